@@ -1,0 +1,37 @@
+# `make help` lists what there is. Each target gets for itself what it is missing.
+
+BIN := .venv/bin
+ARGS :=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check generate lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Make .venv, with the command area-supervisor in it (PYTHON=... names another Python)
+	@scripts/setup
+
+demo: setup ## Show it at work: the supervisor in its container launches a worker that calls back
+	@$(BIN)/python -m scripts.demo
+
+test: setup ## Run every test, on a Docker Engine of its own (ARGS="-k name" picks some)
+	@$(BIN)/python -m scripts.prepare
+	$(BIN)/pytest --numprocesses 3 --dist loadfile $(ARGS)
+
+check: setup ## Lint, format, types, layers, and whether the stubs match proto/
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	scripts/check-stubs
+
+generate: setup ## Generate the stubs anew from proto/
+	scripts/generate
+
+lock: setup ## Write the locks in requirements/ anew from pyproject.toml
+	scripts/lock
+
+clean: ## Remove everything that the targets above have made here
+	rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
