@@ -1,0 +1,142 @@
+"""The settings, read once at the start from the environment and from `.env`."""
+
+import os
+import re
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import StartError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?")
+_IPV6 = re.compile(r"\[?([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]?")
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _host(value: str) -> str:
+    """A host as it stands before `:PORT`: an IPv6 address gets its brackets."""
+    if match := _IPV6.fullmatch(value):
+        return f"[{ip_address(match[1])}]"
+    if not _HOST_NAME.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _setting(default: object, description: str, *, allowed: str) -> Any:
+    return Field(default, description=description, json_schema_extra={"allowed": allowed})
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Name = Annotated[str, AfterValidator(_name)]
+_A_PORT = "a whole number from 1 to 65535"
+_A_NAME = "a letter or digit, then at most 62 letters, digits, _ . or -"
+
+
+class Settings(BaseSettings):
+    """Every setting, under the name of its environment variable in lower case.
+
+    The Engine's own (`DOCKER_HOST`, `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH`) are read by its
+    adapter, the standard `OTEL_*` by OpenTelemetry. Times are seconds.
+    """
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    grpc_server_port: Port = _setting(50051, "the port of the gRPC server", allowed=_A_PORT)
+    grpc_callback_host: Annotated[str, AfterValidator(_host)] = _setting(
+        "localhost", "where workers find the backend", allowed="a host name or an IP address"
+    )
+    grpc_callback_port: Port = _setting(50050, "the backend's port for workers", allowed=_A_PORT)
+    go_env: Literal["production", "development"] = _setting(
+        "development",
+        "production removes a container when it exits, development keeps it",
+        allowed="production or development",
+    )
+    metrics_port: Port = _setting(9464, "the port of /metrics, /livez, /readyz", allowed=_A_PORT)
+    bind_address: IPvAnyAddress | None = _setting(
+        None, "the address that both ports listen on; all interfaces", allowed="an IP address"
+    )
+    job_catalog: Path | None = _setting(
+        None, "the catalogue of jobs; the packaged one of Area", allowed="a TOML file's path"
+    )
+    job_network: Name = _setting("host", "the Engine's network for jobs", allowed=_A_NAME)
+    job_stop_grace_seconds: Annotated[int, Field(ge=0, le=3600)] = _setting(
+        5, "from SIGTERM to SIGKILL", allowed="a whole number from 0 to 3600"
+    )
+    launch_timeout_seconds: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = _setting(
+        30, "what a launch may take, from its first Engine call", allowed="above 0, at most 3600"
+    )
+    supervisor_instance: Name = _setting(
+        "default", "whose containers are ours, where supervisors share an Engine", allowed=_A_NAME
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
+        _setting("info", "the least serious events to log", allowed="debug, info, warning or error")
+    )
+    log_format: Annotated[Literal["json", "console"] | None, BeforeValidator(_lower)] = _setting(
+        None, "json, or console on a terminal", allowed="json or console"
+    )
+
+    @property
+    def production(self) -> bool:
+        """Whether containers are removed when they exit."""
+        return self.go_env == "production"
+
+    @property
+    def callback(self) -> str:
+        """What workers get as `--target`: HOST:PORT."""
+        return f"{self.grpc_callback_host}:{self.grpc_callback_port}"
+
+    @property
+    def console_logs(self) -> bool:
+        """Whether logs are for a person at a terminal."""
+        return sys.stdout.isatty() if self.log_format is None else self.log_format == "console"
+
+
+def load_env_file(path: Path = Path(".env")) -> None:
+    """Put the file's variables into the environment, where they are not set or empty.
+
+    Into the environment, so that `DOCKER_HOST` and `OTEL_*` may stand in it too.
+    """
+    if not path.is_file():
+        return
+    try:
+        for key, value in dotenv_values(path).items():
+            if value and not os.environ.get(key):
+                os.environ[key] = value
+    except (OSError, ValueError) as error:
+        raise StartError(f"{path}: cannot be read: {error}") from error
+
+
+def load_settings() -> Settings:
+    """The settings of this environment.
+
+    Raises `StartError`: one line that names each wrong variable, its value and what is allowed.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False)
+        wrong = {str(fault["loc"][0]): fault["input"] for fault in faults}
+        raise StartError("; ".join(_told(name, value) for name, value in wrong.items())) from None
+
+
+def _told(name: str, value: object) -> str:
+    extra = Settings.model_fields[name].json_schema_extra
+    assert isinstance(extra, dict)
+    given = os.environ.get(name.upper(), str(value))  # as it was before any of our changes
+    told = given if given.isprintable() else repr(given)
+    return f"{name.upper()}={told}: allowed is {extra['allowed']}"

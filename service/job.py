@@ -1,0 +1,181 @@
+"""What a job is and which states it goes through. Pure: no I/O, no clock, no locks.
+
+    starting ──▶ running ──▶ stopping ──▶ gone
+
+A job is `stopping` from the moment a kill is intended or an exit is seen, until its container is
+gone and its name is free. Observations are facts about the container of one launch; `advance` is
+the only place that turns one into the next state.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TypeAlias
+
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+
+
+class Kind(StrEnum):
+    """Whether launches of one identifier are grouped (action) or each run (reaction)."""
+
+    ACTION = "action"
+    REACTION = "reaction"
+
+
+class State(StrEnum):
+    """Where a job is. The first three are what ListJobs says."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    GONE = "gone"
+
+
+class Outcome(StrEnum):
+    """How a job ended."""
+
+    SUCCESS = "success"
+    ENDED = "ended"  # exit 0 of an action that should have gone on
+    ERROR = "error"
+    OOM = "oom"
+    KILLED = "killed"  # because we were asked to
+    LOST = "lost"  # it was found dead, or not at all, and nobody can tell why
+
+
+FAILED_OUTCOMES = frozenset({Outcome.ERROR, Outcome.OOM, Outcome.ENDED, Outcome.LOST})
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What a backend asks to be launched. `auth` is secret and stays out of the repr."""
+
+    name: str
+    identifier: str
+    params: Mapping[str, JsonValue] = field(default_factory=dict)
+    auth: Mapping[str, JsonValue] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One launch of a job. Times are seconds since the epoch."""
+
+    launch_id: str
+    name: str
+    identifier: str
+    kind: Kind
+    ends: bool = False
+    fingerprint: int = 0  # tells a differing request; 0 for a job that was taken over
+    state: State = State.STARTING
+    container_id: str | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    kill_intended: bool = False
+    exit_seen: bool = False
+    outcome: Outcome | None = None
+    exit_code: int | None = None
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the identifier may have one live container at most."""
+        return self.kind is Kind.ACTION
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The container runs."""
+
+    container_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class KillIntended:
+    """Somebody asked for its end: the exit that follows is a kill and not a crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class KillFailed:
+    """It could not be stopped, and runs on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExitSeen:
+    """The container has exited; why is not known yet and its name is not free yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A third party has started the exited container again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The container is out of the way. `exit_code` is None where nobody can tell it any more."""
+
+    at: float
+    exit_code: int | None = None
+    oom_killed: bool = False
+    started_at: float | None = None  # as the Engine tells it, which knows better than we do
+    witnessed: bool = True  # False where it was found dead after the Engine had been away
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailed:
+    """There is no container and there will be none."""
+
+
+Observation = Started | KillIntended | KillFailed | ExitSeen | Resumed | Ended | StartFailed
+
+
+def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a case, a return
+    """The job after the observation; the same job where the observation says nothing new."""
+    if job.state is State.GONE:
+        return job
+    match observation:
+        case Started(container_id, at):
+            return _moved(replace(job, container_id=container_id, started_at=at))
+        case KillIntended():
+            return _moved(replace(job, kill_intended=job.kill_intended or not job.exit_seen))
+        case KillFailed():
+            return _moved(replace(job, kill_intended=False))
+        case ExitSeen():
+            return _moved(replace(job, exit_seen=True))
+        case Resumed():
+            return _moved(replace(job, exit_seen=False))
+        case Ended():
+            return _ended(job, observation)
+        case StartFailed():
+            return replace(job, state=State.GONE)
+
+
+def _moved(job: Job) -> Job:
+    """The job in the state that its facts add up to."""
+    if job.kill_intended or job.exit_seen:
+        return replace(job, state=State.STOPPING)
+    return replace(job, state=State.RUNNING if job.container_id else State.STARTING)
+
+
+def _ended(job: Job, end: Ended) -> Job:
+    return replace(
+        job,
+        state=State.GONE,
+        started_at=end.started_at or job.started_at,
+        ended_at=end.at,
+        outcome=outcome_of(job, end),
+        exit_code=end.exit_code,
+    )
+
+
+def outcome_of(job: Job, end: Ended) -> Outcome:
+    """How a job ended, from who wanted it and what the container said."""
+    if job.kill_intended:
+        return Outcome.KILLED
+    if end.exit_code is None:
+        return Outcome.LOST
+    if end.oom_killed:
+        return Outcome.OOM
+    if end.exit_code == 0 and job.ends:
+        return Outcome.SUCCESS
+    if not end.witnessed:
+        return Outcome.LOST  # an Engine that stops takes its containers along
+    return Outcome.ENDED if end.exit_code == 0 else Outcome.ERROR

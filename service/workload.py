@@ -1,0 +1,183 @@
+"""From a job to what the Engine is asked to run: arguments, name and labels. Pure."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from observability.redaction import Redactor
+from service.catalog import Entry
+from service.engine.base import WorkloadSpec
+from service.errors import TooLarge
+from service.job import Job, JobSpec, JsonValue, Kind
+from service.validation import shown
+
+# Labels carry the prefix so that none can hide an attribute of the Engine's own events.
+LABEL_PREFIX = "area.supervisor."
+INSTANCE_LABEL = LABEL_PREFIX + "instance"
+IDENTIFIER_LABEL = LABEL_PREFIX + "identifier"
+NAME_LABEL = LABEL_PREFIX + "job"
+KIND_LABEL = LABEL_PREFIX + "kind"
+ENDS_LABEL = LABEL_PREFIX + "ends"
+LAUNCH_LABEL = LABEL_PREFIX + "launch-id"
+TRACE_LABEL = LABEL_PREFIX + "traceparent"
+
+DEFAULT_INSTANCE = "default"
+
+# Linux: MAX_ARG_STRLEN, 32 pages, for one argument with its closing NUL (execve(2)).
+MAX_ARGUMENT_BYTES = 131_072
+# A quarter of the usual 8 MiB stack is the kernel's limit for all of them; the image's own
+# environment has to fit beside ours.
+MAX_TOTAL_BYTES = 1_048_576
+_POINTER_BYTES = 8
+
+# moby's container names: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`.
+_CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_UNCLEAN = re.compile(r"[^a-zA-Z0-9_.-]+")
+_HASHED_NAME = re.compile(r".*\.[0-9a-f]{12}")
+_MAX_CLEANED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What holds for every job of this supervisor. `callback` is HOST:PORT, the grace seconds."""
+
+    callback: str
+    instance: str = DEFAULT_INSTANCE
+    network: str = "host"
+    stop_grace: float = 5.0
+
+
+def arguments_of(spec: JobSpec, entry: Entry, callback: str) -> Sequence[str]:
+    """The container's arguments, in the order that workers rely on."""
+    arguments = [entry.first_argument] if entry.first_argument else []
+    arguments += ["--target", callback, "--identifier", spec.identifier]
+    arguments += ["--auth", compact_json(dict(spec.auth))]
+    for key in sorted(spec.params):
+        value = spec.params[key]
+        if value is not None:
+            arguments += [f"--{key}", value if isinstance(value, str) else compact_json(value)]
+    return arguments
+
+
+def auth_in(arguments: Sequence[str]) -> JsonValue:
+    """The credentials in a container's arguments, found by their place: any value may look so."""
+    for start in (0, 1):
+        head = list(arguments[start : start + 6])
+        if head[0:5:2] == ["--target", "--identifier", "--auth"] and head[5:]:
+            with suppress(ValueError):  # not our arguments after all
+                auth: JsonValue = json.loads(head[5])
+                return auth
+    return None
+
+
+def compact_json(value: JsonValue) -> str:
+    """JSON without spaces, keys in order. Scalars come out as a worker expects an argument."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+
+
+def check_size(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Raise `TooLarge` for what an init would start only to see it die (`execve`: E2BIG)."""
+    entries = [*arguments, *(f"{key}={value}" for key, value in environment.items())]
+    sizes = [len(entry.encode()) + 1 for entry in entries]
+    for field, size in zip(_fields(arguments), sizes, strict=False):
+        if size > MAX_ARGUMENT_BYTES:
+            raise TooLarge(
+                f"{field}: is {size - 1} bytes as an argument;"
+                f" at most {MAX_ARGUMENT_BYTES - 1} are allowed"
+            )
+    total = sum(sizes) + _POINTER_BYTES * len(sizes)
+    if total > MAX_TOTAL_BYTES:
+        raise TooLarge(
+            f"params and auth: are {total} bytes as arguments;"
+            f" at most {MAX_TOTAL_BYTES} are allowed together"
+        )
+
+
+def _fields(arguments: Sequence[str]) -> Iterator[str]:
+    """For each argument, the field of the request that it came from."""
+    first = len(arguments) % 2  # the job's own first argument; pairs of --KEY VALUE follow
+    yield from ["name"] * first
+    for option in arguments[first::2]:
+        key = option.removeprefix("--")
+        yield from ["auth" if key == "auth" else f"params: {shown(key)}"] * 2
+
+
+def base_name(identifier: str, instance: str) -> str:
+    """The container name of an identifier, before what a reaction or development adds.
+
+    The identifier itself where it can be one. Otherwise cleaned, with a hash that keeps apart
+    what cleaning made alike; an identifier that looks hashed is hashed again, so that no two
+    identifiers share a name.
+    """
+    verbatim = instance == DEFAULT_INSTANCE and _CONTAINER_NAME.fullmatch(identifier)
+    if verbatim and not _HASHED_NAME.fullmatch(identifier):
+        return identifier
+    digest = hashlib.sha256(f"{instance}\0{identifier}".encode()).hexdigest()[:12]
+    cleaned = _UNCLEAN.sub("-", identifier)[:_MAX_CLEANED].strip("-_.")
+    return f"{cleaned or 'job'}.{digest}"
+
+
+def container_name(job: Job, instance: str) -> str:
+    """The name of a job's container, in production."""
+    name = base_name(job.identifier, instance)
+    return f"{name}-{job.launch_id}" if job.kind is Kind.REACTION else name
+
+
+def labels_of(job: Job, instance: str, traceparent: str | None) -> Mapping[str, str]:
+    """All that a supervisor which starts anew must know of a running container."""
+    labels = {
+        INSTANCE_LABEL: instance,
+        IDENTIFIER_LABEL: job.identifier,
+        NAME_LABEL: job.name,
+        KIND_LABEL: job.kind.value,
+        ENDS_LABEL: "true" if job.ends else "false",
+        LAUNCH_LABEL: job.launch_id,
+    }
+    return labels | ({TRACE_LABEL: traceparent} if traceparent else {})
+
+
+def job_from_labels(labels: Mapping[str, str]) -> Job | None:
+    """The job whose container carries these labels; None where they are not complete."""
+    try:
+        return Job(
+            launch_id=labels[LAUNCH_LABEL],
+            name=labels[NAME_LABEL],
+            identifier=labels[IDENTIFIER_LABEL],
+            kind=Kind(labels[KIND_LABEL]),
+            ends=labels[ENDS_LABEL] == "true",
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def workload_of(
+    job: Job,
+    spec: JobSpec,
+    entry: Entry,
+    policy: Policy,
+    *,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+) -> WorkloadSpec:
+    """Everything that the Engine is told about a launch."""
+    assert entry.image is not None
+    return WorkloadSpec(
+        name=container_name(job, policy.instance),
+        image=entry.image,
+        arguments=arguments,
+        environment=environment,
+        labels=labels_of(job, policy.instance, environment.get("TRACEPARENT")),
+        network=policy.network,
+        limits=entry.limits,
+        redact=Redactor(dict(spec.auth)),
+    )
+
+
+def highest_count(names: Sequence[str], base: str) -> int:
+    """The highest count that development has added to a name, 0 where there is none."""
+    pattern = re.compile(re.escape(base) + r"-(\d{1,9})")
+    counts = (pattern.fullmatch(name) for name in names)
+    return max((int(match[1]) for match in counts if match), default=0)
