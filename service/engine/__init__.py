@@ -1,0 +1,1 @@
+"""What runs the jobs: the interface (`base`), its adapters, and a fake for the tests."""

@@ -1,0 +1,240 @@
+"""docker-py, tamed: where the Engine is, a client per thread, bounded threads, one error boundary.
+
+docker-py blocks and is not promised to be thread-safe, so every call runs in one of a bounded
+number of threads, each with a client of its own.
+"""
+
+import asyncio
+import contextvars
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from time import perf_counter
+from typing import Any, TypeVar
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, TLSParameterError
+from docker.tls import TLSConfig
+from docker.transport import UnixHTTPAdapter
+from docker.utils import kwargs_from_env, parse_host
+
+from observability.metrics import Metrics
+from observability.redaction import Redactor
+from observability.tracing import client_span, fail_span
+from service.errors import (
+    EngineError,
+    EngineRefused,
+    EngineTimeout,
+    EngineUnavailable,
+    ImageMissing,
+    NameTaken,
+    NoSuchWorkload,
+    StartError,
+)
+
+T = TypeVar("T")
+
+_SCHEMES = ("unix://", "tcp://")
+_TLS_VARIABLES = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+
+# Enough for 64 kills that wait out their grace beside the launches and everything short.
+THREADS = 96
+_KEEP_NOTHING = Redactor()
+_HOLDER = re.compile(r'container "?([0-9a-f]{64})')
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where the Engine listens."""
+
+    url: str
+    tls: TLSConfig | None = None
+
+
+def connection_from_env() -> Connection:
+    """The Engine of `DOCKER_HOST` and its TLS companions. Raises `StartError`."""
+    url = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    if url == "unix://" or not url.startswith(_SCHEMES) or not _can_be_parsed(url):
+        raise StartError(f"DOCKER_HOST={url}: allowed is unix://PATH or tcp://HOST:PORT")
+    return Connection(url, _tls_from_env() if url.startswith("tcp://") else None)
+
+
+def _can_be_parsed(url: str) -> bool:
+    try:
+        parse_host(url)
+    except (DockerException, ValueError):
+        return False
+    return True
+
+
+def _tls_from_env() -> TLSConfig | None:
+    try:
+        return kwargs_from_env().get("tls")
+    except TLSParameterError:
+        told = [f"{name}={os.environ.get(name, '')}" for name in _TLS_VARIABLES]
+        raise StartError(
+            f"{', '.join(told)}: allowed is a folder with ca.pem, cert.pem and key.pem"
+        ) from None
+
+
+class _OnePool(UnixHTTPAdapter):
+    """Keeps one pool of connections, where docker-py keeps one for each URL it ever called."""
+
+    def get_connection(self, url: str | bytes, proxies: Any = None) -> Any:  # noqa: ARG002
+        return super().get_connection("http+docker://localhost", proxies)
+
+
+class Clients:
+    """A client for each thread. All speak the API version that was last negotiated."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._version: str | None = None
+        self._local = threading.local()
+
+    def get(self) -> docker.APIClient:
+        """Find or make the client of this thread."""
+        client: docker.APIClient | None = getattr(self._local, "client", None)
+        if client is None or client.api_version != self._version:
+            client = self._local.client = self._connect(self._version)
+            self._version = client.api_version
+        return client
+
+    def negotiate(self) -> docker.APIClient:
+        """A new client that has asked the Engine for its version: it may be another Engine now."""
+        client = self._connect(None)
+        self._version = client.api_version
+        return client
+
+    def _connect(self, version: str | None) -> docker.APIClient:
+        client = docker.APIClient(
+            base_url=self._connection.url,
+            tls=self._connection.tls or False,
+            version=version or "auto",
+            timeout=10,
+        )
+        client.trust_env = False  # no proxy and no netrc between us and the Engine
+        if self._connection.url.startswith("unix://"):
+            socket = "http+unix://" + self._connection.url.removeprefix("unix://")
+            client.mount("http+docker://", _OnePool(socket, client.timeout))
+        return client
+
+
+class Calls:
+    """Runs docker-py in threads; each call is timed, traced, counted and its errors mapped."""
+
+    def __init__(self, clients: Clients, metrics: Metrics) -> None:
+        self._clients = clients
+        self._metrics = metrics
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="engine")
+        self._busy = self._queued = 0
+        metrics.engine_workers.labels("limit").set(THREADS)
+
+    async def call(
+        self,
+        operation: str,
+        function: Callable[[docker.APIClient], T],
+        *,
+        timeout: float,
+        target: str = "",
+        redact: Redactor = _KEEP_NOTHING,
+    ) -> T:
+        """Run a function with a client whose reads time out after `timeout` seconds.
+
+        `target` says in errors what the call was about. Raises the `EngineError`s.
+        """
+
+        def run() -> T:
+            begun.append(True)
+            loop.call_soon_threadsafe(self._count, 1, -1)
+            try:
+                with mapped(operation, target, redact):
+                    client = self._clients.get()
+                    client.timeout = timeout  # type: ignore[assignment]  # requests takes fractions
+                    return function(client)
+            finally:
+                loop.call_soon_threadsafe(self._count, -1, 0)
+
+        begun: list[bool] = []
+        loop = asyncio.get_running_loop()
+        with self._observed(operation, target):
+            self._count(0, 1)
+            context = contextvars.copy_context()
+            try:
+                return await loop.run_in_executor(self._threads, context.run, run)
+            finally:
+                if not begun:  # given up while it was queued
+                    self._count(0, -1)
+
+    def close(self) -> None:
+        """Take no more calls. Threads that still wait for the Engine are left to themselves."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _count(self, busy: int, queued: int) -> None:
+        self._busy += busy
+        self._queued += queued
+        self._metrics.engine_workers.labels("busy").set(self._busy)
+        self._metrics.engine_workers.labels("queued").set(self._queued)
+
+    @contextmanager
+    def _observed(self, operation: str, target: str) -> Iterator[None]:
+        began = perf_counter()
+        attributes = {"container.runtime.name": "docker", "supervisor.engine.target": target}
+        with client_span(operation, attributes) as span:
+            try:
+                yield
+            except EngineError as error:
+                fail_span(span, error.reason, error.message)
+                self._metrics.engine_errors.labels(operation, error.reason).inc()
+                raise
+            finally:
+                self._metrics.engine_duration.labels(operation).observe(perf_counter() - began)
+
+
+@contextmanager
+def mapped(operation: str, target: str, redact: Redactor = _KEEP_NOTHING) -> Iterator[None]:
+    """The one place where docker-py's and requests' exceptions become ours."""
+    try:
+        yield
+    except APIError as error:
+        raise _from_answer(operation, target, error, redact) from None
+    except requests.exceptions.Timeout:
+        about = f" for {target}" if target else ""
+        raise EngineTimeout(f"the Docker Engine took too long: {operation}{about}") from None
+    except (requests.exceptions.RequestException, DockerException, OSError) as error:
+        raise EngineUnavailable(f"the Docker Engine cannot be reached: {_why(error)}") from None
+
+
+def _why(error: BaseException) -> str:
+    """What the operating system said, from underneath what three libraries made of it."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        inner = inner.__cause__ or inner.__context__
+    return type(error).__name__
+
+
+def _from_answer(operation: str, target: str, error: APIError, redact: Redactor) -> EngineError:
+    """An error that the Engine has answered, told by its HTTP status and by what was asked."""
+    explanation = str(error.explanation or error)
+    text = redact(explanation)
+    status = error.status_code
+    if operation == "create" and status == HTTPStatus.NOT_FOUND:
+        return ImageMissing(
+            f"image {target}: is not on the Docker Engine, and images are never pulled here;"
+            " build or tag it under this name"
+        )
+    if operation == "create" and status == HTTPStatus.CONFLICT:
+        holder = _HOLDER.search(explanation)
+        return NameTaken(f"the container's name is taken: {text}", holder and holder[1])
+    if operation != "start" and status == HTTPStatus.NOT_FOUND:
+        return NoSuchWorkload(f"container {target}: does not exist")
+    about = f" for {target}" if target else ""
+    return EngineRefused(f"the Docker Engine refused: {operation}{about}: {text}")

@@ -1,0 +1,83 @@
+"""The Engine's event stream, read in a thread of its own, which only ever drains.
+
+An Engine whose events are not read loses them silently, and slows every other call down: so no
+stream may be left open that nobody reads, however its opening went.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import docker
+
+from observability.logs import get_logger
+from service.engine.base import Change, Event
+
+log = get_logger(__name__)
+
+_CHANGES = {
+    "create": Change.CREATED,
+    "start": Change.STARTED,
+    "die": Change.EXITED,
+    "destroy": Change.REMOVED,
+}
+
+
+class EventStream:
+    """One connection to the events of containers with certain labels."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._filters = {"type": "container", "event": list(_CHANGES), "label": list(labels)}
+        self._lock = threading.Lock()
+        self._closed = False
+        self._client: docker.APIClient | None = None
+        self._stream: Any = None
+
+    def open(self, client: docker.APIClient) -> None:
+        """Connect. Blocks, for as long as a hung Engine likes: whoever gives up closes."""
+        stream = client.events(filters=self._filters, decode=True)
+        with self._lock:
+            self._client, self._stream = client, stream
+            if self._closed:
+                self._hang_up()
+
+    def drain(self, put: Callable[[Event | None], None]) -> None:
+        """Hand every event to `put`, from a thread, and None at the end."""
+        threading.Thread(target=self._drain, args=(put,), name="events", daemon=True).start()
+
+    def close(self) -> None:
+        """Hang up, now or as soon as the connection is there."""
+        with self._lock:
+            self._closed = True
+            if self._stream is not None:
+                self._hang_up()
+
+    def _hang_up(self) -> None:
+        # The other side may have hung up before, and docker-py says so in many ways.
+        with contextlib.suppress(Exception):
+            self._stream.close()
+        if self._client is not None:
+            self._client.close()
+
+    def _drain(self, put: Callable[[Event | None], None]) -> None:
+        """Read until the stream ends, which it does without saying why."""
+        try:
+            for raw in self._stream:
+                if change := _CHANGES.get(raw.get("Action", "")):
+                    put(_event(change, raw["Actor"]))
+        except Exception as error:  # noqa: BLE001 - whatever ends a stream, the watcher begins anew
+            log.debug("events.ended", error=type(error).__name__)
+        finally:
+            put(None)
+
+
+def _event(change: Change, actor: Mapping[str, Any]) -> Event:
+    attributes = actor["Attributes"]
+    code = attributes.get("exitCode") if change is Change.EXITED else None
+    return Event(
+        id=actor["ID"],
+        change=change,
+        labels=attributes,
+        exit_code=int(code) if code is not None else None,
+    )

@@ -1,0 +1,144 @@
+"""The interface between the supervisor and whatever runs containers, and its data.
+
+An adapter knows one engine; everything above knows only this page. Any method may raise the
+`EngineError`s of `service.errors`: `EngineUnavailable` and `EngineTimeout` leave open whether the
+Engine did what it was asked. All times are seconds.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from observability.redaction import Redactor
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a workload may use; None is no limit. `memory` is in bytes, `cpus` in cores."""
+
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadSpec:
+    """What to run. `arguments` hold secrets: they and `redact` stay out of the repr."""
+
+    name: str
+    image: str
+    arguments: Sequence[str] = field(repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    network: str = "host"
+    limits: Limits = field(default_factory=Limits)
+    redact: Redactor = field(default_factory=Redactor, repr=False)
+
+
+class Status(StrEnum):
+    """What a workload does, as far as the supervisor cares."""
+
+    CREATED = "created"
+    LIVE = "live"  # running, paused or restarting
+    EXITED = "exited"
+    REMOVING = "removing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A workload of ours as the Engine listed it."""
+
+    id: str
+    name: str
+    status: Status
+    labels: Mapping[str, str]
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """A workload looked at closely. Its arguments hold secrets, and stay out of the repr."""
+
+    id: str
+    status: Status
+    labels: Mapping[str, str]
+    exit_code: int
+    oom_killed: bool
+    started_at: float
+    ended_at: float | None
+    arguments: Sequence[str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Every workload of ours there is: what follows a new connection."""
+
+    workloads: Sequence[Workload]
+
+
+class Change(StrEnum):
+    """What an event says has happened."""
+
+    CREATED = "created"
+    STARTED = "started"
+    EXITED = "exited"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A hint that one workload has changed. `exit_code` only where the Engine told it."""
+
+    id: str
+    change: Change
+    labels: Mapping[str, str]
+    exit_code: int | None = None
+
+
+class Engine(Protocol):
+    """Runs workloads. Its methods may be called side by side, for different workloads."""
+
+    async def ping(self) -> None:
+        """Return if the Engine answers within a few seconds."""
+
+    async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
+        """Create and start a workload; its id. What the Engine refuses to start is removed again.
+
+        The timeout counts from the first call to the Engine. After EngineUnavailable and
+        EngineTimeout a workload with these labels may exist, or still come to exist.
+        Raises NameTaken, ImageMissing, EngineRefused, EngineUnavailable, EngineTimeout.
+        """
+
+    async def stop(self, workload_id: str, *, grace: float) -> None:
+        """Send SIGTERM, after the grace SIGKILL; return when it has exited.
+
+        Raises NoSuchWorkload. A workload that does not run is a success.
+        """
+
+    async def remove(self, workload_id: str, *, force: bool = False) -> None:
+        """Remove a workload; return when its name is free. One that is not there is a success.
+
+        Without `force` a live one is refused (EngineRefused).
+        """
+
+    async def inspect(self, workload_id: str) -> Inspection:
+        """What the Engine knows of one workload. Raises NoSuchWorkload."""
+
+    async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
+        """The last lines of its output, edited beside the event loop. Raises NoSuchWorkload."""
+
+    async def list(self) -> Sequence[Workload]:
+        """Every workload with the label of this instance, live or not."""
+
+    async def names(self) -> Sequence[str]:
+        """The names that are taken on the Engine, by whomever."""
+
+    def watch(self) -> AsyncGenerator[Listing | Event, None]:
+        """One connection's worth of news: first a Listing, then Events, without a gap between.
+
+        Ends, or raises an EngineError, when the connection is gone.
+        """
+
+    async def close(self) -> None:
+        """Let go of threads and connections."""

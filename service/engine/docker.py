@@ -1,0 +1,251 @@
+"""The adapter for one Docker Engine."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import docker
+
+from observability.logs import get_logger
+from observability.metrics import Metrics
+from service.engine._dockerpy import Calls, Clients, Connection
+from service.engine._events import EventStream
+from service.engine.base import (
+    Event,
+    Inspection,
+    Limits,
+    Listing,
+    Status,
+    Workload,
+    WorkloadSpec,
+)
+from service.errors import EngineError, EngineRefused, EngineTimeout, NoSuchWorkload
+
+log = get_logger(__name__)
+
+# What a short call may take (seconds). A ping is quicker, since readiness hangs on it.
+_SHORT = 10.0
+_PING = 2.0
+_LEAST = 0.1  # requests takes 0 for an error
+# A name is free again 50 to 90 ms after a removal that somebody else began.
+_REMOVAL_POLL = 0.05
+_UNDER_WAY = "already in progress"
+
+_STATUS = {
+    "created": Status.CREATED,
+    "running": Status.LIVE,
+    "paused": Status.LIVE,
+    "restarting": Status.LIVE,
+    "removing": Status.REMOVING,
+    "exited": Status.EXITED,
+    "dead": Status.EXITED,
+}
+# Kills that wait out their grace each hold a thread; the rest are for everything else.
+_STOPS_AT_ONCE = 64
+
+
+class DockerEngine:
+    """Runs workloads as containers; ours are those that carry the labels of `selector`."""
+
+    def __init__(
+        self, connection: Connection, selector: Mapping[str, str], metrics: Metrics
+    ) -> None:
+        self._clients = Clients(connection)
+        self._calls = Calls(self._clients, metrics)
+        self._labels = [f"{key}={value}" for key, value in selector.items()]
+        self._stops = asyncio.Semaphore(_STOPS_AT_ONCE)
+
+    async def ping(self) -> None:
+        """See `Engine.ping`."""
+        try:
+            async with asyncio.timeout(_PING):  # waiting for a thread included
+                await self._calls.call("ping", lambda c: c.ping(), timeout=_PING)
+        except TimeoutError:
+            raise EngineTimeout("the Docker Engine took too long: ping") from None
+
+    async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
+        """See `Engine.start`. Two calls: create and start."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
+        container_id = await self._calls.call(
+            "create",
+            lambda c: _create(c, spec),
+            timeout=timeout,
+            target=spec.image,
+            redact=spec.redact,
+        )
+        try:
+            await self._calls.call(
+                "start",
+                lambda c: c.start(container_id),
+                timeout=max(deadline - clock(), _LEAST),
+                target=spec.name,
+                redact=spec.redact,
+            )
+        except EngineRefused:
+            await self._undo(container_id)
+            raise
+        return container_id
+
+    async def stop(self, workload_id: str, *, grace: float) -> None:
+        """See `Engine.stop`."""
+        async with self._stops:
+            await self._calls.call(
+                "stop",
+                lambda c: c.stop(workload_id, timeout=int(grace)),
+                timeout=_SHORT,  # docker-py adds the grace by itself
+                target=workload_id,
+            )
+
+    async def remove(self, workload_id: str, *, force: bool = False) -> None:
+        """See `Engine.remove`."""
+        try:
+            await self._calls.call(
+                "remove",
+                lambda c: c.remove_container(workload_id, v=True, force=force),
+                timeout=_SHORT,
+                target=workload_id,
+            )
+        except NoSuchWorkload:
+            return
+        except EngineRefused as refusal:
+            await self._await_removal(workload_id, refusal)
+
+    async def inspect(self, workload_id: str) -> Inspection:
+        """See `Engine.inspect`."""
+        found = await self._calls.call(
+            "inspect",
+            lambda c: c.inspect_container(workload_id),
+            timeout=_SHORT,
+            target=workload_id,
+        )
+        return _inspection(found)
+
+    async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
+        """See `Engine.tail`."""
+
+        def read(client: docker.APIClient) -> str:
+            output: bytes = client.logs(workload_id, tail=lines, stdout=True, stderr=True)
+            return edit(output.decode(errors="replace"))
+
+        return await self._calls.call("logs", read, timeout=_SHORT, target=workload_id)
+
+    async def list(self) -> Sequence[Workload]:
+        """See `Engine.list`. One call."""
+        found = await self._calls.call(
+            "list",
+            lambda c: c.containers(all=True, filters={"label": self._labels}),
+            timeout=_SHORT,
+        )
+        return [_workload(item) for item in found]
+
+    async def names(self) -> Sequence[str]:
+        """See `Engine.names`."""
+        found = await self._calls.call("list", lambda c: c.containers(all=True), timeout=_SHORT)
+        return [name.removeprefix("/") for item in found for name in item.get("Names") or ()]
+
+    async def watch(self) -> AsyncGenerator[Listing | Event, None]:
+        """See `Engine.watch`. Listens before it lists, so that nothing falls between."""
+        stream = EventStream(self._labels)
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def put(event: Event | None) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(queue.put_nowait, event)
+
+        try:
+            # A client of its own: the stream holds its connection for as long as it lives.
+            await self._calls.call(
+                "events", lambda _: stream.open(self._clients.negotiate()), timeout=_SHORT
+            )
+            stream.drain(put)
+            yield Listing(await self.list())
+            while event := await queue.get():
+                yield event
+        finally:
+            stream.close()
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+        self._calls.close()
+
+    async def _undo(self, container_id: str) -> None:
+        try:
+            await self.remove(container_id, force=True)
+        except EngineError as error:
+            log.warning("container.left_behind", container_id=container_id, error=error.message)
+
+    async def _await_removal(self, container_id: str, refusal: EngineRefused) -> None:
+        """Wait for a removal that somebody else has begun; raise the refusal if there is none."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + _SHORT
+        while clock() < deadline:
+            try:
+                found = await self.inspect(container_id)
+            except NoSuchWorkload:
+                return
+            # What is removed by force counts as running until its process is dead.
+            if found.status is not Status.REMOVING and _UNDER_WAY not in refusal.message:
+                raise refusal
+            await asyncio.sleep(_REMOVAL_POLL)
+        raise EngineTimeout(f"the Docker Engine took too long: remove for {container_id}")
+
+
+def _create(client: docker.APIClient, spec: WorkloadSpec) -> str:
+    created = client.create_container(
+        image=spec.image,
+        command=list(spec.arguments),
+        name=spec.name,
+        environment=dict(spec.environment),
+        labels=dict(spec.labels),
+        stop_signal="SIGTERM",  # whatever the image says: it is what workers are promised
+        host_config=_host_config(client, spec.network, spec.limits),
+    )
+    container_id: str = created["Id"]
+    return container_id
+
+
+def _host_config(client: docker.APIClient, network: str, limits: Limits) -> dict[str, Any]:
+    config: dict[str, Any] = client.create_host_config(
+        network_mode=network,
+        init=True,  # so that SIGTERM reaches a worker without a handler of its own
+        mem_limit=limits.memory,
+        memswap_limit=limits.memory,  # no swap on top
+        nano_cpus=int(limits.cpus * 1e9) if limits.cpus else None,
+        pids_limit=limits.pids,
+    )
+    return config
+
+
+def _workload(item: Mapping[str, Any]) -> Workload:
+    names = item.get("Names") or ["/"]
+    return Workload(
+        id=item["Id"],
+        name=names[0].removeprefix("/"),
+        status=_STATUS.get(item["State"], Status.EXITED),
+        labels=item.get("Labels") or {},
+        created_at=float(item["Created"]),
+    )
+
+
+def _inspection(found: Mapping[str, Any]) -> Inspection:
+    state, config = found["State"], found["Config"]
+    return Inspection(
+        id=found["Id"],
+        status=_STATUS.get(state["Status"], Status.EXITED),
+        labels=config.get("Labels") or {},
+        exit_code=state["ExitCode"],
+        oom_killed=state["OOMKilled"],
+        started_at=_timestamp(state["StartedAt"]) or 0.0,
+        ended_at=_timestamp(state["FinishedAt"]),
+        arguments=tuple(config.get("Cmd") or ()),
+    )
+
+
+def _timestamp(text: str) -> float | None:
+    """Seconds since the epoch; None for the Engine's zero time."""
+    if text.startswith("0001-"):
+        return None
+    return datetime.fromisoformat(text).timestamp()

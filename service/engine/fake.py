@@ -1,0 +1,221 @@
+"""An Engine in memory, for the stages of failure that a real one does not show on demand.
+
+    engine.faults.fail("create", EngineTimeout("…"), after=True)   done, but the answer is lost
+    hold = engine.faults.hold("start")                             hangs until hold.release()
+    engine.hang(); engine.wake()                                   accepts calls, answers none
+    engine.go_away(); engine.come_back()                           refuses connections
+    engine.disconnect()                                            only the event streams end
+    engine.host.exit(id, 1); engine.host.start(id)                 what processes and others do
+
+The same contract suite runs against this and against Docker.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from service.engine.base import Event, Inspection, Listing, Workload, WorkloadSpec
+from service.engine.fake_faults import Faults, Operation
+from service.engine.fake_host import Container, FakeHost
+from service.errors import (
+    EngineError,
+    EngineRefused,
+    EngineTimeout,
+    EngineUnavailable,
+    NoSuchWorkload,
+)
+
+T = TypeVar("T")
+
+# As patient as the Docker adapter (seconds).
+_SHORT = 10.0
+_PING = 2.0
+
+
+class FakeEngine:
+    """Runs workloads in memory; ours are those that carry the labels of `selector`."""
+
+    def __init__(
+        self,
+        selector: Mapping[str, str],
+        *,
+        images: Collection[str],
+        networks: Collection[str] = ("host",),
+    ) -> None:
+        self.host = FakeHost(images, networks)
+        self.faults = Faults()
+        self.calls: Counter[Operation] = Counter()
+        self.latency: Callable[[], float] = lambda: 0.0  # seconds, there and back each
+        self._selector = dict(selector)
+        self._here = True
+        self._awake = asyncio.Event()
+        self._awake.set()
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._streams: set[asyncio.Queue[Event | None]] = set()
+        self.host.listeners.append(self._publish)
+
+    def hang(self) -> None:
+        """Answer nothing from now on, without refusing anything."""
+        self._awake.clear()
+
+    def wake(self) -> None:
+        """Carry out what has piled up, also what nobody waits for any more."""
+        self._awake.set()
+
+    def go_away(self) -> None:
+        """Refuse connections; calls under way break off where they are."""
+        self._here = False
+        for task in self._under_way:
+            task.cancel()
+        self.disconnect()
+
+    def come_back(self) -> None:
+        """Answer again, with the containers as they are by now."""
+        self._here = True
+        self._awake.set()
+
+    def disconnect(self) -> None:
+        """End the event streams, and nothing else."""
+        for stream in self._streams:
+            stream.put_nowait(None)
+
+    async def ping(self) -> None:
+        """See `Engine.ping`."""
+        await self._call("ping", _at_once(lambda: None), _PING)
+
+    async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
+        """See `Engine.start`. Two calls, so that each can fail by itself."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
+        container = await self._call("create", _at_once(lambda: self.host.create(spec)), timeout)
+        try:
+            work = _at_once(lambda: self.host.start(container.id))
+            await self._call("start", work, deadline - clock())
+        except EngineRefused:
+            with suppress(EngineError):
+                await self.remove(container.id, force=True)
+            raise
+        return container.id
+
+    async def stop(self, workload_id: str, *, grace: float) -> None:
+        """See `Engine.stop`."""
+        await self._call("stop", lambda: self.host.stop(workload_id, grace), _SHORT + grace)
+
+    async def remove(self, workload_id: str, *, force: bool = False) -> None:
+        """See `Engine.remove`."""
+        with suppress(NoSuchWorkload):
+            await self._call("remove", lambda: self.host.remove(workload_id, force=force), _SHORT)
+
+    async def inspect(self, workload_id: str) -> Inspection:
+        """See `Engine.inspect`."""
+        work = _at_once(lambda: _inspection(self.host.get(workload_id)))
+        return await self._call("inspect", work, _SHORT)
+
+    async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
+        """See `Engine.tail`."""
+        output = await self._call(
+            "tail", _at_once(lambda: self.host.get(workload_id).output), _SHORT
+        )
+        return edit("".join(output.splitlines(keepends=True)[-lines:]))
+
+    async def list(self) -> Sequence[Workload]:
+        """See `Engine.list`."""
+        return await self._call("list", _at_once(self._ours), _SHORT)
+
+    async def names(self) -> Sequence[str]:
+        """See `Engine.names`."""
+        work = _at_once(lambda: [c.spec.name for c in self.host.containers])
+        return await self._call("names", work, _SHORT)
+
+    async def watch(self) -> AsyncGenerator[Listing | Event, None]:
+        """See `Engine.watch`."""
+        stream: asyncio.Queue[Event | None] = asyncio.Queue()
+        try:
+            await self._call("watch", _at_once(lambda: self._streams.add(stream)), _SHORT)
+            yield Listing(await self.list())
+            while event := await stream.get():
+                await self._awake.wait()
+                yield event
+        finally:
+            self._streams.discard(stream)
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+        self.go_away()
+
+    async def _call(
+        self, operation: Operation, work: Callable[[], Awaitable[T]], timeout: float
+    ) -> T:
+        """Make a call as over a connection: the work goes on, whatever becomes of who asked."""
+        self.calls[operation] += 1
+        if not self._here:
+            await asyncio.sleep(0)
+            raise EngineUnavailable("the fake Engine cannot be reached")
+        doing = asyncio.create_task(self._carry_out(operation, work), name=operation)
+        self._under_way.add(doing)
+        doing.add_done_callback(self._forget)
+        done, _ = await asyncio.wait({doing}, timeout=max(timeout, 0))
+        if not done:
+            raise EngineTimeout(f"the fake Engine took too long to {operation}")
+        if doing.cancelled():
+            raise EngineUnavailable("the fake Engine has gone away")
+        return doing.result()
+
+    async def _carry_out(self, operation: Operation, work: Callable[[], Awaitable[T]]) -> T:
+        await asyncio.sleep(self.latency())
+        await self._awake.wait()
+        await self.faults.meet(operation, after=False)
+        result = await work()
+        await self.faults.meet(operation, after=True)
+        await asyncio.sleep(self.latency())
+        return result
+
+    def _forget(self, task: "asyncio.Task[Any]") -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: the caller may have given up
+
+    def _publish(self, event: Event) -> None:
+        if self._is_ours(event.labels):
+            for stream in self._streams:
+                stream.put_nowait(event)
+
+    def _is_ours(self, labels: Mapping[str, str]) -> bool:
+        return self._selector.items() <= labels.items()
+
+    def _ours(self) -> Sequence[Workload]:
+        return [_workload(c) for c in self.host.containers if self._is_ours(c.spec.labels)]
+
+
+def _at_once(function: Callable[[], T]) -> Callable[[], Awaitable[T]]:
+    """Work that does not wait, as work that may."""
+
+    async def work() -> T:
+        return function()
+
+    return work
+
+
+def _workload(container: Container) -> Workload:
+    return Workload(
+        id=container.id,
+        name=container.spec.name,
+        status=container.status,
+        labels=dict(container.spec.labels),
+        created_at=container.created_at,
+    )
+
+
+def _inspection(container: Container) -> Inspection:
+    return Inspection(
+        id=container.id,
+        status=container.status,
+        labels=dict(container.spec.labels),
+        exit_code=container.exit_code,
+        oom_killed=container.oom_killed,
+        started_at=container.started_at,
+        ended_at=container.ended_at,
+        arguments=tuple(container.spec.arguments),
+    )

@@ -1,0 +1,171 @@
+"""The machine behind the fake Engine: its containers, and what third parties do to them.
+
+It is apart from the Engine because containers live on, exit and vanish while the Engine, or the
+way to it, is gone. The orders of events and the answers are those that were measured on Docker.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from service.engine.base import Change, Event, Status, WorkloadSpec
+from service.errors import EngineRefused, ImageMissing, NameTaken, NoSuchWorkload
+
+_SIGTERMED = 143
+_SIGKILLED = 137
+
+
+@dataclass(slots=True, eq=False)
+class Container:
+    """One container. Its process does what its arguments say.
+
+    It prints each of them; `--say TEXT` prints once more, `--exit CODE` ends it at once, and
+    `--stubborn` makes it ignore SIGTERM. Otherwise it runs until it is told to end.
+    """
+
+    spec: WorkloadSpec
+    id: str = field(default_factory=lambda: secrets.token_hex(32))
+    created_at: float = field(default_factory=time.time)
+    status: Status = Status.CREATED
+    exit_code: int = 0
+    oom_killed: bool = False
+    started_at: float = 0.0
+    ended_at: float | None = None
+    output: str = ""
+    exited: asyncio.Event = field(default_factory=asyncio.Event)
+    removed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def option(self, name: str) -> str | None:
+        """What follows an argument."""
+        arguments = list(self.spec.arguments)
+        return arguments[arguments.index(name) + 1] if name in arguments else None
+
+
+class FakeHost:
+    """Containers, with the rules that Docker has for them."""
+
+    def __init__(self, images: Collection[str], networks: Collection[str]) -> None:
+        self.images = set(images)
+        self.networks = set(networks)
+        self.removal_seconds = 0.01  # while the name is still taken
+        self.listeners: list[Callable[[Event], None]] = []
+        self._containers: dict[str, Container] = {}
+
+    @property
+    def containers(self) -> Sequence[Container]:
+        """All there are, oldest first."""
+        return list(self._containers.values())
+
+    @property
+    def live(self) -> Sequence[Container]:
+        """Those that run."""
+        return [c for c in self.containers if c.status is Status.LIVE]
+
+    def get(self, container_id: str) -> Container:
+        """One container. Raises NoSuchWorkload."""
+        try:
+            return self._containers[container_id]
+        except KeyError:
+            raise NoSuchWorkload(f"container {container_id}: does not exist") from None
+
+    def named(self, name: str) -> Container:
+        """The container that holds a name. Raises NoSuchWorkload."""
+        for container in self.containers:
+            if container.spec.name == name:
+                return container
+        raise NoSuchWorkload(f"container {name}: does not exist")
+
+    def create(self, spec: WorkloadSpec) -> Container:
+        """Make a container, which takes its name. Raises ImageMissing, NameTaken."""
+        if spec.image not in self.images:
+            raise ImageMissing(f"image {spec.image}: is not on the fake Engine")
+        for holder in self.containers:
+            if holder.spec.name == spec.name:
+                raise NameTaken(f"the container's name is taken: {spec.name}", holder.id)
+        container = Container(spec)
+        self._containers[container.id] = container
+        self._tell(container, Change.CREATED)
+        return container
+
+    def start(self, container_id: str) -> None:
+        """Start what does not run, for the first time or again. Raises EngineRefused."""
+        container = self.get(container_id)
+        if container.status is Status.LIVE:
+            return
+        spec = container.spec
+        if container.status is Status.REMOVING:
+            raise EngineRefused(f"container {spec.name}: is being removed")
+        if spec.network not in self.networks:
+            raise EngineRefused(spec.redact(f"network {spec.network} not found"))
+        container.status, container.exit_code = Status.LIVE, 0
+        container.started_at = time.time()
+        container.exited.clear()
+        _speak(container)
+        self._tell(container, Change.STARTED)
+        if (code := container.option("--exit")) is not None:
+            self.exit(container_id, int(code))
+
+    def exit(self, container_id: str, code: int, *, oom_killed: bool = False) -> None:
+        """The process of a live container ends."""
+        container = self.get(container_id)
+        if container.status is not Status.LIVE:
+            raise EngineRefused(f"container {container.spec.name}: does not run")
+        container.status, container.exit_code = Status.EXITED, code
+        container.oom_killed, container.ended_at = oom_killed, time.time()
+        container.exited.set()
+        self._tell(container, Change.EXITED, code)
+
+    async def stop(self, container_id: str, grace: float) -> None:
+        """SIGTERM, and SIGKILL for what has not exited after the grace."""
+        container = self.get(container_id)
+        if container.status is not Status.LIVE:
+            return
+        if container.option("--stubborn") is None:
+            self.exit(container_id, _SIGTERMED)
+            return
+        try:
+            async with asyncio.timeout(grace):
+                await container.exited.wait()
+        except TimeoutError:
+            if container.status is Status.LIVE:
+                self.exit(container_id, _SIGKILLED)
+
+    async def remove(self, container_id: str, *, force: bool = False) -> None:
+        """Remove a container, which takes a moment; a removal under way is waited for.
+
+        Raises EngineRefused for a live one without `force`.
+        """
+        container = self.get(container_id)
+        if container.status is Status.REMOVING:
+            await container.removed.wait()
+            return
+        if container.status is Status.LIVE:
+            if not force:
+                raise EngineRefused(f"container {container.spec.name}: runs; stop it first")
+            self.exit(container_id, _SIGKILLED)
+        container.status = Status.REMOVING
+        try:
+            await asyncio.sleep(self.removal_seconds)
+        except asyncio.CancelledError:
+            container.status = Status.EXITED  # `dead`: its name is held, a second try works
+            raise
+        del self._containers[container_id]
+        container.removed.set()
+        self._tell(container, Change.REMOVED)
+
+    def _tell(self, container: Container, change: Change, code: int | None = None) -> None:
+        event = Event(
+            id=container.id, change=change, labels=dict(container.spec.labels), exit_code=code
+        )
+        for listener in self.listeners:
+            listener(event)
+
+
+def _speak(container: Container) -> None:
+    lines = [f"argument: {argument}" for argument in container.spec.arguments]
+    lines.append(f"traceparent: {container.spec.environment.get('TRACEPARENT', '')}")
+    if said := container.option("--say"):
+        lines.append(said)
+    container.output += "".join(f"{line}\n" for line in lines)
