@@ -1,0 +1,100 @@
+"""Stopping one job: the intent, SIGTERM, the grace, SIGKILL, and its end."""
+
+import asyncio
+import time
+from contextlib import suppress
+
+from observability.logs import get_logger
+from observability.metrics import Metrics, trace_exemplar
+from service.accounting import account_failure
+from service.background import Background
+from service.engine.base import Engine
+from service.errors import EngineRefused, NoSuchWorkload, SupervisorError
+from service.job import Job, KillFailed, KillIntended
+from service.patience import patiently
+from service.reaper import Reaper
+from service.registry import Registry
+
+log = get_logger(__name__)
+
+# 128 + SIGKILL: what a container exits with that did not heed SIGTERM.
+_SIGKILLED = 137
+
+
+class Killer:
+    """Kills jobs; however many ask for the end of one, it is killed once."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        registry: Registry,
+        reaper: Reaper,
+        background: Background,
+        metrics: Metrics,
+        grace: float,
+    ) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._reaper = reaper
+        self._background = background
+        self._metrics = metrics
+        self._grace = grace
+        self._kills: dict[str, asyncio.Task[None]] = {}
+
+    def begin(self, job: Job, operation: str) -> "asyncio.Task[None]":
+        """Mark the intent at once, so that the exit that follows is a kill, and begin.
+
+        The task ends when the job is gone, or raises a `SupervisorError`. It accounts for
+        itself, whether or not anybody waits for it.
+        """
+        if under_way := self._kills.get(job.launch_id):
+            return under_way
+        self._registry.observe(job.launch_id, KillIntended())
+        task = asyncio.create_task(self._kill(job, operation), name=f"kill {job.launch_id}")
+        self._kills[job.launch_id] = task
+        task.add_done_callback(lambda done: self._done(job.launch_id, done))
+        return task
+
+    def _done(self, launch_id: str, task: "asyncio.Task[None]") -> None:
+        del self._kills[launch_id]
+        if not task.cancelled():
+            task.exception()  # seen: its client may have gone
+
+    async def _kill(self, job: Job, operation: str) -> None:
+        began = time.perf_counter()
+        outcome = "failed"
+        try:
+            outcome = await self._stop(job)
+        except SupervisorError as error:
+            account_failure(self._metrics, operation, job.name, job.identifier, error)
+            raise
+        finally:
+            if outcome == "failed":
+                self._give_up(job.launch_id)
+            self._metrics.kills.labels(self._metrics.job_label(job.name), outcome).inc()
+            duration = self._metrics.kill_duration.labels(outcome)
+            duration.observe(time.perf_counter() - began, trace_exemplar())
+        log.info("job.killed", job=job.name, identifier=job.identifier, outcome=outcome)
+
+    def _give_up(self, launch_id: str) -> None:
+        """Leave the job as it is. If it has exited all the same, nobody else closes it."""
+        job = self._registry.observe(launch_id, KillFailed())
+        if job is not None and job.exit_seen:
+            self._background.spawn(self._reaper.reap(launch_id), f"reap {launch_id}")
+
+    async def _stop(self, job: Job) -> str:
+        """How it went. A launch under way is waited for: what has not started cannot be stopped."""
+        if self._registry.get(job.launch_id) is None:
+            return "not_running"
+        end = self._registry.end_of(job.launch_id)
+        running = await self._registry.wait(job.launch_id, lambda j: j.container_id is not None)
+        if running is None or running.container_id is None:
+            return "not_running"
+        container_id = running.container_id
+        with suppress(NoSuchWorkload):  # it is as gone as it could be
+            await patiently(lambda: self._engine.stop(container_id, grace=self._grace))
+        await patiently(lambda: self._reaper.reap(job.launch_id))
+        if not end.done():
+            raise EngineRefused(f"container {container_id}: was started again by somebody else")
+        return "forced" if end.result().exit_code == _SIGKILLED else "stopped"

@@ -1,0 +1,168 @@
+"""One launch on the Engine: its name, the tries while the Engine is away, and what a try left."""
+
+import asyncio
+from collections import deque
+from dataclasses import replace
+
+from observability.logs import get_logger
+from service.background import Background
+from service.engine.base import Engine, Inspection, Status, WorkloadSpec
+from service.errors import (
+    EngineError,
+    EngineTimeout,
+    EngineUnavailable,
+    NameTaken,
+    NoSuchWorkload,
+)
+from service.job import Job
+from service.patience import patiently
+from service.workload import INSTANCE_LABEL, LAUNCH_LABEL, highest_count, job_from_labels
+
+log = get_logger(__name__)
+
+_REMOVAL_POLL = 0.05
+# Seconds for which a name that is being freed is worth waiting for.
+_NAME_PATIENCE = 5.0
+# Launches given up, whose containers may still turn up: far more than an outage can bring.
+_REMEMBERED = 10_000
+
+
+class NameRunsAlready(Exception):
+    """The name is held by a live container of ours that the registry does not know."""
+
+    def __init__(self, job: Job, holder: Inspection) -> None:
+        super().__init__(holder.id)
+        self.job = job
+        self.holder = holder
+
+
+class _Attempts:
+    """What the tries of one launch share. Times are those of the event loop."""
+
+    def __init__(self, timeout: float) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self.deadline = self._clock() + timeout
+        self.name = ""  # the same for each, so that what one left is in the way of the next
+        self.uncertain = False  # whether a container may be there, or come to be there
+
+    @property
+    def now(self) -> float:
+        """The time."""
+        return self._clock()
+
+    @property
+    def left(self) -> float:
+        """The seconds until the deadline."""
+        return self.deadline - self.now
+
+
+class Launcher:
+    """Starts workloads, and cleans up after those that it could not wait for."""
+
+    def __init__(
+        self, engine: Engine, background: Background, *, timeout: float, count_names: bool
+    ) -> None:
+        self._engine = engine
+        self._background = background
+        self._timeout = timeout
+        self._count_names = count_names  # development keeps containers, and with them their names
+        self._abandoned: deque[str] = deque(maxlen=_REMEMBERED)
+
+    async def start(self, spec: WorkloadSpec) -> str:
+        """Start a workload; its id. Raises the `EngineError`s, and `NameRunsAlready`."""
+        attempts = _Attempts(self._timeout)
+        try:
+            return await patiently(lambda: self._attempt(spec, attempts))
+        except (EngineError, NameRunsAlready):
+            if attempts.uncertain:
+                self._abandon(spec)
+            raise
+        except BaseException:
+            self._abandon(spec)
+            raise
+
+    def abandoned(self, launch_id: str) -> bool:
+        """Whether a launch was given up, so that a container of it is one too many."""
+        return launch_id in self._abandoned
+
+    async def _attempt(self, spec: WorkloadSpec, attempts: "_Attempts") -> str:
+        try:
+            async with asyncio.timeout_at(attempts.deadline):
+                attempts.name = attempts.name or await self._name(spec)
+                return await self._start_when_free(replace(spec, name=attempts.name), attempts)
+        except TimeoutError:
+            attempts.uncertain = True
+            raise EngineTimeout(
+                f"the Docker Engine took too long to start {attempts.name or spec.name}"
+            ) from None
+        except (EngineTimeout, EngineUnavailable):
+            attempts.uncertain = True
+            raise
+
+    async def _name(self, spec: WorkloadSpec) -> str:
+        """In development, the name with a count that goes on from the highest there is."""
+        if not self._count_names:
+            return spec.name
+        return f"{spec.name}-{highest_count(await self._engine.names(), spec.name) + 1}"
+
+    async def _start_when_free(self, spec: WorkloadSpec, attempts: "_Attempts") -> str:
+        patience: float | None = None  # from the first answer: a busy Engine gives it late
+        while True:
+            try:
+                return await self._engine.start(spec, timeout=attempts.left)
+            except NameTaken as error:
+                patience = patience or attempts.now + _NAME_PATIENCE
+                if error.holder is None or attempts.now >= patience:
+                    raise
+                await self._clear(spec, error.holder)
+                await asyncio.sleep(_REMOVAL_POLL)
+
+    async def _clear(self, spec: WorkloadSpec, holder_id: str) -> None:
+        """Clear the name, where its holder is ours; wait where it is on its way out.
+
+        Raises `NameTaken` where it is a stranger's, and `NameRunsAlready`.
+        """
+        try:
+            holder = await self._engine.inspect(holder_id)
+        except NoSuchWorkload:
+            return
+        if holder.status is Status.REMOVING:
+            return
+        job = job_from_labels(holder.labels)
+        if job is None or holder.labels.get(INSTANCE_LABEL) != spec.labels[INSTANCE_LABEL]:
+            raise NameTaken(
+                f"the container name {spec.name!r} is held by a container that the supervisor"
+                " did not launch; rename or remove that one",
+                holder.id,
+            )
+        await self._remove_own(spec, job, holder)
+
+    async def _remove_own(self, spec: WorkloadSpec, job: Job, holder: Inspection) -> None:
+        """Clear away what an earlier try left. Only a live one may be somebody's job."""
+        ours = spec.labels[LAUNCH_LABEL]
+        left_over = job.launch_id == ours or self.abandoned(job.launch_id)
+        if holder.status is Status.LIVE and not left_over:
+            raise NameRunsAlready(job, holder)
+        await self._engine.remove(holder.id, force=left_over)
+
+    def _abandon(self, spec: WorkloadSpec) -> None:
+        """The Engine may have done, or may still do, what nobody waits for any more."""
+        launch_id = spec.labels[LAUNCH_LABEL]
+        self._abandoned.append(launch_id)
+        log.warning("launch.abandoned", launch_id=launch_id, container_name=spec.name)
+        self._background.spawn(self._remove_abandoned(launch_id), f"abandon {launch_id}")
+
+    async def _remove_abandoned(self, launch_id: str) -> None:
+        """Remove it if it is there by now; if it comes later, its event tells the watcher."""
+        for workload in await self._engine.list():
+            if workload.labels.get(LAUNCH_LABEL) == launch_id:
+                await self.discard(workload.id)
+
+    async def discard(self, workload_id: str) -> None:
+        """Remove a container that nobody wants, whatever it does."""
+        try:
+            await self._engine.remove(workload_id, force=True)
+        except EngineError as error:
+            log.warning("container.left_behind", container_id=workload_id, error=error.message)
+        else:
+            log.info("container.discarded", container_id=workload_id)

@@ -1,0 +1,202 @@
+"""What an exit means: why the container ended, what it said last, and its removal."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from observability.logs import get_logger
+from observability.redaction import Redactor
+from service.background import Background
+from service.engine.base import Engine, Inspection, Status
+from service.errors import EngineError, EngineRefused, EngineTimeout, NoSuchWorkload
+from service.job import FAILED_OUTCOMES, Ended, ExitSeen, Job, Resumed, outcome_of
+from service.registry import Registry
+from service.workload import auth_in
+
+log = get_logger(__name__)
+
+# How soon an exit is looked into again that the Engine made trouble about (seconds).
+_RETRY = 1.0
+_SHOWN_LINES = 20
+_SHOWN_CHARACTERS = 500
+# More than is shown, so that a secret of several lines is not cut at its head and missed.
+_FETCHED_LINES = 100
+_SEARCHED_CHARACTERS = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class _Hint:
+    """What is said to have happened to a container, and whether anybody saw it happen."""
+
+    exit_code: int | None = None
+    witnessed: bool = False
+
+
+class Reaper:
+    """Closes jobs whose container has exited or vanished; once for each launch at a time."""
+
+    def __init__(
+        self, engine: Engine, registry: Registry, background: Background, *, keep: bool
+    ) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._background = background
+        self._keep = keep  # development keeps exited containers
+        self._reaps: dict[str, asyncio.Task[None]] = {}
+        self._hints: dict[str, _Hint] = {}
+
+    async def reap(
+        self,
+        launch_id: str,
+        *,
+        container_id: str | None = None,
+        exit_code: int | None = None,
+        witnessed: bool = True,
+    ) -> None:
+        """Look at a job's container and, where it does not run any more, close the job.
+
+        `container_id` says which container the hint was about, `exit_code` what it told;
+        `witnessed` is False where there was no hint and a comparison has found it out.
+        Raises the `EngineError`s; the job then stays as it is.
+        """
+        job = await self._registry.wait(launch_id, lambda job: job.container_id is not None)
+        if job is None or container_id not in (None, job.container_id):
+            return
+        earlier = self._hints.get(launch_id, _Hint())
+        self._hints[launch_id] = _Hint(
+            earlier.exit_code if exit_code is None else exit_code,
+            earlier.witnessed or witnessed,
+        )
+        under_way = self._reaps.get(launch_id)
+        if under_way is None or under_way.done():
+            under_way = self._begin(job)
+        await asyncio.shield(under_way)
+
+    def _begin(self, job: Job) -> "asyncio.Task[None]":
+        task = asyncio.create_task(self._follow_hints(job), name=f"reap {job.launch_id}")
+        self._reaps[job.launch_id] = task
+        task.add_done_callback(lambda done: self._end(job.launch_id, done))
+        return task
+
+    def _end(self, launch_id: str, task: "asyncio.Task[None]") -> None:
+        if self._reaps.get(launch_id) is task:
+            del self._reaps[launch_id]
+            self._hints.pop(launch_id, None)
+        if not task.cancelled():
+            task.exception()  # seen: whoever waited may have gone
+
+    async def _follow_hints(self, job: Job) -> None:
+        """Look once more for each hint that arrives meanwhile: what was seen may be stale."""
+        while hint := self._hints.pop(job.launch_id, None):
+            try:
+                await self._reap(job, hint)
+            except (EngineRefused, EngineTimeout):
+                # Nobody else would come back to it soon, as the watcher does to an Engine.
+                self._background.spawn(self._later(job.launch_id, hint), f"reap {job.launch_id}")
+                raise
+
+    async def _later(self, launch_id: str, hint: "_Hint") -> None:
+        await asyncio.sleep(_RETRY)
+        await self.reap(launch_id, exit_code=hint.exit_code, witnessed=hint.witnessed)
+
+    async def _reap(self, job: Job, hint: "_Hint") -> None:
+        assert job.container_id is not None
+        try:
+            seen = await self._look(job.container_id)
+        except NoSuchWorkload:
+            self._close(job, Ended(time.time(), hint.exit_code), "")
+            return
+        if seen.status is Status.LIVE:
+            self._resume(job)
+            return
+        self._registry.observe(job.launch_id, ExitSeen())
+        end = Ended(
+            seen.ended_at or time.time(),
+            seen.exit_code,
+            oom_killed=seen.oom_killed,
+            started_at=seen.started_at,
+            witnessed=hint.witnessed,
+        )
+        output = await self._last_lines(job, end, seen)
+        if later := self._hints.get(job.launch_id):  # it may have been started again, or removed
+            if later.exit_code is None:
+                self._hints[job.launch_id] = replace(later, exit_code=end.exit_code)
+            return
+        if self._keep or await self._remove(job, job.container_id):
+            self._close(job, end, output)
+
+    def _resume(self, job: Job) -> None:
+        """The container runs, or runs again. A kill under way decides for itself."""
+        now = self._registry.get(job.launch_id)
+        if now is not None and not now.kill_intended:
+            self._registry.observe(job.launch_id, Resumed())
+
+    def _close(self, job: Job, end: Ended, output: str) -> None:
+        gone = self._registry.observe(job.launch_id, end)
+        if gone is None or gone.outcome is None:
+            return
+        tell = log.warning if gone.outcome in FAILED_OUTCOMES else log.info
+        tell(
+            "job.exited",
+            job=job.name,
+            identifier=job.identifier,
+            container_id=job.container_id,
+            outcome=gone.outcome.value,
+            exit_code=end.exit_code,
+            oom_killed=end.oom_killed,
+            # The Engine may date an instant exit before its start.
+            seconds=round(max(0.0, end.at - gone.started_at), 3) if gone.started_at else None,
+            **({"output": output.splitlines()} if output else {}),
+        )
+
+    @retry(
+        retry=retry_if_exception_type((EngineTimeout, EngineRefused)),
+        stop=stop_after_attempt(3),
+        wait=wait_random_exponential(multiplier=0.1, max=1),
+        reraise=True,
+    )
+    async def _look(self, container_id: str) -> Inspection:
+        return await self._engine.inspect(container_id)
+
+    async def _last_lines(self, job: Job, end: Ended, seen: Inspection) -> str:
+        """The end of a failed job's output, without the secrets that it may hold."""
+        current = self._registry.get(job.launch_id) or job
+        if outcome_of(current, end) not in FAILED_OUTCOMES:
+            return ""
+        edit = partial(_fit_for_the_log, arguments=seen.arguments)
+        try:
+            return await self._engine.tail(seen.id, lines=_FETCHED_LINES, edit=edit)
+        except EngineError as error:
+            return f"(the output cannot be read: {error.message})"
+
+    async def _remove(self, job: Job, container_id: str) -> bool:
+        """Remove an exited container; never by force, since a third party may have restarted it.
+
+        False where that is so. Raises the `EngineError`s: the name is not free then.
+        """
+        try:
+            await self._engine.remove(container_id)
+        except EngineRefused:
+            if await self._is_live(container_id):
+                self._resume(job)
+                return False
+            raise
+        return True
+
+    async def _is_live(self, container_id: str) -> bool:
+        try:
+            return (await self._engine.inspect(container_id)).status is Status.LIVE
+        except NoSuchWorkload:
+            return False
+
+
+def _fit_for_the_log(output: str, arguments: Sequence[str]) -> str:
+    """The last lines without secrets. Where a line is cut, the rest may be half of one."""
+    if len(output) > _SEARCHED_CHARACTERS:
+        output = output[-_SEARCHED_CHARACTERS:].partition("\n")[2]
+    lines = Redactor(auth_in(arguments))(output).splitlines()[-_SHOWN_LINES:]
+    return "\n".join(line[:_SHOWN_CHARACTERS] for line in lines)

@@ -1,0 +1,268 @@
+"""The use cases: launch, kill, kill all, list."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from observability.logs import get_logger
+from observability.metrics import UNKNOWN, Metrics, trace_exemplar
+from observability.tracing import annotate, trace_environment
+from service.accounting import account_failure
+from service.catalog import Catalog, Entry
+from service.engine.base import WorkloadSpec
+from service.errors import EngineTimeout, KillAllFailed, SharedFailure, SupervisorError, UnknownJob
+from service.job import Job, JobSpec, Kind, Started, StartFailed, State
+from service.killer import Killer
+from service.launcher import Launcher, NameRunsAlready
+from service.readiness import Readiness
+from service.registry import Registry
+from service.validation import check_identifier, check_spec, shown
+from service.workload import Policy, arguments_of, check_size, workload_of
+
+log = get_logger(__name__)
+
+LaunchOutcome = Literal["launched", "dedup"]
+
+# From four at once on, the Engine is no faster; the others wait here, where a drain finds them.
+LAUNCHES_AT_ONCE = 8
+# How long a launch waits for the end of its identifier's earlier container (seconds), beside the
+# grace that it may have.
+_END_PATIENCE = 60.0
+
+
+class Supervisor:
+    """Carries out what a backend asks for."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        catalog: Catalog,
+        readiness: Readiness,
+        launcher: Launcher,
+        killer: Killer,
+        metrics: Metrics,
+        policy: Policy,
+    ) -> None:
+        self._registry = registry
+        self._catalog = catalog
+        self._readiness = readiness
+        self._launcher = launcher
+        self._killer = killer
+        self._metrics = metrics
+        self._policy = policy
+        self._slots = asyncio.Semaphore(LAUNCHES_AT_ONCE)
+        self._launches: dict[str, asyncio.Task[LaunchOutcome]] = {}
+
+    async def launch(self, spec: JobSpec) -> None:
+        """Run a job, or find that it runs; return when its container has started.
+
+        Raises `SupervisorError`: then nothing was launched, and nothing is left behind.
+        """
+        began = time.perf_counter()
+        try:
+            outcome = await self._launch(spec)
+        except SupervisorError as error:
+            account_failure(self._metrics, "launch", spec.name, spec.identifier, error)
+            self._observe_launch("failed", began)
+            raise
+        if outcome is not None:
+            self._observe_launch(outcome, began)
+
+    async def kill(self, identifier: str) -> None:
+        """Stop every container of an identifier; return when they are gone and their names free.
+
+        Raises `SupervisorError`; a job that could not be stopped then counts as running again.
+        """
+        try:
+            check_identifier(identifier)
+            annotate({"supervisor.job.identifier": identifier})
+            await self._readiness.wait_listed()
+        except SupervisorError as error:
+            account_failure(self._metrics, "kill", UNKNOWN, identifier, error)
+            raise
+        jobs = self._registry.of(identifier)
+        if not jobs:
+            self._metrics.kills.labels(UNKNOWN, "not_running").inc()
+            log.info("kill.not_running", identifier=identifier)
+        failures = await self._kill_each(jobs, "kill")
+        if failures:
+            raise failures[0][1]
+
+    async def kill_all(self) -> None:
+        """Stop every job known by now, launches under way included, all in parallel.
+
+        Raises `KillAllFailed` with what could not be stopped.
+        """
+        try:
+            await self._readiness.wait_listed()
+        except SupervisorError as error:
+            account_failure(self._metrics, "kill_all", UNKNOWN, "", error)
+            raise
+        jobs = self._registry.jobs()
+        log.info("kill_all.started", jobs=len(jobs))
+        failures = await self._kill_each(jobs, "kill_all")
+        if failures:
+            raise KillAllFailed(failures, len(jobs))
+
+    def list_jobs(self) -> Sequence[Job]:
+        """The live jobs, as far as they are known. Never waits for the Engine."""
+        return self._registry.jobs()
+
+    async def finish(self) -> None:
+        """Wait for the launches under way, also those whose clients have gone."""
+        if self._launches:
+            await asyncio.wait(list(self._launches.values()))
+
+    async def _launch(self, spec: JobSpec) -> LaunchOutcome | None:
+        check_spec(spec)
+        annotate({"supervisor.job.name": spec.name, "supervisor.job.identifier": spec.identifier})
+        entry = self._catalog.get(spec.name)
+        if entry is None:
+            raise UnknownJob(f"name: {shown(spec.name)} is not a job of the catalogue")
+        if entry.image is None:
+            log.info("launch.no_image", job=spec.name, identifier=spec.identifier)
+            return None
+        arguments = arguments_of(spec, entry, self._policy.callback)
+        environment = trace_environment()
+        check_size(arguments, environment)
+        fingerprint = hash((spec.name, *arguments))  # keyed anew by each process: tells no secret
+        await self._readiness.wait_listed()
+        if entry.kind is Kind.ACTION and (running := self._joinable(spec.identifier)):
+            return await self._join(running, fingerprint)
+        job = _new_job(spec, entry, fingerprint)
+        workload = workload_of(
+            job, spec, entry, self._policy, arguments=arguments, environment=environment
+        )
+        return await _shared(self._begin(job, workload))
+
+    def _joinable(self, identifier: str) -> Job | None:
+        """The grouped job that a launch of this identifier would repeat."""
+        job = self._registry.grouped(identifier)
+        return job if job is not None and job.state is not State.STOPPING else None
+
+    async def _join(self, job: Job, fingerprint: int) -> LaunchOutcome:
+        """Share the fate of a launch under way, or find the job running."""
+        if launch := self._launches.get(job.launch_id):
+            await _shared(launch)
+        differs = 0 not in (job.fingerprint, fingerprint) and job.fingerprint != fingerprint
+        self._account_dedup(job, differs=differs)
+        return "dedup"
+
+    def _account_dedup(self, job: Job, *, differs: bool) -> None:
+        self._metrics.dedups.labels(self._metrics.job_label(job.name)).inc()
+        annotate({"supervisor.launch.outcome": "dedup", "supervisor.launch.differs": differs})
+        tell = log.warning if differs else log.info
+        tell("launch.dedup", job=job.name, identifier=job.identifier, differs=differs)
+
+    def _begin(self, job: Job, workload: WorkloadSpec) -> "asyncio.Task[LaunchOutcome]":
+        """Reserve the identifier and start the work, in one step of the event loop."""
+        earlier = [j for j in self._registry.of(job.identifier) if j.grouped and job.grouped]
+        self._registry.add(job)
+        task = asyncio.create_task(
+            self._run(job, workload, earlier), name=f"launch {job.launch_id}"
+        )
+        self._launches[job.launch_id] = task
+        task.add_done_callback(lambda done: self._launched(job.launch_id, done))
+        return task
+
+    def _launched(self, launch_id: str, task: "asyncio.Task[LaunchOutcome]") -> None:
+        del self._launches[launch_id]
+        if not task.cancelled():
+            task.exception()  # seen: its client may have gone
+
+    async def _run(self, job: Job, workload: WorkloadSpec, earlier: Iterable[Job]) -> LaunchOutcome:
+        try:
+            if runs_on := await self._outlived(earlier):
+                self._registry.observe(job.launch_id, StartFailed())
+                return await self._join(runs_on, job.fingerprint)
+            container_id = await self._start(workload)
+        except NameRunsAlready as found:
+            self._registry.observe(job.launch_id, StartFailed())
+            return self._take_over(found)
+        except BaseException as error:
+            self._registry.observe(job.launch_id, StartFailed())
+            if isinstance(error, SupervisorError):
+                account_failure(self._metrics, "launch", job.name, job.identifier, error)
+            raise
+        self._registry.observe(job.launch_id, Started(container_id, time.time()))
+        log.info(
+            "job.launched",
+            job=job.name,
+            identifier=job.identifier,
+            container_id=container_id,
+            container_name=workload.name,
+        )
+        return "launched"
+
+    async def _outlived(self, earlier: Iterable[Job]) -> Job | None:
+        """Wait until the identifier is free; a job whose kill has failed keeps it."""
+        try:
+            async with asyncio.timeout(self._policy.stop_grace + _END_PATIENCE):
+                for job in earlier:
+                    settled = self._registry.wait(job.launch_id, lambda j: j.state is State.RUNNING)
+                    if await self._readiness.unless_draining(settled):
+                        return job
+        except TimeoutError:
+            raise EngineTimeout("the identifier's earlier container is not gone yet") from None
+        return None
+
+    async def _start(self, workload: WorkloadSpec) -> str:
+        while True:
+            await self._readiness.wait()  # without a slot, which others could use meanwhile
+            await self._readiness.unless_draining(self._slots.acquire())
+            try:
+                if self._readiness.ready:
+                    return await self._launcher.start(workload)
+            finally:
+                self._slots.release()
+
+    def _take_over(self, found: NameRunsAlready) -> LaunchOutcome:
+        """A third party has started an exited container of this identifier again: it is the job."""
+        if self._registry.get(found.job.launch_id) is None:
+            self._registry.add(found.job)
+            started = Started(found.holder.id, found.holder.started_at)
+            self._registry.observe(found.job.launch_id, started)
+        self._account_dedup(found.job, differs=False)
+        return "dedup"
+
+    async def _kill_each(
+        self, jobs: Sequence[Job], operation: str
+    ) -> list[tuple[str, SupervisorError]]:
+        kills = [self._killer.begin(job, operation) for job in jobs]  # all before the first wait
+        results = await asyncio.gather(*map(asyncio.shield, kills), return_exceptions=True)
+        failures: list[tuple[str, SupervisorError]] = []
+        for job, result in zip(jobs, results, strict=True):
+            if isinstance(result, SupervisorError):
+                failures.append((job.identifier, result))
+            elif isinstance(result, BaseException):
+                raise result
+        return failures
+
+    def _observe_launch(self, outcome: str, began: float) -> None:
+        duration = self._metrics.launch_duration.labels(outcome)
+        duration.observe(time.perf_counter() - began, trace_exemplar())
+
+
+async def _shared(launch: "asyncio.Task[LaunchOutcome]") -> LaunchOutcome:
+    """The outcome of a launch that accounts for itself, whether or not anybody waits for it.
+
+    Shielded: a client that hangs up must leave neither an orphan nor a reservation.
+    """
+    try:
+        return await asyncio.shield(launch)
+    except SupervisorError as error:
+        raise SharedFailure(error) from error
+
+
+def _new_job(spec: JobSpec, entry: Entry, fingerprint: int) -> Job:
+    return Job(
+        launch_id=secrets.token_hex(8),
+        name=spec.name,
+        identifier=spec.identifier,
+        kind=entry.kind,
+        ends=entry.ends_by_itself,
+        fingerprint=fingerprint,
+    )

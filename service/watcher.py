@@ -1,0 +1,208 @@
+"""Keeps the registry in step with the Engine.
+
+Three loops, one inside the other: reconnect for ever; within a connection list, then follow the
+events; within that, take each event for a hint and look for oneself. A connection that has gone
+quiet is probed by pings beside it, since a hung Engine never ends it.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, NoReturn
+
+from observability.logs import get_logger
+from observability.metrics import Metrics
+from service.background import Background
+from service.engine.base import Change, Engine, Event, Listing, Status, Workload
+from service.errors import EngineError, EngineUnavailable, NoSuchWorkload
+from service.janitor import Janitor
+from service.job import ExitSeen, Job, Started
+from service.launcher import Launcher
+from service.readiness import Readiness
+from service.reaper import Reaper
+from service.registry import Registry
+from service.workload import LAUNCH_LABEL, job_from_labels
+
+log = get_logger(__name__)
+
+# Seconds. A ping that fails and the next one stay below the 5 s in which readiness has to fall.
+_PING_INTERVAL = 1.0
+# An event that got lost without a gap in the stream is made good within this time.
+_COMPARE_INTERVAL = 30.0
+
+
+class Watcher:
+    """Turns the Engine's news into observations, and tells readiness how things stand."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        registry: Registry,
+        reaper: Reaper,
+        launcher: Launcher,
+        janitor: Janitor,
+        readiness: Readiness,
+        background: Background,
+        metrics: Metrics,
+        keep: bool,
+        grace: float,
+    ) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._reaper = reaper
+        self._launcher = launcher
+        self._janitor = janitor
+        self._readiness = readiness
+        self._background = background
+        self._metrics = metrics
+        self._keep = keep
+        self._grace = grace
+
+    async def run(self) -> NoReturn:
+        """Follow the Engine for ever, through all its absences."""
+        while True:
+            try:
+                await self._follow()
+                reason = "the Docker Engine has ended its event stream"
+            except EngineError as error:
+                reason = error.message
+            self._fall(reason)
+            # Jittered, and short: an Engine that is away refuses a connection for next to nothing.
+            await asyncio.sleep(random.uniform(0.1, 0.5))  # noqa: S311 - no secret hangs on it
+
+    async def _follow(self) -> None:
+        """One connection, until it ends or a probe fails. Raises the `EngineError`s."""
+        loops = [
+            asyncio.create_task(self._hear(), name="events"),
+            asyncio.create_task(self._probe(), name="ping"),
+            asyncio.create_task(self._compare_now_and_then(), name="compare"),
+        ]
+        try:
+            done, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in loops:
+                task.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+
+    async def _hear(self) -> None:
+        async with aclosing(self._engine.watch()) as news:
+            async for item in news:
+                if isinstance(item, Listing):
+                    await self._take_in(item.workloads)
+                else:
+                    self._heed(item)
+
+    async def _probe(self) -> None:
+        while True:
+            await asyncio.sleep(_PING_INTERVAL)
+            await self._engine.ping()
+            self._metrics.engine_up.set(1)
+
+    async def _compare_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(_COMPARE_INTERVAL)
+            await self._compare(await self._engine.list())
+
+    def _fall(self, reason: str) -> None:
+        self._metrics.engine_up.set(0)
+        if reason != self._readiness.reason:
+            log.warning("engine.away", reason=reason)
+        self._readiness.fall(reason)
+
+    async def _take_in(self, workloads: Sequence[Workload]) -> None:
+        """A new connection's listing: clean up after the last run, or catch up with a gap."""
+        self._metrics.engine_up.set(1)
+        if self._readiness.listed:
+            self._metrics.stream_reconnects.inc()
+        else:
+            await self._janitor.clean(workloads)
+            workloads = await self._engine.list()
+        await self._compare(workloads)
+        self._readiness.rise()
+        log.info("engine.in_step", jobs=len(self._registry.jobs()))
+
+    async def _compare(self, workloads: Sequence[Workload]) -> None:
+        """Look closely at whatever the registry and the listing do not agree on."""
+        listed = {workload.id: workload for workload in workloads}
+        differing = [j.launch_id for j in self._registry.jobs() if _differs(j, listed)]
+        strange = [w for w in workloads if self._registry.get(_launch_id(w.labels)) is None]
+        await asyncio.gather(
+            *(self._bearing(self._reaper.reap(job, witnessed=False)) for job in differing),
+            *(self._bearing(self._meet(workload.id, workload.labels)) for workload in strange),
+        )
+        self._metrics.reconciled_at.set(time.time())
+
+    def _heed(self, event: Event) -> None:
+        """Act on a hint, beside whatever else goes on: the stream must never wait."""
+        launch_id = _launch_id(event.labels)
+        job = self._registry.get(launch_id)
+        if event.change in (Change.CREATED, Change.STARTED):
+            if job is None:
+                self._spawn(self._meet(event.id, event.labels), event)
+            elif job.exit_seen and job.container_id == event.id:
+                self._spawn(self._reaper.reap(launch_id), event)
+        elif job is not None:
+            if event.change is Change.EXITED and job.container_id == event.id:
+                self._registry.observe(launch_id, ExitSeen())
+            if not job.kill_intended:  # a kill closes its job itself, within its own trace
+                self._spawn(
+                    self._reaper.reap(launch_id, container_id=event.id, exit_code=event.exit_code),
+                    event,
+                )
+
+    def _spawn(self, work: Coroutine[Any, Any, None], event: Event) -> None:
+        self._background.spawn(work, f"{event.change} {event.id[:12]}")
+
+    async def _bearing(self, work: Awaitable[None]) -> None:
+        """One container that the Engine makes trouble about must not stop the comparison."""
+        try:
+            await work
+        except EngineUnavailable:
+            raise
+        except EngineError as error:
+            log.warning("compare.failed", error=error.message)
+
+    async def _meet(self, workload_id: str, labels: Mapping[str, str]) -> None:
+        """A container of ours that the registry does not know: one too many, or a job again."""
+        if self._launcher.abandoned(_launch_id(labels)):
+            await self._launcher.discard(workload_id)
+            return
+        try:
+            seen = await self._engine.inspect(workload_id)
+        except NoSuchWorkload:
+            return
+        job = job_from_labels(seen.labels)
+        if seen.status is not Status.LIVE or job is None or self._registry.get(job.launch_id):
+            return
+        if job.grouped and self._registry.grouped(job.identifier):
+            await self._stop_surplus(job, workload_id)
+            return
+        self._registry.add(job)
+        self._registry.observe(job.launch_id, Started(workload_id, seen.started_at))
+        log.info("job.adopted", job=job.name, identifier=job.identifier, container_id=workload_id)
+
+    async def _stop_surplus(self, job: Job, workload_id: str) -> None:
+        """An identifier has one container at most: the older one, somehow started again, goes."""
+        log.warning(
+            "job.surplus", job=job.name, identifier=job.identifier, container_id=workload_id
+        )
+        await self._engine.stop(workload_id, grace=self._grace)
+        if not self._keep:
+            await self._engine.remove(workload_id)
+
+
+def _launch_id(labels: Mapping[str, str]) -> str:
+    return labels.get(LAUNCH_LABEL, "")
+
+
+def _differs(job: Job, listed: Mapping[str, Workload]) -> bool:
+    """Whether the listing says anything but: this job runs."""
+    if job.container_id is None:
+        return False
+    workload = listed.get(job.container_id)
+    return workload is None or workload.status is not Status.LIVE or job.exit_seen
