@@ -1,0 +1,1 @@
+"""Logs, metrics, traces and the HTTP endpoint. Knows nothing of the service it observes."""
