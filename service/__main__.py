@@ -1,0 +1,6 @@
+"""`python -m service` is `area-supervisor`."""
+
+from service.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The command line."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from observability.otel_env import TracingError, check_variables
+from service import __version__
+from service.config import Settings, load_env_file, load_settings
+from service.errors import EngineError, StartError
+
+_WIDE = 1_000
+
+app = typer.Typer(
+    help="Launches the jobs of Area as Docker containers when the backend asks for it over gRPC.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run a command; what is wrong with the environment is told in one line."""
+    try:
+        app()
+    except (StartError, EngineError) as error:
+        sys.exit(f"area-supervisor: {error}")
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"area-supervisor {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def serve() -> None:
+    """Serve the backend until SIGTERM. The settings come from the environment and from .env."""
+    settings = _settings()
+    try:
+        check_variables()  # before OpenTelemetry is imported, which reads them then
+    except TracingError as error:
+        raise StartError(str(error)) from None
+    from service.serve import serve as run
+
+    run(settings)
+
+
+@app.command()
+def health(
+    service: Annotated[
+        str,
+        typer.Option(help='What to ask for: liveness, "" or the service\'s name for readiness.'),
+    ] = "liveness",
+) -> None:
+    """Ask the supervisor on this host for its health; exit 0 if it is SERVING, else 1."""
+    from service.probe import check_health
+
+    settings = _settings()
+    host = str(settings.bind_address or "127.0.0.1")
+    well, status = check_health(host, settings.grpc_server_port, service)
+    typer.echo(status)
+    raise typer.Exit(0 if well else 1)
+
+
+@app.command("remove-legacy")
+def remove_legacy(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them.")] = False,
+) -> None:
+    """Remove the Go supervisor's containers: without our labels, of the catalogue's images."""
+    from service.catalog import load_catalog
+    from service.engine._dockerpy import connection_from_env
+    from service.engine.legacy import LegacyContainers
+    from service.workload import INSTANCE_LABEL
+
+    settings = _settings()
+    legacy = LegacyContainers(connection_from_env())
+    found = legacy.find(load_catalog(settings.job_catalog).images, INSTANCE_LABEL)
+    _show(["container", "image", "status"], [(c.name, c.image, c.status) for c in found])
+    if dry_run:
+        typer.echo(f"{len(found)} would be removed")
+        return
+    left = 0
+    for container in found:
+        try:
+            legacy.remove(container, settings.job_stop_grace_seconds)
+            typer.echo(f"removed {container.name}")
+        except EngineError as error:
+            left += 1
+            typer.echo(f"left {container.name}: {error}", err=True)
+    typer.echo(f"{len(found) - left} removed, {left} left")
+    raise typer.Exit(1 if left else 0)
+
+
+def _settings() -> Settings:
+    load_env_file()
+    return load_settings()
+
+
+def _show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    # Whoever reads it through a pipe wants whole names, not those that fit into 80 columns.
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)

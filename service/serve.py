@@ -1,0 +1,216 @@
+"""The wiring of the process, its start and its end."""
+
+import asyncio
+import os
+import signal
+import sys
+from typing import NoReturn
+
+from opentelemetry.sdk.trace import TracerProvider
+
+from observability.http import HttpEndpoint, Probe, every_interface
+from observability.logs import configure_logs, get_logger
+from observability.metrics import Metrics
+from observability.tracing import configure_tracing, shut_down
+from service import __version__
+from service.background import Background
+from service.catalog import Catalog, load_catalog
+from service.config import Settings
+from service.engine._dockerpy import Connection, connection_from_env
+from service.engine.base import Engine
+from service.engine.docker import DockerEngine
+from service.errors import StartError
+from service.janitor import Janitor
+from service.killer import Killer
+from service.launcher import Launcher
+from service.readiness import Readiness
+from service.reaper import Reaper
+from service.registry import Registry
+from service.server import GrpcServer
+from service.servicer import Servicer
+from service.supervisor import Supervisor
+from service.watcher import Watcher
+from service.workload import INSTANCE_LABEL, Policy
+
+log = get_logger(__name__)
+
+# Of the 15 s that a stop may take: for calls under way, and for the last spans (seconds).
+DRAIN_GRACE = 10.0
+SPANS_GRACE = 3.0
+# At the start, requests wait for the end of what an earlier run left: so that gets no more.
+START_GRACE = 10.0
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Some programs signal a process and then its whole group: twice within this time is once.
+_SAME_SIGNAL = 0.5
+
+
+def serve(settings: Settings) -> NoReturn:
+    """Run the supervisor until SIGTERM; then exit 0. Raises `StartError`."""
+    configure_logs(level=settings.log_level, console=settings.console_logs)
+    catalog = load_catalog(settings.job_catalog)
+    connection = connection_from_env()
+    tracing = configure_tracing("area-supervisor", __version__, settings.supervisor_instance)
+    code = asyncio.run(_Process(settings, catalog, connection, tracing).run())
+    sys.stdout.flush()
+    # Not sys.exit: a thread that waits for a hung Engine must not hold up the end.
+    os._exit(code)
+
+
+class _Process:
+    """Everything that runs, put together."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        connection: Connection,
+        tracing: TracerProvider,
+    ) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._connection = connection
+        self._tracing = tracing
+        self._readiness = Readiness()
+
+    async def run(self) -> int:
+        """Start, work, and stop; the exit code."""
+        settings = self._settings
+        metrics = Metrics(self._catalog, version=__version__, engine="docker", mode=settings.go_env)
+        selector = {INSTANCE_LABEL: settings.supervisor_instance}
+        engine = DockerEngine(self._connection, selector, metrics)
+        supervisor, watcher = self._wire(engine, metrics)
+        servicer = Servicer(supervisor, self._readiness, metrics)
+        # Both ports before any container: a second supervisor must not clean up after the first.
+        server = GrpcServer(self._address(), settings.grpc_server_port, servicer, metrics)
+        self._readiness.subscribe(server.health.set_ready)
+        http = self._http(metrics)
+        http.start()
+        await server.start()
+        self._say_hello()
+        code = await self._until_stopped(watcher)
+        await self._drain(server, supervisor)
+        await asyncio.to_thread(shut_down, self._tracing, within=SPANS_GRACE)
+        http.close()
+        await engine.close()
+        log.info("supervisor.stopped", code=code)
+        return code
+
+    def _wire(self, engine: Engine, metrics: Metrics) -> tuple[Supervisor, Watcher]:
+        settings, readiness = self._settings, self._readiness
+        grace, keep = float(settings.job_stop_grace_seconds), not settings.production
+        registry, background = Registry(metrics), Background()
+        reaper = Reaper(engine, registry, background, keep=keep)
+        launcher = Launcher(
+            engine, background, timeout=settings.launch_timeout_seconds, count_names=keep
+        )
+        policy = Policy(
+            settings.callback, settings.supervisor_instance, settings.job_network, grace
+        )
+        killer = Killer(
+            engine=engine,
+            registry=registry,
+            reaper=reaper,
+            background=background,
+            metrics=metrics,
+            grace=grace,
+        )
+        supervisor = Supervisor(
+            registry=registry,
+            catalog=self._catalog,
+            readiness=readiness,
+            launcher=launcher,
+            killer=killer,
+            metrics=metrics,
+            policy=policy,
+        )
+        watcher = Watcher(
+            engine=engine,
+            registry=registry,
+            reaper=reaper,
+            launcher=launcher,
+            janitor=Janitor(engine, metrics, grace=min(grace, START_GRACE)),
+            readiness=readiness,
+            background=background,
+            metrics=metrics,
+            keep=keep,
+            grace=grace,
+        )
+        return supervisor, watcher
+
+    def _http(self, metrics: Metrics) -> HttpEndpoint:
+        port = self._settings.metrics_port
+        probes = {"/livez": _liveness(asyncio.get_running_loop()), "/readyz": self._ready}
+        try:
+            return HttpEndpoint(self._address(), port, metrics.registry, probes)
+        except OSError as error:
+            raise StartError(
+                f"METRICS_PORT={port}: cannot be bound ({error});"
+                " allowed is a port that no other program listens on"
+            ) from None
+
+    def _ready(self) -> tuple[bool, str]:
+        return self._readiness.ready, self._readiness.reason
+
+    def _address(self) -> str:
+        return str(self._settings.bind_address or every_interface())
+
+    async def _until_stopped(self, watcher: Watcher) -> int:
+        """Work until a signal, or until a part that has to run for ever ends."""
+        stopped = asyncio.create_task(_signalled(), name="signals")
+        watching = asyncio.create_task(watcher.run(), name="watcher")
+        await asyncio.wait((stopped, watching), return_when=asyncio.FIRST_COMPLETED)
+        if not watching.done():
+            self._watching = watching  # kills under way still need its news
+            return 0
+        log.critical("supervisor.crashed", part="watcher", exc_info=watching.exception())
+        return 1
+
+    async def _drain(self, server: GrpcServer, supervisor: Supervisor) -> None:
+        log.info("supervisor.draining")
+        self._readiness.drain()
+        try:
+            async with asyncio.timeout(DRAIN_GRACE + 1):
+                await server.stop(DRAIN_GRACE)
+                await supervisor.finish()
+        except TimeoutError:
+            log.warning("supervisor.drain_cut_short", seconds=DRAIN_GRACE)
+
+    def _say_hello(self) -> None:
+        settings = self._settings
+        log.info(
+            "supervisor.started",
+            version=__version__,
+            mode=settings.go_env,
+            instance=settings.supervisor_instance,
+            engine=self._connection.url,
+            grpc_port=settings.grpc_server_port,
+            metrics_port=settings.metrics_port,
+            callback=settings.callback,
+            network=settings.job_network,
+            jobs=len(self._catalog),
+        )
+
+
+async def _signalled() -> None:
+    """Wait for SIGTERM or SIGINT; a later one ends the process at once."""
+    loop = asyncio.get_running_loop()
+    received = asyncio.Event()
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, received.set)
+    await received.wait()
+    for number in _STOP_SIGNALS:
+        loop.call_later(_SAME_SIGNAL, loop.remove_signal_handler, number)
+
+
+def _liveness(loop: asyncio.AbstractEventLoop) -> Probe:
+    """Whether the event loop, which does all the work, still turns."""
+
+    def probe() -> tuple[bool, str]:
+        turn = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop)
+        try:
+            turn.result(timeout=2)
+        except TimeoutError:
+            return False, "the event loop does not answer"
+        return True, "alive"
+
+    return probe

@@ -1,0 +1,76 @@
+"""The gRPC server: our service, health, reflection, the interceptors, and its end."""
+
+import socket
+
+from grpc import aio
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_reflection.v1alpha import reflection
+from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
+
+from observability.interceptor import CallObserver
+from observability.metrics import Metrics
+from service._generated.area_supervisor_pb2 import DESCRIPTOR
+from service._generated.area_supervisor_pb2_grpc import add_AreaSupervisorServiceServicer_to_server
+from service.errors import StartError
+from service.health import Health
+from service.servicer import Servicer, in_band_error
+
+SERVICE = DESCRIPTOR.services_by_name["AreaSupervisorService"].full_name
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+_OPTIONS = [
+    # Otherwise a second server would bind the same port, and take half of the calls, in silence.
+    ("grpc.so_reuseport", 0),
+    # Well above what a launch may hold, so that one which is too large is told so, with a 413.
+    ("grpc.max_receive_message_length", 16 * 2**20),
+]
+
+
+class GrpcServer:
+    """Serves until stopped. The port is bound when it is made."""
+
+    def __init__(self, address: str, port: int, servicer: Servicer, metrics: Metrics) -> None:
+        self.health = Health(SERVICE)
+        # OpenTelemetry's outermost, so that ours finds its span; only our own service is traced.
+        interceptors = [
+            aio_server_interceptor(  # type: ignore[no-untyped-call]
+                filter_=filters.service_name(SERVICE)
+            ),
+            CallObserver(metrics, in_band_error),
+        ]
+        self._server = aio.server(interceptors=interceptors, options=_OPTIONS)
+        add_AreaSupervisorServiceServicer_to_server(servicer, self._server)
+        add_HealthServicer_to_server(self.health, self._server)
+        reflection.enable_server_reflection(
+            (SERVICE, _HEALTH, reflection.SERVICE_NAME), self._server
+        )
+        self._bind(address, port)
+
+    async def start(self) -> None:
+        """Answer calls from now on."""
+        await self._server.start()
+
+    async def stop(self, grace: float) -> None:
+        """Take no more calls; return when those under way are done, after `grace` s at most."""
+        self.health.close()
+        await self._server.stop(grace)
+
+    def _bind(self, address: str, port: int) -> None:
+        host = f"[{address}]" if ":" in address else address
+        try:
+            _try_to_bind(address, port)
+            self._server.add_insecure_port(f"{host}:{port}")
+        except (OSError, RuntimeError) as error:
+            raise StartError(
+                f"GRPC_SERVER_PORT={port}: cannot be bound ({error});"
+                " allowed is a port that no other program listens on"
+            ) from None
+
+
+def _try_to_bind(address: str, port: int) -> None:
+    """Find out what is wrong before gRPC does, which would print lines of its own about it."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((address, port))

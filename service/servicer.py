@@ -1,0 +1,114 @@
+"""Between the contract's messages and the use cases. Knows nothing of any engine."""
+
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.struct_pb2 import Struct, Value
+
+from observability.interceptor import InBandError
+from observability.logs import get_logger
+from observability.metrics import UNKNOWN, Metrics
+from observability.redaction import Redactor
+from service._generated import area_supervisor_pb2 as messages
+from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer
+from service._generated.area_types_pb2 import AuthenticatedJobData, Error, Response
+from service.errors import REASONS, SupervisorError
+from service.job import JobSpec, JsonValue
+from service.readiness import Readiness
+from service.supervisor import Supervisor
+
+log = get_logger(__name__)
+
+
+class Servicer(AreaSupervisorServiceServicer):
+    """Answers the backend. What goes wrong travels in `Response.error`."""
+
+    def __init__(self, supervisor: Supervisor, readiness: Readiness, metrics: Metrics) -> None:
+        self._supervisor = supervisor
+        self._readiness = readiness
+        self._metrics = metrics
+
+    async def LaunchJob(self, request: AuthenticatedJobData, context: Any) -> Response:
+        """Run a job; see the contract."""
+        auth = _json_object(request.auth)
+        spec = JobSpec(request.name, request.identifier, _json_object(request.params), auth)
+        work = lambda: self._supervisor.launch(spec)  # noqa: E731 - said where it is used
+        return await self._answer(work, "launch", spec.name, Redactor(auth))
+
+    async def KillJob(self, request: messages.JobId, context: Any) -> Response:
+        """Stop the jobs of one identifier; see the contract."""
+        return await self._answer(lambda: self._supervisor.kill(request.identifier), "kill")
+
+    async def KillAllJobs(self, request: Empty, context: Any) -> Response:
+        """Stop every job; see the contract."""
+        return await self._answer(self._supervisor.kill_all, "kill_all")
+
+    async def ListJobs(self, request: Empty, context: Any) -> messages.JobList:
+        """The live jobs; see the contract."""
+        if not self._readiness.listed:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, self._readiness.reason)
+        jobs = self._supervisor.list_jobs()
+        return messages.JobList(
+            jobs=[
+                messages.Job(name=job.name, identifier=job.identifier, status=job.state.value)
+                for job in jobs
+            ]
+        )
+
+    async def _answer(
+        self,
+        work: Callable[[], Awaitable[None]],
+        operation: str,
+        job: str = UNKNOWN,
+        redact: Redactor | None = None,
+    ) -> Response:
+        try:
+            await work()
+        except SupervisorError as error:
+            return _failure(error.code, error.message)
+        except Exception:  # noqa: BLE001 - whatever it is, it is ours, and the caller gets a 500
+            self._metrics.failed(job, operation, "internal")
+            details = (redact or Redactor())(traceback.format_exc())
+            log.critical("request.crashed", operation=operation, traceback=details)
+            return _failure(500, "an unexpected error; the supervisor's log has the details")
+        return Response()
+
+
+def in_band_error(response: object) -> InBandError | None:
+    """The failure inside an answer, for spans and metrics."""
+    if isinstance(response, Response) and response.HasField("error"):
+        reason = REASONS[response.error.code]
+        return InBandError(reason, response.error.message)
+    return None
+
+
+def _failure(code: int, message: str) -> Response:
+    return Response(error=Error(code=code, message=message))
+
+
+def _json_object(struct: Struct) -> Mapping[str, JsonValue]:
+    return {key: _json(value) for key, value in struct.fields.items()}
+
+
+def _json(value: Value) -> JsonValue:
+    """A Value as plain JSON: whole numbers as int, one with no kind set as null.
+
+    Not protobuf's `json_format`: it renders 3599 as 3599.0, and raises on what we want to name.
+    """
+    match value.WhichOneof("kind"):
+        case "string_value":
+            return value.string_value
+        case "number_value":
+            number = value.number_value
+            return int(number) if number.is_integer() else number
+        case "bool_value":
+            return value.bool_value
+        case "struct_value":
+            return dict(_json_object(value.struct_value))
+        case "list_value":
+            return [_json(item) for item in value.list_value.values]
+        case _:
+            return None
