@@ -1,0 +1,1 @@
+"""An example of a worker, with the image it runs in."""

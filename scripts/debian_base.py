@@ -1,0 +1,95 @@
+"""A slim base image with Python, made from Debian's packages.
+
+For machines that reach no image registry. It is never given a name that belongs to somebody
+else: `python:3.11` has to stay what its publisher says it is.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+from scripts import apt
+from scripts.progress import PrerequisiteError, step, tail
+
+_CACHE = Path(__file__).resolve().parent.parent / ".cache"
+_PACKAGES = "python3,python3-venv,ca-certificates,libstdc++6"  # the last one for grpcio
+
+# Documentation and translations are a third of what would be unpacked.
+_LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+
+
+def tarball() -> Path:
+    """The base as a file, made once and kept, so that the next engine has it in a second."""
+    suite = _suite()
+    recipe = hashlib.sha256(f"{_PACKAGES} {_LEFT_OUT}".encode()).hexdigest()[:8]
+    file = _CACHE / f"base-{suite}-{platform.machine()}-{recipe}.tar"
+    if not file.exists():
+        _require_mmdebstrap()
+        with step(f"Building a base image from the packages of {suite} (about half a minute)"):
+            _build(suite, file)
+    return file
+
+
+def _suite() -> str:
+    """The release this machine runs, since that is what its package sources are for."""
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        release = {}
+    if "VERSION_CODENAME" not in release:
+        raise PrerequisiteError(
+            "No base image can be pulled, and none can be built on a system that is not "
+            "Debian's. Load one on this Engine under the name at the top of the Dockerfile."
+        )
+    return release["VERSION_CODENAME"]
+
+
+def _require_mmdebstrap() -> None:
+    if os.geteuid() != 0:
+        raise PrerequisiteError(
+            "No base image can be pulled, and building one needs root. Run this with sudo, or "
+            "load one on this Engine under the name at the top of the Dockerfile."
+        )
+    if shutil.which("mmdebstrap") is None:
+        apt.install("mmdebstrap")
+
+
+def _build(suite: str, file: Path) -> None:
+    """Builds beside the final place, so that an interrupted run leaves no half of an image."""
+    _CACHE.mkdir(exist_ok=True)
+    half = file.with_suffix(f".{os.getpid()}.tar")
+    command = ["mmdebstrap", "--mode=root", "--variant=essential", f"--include={_PACKAGES}"]
+    command += [f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT]
+    command += [f"--aptopt={setting}" for setting in _apt_settings()]
+    try:
+        result = _run(*command, suite, str(half), *_sources(suite))
+        if result.returncode != 0:
+            raise PrerequisiteError(f"mmdebstrap failed:\n{tail(result.stderr)}")
+        half.replace(file)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def _sources(suite: str) -> list[str]:
+    """The files that say where this machine gets its release from; not those of other vendors."""
+    entries = _run("apt-get", "indextargets", "--format", "$(SOURCESENTRY)|$(RELEASE)").stdout
+    files = {
+        entry.rpartition(":")[0]
+        for entry, _, release in (line.partition("|") for line in entries.splitlines())
+        if release == suite or release.startswith(f"{suite}-")
+    }
+    return sorted(files)
+
+
+def _apt_settings() -> list[str]:
+    """How this machine reaches the archive, if it has to go through a proxy."""
+    settings = _run("apt-config", "dump", "--no-empty").stdout.splitlines()
+    prefixes = ("Acquire::http::", "Acquire::https::")
+    return [setting for setting in settings if setting.startswith(prefixes)]
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)

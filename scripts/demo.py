@@ -1,0 +1,155 @@
+"""`make demo`: the whole path once, for real, and every step of it checked.
+
+A backend asks over gRPC; the supervisor, in its container, launches a worker on a real Docker
+Engine; the worker calls the backend back; health, metrics and a trace tell of it. Everything has
+names of its own and is removed at the end: what was on the machine before is left as it was.
+"""
+
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from queue import Queue
+from typing import NoReturn
+
+import docker
+import docker.errors
+import grpc
+import requests
+
+from examples import backend
+from scripts import demo_acts, demo_engine, demo_supervisor, images
+from scripts.demo_stage import Stage, console, tell, title
+from scripts.demo_supervisor import DemoError, Supervisor
+from scripts.images import BuildError
+from scripts.otlp_receiver import Receiver
+from scripts.progress import PrerequisiteError, step
+
+_ROOT = Path(__file__).resolve().parent.parent
+_WORKER = "supervisor-demo-seconds-interval"  # as examples/catalog.toml calls it
+
+# What can go wrong and has a message that says it all. Anything else is a defect of the demo.
+_FAILURES = (
+    BuildError,
+    DemoError,
+    PrerequisiteError,
+    docker.errors.DockerException,
+    grpc.RpcError,
+    requests.RequestException,
+)
+
+_ACTS = (
+    ("A launch", demo_acts.launch),
+    ("The same launch again, and one that is refused", demo_acts.launch_again),
+    ("Health", demo_acts.health),
+    ("The kill", demo_acts.kill),
+    ("Metrics", demo_acts.metrics),
+    ("Traces", demo_acts.traces),
+    ("Secrets", demo_acts.no_secret),
+    ("The stop", demo_acts.stop),
+)
+
+
+def main() -> int:
+    """Run the demo and clean up after it, whatever happens."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with ExitStack() as stack:
+            stack.callback(title, "Everything is cleaned up")
+            try:
+                _perform(stack)
+            finally:
+                _let_nothing_interrupt_the_cleanup()
+    except _FAILURES as error:
+        console.print(f"\nThe demo has failed. {error}", style="bold red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("\nInterrupted.")
+        return 130
+    console.print("[bold green]The demo has shown everything that it should.[/bold green]")
+    return 0
+
+
+def _perform(stack: ExitStack) -> None:
+    name = f"demo-{secrets.token_hex(4)}"
+    title("A Docker Engine")
+    client, engine_socket = demo_engine.find_or_start(stack)
+    title("The images")
+    image, worker = _images(stack, client, name)
+    title("The backend, a collector for traces, and the supervisor in its container")
+    stage = _stage(stack, name, client, engine_socket)
+    _start(stack, stage, image, worker)
+    for act, perform in _ACTS:
+        title(act)
+        perform(stage)
+
+
+def _images(stack: ExitStack, client: docker.DockerClient, name: str) -> tuple[str, str]:
+    """The images of the supervisor and of the worker, under names that are only this run's."""
+    made: list[str] = []
+    stack.callback(images.remove, client, made)
+    image, worker = f"area-{name}:supervisor", f"area-{name}:seconds-interval"
+    base = {"BASE_IMAGE": images.base_image(client, f"area-{name}-base", made)}
+    images.build(client, "Dockerfile", image, base, made)
+    images.build(client, "examples/worker/Dockerfile", worker, base, made)
+    return image, worker
+
+
+def _stage(stack: ExitStack, name: str, client: docker.DockerClient, engine_socket: Path) -> Stage:
+    calls: Queue[backend.Call] = Queue()
+    server, port = backend.serve("127.0.0.1:0", calls.put)
+    stack.callback(server.stop, 1)
+    receiver = Receiver()
+    stack.callback(receiver.stop)
+    supervisor = stack.enter_context(Supervisor(client, name))
+    return Stage(name, client, engine_socket, supervisor, receiver, calls, port)
+
+
+def _start(stack: ExitStack, stage: Stage, image: str, worker: str) -> None:
+    tell(f"the example backend listens on 127.0.0.1:{stage.backend_port}")
+    tell(f"a collector for traces listens on 127.0.0.1:{stage.receiver.port}")
+    with step("Starting the supervisor until it is SERVING"):
+        stage.supervisor.start(
+            demo_supervisor.Parts(
+                image=image,
+                engine_socket=stage.engine_socket,
+                catalog=_catalog(stack, worker),
+                backend_port=stage.backend_port,
+                otlp_port=stage.receiver.port,
+            )
+        )
+    tell(f"gRPC on 127.0.0.1:{stage.supervisor.grpc_port}")
+    tell(f"metrics and probes on http://127.0.0.1:{stage.supervisor.http_port}")
+
+
+def _catalog(stack: ExitStack, worker: str) -> Path:
+    """The example catalogue, with this run's name for the worker's image.
+
+    It lies in the checkout: an Engine in a virtual machine may share only its user's folders.
+    """
+    (_ROOT / ".cache").mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="demo-", dir=_ROOT / ".cache"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    example = (_ROOT / "examples" / "catalog.toml").read_text(encoding="utf-8")
+    catalog = folder / "catalog.toml"
+    catalog.write_text(example.replace(_WORKER, worker), encoding="utf-8")
+    folder.chmod(0o755)
+    return catalog
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """SIGTERM is met as Ctrl-C is."""
+    raise KeyboardInterrupt
+
+
+def _let_nothing_interrupt_the_cleanup() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    title("Cleaning up")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""What the demo shows, act by act. Each act ends the demo if something does not hold."""
+
+import time
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.struct_pb2 import Struct
+
+from scripts import otlp_receiver
+from scripts.demo_stage import JOB, Stage, check, eventually, next_call, tell
+from scripts.otlp_receiver import Span
+from service._generated.area_supervisor_pb2 import JobId
+from service._generated.area_types_pb2 import AuthenticatedJobData
+
+_INTERVAL_SECONDS = 1
+_CALLS = 3
+_RPC_SECONDS = 60
+_SHOWN_METRICS = (
+    "supervisor_launches_total",
+    "supervisor_dedups_total",
+    "supervisor_kills_total",
+    "supervisor_exits_total",
+    "supervisor_jobs_running",
+    "supervisor_engine_up",
+)
+
+
+def launch(stage: Stage) -> None:
+    """A launch through gRPC, and what the worker then tells the backend."""
+    check(_launch(stage), f"LaunchJob of {JOB} as {stage.identifier}: success")
+    containers = stage.supervisor.jobs_on_the_engine()
+    check(len(containers) == 1, "one container runs")
+    tell(f"container {containers[0].name}, with the labels")
+    for label, value in sorted(containers[0].labels.items()):
+        tell(f"   {label}={value}")
+    for number in range(_CALLS):
+        call = next_call(stage.calls)
+        tell(f"backend <- {call}")
+        about = (call.method, call.identifier)
+        check(about == ("OnAction", stage.identifier), f"call {number + 1} of the worker arrived")
+    check(stage.trace_id in call.traceparent, "the worker's calls belong to the caller's trace")
+
+
+def launch_again(stage: Stage) -> None:
+    """A launch of what already runs."""
+    check(_launch(stage), "LaunchJob of the same identifier: success")
+    check(len(stage.supervisor.jobs_on_the_engine()) == 1, "still one container runs")
+    jobs = stage.supervisor.stub.ListJobs(Empty(), timeout=_RPC_SECONDS).jobs
+    for job in jobs:
+        tell(f"ListJobs: {job.name}  {job.identifier}  {job.status}")
+    check([job.status for job in jobs] == ["running"], "ListJobs shows one job, running")
+    unknown = AuthenticatedJobData(name="no-such-job", identifier="x")
+    error = stage.supervisor.stub.LaunchJob(unknown, timeout=_RPC_SECONDS).error
+    tell(f"LaunchJob of a name that is not in the catalogue: {error.code} {error.message}")
+    check(error.code == 404, "an unknown name is refused with 404")  # noqa: PLR2004
+
+
+def health(stage: Stage) -> None:
+    """Health over gRPC and HTTP, and the image's own health check."""
+    for service in ("", "area_supervisor.AreaSupervisorService", "liveness"):
+        status = stage.supervisor.health(service)
+        check(
+            status == "SERVING", f"grpc.health.v1 of {service or 'the server as a whole'}: {status}"
+        )
+    for path in ("/livez", "/readyz"):
+        code, body = stage.supervisor.get(path)
+        check(code == 200, f"GET {path}: {code} {body}")  # noqa: PLR2004
+    result = stage.supervisor.execute("area-supervisor", "health", "--service", "liveness")
+    check(result == 0, "the image's health check passes")
+
+
+def kill(stage: Stage) -> None:
+    """A kill, and a kill of what does not run."""
+    begun = time.monotonic()
+    answer = stage.supervisor.stub.KillJob(
+        JobId(identifier=stage.identifier), timeout=_RPC_SECONDS, metadata=stage.metadata
+    )
+    check(not answer.HasField("error"), f"KillJob: success in {time.monotonic() - begun:.2f} s")
+    check(not stage.supervisor.jobs_on_the_engine(), "its container is gone")
+    jobs = stage.supervisor.stub.ListJobs(Empty(), timeout=_RPC_SECONDS).jobs
+    check(not jobs, "ListJobs is empty")
+    again = stage.supervisor.stub.KillJob(JobId(identifier=stage.identifier), timeout=_RPC_SECONDS)
+    check(not again.HasField("error"), "KillJob of what does not run: success")
+
+
+def metrics(stage: Stage) -> None:
+    """The metrics of what has just happened."""
+    expected = {
+        ("supervisor_launches_total", ""): 1.0,
+        ("supervisor_dedups_total", ""): 1.0,
+        ("supervisor_kills_total", "stopped"): 1.0,
+        ("supervisor_jobs_running", ""): 0.0,
+    }
+    eventually(lambda: expected.items() <= _samples(stage).items(), "the metrics say the same:")
+    for name, labels, value in stage.supervisor.metrics():
+        if name in _SHOWN_METRICS and (value or name == "supervisor_jobs_running"):
+            pairs = ",".join(f'{key}="{text}"' for key, text in labels.items())
+            tell(f"{name}{{{pairs}}} {value:g}")
+
+
+def traces(stage: Stage) -> None:
+    """The trace of the launch and of the kill, which share the caller's."""
+    spans = stage.receiver.wait_for(stage.trace_id, "KillJob")
+    tell(f"trace {stage.trace_id}, below the caller's span {stage.caller_span_id}:")
+    lines = list(otlp_receiver.tree(spans, stage.caller_span_id))
+    for depth, span in lines:
+        tell(f"{'   ' * depth}{span.name}  {span.milliseconds:.1f} ms  {_attributes(span)}")
+    roots = [span.name.rpartition("/")[2] for depth, span in lines if depth == 0]
+    check(roots == ["LaunchJob", "LaunchJob", "KillJob"], "a span for each call")
+    children = [span.name for depth, span in lines if depth > 0]
+    check(any("start" in name for name in children), "with a span for each call of the Engine")
+
+
+def no_secret(stage: Stage) -> None:
+    """What was in `auth` is nowhere else."""
+    written = {
+        "log": stage.supervisor.log(),
+        "metrics": stage.supervisor.get("/metrics")[1],
+        "spans": "".join(span.raw for span in stage.receiver.spans()),
+    }
+    for name, text in written.items():
+        check(bool(text) and stage.secret not in text, f"no token of `auth` in the {name}")
+
+
+def stop(stage: Stage) -> None:
+    """SIGTERM to the supervisor's container."""
+    begun = time.monotonic()
+    code = stage.supervisor.terminate()
+    check(code == 0, f"SIGTERM: the supervisor exits with 0 after {time.monotonic() - begun:.1f} s")
+    tell("the last lines of its log:")
+    for line in stage.supervisor.log().splitlines()[-4:]:
+        tell(line)
+
+
+def _launch(stage: Stage) -> bool:
+    params, auth = Struct(), Struct()
+    params.update({"seconds": _INTERVAL_SECONDS, "workflowStepId": stage.name})
+    auth.update({"accessToken": stage.secret})
+    job = AuthenticatedJobData(name=JOB, identifier=stage.identifier, params=params, auth=auth)
+    try:
+        answer = stage.supervisor.stub.LaunchJob(job, timeout=_RPC_SECONDS, metadata=stage.metadata)
+    except grpc.RpcError as error:
+        tell(f"LaunchJob: {error}")
+        return False
+    if answer.HasField("error"):
+        tell(f"LaunchJob: {answer.error.code} {answer.error.message}")
+    return not answer.HasField("error")
+
+
+def _samples(stage: Stage) -> dict[tuple[str, str], float]:
+    """The samples of our job, by name and outcome."""
+    return {
+        (name, labels.get("outcome", "")): value
+        for name, labels, value in stage.supervisor.metrics()
+        if labels.get("job_name") == JOB
+    }
+
+
+def _attributes(span: Span) -> str:
+    """What the supervisor says of a span, without what every gRPC server says."""
+    own = {key: value for key, value in span.attributes.items() if key.startswith("supervisor.")}
+    return "  ".join(f"{key}={value}" for key, value in sorted(own.items()))

@@ -1,0 +1,167 @@
+"""The supervisor as the demo runs it: in its container, hardened as docker-compose.yml does it."""
+
+import contextlib
+import http.client
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import docker
+import docker.errors
+import grpc
+from docker.models.containers import Container
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from prometheus_client.parser import text_string_to_metric_families
+
+from scripts.progress import tail
+from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
+from service.workload import INSTANCE_LABEL
+
+_CATALOG = "/etc/supervisor/catalog.toml"
+_READY_SECONDS = 60.0
+
+
+class DemoError(Exception):
+    """The demo did not show what it is there to show."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a supervisor is started from."""
+
+    image: str
+    engine_socket: Path
+    catalog: Path
+    backend_port: int
+    otlp_port: int
+
+
+class Supervisor:
+    """A container with the supervisor, and clients for everything that it offers."""
+
+    def __init__(self, client: docker.DockerClient, instance: str) -> None:
+        self._client = client
+        self._instance = instance
+        self._name = f"{instance}-supervisor"
+        self._container: Container | None = None
+        self.grpc_port, self.http_port = _free_port(), _free_port()
+        # Not through a proxy that the environment may name: this is the loopback.
+        options = [("grpc.enable_http_proxy", 0)]
+        self._channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}", options)
+        self.stub = AreaSupervisorServiceStub(self._channel)
+        self._health = HealthStub(self._channel)
+
+    def start(self, parts: Parts) -> None:
+        """Run the image with the Engine's socket mounted, and wait until it is SERVING."""
+        self._container = self._client.containers.run(
+            parts.image,
+            name=self._name,
+            detach=True,
+            network_mode="host",
+            volumes={
+                str(parts.engine_socket): {"bind": "/var/run/docker.sock", "mode": "rw"},
+                str(parts.catalog): {"bind": _CATALOG, "mode": "ro"},
+            },
+            environment=self._environment(parts.backend_port, parts.otlp_port),
+            read_only=True,
+            tmpfs={"/tmp": ""},  # noqa: S108 - in the container
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+        )
+        self._wait_until_serving()
+
+    def health(self, service: str = "") -> str:
+        """What the gRPC health service says."""
+        request = HealthCheckRequest(service=service)
+        answer = self._health.Check(request, timeout=5)  # type: ignore[attr-defined]
+        return HealthCheckResponse.ServingStatus.Name(answer.status)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of an HTTP request."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode().strip()
+
+    def metrics(self) -> list[tuple[str, dict[str, str], float]]:
+        """Every sample: its name, labels and value."""
+        families = text_string_to_metric_families(self.get("/metrics")[1] + "\n")
+        return [(item.name, item.labels, item.value) for each in families for item in each.samples]
+
+    def jobs_on_the_engine(self) -> list[Container]:
+        """The containers of our instance, by their label, running or not."""
+        label = f"{INSTANCE_LABEL}={self._instance}"
+        return self._client.containers.list(all=True, filters={"label": label})
+
+    def execute(self, *command: str) -> int:
+        """Run a command in the container and return its exit code."""
+        assert self._container is not None
+        return int(self._container.exec_run(list(command)).exit_code or 0)
+
+    def log(self) -> str:
+        """What it has logged so far."""
+        return self._container.logs().decode() if self._container else ""
+
+    def terminate(self) -> int:
+        """SIGTERM, with as long to finish as docker-compose.yml gives it. Return the exit code."""
+        assert self._container is not None
+        self._container.stop(timeout=20)
+        return int(self._container.wait()["StatusCode"])
+
+    def __enter__(self) -> Self:
+        """Nothing is started yet."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Remove the container, also one that was just being created, and what it launched."""
+        self._channel.close()
+        ours = self._client.containers.list(all=True, filters={"name": f"^/?{self._name}$"})
+        for container in [*ours, *self.jobs_on_the_engine()]:
+            with contextlib.suppress(docker.errors.NotFound):
+                container.remove(force=True)
+
+    def _environment(self, backend_port: int, otlp_port: int) -> dict[str, str]:
+        return {
+            "BIND_ADDRESS": "127.0.0.1",
+            "GO_ENV": "production",
+            "GRPC_CALLBACK_HOST": "127.0.0.1",
+            "GRPC_CALLBACK_PORT": str(backend_port),
+            "GRPC_SERVER_PORT": str(self.grpc_port),
+            "JOB_CATALOG": _CATALOG,
+            "LOG_FORMAT": "json",
+            "METRICS_PORT": str(self.http_port),
+            "OTEL_BSP_SCHEDULE_DELAY": "200",  # for a demo nobody wants to wait 5 s
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp_port}",
+            "SUPERVISOR_INSTANCE": self._instance,
+        }
+
+    def _wait_until_serving(self) -> None:
+        assert self._container is not None
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self._serves():
+            self._container.reload()
+            if self._container.status == "exited" or time.monotonic() > deadline:
+                raise DemoError(f"The supervisor does not start. Its log:\n{tail(self.log())}")
+            time.sleep(0.1)
+
+    def _serves(self) -> bool:
+        try:
+            return self.health() == "SERVING"
+        except grpc.RpcError:
+            return False
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,244 @@
+"""Makes the images that the demo and the tests run, without a registry and without the CLI.
+
+What a call creates on the Engine is added to the list `made` that it is given, so that
+`remove` can take away exactly that from an engine that is not ours.
+"""
+
+import contextlib
+import io
+import os
+import queue
+import re
+import tarfile
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import requests
+
+from scripts import debian_base
+from scripts.progress import PrerequisiteError, say, step, tail
+
+_ROOT = Path(__file__).resolve().parent.parent
+_BUSYBOX = Path("/bin/busybox")
+_PULL_SILENCE_SECONDS = 8.0
+_REMOVE_SECONDS = 15.0
+_ID = re.compile(r"[0-9a-f]{12}")
+
+# Where a machine trusts more than the public authorities, these tell pip where to look.
+_TRUST = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+_PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL")
+
+
+class BuildError(Exception):
+    """An image could not be built; the message ends with the last lines of the output."""
+
+
+def import_busybox(client: docker.DockerClient, tag: str, made: list[str] | None = None) -> None:
+    """A two-megabyte image that can sleep, trap signals, print and fail: what tests launch."""
+    if not _BUSYBOX.exists():
+        raise PrerequisiteError("a static busybox is missing: apt-get install busybox-static")
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(_BUSYBOX, "bin/busybox")
+        for applet in ("sh", "sleep", "echo", "cat", "env", "kill", "printf", "true", "false"):
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+    repository, _, version = tag.partition(":")
+    client.api.import_image_from_data(
+        archive.getvalue(), repository, version or "latest", changes=["ENV PATH=/bin"]
+    )
+    _note(made, tag)
+
+
+def base_image(
+    client: docker.DockerClient, tag: str = "area-supervisor-base", made: list[str] | None = None
+) -> str:
+    """The name of an image with Python to build on, made under `tag` where there is none.
+
+    That is the base the Dockerfile asks for, if this Engine has it or can pull it.
+    """
+    wanted = _wanted_base()
+    if not _has(client, wanted):
+        if _pull(client, wanted):
+            _note(made, wanted)
+        else:
+            wanted = _imported_base(client, tag, made)
+    return _trusting(client, wanted, f"{tag}-trusting", made)
+
+
+def build(
+    client: docker.DockerClient,
+    dockerfile: str,
+    tag: str,
+    buildargs: Mapping[str, str],
+    made: list[str] | None = None,
+) -> None:
+    """Builds an image from this checkout, on the host's network, and shows each step."""
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    with step(f"Building {tag}"):
+        output = client.api.build(
+            path=str(_ROOT),
+            dockerfile=dockerfile,
+            tag=tag,
+            buildargs={**passed_on, **buildargs},
+            network_mode="host",
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        _follow(client, output, made)
+        _note(made, tag)
+
+
+def remove(client: docker.DockerClient, made: Iterable[str]) -> None:
+    """Removes what the calls above have made, as far as it is not in use.
+
+    A build that was interrupted is still being undone by the Engine: it may hold an image for
+    a moment, and may leave one more than it had told of. So this looks again.
+    """
+    names = {_short(name) for name in made}
+    deadline = time.monotonic() + _REMOVE_SECONDS
+    while (left := _left(client, names)) and time.monotonic() < deadline:
+        for name in left:
+            with contextlib.suppress(docker.errors.APIError):
+                client.api.remove_image(name)
+        time.sleep(0.1)
+
+
+def _left(client: docker.DockerClient, names: set[str]) -> list[str]:
+    """Our tags, then our untagged images and those that were built on them, the latest first."""
+    found = client.api.images(all=True)
+    tags = [tag for image in found for tag in image["RepoTags"] or () if tag in names]
+    untagged = [image for image in found if set(image["RepoTags"] or ()) <= {"<none>:<none>"}]
+    parents = {_short(image["Id"]): _short(image["ParentId"]) for image in untagged}
+    ours = names & parents.keys()
+    while more := {name for name, parent in parents.items() if parent in ours} - ours:
+        ours |= more
+    return tags + [name for name in parents if name in ours]
+
+
+def _short(name: str) -> str:
+    """An image's id as builds tell it, or a tag as listings do."""
+    if name.startswith("sha256:"):
+        return name.removeprefix("sha256:")[:12]
+    return name if ":" in name or _ID.fullmatch(name) else f"{name}:latest"
+
+
+def _note(made: list[str] | None, name: str) -> None:
+    if made is not None:
+        made.append(name)
+
+
+def _wanted_base() -> str:
+    dockerfile = (_ROOT / "Dockerfile").read_text(encoding="utf-8")
+    found = re.search(r"^ARG BASE_IMAGE=(\S+)", dockerfile, re.MULTILINE)
+    if found is None:
+        raise BuildError("the Dockerfile names no BASE_IMAGE")
+    return found[1]
+
+
+def _has(client: docker.DockerClient, name: str) -> bool:
+    try:
+        client.images.get(name)
+    except docker.errors.ImageNotFound:
+        return False
+    return True
+
+
+def _pull(client: docker.DockerClient, name: str) -> bool:
+    """Pulls an image, and gives up soon where nothing answers: a registry may just be silent.
+
+    The Engine reports errors inside the stream, and the stream itself has no timeout.
+    """
+    say(f"Pulling {name} ...")
+    events: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=_read_pull, args=(client, name, events), daemon=True).start()
+    with contextlib.suppress(queue.Empty):
+        while (problem := events.get(timeout=_PULL_SILENCE_SECONDS)) is not None:
+            if problem:
+                break
+    pulled = _has(client, name)
+    say(f"Pulling {name}: " + ("done" if pulled else "no registry can be reached"))
+    return pulled
+
+
+def _read_pull(client: docker.DockerClient, name: str, events: "queue.Queue[str | None]") -> None:
+    try:
+        for event in client.api.pull(name, stream=True, decode=True):
+            events.put(event.get("error", ""))
+    except (docker.errors.APIError, requests.RequestException) as error:
+        events.put(str(error))
+    events.put(None)
+
+
+def _imported_base(client: docker.DockerClient, tag: str, made: list[str] | None) -> str:
+    name = f"{tag}:latest"
+    if not _has(client, name):
+        file = debian_base.tarball()
+        with step(f"Importing the base image as {name}"):
+            client.api.import_image_from_file(str(file), tag, "latest")
+        _note(made, name)
+    return name
+
+
+def _trusting(client: docker.DockerClient, base: str, tag: str, made: list[str] | None) -> str:
+    """The base with this machine's certificates, if it has some of its own."""
+    bundles = {name: os.environ[name] for name in _TRUST if os.environ.get(name)}
+    files = [path for path in map(Path, bundles.values()) if path.is_file()]
+    if not files:
+        return base
+    inside = "/etc/ssl/host-certificates.crt"
+    settings = " ".join(f"{name}={inside}" for name in bundles)
+    context = _context(
+        {
+            "Dockerfile": f"FROM {base}\nCOPY bundle {inside}\nENV {settings}\n".encode(),
+            "bundle": files[0].read_bytes(),
+        }
+    )
+    output = client.api.build(
+        fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True
+    )
+    _follow(client, output, made, quietly=True)
+    _note(made, tag)
+    return tag
+
+
+def _context(files: Mapping[str, bytes]) -> io.BytesIO:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    archive.seek(0)
+    return archive
+
+
+def _follow(
+    client: docker.DockerClient,
+    output: Iterable[dict[str, Any]],
+    made: list[str] | None,
+    *,
+    quietly: bool = False,
+) -> None:
+    """Shows the steps of a build and notes the images it leaves, which nobody else would find.
+
+    What was there before, as the base and what came from the cache, is not ours to remove.
+    """
+    before = {_short(image["Id"]) for image in client.api.images(all=True)}
+    text = ""
+    for event in output:
+        line = event.get("stream", "") or event.get("error", "")
+        text += line
+        if "error" in event:
+            raise BuildError(f"The build failed:\n{tail(text)}")
+        if line.startswith("Step ") and not quietly:
+            say(f"  {' '.join(line.split())[:90]}")
+        if (built := re.match(r" ---> ([0-9a-f]{12})\s", line)) and built[1] not in before:
+            _note(made, built[1])

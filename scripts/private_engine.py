@@ -1,0 +1,224 @@
+"""A Docker Engine of our own, beside the machine's.
+
+The tests kill and restart it, and the demo needs one where there is none; neither may touch
+anybody's containers. It has its own containerd too: a daemon that finds a containerd on the
+machine would share it, and ours has to survive its daemon's SIGKILL, as the machine's does.
+"""
+
+import atexit
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import docker
+import docker.errors
+import requests
+
+from scripts import apt, engine_folder, leftovers
+from scripts.progress import PrerequisiteError, tail
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 30.0
+_TOOLS = {"dockerd": "docker.io", "mmdebstrap": "mmdebstrap", "/bin/busybox": "busybox-static"}
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_CONTAINERD_CONFIG = """\
+version = 2
+root = "{run}/data/containerd"
+state = "{run}/c"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "{run}/c.sock"
+[plugins."io.containerd.internal.v1.opt"]
+path = "{run}/opt"
+"""
+
+
+def ensure_installed() -> None:
+    """Installs the Engine and what makes images for it, where Debian's packages can be had."""
+    _require_root()
+    missing = [package for tool, package in _TOOLS.items() if not _which(tool)]
+    if missing:
+        apt.install(*missing)
+
+
+class PrivateEngine:
+    """Starts, stops and kills one engine; `close()` removes all that was its own."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        """Prepares an engine whose data lies in `directory`, or in a temporary folder."""
+        _require_root()
+        engine_folder.sweep()
+        self._run, self._lock = engine_folder.claim()
+        self._data = (directory or self._run) / "data"
+        self._data.mkdir(parents=True, exist_ok=True)
+        if directory:
+            (self._run / "data").symlink_to(self._data.resolve())
+        self._containerd: subprocess.Popen[bytes] | None = None
+        self._dockerd: subprocess.Popen[bytes] | None = None
+        atexit.register(self.close)
+
+    @property
+    def socket(self) -> Path:
+        """Where the Engine's socket is, to be mounted into a container."""
+        return self._run / "docker.sock"
+
+    @property
+    def host(self) -> str:
+        """What DOCKER_HOST is for this engine."""
+        return f"unix://{self.socket}"
+
+    @property
+    def log(self) -> str:
+        """What both daemons have said so far."""
+        file = self._run / "log"
+        return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+
+    def start(self) -> None:
+        """Starts what is not running, and returns when the Engine answers."""
+        if not _runs(self._containerd):
+            self._start_containerd()
+        if not _runs(self._dockerd):
+            self._start_dockerd()
+        self._wait_until_it_answers()
+
+    def stop(self) -> None:
+        """Ends both daemons as a shutdown does: the containers are stopped, the data stays."""
+        self.thaw()
+        _end(self._dockerd, signal.SIGTERM)
+        _end(self._containerd, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL of the daemon alone, as in a crash: the containers run on."""
+        _end(self._dockerd, signal.SIGKILL)
+
+    def restart(self) -> None:
+        """A stop and a start, with the same data and at the same address."""
+        self.stop()
+        self.start()
+
+    def freeze(self) -> None:
+        """Makes the daemon hang: it accepts connections and answers nothing."""
+        if self._dockerd:
+            self._dockerd.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets a frozen daemon go on."""
+        if self._dockerd:
+            self._dockerd.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Ends everything that was started here, and deletes what it wrote. May be repeated."""
+        atexit.unregister(self.close)
+        if not self._run.exists():
+            return
+        for pid in leftovers.workers(self._run.name):  # nobody is left to say goodbye to
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.stop()
+        engine_folder.erase(self._run)
+        os.close(self._lock)
+
+    def __enter__(self) -> Self:
+        """Starts it; a start that fails leaves nothing either."""
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Closes it."""
+        self.close()
+
+    def _start_containerd(self) -> None:
+        config = self._run / "containerd.toml"
+        config.write_text(_CONTAINERD_CONFIG.format(run=self._run), encoding="utf-8")
+        self._containerd = self._spawn("containerd", "--config", str(config), "--log-level=warn")
+
+    def _start_dockerd(self) -> None:
+        run = self._run
+        (run / "pid").unlink(missing_ok=True)  # a killed daemon leaves it, and its pid is reused
+        (run / "daemon.json").write_text("{}", encoding="ascii")  # not the machine's own settings
+        self._dockerd = self._spawn(
+            "dockerd",
+            f"--config-file={run}/daemon.json",
+            f"--containerd={run}/c.sock",
+            f"--data-root={run}/data",
+            f"--exec-root={run}/x",
+            f"--pidfile={run}/pid",
+            f"--host={self.host}",
+            f"--cgroup-parent={run.name}",
+            "--exec-opt=native.cgroupdriver=cgroupfs",
+            "--bridge=none",
+            "--iptables=false",
+        )
+
+    def _spawn(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """In a session of its own, so that Ctrl-C on the terminal reaches only us."""
+        path = _which(program)
+        if path is None:
+            raise PrerequisiteError(f"{program} is missing: run `make test` or `make demo` as root")
+        with (self._run / "log").open("ab") as log:
+            return subprocess.Popen(
+                [path, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "PATH": f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}"},
+            )
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not _answers(self.host):
+            if not _runs(self._dockerd) or time.monotonic() > deadline:
+                raise PrerequisiteError(f"A private Engine does not start:\n{tail(self.log)}")
+            time.sleep(0.05)
+
+
+def _runs(process: subprocess.Popen[bytes] | None) -> bool:
+    return process is not None and process.poll() is None
+
+
+def _end(process: subprocess.Popen[bytes] | None, number: signal.Signals) -> None:
+    """Ends a process that we started, with SIGKILL if it does not follow the signal."""
+    if process is None:
+        return
+    process.send_signal(number)
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _answers(host: str) -> bool:
+    try:
+        client = docker.DockerClient(base_url=host, timeout=5)
+    except (docker.errors.DockerException, requests.RequestException):
+        return False
+    client.close()
+    return True
+
+
+def _which(program: str) -> str | None:
+    """Also where only root's PATH looks, which `su` without a login does not set."""
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}")
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise PrerequisiteError("A private Docker Engine needs root: run this with sudo.")
