@@ -1,0 +1,68 @@
+"""One private Docker Engine for the whole run, and supervisors on it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Protocol
+
+import docker
+import pytest
+
+from scripts.private_engine import PrivateEngine, ensure_installed
+from tests.support import catalog as catalog_of_tests
+from tests.support import containers, worker
+from tests.support.supervised import Supervised
+
+
+class Start(Protocol):
+    """Starts a supervisor on the private Engine; variables are settings."""
+
+    def __call__(self, *, ready: bool = True, **environment: str) -> Supervised: ...
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[PrivateEngine]:
+    """The Engine of the tests, which they may stop and kill, if they start it again."""
+    ensure_installed()
+    with PrivateEngine() as private:
+        with closing(docker.DockerClient(private.host)) as client:
+            worker.make(client)
+        yield private
+
+
+@pytest.fixture(scope="session")
+def docker_client(engine: PrivateEngine) -> Iterator[docker.DockerClient]:
+    """A client of our own, to see what is really there."""
+    with closing(docker.DockerClient(engine.host)) as client:
+        yield client
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Path:
+    """The tests' catalogue."""
+    path = tmp_path / "catalog.toml"
+    path.write_text(catalog_of_tests.TEXT)
+    return path
+
+
+@pytest.fixture
+def start(
+    engine: PrivateEngine, catalog: Path, tmp_path: Path, docker_client: docker.DockerClient
+) -> Iterator[Start]:
+    """A function that starts supervisors; they and every container are gone afterwards."""
+    with ExitStack() as stack:
+
+        def start_one(*, ready: bool = True, **environment: str) -> Supervised:
+            settings = {"DOCKER_HOST": engine.host, "JOB_CATALOG": str(catalog)} | environment
+            supervised = Supervised(tmp_path, settings)
+            stack.push(supervised)
+            return supervised.start(ready=ready)
+
+        yield start_one
+    containers.remove_everything(docker_client)
+
+
+@pytest.fixture
+def supervisor(start: Callable[..., Supervised]) -> Supervised:
+    """A ready supervisor in production mode."""
+    return start()

@@ -1,0 +1,39 @@
+"""One supervisor for the tests of a module that do not disturb each other.
+
+A module uses either `shared` or `start`, never both: two supervisors of one instance would take
+each other's containers for their own.
+"""
+
+from collections.abc import Iterator
+
+import docker
+import pytest
+
+from scripts.private_engine import PrivateEngine
+from tests.support import catalog, containers
+from tests.support.supervised import Supervised, eventually
+
+
+@pytest.fixture(scope="module")
+def long_running(
+    engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Supervised]:
+    """A supervisor in production mode that lives as long as the module's tests."""
+    directory = tmp_path_factory.mktemp("supervisor")
+    path = directory / "catalog.toml"
+    path.write_text(catalog.TEXT)
+    settings = {
+        "DOCKER_HOST": engine.host,
+        "JOB_CATALOG": str(path),
+        "JOB_STOP_GRACE_SECONDS": "2",
+    }
+    with Supervised(directory, settings) as supervised:
+        yield supervised
+
+
+@pytest.fixture
+def shared(long_running: Supervised, docker_client: docker.DockerClient) -> Iterator[Supervised]:
+    """The module's supervisor, with nothing running before and after."""
+    yield long_running
+    containers.remove_everything(docker_client)
+    eventually(lambda: [] == long_running.jobs())

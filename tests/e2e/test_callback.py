@@ -1,0 +1,361 @@
+"""The whole path: a real worker calls the backend back, and the supervisor runs from its image."""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any
+
+import docker
+import pytest
+from docker.errors import NotFound
+from docker.models.containers import Container
+
+from examples import backend
+from scripts import images
+from scripts.private_engine import PrivateEngine
+from service._generated.area_types_pb2 import Response
+from tests.conftest import Start
+from tests.support import containers
+from tests.support.supervised import Supervised, eventually
+
+# The first test waits for the images: a base from Debian's packages, and two installations.
+pytestmark = pytest.mark.timeout(900)
+
+_SUPERVISOR_IMAGE = "supervisor-test-supervisor"
+_WORKER_IMAGE = "supervisor-test-seconds-interval"
+_JOB = "timer-seconds-interval"
+_CATALOG = f'[jobs]\n{_JOB} = {{ kind = "action", image = "{_WORKER_IMAGE}", memory = "256m" }}\n'
+
+_TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+_METADATA = (("traceparent", f"00-{_TRACE_ID}-b7ad6b7169203331-01"),)
+
+_SECOND = 10**9  # the Engine counts in nanoseconds
+# A worker starts a Python of its own, on a machine that may be busy.
+_CALL_SECONDS = 30.0
+_STOP_SECONDS = 15
+
+
+@pytest.fixture(scope="session")
+def base(docker_client: docker.DockerClient) -> dict[str, str]:
+    """What both images are built on, as build arguments."""
+    return {"BASE_IMAGE": images.base_image(docker_client, "supervisor-test-base")}
+
+
+@pytest.fixture(scope="session")
+def worker_image(docker_client: docker.DockerClient, base: dict[str, str]) -> str:
+    images.build(docker_client, "examples/worker/Dockerfile", _WORKER_IMAGE, base)
+    return _WORKER_IMAGE
+
+
+@pytest.fixture(scope="session")
+def supervisor_image(docker_client: docker.DockerClient, base: dict[str, str]) -> str:
+    images.build(docker_client, "Dockerfile", _SUPERVISOR_IMAGE, base)
+    return _SUPERVISOR_IMAGE
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The example backend, and what workers have told it."""
+
+    port: int
+    calls: "Queue[backend.Call]"
+
+    def next_call(self) -> backend.Call:
+        return self.calls.get(timeout=_CALL_SECONDS)
+
+    def is_quiet(self, seconds: float) -> bool:
+        """Whether nothing more comes, once what has arrived so far is taken away."""
+        with suppress(Empty):
+            while True:
+                self.calls.get_nowait()
+        with suppress(Empty):
+            self.calls.get(timeout=seconds)
+            return False
+        return True
+
+
+@pytest.fixture
+def listening() -> Iterator[Backend]:
+    calls: Queue[backend.Call] = Queue()
+    server, port = backend.serve("127.0.0.1:0", calls.put)
+    yield Backend(port, calls)
+    server.stop(0).wait()
+
+
+@pytest.fixture
+def job_catalog(tmp_path: Path) -> Path:
+    path = tmp_path / "callback.toml"
+    path.write_text(_CATALOG)
+    return path
+
+
+@pytest.fixture
+def supervised(
+    start: Start, listening: Backend, job_catalog: Path, worker_image: str
+) -> Supervised:
+    """A supervisor whose workers find the backend."""
+    assert _WORKER_IMAGE == worker_image
+    return start(
+        JOB_CATALOG=str(job_catalog),
+        GRPC_CALLBACK_HOST="127.0.0.1",
+        GRPC_CALLBACK_PORT=str(listening.port),
+    )
+
+
+def _launch(supervised: Supervised, identifier: str, **params: Any) -> Response:
+    auth = {"accessToken": "a-token-that-only-the-worker-gets"}
+    wanted = {"seconds": 0.2, "workflowStepId": "step-1"} | params
+    return supervised.launch(_JOB, identifier, wanted, auth, metadata=_METADATA)
+
+
+def _told(call: backend.Call) -> tuple[str, str, int]:
+    return call.method, call.identifier, int(json.loads(call.content)["count"])
+
+
+# ---------------------------------------------------------------- the worker
+
+
+def test_a_worker_calls_the_backend_back_until_it_is_killed(
+    supervised: Supervised, listening: Backend, docker_client: docker.DockerClient
+) -> None:
+    identifier = "timer-seconds-interval-0.2"
+    assert Response() == _launch(supervised, identifier)
+    calls = [listening.next_call() for _ in range(3)]
+    assert [("OnAction", identifier, count) for count in (1, 2, 3)] == [_told(c) for c in calls]
+    for call in calls:  # the worker has sent its TRACEPARENT on: it is still the caller's trace
+        version, trace_id, parent_id, flags = call.traceparent.split("-")
+        assert ("00", _TRACE_ID, "01") == (version, trace_id, flags)
+        assert "b7ad6b7169203331" != parent_id
+    assert "running" == containers.one(docker_client, identifier).status
+    assert [identifier] == supervised.running()
+    assert Response() == supervised.kill(identifier)
+    assert listening.is_quiet(seconds=2)
+    assert [] == containers.everything(docker_client)
+    assert [] == supervised.running()
+    assert 1 == supervised.metric("supervisor_kills_total", job_name=_JOB, outcome="stopped")
+
+
+def test_a_launch_of_what_runs_does_not_double_the_calls(
+    supervised: Supervised, listening: Backend
+) -> None:
+    for _ in range(3):
+        assert Response() == _launch(supervised, "once")
+    calls = [listening.next_call() for _ in range(6)]
+    assert [("OnAction", "once", count) for count in range(1, 7)] == [_told(c) for c in calls]
+
+
+def test_workers_call_under_their_own_identifiers_and_a_kill_stops_one_of_them(
+    supervised: Supervised, listening: Backend
+) -> None:
+    for identifier in ("first", "second/with a space"):
+        assert Response() == _launch(supervised, identifier)
+    seen: set[str] = set()
+    while seen != {"first", "second/with a space"}:
+        seen.add(listening.next_call().identifier)
+    assert Response() == supervised.kill("first")
+    while not listening.calls.empty():  # what it told before it was gone
+        listening.calls.get_nowait()
+    after = [listening.next_call().identifier for _ in range(5)]
+    assert ["second/with a space"] * 5 == after
+
+
+def test_workers_go_on_while_the_supervisor_is_away(
+    supervised: Supervised, listening: Backend, docker_client: docker.DockerClient
+) -> None:
+    assert Response() == _launch(supervised, "lasting")
+    listening.next_call()
+    assert 0 == supervised.stop(within=_STOP_SECONDS)
+    while not listening.calls.empty():
+        listening.calls.get_nowait()
+    assert ["lasting"] * 3 == [listening.next_call().identifier for _ in range(3)]
+    supervised.start()  # a new start removes what the last one launched
+    assert listening.is_quiet(seconds=2)
+    assert [] == containers.everything(docker_client)
+
+
+def test_a_worker_that_cannot_work_tells_the_backend_and_is_counted(
+    supervised: Supervised, listening: Backend
+) -> None:
+    assert Response() == _launch(supervised, "wrong", seconds="soon")
+    call = listening.next_call()
+    assert ("OnError", "wrong") == (call.method, call.identifier)
+    assert "--seconds" in call.content
+    assert _TRACE_ID in call.traceparent
+    eventually(lambda: [] == supervised.jobs())
+    assert 1 == supervised.metric("supervisor_exits_total", job_name=_JOB, outcome="error")
+    (event,) = supervised.events("job.exited")
+    assert (2, "error") == (event["exit_code"], event["outcome"])
+    assert any("--seconds" in line for line in event["output"])
+    assert Response() == _launch(supervised, "wrong")
+    assert "OnAction" == listening.next_call().method
+
+
+# ---------------------------------------------------------------- the supervisor's own image
+
+
+class Contained(Supervised):
+    """A supervisor in a container of its own image, hardened as docker-compose.yml does it."""
+
+    def __init__(self, tmp_path: Path, client: docker.DockerClient, engine: PrivateEngine) -> None:
+        super().__init__(tmp_path, {})
+        self._client, self._engine = client, engine
+        self._container: Container | None = None
+
+    @property
+    def container(self) -> Container:
+        assert self._container is not None
+        return self._container
+
+    def run(self, catalog: Path, backend_port: int) -> None:
+        """Start the container; the image's health check runs each second."""
+        self._container = self._client.containers.create(
+            _SUPERVISOR_IMAGE,
+            name="the-supervisor",
+            network_mode="host",
+            volumes={
+                str(self._engine.socket): {"bind": "/var/run/docker.sock", "mode": "rw"},
+                str(catalog): {"bind": "/etc/supervisor/catalog.toml", "mode": "ro"},
+            },
+            environment={
+                "GO_ENV": "production",
+                "BIND_ADDRESS": "127.0.0.1",
+                "GRPC_SERVER_PORT": str(self.port),
+                "METRICS_PORT": str(self.metrics_port),
+                "GRPC_CALLBACK_HOST": "127.0.0.1",
+                "GRPC_CALLBACK_PORT": str(backend_port),
+                "JOB_CATALOG": "catalog.toml",
+            },
+            healthcheck={
+                "interval": _SECOND,
+                "timeout": 10 * _SECOND,
+                "retries": 3,
+                "start_period": _SECOND,
+            },
+            read_only=True,
+            tmpfs={"/tmp": ""},
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+        )
+        self._container.start()
+        eventually(self.is_ready, within=60)
+
+
+@pytest.fixture
+def contained(
+    start: Start,
+    tmp_path: Path,
+    docker_client: docker.DockerClient,
+    engine: PrivateEngine,
+    supervisor_image: str,
+) -> Iterator[Contained]:
+    """One that is yet to be run; its container is removed with all others, by `start`."""
+    assert callable(start)
+    assert _SUPERVISOR_IMAGE == supervisor_image
+    one = Contained(tmp_path, docker_client, engine)
+    with closing(one.channel):
+        yield one
+
+
+@pytest.fixture
+def running(
+    contained: Contained, job_catalog: Path, listening: Backend, worker_image: str
+) -> Contained:
+    """One that is SERVING, on the Engine that it runs on itself."""
+    assert _WORKER_IMAGE == worker_image
+    contained.run(job_catalog, listening.port)
+    return contained
+
+
+def _health(container: Container) -> str:
+    container.reload()
+    return str(container.attrs["State"]["Health"]["Status"])
+
+
+def test_the_image_serves_and_launches_a_worker_that_calls_back(
+    running: Contained, listening: Backend, docker_client: docker.DockerClient
+) -> None:
+    assert "SERVING" == running.health("area_supervisor.AreaSupervisorService")
+    assert "SERVING" == running.health("liveness")
+    assert (200, "ready\n") == running.http("/readyz")
+    assert Response() == _launch(running, "t-1")
+    calls = [listening.next_call() for _ in range(2)]
+    assert [("OnAction", "t-1", 1), ("OnAction", "t-1", 2)] == [_told(c) for c in calls]
+    assert _TRACE_ID in calls[0].traceparent
+    assert "running" == containers.one(docker_client, "t-1").status
+    assert Response() == _launch(running, "t-1")
+    assert ["t-1"] == running.running()
+    assert 1 == running.metric("supervisor_jobs_running", job_name=_JOB)
+    assert 1 == running.metric("supervisor_dedups_total", job_name=_JOB)
+    assert Response() == running.kill("t-1")
+    assert [running.container] == containers.everything(docker_client)
+    assert listening.is_quiet(seconds=1)
+
+
+def test_sigterm_ends_the_container_with_zero_and_its_jobs_run_on(
+    running: Contained, listening: Backend, docker_client: docker.DockerClient
+) -> None:
+    assert Response() == _launch(running, "t-1")
+    container = running.container
+    container.stop(timeout=_STOP_SECONDS)  # SIGKILL after that, which would be a 137
+    assert 0 == container.wait(timeout=5)["StatusCode"]
+    lines = [json.loads(line) for line in container.logs().decode().splitlines()]
+    assert "supervisor.stopped" == lines[-1]["event"]
+    assert ["t-1"] == containers.live(docker_client)
+    assert "t-1" == listening.next_call().identifier
+    container.start()  # and a new start of the same container removes what it launched
+    eventually(running.is_ready, within=60)
+    assert [container] == containers.everything(docker_client)
+    assert [] == running.jobs()
+
+
+def test_the_images_own_health_check_follows_the_process(
+    running: Contained, docker_client: docker.DockerClient
+) -> None:
+    container = running.container
+    command = docker_client.images.get(_SUPERVISOR_IMAGE).attrs["Config"]["Healthcheck"]["Test"]
+    container.reload()
+    assert command == container.attrs["Config"]["Healthcheck"]["Test"]
+    eventually(lambda: "healthy" == _health(container), within=60)
+    container.kill(signal.SIGSTOP)
+    try:
+        eventually(lambda: "unhealthy" == _health(container), within=60)
+    finally:
+        container.kill(signal.SIGCONT)
+    eventually(lambda: "healthy" == _health(container), within=60)
+
+
+def test_the_image_ends_with_one_line_where_a_setting_is_wrong(
+    supervisor_image: str, start: Start, docker_client: docker.DockerClient
+) -> None:
+    assert callable(start)  # it cleans up
+    container = docker_client.containers.create(
+        supervisor_image, network_mode="host", environment={"GO_ENV": "prod"}
+    )
+    container.start()
+    assert 1 == container.wait(timeout=60)["StatusCode"]
+    (line,) = container.logs().decode().splitlines()
+    assert "GO_ENV=prod" in line
+    assert containers.exists(container)
+
+
+def test_the_image_holds_nothing_that_only_builds_need(
+    supervisor_image: str, start: Start, docker_client: docker.DockerClient
+) -> None:
+    assert callable(start)
+    container = docker_client.containers.create(
+        supervisor_image,
+        ["sh", "-c", "ls /src /opt/build /dist; ls /opt/supervisor/bin"],
+        entrypoint=[],
+        network_mode="none",
+    )
+    container.start()
+    container.wait(timeout=60)
+    found = container.logs(stderr=False).decode().split()
+    assert "area-supervisor" in found
+    assert not {"pip", "proto", "tests"} & set(found)
+    with pytest.raises(NotFound):
+        container.get_archive("/src")

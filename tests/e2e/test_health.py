@@ -1,0 +1,369 @@
+"""Health over gRPC and HTTP, reflection, and what the real grpcurl and our own probe make of it."""
+
+import json
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
+
+from scripts.private_engine import PrivateEngine
+from service._generated.area_types_pb2 import Response
+from tests.conftest import Start
+from tests.support.supervised import Supervised, eventually, free_port, run_command
+
+_SERVICE = "area_supervisor.AreaSupervisorService"
+_SERVICES = [_SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"]
+
+
+class _Watch:
+    """One open Watch, with what it has sent so far."""
+
+    def __init__(self, supervised: Supervised, service: str) -> None:
+        watch = supervised.health_stub.Watch  # type: ignore[attr-defined]
+        self._call = watch(HealthCheckRequest(service=service), timeout=100)
+        self._sent: queue.Queue[str] = queue.Queue()
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def next(self, within: float = 20.0) -> str:
+        """The next status in a word; the gRPC status if the stream has ended."""
+        return self._sent.get(timeout=within)
+
+    def sent(self) -> list[str]:
+        """Everything that has come and was not asked for yet."""
+        return [self._sent.get_nowait() for _ in range(self._sent.qsize())]
+
+    def close(self) -> None:
+        """Hang up."""
+        self._call.cancel()
+        self._thread.join()
+
+    def _read(self) -> None:
+        try:
+            for answer in self._call:
+                self._sent.put(HealthCheckResponse.ServingStatus.Name(answer.status))
+        except grpc.RpcError:
+            pass  # its code follows
+        self._sent.put(self._call.code().name)
+
+
+@contextmanager
+def _watching(supervised: Supervised, service: str) -> Iterator[_Watch]:
+    watch = _Watch(supervised, service)
+    try:
+        yield watch
+    finally:
+        watch.close()
+
+
+@pytest.fixture
+def mortal(engine: PrivateEngine, shared: Supervised) -> Iterator[PrivateEngine]:
+    """The Engine, which runs again when the test is over, before `shared` cleans up."""
+    assert shared.process is not None
+    yield engine
+    engine.start()
+
+
+@pytest.fixture
+def waiting(start: Start, tmp_path: Path) -> Supervised:
+    """A supervisor whose Engine is not there (yet)."""
+    supervised = start(ready=False, DOCKER_HOST=f"unix://{tmp_path}/docker.sock")
+
+    def answers() -> bool:
+        try:
+            return "SERVING" == supervised.health("liveness")
+        except grpc.RpcError:
+            return False
+
+    eventually(answers)
+    return supervised
+
+
+# ---------------------------------------------------------------- Check
+
+
+@pytest.mark.parametrize("service", ["", _SERVICE, "liveness"])
+def test_check_of_what_is_there(shared: Supervised, service: str) -> None:
+    assert "SERVING" == shared.health(service)
+
+
+@pytest.mark.parametrize("service", ["unknown", "area_supervisor", _SERVICE.lower(), "Liveness"])
+def test_check_of_what_is_not_there(shared: Supervised, service: str) -> None:
+    with pytest.raises(grpc.RpcError) as raised:
+        shared.health(service)
+    assert grpc.StatusCode.NOT_FOUND == raised.value.code()
+    assert service in (raised.value.details() or "")
+
+
+def test_http_when_all_is_well(shared: Supervised) -> None:
+    assert (200, "ready\n") == shared.http("/readyz")
+    assert (200, "alive\n") == shared.http("/livez")
+    status, text = shared.http("/nowhere")
+    assert 404 == status
+    assert "/readyz" in text
+
+
+# ---------------------------------------------------------------- Watch
+
+
+def test_watch_of_what_is_not_there_says_so_and_stays_open(shared: Supervised) -> None:
+    with _watching(shared, "unknown") as watch, _watching(shared, "") as other:
+        assert "SERVICE_UNKNOWN" == watch.next()
+        assert "SERVING" == other.next()
+        with pytest.raises(queue.Empty):
+            watch.next(within=0.5)
+
+
+def test_watch_sends_the_current_status_and_each_change(
+    shared: Supervised, mortal: PrivateEngine
+) -> None:
+    with (
+        _watching(shared, "") as everything,
+        _watching(shared, _SERVICE) as ours,
+        _watching(shared, "liveness") as alive,
+        _watching(shared, "unknown") as unknown,
+    ):
+        assert ["SERVING"] * 3 == [watch.next() for watch in (everything, ours, alive)]
+        assert "SERVICE_UNKNOWN" == unknown.next()
+        mortal.kill()
+        assert ["NOT_SERVING"] * 2 == [everything.next(), ours.next()]
+        assert "NOT_SERVING" == shared.health()
+        assert "SERVING" == shared.health("liveness")
+        status, reason = shared.http("/readyz")
+        assert 503 == status
+        assert "Docker Engine" in reason
+        assert (200, "alive\n") == shared.http("/livez")
+        mortal.start()
+        assert ["SERVING"] * 2 == [everything.next(), ours.next()]
+        assert (200, "ready\n") == shared.http("/readyz")
+        # Nothing twice, and nothing where nothing has changed.
+        assert [[]] * 4 == [watch.sent() for watch in (everything, ours, alive, unknown)]
+
+
+def test_an_open_watch_gets_the_end_and_does_not_hold_it_up(waiting: Supervised) -> None:
+    with (
+        _watching(waiting, "") as everything,
+        _watching(waiting, "liveness") as alive,
+        _watching(waiting, "unknown") as unknown,
+    ):
+        assert ["NOT_SERVING", "SERVING"] == [everything.next(), alive.next()]
+        assert "SERVICE_UNKNOWN" == unknown.next()
+        began = time.monotonic()
+        assert 0 == waiting.stop(within=15)
+        assert time.monotonic() - began < 8  # the grace for calls under way is 10
+        assert ["OK"] * 3 == [watch.next() for watch in (everything, alive, unknown)]
+
+
+def test_watch_says_not_serving_when_the_process_stops(start: Start) -> None:
+    supervised = start(SUPERVISOR_INSTANCE="watched")  # beside the module's own
+    with _watching(supervised, "") as everything, _watching(supervised, _SERVICE) as ours:
+        assert ["SERVING"] * 2 == [everything.next(), ours.next()]
+        assert 0 == supervised.stop(within=15)
+        for watch in (everything, ours):
+            assert ["NOT_SERVING", "OK"] == [watch.next(), watch.next()]
+
+
+# ---------------------------------------------------------------- before readiness
+
+
+def test_before_readiness(waiting: Supervised) -> None:
+    assert "NOT_SERVING" == waiting.health()
+    assert "NOT_SERVING" == waiting.health(_SERVICE)
+    assert "SERVING" == waiting.health("liveness")
+    eventually(lambda: "not answered yet" not in waiting.http("/readyz")[1])
+    status, reason = waiting.http("/readyz")
+    assert 503 == status
+    assert "Docker Engine" in reason
+    assert (200, "alive\n") == waiting.http("/livez")
+    assert 200 == waiting.http("/metrics")[0]
+
+
+def test_readiness_comes_with_the_engine(
+    waiting: Supervised, engine: PrivateEngine, tmp_path: Path
+) -> None:
+    with _watching(waiting, "") as everything, _watching(waiting, _SERVICE) as ours:
+        assert ["NOT_SERVING"] * 2 == [everything.next(), ours.next()]
+        (tmp_path / "docker.sock").symlink_to(engine.socket)
+        assert ["SERVING"] * 2 == [everything.next(), ours.next()]
+    assert "SERVING" == waiting.health() == waiting.health(_SERVICE)
+    assert (200, "ready\n") == waiting.http("/readyz")
+
+
+# ---------------------------------------------------------------- reflection, grpcurl
+
+
+def test_reflection_lists_every_service(shared: Supervised) -> None:
+    database = ProtoReflectionDescriptorDatabase(shared.channel)
+    assert _SERVICES == sorted(database.get_services())
+
+
+def _grpcurl(supervised: Supervised, *options: str, to: str) -> subprocess.CompletedProcess[str]:
+    program = str(Path(sys.executable).with_name("grpcurl"))
+    return subprocess.run(
+        [program, "-plaintext", *options, f"127.0.0.1:{supervised.port}", *to.split()],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_grpcurl_lists_services_and_methods(shared: Supervised) -> None:
+    assert _SERVICES == _grpcurl(shared, to="list").stdout.split()
+    methods = ["KillAllJobs", "KillJob", "LaunchJob", "ListJobs"]
+    expected = [f"{_SERVICE}.{method}" for method in methods]
+    assert expected == _grpcurl(shared, to=f"list {_SERVICE}").stdout.split()
+
+
+# Symbol: what the contract says of it, in grpcurl's words.
+_DESCRIBED = {
+    _SERVICE: """is a service:
+service AreaSupervisorService {
+  rpc KillAllJobs ( .google.protobuf.Empty ) returns ( .Response );
+  rpc KillJob ( .area_supervisor.JobId ) returns ( .Response );
+  rpc LaunchJob ( .AuthenticatedJobData ) returns ( .Response );
+  rpc ListJobs ( .google.protobuf.Empty ) returns ( .area_supervisor.JobList );
+}""",
+    "AuthenticatedJobData": """is a message:
+message AuthenticatedJobData {
+  string name = 1;
+  string identifier = 2;
+  .google.protobuf.Struct params = 3;
+  .google.protobuf.Struct auth = 4;
+}""",
+    "JobData": """is a message:
+message JobData {
+  string name = 1;
+  string identifier = 2;
+  .google.protobuf.Struct params = 3;
+}""",
+    "Response": """is a message:
+message Response {
+  optional .Error error = 1;
+}""",
+    "Error": """is a message:
+message Error {
+  int32 code = 1;
+  string message = 2;
+}""",
+    "area_supervisor.JobId": """is a message:
+message JobId {
+  string identifier = 1;
+}""",
+    "area_supervisor.Job": """is a message:
+message Job {
+  string name = 1;
+  string identifier = 2;
+  string status = 3;
+}""",
+    "area_supervisor.JobList": """is a message:
+message JobList {
+  repeated .area_supervisor.Job jobs = 1;
+}""",
+    "google.protobuf.Empty": """is a message:
+message Empty {
+}""",
+    "google.protobuf.Struct": """is a message:
+message Struct {
+  map<string, .google.protobuf.Value> fields = 1;
+}""",
+    "grpc.health.v1.HealthCheckRequest": """is a message:
+message HealthCheckRequest {
+  string service = 1;
+}""",
+}
+
+
+@pytest.mark.parametrize("symbol", _DESCRIBED)
+def test_grpcurl_describes_the_contract(shared: Supervised, symbol: str) -> None:
+    done = _grpcurl(shared, to=f"describe {symbol}")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert f"{symbol} {_DESCRIBED[symbol]}" == done.stdout.strip()
+
+
+@pytest.mark.parametrize("service", _SERVICES)
+def test_grpcurl_describes_every_service(shared: Supervised, service: str) -> None:
+    done = _grpcurl(shared, to=f"describe {service}")
+    assert (0, f"{service} is a service:") == (done.returncode, done.stdout.splitlines()[0])
+
+
+def test_grpcurl_checks_health(shared: Supervised) -> None:
+    for service in ("", _SERVICE, "liveness"):
+        request = json.dumps({"service": service})
+        done = _grpcurl(shared, "-d", request, to="grpc.health.v1.Health/Check")
+        assert (0, {"status": "SERVING"}) == (done.returncode, json.loads(done.stdout))
+    request = json.dumps({"service": "unknown"})
+    done = _grpcurl(shared, "-d", request, to="grpc.health.v1.Health/Check")
+    assert 0 != done.returncode
+    assert "Code: NotFound" in done.stderr
+
+
+def test_grpcurl_launches_lists_and_kills(
+    shared: Supervised, docker_client: docker.DockerClient
+) -> None:
+    request = json.dumps({"name": "timer", "identifier": "curl", "params": {"seconds": 5}})
+    done = _grpcurl(shared, "-d", request, to=f"{_SERVICE}/LaunchJob")
+    assert (0, {}) == (done.returncode, json.loads(done.stdout))
+    assert "--seconds" in docker_client.containers.get("curl").attrs["Config"]["Cmd"]
+    done = _grpcurl(shared, to=f"{_SERVICE}/ListJobs")
+    job = {"name": "timer", "identifier": "curl", "status": "running"}
+    assert {"jobs": [job]} == json.loads(done.stdout)
+    done = _grpcurl(shared, "-d", '{"identifier": "curl"}', to=f"{_SERVICE}/KillJob")
+    assert (0, {}) == (done.returncode, json.loads(done.stdout))
+    assert [] == shared.jobs()
+
+
+def test_health_answers_beside_launches(shared: Supervised) -> None:
+    assert Response() == shared.launch("timer", "t-1")
+    assert "SERVING" == shared.health()
+
+
+# ---------------------------------------------------------------- area-supervisor health
+
+
+def _probe(directory: Path, port: int, *arguments: str) -> tuple[int, str]:
+    done = run_command(directory, {"GRPC_SERVER_PORT": str(port)}, "health", *arguments)
+    return done.returncode, done.stdout.strip()
+
+
+def test_the_probe_of_a_supervisor_that_is_ready(shared: Supervised, tmp_path: Path) -> None:
+    assert (0, "SERVING") == _probe(tmp_path, shared.port)
+    assert (0, "SERVING") == _probe(tmp_path, shared.port, "--service", "")
+    assert (0, "SERVING") == _probe(tmp_path, shared.port, "--service", _SERVICE)
+    code, told = _probe(tmp_path, shared.port, "--service", "unknown")
+    assert 1 == code
+    assert "NOT_FOUND" in told
+
+
+def test_the_probe_of_a_supervisor_that_is_not_ready(waiting: Supervised, tmp_path: Path) -> None:
+    assert (0, "SERVING") == _probe(tmp_path, waiting.port)
+    assert (0, "SERVING") == _probe(tmp_path, waiting.port, "--service", "liveness")
+    assert (1, "NOT_SERVING") == _probe(tmp_path, waiting.port, "--service", "")
+    assert (1, "NOT_SERVING") == _probe(tmp_path, waiting.port, "--service", _SERVICE)
+
+
+def test_the_probe_where_nobody_listens(tmp_path: Path) -> None:
+    port = free_port()
+    assert (1, f"127.0.0.1:{port}: UNAVAILABLE") == _probe(tmp_path, port)
+
+
+def test_the_probe_of_what_never_answers(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        code, told = _probe(tmp_path, port)
+    assert 1 == code
+    assert f"127.0.0.1:{port}" in told
+    assert 1 == len(told.splitlines())

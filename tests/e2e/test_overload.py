@@ -1,0 +1,149 @@
+"""What never waits for the Engine answers while it has all the work it can do, or hangs."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import docker
+import pytest
+
+from scripts.private_engine import PrivateEngine
+from service._generated.area_types_pb2 import Response
+from tests.conftest import Start
+from tests.support import containers
+from tests.support.supervised import Supervised, eventually
+
+_MANY = 64
+_IDENTIFIERS = sorted(f"many-{number}" for number in range(_MANY))
+# These take milliseconds; the machine is busy with 64 launches, and runs the clients too.
+_ANSWER_SECONDS = 1.0
+
+
+@pytest.fixture
+def engine_to_freeze(engine: PrivateEngine, start: Start) -> Iterator[PrivateEngine]:
+    """The Engine, which a test may freeze; requested after `start`, which then cleans up."""
+    assert callable(start)
+    yield engine
+    engine.thaw()
+
+
+def _look(supervised: Supervised, ready: str = "SERVING") -> list[tuple[str, float]]:
+    """One round of everything that answers at once, and how long each took (seconds)."""
+    checks: dict[str, Callable[[], bool]] = {
+        "ListJobs": lambda: "running-already" in supervised.running(),
+        "dedup": lambda: supervised.launch("timer", "running-already") == Response(),
+        "health": lambda: supervised.health() in (ready, "SERVING"),
+        "liveness": lambda: supervised.health("liveness") == "SERVING",
+        "livez": lambda: supervised.http("/livez") == (200, "alive\n"),
+        "metrics": lambda: supervised.metric("supervisor_jobs_running") >= 1,
+        "kill of nothing": lambda: supervised.kill("not-running") == Response(),
+    }
+    took = []
+    for name, check in checks.items():
+        began = time.monotonic()
+        assert check(), name
+        took.append((name, time.monotonic() - began))
+    return took
+
+
+def _slow(looks: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    return [(name, seconds) for name, seconds in looks if seconds > _ANSWER_SECONDS]
+
+
+def _launch_all(supervised: Supervised, pool: ThreadPoolExecutor) -> list["Future[Response]"]:
+    """Launches of which each has arrived."""
+    launches = [pool.submit(supervised.launch, "timer", each) for each in _IDENTIFIERS]
+    eventually(lambda: _MANY + 1 == supervised.calls("LaunchJob"))
+    return launches
+
+
+def _unfinished(calls: list["Future[Any]"]) -> int:
+    return sum(not call.done() for call in calls)
+
+
+def _all_run(supervised: Supervised, client: docker.DockerClient) -> None:
+    """The list, the metrics and the Engine agree that all are there."""
+    expected = sorted([*_IDENTIFIERS, "running-already"])
+    assert expected == supervised.running()
+    assert {"running"} == {job.status for job in supervised.jobs()}
+    assert expected == containers.live(client)
+    assert len(expected) == len(containers.everything(client))
+    assert len(expected) == supervised.metric("supervisor_jobs_running", job_name="timer")
+    assert len(expected) == supervised.metric("supervisor_launches_total", job_name="timer")
+    assert 0 == supervised.metric("supervisor_jobs", state="starting")
+
+
+def test_it_answers_while_64_launches_are_under_way_and_all_run(
+    supervisor: Supervised, docker_client: docker.DockerClient
+) -> None:
+    assert Response() == supervisor.launch("timer", "running-already")
+    with ThreadPoolExecutor(_MANY) as pool:
+        launches = _launch_all(supervisor, pool)
+        looks = []
+        while _unfinished(launches):
+            looks += _look(supervisor)
+        answers = [launch.result() for launch in launches]
+    assert [Response()] * _MANY == answers
+    assert len(looks) >= 2 * 7  # two whole rounds, or this has shown nothing
+    assert [] == _slow(looks)
+    _all_run(supervisor, docker_client)
+
+
+def test_it_answers_while_64_launches_wait_for_a_hung_engine_and_all_run(
+    start: Start, engine_to_freeze: PrivateEngine, docker_client: docker.DockerClient
+) -> None:
+    supervised = start()
+    assert Response() == supervised.launch("timer", "running-already")
+    with ThreadPoolExecutor(_MANY) as pool:
+        engine_to_freeze.freeze()
+        launches = _launch_all(supervised, pool)
+        looks = []
+        for _ in range(5):
+            looks += _look(supervised, ready="NOT_SERVING")
+            assert _MANY == _unfinished(launches)
+        states = {job.status for job in supervised.jobs() if job.identifier in _IDENTIFIERS}
+        engine_to_freeze.thaw()
+        answers = [launch.result() for launch in launches]
+    assert {"starting"} == states
+    assert [Response()] * _MANY == answers
+    assert [] == _slow(looks)
+    eventually(supervised.is_ready)
+    _all_run(supervised, docker_client)
+
+
+def test_it_answers_while_64_kills_are_under_way_and_a_launch_comes_through(
+    start: Start, docker_client: docker.DockerClient
+) -> None:
+    supervised = start(JOB_STOP_GRACE_SECONDS="3")
+    stubborn = {"stubborn": 1}
+    with ThreadPoolExecutor(_MANY) as pool:
+        launch = lambda each: supervised.launch("timer", each, stubborn)  # noqa: E731
+        assert [Response()] * _MANY == list(pool.map(launch, _IDENTIFIERS))
+        assert Response() == supervised.launch("timer", "running-already")
+        eventually(lambda: all(map(_has_begun, _containers(docker_client))))
+        kills = [pool.submit(supervised.kill, each) for each in _IDENTIFIERS]
+        eventually(lambda: _MANY == supervised.calls("KillJob"))
+        assert _MANY == _unfinished(kills)
+        looks = _look(supervised)
+        assert Response() == supervised.launch("timer", "meanwhile")
+        assert _unfinished(kills) > 0
+        while _unfinished(kills):
+            looks += _look(supervised)
+        answers = [kill.result() for kill in kills]
+    assert [Response()] * _MANY == answers
+    assert [] == _slow(looks)
+    assert ["meanwhile", "running-already"] == supervised.running()
+    assert ["meanwhile", "running-already"] == containers.live(docker_client)
+    assert 2 == len(containers.everything(docker_client))
+    assert 2 == supervised.metric("supervisor_jobs_running")
+
+
+def _containers(client: docker.DockerClient) -> list[bytes]:
+    """The output so far of each container that ignores SIGTERM."""
+    found = containers.everything(client)
+    return [each.logs() for each in found if each.name in _IDENTIFIERS]
+
+
+def _has_begun(output: bytes) -> bool:
+    return b"argument: 1" in output

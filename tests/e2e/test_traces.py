@@ -1,0 +1,252 @@
+"""Traces, as a collector gets them; and that no collector, or a broken one, harms nothing."""
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import docker
+import pytest
+
+from service._generated.area_supervisor_pb2 import JobId
+from service._generated.area_types_pb2 import Response
+from tests.conftest import Start
+from tests.support import containers
+from tests.support.collector import Collector, Seen, collecting
+from tests.support.supervised import Supervised, eventually
+
+_SERVICE = "area_supervisor.AreaSupervisorService"
+_TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+_CALLER = "b7ad6b7169203331"
+_TRACEPARENT = f"00-{_TRACE_ID}-{_CALLER}-01"
+_METADATA = (("traceparent", _TRACEPARENT),)
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with collecting() as running:
+        yield running
+
+
+@pytest.fixture
+def traced(start: Start, collector: Collector) -> Supervised:
+    """A supervisor that exports its spans soon."""
+    return start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, OTEL_BSP_SCHEDULE_DELAY="50")
+
+
+def _rpc(collector: Collector, method: str) -> Seen:
+    """The one span of a call, once it has arrived."""
+    (span,) = eventually(lambda: collector.spans(f"/{_SERVICE}/{method}"))
+    return span
+
+
+def test_a_launch_is_a_trace_that_continues_the_callers(
+    traced: Supervised, collector: Collector, docker_client: docker.DockerClient
+) -> None:
+    assert Response() == traced.launch("timer", "t-1", metadata=_METADATA)
+    call = _rpc(collector, "LaunchJob")
+    assert (_TRACE_ID, _CALLER, "SERVER") == (call.trace_id, call.parent_id, call.kind)
+    assert "ERROR" != call.status
+    assert "t-1" == call.attributes["supervisor.job.identifier"]
+    assert "timer" == call.attributes["supervisor.job.name"]
+    assert ["create", "start"] == collector.children(call)
+    for name in ("create", "start"):
+        (span,) = collector.spans(name)
+        assert (_TRACE_ID, "CLIENT", "UNSET") == (span.trace_id, span.kind, span.status)
+    environment = containers.environment(containers.one(docker_client, "t-1"))
+    version, trace_id, parent_id, flags = environment["TRACEPARENT"].split("-")
+    assert ("00", _TRACE_ID, call.span_id, "01") == (version, trace_id, parent_id, flags)
+    assert (
+        environment["TRACEPARENT"]
+        == (containers.one(docker_client, "t-1").labels["area.supervisor.traceparent"])
+    )
+
+
+def test_without_a_caller_a_launch_begins_a_trace(
+    traced: Supervised, collector: Collector, docker_client: docker.DockerClient
+) -> None:
+    assert Response() == traced.launch("timer", "t-1")
+    call = _rpc(collector, "LaunchJob")
+    assert "" == call.parent_id
+    environment = containers.environment(containers.one(docker_client, "t-1"))
+    assert call.trace_id in environment["TRACEPARENT"]
+
+
+def test_a_kill_is_a_trace_with_a_span_for_each_call_to_the_engine(
+    traced: Supervised, collector: Collector
+) -> None:
+    assert Response() == traced.launch("timer", "t-1")
+    job_id = JobId(identifier="t-1")
+    assert Response() == traced.stub.KillJob(job_id, timeout=30, metadata=_METADATA)
+    call = _rpc(collector, "KillJob")
+    assert (_TRACE_ID, _CALLER, "SERVER") == (call.trace_id, call.parent_id, call.kind)
+    assert ["stop", "inspect", "remove"] == collector.children(call)
+    assert "ERROR" != call.status
+
+
+def test_a_kill_of_everything_is_one_trace(traced: Supervised, collector: Collector) -> None:
+    for number in range(3):
+        assert Response() == traced.launch("timer", f"t-{number}")
+    assert Response() == traced.kill_all()
+    children = collector.children(_rpc(collector, "KillAllJobs"))
+    assert ["inspect"] * 3 + ["remove"] * 3 + ["stop"] * 3 == sorted(children)
+
+
+@pytest.mark.parametrize(
+    ("launched", "error_type"),
+    [
+        (("unknown", "u-1"), "unknown_job"),
+        (("timer", ""), "invalid"),
+        (("missing", "m-1"), "image_missing"),
+        (("timer", "taken"), "name_taken"),
+    ],
+)
+def test_an_error_in_the_answer_marks_the_span_as_an_error(
+    traced: Supervised,
+    collector: Collector,
+    docker_client: docker.DockerClient,
+    launched: tuple[str, str],
+    error_type: str,
+) -> None:
+    containers.stranger(docker_client, "taken")
+    assert traced.launch(*launched).HasField("error")
+    call = _rpc(collector, "LaunchJob")
+    assert ("ERROR", error_type) == (call.status, call.attributes["error.type"])
+
+
+def test_a_failed_call_to_the_engine_marks_its_own_span(
+    traced: Supervised, collector: Collector
+) -> None:
+    assert 422 == traced.launch("missing", "m-1").error.code
+    call = _rpc(collector, "LaunchJob")
+    (create,) = collector.spans("create")
+    assert (call.span_id, "ERROR") == (create.parent_id, create.status)
+    assert "image_missing" == create.attributes["error.type"]
+
+
+def test_health_and_reflection_are_no_traces(traced: Supervised, collector: Collector) -> None:
+    assert "SERVING" == traced.health()
+    assert 0 == traced.stop()
+    assert [] == collector.spans()
+
+
+def test_the_last_spans_are_sent_before_the_end(start: Start, collector: Collector) -> None:
+    traced = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, OTEL_BSP_SCHEDULE_DELAY="60000")
+    assert Response() == traced.launch("timer", "t-1")
+    assert [] == collector.spans()
+    assert 0 == traced.stop()
+    assert ["create", "start"] == collector.children(_rpc(collector, "LaunchJob"))
+
+
+def test_the_standard_variables_name_the_service(start: Start, collector: Collector) -> None:
+    traced = start(
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.address,
+        OTEL_SERVICE_NAME="our-supervisor",
+        OTEL_RESOURCE_ATTRIBUTES="deployment.environment=test",
+    )
+    assert Response() == traced.launch("nothing", "n-1")
+    assert 0 == traced.stop()
+    raw = _rpc(collector, "LaunchJob").raw
+    assert "our-supervisor" in raw
+    assert "deployment.environment" in raw
+
+
+def test_logs_and_exemplars_carry_the_trace(traced: Supervised) -> None:
+    assert Response() == traced.launch("timer", "t-1", metadata=_METADATA)
+    (launched,) = traced.events("job.launched")
+    assert _TRACE_ID == launched["trace_id"]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},  # nobody listens there
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://no.such.host.invalid:4317"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_HEADERS": "x"},
+        {"OTEL_RESOURCE_ATTRIBUTES": "garbage"},
+        {"OTEL_TRACES_SAMPLER": "always_off"},
+        {"OTEL_SDK_DISABLED": "true"},
+        {"OTEL_TRACES_EXPORTER": "none"},
+        {"OTEL_TRACES_EXPORTER": "console"},
+    ],
+    ids=str,
+)
+def test_a_broken_collector_harms_nothing(start: Start, variables: dict[str, str]) -> None:
+    supervised = start(ready=True, **variables)
+    assert Response() == supervised.launch("timer", "t-1")
+    assert Response() == supervised.kill("t-1")
+    began = time.monotonic()
+    assert 0 == supervised.stop()
+    assert time.monotonic() - began < 15
+    assert "Traceback" not in supervised.log()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "not a url at all"},
+        {"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"},
+        {"OTEL_EXPORTER_OTLP_COMPRESSION": "zip"},
+        {"OTEL_EXPORTER_OTLP_CERTIFICATE": "/does/not/exist"},
+        {"OTEL_BSP_MAX_QUEUE_SIZE": "many"},
+        {"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "100000"},
+        {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"},
+        {"OTEL_PROPAGATORS": "no-such-propagator"},
+    ],
+    ids=str,
+)
+def test_a_standard_variable_with_an_odd_value_harms_nothing_or_is_told_in_one_line(
+    start: Start, collector: Collector, variables: dict[str, str]
+) -> None:
+    supervised = start(
+        ready=False, **{"OTEL_EXPORTER_OTLP_ENDPOINT": collector.address} | variables
+    )
+    eventually(lambda: _ended(supervised) or "engine.in_step" in supervised.log(), within=30)
+    if _ended(supervised):
+        (line,) = supervised.lines()
+        ((variable, value),) = variables.items()
+        assert f"{variable}={value}" in line
+    else:
+        assert Response() == supervised.launch("timer", "t-1")
+        assert 0 == supervised.stop()
+
+
+def _ended(supervised: Supervised) -> bool:
+    return supervised.process is not None and supervised.process.poll() is not None
+
+
+@pytest.mark.parametrize("timeout", ["", "10000"])  # by the specification it is milliseconds
+def test_a_collector_that_never_answers_does_not_hold_up_the_end(
+    start: Start, timeout: str
+) -> None:
+    with collecting(hangs=True) as collector:
+        supervised = start(
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, OTEL_EXPORTER_OTLP_TIMEOUT=timeout
+        )
+        assert Response() == supervised.launch("timer", "t-1")
+        with ThreadPoolExecutor(16) as pool:  # more than three batches of spans
+            list(pool.map(lambda _: supervised.launch("timer", "t-1"), range(2000)))
+        began = time.monotonic()
+        assert 0 == supervised.stop(within=60)
+        assert time.monotonic() - began < 15
+
+
+def test_a_port_that_accepts_and_says_nothing_does_not_hold_up_the_end(
+    start: Start,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        supervised = start(OTEL_EXPORTER_OTLP_ENDPOINT=address)
+        assert Response() == supervised.launch("timer", "t-1")
+        began = time.monotonic()
+        assert 0 == supervised.stop(within=60)
+        assert time.monotonic() - began < 15
+
+
+def test_a_launch_after_an_engine_error_keeps_its_trace(
+    traced: Supervised, collector: Collector
+) -> None:
+    assert 422 == traced.launch("missing", "m-1", metadata=_METADATA).error.code
+    assert _TRACE_ID == _rpc(collector, "LaunchJob").trace_id
+    failed = next(traced.events("request.failed"))
+    assert _TRACE_ID == failed["trace_id"]

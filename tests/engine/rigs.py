@@ -1,0 +1,195 @@
+"""The two engines of the contract suite, with what it takes to bring each into every state."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+import docker
+import docker.errors
+
+from observability.metrics import Metrics
+from scripts.private_engine import PrivateEngine
+from service.engine._dockerpy import Connection
+from service.engine.base import Engine, Event, Listing, WorkloadSpec
+from service.engine.docker import DockerEngine
+from service.engine.fake import FakeEngine
+from service.errors import EngineError
+from tests.support import worker
+
+OURS = "test.contract.instance"
+
+
+class Rig(Protocol):
+    """An engine and its surroundings."""
+
+    engine: Engine
+    selector: dict[str, str]
+
+    async def stranger(self, name: str, labels: dict[str, str] | None = None) -> str:
+        """Run a container that is not ours; its id."""
+
+    async def start_by_hand(self, container_id: str) -> None:
+        """What a third party does with `docker start`."""
+
+    async def go_away(self) -> None:
+        """Take the Engine away, as a crash does."""
+
+    async def come_back(self) -> None:
+        """Bring it back."""
+
+    async def hang(self) -> None:
+        """Make it answer nothing."""
+
+    async def wake(self) -> None:
+        """Make it go on."""
+
+    async def clean(self) -> None:
+        """Leave nothing behind."""
+
+
+class FakeRig:
+    """The fake Engine."""
+
+    def __init__(self) -> None:
+        self.selector = {OURS: secrets.token_hex(4)}
+        self.fake = FakeEngine(self.selector, images=[worker.IMAGE])
+        self.engine: Engine = self.fake
+
+    async def stranger(self, name: str, labels: dict[str, str] | None = None) -> str:
+        spec = WorkloadSpec(name=name, image=worker.IMAGE, arguments=[], labels=labels or {})
+        container = self.fake.host.create(spec)
+        self.fake.host.start(container.id)
+        return container.id
+
+    async def start_by_hand(self, container_id: str) -> None:
+        self.fake.host.start(container_id)
+
+    async def go_away(self) -> None:
+        self.fake.go_away()
+
+    async def come_back(self) -> None:
+        self.fake.come_back()
+
+    async def hang(self) -> None:
+        self.fake.hang()
+
+    async def wake(self) -> None:
+        self.fake.wake()
+
+    async def clean(self) -> None:
+        await self.fake.close()
+
+
+class DockerRig:
+    """Docker's adapter on the private Engine of the tests."""
+
+    def __init__(self, private: PrivateEngine, client: docker.DockerClient) -> None:
+        self.selector = {OURS: secrets.token_hex(4)}
+        self.private = private
+        self.client = client
+        metrics = Metrics([], version="test", engine="docker", mode="test")
+        self.engine: Engine = DockerEngine(Connection(private.host), self.selector, metrics)
+
+    async def stranger(self, name: str, labels: dict[str, str] | None = None) -> str:
+        def run() -> str:
+            container = self.client.containers.run(
+                worker.IMAGE, name=name, labels=labels or {}, detach=True, network_mode="host"
+            )
+            return str(container.id)
+
+        return await asyncio.to_thread(run)
+
+    async def start_by_hand(self, container_id: str) -> None:
+        await asyncio.to_thread(self.client.api.start, container_id)
+
+    async def go_away(self) -> None:
+        await asyncio.to_thread(self.private.kill)
+
+    async def come_back(self) -> None:
+        await asyncio.to_thread(self.private.start)
+
+    async def hang(self) -> None:
+        self.private.freeze()
+
+    async def wake(self) -> None:
+        self.private.thaw()
+
+    async def inspect(self, container_id: str) -> dict[str, Any]:
+        """All that the Engine knows of a container."""
+        found: dict[str, Any] = await asyncio.to_thread(
+            self.client.api.inspect_container, container_id
+        )
+        return found
+
+    async def clean(self) -> None:
+        self.private.thaw()
+        await asyncio.to_thread(self.private.start)
+        await asyncio.to_thread(self._remove_all)
+        await self.engine.close()
+
+    def _remove_all(self) -> None:
+        for container in self.client.api.containers(all=True):
+            with suppress(docker.errors.NotFound):
+                self.client.api.remove_container(container["Id"], force=True)
+
+
+class Listener:
+    """Everything that one connection's `watch` has said so far."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.heard: list[Listing | Event] = []
+        self.ended = asyncio.create_task(self._listen(engine.watch()))
+
+    async def _listen(self, news: AsyncGenerator[Listing | Event, None]) -> None:
+        try:
+            async for item in news:
+                self.heard.append(item)
+        except EngineError:
+            pass  # an end that the contract allows
+        finally:
+            await news.aclose()
+
+    @property
+    def listing(self) -> Listing:
+        """What came first."""
+        first = self.heard[0]
+        assert isinstance(first, Listing)
+        return first
+
+    @property
+    def events(self) -> list[Event]:
+        """What came after it."""
+        return [item for item in self.heard[1:] if isinstance(item, Event)]
+
+    def changes(self, workload_id: str) -> list[str]:
+        """What happened to one workload, in order."""
+        return [event.change.value for event in self.events if event.id == workload_id]
+
+    async def close(self) -> None:
+        """Hang up."""
+        self.ended.cancel()
+        await asyncio.wait({self.ended})
+
+
+async def until(check: Callable[[], bool], *, within: float = 10.0) -> None:
+    """Wait for a condition; AssertionError if that takes too long (seconds)."""
+    await until_async(_awaitable(check), within=within)
+
+
+async def until_async(check: Callable[[], Awaitable[bool]], *, within: float = 10.0) -> None:
+    """Wait for a condition that has to be asked for."""
+    try:
+        async with asyncio.timeout(within):
+            while not await check():  # noqa: ASYNC110 - what it asks has no event
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"not within {within} s") from None
+
+
+def _awaitable(check: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
+    async def ask() -> bool:
+        return check()
+
+    return ask

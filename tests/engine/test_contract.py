@@ -1,0 +1,502 @@
+"""What every engine promises (service/engine/base.py), on the fake and on a real Docker Engine."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from observability.redaction import Redactor
+from service.engine.base import Change, Engine, Limits, Status, WorkloadSpec
+from service.errors import (
+    EngineRefused,
+    EngineTimeout,
+    EngineUnavailable,
+    ImageMissing,
+    NameTaken,
+    NoSuchWorkload,
+)
+from tests.engine.rigs import DockerRig, Listener, Rig, until, until_async
+from tests.support import worker
+
+NOBODY = "0" * 64
+TIMEOUT = 30.0
+
+
+def a_spec(rig: Rig, name: str, *arguments: str, **more: Any) -> WorkloadSpec:
+    labels = rig.selector | {"test.contract.name": name} | more.pop("labels", {})
+    return WorkloadSpec(
+        **{"name": name, "image": worker.IMAGE, "arguments": arguments, "labels": labels} | more
+    )
+
+
+async def start(rig: Rig, name: str, *arguments: str, **more: Any) -> str:
+    return await rig.engine.start(a_spec(rig, name, *arguments, **more), timeout=TIMEOUT)
+
+
+async def exited(rig: Rig, workload_id: str) -> None:
+    async def check() -> bool:
+        return (await rig.engine.inspect(workload_id)).status is Status.EXITED
+
+    await until_async(check)
+
+
+async def listed(rig: Rig) -> dict[str, Status]:
+    return {workload.name: workload.status for workload in await rig.engine.list()}
+
+
+async def a_listener(rig: Rig) -> Listener:
+    listener = Listener(rig.engine)
+    await until(lambda: bool(listener.heard))
+    return listener
+
+
+async def test_ping_returns_if_the_engine_answers(rig: Rig) -> None:
+    await rig.engine.ping()
+
+
+# start
+
+
+async def test_start_creates_and_starts(rig: Rig) -> None:
+    began = time.time()
+    workload_id = await start(rig, "a-1")
+    [workload] = await rig.engine.list()
+    assert (workload_id, "a-1", Status.LIVE) == (workload.id, workload.name, workload.status)
+    assert abs(workload.created_at - began) < 5
+
+
+async def test_start_passes_the_arguments_as_they_are(rig: Rig) -> None:
+    arguments = (
+        "first",
+        "--target",
+        "h:1",
+        "",
+        "two words",
+        "--é",
+        '{"a":["$HOME"]}',
+        "line\nline",
+    )
+    workload_id = await start(rig, "a-1", *arguments)
+    assert arguments == tuple((await rig.engine.inspect(workload_id)).arguments)
+    await until_async(lambda: _tail_has(rig, workload_id, "argument: two words\n"))
+
+
+async def test_start_sets_the_environment(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1", environment={"TRACEPARENT": "00-abc"})
+    await until_async(lambda: _tail_has(rig, workload_id, "traceparent: 00-abc\n"))
+
+
+async def test_start_sets_the_labels(rig: Rig) -> None:
+    labels = {"test.contract.identifier": "é / ü", "test.contract.empty": ""}
+    workload_id = await start(rig, "a-1", labels=labels)
+    [workload] = await rig.engine.list()
+    assert labels.items() <= workload.labels.items()
+    assert labels.items() <= (await rig.engine.inspect(workload_id)).labels.items()
+
+
+async def test_start_of_a_missing_image_says_so_and_leaves_nothing(rig: Rig) -> None:
+    spec = a_spec(rig, "a-1", image="supervisor-test-no-such-image")
+    with pytest.raises(ImageMissing, match="supervisor-test-no-such-image"):
+        await rig.engine.start(spec, timeout=TIMEOUT)
+    assert {} == await listed(rig)
+    await start(rig, "a-1")
+
+
+async def test_start_with_a_taken_name_tells_the_holder_and_leaves_it_alone(rig: Rig) -> None:
+    holder = await rig.stranger("a-1")
+    with pytest.raises(NameTaken) as caught:
+        await start(rig, "a-1")
+    assert holder == caught.value.holder
+    assert Status.LIVE is (await rig.engine.inspect(holder)).status
+
+
+@pytest.mark.parametrize("secret", ["7", "a", "container"])
+async def test_a_short_secret_does_not_hide_the_holder(rig: Rig, secret: str) -> None:
+    holder = await rig.stranger("a-1")
+    with pytest.raises(NameTaken) as caught:
+        await start(rig, "a-1", redact=Redactor({"t": secret}))
+    assert holder == caught.value.holder
+
+
+async def test_start_that_is_refused_leaves_nothing_behind(rig: Rig) -> None:
+    with pytest.raises(EngineRefused):
+        await start(rig, "a-1", network="supervisor-test-no-such-network")
+    assert {} == await listed(rig)
+    assert "a-1" not in await rig.engine.names()
+    await start(rig, "a-1")
+
+
+async def test_a_refusal_does_not_tell_what_is_to_be_redacted(rig: Rig) -> None:
+    with pytest.raises(EngineRefused) as caught:
+        await start(rig, "a-1", network="s3cret", redact=Redactor({"token": "s3cret"}))
+    assert "[redacted]" in caught.value.message
+    assert "s3cret" not in caught.value.message
+
+
+async def test_starts_side_by_side(rig: Rig) -> None:
+    ids = await asyncio.gather(*(start(rig, f"a-{n}") for n in range(8)))
+    assert 8 == len(set(ids))
+    assert {f"a-{n}": Status.LIVE for n in range(8)} == await listed(rig)
+
+
+# stop
+
+
+async def test_stop_sends_sigterm_and_returns_when_it_has_exited(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1")
+    began = time.monotonic()
+    await rig.engine.stop(workload_id, grace=10)
+    assert time.monotonic() - began < 5
+    seen = await rig.engine.inspect(workload_id)
+    assert (Status.EXITED, 143) == (seen.status, seen.exit_code)
+
+
+async def test_stop_sends_sigkill_after_the_grace(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1", "--stubborn", "1", "--say", "I stay")
+    await until_async(lambda: _tail_has(rig, workload_id, "\nI stay\n"))
+    began = time.monotonic()
+    await rig.engine.stop(workload_id, grace=1)
+    assert 0.9 <= time.monotonic() - began < 5
+    seen = await rig.engine.inspect(workload_id)
+    assert (Status.EXITED, 137) == (seen.status, seen.exit_code)
+
+
+async def test_stop_of_what_does_not_run_is_a_success(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1", "--exit", "3")
+    await exited(rig, workload_id)
+    await rig.engine.stop(workload_id, grace=1)
+    assert 3 == (await rig.engine.inspect(workload_id)).exit_code
+
+
+async def test_stop_twice_at_once_is_a_success(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1")
+    await asyncio.gather(*(rig.engine.stop(workload_id, grace=5) for _ in range(4)))
+    assert 143 == (await rig.engine.inspect(workload_id)).exit_code
+
+
+# remove
+
+
+async def test_remove_returns_when_the_name_is_free(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1", "--exit", "0")
+    await exited(rig, workload_id)
+    await rig.engine.remove(workload_id)
+    assert workload_id != await start(rig, "a-1")
+
+
+async def test_remove_of_what_is_not_there_is_a_success(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1", "--exit", "0")
+    await exited(rig, workload_id)
+    await rig.engine.remove(workload_id)
+    await rig.engine.remove(workload_id)
+    await rig.engine.remove(NOBODY, force=True)
+
+
+async def test_remove_at_once_by_many_is_a_success_for_all(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1", "--exit", "0")
+    await exited(rig, workload_id)
+    await asyncio.gather(*(rig.engine.remove(workload_id) for _ in range(8)))
+    await start(rig, "a-1")
+
+
+@pytest.mark.parametrize("round_", range(8))  # Docker shows this one time in four
+async def test_remove_of_a_live_one_by_force_at_once_by_many_is_a_success_for_all(
+    rig: Rig, round_: int
+) -> None:
+    workload_id = await start(rig, f"a-{round_}")
+    await asyncio.gather(*(rig.engine.remove(workload_id, force=True) for _ in range(8)))
+    await start(rig, f"a-{round_}")
+
+
+async def test_remove_refuses_a_live_one_without_force(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1")
+    with pytest.raises(EngineRefused):
+        await rig.engine.remove(workload_id)
+    assert {"a-1": Status.LIVE} == await listed(rig)
+
+
+async def test_remove_by_force_takes_a_live_one(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1", "--stubborn", "1")
+    await rig.engine.remove(workload_id, force=True)
+    assert {} == await listed(rig)
+    await start(rig, "a-1")
+
+
+# inspect
+
+
+async def test_inspect_of_a_live_one(rig: Rig) -> None:
+    began = time.time()
+    workload_id = await start(rig, "a-1")
+    seen = await rig.engine.inspect(workload_id)
+    assert (workload_id, Status.LIVE, None) == (seen.id, seen.status, seen.ended_at)
+    assert abs(seen.started_at - began) < 5
+
+
+async def test_inspect_of_an_exited_one(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1", "--exit", "7")
+    await exited(rig, workload_id)
+    seen = await rig.engine.inspect(workload_id)
+    assert (7, False) == (seen.exit_code, seen.oom_killed)
+    assert seen.ended_at is not None
+    # Docker notes the end of what exits at once a little before its start.
+    assert -0.1 < seen.ended_at - seen.started_at < 5
+
+
+async def test_an_inspection_keeps_its_arguments_out_of_its_repr(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1", "--auth", "s3cret")
+    assert "s3cret" not in repr(await rig.engine.inspect(workload_id))
+    assert "s3cret" not in repr(a_spec(rig, "a-1", "--auth", "s3cret"))
+
+
+# tail
+
+
+async def test_tail_gives_the_last_lines_unredacted(rig: Rig) -> None:
+    redact = Redactor("s3cret")
+    workload_id = await start(rig, "a-1", "--say", "s3cret", "--exit", "1", redact=redact)
+    await exited(rig, workload_id)
+    assert "s3cret\n" == await rig.engine.tail(workload_id, lines=1)
+    assert "traceparent: \ns3cret\n" == await rig.engine.tail(workload_id, lines=2)
+    assert 6 == len((await rig.engine.tail(workload_id, lines=100)).splitlines())
+
+
+# list and names
+
+
+async def test_list_has_ours_live_or_not_and_nobody_elses(rig: Rig) -> None:
+    await rig.stranger("b-1")
+    await rig.stranger("b-2", dict.fromkeys(rig.selector, "another"))
+    await start(rig, "a-1")
+    await exited(rig, await start(rig, "a-2", "--exit", "0"))
+    await until_async(lambda: _lists(rig, {"a-1": Status.LIVE, "a-2": Status.EXITED}))
+
+
+async def test_names_has_everybodys(rig: Rig) -> None:
+    await rig.stranger("b-1")
+    await exited(rig, await start(rig, "a-1", "--exit", "0"))
+    assert ["a-1", "b-1"] == sorted(await rig.engine.names())
+
+
+# watch
+
+
+async def test_watch_begins_with_a_listing(rig: Rig) -> None:
+    await rig.stranger("b-1")
+    workload_id = await start(rig, "a-1")
+    listener = await a_listener(rig)
+    assert [workload_id] == [workload.id for workload in listener.listing.workloads]
+    await listener.close()
+
+
+async def test_watch_tells_of_a_whole_life_in_order(rig: Rig) -> None:
+    listener = await a_listener(rig)
+    workload_id = await start(rig, "a-1", "--exit", "9")
+    await until(lambda: "exited" in listener.changes(workload_id))
+    await rig.engine.remove(workload_id)
+    await until(lambda: "removed" in listener.changes(workload_id))
+    assert ["created", "started", "exited", "removed"] == listener.changes(workload_id)
+    codes = {event.change: event.exit_code for event in listener.events}
+    assert {Change.EXITED: 9} == {change: code for change, code in codes.items() if code}
+    assert all(rig.selector.items() <= event.labels.items() for event in listener.events)
+    await listener.close()
+
+
+async def test_watch_tells_of_a_removal_by_force_and_of_a_start_by_hand(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1", "--exit", "0")
+    await exited(rig, workload_id)
+    other_id = await start(rig, "a-2")
+    listener = await a_listener(rig)
+    await rig.start_by_hand(workload_id)
+    await rig.engine.remove(other_id, force=True)
+    await until(lambda: "removed" in listener.changes(other_id))
+    await until(lambda: "exited" in listener.changes(workload_id))
+    assert ["exited", "removed"] == listener.changes(other_id)
+    assert ["started", "exited"] == listener.changes(workload_id)
+    await listener.close()
+
+
+async def test_watch_says_nothing_about_anybody_else(rig: Rig) -> None:
+    listener = await a_listener(rig)
+    await rig.stranger("b-1")
+    await rig.stranger("b-2", dict.fromkeys(rig.selector, "another"))
+    last = await start(rig, "a-1")
+    await until(lambda: "started" in listener.changes(last))
+    assert {last} == {event.id for event in listener.events}
+    await listener.close()
+
+
+async def test_watch_leaves_no_gap_between_the_listing_and_the_events(rig: Rig) -> None:
+    starts = [asyncio.create_task(start(rig, f"a-{n}")) for n in range(6)]
+    listeners = [await a_listener(rig) for _ in range(4)]  # spread over the starts
+    ids = set(await asyncio.gather(*starts))
+    for listener in listeners:
+        live = {w.id for w in listener.listing.workloads if w.status is Status.LIVE}
+        await until(lambda: live | _started(listener) >= ids)  # noqa: B023 - awaited right here
+        await listener.close()
+
+
+async def test_watch_ends_when_the_connection_is_gone(rig: Rig) -> None:
+    listener = await a_listener(rig)
+    await rig.go_away()
+    async with asyncio.timeout(10):
+        await listener.ended
+    await rig.come_back()
+    again = await a_listener(rig)
+    await again.close()
+
+
+# An Engine that is not there, or does not answer
+
+OPERATIONS: dict[str, Callable[[Engine, str], Awaitable[Any]]] = {
+    "ping": lambda engine, _: engine.ping(),
+    "stop": lambda engine, workload_id: engine.stop(workload_id, grace=1),
+    "remove": lambda engine, workload_id: engine.remove(workload_id),
+    "inspect": lambda engine, workload_id: engine.inspect(workload_id),
+    "tail": lambda engine, workload_id: engine.tail(workload_id, lines=1),
+    "list": lambda engine, _: engine.list(),
+    "names": lambda engine, _: engine.names(),
+    "watch": lambda engine, _: anext(engine.watch()),
+}
+
+
+@pytest.mark.parametrize("operation", ["stop", "inspect", "tail"])
+async def test_a_workload_that_does_not_exist(rig: Rig, operation: str) -> None:
+    with pytest.raises(NoSuchWorkload):
+        await OPERATIONS[operation](rig.engine, NOBODY)
+
+
+async def test_an_engine_that_is_not_there_is_unavailable_until_it_is_back(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1", "--exit", "5")
+    await exited(rig, workload_id)
+    await rig.go_away()
+    for operation in OPERATIONS.values():
+        with pytest.raises(EngineUnavailable):
+            await operation(rig.engine, workload_id)
+    with pytest.raises(EngineUnavailable):
+        await start(rig, "a-2")
+    await rig.come_back()
+    await rig.engine.ping()
+    assert 5 == (await rig.engine.inspect(workload_id)).exit_code
+
+
+async def test_an_engine_that_goes_away_under_a_call_is_unavailable(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1", "--stubborn", "1", "--say", "I stay")
+    await until_async(lambda: _tail_has(rig, workload_id, "\nI stay\n"))
+    stop = asyncio.create_task(rig.engine.stop(workload_id, grace=30))
+    done, _ = await asyncio.wait({stop}, timeout=0.5)
+    assert not done
+    await rig.go_away()
+    with pytest.raises(EngineUnavailable):
+        async with asyncio.timeout(10):
+            await stop
+
+
+async def test_an_engine_that_hangs_times_out(rig: Rig) -> None:
+    await rig.engine.ping()
+    await rig.hang()
+    began = time.monotonic()
+    with pytest.raises(EngineTimeout):
+        await rig.engine.ping()
+    assert time.monotonic() - began < 5
+    await rig.wake()
+    await rig.engine.ping()
+
+
+async def test_what_a_hanging_engine_was_asked_to_start_may_still_come_to_exist(rig: Rig) -> None:
+    await rig.engine.ping()
+    await rig.hang()
+    began = time.monotonic()
+    with pytest.raises(EngineTimeout):
+        await rig.engine.start(a_spec(rig, "a-1"), timeout=0.5)
+    assert time.monotonic() - began < 3
+    await rig.wake()
+    await until_async(lambda: _lists(rig, {"a-1": Status.CREATED}))
+
+
+async def test_close_does_not_wait_for_an_engine_that_hangs(rig: Rig) -> None:
+    await rig.engine.ping()
+    await rig.hang()
+    ping = asyncio.create_task(rig.engine.ping())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(1):
+        await rig.engine.close()
+    await rig.wake()
+    await asyncio.wait({ping})
+
+
+# What only a real Engine can show
+
+
+async def test_docker_runs_it_as_asked(docker_rig: DockerRig) -> None:
+    limits = Limits(memory=32 * 2**20, cpus=0.5, pids=20)
+    environment = {"TRACEPARENT": "00-abc"}
+    workload_id = await start(docker_rig, "a-1", limits=limits, environment=environment)
+    found = await docker_rig.inspect(workload_id)
+    host = found["HostConfig"]
+    assert ("host", True, "SIGTERM") == (
+        host["NetworkMode"],
+        host["Init"],
+        found["Config"]["StopSignal"],
+    )
+    assert (32 * 2**20, 32 * 2**20) == (host["Memory"], host["MemorySwap"])
+    assert (500_000_000, 20) == (host["NanoCpus"], host["PidsLimit"])
+    assert (False, "no") == (host["AutoRemove"], host["RestartPolicy"]["Name"] or "no")
+    assert "TRACEPARENT=00-abc" in found["Config"]["Env"]
+
+
+async def test_docker_sets_no_limit_that_nobody_asked_for(docker_rig: DockerRig) -> None:
+    host = (await docker_rig.inspect(await start(docker_rig, "a-1")))["HostConfig"]
+    assert (0, 0, 0) == (host["Memory"], host["NanoCpus"], host["PidsLimit"] or 0)
+
+
+async def test_docker_tells_out_of_memory(docker_rig: DockerRig) -> None:
+    workload_id = await start(docker_rig, "a-1", "--eat", "1", limits=Limits(memory=16 * 2**20))
+    await exited(docker_rig, workload_id)
+    seen = await docker_rig.engine.inspect(workload_id)
+    assert (137, True) == (seen.exit_code, seen.oom_killed)
+
+
+async def test_docker_counts_a_paused_one_as_live(docker_rig: DockerRig) -> None:
+    workload_id = await start(docker_rig, "a-1")
+    await asyncio.to_thread(docker_rig.client.api.pause, workload_id)
+    assert {"a-1": Status.LIVE} == await listed(docker_rig)
+    await docker_rig.engine.stop(workload_id, grace=1)
+    assert Status.EXITED is (await docker_rig.engine.inspect(workload_id)).status
+
+
+async def test_docker_waits_for_a_removal_that_a_third_party_began(docker_rig: DockerRig) -> None:
+    workload_id = await start(docker_rig, "a-1", "--exit", "0")
+    await exited(docker_rig, workload_id)
+    by_hand = asyncio.to_thread(docker_rig.client.api.remove_container, workload_id)
+    removals = [docker_rig.engine.remove(workload_id) for _ in range(3)]
+    results = await asyncio.gather(by_hand, *removals, return_exceptions=True)
+    assert [None] * 3 == results[1:]
+    await start(docker_rig, "a-1")
+
+
+async def test_docker_stops_more_at_once_than_it_has_threads_for_the_graces(
+    docker_rig: DockerRig,
+) -> None:
+    ids = await asyncio.gather(
+        *(start(docker_rig, f"a-{n}", "--stubborn", "1", "--say", "!") for n in range(6))
+    )
+    for workload_id in ids:
+        await until_async(lambda: _tail_has(docker_rig, workload_id, "\n!\n"))  # noqa: B023
+    began = time.monotonic()
+    await asyncio.gather(*(docker_rig.engine.stop(i, grace=2) for i in ids))
+    assert time.monotonic() - began < 6  # one grace, and not six
+
+
+async def _tail_has(rig: Rig, workload_id: str, text: str) -> bool:
+    return text in await rig.engine.tail(workload_id, lines=100)
+
+
+async def _lists(rig: Rig, expected: dict[str, Status]) -> bool:
+    return expected == await listed(rig)
+
+
+def _started(listener: Listener) -> set[str]:
+    return {event.id for event in listener.events if event.change is Change.STARTED}

@@ -1,0 +1,385 @@
+"""Launches: dedups, shared failures, clients that go, and an Engine that fails half-way."""
+
+import asyncio
+
+import pytest
+
+from service.engine.fake_faults import Operation
+from service.errors import EngineRefused, EngineTimeout
+from tests.supervisor.world import LAUNCH_TIMEOUT, World, a_world, pass_time, until
+
+pytestmark = pytest.mark.timeout(30)
+
+
+async def test_fifty_at_once_are_one_start_and_49_dedups(world: World) -> None:
+    answers = await asyncio.gather(*(world.launching("a-1").answer() for _ in range(50)))
+    assert [0] * 50 == answers
+    assert (1, 1) == (world.engine.calls["create"], world.engine.calls["start"])
+    assert {"launches": 1, "dedups": 49} == world.counted()
+    assert ["a-1"] == world.running()
+
+
+async def test_dedup_looks_at_the_identifier_alone(world: World) -> None:
+    await world.launch("a-1")
+    await world.launch("a-1", "webhook", seconds=5)
+    assert {"launches": 1, "dedups": 1} == world.counted()
+    assert 1 == world.metric("supervisor_dedups_total", job_name="timer")
+    assert [True] == [entry["differs"] for entry in world.logged("launch.dedup")]
+
+
+async def test_identifiers_run_side_by_side(world: World) -> None:
+    names = [f"a-{n:02}" for n in range(32)]
+    await asyncio.gather(*(world.launch(name) for name in names))
+    assert names == world.running()
+    assert dict.fromkeys(names, "running") == world.states()
+
+
+async def test_a_launch_that_hangs_holds_up_nobody_else(world: World) -> None:
+    hold = world.faults.hold("create")
+    first = world.launching("a-1")
+    await hold.reached()
+    await world.launch("a-2")
+    assert {"a-1": "starting", "a-2": "running"} == world.states()
+    hold.release()
+    assert 0 == await first.answer()
+
+
+async def test_reactions_are_never_grouped(world: World) -> None:
+    await asyncio.gather(*(world.launch("r-1", "mail") for _ in range(5)))
+    assert 5 == len(world.running())
+    assert {"launches": 5} == world.counted()
+
+
+async def test_a_job_without_an_image_succeeds_and_launches_nothing(world: World) -> None:
+    await world.launch("a-1", "nothing")
+    assert ([], {}, {}) == (world.left(), world.states(), world.counted())
+
+
+async def test_a_shared_failure_is_counted_once_and_everybody_gets_it(world: World) -> None:
+    answers = await asyncio.gather(*(world.launching("a-1", "missing").answer() for _ in range(9)))
+    assert [422] * 9 == answers
+    assert {"failures": 1} == world.counted()
+    assert 1 == world.metric("supervisor_failures_total", job_name="missing", operation="launch")
+    assert ([], {}) == (world.left(), world.states())
+
+
+async def test_a_failed_launch_frees_its_identifier(world: World) -> None:
+    assert 422 == await world.launching("a-1", "missing").answer()
+    await world.launch("a-1")
+    assert ["a-1"] == world.running()
+
+
+async def test_an_unknown_job_is_refused_before_anything_is_reserved(world: World) -> None:
+    assert 404 == await world.launching("a-1", "nonsense").answer()
+    assert (0, {}) == (world.engine.calls["create"], world.states())
+
+
+# Clients that go
+
+
+async def test_a_client_that_goes_leaves_a_launch_that_completes(world: World) -> None:
+    hold = world.faults.hold("create", after=True)
+    launch = world.launching("a-1")
+    await hold.reached()
+    launch.hang_up()
+    await pass_time()
+    hold.release()
+    await until(lambda: world.states() == {"a-1": "running"})
+    await world.launch("a-1")
+    assert {"launches": 1, "dedups": 1} == world.counted()
+
+
+async def test_a_client_that_goes_leaves_those_who_share_its_launch(world: World) -> None:
+    hold = world.faults.hold("start")
+    launch, sharer, other = world.launching("a-1"), world.launching("a-1"), world.launching("a-1")
+    await hold.reached()
+    launch.hang_up()
+    sharer.hang_up()
+    hold.release()
+    assert 0 == await other.answer()
+    assert ["a-1"] == world.running()
+
+
+async def test_a_client_that_goes_before_a_failure_leaves_no_reservation(world: World) -> None:
+    world.faults.fail("start", EngineRefused("no"))
+    hold = world.faults.hold("create")
+    launch = world.launching("a-1")
+    await hold.reached()
+    launch.hang_up()
+    hold.release()
+    await until(lambda: world.states() == {})
+    assert {"failures": 1} == world.counted()
+    assert [] == world.left()
+
+
+# An Engine that fails
+
+
+async def test_a_start_that_is_refused_leaves_nothing_behind(world: World) -> None:
+    world.faults.fail("start", EngineRefused("no such runtime"))
+    assert 502 == await world.launching("a-1").answer()
+    assert ([], {}) == (world.left(), world.states())
+    assert 1 == world.metric("supervisor_failures_total", reason="engine_refused")
+    await world.launch("a-1")
+
+
+@pytest.mark.parametrize("operation", ["create", "start"])
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_call_that_takes_too_long_is_a_504_that_leaves_nothing(
+    world: World, operation: Operation, *, after: bool
+) -> None:
+    world.faults.fail(operation, EngineTimeout("too long"), after=after)
+    assert 504 == await world.launching("a-1").answer()
+    assert {} == world.states()
+    await until(lambda: world.left() == [])
+    await world.launch("a-1")
+    await pass_time()
+    assert ["a-1"] == world.running()
+    assert {"a-1": "running"} == world.states()
+
+
+@pytest.mark.parametrize("operation", ["names", "create", "start"])
+async def test_the_time_limit_holds_for_each_call_in_development_too(
+    development: World, operation: Operation
+) -> None:
+    hold = development.faults.hold(operation)
+    began = asyncio.get_running_loop().time()
+    assert 504 == await development.launching("a-1").answer()
+    assert asyncio.get_running_loop().time() - began < LAUNCH_TIMEOUT + 0.1
+    assert {} == development.states()
+    hold.release()
+    await until(lambda: [] == development.left())
+
+
+@pytest.mark.parametrize("operation", ["create", "start"])
+async def test_what_appears_after_its_launch_was_given_up_is_removed(
+    world: World, operation: Operation
+) -> None:
+    hold = world.faults.hold(operation)
+    began = asyncio.get_running_loop().time()
+    assert 504 == await world.launching("a-1").answer()
+    assert LAUNCH_TIMEOUT == pytest.approx(asyncio.get_running_loop().time() - began, abs=0.1)
+    assert {} == world.states()
+    hold.release()
+    await pass_time()
+    assert [] == world.left()
+    assert {"failures": 1} == world.counted()
+
+
+async def test_what_appears_while_its_successor_runs_does_not_harm_it(development: World) -> None:
+    hold = development.faults.hold("create")
+    assert 504 == await development.launching("a-1").answer()
+    await development.launch("a-1")
+    [name] = development.running()
+    hold.release()
+    await pass_time()
+    assert [name] == development.running()
+    assert [name] == development.left()
+
+
+async def test_what_an_abandoned_launch_left_makes_way_for_the_next(world: World) -> None:
+    world.faults.fail("start", EngineTimeout("too long"), after=True)
+    sweep = world.faults.hold("list")  # so that the next launch meets it
+    assert 504 == await world.launching("a-1").answer()
+    await sweep.reached()
+    assert ["a-1"] == world.running()
+    old = world.container("a-1")
+    await world.launch("a-1")
+    assert old is not world.container("a-1")
+    sweep.release()
+    await pass_time()
+    assert ["a-1"] == world.running()
+
+
+@pytest.mark.parametrize("operation", ["create", "start"])
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("name", ["timer", "mail"])
+@pytest.mark.parametrize("keep", [False, True])
+async def test_an_engine_that_is_back_soon_is_tried_again(
+    operation: Operation, *, after: bool, name: str, keep: bool
+) -> None:
+    async with a_world(keep=keep) as world:
+        hold = world.faults.hold(operation, after=after)
+        launch = world.launching("a-1", name)
+        await hold.reached()
+        world.engine.go_away()
+        await pass_time(3)
+        assert not launch.done
+        assert {"a-1": "starting"} == world.states()
+        world.engine.come_back()
+        assert 0 == await launch.answer()
+        await pass_time()
+        assert 1 == len(world.left())
+        assert 1 == len(world.running())
+        assert {"launches": 1} == world.counted()
+
+
+async def test_an_engine_that_stays_away_is_a_503_after_five_seconds(world: World) -> None:
+    hold = world.faults.hold("create", after=True)
+    launch = world.launching("a-1")
+    await hold.reached()
+    world.engine.go_away()
+    began = asyncio.get_running_loop().time()
+    assert 503 == await launch.answer()
+    assert 5 <= asyncio.get_running_loop().time() - began < 7
+    assert {} == world.states()
+    world.engine.come_back()
+    await until(lambda: world.left() == [])
+    assert {"failures": 1} == world.counted()
+
+
+async def test_a_launch_that_finds_the_engine_away_waits_for_it(world: World) -> None:
+    world.engine.go_away()
+    await until(lambda: not world.readiness.ready)
+    launch = world.launching("a-1")
+    await pass_time(3)
+    assert not launch.done
+    world.engine.come_back()
+    assert 0 == await launch.answer()
+
+
+async def test_a_launch_that_waits_in_vain_reserves_nothing(world: World) -> None:
+    world.engine.go_away()
+    await until(lambda: not world.readiness.ready)
+    began = asyncio.get_running_loop().time()
+    assert 503 == await world.launching("a-1").answer()
+    assert 5 == pytest.approx(asyncio.get_running_loop().time() - began, abs=0.1)
+    assert {} == world.states()
+    assert 1 == world.metric("supervisor_failures_total", reason="unavailable")
+
+
+async def test_a_dedup_does_not_wait_for_the_engine(world: World) -> None:
+    await world.launch("a-1")
+    world.engine.go_away()
+    await until(lambda: not world.readiness.ready)
+    began = asyncio.get_running_loop().time()
+    await world.launch("a-1")
+    assert 0 == asyncio.get_running_loop().time() - began
+
+
+# Names
+
+
+async def test_a_name_that_a_stranger_holds_is_a_409_and_the_stranger_stays(world: World) -> None:
+    stranger = world.put("a-1")
+    launch = world.launching("a-1")
+    assert 409 == await launch.answer()
+    assert "'a-1'" in str(launch.error)
+    assert ["a-1"] == world.running()
+    assert stranger is world.container("a-1")
+    assert {} == world.states()
+
+
+async def test_another_instances_container_is_a_stranger(world: World) -> None:
+    await world.launch("a-1")
+    labels = dict(world.container("a-1").spec.labels) | {"area.supervisor.instance": "other"}
+    world.put("a-2", labels)
+    assert 409 == await world.launching("a-2").answer()
+    assert ["a-1", "a-2"] == world.running()
+
+
+async def test_a_name_on_its_way_out_is_waited_for(world: World) -> None:
+    stranger = world.put("a-1")
+    world.host.removal_seconds = 2
+    removal = asyncio.create_task(world.host.remove(stranger.id, force=True))
+    assert 0 == await world.launching("a-1").answer()
+    await removal
+    assert ["a-1"] == world.running()
+
+
+async def test_a_name_that_does_not_become_free_is_a_409(world: World) -> None:
+    stranger = world.put("a-1")
+    world.host.removal_seconds = 20
+    removal = asyncio.create_task(world.host.remove(stranger.id, force=True))
+    began = asyncio.get_running_loop().time()
+    assert 409 == await world.launching("a-1").answer()
+    assert 5 == pytest.approx(asyncio.get_running_loop().time() - began, abs=0.5)
+    await removal
+
+
+async def test_in_development_the_count_goes_on_from_the_highest(development: World) -> None:
+    world = development
+    world.put("a-1-7")
+    world.put("a-1-x")
+    await world.launch("a-1")
+    assert "a-1-8" in world.running()
+    world.host.exit(world.container("a-1-8").id, 0)
+    await until(lambda: world.states() == {})
+    await world.launch("a-1")
+    assert ["a-1-7", "a-1-8", "a-1-9", "a-1-x"] == world.left()
+    assert "a-1-9" in world.running()
+
+
+async def test_in_development_names_counted_at_once_differ(development: World) -> None:
+    await asyncio.gather(*(development.launch("r-1", "mail") for _ in range(6)))
+    assert 6 == len(set(development.running()))
+
+
+# Draining
+
+
+async def test_draining_refuses_what_queues_and_finishes_what_has_begun(world: World) -> None:
+    holds = [world.faults.hold("create") for _ in range(8)]
+    begun = [world.launching(f"a-{n}") for n in range(8)]
+    for hold in holds:
+        await hold.reached()
+    queued = [world.launching(f"b-{n}") for n in range(5)]
+    await pass_time()
+    assert 13 == len(world.states())
+    world.readiness.drain()
+    late = world.launching("c-1")
+    assert 503 == await late.answer()
+    for hold in holds:
+        hold.release()
+    assert [503] * 5 == [await launch.answer() for launch in queued]
+    assert [0] * 8 == [await launch.answer() for launch in begun]
+    await world.supervisor.finish()
+    assert [f"a-{n}" for n in range(8)] == world.running()
+
+
+async def test_draining_refuses_at_once_even_if_the_engine_hangs(world: World) -> None:
+    holds = [world.faults.hold("create") for _ in range(8)]
+    begun = [world.launching(f"a-{n}") for n in range(8)]
+    for hold in holds:
+        await hold.reached()
+    queued = world.launching("b-1")
+    await pass_time()
+    world.readiness.drain()
+    try:
+        await until(lambda: queued.done, within=1)
+        assert 503 == await queued.answer()
+    finally:
+        for hold in holds:
+            hold.release()
+        await asyncio.gather(*begun)
+
+
+async def test_draining_refuses_what_waits_for_its_predecessor(world: World) -> None:
+    await world.launch("a-1")
+    hold = world.faults.hold("stop")
+    kill = world.killing("a-1")
+    await hold.reached()
+    launch = world.launching("a-1")
+    await pass_time()
+    world.readiness.drain()
+    try:
+        await until(lambda: launch.done, within=1)
+        assert 503 == await launch.answer()
+    finally:
+        hold.release()
+        await kill
+    assert [] == world.left()
+
+
+async def test_finish_waits_for_launches_whose_clients_have_gone(world: World) -> None:
+    hold = world.faults.hold("create")
+    launch = world.launching("a-1")
+    await hold.reached()
+    launch.hang_up()
+    world.readiness.drain()
+    finish = asyncio.create_task(world.supervisor.finish())
+    await pass_time()
+    assert not finish.done()
+    hold.release()
+    await finish
+    assert ["a-1"] == world.running()

@@ -1,0 +1,508 @@
+"""The registry follows the Engine: exits, third parties, gaps, the start and readiness."""
+
+import asyncio
+
+import pytest
+
+from service.engine.base import Inspection, Status
+from service.engine.fake_faults import Operation
+from service.errors import EngineRefused, EngineTimeout, EngineUnavailable
+from service.job import JobSpec
+from tests.supervisor.world import NOTICE, World, is_live, pass_time, until
+
+pytestmark = pytest.mark.timeout(30)
+
+COMPARE = 30.0
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+# Exits
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "oom_killed", "outcome"),
+    [
+        ("timer", 0, False, "ended"),
+        ("webhook", 0, False, "success"),
+        ("mail", 0, False, "success"),
+        ("timer", 1, False, "error"),
+        ("webhook", 1, False, "error"),
+        ("timer", 137, True, "oom"),
+        ("timer", 137, False, "error"),
+    ],
+)
+async def test_an_exit_is_noticed_and_the_container_removed(
+    world: World, name: str, code: int, *, oom_killed: bool, outcome: str
+) -> None:
+    await world.launch("a-1", name)
+    [container] = world.host.live
+    world.host.exit(container.id, code, oom_killed=oom_killed)
+    await until(lambda: world.states() == {})
+    assert [] == world.left()
+    assert {outcome: 1} == world.outcomes("supervisor_exits_total")
+    [entry] = world.logged("job.exited")
+    assert (outcome, code) == (entry["outcome"], entry["exit_code"])
+    await world.launch("a-1", name)
+    assert 1 == len(world.running())
+
+
+async def test_a_failed_jobs_last_words_are_logged_without_secrets(world: World) -> None:
+    auth = {"token": "s3cret-token"}
+    spec = JobSpec("timer", "a-1", {"say": "goodbye"}, auth)
+    await world.supervisor.launch(spec)
+    world.host.exit(world.container("a-1").id, 1)
+    await until(lambda: world.states() == {})
+    [entry] = world.logged("job.exited")
+    assert "goodbye" == entry["output"][-1]
+    assert "s3cret" not in str(world.logs)
+
+
+async def test_in_development_an_exited_container_is_kept(development: World) -> None:
+    await development.launch("a-1")
+    development.host.exit(development.container("a-1-1").id, 1)
+    await until(lambda: development.states() == {})
+    await pass_time(COMPARE + NOTICE)
+    assert ["a-1-1"] == development.left()
+    assert {"error": 1} == development.outcomes("supervisor_exits_total")
+
+
+async def test_an_exit_before_the_launch_returns_is_noticed(world: World) -> None:
+    await world.launch("a-1", exit=4)
+    await until(lambda: world.states() == {})
+    assert [] == world.left()
+    assert {"error": 1} == world.outcomes("supervisor_exits_total")
+    assert {"launches": 1, "exits": 1} == world.counted()
+
+
+async def test_an_exit_while_the_answer_to_start_is_on_its_way_is_noticed(world: World) -> None:
+    hold = world.faults.hold("start", after=True)
+    launch = world.launching("a-1")
+    await hold.reached()
+    world.host.exit(world.container("a-1").id, 2)
+    await pass_time()
+    assert {"a-1": "starting"} == world.states()
+    hold.release()
+    assert 0 == await launch.answer()
+    await until(lambda: world.states() == {})
+    assert {"error": 1} == world.outcomes("supervisor_exits_total")
+
+
+async def test_a_removal_while_the_answer_to_start_is_on_its_way_is_noticed(world: World) -> None:
+    hold = world.faults.hold("start", after=True)
+    launch = world.launching("a-1")
+    await hold.reached()
+    await world.host.remove(world.container("a-1").id, force=True)
+    await pass_time()
+    hold.release()
+    assert 0 == await launch.answer()
+    await until(lambda: world.states() == {})
+
+
+async def test_a_container_that_is_removed_by_force_is_noticed(world: World) -> None:
+    await world.launch("a-1")
+    await world.host.remove(world.container("a-1").id, force=True)
+    await until(lambda: world.states() == {})
+    assert 1 == world.metric("supervisor_exits_total")
+    await world.launch("a-1")
+    assert ["a-1"] == world.running()
+
+
+async def test_a_removal_by_force_keeps_the_exit_code_that_was_told(world: World) -> None:
+    await world.launch("a-1")
+    hold = world.faults.hold("tail")
+    removal = asyncio.create_task(world.host.remove(world.container("a-1").id, force=True))
+    await hold.reached()
+    await removal
+    await pass_time(0.1)  # the removal has been told, too
+    hold.release()
+    await until(lambda: world.states() == {})
+    assert {"error": 1} == world.outcomes("supervisor_exits_total")
+    assert [137] == [entry["exit_code"] for entry in world.logged("job.exited")]
+
+
+async def test_the_old_containers_end_does_not_end_the_newer_job(development: World) -> None:
+    world = development
+    await world.launch("a-1")
+    await world.kill("a-1")
+    await world.launch("a-1")
+    old = world.container("a-1-1")
+    assert not is_live(old)
+    await world.host.remove(old.id)
+    await pass_time()
+    assert {"a-1": "running"} == world.states()
+    assert ["a-1-2"] == world.running()
+
+
+async def test_the_end_of_a_half_made_container_does_not_end_its_second_try(world: World) -> None:
+    hold = world.faults.hold("start", after=True)
+    launch = world.launching("a-1")
+    await hold.reached()
+    hold.refuse(EngineUnavailable("the connection broke"))  # the event stream goes on
+    assert 0 == await launch.answer()
+    await pass_time()
+    assert {"a-1": "running"} == world.states()
+    assert ["a-1"] == world.running()
+    assert {"launches": 1} == world.counted()
+
+
+async def test_an_exit_that_the_engine_makes_trouble_about_is_noticed_later(world: World) -> None:
+    await world.launch("a-1")
+    world.faults.fail("inspect", EngineTimeout("too long"), times=3)
+    world.host.exit(world.container("a-1").id, 1)
+    await pass_time(COMPARE + NOTICE)
+    assert ({}, []) == (world.states(), world.left())
+
+
+async def test_a_removal_that_is_refused_frees_the_identifier_all_the_same(world: World) -> None:
+    await world.launch("a-1")
+    world.faults.fail("remove", EngineRefused("device busy"))
+    world.host.exit(world.container("a-1").id, 1)
+    await until(lambda: world.states() == {}, within=3)
+    assert [] == world.left()
+    assert {"error": 1} == world.outcomes("supervisor_exits_total")
+    await world.launch("a-1")
+    assert ["a-1"] == world.running() == world.left()
+
+
+@pytest.mark.parametrize("operation", ["inspect", "tail", "remove"])
+async def test_an_exit_that_the_engine_is_too_slow_about_is_looked_into_again(
+    world: World, operation: Operation
+) -> None:
+    await world.launch("a-1")
+    world.faults.fail(operation, EngineTimeout("slow"))
+    world.host.exit(world.container("a-1").id, 1)
+    await until(lambda: world.states() == {}, within=3)
+    assert {"error": 1} == world.outcomes("supervisor_exits_total")
+
+
+# Third parties
+
+
+async def test_what_a_third_party_starts_again_is_live_again(world: World) -> None:
+    await world.launch("a-1")
+    container = world.container("a-1")
+    hold = world.faults.hold("remove")
+    world.host.exit(container.id, 0)
+    await hold.reached()
+    assert {"a-1": "stopping"} == world.states()
+    world.host.start(container.id)
+    hold.release()
+    await until(lambda: world.states() == {"a-1": "running"})
+    await world.launch("a-1")
+    assert {"launches": 1, "dedups": 1} == world.counted()
+    assert container is world.container("a-1")
+
+
+async def test_a_launch_that_waits_for_what_is_started_again_is_a_dedup(world: World) -> None:
+    await world.launch("a-1")
+    container = world.container("a-1")
+    hold = world.faults.hold("remove")
+    world.host.exit(container.id, 0)
+    await hold.reached()
+    launch = world.launching("a-1")
+    await pass_time()
+    world.host.start(container.id)
+    hold.release()
+    assert 0 == await launch.answer()
+    assert {"launches": 1, "dedups": 1} == world.counted()
+    assert {"a-1": "running"} == world.states()
+
+
+async def test_in_development_a_kept_container_that_is_started_again_is_a_job(
+    development: World,
+) -> None:
+    world = development
+    await world.launch("a-1")
+    await world.kill("a-1")
+    world.host.start(world.container("a-1-1").id)
+    await until(lambda: world.states() == {"a-1": "running"})
+    await world.launch("a-1")
+    assert ["a-1-1"] == world.running()
+    await world.kill("a-1")
+    assert [] == world.running()
+
+
+async def test_in_development_the_older_of_two_is_stopped(development: World) -> None:
+    world = development
+    await world.launch("a-1")
+    await world.kill("a-1")
+    await world.launch("a-1")
+    world.host.start(world.container("a-1-1").id)
+    await until(lambda: world.running() == ["a-1-2"])
+    await pass_time()
+    assert {"a-1": "running"} == world.states()
+    assert 1 == len(world.logged("job.surplus"))
+
+
+async def test_an_exit_right_after_a_look_that_found_it_live_is_noticed(world: World) -> None:
+    await world.launch("a-1")
+    container = world.container("a-1")
+    hold = world.faults.hold("inspect", after=True)
+    world.host.exit(container.id, 0)
+    world.host.start(container.id)
+    await hold.reached()  # its answer says: live
+    world.host.exit(container.id, 1)
+    await pass_time(0.1)
+    hold.release()
+    await until(lambda: world.states() == {})
+    assert [] == world.left()
+
+
+async def test_an_exit_at_the_very_end_of_a_look_is_noticed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.launch("a-1")
+    [job] = world.supervisor.list_jobs()
+    container = world.container("a-1")
+    live = await world.engine.inspect(container.id)
+    answered = asyncio.Event()
+
+    async def inspect(_: str) -> Inspection:
+        await answered.wait()
+        monkeypatch.undo()
+        return live
+
+    async def exit_and_tell() -> None:
+        await answered.wait()  # woken in the same turn of the loop as the look, and after it
+        world.host.exit(container.id, 1)
+        await world.reaper.reap(job.launch_id, container_id=container.id, exit_code=1)
+
+    monkeypatch.setattr(world.engine, "inspect", inspect)
+    look = asyncio.create_task(world.reaper.reap(job.launch_id))
+    await pass_time(0.1)
+    told = asyncio.create_task(exit_and_tell())
+    world.engine.disconnect()  # so that only this hint tells of it, and no event
+    await asyncio.sleep(0)
+    answered.set()
+    await asyncio.gather(look, told)
+    assert ({}, []) == (world.states(), world.left())
+
+
+async def test_a_start_by_hand_while_an_exit_is_looked_into_is_noticed(development: World) -> None:
+    world = development
+    await world.launch("a-1")
+    container = world.container("a-1-1")
+    hold = world.faults.hold("tail")
+    world.host.exit(container.id, 1)
+    await hold.reached()
+    world.host.start(container.id)
+    await pass_time(0.1)
+    hold.release()
+    await until(lambda: world.states() == {"a-1": "running"})
+    assert ["a-1-1"] == world.running()
+
+
+async def test_a_strangers_containers_are_none_of_ours(world: World) -> None:
+    stranger = world.put("b-1", {"area.supervisor.instance": "another"})
+    world.host.exit(stranger.id, 1)
+    world.host.start(stranger.id)
+    await pass_time(COMPARE + NOTICE)
+    assert ({}, ["b-1"]) == (world.states(), world.running())
+
+
+# Gaps
+
+
+async def test_what_exits_while_disconnected_is_lost_and_can_be_launched_again(
+    world: World,
+) -> None:
+    await world.launch("a-1")
+    world.engine.go_away()
+    await until(lambda: not world.readiness.ready)
+    world.host.exit(world.container("a-1").id, 0)
+    assert {"a-1": "running"} == world.states()  # the last known state
+    world.engine.come_back()
+    await world.ready()
+    assert ({}, []) == (world.states(), world.left())
+    assert {"lost": 1} == world.outcomes("supervisor_exits_total")
+    await world.launch("a-1")
+    assert ["a-1"] == world.running()
+
+
+async def test_what_vanishes_while_disconnected_is_lost(world: World) -> None:
+    await world.launch("a-1")
+    await world.launch("a-2")
+    world.engine.go_away()
+    await world.host.remove(world.container("a-1").id, force=True)
+    world.engine.come_back()
+    await until(lambda: world.states() == {"a-2": "running"})
+    assert {"lost": 1} == world.outcomes("supervisor_exits_total")
+    assert 1 == len(world.logged("job.exited"))
+
+
+async def test_what_is_started_again_while_disconnected_runs_on(world: World) -> None:
+    await world.launch("a-1")
+    hold = world.faults.hold("remove")
+    world.host.exit(world.container("a-1").id, 0)
+    await hold.reached()
+    world.engine.go_away()
+    world.host.start(world.container("a-1").id)
+    world.engine.come_back()
+    await until(lambda: world.states() == {"a-1": "running"})
+    assert ["a-1"] == world.running()
+
+
+async def test_a_stream_that_ends_is_taken_up_again(world: World) -> None:
+    await world.launch("a-1")
+    world.engine.disconnect()
+    world.host.exit(world.container("a-1").id, 0)
+    await until(lambda: world.states() == {} and world.readiness.ready)
+    assert 1 == world.metric("supervisor_event_stream_reconnects_total")
+
+
+async def test_an_engine_that_hangs_is_noticed_within_five_seconds(world: World) -> None:
+    await world.launch("a-1")
+    assert 1 == world.metric("supervisor_engine_up")
+    world.engine.hang()
+    await until(lambda: not world.readiness.ready, within=5)
+    assert 0 == world.metric("supervisor_engine_up")
+    world.host.exit(world.container("a-1").id, 0)
+    world.engine.wake()
+    await until(lambda: world.states() == {} and world.readiness.ready, within=15)
+    assert 1 == world.metric("supervisor_engine_up")
+
+
+async def test_an_event_that_got_lost_is_made_good_by_the_comparison(world: World) -> None:
+    await world.launch("a-1")
+    listeners = list(world.host.listeners)
+    world.host.listeners.clear()
+    world.host.exit(world.container("a-1").id, 0)
+    world.host.listeners.extend(listeners)
+    await until(lambda: world.states() == {}, within=COMPARE + NOTICE)
+    assert [] == world.left()
+
+
+async def test_one_container_that_makes_trouble_does_not_stop_the_comparison(world: World) -> None:
+    for n in range(3):
+        await world.launch(f"a-{n}")
+    world.engine.go_away()
+    for n in range(3):
+        world.host.exit(world.container(f"a-{n}").id, 0)
+    world.faults.fail("remove", EngineTimeout("too long"))
+    world.engine.come_back()
+    await until(lambda: len(world.states()) == 1 and world.readiness.ready)
+    await until(lambda: world.states() == {}, within=COMPARE + NOTICE)
+
+
+# The start
+
+
+async def test_the_start_removes_ours_and_nothing_else(unstarted: World) -> None:
+    world = unstarted
+    ours = {"area.supervisor.instance": "default"}
+    for n in range(3):
+        world.put(f"a-{n}", ours)
+    world.host.exit(world.container("a-2").id, 1)
+    world.put("b-1")
+    world.put("b-2", {"area.supervisor.instance": "another"})
+    world.watch()
+    await world.ready()
+    assert ["b-1", "b-2"] == world.left() == world.running()
+    assert 3 == world.metric("supervisor_orphans_removed_total")
+    assert {} == world.states()
+    assert {} == world.counted()
+
+
+async def test_the_start_lets_them_heed_sigterm(unstarted: World) -> None:
+    container = unstarted.put("a-1", {"area.supervisor.instance": "default"})
+    unstarted.watch()
+    await unstarted.ready()
+    assert 143 == container.exit_code
+
+
+async def test_a_container_that_cannot_be_removed_does_not_stop_the_start(
+    unstarted: World,
+) -> None:
+    unstarted.put("a-1", {"area.supervisor.instance": "default"})
+    unstarted.faults.fail("remove", EngineRefused("device busy"))
+    unstarted.watch()
+    await unstarted.ready()
+    assert 1 == len(unstarted.logged("janitor.failed"))
+
+
+async def test_a_later_connection_removes_nothing_that_runs(world: World) -> None:
+    await world.launch("a-1")
+    container = world.container("a-1")
+    world.engine.go_away()
+    await until(lambda: not world.readiness.ready)
+    world.engine.come_back()
+    await world.ready()
+    assert container is world.container("a-1")
+    assert is_live(container)
+
+
+async def test_requests_wait_for_the_first_listing(unstarted: World) -> None:
+    world = unstarted
+    world.engine.go_away()
+    world.watch()
+    asked = [world.killing("a-2"), world.killing_all(), world.launching("a-1")]
+    await pass_time(20)
+    assert not any(each.done for each in asked)
+    assert not world.readiness.listed
+    world.engine.come_back()
+    assert [0] * 3 == [await each.answer() for each in asked]
+    assert world.readiness.listed
+    assert ["a-1"] == world.running()
+
+
+async def test_requests_wait_for_thirty_seconds_at_most(unstarted: World) -> None:
+    world = unstarted
+    world.engine.go_away()
+    world.watch()
+    began = now()
+    asked = [world.launching("a-1"), world.killing("a-2"), world.killing_all()]
+    assert [503] * 3 == [await each.answer() for each in asked]
+    assert pytest.approx(now() - began, abs=0.1) == 30
+    assert {} == world.states()
+    assert 3 == world.metric("supervisor_failures_total", reason="unavailable")
+
+
+async def test_a_launch_does_not_meet_what_an_earlier_run_left(unstarted: World) -> None:
+    world = unstarted
+    old = world.put("a-1", {"area.supervisor.instance": "default"})
+    world.host.removal_seconds = 3
+    world.watch()
+    assert 0 == await world.launching("a-1").answer()
+    assert old is not world.container("a-1")
+    assert ["a-1"] == world.left()
+
+
+async def test_an_engine_that_goes_away_during_the_cleaning_is_cleaned_later(
+    unstarted: World,
+) -> None:
+    world = unstarted
+    world.put("a-1", {"area.supervisor.instance": "default"})
+    hold = world.faults.hold("remove")
+    world.watch()
+    await hold.reached()
+    world.engine.go_away()
+    await pass_time()
+    assert not world.readiness.listed
+    world.engine.come_back()
+    await world.ready()
+    assert [] == world.left()
+
+
+async def test_an_engine_that_hangs_from_the_start_is_waited_for(unstarted: World) -> None:
+    world = unstarted
+    world.engine.hang()
+    world.watch()
+    launch = world.launching("a-1")
+    await pass_time(15)
+    assert not launch.done
+    world.engine.wake()
+    assert 0 == await launch.answer()
+
+
+async def test_removing_containers_count_as_gone_only_when_they_are(world: World) -> None:
+    await world.launch("a-1")
+    world.host.removal_seconds = 1.5
+    container = world.container("a-1")
+    world.host.exit(container.id, 0)
+    await until(lambda: container.status is Status.REMOVING)
+    assert {"a-1": "stopping"} == world.states()
+    await world.launch("a-1")
+    assert ["a-1"] == world.running()

@@ -1,0 +1,285 @@
+"""The use cases on the fake Engine, wired as service/serve.py wires them."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from structlog.testing import capture_logs
+
+from observability.metrics import Metrics
+from service.background import Background
+from service.catalog import Catalog, Entry
+from service.engine.base import Status, WorkloadSpec
+from service.engine.fake import FakeEngine
+from service.engine.fake_host import Container
+from service.errors import NoSuchWorkload, SupervisorError
+from service.janitor import Janitor
+from service.job import JobSpec, Kind
+from service.killer import Killer
+from service.launcher import Launcher
+from service.readiness import Readiness
+from service.reaper import Reaper
+from service.registry import Registry
+from service.supervisor import Supervisor
+from service.watcher import Watcher
+from service.workload import INSTANCE_LABEL, Policy
+from tests.supervisor.clock import skipping_waits
+
+T = TypeVar("T")
+
+INSTANCE = "default"
+IMAGE = "worker"
+GRACE = 5.0
+LAUNCH_TIMEOUT = 30.0
+# Within which an exit has to be noticed (seconds).
+NOTICE = 2.0
+
+CATALOG = Catalog(
+    {
+        "timer": Entry(kind=Kind.ACTION, image=IMAGE),
+        "webhook": Entry(kind=Kind.ACTION, image=IMAGE, ends=True),
+        "mail": Entry(kind=Kind.REACTION, image=IMAGE),
+        "missing": Entry(kind=Kind.ACTION, image="missing"),
+        "nothing": Entry(kind=Kind.ACTION),
+    }
+)
+
+
+class World:
+    """A supervisor, its Engine, and what a test asks of them. Make it with `a_world`."""
+
+    def __init__(self, *, keep: bool) -> None:
+        self.engine = engine = FakeEngine({INSTANCE_LABEL: INSTANCE}, images=[IMAGE])
+        self.host = engine.host
+        self.faults = engine.faults
+        chance = random.Random(0)
+        engine.latency = lambda: chance.uniform(0, 0.01)
+        self.metrics = metrics = Metrics(CATALOG, version="test", engine="fake", mode="test")
+        self.readiness = readiness = Readiness()
+        self.registry = registry = Registry(metrics)
+        self.logs: list[MutableMapping[str, Any]] = []
+        self.background = background = Background()
+        self.reaper = reaper = Reaper(engine, registry, background, keep=keep)
+        launcher = Launcher(engine, background, timeout=LAUNCH_TIMEOUT, count_names=keep)
+        killer = Killer(
+            engine=engine,
+            registry=registry,
+            reaper=reaper,
+            background=background,
+            metrics=metrics,
+            grace=GRACE,
+        )
+        self.supervisor = Supervisor(
+            registry=registry,
+            catalog=CATALOG,
+            readiness=readiness,
+            launcher=launcher,
+            killer=killer,
+            metrics=metrics,
+            policy=Policy("localhost:50050", INSTANCE, "host"),
+        )
+        self.watcher = Watcher(
+            engine=engine,
+            registry=registry,
+            reaper=reaper,
+            launcher=launcher,
+            janitor=Janitor(engine, metrics, grace=GRACE),
+            readiness=readiness,
+            background=background,
+            metrics=metrics,
+            keep=keep,
+            grace=GRACE,
+        )
+        self._watching: asyncio.Task[None] | None = None
+
+    # What a backend asks
+
+    def launching(self, identifier: str, name: str = "timer", **params: Any) -> "Asked":
+        """A launch, under way."""
+        return _asked(self.supervisor.launch(JobSpec(name, identifier, params)))
+
+    async def launch(self, identifier: str, name: str = "timer", **params: Any) -> None:
+        """A launch, done."""
+        await self.launching(identifier, name, **params)
+
+    def killing(self, identifier: str) -> "Asked":
+        """A kill, under way."""
+        return _asked(self.supervisor.kill(identifier))
+
+    async def kill(self, identifier: str) -> None:
+        """A kill, done."""
+        await self.killing(identifier)
+
+    def killing_all(self) -> "Asked":
+        """A kill of everything, under way."""
+        return _asked(self.supervisor.kill_all())
+
+    def states(self) -> dict[str, str]:
+        """Each live identifier and the state of its newest job."""
+        return {job.identifier: job.state.value for job in self.supervisor.list_jobs()}
+
+    # What is really there
+
+    def container(self, name: str) -> Container:
+        """The container that holds a name."""
+        return self.host.named(name)
+
+    def exists(self, name: str) -> bool:
+        """Whether a container holds a name."""
+        try:
+            self.host.named(name)
+        except NoSuchWorkload:
+            return False
+        return True
+
+    def running(self) -> list[str]:
+        """The names of the live containers, sorted."""
+        return sorted(container.spec.name for container in self.host.live)
+
+    def left(self) -> list[str]:
+        """The names of all containers, sorted."""
+        return sorted(container.spec.name for container in self.host.containers)
+
+    def put(self, name: str, labels: dict[str, str] | None = None, **more: Any) -> Container:
+        """A container that was there before, or that somebody else runs."""
+        spec = WorkloadSpec(
+            name=name, image=IMAGE, arguments=(), labels=labels or {}, **{"network": "host"} | more
+        )
+        container = self.host.create(spec)
+        self.host.start(container.id)
+        return container
+
+    # What was counted
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples with these labels."""
+        return sum(
+            sample.value
+            for family in self.metrics.registry.collect()
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def counted(self) -> dict[str, float]:
+        """What has happened so far, without what has not."""
+        names = ("launches", "dedups", "failures", "kills", "exits")
+        totals = {name: self.metric(f"supervisor_{name}_total") for name in names}
+        return {name: total for name, total in totals.items() if total}
+
+    def outcomes(self, metric: str) -> dict[str, float]:
+        """A counter by its label `outcome`, without zeros."""
+        found: dict[str, float] = {}
+        for family in self.metrics.registry.collect():
+            for sample in family.samples:
+                if sample.name == metric and sample.value:
+                    outcome = sample.labels["outcome"]
+                    found[outcome] = found.get(outcome, 0) + sample.value
+        return found
+
+    def logged(self, event: str) -> list[MutableMapping[str, Any]]:
+        """The log's events of one name."""
+        return [entry for entry in self.logs if entry["event"] == event]
+
+    # Its life
+
+    def watch(self) -> None:
+        """Begin to follow the Engine."""
+        self._watching = asyncio.create_task(self.watcher.run())
+
+    async def ready(self) -> None:
+        """Wait until the registry is in step with the Engine."""
+        await until(lambda: self.readiness.ready, within=40)
+
+    async def end(self) -> None:
+        """Stop everything, and complain about what has crashed."""
+        self.engine.come_back()
+        await self.supervisor.finish()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
+            assert self._watching.cancelled(), self._watching.exception()
+        for task in list(self.background._tasks):
+            task.cancel()
+        await self.engine.close()
+        assert [] == self.logged("background.crashed")
+
+
+class Asked(Awaitable[None]):
+    """A request under way, whose failure is looked at when the test gets to it."""
+
+    def __init__(self, task: "asyncio.Task[None]") -> None:
+        self.task = task
+        self.hung_up = False
+
+    def __await__(self) -> Any:
+        return self._within_a_minute().__await__()
+
+    async def _within_a_minute(self) -> None:
+        async with asyncio.timeout(60):  # nothing may take longer, not even the first listing
+            await self.task
+
+    @property
+    def done(self) -> bool:
+        """Whether it has been answered."""
+        return self.task.done()
+
+    @property
+    def error(self) -> SupervisorError | None:
+        """What it was answered with."""
+        error = self.task.exception()
+        assert error is None or isinstance(error, SupervisorError)
+        return error
+
+    async def answer(self) -> int:
+        """The code that it is answered with, 0 for a success."""
+        try:
+            await self
+        except SupervisorError as error:
+            return error.code
+        return 0
+
+    def hang_up(self) -> None:
+        """What becomes of a request whose client has gone."""
+        self.hung_up = True
+        self.task.cancel()
+
+
+def _asked(work: Coroutine[Any, Any, None]) -> Asked:
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return Asked(task)
+
+
+@asynccontextmanager
+async def a_world(*, keep: bool = False, started: bool = True) -> AsyncIterator[World]:
+    """A supervisor in production, with `keep` in development, that follows its Engine."""
+    with skipping_waits(), capture_logs() as logs:
+        world = World(keep=keep)
+        world.logs = logs
+        if started:
+            world.watch()
+            await world.ready()
+        yield world
+        await world.end()
+
+
+async def until(check: Callable[[], bool], *, within: float = NOTICE) -> None:
+    """Wait for a condition; AssertionError if that takes too long (seconds)."""
+    try:
+        async with asyncio.timeout(within):
+            while not check():  # noqa: ASYNC110 - the condition has no event
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"not within {within} s") from None
+
+
+async def pass_time(seconds: float = NOTICE) -> None:
+    """Let happen whatever would happen in that time; it takes none."""
+    await asyncio.sleep(seconds)
+
+
+def is_live(container: Container) -> bool:
+    """Whether a container runs."""
+    return container.status is Status.LIVE

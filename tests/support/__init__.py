@@ -1,0 +1,1 @@
+"""What the tests share: the Engine, the supervisor as a process, and what listens to it."""

@@ -1,0 +1,109 @@
+"""What is really on the Engine, seen with a client of the tests' own."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import docker
+from docker.errors import APIError, NotFound
+from docker.models.containers import Container
+
+from tests.support import worker
+
+PREFIX = "area.supervisor."
+
+
+def everything(client: docker.DockerClient) -> list[Container]:
+    """Every container, whatever it does."""
+    return client.containers.list(all=True, ignore_removed=True)
+
+
+def live(client: docker.DockerClient) -> list[str]:
+    """The identifiers of the jobs' containers that run, sorted."""
+    found = client.api.containers(filters={"label": f"{PREFIX}identifier"})
+    return sorted(item["Labels"][f"{PREFIX}identifier"] for item in found)
+
+
+def of(client: docker.DockerClient, identifier: str) -> list[Container]:
+    """Every container of an identifier, whatever it does."""
+    label = f"{PREFIX}identifier={identifier}"
+    return client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+
+
+def one(client: docker.DockerClient, identifier: str) -> Container:
+    """The only container of an identifier."""
+    (container,) = of(client, identifier)
+    container.reload()  # with everything that an inspect tells
+    return container
+
+
+def arguments(container: Container) -> list[str]:
+    """The arguments that the Engine gives to the worker."""
+    command: list[str] = container.attrs["Config"]["Cmd"]
+    return command
+
+
+def environment(container: Container) -> dict[str, str]:
+    """The environment that the Engine gives to the worker."""
+    pairs = (entry.partition("=") for entry in container.attrs["Config"]["Env"])
+    return {key: value for key, _, value in pairs}
+
+
+def host_config(container: Container) -> dict[str, Any]:
+    """What the Engine was told of the container's surroundings."""
+    config: dict[str, Any] = container.attrs["HostConfig"]
+    return config
+
+
+def exists(container: Container) -> bool:
+    """Whether a container is still there."""
+    with suppress(NotFound):
+        container.reload()
+        return True
+    return False
+
+
+def runs(container: Container) -> bool:
+    """Whether a container is there, and runs."""
+    return exists(container) and container.status == "running"
+
+
+def stranger(
+    client: docker.DockerClient,
+    name: str,
+    labels: Mapping[str, str] | None = None,
+    image: str = worker.IMAGE,
+) -> Container:
+    """A running container that no supervisor has launched."""
+    container = client.containers.create(
+        image, name=name, labels=dict(labels or {}), network_mode="host", init=True
+    )
+    container.start()
+    return container
+
+
+def labels_of_another(
+    instance: str, identifier: str = "theirs", launch_id: str = "0" * 16
+) -> dict[str, str]:
+    """The labels that another supervisor gives to a container of its own."""
+    return {
+        f"{PREFIX}instance": instance,
+        f"{PREFIX}identifier": identifier,
+        f"{PREFIX}job": "timer",
+        f"{PREFIX}kind": "action",
+        f"{PREFIX}ends": "false",
+        f"{PREFIX}launch-id": launch_id,
+    }
+
+
+def remove_everything(client: docker.DockerClient) -> None:
+    """Leave no container behind."""
+    found = client.api.containers(all=True)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda item: _remove(client, item["Id"]), found))
+
+
+def _remove(client: docker.DockerClient, container_id: str) -> None:
+    with suppress(NotFound, APIError):
+        client.api.remove_container(container_id, force=True)

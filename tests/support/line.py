@@ -1,0 +1,92 @@
+"""A line to the Engine that can be cut: gaps of exactly as long as a test wants them."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_CHUNK = 65536
+
+
+class Line:
+    """A Unix socket that passes everything on to another one, until it is cut."""
+
+    def __init__(self, path: Path, to: Path) -> None:
+        self._path, self._to = path, to
+        self._lock = threading.Lock()
+        self._listener: socket.socket | None = None
+        self._open: set[socket.socket] = set()
+        self.mend()
+
+    @property
+    def host(self) -> str:
+        """What DOCKER_HOST is for it."""
+        return f"unix://{self._path}"
+
+    def mend(self) -> None:
+        """Take connections, from now on."""
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self._path))
+        listener.listen(128)
+        self._listener = listener
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def cut(self) -> None:
+        """End every connection, and take none: as if the Engine had died."""
+        if self._listener is None:
+            return
+        with self._lock:
+            self._path.unlink()
+            _end(self._listener)
+            self._listener = None
+            for connection in self._open:
+                _end(connection)
+            self._open.clear()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                here, _ = listener.accept()
+                there = socket.socket(socket.AF_UNIX)
+                with self._lock:
+                    if self._listener is not listener:
+                        _end(here)
+                        return
+                    self._open |= {here, there}
+                try:
+                    there.connect(str(self._to))
+                except OSError:
+                    self._hang_up(here, there)
+                    continue
+                for pair in ((here, there), (there, here)):
+                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(_CHUNK):
+                sink.sendall(data)
+        self._hang_up(source, sink)
+
+    def _hang_up(self, *connections: socket.socket) -> None:
+        with self._lock:
+            self._open -= set(connections)
+        for connection in connections:
+            _end(connection)
+
+
+@contextmanager
+def a_line(path: Path, to: Path) -> Iterator[Line]:
+    """A line that is cut at the end."""
+    line = Line(path, to)
+    try:
+        yield line
+    finally:
+        line.cut()
+
+
+def _end(connection: socket.socket) -> None:
+    """Wake up whoever waits for it, too, which a close alone does not do."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()

@@ -1,0 +1,220 @@
+"""The supervisor as its users meet it: a process, a port, a log."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.struct_pb2 import Struct
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from prometheus_client.parser import text_string_to_metric_families
+
+from service._generated.area_supervisor_pb2 import Job, JobId
+from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
+from service._generated.area_types_pb2 import AuthenticatedJobData, Response
+
+T = TypeVar("T")
+
+COMMAND = str(Path(sys.executable).with_name("area-supervisor"))
+_START_SECONDS = 30.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def eventually(check: Callable[[], T], *, within: float = 10.0) -> T:
+    """What a check returns once it is true; AssertionError if that takes too long (seconds)."""
+    deadline = time.monotonic() + within
+    while not (result := check()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within} s: {result!r}")
+        time.sleep(0.02)
+    return result
+
+
+def struct(values: Mapping[str, Any]) -> Struct:
+    """A Struct of plain values."""
+    message = Struct()
+    message.update(dict(values))
+    return message
+
+
+def run_command(
+    directory: Path, environment: Mapping[str, str], *arguments: str, within: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the supervisor's to its end, in a directory and an environment.
+
+    Without a DOCKER_HOST it finds no Engine: the machine's own is nothing for tests.
+    """
+    harmless = {"DOCKER_HOST": "unix:///nowhere/docker.sock", "BIND_ADDRESS": "127.0.0.1"}
+    return subprocess.run(
+        [COMMAND, *arguments],
+        env={"PATH": os.environ["PATH"]} | harmless | dict(environment),
+        cwd=directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=within,
+        check=False,
+    )
+
+
+class Supervised:
+    """A supervisor in a process of its own, with clients for all that it offers."""
+
+    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        self.port, self.metrics_port = free_port(), free_port()
+        self.log_file = directory / f"supervisor-{self.port}.log"
+        self._directory = directory
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "GRPC_SERVER_PORT": str(self.port),
+            "METRICS_PORT": str(self.metrics_port),
+            "BIND_ADDRESS": "127.0.0.1",
+            "GO_ENV": "production",
+            "LOG_LEVEL": "debug",
+        } | dict(environment)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}")
+        self.stub = AreaSupervisorServiceStub(self.channel)
+        self.health_stub = HealthStub(self.channel)
+
+    def start(self, *, ready: bool = True) -> Self:
+        """Start the process; with `ready`, wait until it is SERVING."""
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [COMMAND, "serve"],
+                env=self._environment,
+                cwd=self._directory,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        if ready:
+            eventually(self.is_ready, within=_START_SECONDS)
+        return self
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, *, within: float = 20.0) -> int:
+        """Signal the process and wait for its end; its exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(within)
+
+    def ended(self, *, within: float = 20.0) -> int:
+        """The exit code of a process that ends by itself."""
+        assert self.process is not None
+        return self.process.wait(within)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.stop(signal.SIGKILL)
+        self.channel.close()
+
+    def launch(
+        self,
+        name: str,
+        identifier: str,
+        params: Mapping[str, Any] | None = None,
+        auth: Mapping[str, Any] | None = None,
+        **call: Any,
+    ) -> Response:
+        """LaunchJob with plain values; `call` goes to the stub (timeout, metadata)."""
+        return self.stub.LaunchJob(
+            AuthenticatedJobData(
+                name=name,
+                identifier=identifier,
+                params=struct(params or {}),
+                auth=struct(auth) if auth is not None else None,
+            ),
+            **({"timeout": 60} | call),
+        )
+
+    def kill(self, identifier: str) -> Response:
+        """KillJob."""
+        return self.stub.KillJob(JobId(identifier=identifier), timeout=60)
+
+    def kill_all(self) -> Response:
+        """KillAllJobs."""
+        return self.stub.KillAllJobs(Empty(), timeout=60)
+
+    def jobs(self) -> list[Job]:
+        """ListJobs."""
+        return list(self.stub.ListJobs(Empty(), timeout=10).jobs)
+
+    def running(self) -> list[str]:
+        """The identifiers of ListJobs, sorted."""
+        return sorted(job.identifier for job in self.jobs())
+
+    def health(self, service: str = "") -> str:
+        """The health of a service in a word."""
+        check = self.health_stub.Check  # type: ignore[attr-defined]
+        answer = check(HealthCheckRequest(service=service), timeout=5)
+        return HealthCheckResponse.ServingStatus.Name(answer.status)
+
+    def is_ready(self) -> bool:
+        """Whether the health service says SERVING."""
+        try:
+            return self.health() == "SERVING"
+        except grpc.RpcError:
+            assert self.process is None or self.process.poll() is None, self.log()
+            return False
+
+    def http(self, path: str) -> tuple[int, str]:
+        """Status and body of a page of the HTTP endpoint."""
+        try:
+            with urlopen(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            return error.code, error.read().decode()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples with these labels."""
+        families = text_string_to_metric_families(self.http("/metrics")[1])
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def calls(self, method: str) -> float:
+        """How many calls of one of our methods have begun."""
+        name = f"area_supervisor.AreaSupervisorService/{method}"
+        return self.metric("grpc_server_call_started_total", grpc_method=name)
+
+    def log(self) -> str:
+        """Everything that the process has printed."""
+        return self.log_file.read_text()
+
+    def lines(self) -> list[str]:
+        """The lines of the log. JSON may hold what `splitlines` takes for the end of one."""
+        return self.log().removesuffix("\n").split("\n")
+
+    def events(self, name: str) -> Iterator[dict[str, Any]]:
+        """The log's events of one name."""
+        for line in self.lines():
+            if line.startswith("{") and (event := json.loads(line))["event"] == name:
+                yield event

@@ -1,0 +1,37 @@
+"""The image that most tests run: busybox with a worker that does what its parameters say."""
+
+import docker
+
+from scripts import images
+
+IMAGE = "supervisor-test-worker"
+_BASE = "supervisor-test-busybox"
+
+# It prints its arguments, as a careless worker would; then --exit CODE, --stubborn 1 (ignores
+# SIGTERM) and --eat 1 (all the memory it can get) do what they say; without --exit it waits.
+_SCRIPT = r"""
+for argument in "$@"; do echo "argument: $argument"; done
+echo "traceparent: $TRACEPARENT"
+code=
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --exit) code=$2; shift ;;
+        --say) echo "$2"; shift ;;
+        --stubborn) trap '' TERM; shift ;;
+        --eat) s=xxxxxxxxxxxxxxxx; while :; do s=$s$s; done ;;
+    esac
+    shift
+done
+[ -n "$code" ] && exit "$code"
+while :; do /bin/busybox sleep 1; done
+"""
+
+
+def make(client: docker.DockerClient) -> None:
+    """Make the image on an engine."""
+    images.import_busybox(client, _BASE)
+    container = client.containers.create(
+        _BASE, entrypoint=["/bin/busybox", "sh", "-c", _SCRIPT, "worker"], command=[]
+    )
+    container.commit(IMAGE)
+    container.remove()

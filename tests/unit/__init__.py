@@ -1,0 +1,1 @@
+"""What is pure or small, by itself: no Engine, no process."""

@@ -1,0 +1,70 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from service import background
+from service.background import Background
+from service.errors import EngineUnavailable
+
+
+class Log:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, dict[str, Any]]] = []
+
+    def warning(self, event: str, **details: Any) -> None:
+        self.told.append(("warning", event, details))
+
+    def exception(self, event: str, **details: Any) -> None:
+        self.told.append(("exception", event, details))
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+    log = Log()
+    monkeypatch.setattr(background, "log", log)
+    return log
+
+
+async def failing(error: Exception) -> None:
+    raise error
+
+
+async def test_work_is_done_without_anybody_waiting(log: Log) -> None:
+    done = asyncio.Event()
+
+    async def work() -> None:
+        done.set()
+
+    Background().spawn(work(), "work")
+    await asyncio.wait_for(done.wait(), 2)
+    assert [] == log.told
+
+
+async def test_what_the_engine_did_not_do_is_told_under_the_works_name(log: Log) -> None:
+    Background().spawn(failing(EngineUnavailable("away")), "reap x")
+    await asyncio.sleep(0.01)
+    assert [("warning", "background.failed", {"work": "reap x", "error": "away"})] == log.told
+
+
+async def test_what_nobody_expected_is_told_with_its_traceback(log: Log) -> None:
+    Background().spawn(failing(RuntimeError("odd")), "reap x")
+    await asyncio.sleep(0.01)
+    assert [("exception", "background.crashed", {"work": "reap x"})] == log.told
+
+
+async def test_work_under_way_is_kept_and_then_let_go() -> None:
+    background_ = Background()
+    release = asyncio.Event()
+
+    async def work() -> None:
+        await release.wait()
+
+    background_.spawn(work(), "work")
+    await asyncio.sleep(0)
+    assert 1 == len(background_._tasks)
+    release.set()
+    await asyncio.sleep(0.01)
+    assert 0 == len(background_._tasks)

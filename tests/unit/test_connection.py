@@ -1,0 +1,90 @@
+"""Where the Engine is, as the environment says it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.engine._dockerpy import Connection, connection_from_env
+from service.errors import StartError
+
+VARIABLES = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    before = dict(os.environ)
+    for name in VARIABLES:
+        os.environ.pop(name, None)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def connection(**variables: str) -> Connection:
+    os.environ.update(variables)
+    return connection_from_env()
+
+
+def fault(**variables: str) -> str:
+    with pytest.raises(StartError) as caught:
+        connection(**variables)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("variables", [{}, dict.fromkeys(VARIABLES, "")])
+def test_the_engine_is_the_machines_own_by_default(variables: dict[str, str]) -> None:
+    assert Connection("unix:///var/run/docker.sock") == connection(**variables)
+
+
+@pytest.mark.parametrize("url", ["unix:///run/other.sock", "tcp://10.0.0.1:2375", "tcp://[::1]:1"])
+def test_the_engine_is_where_the_variable_says(url: str) -> None:
+    assert Connection(url) == connection(DOCKER_HOST=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ssh://me@host",
+        "npipe:////./pipe/x",
+        "fd://",
+        "/run/docker.sock",
+        "localhost:2375",
+        "x",
+        "tcp://host",
+        "tcp://host:port",
+        "tcp://host:99999",
+    ],
+)
+def test_an_odd_place_is_refused_with_what_is_allowed(url: str) -> None:
+    told = f"DOCKER_HOST={url}: allowed is unix://PATH or tcp://HOST:PORT"
+    assert told == fault(DOCKER_HOST=url)
+
+
+@pytest.mark.parametrize("verify", ["1", ""])
+def test_certificates_that_are_not_there_are_told_with_their_variables(
+    verify: str, tmp_path: Path
+) -> None:
+    told = (
+        f"DOCKER_TLS_VERIFY={verify}, DOCKER_CERT_PATH={tmp_path}:"
+        " allowed is a folder with ca.pem, cert.pem and key.pem"
+    )
+    assert told == fault(
+        DOCKER_HOST="tcp://host:2376", DOCKER_TLS_VERIFY=verify, DOCKER_CERT_PATH=str(tmp_path)
+    )
+
+
+def test_certificates_that_are_there_are_used(tmp_path: Path) -> None:
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        (tmp_path / name).touch()
+    tls = connection(
+        DOCKER_HOST="tcp://host:2376", DOCKER_TLS_VERIFY="1", DOCKER_CERT_PATH=str(tmp_path)
+    ).tls
+    assert tls is not None
+    assert (str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")) == tls.cert
+    assert str(tmp_path / "ca.pem") == tls.ca_cert
+
+
+def test_a_socket_needs_no_certificates(tmp_path: Path) -> None:
+    assert connection(DOCKER_TLS_VERIFY="1", DOCKER_CERT_PATH=str(tmp_path)).tls is None

@@ -1,0 +1,166 @@
+import io
+import json
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+import structlog
+
+from observability.logs import configure_logs, get_logger
+from tests.unit.tracing_support import sampled_span
+
+NOISY = ("urllib3", "docker", "asyncio", "grpc", "opentelemetry")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    levels = {name: logging.getLogger(name).level for name in NOISY}
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    root.handlers = handlers
+    root.setLevel(level)
+    for name, its_level in levels.items():
+        logging.getLogger(name).setLevel(its_level)
+
+
+def configured(*, level: str = "debug", console: bool = False) -> io.StringIO:
+    stream = io.StringIO()
+    configure_logs(level=level, console=console, stream=stream)
+    return stream
+
+
+def events(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_an_event_is_one_line_of_json_with_its_level_logger_and_time() -> None:
+    stream = configured()
+    get_logger("service.x").info("job.launched", job="timer", seconds=1.5)
+    [event] = events(stream)
+    assert datetime.fromisoformat(event.pop("timestamp")).tzinfo is not None
+    assert {
+        "event": "job.launched",
+        "level": "info",
+        "logger": "service.x",
+        "job": "timer",
+        "seconds": 1.5,
+    } == event
+
+
+def test_a_value_of_several_lines_stays_in_one() -> None:
+    stream = configured()
+    get_logger("x").info("told", output=["a\nb", "é\u2028"])
+    assert 1 == stream.getvalue().count("\n")
+    assert ["a\nb", "é\u2028"] == json.loads(stream.getvalue())["output"]
+
+
+def test_an_odd_value_is_written_as_text() -> None:
+    stream = configured()
+    get_logger("x").info("told", where=logging)
+    assert "module 'logging'" in events(stream)[0]["where"]
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [
+        ("debug", ["debug", "info", "warning", "error"]),
+        ("info", ["info", "warning", "error"]),
+        ("warning", ["warning", "error"]),
+        ("error", ["error"]),
+    ],
+)
+def test_what_is_less_serious_than_the_level_is_not_told(level: str, told: list[str]) -> None:
+    stream = configured(level=level)
+    ours, theirs = get_logger("x"), logging.getLogger("library")
+    for name in ("debug", "info", "warning", "error"):
+        getattr(ours, name)("ours")
+        getattr(theirs, name)("theirs")
+    assert [name for name in told for _ in range(2)] == [e["level"] for e in events(stream)]
+
+
+def test_what_libraries_log_comes_in_the_same_format() -> None:
+    stream = configured()
+    logging.getLogger("library").warning("took %d s", 3)
+    [event] = events(stream)
+    assert ("took 3 s", "warning", "library") == (event["event"], event["level"], event["logger"])
+
+
+@pytest.mark.parametrize("library", NOISY)
+def test_libraries_that_tell_of_every_connection_are_told_from_warnings_on(library: str) -> None:
+    stream = configured(level="debug")
+    logging.getLogger(f"{library}.part").info("connected")
+    logging.getLogger(f"{library}.part").warning("trouble")
+    assert ["trouble"] == [event["event"] for event in events(stream)]
+
+
+def fail(token: str) -> None:
+    raise RuntimeError(f"failed with {len(token)} characters")
+
+
+def log_failure(logger: Any) -> None:
+    secret = "hunter" + "2"
+    try:
+        fail(secret)
+    except RuntimeError:
+        logger.exception("crashed")
+
+
+@pytest.mark.parametrize("console", [False, True])
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_traceback_is_told_without_the_values_of_variables(ours: bool, console: bool) -> None:
+    stream = configured(console=console)
+    log_failure(get_logger("x") if ours else logging.getLogger("library"))
+    text = stream.getvalue()
+    assert "RuntimeError: failed with 7 characters" in text
+    assert "in log_failure" in text
+    assert "hunter2" not in text
+
+
+def test_a_traceback_is_one_line_of_json() -> None:
+    stream = configured()
+    log_failure(get_logger("x"))
+    [event] = events(stream)
+    assert event["exception"].startswith("Traceback (most recent call last):\n")
+
+
+def test_an_event_carries_its_trace() -> None:
+    stream = configured()
+    with sampled_span() as span:
+        get_logger("x").info("ours")
+        logging.getLogger("library").warning("theirs")
+        context = span.get_span_context()
+    get_logger("x").info("outside")
+    ids = {"trace_id": format(context.trace_id, "032x"), "span_id": format(context.span_id, "016x")}
+    assert [ids, ids, {}] == [
+        {key: event[key] for key in ("trace_id", "span_id") if key in event}
+        for event in events(stream)
+    ]
+
+
+def test_an_event_carries_what_is_bound() -> None:
+    stream = configured()
+    with structlog.contextvars.bound_contextvars(rpc="LaunchJob"):
+        get_logger("x").info("inside")
+    get_logger("x").info("outside")
+    assert ["LaunchJob", None] == [event.get("rpc") for event in events(stream)]
+
+
+def test_on_a_console_an_event_is_a_line_for_a_person() -> None:
+    stream = configured(console=True)
+    get_logger("service.x").info("job.launched", job="timer")
+    text = stream.getvalue()
+    assert 1 == text.count("\n")
+    assert not text.startswith("{")
+    assert "job.launched" in text
+
+
+def test_configuring_again_does_not_tell_everything_twice() -> None:
+    configured()
+    stream = configured()
+    get_logger("x").info("once")
+    assert 1 == len(events(stream))

@@ -1,0 +1,283 @@
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry import baggage, context, trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter
+from opentelemetry.trace import SpanKind, StatusCode, TraceFlags
+
+from observability.otel_env import TracingError, check_variables
+from observability.tracing import (
+    annotate,
+    client_span,
+    configure_tracing,
+    fail_span,
+    trace_environment,
+)
+from tests.unit.tracing_support import Recorded, sampled_span, unsampled_span
+
+ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317"}
+
+
+@pytest.fixture(autouse=True)
+def providers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[TracerProvider]]:
+    """No variables of OpenTelemetry, and what would become the process's provider."""
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith("OTEL_"):
+            del os.environ[name]
+    made: list[TracerProvider] = []
+    monkeypatch.setattr(trace, "set_tracer_provider", made.append)
+    yield made
+    for provider in made:
+        provider.shutdown()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def configured(**variables: str) -> TracerProvider:
+    os.environ.update(variables)
+    check_variables()
+    return configure_tracing("area-supervisor", "1.2.3", "demo")
+
+
+def exporter_of(provider: TracerProvider) -> SpanExporter | None:
+    """Where a provider sends its spans."""
+    processors = provider._active_span_processor._span_processors
+    return processors[0].span_exporter if processors else None  # type: ignore[attr-defined]
+
+
+# Where spans go
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"OTEL_TRACES_EXPORTER": ""},
+        {"OTEL_TRACES_EXPORTER": "none"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": ""},
+        ENDPOINT | {"OTEL_TRACES_EXPORTER": "none"},
+        ENDPOINT | {"OTEL_SDK_DISABLED": "true"},
+        ENDPOINT | {"OTEL_SDK_DISABLED": "TRUE"},
+        {"OTEL_TRACES_EXPORTER": "console", "OTEL_SDK_DISABLED": "true"},
+    ],
+)
+def test_spans_go_nowhere_where_nobody_asks_for_them(variables: dict[str, str]) -> None:
+    assert exporter_of(configured(**variables)) is None
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        ENDPOINT,
+        {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4317"},
+        {"OTEL_TRACES_EXPORTER": "otlp"},
+        ENDPOINT | {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+        ENDPOINT | {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc"},
+        ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "", "OTEL_SDK_DISABLED": "false"},
+        ENDPOINT | {"OTEL_TRACES_EXPORTER": ""},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://[::1]:4317/"},
+        ENDPOINT | {"OTEL_EXPORTER_OTLP_TIMEOUT": ""},
+        ENDPOINT | {"OTEL_EXPORTER_OTLP_COMPRESSION": ""},
+    ],
+)
+def test_spans_go_by_otlp_where_the_standard_variables_ask_for_it(
+    variables: dict[str, str],
+) -> None:
+    assert isinstance(exporter_of(configured(**variables)), OTLPSpanExporter)
+
+
+@pytest.mark.parametrize(
+    "variable", ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"]
+)
+def test_spans_go_over_http_on_demand(variable: str) -> None:
+    made = exporter_of(configured(**(ENDPOINT | {variable: "http/protobuf"})))
+    assert "opentelemetry.exporter.otlp.proto.http.trace_exporter" == type(made).__module__
+
+
+def test_spans_go_to_the_console_on_demand() -> None:
+    provider = configured(OTEL_TRACES_EXPORTER="console")
+    assert isinstance(exporter_of(provider), ConsoleSpanExporter)
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (
+            {"OTEL_TRACES_EXPORTER": "zipkin"},
+            "OTEL_TRACES_EXPORTER=zipkin: allowed is otlp, console or none",
+        ),
+        (
+            ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http"},
+            "OTEL_EXPORTER_OTLP_PROTOCOL=http: allowed is grpc or http/protobuf",
+        ),
+        (
+            ENDPOINT | {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"},
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/json: allowed is grpc or http/protobuf",
+        ),
+    ],
+)
+def test_what_is_not_there_is_refused_with_what_is_allowed(
+    variables: dict[str, str], told: str
+) -> None:
+    with pytest.raises(TracingError) as caught:
+        configured(**variables)
+    assert told == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "soon"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://[::1"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "-1"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "0"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_one_line_with_its_variable(variable: str, value: str) -> None:
+    with pytest.raises(TracingError) as caught:
+        configured(**(ENDPOINT | {variable: value}))
+    assert f"{variable}={value}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_collector_that_is_not_there_holds_up_the_end_for_3_s_at_most() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    provider = configured(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}")
+    provider.get_tracer("tests").start_span("lost").end()
+    began = time.monotonic()
+    provider.shutdown()
+    assert time.monotonic() - began < 4.5
+
+
+def test_the_time_for_an_export_can_be_set() -> None:
+    exporter = exporter_of(configured(**ENDPOINT, OTEL_EXPORTER_OTLP_TIMEOUT="7"))
+    assert isinstance(exporter, OTLPSpanExporter)
+    assert 7 == exporter._timeout
+
+
+# Who we are
+
+
+def test_spans_say_who_we_are(providers: list[TracerProvider]) -> None:
+    provider = configured()
+    assert [provider] == providers
+    attributes = provider.resource.attributes
+    assert ("area-supervisor", "1.2.3", "demo") == (
+        attributes["service.name"],
+        attributes["service.version"],
+        attributes["service.instance.id"],
+    )
+
+
+def test_the_standard_variables_say_who_we_are_else() -> None:
+    attributes = configured(
+        OTEL_SERVICE_NAME="area-1", OTEL_RESOURCE_ATTRIBUTES="deployment.environment=test"
+    ).resource.attributes
+    assert ("area-1", "test") == (attributes["service.name"], attributes["deployment.environment"])
+
+
+def test_the_service_name_may_come_as_a_resource_attribute() -> None:
+    provider = configured(OTEL_RESOURCE_ATTRIBUTES="service.name=area-2")
+    assert "area-2" == provider.resource.attributes["service.name"]
+
+
+# What a container gets
+
+
+def test_a_container_gets_the_trace_that_is_current() -> None:
+    with sampled_span() as span:
+        ids = span.get_span_context()
+        expected = f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{ids.trace_flags:02x}"
+        assert ids.trace_flags.sampled
+        assert {"TRACEPARENT": expected} == trace_environment()
+
+
+def test_without_a_trace_a_container_gets_nothing() -> None:
+    assert {} == trace_environment()
+
+
+def test_a_trace_that_nobody_keeps_is_passed_on_as_such() -> None:
+    with unsampled_span():
+        traceparent = trace_environment()["TRACEPARENT"]
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", traceparent)
+    assert not int(traceparent[-2:], 16) & TraceFlags.SAMPLED
+
+
+def test_baggage_stays_here() -> None:
+    with sampled_span():
+        token = context.attach(baggage.set_baggage("token", "hunter2"))
+        try:
+            assert {"TRACEPARENT"} == set(trace_environment())
+        finally:
+            context.detach(token)
+
+
+# What spans say
+
+
+def test_attributes_and_failures_go_on_the_current_span() -> None:
+    recorded = Recorded()
+    with recorded.tracer.start_as_current_span("request") as span:
+        annotate({"supervisor.job.name": "timer"})
+        fail_span(span, "image_missing", "image x: is not there")
+    [ended] = recorded.spans
+    assert {"supervisor.job.name": "timer", "error.type": "image_missing"} == dict(
+        ended.attributes or {}
+    )
+    assert (StatusCode.ERROR, "image x: is not there") == (
+        ended.status.status_code,
+        ended.status.description,
+    )
+
+
+def test_annotating_without_a_span_is_harmless() -> None:
+    annotate({"a": 1})
+
+
+def test_a_call_is_a_child_span_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = Recorded()
+    monkeypatch.setattr(trace, "get_tracer", recorded.provider.get_tracer)
+    with (
+        recorded.tracer.start_as_current_span("request") as parent,
+        client_span("create", {"supervisor.engine.target": "x"}) as child,
+    ):
+        assert child is trace.get_current_span()
+    call = recorded.spans[0]
+    assert ("create", SpanKind.CLIENT) == (call.name, call.kind)
+    assert {"supervisor.engine.target": "x"} == dict(call.attributes or {})
+    assert call.parent == parent.get_span_context()
+
+
+def test_what_a_call_raises_is_not_written_on_its_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = Recorded()
+    monkeypatch.setattr(trace, "get_tracer", recorded.provider.get_tracer)
+    with (
+        pytest.raises(RuntimeError),
+        recorded.tracer.start_as_current_span("request", record_exception=False),
+        client_span("create", {}),
+    ):
+        raise RuntimeError("hunter2")
+    call = recorded.spans[0]
+    assert ((), StatusCode.UNSET) == (tuple(call.events), call.status.status_code)
+
+
+def test_without_a_request_a_call_is_no_trace_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = Recorded()
+    monkeypatch.setattr(trace, "get_tracer", recorded.provider.get_tracer)
+    with client_span("ping", {}) as span:
+        assert not span.get_span_context().is_valid
+    assert [] == recorded.spans
