@@ -23,6 +23,9 @@ log = get_logger(__name__)
 _REMOVAL_POLL = 0.05
 # Seconds for which a name that is being freed is worth waiting for.
 _NAME_PATIENCE = 5.0
+# How long after its deadline a launch is given up whose call has not seen it itself (seconds): a
+# call that ends by its own time limit is one that the Engine's metrics and the trace tell of.
+_BACKSTOP = 0.5
 # Launches given up, whose containers may still turn up: far more than an outage can bring.
 _REMEMBERED = 10_000
 
@@ -87,7 +90,7 @@ class Launcher:
 
     async def _attempt(self, spec: WorkloadSpec, attempts: "_Attempts") -> str:
         try:
-            async with asyncio.timeout_at(attempts.deadline):
+            async with asyncio.timeout_at(attempts.deadline + _BACKSTOP):
                 attempts.name = attempts.name or await self._name(spec)
                 return await self._start_when_free(replace(spec, name=attempts.name), attempts)
         except TimeoutError:
@@ -107,7 +110,7 @@ class Launcher:
 
     async def _start_when_free(self, spec: WorkloadSpec, attempts: "_Attempts") -> str:
         patience: float | None = None  # from the first answer: a busy Engine gives it late
-        while True:
+        while attempts.left > 0:
             try:
                 return await self._engine.start(spec, timeout=attempts.left)
             except NameTaken as error:
@@ -116,6 +119,7 @@ class Launcher:
                     raise
                 await self._clear(spec, error.holder)
                 await asyncio.sleep(_REMOVAL_POLL)
+        raise TimeoutError
 
     async def _clear(self, spec: WorkloadSpec, holder_id: str) -> None:
         """Clear the name, where its holder is ours; wait where it is on its way out.

@@ -145,7 +145,7 @@ class Calls:
         target: str = "",
         redact: Redactor = _KEEP_NOTHING,
     ) -> T:
-        """Run a function with a client whose reads time out after `timeout` seconds.
+        """Run a function with a client, for at most `timeout` seconds, a wait for a thread included.
 
         `target` says in errors what the call was about. Raises the `EngineError`s.
         """
@@ -167,7 +167,10 @@ class Calls:
             self._count(0, 1)
             context = contextvars.copy_context()
             try:
-                return await loop.run_in_executor(self._threads, context.run, run)
+                async with asyncio.timeout(timeout):
+                    return await loop.run_in_executor(self._threads, context.run, run)
+            except TimeoutError:
+                raise _too_long(operation, target) from None
             finally:
                 if not begun:  # given up while it was queued
                     self._count(0, -1)
@@ -205,10 +208,14 @@ def mapped(operation: str, target: str, redact: Redactor = _KEEP_NOTHING) -> Ite
     except APIError as error:
         raise _from_answer(operation, target, error, redact) from None
     except requests.exceptions.Timeout:
-        about = f" for {target}" if target else ""
-        raise EngineTimeout(f"the Docker Engine took too long: {operation}{about}") from None
+        raise _too_long(operation, target) from None
     except (requests.exceptions.RequestException, DockerException, OSError) as error:
         raise EngineUnavailable(f"the Docker Engine cannot be reached: {_why(error)}") from None
+
+
+def _too_long(operation: str, target: str) -> EngineTimeout:
+    about = f" for {target}" if target else ""
+    return EngineTimeout(f"the Docker Engine took too long: {operation}{about}")
 
 
 def _why(error: BaseException) -> str:

@@ -58,11 +58,7 @@ class DockerEngine:
 
     async def ping(self) -> None:
         """See `Engine.ping`."""
-        try:
-            async with asyncio.timeout(_PING):  # waiting for a thread included
-                await self._calls.call("ping", lambda c: c.ping(), timeout=_PING)
-        except TimeoutError:
-            raise EngineTimeout("the Docker Engine took too long: ping") from None
+        await self._calls.call("ping", lambda c: c.ping(), timeout=_PING)
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
         """See `Engine.start`. Two calls: create and start."""
@@ -94,7 +90,7 @@ class DockerEngine:
             await self._calls.call(
                 "stop",
                 lambda c: c.stop(workload_id, timeout=int(grace)),
-                timeout=_SHORT,  # docker-py adds the grace by itself
+                timeout=_SHORT + grace,
                 target=workload_id,
             )
 

@@ -89,8 +89,8 @@ class DockerRig:
         self.selector = {OURS: secrets.token_hex(4)}
         self.private = private
         self.client = client
-        metrics = Metrics([], version="test", engine="docker", mode="test")
-        self.engine: Engine = DockerEngine(Connection(private.host), self.selector, metrics)
+        self.metrics = Metrics([], version="test", engine="docker", mode="test")
+        self.engine: Engine = DockerEngine(Connection(private.host), self.selector, self.metrics)
 
     async def stranger(self, name: str, labels: dict[str, str] | None = None) -> str:
         def run() -> str:

@@ -500,3 +500,22 @@ async def _lists(rig: Rig, expected: dict[str, Status]) -> bool:
 
 def _started(listener: Listener) -> set[str]:
     return {event.id for event in listener.events if event.change is Change.STARTED}
+
+
+async def test_docker_counts_every_call_that_took_too_long(docker_rig: DockerRig) -> None:
+    """Whether its thread or the event loop notices first."""
+    await docker_rig.engine.ping()
+    await docker_rig.hang()
+    for _ in range(3):
+        with pytest.raises(EngineTimeout):
+            await docker_rig.engine.ping()
+    with pytest.raises(EngineTimeout):
+        await docker_rig.engine.start(a_spec(docker_rig, "a-1"), timeout=0.2)
+    await docker_rig.wake()
+    timeouts = {
+        operation: docker_rig.metrics.registry.get_sample_value(
+            "supervisor_engine_errors_total", {"operation": operation, "reason": "timeout"}
+        )
+        for operation in ("ping", "create")
+    }
+    assert {"ping": 3, "create": 1} == timeouts
