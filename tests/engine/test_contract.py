@@ -512,6 +512,7 @@ async def test_docker_counts_every_call_that_took_too_long(docker_rig: DockerRig
     with pytest.raises(EngineTimeout):
         await docker_rig.engine.start(a_spec(docker_rig, "a-1"), timeout=0.2)
     await docker_rig.wake()
+    await until_async(lambda: _lists(docker_rig, {"a-1": Status.CREATED}))
     timeouts = {
         operation: docker_rig.metrics.registry.get_sample_value(
             "supervisor_engine_errors_total", {"operation": operation, "reason": "timeout"}
