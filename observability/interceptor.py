@@ -15,7 +15,7 @@ from opentelemetry import trace
 
 from observability.logs import get_logger
 from observability.metrics import Metrics, trace_exemplar
-from observability.tracing import fail_span
+from observability.spans import fail_span
 
 log = get_logger(__name__)
 

@@ -34,6 +34,7 @@ class Span:
     milliseconds: float
     attributes: dict[str, str]
     events: tuple[str, ...]
+    links: tuple[str, ...]  # TRACEID:SPANID
     raw: str
 
     @property
@@ -125,6 +126,7 @@ def _span(span: SpanMessage, resource: str) -> Span:
         milliseconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e6,
         attributes={attribute.key: _text(attribute.value) for attribute in span.attributes},
         events=tuple(event.name for event in span.events),
+        links=tuple(f"{link.trace_id.hex()}:{link.span_id.hex()}" for link in span.links),
         raw=f"{resource}\n{span}",
     )
 

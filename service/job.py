@@ -65,6 +65,7 @@ class Job:
     kind: Kind
     ends: bool = False
     fingerprint: int = 0  # tells a differing request; 0 for a job that was taken over
+    traceparent: str | None = None  # the span of its launch
     state: State = State.STARTING
     container_id: str | None = None
     started_at: float | None = None

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from observability.logs import get_logger
 from observability.metrics import Metrics, trace_exemplar
+from observability.spans import waiting
 from service.accounting import account_failure
 from service.background import Background
 from service.engine.base import Engine
@@ -72,10 +73,16 @@ class Killer:
         finally:
             if outcome == "failed":
                 self._give_up(job.launch_id)
+            seconds = time.perf_counter() - began
             self._metrics.kills.labels(self._metrics.job_label(job.name), outcome).inc()
-            duration = self._metrics.kill_duration.labels(outcome)
-            duration.observe(time.perf_counter() - began, trace_exemplar())
-        log.info("job.killed", job=job.name, identifier=job.identifier, outcome=outcome)
+            self._metrics.kill_duration.labels(outcome).observe(seconds, trace_exemplar())
+        log.info(
+            "job.killed",
+            job=job.name,
+            identifier=job.identifier,
+            outcome=outcome,
+            seconds=round(seconds, 3),
+        )
 
     def _give_up(self, launch_id: str) -> None:
         """Leave the job as it is. If it has exited all the same, nobody else closes it."""
@@ -88,7 +95,8 @@ class Killer:
         if self._registry.get(job.launch_id) is None:
             return "not_running"
         end = self._registry.end_of(job.launch_id)
-        running = await self._registry.wait(job.launch_id, lambda j: j.container_id is not None)
+        with waiting("launch", linked=job.traceparent):
+            running = await self._registry.wait(job.launch_id, lambda j: j.container_id is not None)
         if running is None or running.container_id is None:
             return "not_running"
         container_id = running.container_id

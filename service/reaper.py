@@ -8,16 +8,14 @@ from functools import partial
 
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from observability.logs import get_logger
 from observability.redaction import Redactor
 from service.background import Background
 from service.engine.base import Engine, Inspection, Status
 from service.errors import EngineError, EngineRefused, EngineTimeout, NoSuchWorkload
 from service.job import FAILED_OUTCOMES, Ended, ExitSeen, Job, Resumed, outcome_of
+from service.life import tell_life
 from service.registry import Registry
 from service.workload import auth_in
-
-log = get_logger(__name__)
 
 # How soon an exit is looked into again that the Engine made trouble about (seconds).
 _RETRY = 1.0
@@ -137,21 +135,8 @@ class Reaper:
 
     def _close(self, job: Job, end: Ended, output: str) -> None:
         gone = self._registry.observe(job.launch_id, end)
-        if gone is None or gone.outcome is None:
-            return
-        tell = log.warning if gone.outcome in FAILED_OUTCOMES else log.info
-        tell(
-            "job.exited",
-            job=job.name,
-            identifier=job.identifier,
-            container_id=job.container_id,
-            outcome=gone.outcome.value,
-            exit_code=end.exit_code,
-            oom_killed=end.oom_killed,
-            # The Engine may date an instant exit before its start.
-            seconds=round(max(0.0, end.at - gone.started_at), 3) if gone.started_at else None,
-            **({"output": output.splitlines()} if output else {}),
-        )
+        if gone is not None and gone.outcome is not None:
+            tell_life(gone, oom_killed=end.oom_killed, output=output)
 
     @retry(
         retry=retry_if_exception_type((EngineTimeout, EngineRefused)),

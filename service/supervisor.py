@@ -8,7 +8,7 @@ from typing import Literal
 
 from observability.logs import get_logger
 from observability.metrics import UNKNOWN, Metrics, trace_exemplar
-from observability.tracing import annotate, trace_environment
+from observability.spans import annotate, trace_environment, waiting
 from service.accounting import account_failure
 from service.catalog import Catalog, Entry
 from service.engine.base import WorkloadSpec
@@ -129,10 +129,11 @@ class Supervisor:
         environment = trace_environment()
         check_size(arguments, environment)
         fingerprint = hash((spec.name, *arguments))  # keyed anew by each process: tells no secret
-        await self._readiness.wait_listed()
+        with waiting("engine"):
+            await self._readiness.wait_listed()
         if entry.kind is Kind.ACTION and (running := self._joinable(spec.identifier)):
             return await self._join(running, fingerprint)
-        job = _new_job(spec, entry, fingerprint)
+        job = _new_job(spec, entry, fingerprint, environment.get("TRACEPARENT"))
         workload = workload_of(
             job, spec, entry, self._policy, arguments=arguments, environment=environment
         )
@@ -146,14 +147,15 @@ class Supervisor:
     async def _join(self, job: Job, fingerprint: int) -> LaunchOutcome:
         """Share the fate of a launch under way, or find the job running."""
         if launch := self._launches.get(job.launch_id):
-            await _shared(launch)
+            with waiting("launch", linked=job.traceparent):
+                await _shared(launch)
         differs = 0 not in (job.fingerprint, fingerprint) and job.fingerprint != fingerprint
         self._account_dedup(job, differs=differs)
         return "dedup"
 
     def _account_dedup(self, job: Job, *, differs: bool) -> None:
         self._metrics.dedups.labels(self._metrics.job_label(job.name)).inc()
-        annotate({"supervisor.launch.outcome": "dedup", "supervisor.launch.differs": differs})
+        annotate({"supervisor.launch.differs": differs})
         tell = log.warning if differs else log.info
         tell("launch.dedup", job=job.name, identifier=job.identifier, differs=differs)
 
@@ -174,6 +176,7 @@ class Supervisor:
             task.exception()  # seen: its client may have gone
 
     async def _run(self, job: Job, workload: WorkloadSpec, earlier: Iterable[Job]) -> LaunchOutcome:
+        began = time.perf_counter()
         try:
             if runs_on := await self._outlived(earlier):
                 self._registry.observe(job.launch_id, StartFailed())
@@ -194,6 +197,7 @@ class Supervisor:
             identifier=job.identifier,
             container_id=container_id,
             container_name=workload.name,
+            seconds=round(time.perf_counter() - began, 3),
         )
         return "launched"
 
@@ -203,7 +207,9 @@ class Supervisor:
             async with asyncio.timeout(self._policy.stop_grace + _END_PATIENCE):
                 for job in earlier:
                     settled = self._registry.wait(job.launch_id, lambda j: j.state is State.RUNNING)
-                    if await self._readiness.unless_draining(settled):
+                    with waiting("earlier container", linked=job.traceparent):
+                        runs_on = await self._readiness.unless_draining(settled)
+                    if runs_on:
                         return job
         except TimeoutError:
             raise EngineTimeout("the identifier's earlier container is not gone yet") from None
@@ -211,8 +217,10 @@ class Supervisor:
 
     async def _start(self, workload: WorkloadSpec) -> str:
         while True:
-            await self._readiness.wait()  # without a slot, which others could use meanwhile
-            await self._readiness.unless_draining(self._slots.acquire())
+            with waiting("engine"):  # without a slot, which others could use meanwhile
+                await self._readiness.wait()
+            with waiting("slot"):
+                await self._readiness.unless_draining(self._slots.acquire())
             try:
                 if self._readiness.ready:
                     return await self._launcher.start(workload)
@@ -242,6 +250,7 @@ class Supervisor:
         return failures
 
     def _observe_launch(self, outcome: str, began: float) -> None:
+        annotate({"supervisor.launch.outcome": outcome})
         duration = self._metrics.launch_duration.labels(outcome)
         duration.observe(time.perf_counter() - began, trace_exemplar())
 
@@ -257,7 +266,7 @@ async def _shared(launch: "asyncio.Task[LaunchOutcome]") -> LaunchOutcome:
         raise SharedFailure(error) from error
 
 
-def _new_job(spec: JobSpec, entry: Entry, fingerprint: int) -> Job:
+def _new_job(spec: JobSpec, entry: Entry, fingerprint: int, traceparent: str | None) -> Job:
     return Job(
         launch_id=secrets.token_hex(8),
         name=spec.name,
@@ -265,4 +274,5 @@ def _new_job(spec: JobSpec, entry: Entry, fingerprint: int) -> Job:
         kind=entry.kind,
         ends=entry.ends_by_itself,
         fingerprint=fingerprint,
+        traceparent=traceparent,
     )

@@ -126,7 +126,7 @@ def container_name(job: Job, instance: str) -> str:
     return f"{name}-{job.launch_id}" if job.kind is Kind.REACTION else name
 
 
-def labels_of(job: Job, instance: str, traceparent: str | None) -> Mapping[str, str]:
+def labels_of(job: Job, instance: str) -> Mapping[str, str]:
     """All that a supervisor which starts anew must know of a running container."""
     labels = {
         INSTANCE_LABEL: instance,
@@ -136,7 +136,7 @@ def labels_of(job: Job, instance: str, traceparent: str | None) -> Mapping[str, 
         ENDS_LABEL: "true" if job.ends else "false",
         LAUNCH_LABEL: job.launch_id,
     }
-    return labels | ({TRACE_LABEL: traceparent} if traceparent else {})
+    return labels | ({TRACE_LABEL: job.traceparent} if job.traceparent else {})
 
 
 def job_from_labels(labels: Mapping[str, str]) -> Job | None:
@@ -148,6 +148,7 @@ def job_from_labels(labels: Mapping[str, str]) -> Job | None:
             identifier=labels[IDENTIFIER_LABEL],
             kind=Kind(labels[KIND_LABEL]),
             ends=labels[ENDS_LABEL] == "true",
+            traceparent=labels.get(TRACE_LABEL),
         )
     except (KeyError, ValueError):
         return None
@@ -169,7 +170,7 @@ def workload_of(
         image=entry.image,
         arguments=arguments,
         environment=environment,
-        labels=labels_of(job, policy.instance, environment.get("TRACEPARENT")),
+        labels=labels_of(job, policy.instance),
         network=policy.network,
         limits=entry.limits,
         redact=Redactor(dict(spec.auth)),

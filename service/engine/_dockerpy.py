@@ -9,12 +9,12 @@ import contextvars
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import Any, TypeVar
 
 import docker
@@ -26,7 +26,7 @@ from docker.utils import kwargs_from_env, parse_host
 
 from observability.metrics import Metrics
 from observability.redaction import Redactor
-from observability.tracing import client_span, fail_span
+from observability.spans import client_span, fail_span, has_waited
 from service.errors import (
     EngineError,
     EngineRefused,
@@ -46,6 +46,7 @@ _TLS_VARIABLES = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 # Enough for 64 kills that wait out their grace beside the launches and everything short.
 THREADS = 96
 _KEEP_NOTHING = Redactor()
+_NOTHING_IN_PARTICULAR: Mapping[str, str] = {}
 _HOLDER = re.compile(r'container "?([0-9a-f]{64})')
 
 
@@ -142,16 +143,18 @@ class Calls:
         function: Callable[[docker.APIClient], T],
         *,
         timeout: float,
-        target: str = "",
+        about: Mapping[str, str] = _NOTHING_IN_PARTICULAR,
         redact: Redactor = _KEEP_NOTHING,
     ) -> T:
-        """Run a function with a client, for at most `timeout` seconds, a wait for a thread included.
+        """Run a function with a client, for at most `timeout` seconds, waiting included.
 
-        `target` says in errors what the call was about. Raises the `EngineError`s.
+        `about` goes on the span (OpenTelemetry's `container.*` attributes); its first value says
+        in errors what the call was about. Raises the `EngineError`s.
         """
 
         def run() -> T:
             begun.append(True)
+            has_waited("thread", asked)
             loop.call_soon_threadsafe(self._count, 1, -1)
             try:
                 with mapped(operation, target, redact):
@@ -161,9 +164,11 @@ class Calls:
             finally:
                 loop.call_soon_threadsafe(self._count, -1, 0)
 
+        target = next(iter(about.values()), "")
         begun: list[bool] = []
         loop = asyncio.get_running_loop()
-        with self._observed(operation, target):
+        with self._observed(operation, about):
+            asked = time_ns()
             self._count(0, 1)
             context = contextvars.copy_context()
             try:
@@ -186,10 +191,9 @@ class Calls:
         self._metrics.engine_workers.labels("queued").set(self._queued)
 
     @contextmanager
-    def _observed(self, operation: str, target: str) -> Iterator[None]:
+    def _observed(self, operation: str, about: Mapping[str, str]) -> Iterator[None]:
         began = perf_counter()
-        attributes = {"container.runtime.name": "docker", "supervisor.engine.target": target}
-        with client_span(operation, attributes) as span:
+        with client_span(operation, {"container.runtime.name": "docker", **about}) as span:
             try:
                 yield
             except EngineError as error:

@@ -9,6 +9,7 @@ import docker
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
+from observability.spans import annotate, waiting
 from service.engine._dockerpy import Calls, Clients, Connection
 from service.engine._events import EventStream
 from service.engine.base import (
@@ -31,6 +32,9 @@ _LEAST = 0.1  # requests takes 0 for an error
 # A name is free again 50 to 90 ms after a removal that somebody else began.
 _REMOVAL_POLL = 0.05
 _UNDER_WAY = "already in progress"
+
+# OpenTelemetry's semantic conventions for containers.
+_ID, _NAME, _IMAGE = "container.id", "container.name", "container.image.name"
 
 _STATUS = {
     "created": Status.CREATED,
@@ -68,7 +72,7 @@ class DockerEngine:
             "create",
             lambda c: _create(c, spec),
             timeout=timeout,
-            target=spec.image,
+            about={_IMAGE: spec.image, _NAME: spec.name},
             redact=spec.redact,
         )
         try:
@@ -76,7 +80,7 @@ class DockerEngine:
                 "start",
                 lambda c: c.start(container_id),
                 timeout=max(deadline - clock(), _LEAST),
-                target=spec.name,
+                about={_NAME: spec.name, _ID: container_id, _IMAGE: spec.image},
                 redact=spec.redact,
             )
         except EngineRefused:
@@ -86,13 +90,17 @@ class DockerEngine:
 
     async def stop(self, workload_id: str, *, grace: float) -> None:
         """See `Engine.stop`."""
-        async with self._stops:
+        with waiting("slot"):
+            await self._stops.acquire()
+        try:
             await self._calls.call(
                 "stop",
                 lambda c: c.stop(workload_id, timeout=int(grace)),
                 timeout=_SHORT + grace,
-                target=workload_id,
+                about={_ID: workload_id},
             )
+        finally:
+            self._stops.release()
 
     async def remove(self, workload_id: str, *, force: bool = False) -> None:
         """See `Engine.remove`."""
@@ -101,7 +109,7 @@ class DockerEngine:
                 "remove",
                 lambda c: c.remove_container(workload_id, v=True, force=force),
                 timeout=_SHORT,
-                target=workload_id,
+                about={_ID: workload_id},
             )
         except NoSuchWorkload:
             return
@@ -114,7 +122,7 @@ class DockerEngine:
             "inspect",
             lambda c: c.inspect_container(workload_id),
             timeout=_SHORT,
-            target=workload_id,
+            about={_ID: workload_id},
         )
         return _inspection(found)
 
@@ -125,7 +133,7 @@ class DockerEngine:
             output: bytes = client.logs(workload_id, tail=lines, stdout=True, stderr=True)
             return edit(output.decode(errors="replace"))
 
-        return await self._calls.call("logs", read, timeout=_SHORT, target=workload_id)
+        return await self._calls.call("logs", read, timeout=_SHORT, about={_ID: workload_id})
 
     async def list(self) -> Sequence[Workload]:
         """See `Engine.list`. One call."""
@@ -200,6 +208,7 @@ def _create(client: docker.APIClient, spec: WorkloadSpec) -> str:
         host_config=_host_config(client, spec.network, spec.limits),
     )
     container_id: str = created["Id"]
+    annotate({_ID: container_id})
     return container_id
 
 

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import docker
+import grpc
 import pytest
 
+from scripts.private_engine import PrivateEngine
 from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
-from tests.support import containers
+from tests.support import containers, worker
 from tests.support.collector import Collector, Seen, collecting
 from tests.support.supervised import Supervised, eventually
 
@@ -49,11 +51,20 @@ def test_a_launch_is_a_trace_that_continues_the_callers(
     assert "ERROR" != call.status
     assert "t-1" == call.attributes["supervisor.job.identifier"]
     assert "timer" == call.attributes["supervisor.job.name"]
+    assert "launched" == call.attributes["supervisor.launch.outcome"]
     assert ["create", "start"] == collector.children(call)
+    container = containers.one(docker_client, "t-1")
+    about = {
+        "container.runtime.name": "docker",
+        "container.image.name": worker.IMAGE,
+        "container.name": "t-1",
+        "container.id": str(container.id),
+    }
     for name in ("create", "start"):
         (span,) = collector.spans(name)
         assert (_TRACE_ID, "CLIENT", "UNSET") == (span.trace_id, span.kind, span.status)
-    environment = containers.environment(containers.one(docker_client, "t-1"))
+        assert about == span.attributes
+    environment = containers.environment(container)
     version, trace_id, parent_id, flags = environment["TRACEPARENT"].split("-")
     assert ("00", _TRACE_ID, call.span_id, "01") == (version, trace_id, parent_id, flags)
     assert (
@@ -82,6 +93,97 @@ def test_a_kill_is_a_trace_with_a_span_for_each_call_to_the_engine(
     assert (_TRACE_ID, _CALLER, "SERVER") == (call.trace_id, call.parent_id, call.kind)
     assert ["stop", "inspect", "remove"] == collector.children(call)
     assert "ERROR" != call.status
+
+
+def test_the_life_of_a_job_is_a_trace_linked_to_its_launch(
+    traced: Supervised, collector: Collector, docker_client: docker.DockerClient
+) -> None:
+    assert Response() == traced.launch("timer", "t-1")
+    launch = _rpc(collector, "LaunchJob")
+    container = containers.one(docker_client, "t-1")
+    container.exec_run(["/bin/busybox", "kill", "-9", "-1"])
+    (life,) = eventually(lambda: collector.spans("job"))
+    assert life.trace_id != launch.trace_id
+    assert (("", "ERROR"), _link(launch)) == ((life.parent_id, life.status), *life.links)
+    assert {
+        "supervisor.job.name": "timer",
+        "supervisor.job.identifier": "t-1",
+        "supervisor.job.kind": "action",
+        "supervisor.job.launch_id": container.labels["area.supervisor.launch-id"],
+        "supervisor.job.outcome": "error",
+        "supervisor.job.exit_code": "137",
+        "container.id": str(container.id),
+        "error.type": "error",
+    } == life.attributes
+    assert life.begun > launch.begun
+    (exited,) = traced.events("job.exited")
+    assert (life.trace_id, life.span_id) == (exited["trace_id"], exited["span_id"])
+
+
+def test_the_life_of_a_job_that_went_well_is_no_error(
+    traced: Supervised, collector: Collector
+) -> None:
+    assert Response() == traced.launch("mail", "m-1", {"exit": 0})
+    (life,) = eventually(lambda: collector.spans("job"))
+    assert ("UNSET", "success") == (life.status, life.attributes["supervisor.job.outcome"])
+
+
+def test_the_life_of_a_job_that_was_killed_is_linked_to_the_kill(
+    traced: Supervised, collector: Collector
+) -> None:
+    assert Response() == traced.launch("timer", "t-1")
+    assert Response() == traced.kill("t-1")
+    (life,) = eventually(lambda: collector.spans("job"))
+    calls = (_rpc(collector, "LaunchJob"), _rpc(collector, "KillJob"))
+    assert tuple(map(_link, calls)) == life.links
+    assert ("UNSET", "killed") == (life.status, life.attributes["supervisor.job.outcome"])
+
+
+def _link(span: Seen) -> str:
+    return f"{span.trace_id}:{span.span_id}"
+
+
+def test_what_a_launch_waits_for_is_told(
+    traced: Supervised, collector: Collector, engine: PrivateEngine
+) -> None:
+    """For the launch of its identifier that came first, or for one of the slots."""
+    others = [f"t-{number}" for number in range(2, 12)]
+    with ThreadPoolExecutor(12) as pool:
+        engine.freeze()
+        try:
+            first = pool.submit(traced.launch, "timer", "t-1", metadata=_METADATA)
+            eventually(lambda: traced.running() == ["t-1"])
+            rest = [pool.submit(traced.launch, "timer", each) for each in ["t-1", *others]]
+            eventually(lambda: len(traced.running()) == 1 + len(others))
+        finally:
+            engine.thaw()
+        assert [Response()] * 12 == [launch.result() for launch in (first, *rest)]
+    (waited,) = eventually(lambda: collector.spans("wait for launch"))
+    calls = eventually(lambda: _when(12, collector.spans(f"/{_SERVICE}/LaunchJob")))
+    (launch,) = [call for call in calls if call.trace_id == _TRACE_ID]
+    (dedup,) = [call for call in calls if call.span_id == waited.parent_id]
+    assert (_link(launch),) == waited.links
+    assert "dedup" == dedup.attributes["supervisor.launch.outcome"]
+    launched = {call.span_id for call in calls} - {dedup.span_id}
+    assert launched > {wait.parent_id for wait in collector.spans("wait for slot")} > set()
+
+
+def _when(count: int, spans: list[Seen]) -> list[Seen]:
+    return spans if len(spans) == count else []
+
+
+def test_a_call_that_takes_longer_than_its_client_waits_is_an_error(
+    traced: Supervised, collector: Collector, engine: PrivateEngine
+) -> None:
+    engine.freeze()
+    try:
+        with pytest.raises(grpc.RpcError):
+            traced.launch("timer", "t-1", timeout=0.3)
+    finally:
+        engine.thaw()
+    call = _rpc(collector, "LaunchJob")
+    assert ("ERROR", "DEADLINE_EXCEEDED") == (call.status, call.attributes["error.type"])
+    eventually(lambda: traced.running() == ["t-1"])
 
 
 def test_a_kill_of_everything_is_one_trace(traced: Supervised, collector: Collector) -> None:

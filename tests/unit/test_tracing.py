@@ -1,25 +1,16 @@
 import os
-import re
 import socket
 import time
 from collections.abc import Iterator
 
 import pytest
-from opentelemetry import baggage, context, trace
+from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter
-from opentelemetry.trace import SpanKind, StatusCode, TraceFlags
 
 from observability.otel_env import TracingError, check_variables
-from observability.tracing import (
-    annotate,
-    client_span,
-    configure_tracing,
-    fail_span,
-    trace_environment,
-)
-from tests.unit.tracing_support import Recorded, sampled_span, unsampled_span
+from observability.tracing import configure_tracing
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317"}
 
@@ -193,91 +184,3 @@ def test_the_standard_variables_say_who_we_are_else() -> None:
 def test_the_service_name_may_come_as_a_resource_attribute() -> None:
     provider = configured(OTEL_RESOURCE_ATTRIBUTES="service.name=area-2")
     assert "area-2" == provider.resource.attributes["service.name"]
-
-
-# What a container gets
-
-
-def test_a_container_gets_the_trace_that_is_current() -> None:
-    with sampled_span() as span:
-        ids = span.get_span_context()
-        expected = f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{ids.trace_flags:02x}"
-        assert ids.trace_flags.sampled
-        assert {"TRACEPARENT": expected} == trace_environment()
-
-
-def test_without_a_trace_a_container_gets_nothing() -> None:
-    assert {} == trace_environment()
-
-
-def test_a_trace_that_nobody_keeps_is_passed_on_as_such() -> None:
-    with unsampled_span():
-        traceparent = trace_environment()["TRACEPARENT"]
-    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", traceparent)
-    assert not int(traceparent[-2:], 16) & TraceFlags.SAMPLED
-
-
-def test_baggage_stays_here() -> None:
-    with sampled_span():
-        token = context.attach(baggage.set_baggage("token", "hunter2"))
-        try:
-            assert {"TRACEPARENT"} == set(trace_environment())
-        finally:
-            context.detach(token)
-
-
-# What spans say
-
-
-def test_attributes_and_failures_go_on_the_current_span() -> None:
-    recorded = Recorded()
-    with recorded.tracer.start_as_current_span("request") as span:
-        annotate({"supervisor.job.name": "timer"})
-        fail_span(span, "image_missing", "image x: is not there")
-    [ended] = recorded.spans
-    assert {"supervisor.job.name": "timer", "error.type": "image_missing"} == dict(
-        ended.attributes or {}
-    )
-    assert (StatusCode.ERROR, "image x: is not there") == (
-        ended.status.status_code,
-        ended.status.description,
-    )
-
-
-def test_annotating_without_a_span_is_harmless() -> None:
-    annotate({"a": 1})
-
-
-def test_a_call_is_a_child_span_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded = Recorded()
-    monkeypatch.setattr(trace, "get_tracer", recorded.provider.get_tracer)
-    with (
-        recorded.tracer.start_as_current_span("request") as parent,
-        client_span("create", {"supervisor.engine.target": "x"}) as child,
-    ):
-        assert child is trace.get_current_span()
-    call = recorded.spans[0]
-    assert ("create", SpanKind.CLIENT) == (call.name, call.kind)
-    assert {"supervisor.engine.target": "x"} == dict(call.attributes or {})
-    assert call.parent == parent.get_span_context()
-
-
-def test_what_a_call_raises_is_not_written_on_its_span(monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded = Recorded()
-    monkeypatch.setattr(trace, "get_tracer", recorded.provider.get_tracer)
-    with (
-        pytest.raises(RuntimeError),
-        recorded.tracer.start_as_current_span("request", record_exception=False),
-        client_span("create", {}),
-    ):
-        raise RuntimeError("hunter2")
-    call = recorded.spans[0]
-    assert ((), StatusCode.UNSET) == (tuple(call.events), call.status.status_code)
-
-
-def test_without_a_request_a_call_is_no_trace_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded = Recorded()
-    monkeypatch.setattr(trace, "get_tracer", recorded.provider.get_tracer)
-    with client_span("ping", {}) as span:
-        assert not span.get_span_context().is_valid
-    assert [] == recorded.spans

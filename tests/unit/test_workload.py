@@ -352,16 +352,17 @@ def test_a_name_with_dots_is_no_pattern() -> None:
     "job",
     [
         a_job(),
+        a_job(traceparent="00-aa-bb-01"),
         a_job(identifier="é\u2028 =,", ends=True),
         a_job(kind=Kind.REACTION, name="mail", ends=True),
     ],
 )
 def test_a_job_is_read_back_from_its_labels(job: Job) -> None:
-    assert job == job_from_labels(labels_of(job, "default", None))
+    assert job == job_from_labels(labels_of(job, "default"))
 
 
 def test_labels_carry_a_prefix_of_their_own() -> None:
-    labels = labels_of(a_job(), "default", "00-aa-bb-01")
+    labels = labels_of(a_job(traceparent="00-aa-bb-01"), "default")
     assert all(key.startswith(LABEL_PREFIX) for key in labels)
     assert "area.supervisor." == LABEL_PREFIX
 
@@ -375,22 +376,22 @@ def test_labels_say_all_that_a_restarted_supervisor_must_know() -> None:
         "area.supervisor.ends": "false",
         "area.supervisor.launch-id": "0123456789abcdef",
         "area.supervisor.traceparent": "00-aa-bb-01",
-    } == labels_of(a_job(), "demo", "00-aa-bb-01")
+    } == labels_of(a_job(traceparent="00-aa-bb-01"), "demo")
 
 
 def test_without_a_trace_there_is_no_label_for_it() -> None:
-    assert "area.supervisor.traceparent" not in labels_of(a_job(), "demo", None)
+    assert "area.supervisor.traceparent" not in labels_of(a_job(), "demo")
 
 
 @pytest.mark.parametrize("missing", ["identifier", "job", "kind", "ends", "launch-id"])
 def test_incomplete_labels_are_no_job(missing: str) -> None:
-    labels = dict(labels_of(a_job(), "default", None))
+    labels = dict(labels_of(a_job(), "default"))
     del labels[LABEL_PREFIX + missing]
     assert job_from_labels(labels) is None
 
 
 def test_labels_of_an_unknown_kind_are_no_job() -> None:
-    labels = dict(labels_of(a_job(), "default", None)) | {LABEL_PREFIX + "kind": "other"}
+    labels = dict(labels_of(a_job(), "default")) | {LABEL_PREFIX + "kind": "other"}
     assert job_from_labels(labels) is None
 
 
@@ -403,7 +404,7 @@ def test_a_workload_has_everything_and_shows_no_secret() -> None:
     auth: dict[str, JsonValue] = {"token": "hunter2"}
     spec = JobSpec("timer", "timer-1", {"seconds": 3}, auth)
     workload = workload_of(
-        a_job(),
+        a_job(traceparent="00-aa-bb-01"),
         spec,
         entry,
         Policy("localhost:50050", "default", "area"),

@@ -1,0 +1,76 @@
+"""What waits for one of the threads that talk to the Engine."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from opentelemetry import trace
+
+from observability.metrics import Metrics
+from service.engine import _dockerpy
+from service.engine._dockerpy import Calls, Clients
+from service.errors import EngineTimeout
+from tests.unit.tracing_support import Recorded
+
+_LONG = 0.2
+
+
+class _NoEngine:
+    """Clients of nothing: what is called here does not call any further."""
+
+    timeout = 0
+
+    def get(self) -> Any:
+        return self
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics([], version="test", engine="docker", mode="test")
+
+
+@pytest.fixture
+def calls(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
+    """Calls that share a single thread."""
+    monkeypatch.setattr(_dockerpy, "THREADS", 1)
+    made = Calls(cast("Clients", _NoEngine()), metrics)
+    yield made
+    made.close()
+
+
+def _workers(metrics: Metrics) -> dict[str, float | None]:
+    name = "supervisor_engine_workers"
+    states = ("busy", "queued", "limit")
+    return {s: metrics.registry.get_sample_value(name, {"state": s}) for s in states}
+
+
+async def _call(calls: Calls, seconds: float, timeout: float = 10.0) -> None:
+    await calls.call("inspect", lambda _: time.sleep(seconds), timeout=timeout)
+
+
+async def test_a_wait_for_a_thread_is_a_span(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = Recorded()
+    monkeypatch.setattr(trace, "get_tracer", recorded.provider.get_tracer)
+    with recorded.tracer.start_as_current_span("request"):
+        await asyncio.gather(_call(calls, _LONG), _call(calls, 0))
+    waits = [span for span in recorded.spans if span.name == "wait for thread"]
+    inspects = [span for span in recorded.spans if span.name == "inspect"]
+    assert waits
+    assert inspects[-1].context == waits[-1].parent
+
+
+async def test_the_time_limit_of_a_call_holds_while_it_waits_for_a_thread(
+    calls: Calls, metrics: Metrics
+) -> None:
+    long = asyncio.create_task(_call(calls, _LONG))
+    await asyncio.sleep(0)
+    began = time.monotonic()
+    with pytest.raises(EngineTimeout, match="took too long: inspect"):
+        await _call(calls, 0, timeout=0.05)
+    assert time.monotonic() - began < _LONG
+    assert {"busy": 1, "queued": 0, "limit": 1} == _workers(metrics)
+    await long
+    await asyncio.sleep(0)  # the thread tells the loop
+    assert {"busy": 0, "queued": 0, "limit": 1} == _workers(metrics)
