@@ -5,12 +5,15 @@ each other's containers for their own.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import docker
 import pytest
 
 from scripts.private_engine import PrivateEngine
+from tests.conftest import Start
 from tests.support import catalog, containers
+from tests.support.line import Line, a_line
 from tests.support.supervised import Supervised, eventually
 
 
@@ -37,3 +40,11 @@ def shared(long_running: Supervised, docker_client: docker.DockerClient) -> Iter
     yield long_running
     containers.remove_everything(docker_client)
     eventually(lambda: [] == long_running.jobs())
+
+
+@pytest.fixture
+def line(engine: PrivateEngine, start: Start, tmp_path: Path) -> Iterator[Line]:
+    """A line to the Engine, for gaps of an exact length."""
+    assert callable(start)
+    with a_line(tmp_path / "line.sock", engine.socket) as one:
+        yield one

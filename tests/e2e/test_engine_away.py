@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import docker
 import pytest
@@ -14,7 +13,7 @@ from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers
-from tests.support.line import Line, a_line
+from tests.support.line import Line
 from tests.support.supervised import Supervised, eventually
 
 # An Engine that starts again takes seconds of its own.
@@ -38,14 +37,6 @@ def fragile(engine: PrivateEngine, start: Start) -> Iterator[PrivateEngine]:
     finally:
         engine.thaw()
         engine.start()
-
-
-@pytest.fixture
-def line(engine: PrivateEngine, start: Start, tmp_path: Path) -> Iterator[Line]:
-    """A line to the Engine, for gaps of an exact length."""
-    assert callable(start)
-    with a_line(tmp_path / "line.sock", engine.socket) as one:
-        yield one
 
 
 def _await_fall(supervised: Supervised) -> None:

@@ -31,6 +31,17 @@ def of(client: docker.DockerClient, identifier: str) -> list[Container]:
     return client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
 
 
+def of_ours(client: docker.DockerClient) -> list[Container]:
+    """Every container of a job that runs."""
+    found = client.containers.list(filters={"label": f"{PREFIX}identifier"}, ignore_removed=True)
+    return sorted(found, key=lambda container: str(container.id))
+
+
+def job_of(container: Container) -> tuple[str, str]:
+    """The name and the identifier of a container's job."""
+    return container.labels[f"{PREFIX}job"], container.labels[f"{PREFIX}identifier"]
+
+
 def one(client: docker.DockerClient, identifier: str) -> Container:
     """The only container of an identifier."""
     (container,) = of(client, identifier)

@@ -190,15 +190,13 @@ class Supervised:
         except HTTPError as error:
             return error.code, error.read().decode()
 
+    def scrape(self) -> "Scrape":
+        """All metrics, as they are at this moment."""
+        return Scrape(self.http("/metrics")[1])
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels."""
-        families = text_string_to_metric_families(self.http("/metrics")[1])
-        return sum(
-            sample.value
-            for family in families
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return self.scrape().sum(name, **labels)
 
     def calls(self, method: str) -> float:
         """How many calls of one of our methods have begun."""
@@ -218,3 +216,19 @@ class Supervised:
         for line in self.lines():
             if line.startswith("{") and (event := json.loads(line))["event"] == name:
                 yield event
+
+
+class Scrape:
+    """The metrics of one moment."""
+
+    def __init__(self, text: str) -> None:
+        families = text_string_to_metric_families(text)
+        self._samples = [sample for family in families for sample in family.samples]
+
+    def sum(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples with these labels."""
+        return sum(
+            sample.value
+            for sample in self._samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
