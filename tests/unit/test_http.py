@@ -1,7 +1,9 @@
+import asyncio
 import gzip
 import http.client
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 
@@ -193,3 +195,21 @@ def test_once_closed_the_port_is_free() -> None:
     again = HttpEndpoint("127.0.0.1", served.port, CollectorRegistry(), {})
     again.start()
     again.close()
+
+
+async def test_rendering_a_scrape_never_holds_up_the_event_loop(serve: Serve) -> None:
+    served = serve()
+    counter = Counter("many", "Many.", ["number"], registry=served.registry)
+    for number in range(60_000):
+        counter.labels(number)
+    began = time.perf_counter()
+    scrape = asyncio.create_task(asyncio.to_thread(served.get, "/metrics"))
+    longest = 0.0
+    while not scrape.done():
+        before = time.perf_counter()
+        await asyncio.sleep(0.001)
+        longest = max(longest, time.perf_counter() - before)
+    took = time.perf_counter() - began
+    assert 200 == (await scrape)[0]
+    assert took > 0.2  # or it shows nothing
+    assert longest < took / 2
