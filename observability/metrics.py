@@ -38,6 +38,7 @@ REASONS: Final = (
     "timeout",
 )
 STATES: Final = ("starting", "running", "stopping")
+LAUNCH_STATES: Final = ("under_way", "waiting", "limit")
 LAUNCH_OUTCOMES: Final = ("launched", "dedup", "failed")
 KILL_OUTCOMES: Final = ("stopped", "forced", "not_running", "failed")
 EXIT_OUTCOMES: Final = ("success", "ended", "error", "oom", "killed", "lost")
@@ -90,6 +91,12 @@ class Metrics:
         self.jobs_running = Gauge("supervisor_jobs_running", "Live containers.", name, registry=r)
         self.jobs = Gauge("supervisor_jobs", "Jobs by state.", ["state"], registry=r)
         self.launches = Counter("supervisor_launches", "Containers started.", name, registry=r)
+        self.adoptions = Counter(
+            "supervisor_adoptions",
+            "Containers that ran already and were taken over.",
+            name,
+            registry=r,
+        )
         self.dedups = Counter(
             "supervisor_dedups", "Launches answered by a job that already runs.", name, registry=r
         )
@@ -127,6 +134,13 @@ class Metrics:
             registry=r,
         )
 
+        self.launches_in_progress = Gauge(
+            "supervisor_launches_in_progress",
+            "Launches under way, launches that wait, and how many of both there may be.",
+            ["state"],
+            registry=r,
+        )
+
     def _make_engine_metrics(self) -> None:
         r = self.registry
         self.engine_up = Gauge("supervisor_engine_up", "1 while the Engine answers.", registry=r)
@@ -153,8 +167,15 @@ class Metrics:
             "When the registry was last compared with the Engine.",
             registry=r,
         )
+        self.orphans = Gauge(
+            "supervisor_orphans",
+            "Containers of ours that are nobody's job, when last compared.",
+            registry=r,
+        )
         self.orphans_removed = Counter(
-            "supervisor_orphans_removed", "Containers of earlier runs.", registry=r
+            "supervisor_orphans_removed",
+            "Containers of earlier runs and failed starts that were removed.",
+            registry=r,
         )
         self.engine_workers = Gauge(
             "supervisor_engine_workers", "Threads that talk to the Engine.", ["state"], registry=r
@@ -180,10 +201,12 @@ class Metrics:
             self.jobs_running: (jobs,),
             self.jobs: (STATES,),
             self.launches: (jobs,),
+            self.adoptions: (jobs,),
             self.dedups: (jobs,),
             self.failures: ((UNKNOWN,), OPERATIONS, REASONS),
             self.kills: (jobs, KILL_OUTCOMES),
             self.exits: (jobs, EXIT_OUTCOMES),
+            self.launches_in_progress: (LAUNCH_STATES,),
             self.launch_duration: (LAUNCH_OUTCOMES,),
             self.kill_duration: (KILL_OUTCOMES,),
             self.job_duration: (EXIT_OUTCOMES,),

@@ -83,6 +83,26 @@ class Settings(BaseSettings):
     supervisor_instance: Name = _setting(
         "default", "whose containers are ours, where supervisors share an Engine", allowed=_A_NAME
     )
+    supervisor_on_start: Annotated[Literal["remove", "adopt"], BeforeValidator(_lower)] = _setting(
+        "remove", "what becomes of the containers of an earlier run", allowed="remove or adopt"
+    )
+    max_launches_under_way: Annotated[int, Field(ge=1, le=64)] = _setting(
+        8, "launches that the Engine works on at once", allowed="a whole number from 1 to 64"
+    )
+    max_launches_waiting: Annotated[int, Field(ge=0, le=100_000)] = _setting(
+        1000, "launches that may wait for their turn", allowed="a whole number from 0 to 100000"
+    )
+    max_running_jobs: Annotated[int, Field(ge=1)] | None = _setting(
+        None, "jobs that may run at once; no limit", allowed="a whole number above 0"
+    )
+    orphan_grace_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = _setting(
+        60, "how long a container that is nobody's job is left alone", allowed="from 0 to 86400"
+    )
+    orphan_dry_run: bool = _setting(
+        default=False,
+        description="only tell of such containers, and remove none",
+        allowed="true or false",
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
         _setting("info", "the least serious events to log", allowed="debug, info, warning or error")
     )

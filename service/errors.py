@@ -4,6 +4,7 @@
     ├── InvalidRequest   400
     ├── UnknownJob       404
     ├── TooLarge         413
+    ├── LimitReached     429
     ├── Draining         503
     ├── KillAllFailed    the code of the first failure in it
     ├── SharedFailure    the code of the launch that it waited for
@@ -11,6 +12,7 @@
         ├── NameTaken          409
         ├── ImageMissing       422
         ├── EngineRefused      502
+        │   └── EngineFaltered     (it may do it if asked again)
         ├── EngineUnavailable  503
         ├── EngineTimeout      504
         └── NoSuchWorkload     (never leaves the service)
@@ -59,6 +61,13 @@ class TooLarge(SupervisorError):
     reason = "invalid"
 
 
+class LimitReached(SupervisorError):
+    """As many launches or jobs as may be are there. Nothing is known of the Engine by that."""
+
+    code = 429
+    reason = "limit"
+
+
 class Draining(SupervisorError):
     """The supervisor is stopping and starts nothing new."""
 
@@ -93,6 +102,10 @@ class EngineRefused(EngineError):
 
     code = 502
     reason = "engine_refused"
+
+
+class EngineFaltered(EngineRefused):
+    """The Engine failed at it, for a reason of its own: asked again, it may do it."""
 
 
 class EngineUnavailable(EngineError):
@@ -143,6 +156,7 @@ REASONS = {
         UnknownJob,
         NameTaken,
         ImageMissing,
+        LimitReached,
         SupervisorError,
         EngineRefused,
         EngineUnavailable,

@@ -1,6 +1,7 @@
-"""What earlier runs of this instance left on the Engine."""
+"""Containers of this instance that are nobody's job: what earlier runs and failed starts left."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -13,27 +14,66 @@ log = get_logger(__name__)
 
 
 class Janitor:
-    """Removes containers by their labels: never by image, and never a stranger's."""
+    """Removes containers by their labels: never by image, and never a stranger's.
 
-    def __init__(self, engine: Engine, metrics: Metrics, *, grace: float) -> None:
+    `grace` is what a live one gets between SIGTERM and SIGKILL at the start, `orphan_grace` how
+    long an orphan is left alone (seconds). With `dry_run` orphans are only told of.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        metrics: Metrics,
+        *,
+        grace: float,
+        keep: bool,
+        orphan_grace: float,
+        dry_run: bool,
+    ) -> None:
         self._engine = engine
         self._metrics = metrics
         self._grace = grace
+        self._keep = keep  # development keeps exited containers
+        self._orphan_grace = orphan_grace
+        self._dry_run = dry_run
+        self._first_seen: dict[str, float] = {}
 
     async def clean(self, workloads: Sequence[Workload]) -> None:
-        """Remove all of them, live ones after a SIGTERM, side by side.
+        """Remove all of them at the start, live ones after a SIGTERM, side by side.
 
         What the Engine refuses to remove is logged and left. Raises EngineUnavailable.
         """
         if workloads:
             log.info("janitor.started", containers=len(workloads))
-        await asyncio.gather(*map(self._remove, workloads))
+        await asyncio.gather(*(self._remove(workload, force=True) for workload in workloads))
 
-    async def _remove(self, workload: Workload) -> None:
+    async def sweep(self, unknown: Sequence[Workload]) -> None:
+        """Remove those orphans among what the registry does not know that had their grace.
+
+        Never by force: what runs by now is a job, and the Engine refuses. Raises
+        EngineUnavailable.
+        """
+        orphans = [workload for workload in unknown if self._is_orphan(workload)]
+        now = time.monotonic()
+        new = [orphan for orphan in orphans if orphan.id not in self._first_seen]
+        self._first_seen = {orphan.id: self._first_seen.get(orphan.id, now) for orphan in orphans}
+        self._metrics.orphans.set(len(orphans))
+        for orphan in new:
+            log.warning("orphan.found", container_name=orphan.name, container_id=orphan.id)
+        if not self._dry_run:
+            due = [o for o in orphans if now - self._first_seen[o.id] >= self._orphan_grace]
+            await asyncio.gather(*(self._remove(orphan, force=False) for orphan in due))
+
+    def _is_orphan(self, workload: Workload) -> bool:
+        """What was never started, or has exited where nothing is kept."""
+        exited = workload.status is Status.EXITED and not self._keep
+        return exited or workload.status is Status.CREATED
+
+    async def _remove(self, workload: Workload, *, force: bool) -> None:
         try:
             if workload.status is Status.LIVE:
                 await self._stop(workload.id)
-            await self._engine.remove(workload.id, force=True)
+            await self._engine.remove(workload.id, force=force)
         except (EngineRefused, EngineTimeout) as error:
             log.warning("janitor.failed", container_name=workload.name, error=error.message)
             return

@@ -66,6 +66,7 @@ class Job:
     ends: bool = False
     fingerprint: int = 0  # tells a differing request; 0 for a job that was taken over
     traceparent: str | None = None  # the span of its launch
+    adopted: bool = False  # it ran before this process knew of it
     state: State = State.STARTING
     container_id: str | None = None
     started_at: float | None = None

@@ -9,6 +9,7 @@ from service.background import Background
 from service.engine.base import Engine, Inspection, Status, WorkloadSpec
 from service.errors import (
     EngineError,
+    EngineFaltered,
     EngineTimeout,
     EngineUnavailable,
     NameTaken,
@@ -98,7 +99,7 @@ class Launcher:
             raise EngineTimeout(
                 f"the Docker Engine took too long to start {attempts.name or spec.name}"
             ) from None
-        except (EngineTimeout, EngineUnavailable):
+        except (EngineTimeout, EngineUnavailable, EngineFaltered):
             attempts.uncertain = True
             raise
 

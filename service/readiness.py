@@ -60,18 +60,26 @@ class Readiness:
         if not self.listed:
             await self._wait(START_PATIENCE)
 
-    async def unless_draining(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do what may have to wait, unless the process stops meanwhile. Raises `Draining`."""
+    async def unless_draining(
+        self, work: Coroutine[Any, Any, T], *, undo: Callable[[], None] | None = None
+    ) -> T:
+        """Do what may have to wait, unless the process stops meanwhile. Raises `Draining`.
+
+        `undo` takes back what was done in the very moment in which the caller gave up.
+        """
         doing = asyncio.ensure_future(work)
         drained = asyncio.ensure_future(self._drained.wait())
         try:
             await asyncio.wait((doing, drained), return_when=asyncio.FIRST_COMPLETED)
-            if doing.done():
-                return doing.result()
-            raise _draining()
+        except asyncio.CancelledError:
+            if not doing.cancel() and undo is not None:
+                undo()
+            raise
         finally:
-            doing.cancel()
             drained.cancel()
+        if doing.cancel():  # it waits still
+            raise _draining()
+        return doing.result()
 
     async def _wait(self, patience: float) -> None:
         try:

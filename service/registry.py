@@ -6,9 +6,10 @@ changes the metrics, so that they cannot drift from ListJobs.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from observability.metrics import Metrics
-from service.job import Job, Observation, State, advance
+from service.job import Job, Observation, Started, State, advance
 
 
 class Registry:
@@ -22,11 +23,16 @@ class Registry:
         self._ends: dict[str, asyncio.Future[Job]] = {}
 
     def add(self, job: Job) -> None:
-        """Reserve the identifier for a launch, or take over a container that runs."""
+        """Reserve the identifier for a launch."""
         assert job.launch_id not in self._jobs
         self._jobs[job.launch_id] = job
         self._launches.setdefault(job.identifier, {})[job.launch_id] = None
         self._account(None, job)
+
+    def adopt(self, job: Job, started: Started) -> None:
+        """Take over a container that runs, or that has run, and that nobody here launched."""
+        self.add(replace(job, adopted=True))
+        self.observe(job.launch_id, started)
 
     def observe(self, launch_id: str, observation: Observation) -> Job | None:
         """Bring a fact to a job: the job after it, None where there is no such live job."""
@@ -95,7 +101,7 @@ class Registry:
             after.name, before.state if before else None, after.state, live=is_live - was_live
         )
         if before is not None and before.container_id is None and is_live:
-            metrics.launches.labels(label).inc()
+            (metrics.adoptions if after.adopted else metrics.launches).labels(label).inc()
         if after.state is State.GONE and after.outcome is not None:
             metrics.exits.labels(label, after.outcome).inc()
             if after.started_at is not None and after.ended_at is not None:

@@ -13,19 +13,13 @@ from observability.logs import configure_logs, get_logger
 from observability.metrics import Metrics
 from observability.tracing import configure_tracing, shut_down
 from service import __version__
-from service.background import Background
+from service.admission import Bounds
 from service.catalog import Catalog, load_catalog
 from service.config import Settings
+from service.core import Core, Options
 from service.engine._dockerpy import Connection, connection_from_env
-from service.engine.base import Engine
 from service.engine.docker import DockerEngine
 from service.errors import StartError
-from service.janitor import Janitor
-from service.killer import Killer
-from service.launcher import Launcher
-from service.readiness import Readiness
-from service.reaper import Reaper
-from service.registry import Registry
 from service.server import GrpcServer
 from service.servicer import Servicer
 from service.supervisor import Supervisor
@@ -37,8 +31,6 @@ log = get_logger(__name__)
 # Of the 15 s that a stop may take: for calls under way, and for the last spans (seconds).
 DRAIN_GRACE = 10.0
 SPANS_GRACE = 3.0
-# At the start, requests wait for the end of what an earlier run left: so that gets no more.
-START_GRACE = 10.0
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Some programs signal a process and then its whole group: twice within this time is once.
 _SAME_SIGNAL = 0.5
@@ -70,7 +62,6 @@ class _Process:
         self._catalog = catalog
         self._connection = connection
         self._tracing = tracing
-        self._readiness = Readiness()
 
     async def run(self) -> int:
         """Start, work, and stop; the exit code."""
@@ -78,64 +69,23 @@ class _Process:
         metrics = Metrics(self._catalog, version=__version__, engine="docker", mode=settings.go_env)
         selector = {INSTANCE_LABEL: settings.supervisor_instance}
         engine = DockerEngine(self._connection, selector, metrics)
-        supervisor, watcher = self._wire(engine, metrics)
-        servicer = Servicer(supervisor, self._readiness, metrics)
+        core = Core(engine, self._catalog, metrics, _options(settings))
+        self._readiness = core.readiness
+        servicer = Servicer(core.supervisor, core.readiness, metrics)
         # Both ports before any container: a second supervisor must not clean up after the first.
         server = GrpcServer(self._address(), settings.grpc_server_port, servicer, metrics)
-        self._readiness.subscribe(server.health.set_ready)
+        core.readiness.subscribe(server.health.set_ready)
         http = self._http(metrics)
         http.start()
         await server.start()
         self._say_hello()
-        code = await self._until_stopped(watcher)
-        await self._drain(server, supervisor)
+        code = await self._until_stopped(core.watcher)
+        await self._drain(server, core.supervisor)
         await asyncio.to_thread(shut_down, self._tracing, within=SPANS_GRACE)
         http.close()
         await engine.close()
         log.info("supervisor.stopped", code=code)
         return code
-
-    def _wire(self, engine: Engine, metrics: Metrics) -> tuple[Supervisor, Watcher]:
-        settings, readiness = self._settings, self._readiness
-        grace, keep = float(settings.job_stop_grace_seconds), not settings.production
-        registry, background = Registry(metrics), Background()
-        reaper = Reaper(engine, registry, background, keep=keep)
-        launcher = Launcher(
-            engine, background, timeout=settings.launch_timeout_seconds, count_names=keep
-        )
-        policy = Policy(
-            settings.callback, settings.supervisor_instance, settings.job_network, grace
-        )
-        killer = Killer(
-            engine=engine,
-            registry=registry,
-            reaper=reaper,
-            background=background,
-            metrics=metrics,
-            grace=grace,
-        )
-        supervisor = Supervisor(
-            registry=registry,
-            catalog=self._catalog,
-            readiness=readiness,
-            launcher=launcher,
-            killer=killer,
-            metrics=metrics,
-            policy=policy,
-        )
-        watcher = Watcher(
-            engine=engine,
-            registry=registry,
-            reaper=reaper,
-            launcher=launcher,
-            janitor=Janitor(engine, metrics, grace=min(grace, START_GRACE)),
-            readiness=readiness,
-            background=background,
-            metrics=metrics,
-            keep=keep,
-            grace=grace,
-        )
-        return supervisor, watcher
 
     def _http(self, metrics: Metrics) -> HttpEndpoint:
         port = self._settings.metrics_port
@@ -189,6 +139,27 @@ class _Process:
             network=settings.job_network,
             jobs=len(self._catalog),
         )
+
+
+def _options(settings: Settings) -> Options:
+    return Options(
+        policy=Policy(
+            settings.callback,
+            settings.supervisor_instance,
+            settings.job_network,
+            float(settings.job_stop_grace_seconds),
+        ),
+        keep=not settings.production,
+        launch_timeout=settings.launch_timeout_seconds,
+        adopt=settings.supervisor_on_start == "adopt",
+        orphan_grace=settings.orphan_grace_seconds,
+        orphan_dry_run=settings.orphan_dry_run,
+        bounds=Bounds(
+            under_way=settings.max_launches_under_way,
+            waiting=settings.max_launches_waiting,
+            running=settings.max_running_jobs,
+        ),
+    )
 
 
 async def _signalled() -> None:

@@ -4,18 +4,19 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 from observability.logs import get_logger
 from observability.metrics import UNKNOWN, Metrics, trace_exemplar
 from observability.spans import annotate, trace_environment, waiting
 from service.accounting import account_failure
+from service.admission import Admission
 from service.catalog import Catalog, Entry
 from service.engine.base import WorkloadSpec
-from service.errors import EngineTimeout, KillAllFailed, SharedFailure, SupervisorError, UnknownJob
+from service.errors import EngineTimeout, KillAllFailed, SupervisorError, UnknownJob
 from service.job import Job, JobSpec, Kind, Started, StartFailed, State
 from service.killer import Killer
 from service.launcher import Launcher, NameRunsAlready
+from service.launches import Launches, LaunchOutcome
 from service.readiness import Readiness
 from service.registry import Registry
 from service.validation import check_identifier, check_spec, shown
@@ -23,10 +24,6 @@ from service.workload import Policy, arguments_of, check_size, workload_of
 
 log = get_logger(__name__)
 
-LaunchOutcome = Literal["launched", "dedup"]
-
-# From four at once on, the Engine is no faster; the others wait here, where a drain finds them.
-LAUNCHES_AT_ONCE = 8
 # How long a launch waits for the end of its identifier's earlier container (seconds), beside the
 # grace that it may have.
 _END_PATIENCE = 60.0
@@ -43,6 +40,7 @@ class Supervisor:
         readiness: Readiness,
         launcher: Launcher,
         killer: Killer,
+        admission: Admission,
         metrics: Metrics,
         policy: Policy,
     ) -> None:
@@ -51,10 +49,10 @@ class Supervisor:
         self._readiness = readiness
         self._launcher = launcher
         self._killer = killer
+        self._admission = admission
         self._metrics = metrics
         self._policy = policy
-        self._slots = asyncio.Semaphore(LAUNCHES_AT_ONCE)
-        self._launches: dict[str, asyncio.Task[LaunchOutcome]] = {}
+        self._launches = Launches(admission)
 
     async def launch(self, spec: JobSpec) -> None:
         """Run a job, or find that it runs; return when its container has started.
@@ -113,8 +111,7 @@ class Supervisor:
 
     async def finish(self) -> None:
         """Wait for the launches under way, also those whose clients have gone."""
-        if self._launches:
-            await asyncio.wait(list(self._launches.values()))
+        await self._launches.finish()
 
     async def _launch(self, spec: JobSpec) -> LaunchOutcome | None:
         check_spec(spec)
@@ -129,26 +126,34 @@ class Supervisor:
         environment = trace_environment()
         check_size(arguments, environment)
         fingerprint = hash((spec.name, *arguments))  # keyed anew by each process: tells no secret
-        with waiting("engine"):
-            await self._readiness.wait_listed()
+        await self._await_listing()
         if entry.kind is Kind.ACTION and (running := self._joinable(spec.identifier)):
             return await self._join(running, fingerprint)
         job = _new_job(spec, entry, fingerprint, environment.get("TRACEPARENT"))
         workload = workload_of(
             job, spec, entry, self._policy, arguments=arguments, environment=environment
         )
-        return await _shared(self._begin(job, workload))
+        self._begin(job, workload)
+        return await self._launches.share(job.launch_id)
+
+    async def _await_listing(self) -> None:
+        """Before it is known what runs, everything waits; that has its bound, too."""
+        if not self._readiness.listed:
+            with self._admission.place(), waiting("engine"):
+                await self._readiness.wait_listed()
 
     def _joinable(self, identifier: str) -> Job | None:
         """The grouped job that a launch of this identifier would repeat."""
         job = self._registry.grouped(identifier)
-        return job if job is not None and job.state is not State.STOPPING else None
+        if job is None or job.state is State.STOPPING or self._launches.revoked(job.launch_id):
+            return None
+        return job
 
     async def _join(self, job: Job, fingerprint: int) -> LaunchOutcome:
         """Share the fate of a launch under way, or find the job running."""
-        if launch := self._launches.get(job.launch_id):
+        if self._launches.under_way(job.launch_id):
             with waiting("launch", linked=job.traceparent):
-                await _shared(launch)
+                await self._launches.share(job.launch_id)
         differs = 0 not in (job.fingerprint, fingerprint) and job.fingerprint != fingerprint
         self._account_dedup(job, differs=differs)
         return "dedup"
@@ -159,21 +164,12 @@ class Supervisor:
         tell = log.warning if differs else log.info
         tell("launch.dedup", job=job.name, identifier=job.identifier, differs=differs)
 
-    def _begin(self, job: Job, workload: WorkloadSpec) -> "asyncio.Task[LaunchOutcome]":
+    def _begin(self, job: Job, workload: WorkloadSpec) -> None:
         """Reserve the identifier and start the work, in one step of the event loop."""
         earlier = [j for j in self._registry.of(job.identifier) if j.grouped and job.grouped]
+        self._admission.check_running(len(self._registry.jobs()) - len(earlier))
+        self._launches.begin(job, lambda: self._run(job, workload, earlier))
         self._registry.add(job)
-        task = asyncio.create_task(
-            self._run(job, workload, earlier), name=f"launch {job.launch_id}"
-        )
-        self._launches[job.launch_id] = task
-        task.add_done_callback(lambda done: self._launched(job.launch_id, done))
-        return task
-
-    def _launched(self, launch_id: str, task: "asyncio.Task[LaunchOutcome]") -> None:
-        del self._launches[launch_id]
-        if not task.cancelled():
-            task.exception()  # seen: its client may have gone
 
     async def _run(self, job: Job, workload: WorkloadSpec, earlier: Iterable[Job]) -> LaunchOutcome:
         began = time.perf_counter()
@@ -181,7 +177,7 @@ class Supervisor:
             if runs_on := await self._outlived(earlier):
                 self._registry.observe(job.launch_id, StartFailed())
                 return await self._join(runs_on, job.fingerprint)
-            container_id = await self._start(workload)
+            container_id = await self._start(job, workload)
         except NameRunsAlready as found:
             self._registry.observe(job.launch_id, StartFailed())
             return self._take_over(found)
@@ -215,24 +211,24 @@ class Supervisor:
             raise EngineTimeout("the identifier's earlier container is not gone yet") from None
         return None
 
-    async def _start(self, workload: WorkloadSpec) -> str:
+    async def _start(self, job: Job, workload: WorkloadSpec) -> str:
         while True:
             with waiting("engine"):  # without a slot, which others could use meanwhile
                 await self._readiness.wait()
             with waiting("slot"):
-                await self._readiness.unless_draining(self._slots.acquire())
+                turn = self._admission.acquire()
+                await self._readiness.unless_draining(turn, undo=self._admission.release)
             try:
                 if self._readiness.ready:
+                    self._launches.commit(job.launch_id)
                     return await self._launcher.start(workload)
             finally:
-                self._slots.release()
+                self._admission.release()
 
     def _take_over(self, found: NameRunsAlready) -> LaunchOutcome:
         """A third party has started an exited container of this identifier again: it is the job."""
         if self._registry.get(found.job.launch_id) is None:
-            self._registry.add(found.job)
-            started = Started(found.holder.id, found.holder.started_at)
-            self._registry.observe(found.job.launch_id, started)
+            self._registry.adopt(found.job, Started(found.holder.id, found.holder.started_at))
         self._account_dedup(found.job, differs=False)
         return "dedup"
 
@@ -253,17 +249,6 @@ class Supervisor:
         annotate({"supervisor.launch.outcome": outcome})
         duration = self._metrics.launch_duration.labels(outcome)
         duration.observe(time.perf_counter() - began, trace_exemplar())
-
-
-async def _shared(launch: "asyncio.Task[LaunchOutcome]") -> LaunchOutcome:
-    """The outcome of a launch that accounts for itself, whether or not anybody waits for it.
-
-    Shielded: a client that hangs up must leave neither an orphan nor a reservation.
-    """
-    try:
-        return await asyncio.shield(launch)
-    except SupervisorError as error:
-        raise SharedFailure(error) from error
 
 
 def _new_job(spec: JobSpec, entry: Entry, fingerprint: int, traceparent: str | None) -> Job:

@@ -8,22 +8,23 @@ quiet is probed by pings beside it, since a hung Engine never ends it.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, NoReturn
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
+from service.adopter import Adopter, bearing
 from service.background import Background
 from service.engine.base import Change, Engine, Event, Listing, Status, Workload
-from service.errors import EngineError, EngineUnavailable, NoSuchWorkload
+from service.errors import EngineError
 from service.janitor import Janitor
-from service.job import ExitSeen, Job, Started
+from service.job import ExitSeen, Job
 from service.launcher import Launcher
 from service.readiness import Readiness
 from service.reaper import Reaper
 from service.registry import Registry
-from service.workload import LAUNCH_LABEL, job_from_labels
+from service.workload import launch_id_in
 
 log = get_logger(__name__)
 
@@ -43,23 +44,23 @@ class Watcher:
         registry: Registry,
         reaper: Reaper,
         launcher: Launcher,
+        adopter: Adopter,
         janitor: Janitor,
         readiness: Readiness,
         background: Background,
         metrics: Metrics,
-        keep: bool,
-        grace: float,
+        adopt: bool,
     ) -> None:
         self._engine = engine
         self._registry = registry
         self._reaper = reaper
         self._launcher = launcher
+        self._adopter = adopter
         self._janitor = janitor
         self._readiness = readiness
         self._background = background
         self._metrics = metrics
-        self._keep = keep
-        self._grace = grace
+        self._adopt = adopt  # whether the first listing is taken over, or cleared away
 
     async def run(self) -> NoReturn:
         """Follow the Engine for ever, through all its absences."""
@@ -119,6 +120,8 @@ class Watcher:
         self._metrics.engine_up.set(1)
         if self._readiness.listed:
             self._metrics.stream_reconnects.inc()
+        elif self._adopt:
+            await self._adopter.inherit(workloads)
         else:
             await self._janitor.clean(workloads)
             workloads = await self._engine.list()
@@ -130,20 +133,26 @@ class Watcher:
         """Look closely at whatever the registry and the listing do not agree on."""
         listed = {workload.id: workload for workload in workloads}
         differing = [j.launch_id for j in self._registry.jobs() if _differs(j, listed)]
-        strange = [w for w in workloads if self._registry.get(_launch_id(w.labels)) is None]
+        unknown = [w for w in workloads if self._registry.get(launch_id_in(w.labels)) is None]
         await asyncio.gather(
-            *(self._bearing(self._reaper.reap(job, witnessed=False)) for job in differing),
-            *(self._bearing(self._meet(workload.id, workload.labels)) for workload in strange),
+            *(bearing(self._reaper.reap(job, witnessed=False)) for job in differing),
+            self._adopter.meet_all([w for w in unknown if self._is_strange(w)]),
+            self._janitor.sweep([w for w in unknown if not self._is_strange(w)]),
         )
         self._metrics.reconciled_at.set(time.time())
 
+    def _is_strange(self, workload: Workload) -> bool:
+        """Whether an unknown container may be a job, or one that somebody has given up."""
+        given_up = self._launcher.abandoned(launch_id_in(workload.labels))
+        return given_up or workload.status is Status.LIVE
+
     def _heed(self, event: Event) -> None:
         """Act on a hint, beside whatever else goes on: the stream must never wait."""
-        launch_id = _launch_id(event.labels)
+        launch_id = launch_id_in(event.labels)
         job = self._registry.get(launch_id)
         if event.change in (Change.CREATED, Change.STARTED):
             if job is None:
-                self._spawn(self._meet(event.id, event.labels), event)
+                self._spawn(self._adopter.meet(event.id, event.labels), event)
             elif job.exit_seen and job.container_id == event.id:
                 self._spawn(self._reaper.reap(launch_id), event)
         elif job is not None:
@@ -157,47 +166,6 @@ class Watcher:
 
     def _spawn(self, work: Coroutine[Any, Any, None], event: Event) -> None:
         self._background.spawn(work, f"{event.change} {event.id[:12]}")
-
-    async def _bearing(self, work: Awaitable[None]) -> None:
-        """One container that the Engine makes trouble about must not stop the comparison."""
-        try:
-            await work
-        except EngineUnavailable:
-            raise
-        except EngineError as error:
-            log.warning("compare.failed", error=error.message)
-
-    async def _meet(self, workload_id: str, labels: Mapping[str, str]) -> None:
-        """A container of ours that the registry does not know: one too many, or a job again."""
-        if self._launcher.abandoned(_launch_id(labels)):
-            await self._launcher.discard(workload_id)
-            return
-        try:
-            seen = await self._engine.inspect(workload_id)
-        except NoSuchWorkload:
-            return
-        job = job_from_labels(seen.labels)
-        if seen.status is not Status.LIVE or job is None or self._registry.get(job.launch_id):
-            return
-        if job.grouped and self._registry.grouped(job.identifier):
-            await self._stop_surplus(job, workload_id)
-            return
-        self._registry.add(job)
-        self._registry.observe(job.launch_id, Started(workload_id, seen.started_at))
-        log.info("job.adopted", job=job.name, identifier=job.identifier, container_id=workload_id)
-
-    async def _stop_surplus(self, job: Job, workload_id: str) -> None:
-        """An identifier has one container at most: the older one, somehow started again, goes."""
-        log.warning(
-            "job.surplus", job=job.name, identifier=job.identifier, container_id=workload_id
-        )
-        await self._engine.stop(workload_id, grace=self._grace)
-        if not self._keep:
-            await self._engine.remove(workload_id)
-
-
-def _launch_id(labels: Mapping[str, str]) -> str:
-    return labels.get(LAUNCH_LABEL, "")
 
 
 def _differs(job: Job, listed: Mapping[str, Workload]) -> bool:

@@ -139,6 +139,11 @@ def labels_of(job: Job, instance: str) -> Mapping[str, str]:
     return labels | ({TRACE_LABEL: job.traceparent} if job.traceparent else {})
 
 
+def launch_id_in(labels: Mapping[str, str]) -> str:
+    """Which launch a container is of; empty where it is nobody's."""
+    return labels.get(LAUNCH_LABEL, "")
+
+
 def job_from_labels(labels: Mapping[str, str]) -> Job | None:
     """The job whose container carries these labels; None where they are not complete."""
     try:

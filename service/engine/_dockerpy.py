@@ -29,6 +29,7 @@ from observability.redaction import Redactor
 from observability.spans import client_span, fail_span, has_waited
 from service.errors import (
     EngineError,
+    EngineFaltered,
     EngineRefused,
     EngineTimeout,
     EngineUnavailable,
@@ -236,7 +237,7 @@ def _from_answer(operation: str, target: str, error: APIError, redact: Redactor)
     """An error that the Engine has answered, told by its HTTP status and by what was asked."""
     explanation = str(error.explanation or error)
     text = redact(explanation)
-    status = error.status_code
+    status = error.status_code or 0
     if operation == "create" and status == HTTPStatus.NOT_FOUND:
         return ImageMissing(
             f"image {target}: is not on the Docker Engine, and images are never pulled here;"
@@ -248,4 +249,6 @@ def _from_answer(operation: str, target: str, error: APIError, redact: Redactor)
     if operation != "start" and status == HTTPStatus.NOT_FOUND:
         return NoSuchWorkload(f"container {target}: does not exist")
     about = f" for {target}" if target else ""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return EngineFaltered(f"the Docker Engine failed: {operation}{about}: {text}")
     return EngineRefused(f"the Docker Engine refused: {operation}{about}: {text}")

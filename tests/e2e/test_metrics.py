@@ -66,6 +66,7 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     "supervisor_jobs_running": ("gauge", {"job_name": _JOBS}),
     "supervisor_jobs": ("gauge", {"state": {"starting", "running", "stopping"}}),
     "supervisor_launches": ("counter", {"job_name": _JOBS}),
+    "supervisor_adoptions": ("counter", {"job_name": _JOBS}),
     "supervisor_dedups": ("counter", {"job_name": _JOBS}),
     "supervisor_failures": (
         "counter",
@@ -73,6 +74,7 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     ),
     "supervisor_kills": ("counter", {"job_name": _JOBS, "outcome": _KILLS}),
     "supervisor_exits": ("counter", {"job_name": _JOBS, "outcome": _EXITS}),
+    "supervisor_launches_in_progress": ("gauge", {"state": {"under_way", "waiting", "limit"}}),
     "supervisor_launch_duration_seconds": (
         "histogram",
         {"outcome": {"launched", "dedup", "failed"}},
@@ -84,6 +86,7 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     "supervisor_engine_errors": ("counter", {"operation": _ENGINE_CALLS, "reason": _REASONS}),
     "supervisor_event_stream_reconnects": ("counter", {}),
     "supervisor_reconcile_last_success_timestamp_seconds": ("gauge", {}),
+    "supervisor_orphans": ("gauge", {}),
     "supervisor_orphans_removed": ("counter", {}),
     "supervisor_engine_workers": ("gauge", {"state": {"busy", "limit", "queued"}}),
     "grpc_server_call_started": ("counter", {"grpc_method": _METHODS}),

@@ -6,7 +6,9 @@ import pytest
 
 from service.engine.fake_faults import Operation
 from service.errors import EngineRefused, EngineTimeout
-from tests.supervisor.world import LAUNCH_TIMEOUT, World, a_world, pass_time, until
+from tests.supervisor.world import World, a_world, pass_time, until
+
+LAUNCH_TIMEOUT = 30.0
 
 pytestmark = pytest.mark.timeout(30)
 

@@ -9,21 +9,13 @@ from typing import Any, TypeVar
 from structlog.testing import capture_logs
 
 from observability.metrics import Metrics
-from service.background import Background
 from service.catalog import Catalog, Entry
+from service.core import Core, Options
 from service.engine.base import Status, WorkloadSpec
 from service.engine.fake import FakeEngine
 from service.engine.fake_host import Container
 from service.errors import NoSuchWorkload, SupervisorError
-from service.janitor import Janitor
 from service.job import JobSpec, Kind
-from service.killer import Killer
-from service.launcher import Launcher
-from service.readiness import Readiness
-from service.reaper import Reaper
-from service.registry import Registry
-from service.supervisor import Supervisor
-from service.watcher import Watcher
 from service.workload import INSTANCE_LABEL, Policy
 from tests.supervisor.clock import skipping_waits
 
@@ -32,7 +24,6 @@ T = TypeVar("T")
 INSTANCE = "default"
 IMAGE = "worker"
 GRACE = 5.0
-LAUNCH_TIMEOUT = 30.0
 # Within which an exit has to be noticed (seconds).
 NOTICE = 2.0
 
@@ -50,48 +41,19 @@ CATALOG = Catalog(
 class World:
     """A supervisor, its Engine, and what a test asks of them. Make it with `a_world`."""
 
-    def __init__(self, *, keep: bool) -> None:
+    def __init__(self, *, keep: bool, **options: Any) -> None:
         self.engine = engine = FakeEngine({INSTANCE_LABEL: INSTANCE}, images=[IMAGE])
         self.host = engine.host
         self.faults = engine.faults
         chance = random.Random(0)
         engine.latency = lambda: chance.uniform(0, 0.01)
         self.metrics = metrics = Metrics(CATALOG, version="test", engine="fake", mode="test")
-        self.readiness = readiness = Readiness()
-        self.registry = registry = Registry(metrics)
+        policy = Policy("localhost:50050", INSTANCE, "host", GRACE)
+        core = Core(engine, CATALOG, metrics, Options(policy=policy, keep=keep, **options))
+        self.readiness, self.registry = core.readiness, core.registry
+        self.background, self.reaper = core.background, core.reaper
+        self.supervisor, self.watcher = core.supervisor, core.watcher
         self.logs: list[MutableMapping[str, Any]] = []
-        self.background = background = Background()
-        self.reaper = reaper = Reaper(engine, registry, background, keep=keep)
-        launcher = Launcher(engine, background, timeout=LAUNCH_TIMEOUT, count_names=keep)
-        killer = Killer(
-            engine=engine,
-            registry=registry,
-            reaper=reaper,
-            background=background,
-            metrics=metrics,
-            grace=GRACE,
-        )
-        self.supervisor = Supervisor(
-            registry=registry,
-            catalog=CATALOG,
-            readiness=readiness,
-            launcher=launcher,
-            killer=killer,
-            metrics=metrics,
-            policy=Policy("localhost:50050", INSTANCE, "host"),
-        )
-        self.watcher = Watcher(
-            engine=engine,
-            registry=registry,
-            reaper=reaper,
-            launcher=launcher,
-            janitor=Janitor(engine, metrics, grace=GRACE),
-            readiness=readiness,
-            background=background,
-            metrics=metrics,
-            keep=keep,
-            grace=GRACE,
-        )
         self._watching: asyncio.Task[None] | None = None
 
     # What a backend asks
@@ -253,10 +215,12 @@ def _asked(work: Coroutine[Any, Any, None]) -> Asked:
 
 
 @asynccontextmanager
-async def a_world(*, keep: bool = False, started: bool = True) -> AsyncIterator[World]:
+async def a_world(
+    *, keep: bool = False, started: bool = True, **options: Any
+) -> AsyncIterator[World]:
     """A supervisor in production, with `keep` in development, that follows its Engine."""
     with skipping_waits(), capture_logs() as logs:
-        world = World(keep=keep)
+        world = World(keep=keep, **options)
         world.logs = logs
         if started:
             world.watch()

@@ -42,6 +42,7 @@ PRESET = [
     ("supervisor_jobs_running", {"job_name": JOBS}),
     ("supervisor_jobs", {"state": LABELS["state"]}),
     ("supervisor_launches_total", {"job_name": JOBS}),
+    ("supervisor_adoptions_total", {"job_name": JOBS}),
     ("supervisor_dedups_total", {"job_name": JOBS}),
     (
         "supervisor_failures_total",
@@ -53,6 +54,7 @@ PRESET = [
     ),
     ("supervisor_kills_total", {"job_name": JOBS, "outcome": KILL}),
     ("supervisor_exits_total", {"job_name": JOBS, "outcome": EXIT}),
+    ("supervisor_launches_in_progress", {"state": ("under_way", "waiting", "limit")}),
     ("supervisor_launch_duration_seconds_count", {"outcome": LAUNCH}),
     ("supervisor_kill_duration_seconds_count", {"outcome": KILL}),
     ("supervisor_job_duration_seconds_count", {"outcome": EXIT}),
@@ -60,6 +62,7 @@ PRESET = [
     ("supervisor_engine_operation_duration_seconds_count", {"operation": ENGINE}),
     ("supervisor_event_stream_reconnects_total", {}),
     ("supervisor_reconcile_last_success_timestamp_seconds", {}),
+    ("supervisor_orphans", {}),
     ("supervisor_orphans_removed_total", {}),
     ("supervisor_engine_workers", {"state": ("busy", "limit", "queued")}),
 ]

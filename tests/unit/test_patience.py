@@ -3,7 +3,13 @@ import time
 import pytest
 
 from service import patience
-from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, SupervisorError
+from service.errors import (
+    EngineFaltered,
+    EngineRefused,
+    EngineTimeout,
+    EngineUnavailable,
+    SupervisorError,
+)
 from service.patience import patiently
 
 
@@ -22,6 +28,7 @@ class Call:
 
 
 AWAY = EngineUnavailable("away")
+FALTERED = EngineFaltered("task already exists")
 
 
 async def test_what_succeeds_is_called_once() -> None:
@@ -32,6 +39,18 @@ async def test_what_succeeds_is_called_once() -> None:
 async def test_while_the_engine_is_away_it_is_called_again() -> None:
     call = Call(AWAY, AWAY)
     assert ("done", 3) == (await patiently(call), call.calls)
+
+
+async def test_an_engine_that_falters_is_asked_again() -> None:
+    call = Call(FALTERED, FALTERED, AWAY, FALTERED)
+    assert ("done", 5) == (await patiently(call), call.calls)
+
+
+async def test_an_engine_that_keeps_faltering_is_not_asked_for_ever() -> None:
+    call = Call(*[FALTERED] * 9)
+    with pytest.raises(EngineFaltered):
+        await patiently(call)
+    assert 4 == call.calls
 
 
 @pytest.mark.parametrize("error", [EngineRefused("no"), EngineTimeout("slow")])

@@ -1,0 +1,105 @@
+"""Containers of ours that the registry does not know: jobs to take over, or one too many."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Mapping, Sequence
+
+from observability.logs import get_logger
+from service.engine.base import Engine, Inspection, Status, Workload
+from service.errors import EngineError, EngineUnavailable, NoSuchWorkload
+from service.job import Job, Started
+from service.launcher import Launcher
+from service.reaper import Reaper
+from service.registry import Registry
+from service.workload import IDENTIFIER_LABEL, job_from_labels, launch_id_in
+
+log = get_logger(__name__)
+
+
+class Adopter:
+    """Takes over what runs, and stops what must not."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        registry: Registry,
+        reaper: Reaper,
+        launcher: Launcher,
+        keep: bool,
+        grace: float,
+    ) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._reaper = reaper
+        self._launcher = launcher
+        self._keep = keep
+        self._grace = grace
+
+    async def meet(self, workload_id: str, labels: Mapping[str, str]) -> None:
+        """Look at one that has turned up, and take it over where it runs and may."""
+        if self._launcher.abandoned(launch_id_in(labels)):
+            await self._launcher.discard(workload_id)
+        elif seen := await self._look(workload_id):
+            await self._settle(seen)
+
+    async def meet_all(self, workloads: Sequence[Workload]) -> None:
+        """Look at many. Of two live ones that may not be two, the newer one is the job."""
+        by_identifier: defaultdict[str, list[Workload]] = defaultdict(list)
+        for workload in sorted(workloads, key=lambda each: -each.created_at):
+            by_identifier[workload.labels.get(IDENTIFIER_LABEL, "")].append(workload)
+        await asyncio.gather(*map(self._meet_in_turn, by_identifier.values()))
+
+    async def _meet_in_turn(self, workloads: Sequence[Workload]) -> None:
+        for workload in workloads:
+            await bearing(self.meet(workload.id, workload.labels))
+
+    async def inherit(self, workloads: Sequence[Workload]) -> None:
+        """Take over from an earlier run, at the start: what runs, and the ends nobody has seen."""
+        await self.meet_all([w for w in workloads if w.status is Status.LIVE])
+        if not self._keep:
+            ended = [w for w in workloads if w.status is Status.EXITED]
+            await asyncio.gather(*(bearing(self._close(workload)) for workload in ended))
+
+    async def _close(self, workload: Workload) -> None:
+        """Tell of an end that came while no supervisor was there, and remove the container."""
+        job = job_from_labels(workload.labels)
+        if job is None or self._registry.get(job.launch_id):
+            return
+        self._registry.adopt(job, Started(workload.id, workload.created_at))
+        await self._reaper.reap(job.launch_id, witnessed=False)
+
+    async def _look(self, workload_id: str) -> Inspection | None:
+        try:
+            return await self._engine.inspect(workload_id)
+        except NoSuchWorkload:
+            return None
+
+    async def _settle(self, seen: Inspection) -> None:
+        job = job_from_labels(seen.labels)
+        if seen.status is not Status.LIVE or job is None or self._registry.get(job.launch_id):
+            return
+        if job.grouped and self._registry.grouped(job.identifier):
+            await self._stop_surplus(job, seen.id)
+            return
+        self._registry.adopt(job, Started(seen.id, seen.started_at))
+        log.info("job.adopted", job=job.name, identifier=job.identifier, container_id=seen.id)
+
+    async def _stop_surplus(self, job: Job, workload_id: str) -> None:
+        """An identifier has one container at most: the older one, somehow started again, goes."""
+        log.warning(
+            "job.surplus", job=job.name, identifier=job.identifier, container_id=workload_id
+        )
+        await self._engine.stop(workload_id, grace=self._grace)
+        if not self._keep:
+            await self._engine.remove(workload_id)
+
+
+async def bearing(work: Awaitable[None]) -> None:
+    """One container that the Engine makes trouble about must not stop all the others."""
+    try:
+        await work
+    except EngineUnavailable:
+        raise
+    except EngineError as error:
+        log.warning("compare.failed", error=error.message)

@@ -1,0 +1,94 @@
+"""The parts that do the work, put together around an engine."""
+
+from dataclasses import dataclass, field
+
+from observability.metrics import Metrics
+from service.admission import Admission, Bounds
+from service.adopter import Adopter
+from service.background import Background
+from service.catalog import Catalog
+from service.engine.base import Engine
+from service.janitor import Janitor
+from service.killer import Killer
+from service.launcher import Launcher
+from service.readiness import Readiness
+from service.reaper import Reaper
+from service.registry import Registry
+from service.supervisor import Supervisor
+from service.watcher import Watcher
+from service.workload import Policy
+
+# At the start, requests wait for the end of what an earlier run left: so that gets no more (s).
+_START_GRACE = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How this supervisor works. Times are seconds."""
+
+    policy: Policy
+    keep: bool = False  # exited containers, as development does
+    launch_timeout: float = 30.0
+    adopt: bool = False  # at the start, what an earlier run left; otherwise it is removed
+    orphan_grace: float = 60.0
+    orphan_dry_run: bool = False
+    bounds: Bounds = field(default_factory=Bounds)
+
+
+class Core:
+    """The use cases, and the watcher that keeps what they know true."""
+
+    def __init__(
+        self, engine: Engine, catalog: Catalog, metrics: Metrics, options: Options
+    ) -> None:
+        grace = options.policy.stop_grace
+        self.readiness = readiness = Readiness()
+        self.registry = registry = Registry(metrics)
+        self.background = background = Background()
+        self.reaper = reaper = Reaper(engine, registry, background, keep=options.keep)
+        launcher = Launcher(
+            engine, background, timeout=options.launch_timeout, count_names=options.keep
+        )
+        self.supervisor = Supervisor(
+            registry=registry,
+            catalog=catalog,
+            readiness=readiness,
+            launcher=launcher,
+            killer=Killer(
+                engine=engine,
+                registry=registry,
+                reaper=reaper,
+                background=background,
+                metrics=metrics,
+                grace=grace,
+            ),
+            admission=Admission(options.bounds, metrics),
+            metrics=metrics,
+            policy=options.policy,
+        )
+        self.watcher = Watcher(
+            engine=engine,
+            registry=registry,
+            reaper=reaper,
+            launcher=launcher,
+            adopter=Adopter(
+                engine=engine,
+                registry=registry,
+                reaper=reaper,
+                launcher=launcher,
+                keep=options.keep,
+                grace=grace,
+            ),
+            janitor=Janitor(
+                engine,
+                metrics,
+                grace=min(grace, _START_GRACE),
+                keep=options.keep,
+                orphan_grace=options.orphan_grace,
+                dry_run=options.orphan_dry_run,
+            ),
+            readiness=readiness,
+            background=background,
+            metrics=metrics,
+            adopt=options.adopt,
+        )
