@@ -14,6 +14,7 @@ from service.launcher import Launcher
 from service.readiness import Readiness
 from service.reaper import Reaper
 from service.registry import Registry
+from service.rivals import Rivals
 from service.supervisor import Supervisor
 from service.watcher import Watcher
 from service.workload import Policy
@@ -87,6 +88,7 @@ class Core:
                 orphan_grace=options.orphan_grace,
                 dry_run=options.orphan_dry_run,
             ),
+            rivals=Rivals(engine, options.policy.instance),
             readiness=readiness,
             background=background,
             metrics=metrics,

@@ -20,6 +20,7 @@ from service.core import Core, Options
 from service.engine._dockerpy import Connection, connection_from_env
 from service.engine.docker import DockerEngine
 from service.errors import StartError
+from service.rivals import hold_instance
 from service.server import GrpcServer
 from service.servicer import Servicer
 from service.supervisor import Supervisor
@@ -76,6 +77,7 @@ class _Process:
         server = GrpcServer(self._address(), settings.grpc_server_port, servicer, metrics)
         core.readiness.subscribe(server.health.set_ready)
         http = self._http(metrics)
+        lock = hold_instance(settings.supervisor_instance, self._connection.url)
         http.start()
         await server.start()
         self._say_hello()
@@ -84,6 +86,7 @@ class _Process:
         await asyncio.to_thread(shut_down, self._tracing, within=SPANS_GRACE)
         http.close()
         await engine.close()
+        lock.close()
         log.info("supervisor.stopped", code=code)
         return code
 
@@ -112,7 +115,11 @@ class _Process:
         if not watching.done():
             self._watching = watching  # kills under way still need its news
             return 0
-        log.critical("supervisor.crashed", part="watcher", exc_info=watching.exception())
+        error = watching.exception()
+        if isinstance(error, StartError):
+            log.critical("supervisor.refused", reason=str(error))
+        else:
+            log.critical("supervisor.crashed", part="watcher", exc_info=error)
         return 1
 
     async def _drain(self, server: GrpcServer, supervisor: Supervisor) -> None:

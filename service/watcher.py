@@ -24,6 +24,7 @@ from service.launcher import Launcher
 from service.readiness import Readiness
 from service.reaper import Reaper
 from service.registry import Registry
+from service.rivals import Rivals
 from service.workload import launch_id_in
 
 log = get_logger(__name__)
@@ -46,6 +47,7 @@ class Watcher:
         launcher: Launcher,
         adopter: Adopter,
         janitor: Janitor,
+        rivals: Rivals,
         readiness: Readiness,
         background: Background,
         metrics: Metrics,
@@ -57,13 +59,14 @@ class Watcher:
         self._launcher = launcher
         self._adopter = adopter
         self._janitor = janitor
+        self._rivals = rivals
         self._readiness = readiness
         self._background = background
         self._metrics = metrics
         self._adopt = adopt  # whether the first listing is taken over, or cleared away
 
     async def run(self) -> NoReturn:
-        """Follow the Engine for ever, through all its absences."""
+        """Follow the Engine for ever, through all its absences. Raises `StartError`."""
         while True:
             try:
                 await self._follow()
@@ -120,14 +123,20 @@ class Watcher:
         self._metrics.engine_up.set(1)
         if self._readiness.listed:
             self._metrics.stream_reconnects.inc()
-        elif self._adopt:
-            await self._adopter.inherit(workloads)
         else:
-            await self._janitor.clean(workloads)
-            workloads = await self._engine.list()
+            workloads = await self._begin(workloads)
         await self._compare(workloads)
         self._readiness.rise()
         log.info("engine.in_step", jobs=len(self._registry.jobs()))
+
+    async def _begin(self, workloads: Sequence[Workload]) -> Sequence[Workload]:
+        """Deal with what an earlier run has left; what is there afterwards."""
+        await self._rivals.check()
+        if self._adopt:
+            await self._adopter.inherit(workloads)
+            return workloads
+        await self._janitor.clean(workloads)
+        return await self._engine.list()
 
     async def _compare(self, workloads: Sequence[Workload]) -> None:
         """Look closely at whatever the registry and the listing do not agree on."""

@@ -131,6 +131,9 @@ class Engine(Protocol):
     async def list(self) -> Sequence[Workload]:
         """Every workload with the label of this instance, live or not."""
 
+    async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
+        """Every workload with these labels, whosever it is, live or not."""
+
     async def names(self) -> Sequence[str]:
         """The names that are taken on the Engine, by whomever."""
 

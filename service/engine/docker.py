@@ -57,7 +57,7 @@ class DockerEngine:
     ) -> None:
         self._clients = Clients(connection)
         self._calls = Calls(self._clients, metrics)
-        self._labels = [f"{key}={value}" for key, value in selector.items()]
+        self._selector = selector
         self._stops = asyncio.Semaphore(_STOPS_AT_ONCE)
 
     async def ping(self) -> None:
@@ -137,10 +137,13 @@ class DockerEngine:
 
     async def list(self) -> Sequence[Workload]:
         """See `Engine.list`. One call."""
+        return await self.find(self._selector)
+
+    async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
+        """See `Engine.find`. One call."""
+        filters = {"label": _filter(labels)}
         found = await self._calls.call(
-            "list",
-            lambda c: c.containers(all=True, filters={"label": self._labels}),
-            timeout=_SHORT,
+            "list", lambda c: c.containers(all=True, filters=filters), timeout=_SHORT
         )
         return [_workload(item) for item in found]
 
@@ -151,7 +154,7 @@ class DockerEngine:
 
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """See `Engine.watch`. Listens before it lists, so that nothing falls between."""
-        stream = EventStream(self._labels)
+        stream = EventStream(_filter(self._selector))
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -195,6 +198,10 @@ class DockerEngine:
                 raise refusal
             await asyncio.sleep(_REMOVAL_POLL)
         raise EngineTimeout(f"the Docker Engine took too long: remove for {container_id}")
+
+
+def _filter(labels: Mapping[str, str]) -> list[str]:
+    return [f"{key}={value}" for key, value in labels.items()]
 
 
 def _create(client: docker.APIClient, spec: WorkloadSpec) -> str:

@@ -122,7 +122,12 @@ class FakeEngine:
 
     async def list(self) -> Sequence[Workload]:
         """See `Engine.list`."""
-        return await self._call("list", _at_once(self._ours), _SHORT)
+        return await self.find(self._selector)
+
+    async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
+        """See `Engine.find`."""
+        work = _at_once(lambda: [_workload(c) for c in self.host.containers if _has(c, labels)])
+        return await self._call("list", work, _SHORT)
 
     async def names(self) -> Sequence[str]:
         """See `Engine.names`."""
@@ -178,15 +183,9 @@ class FakeEngine:
             task.exception()  # seen: the caller may have given up
 
     def _publish(self, event: Event) -> None:
-        if self._is_ours(event.labels):
+        if self._selector.items() <= event.labels.items():
             for stream in self._streams:
                 stream.put_nowait(event)
-
-    def _is_ours(self, labels: Mapping[str, str]) -> bool:
-        return self._selector.items() <= labels.items()
-
-    def _ours(self) -> Sequence[Workload]:
-        return [_workload(c) for c in self.host.containers if self._is_ours(c.spec.labels)]
 
 
 def _at_once(function: Callable[[], T]) -> Callable[[], Awaitable[T]]:
@@ -196,6 +195,10 @@ def _at_once(function: Callable[[], T]) -> Callable[[], Awaitable[T]]:
         return function()
 
     return work
+
+
+def _has(container: Container, labels: Mapping[str, str]) -> bool:
+    return labels.items() <= container.spec.labels.items()
 
 
 def _workload(container: Container) -> Workload:

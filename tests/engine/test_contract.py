@@ -274,6 +274,16 @@ async def test_list_has_ours_live_or_not_and_nobody_elses(rig: Rig) -> None:
     await until_async(lambda: _lists(rig, {"a-1": Status.LIVE, "a-2": Status.EXITED}))
 
 
+async def test_find_goes_by_labels_alone(rig: Rig) -> None:
+    both = {"test.role": "supervisor", "test.of": "a"}
+    await rig.stranger("b-1", both)
+    await rig.stranger("b-2", both | {"test.of": "b"})
+    await start(rig, "a-1")
+    (found,) = await rig.engine.find(both)
+    assert ("b-1", Status.LIVE) == (found.name, found.status)
+    assert [] == await rig.engine.find({"test.role": "backend"})
+
+
 async def test_names_has_everybodys(rig: Rig) -> None:
     await rig.stranger("b-1")
     await exited(rig, await start(rig, "a-1", "--exit", "0"))

@@ -1,0 +1,215 @@
+"""What an earlier run has left: taken over with SUPERVISOR_ON_START=adopt, or nobody's job."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from service.engine.fake_host import Container
+from service.errors import StartError
+from service.rivals import SERVES_LABEL
+from service.workload import labels_of
+from tests.supervisor.world import NOTICE, World, a_world, is_live, pass_time, until
+from tests.unit.samples import a_job
+
+_COMPARED = 31.0
+_ORPHAN_GRACE = 60.0
+
+
+def _inherited(world: World, name: str, launch_id: str = "1" * 16, **job: Any) -> Container:
+    """A running container that an earlier run has launched."""
+    labels = labels_of(a_job(launch_id, identifier=name, **job), "default")
+    return world.put(name, dict(labels))
+
+
+@pytest.fixture
+async def adopting() -> AsyncIterator[World]:
+    """A supervisor in production that adopts, and has not started yet."""
+    async with a_world(started=False, adopt=True) as made:
+        yield made
+
+
+async def _start(world: World) -> None:
+    world.watch()
+    await world.ready()
+
+
+async def test_what_runs_is_taken_over_and_runs_on(adopting: World) -> None:
+    container = _inherited(adopting, "a-1")
+    await _start(adopting)
+    assert {"a-1": "running"} == adopting.states()
+    (job,) = adopting.supervisor.list_jobs()
+    assert (container.started_at, container.id) == (job.started_at, job.container_id)
+    assert is_live(container)
+    assert 1 == adopting.metric("supervisor_adoptions_total", job_name="timer")
+    assert 1 == adopting.metric("supervisor_jobs_running", job_name="timer")
+    assert {} == adopting.counted()
+
+
+async def test_what_was_taken_over_is_a_job_like_any_other(adopting: World) -> None:
+    first, second = _inherited(adopting, "a-1"), _inherited(adopting, "a-2", "2" * 16)
+    await _start(adopting)
+    await adopting.launch("a-1")  # a dedup
+    assert [first.id, second.id] == [c.id for c in adopting.host.live]
+    assert {"dedups": 1} == adopting.counted()
+    await adopting.kill("a-1")
+    adopting.host.exit(second.id, 1)
+    await until(lambda: not adopting.states())
+    assert {"killed": 1, "error": 1} == adopting.outcomes("supervisor_exits_total")
+    assert [] == adopting.left()
+
+
+async def test_the_end_that_nobody_saw_is_told_and_removed(adopting: World) -> None:
+    container = _inherited(adopting, "a-1")
+    adopting.host.exit(container.id, 1)
+    await _start(adopting)
+    assert [] == adopting.left()
+    (exited,) = adopting.logged("job.exited")
+    assert ("a-1", "lost", 1) == (exited["identifier"], exited["outcome"], exited["exit_code"])
+
+
+async def test_a_success_that_nobody_saw_is_one(adopting: World) -> None:
+    container = _inherited(adopting, "a-1", ends=True)
+    adopting.host.exit(container.id, 0)
+    await _start(adopting)
+    assert {"success": 1} == adopting.outcomes("supervisor_exits_total")
+
+
+async def test_development_leaves_what_has_exited() -> None:
+    async with a_world(started=False, adopt=True, keep=True) as world:
+        container = _inherited(world, "a-1")
+        world.host.exit(container.id, 1)
+        await _start(world)
+        await pass_time(_ORPHAN_GRACE + 2 * _COMPARED)
+        assert ["a-1"] == world.left()
+        assert [] == world.logged("job.exited")
+
+
+async def test_of_two_that_may_not_be_two_the_newer_one_runs_on(adopting: World) -> None:
+    job = {"name": "timer", "identifier": "a-1"}
+    old = adopting.put("a-1-old", dict(labels_of(a_job("1" * 16, **job), "default")))
+    new = adopting.put("a-1", dict(labels_of(a_job("2" * 16, **job), "default")))
+    old.created_at -= 10
+    await _start(adopting)
+    assert ["a-1"] == adopting.left() == adopting.running()
+    assert [new.id] == [job.container_id for job in adopting.supervisor.list_jobs()]
+    assert 1 == len(adopting.logged("job.surplus"))
+
+
+async def test_strangers_are_left_alone(adopting: World) -> None:
+    adopting.put("b-1")
+    adopting.put("b-2", dict(labels_of(a_job(identifier="a-1"), "another")))
+    await _start(adopting)
+    assert {} == adopting.states()
+    assert ["b-1", "b-2"] == adopting.running()
+
+
+async def test_what_was_never_started_makes_way_for_a_launch(adopting: World) -> None:
+    _created(adopting, "a-1")
+    await _start(adopting)
+    await adopting.launch("a-1")
+    assert ["a-1"] == adopting.running() == adopting.left()
+
+
+async def test_a_supervisor_that_is_killed_and_starts_again_loses_nothing() -> None:
+    async with a_world(adopt=True) as world:
+        for number in range(5):
+            await world.launch(f"a-{number}")
+        async with a_world(started=False, adopt=True) as next_one:
+            for container in world.host.containers:
+                next_one.host._containers[container.id] = container
+            await _start(next_one)
+            assert world.states() == next_one.states()
+
+
+# Orphans
+
+
+def _created(world: World, name: str) -> Container:
+    """A container whose start never came."""
+    container = _inherited(world, name)
+    world.host._containers[container.id].status = type(container.status).CREATED
+    return container
+
+
+async def test_an_orphan_is_removed_after_its_grace(world: World) -> None:
+    _created(world, "a-1")
+    await pass_time(_COMPARED)
+    assert 1 == world.metric("supervisor_orphans")
+    assert ["a-1"] == world.left()
+    await pass_time(_ORPHAN_GRACE)
+    assert [] == world.left()
+    assert 1 == world.metric("supervisor_orphans_removed_total")
+    await pass_time(_COMPARED)
+    assert 0 == world.metric("supervisor_orphans")
+    assert 1 == len(world.logged("orphan.found"))
+
+
+async def test_a_dry_run_only_tells_of_orphans() -> None:
+    async with a_world(orphan_dry_run=True) as world:
+        _created(world, "a-1")
+        await pass_time(_ORPHAN_GRACE + 3 * _COMPARED)
+        assert ["a-1"] == world.left()
+        assert 1 == world.metric("supervisor_orphans")
+        assert 1 == len(world.logged("orphan.found"))
+
+
+async def test_what_starts_after_all_is_a_job_and_no_orphan(world: World) -> None:
+    container = _created(world, "a-1")
+    await pass_time(_COMPARED)
+    world.host.start(container.id)
+    await pass_time(_ORPHAN_GRACE + _COMPARED)
+    assert {"a-1": "running"} == world.states()
+    assert is_live(container)
+
+
+async def test_an_orphan_that_the_engine_will_not_remove_is_tried_again(world: World) -> None:
+    from service.errors import EngineRefused
+
+    _created(world, "a-1")
+    world.faults.fail("remove", EngineRefused("device busy"))
+    await pass_time(_ORPHAN_GRACE + _COMPARED)
+    assert ["a-1"] == world.left()
+    await pass_time(_COMPARED)
+    assert [] == world.left()
+
+
+# A second supervisor of the same instance
+
+
+async def test_beside_another_supervisor_of_the_instance_nothing_is_touched(
+    unstarted: World,
+) -> None:
+    unstarted.put("its-supervisor", {SERVES_LABEL: "default"})
+    container = _inherited(unstarted, "a-1")
+    with pytest.raises(StartError, match=r"SUPERVISOR_INSTANCE=default: .*'its-supervisor'"):
+        await unstarted.watcher.run()
+    assert is_live(container)
+    assert not unstarted.readiness.ready
+
+
+@pytest.mark.parametrize("labels", [{SERVES_LABEL: "another"}, {}])
+async def test_other_supervisors_do_not_matter(unstarted: World, labels: dict[str, str]) -> None:
+    unstarted.put("supervisor", labels)
+    await _start(unstarted)
+
+
+async def test_one_that_has_stopped_does_not_matter(unstarted: World) -> None:
+    unstarted.host.exit(unstarted.put("old", {SERVES_LABEL: "default"}).id, 0)
+    await _start(unstarted)
+
+
+@pytest.mark.parametrize(("age", "starts"), [(-10, False), (10, True)])
+async def test_of_two_that_start_together_the_older_container_wins(
+    unstarted: World, monkeypatch: pytest.MonkeyPatch, age: float, starts: bool
+) -> None:
+    ours = unstarted.put("ours", {SERVES_LABEL: "default"})
+    unstarted.put("theirs", {SERVES_LABEL: "default"}).created_at = ours.created_at + age
+    monkeypatch.setattr("service.rivals.own_container_id", lambda: ours.id)
+    unstarted.watch()
+    await pass_time(NOTICE)
+    assert starts == unstarted.readiness.ready
+    if not starts:
+        assert unstarted._watching is not None
+        assert isinstance(unstarted._watching.exception(), StartError)
+        unstarted._watching = None
