@@ -1,12 +1,25 @@
 """Counting and logging a request that failed, in the one way that there is."""
 
+import traceback
+
 from observability.logs import get_logger
 from observability.metrics import Metrics
-from service.errors import SupervisorError
+from observability.redaction import Redactor
+from service.errors import Crashed, SupervisorError
 
 log = get_logger(__name__)
 
 _SHOWN_CHARACTERS = 512
+_KEEP_NOTHING = Redactor()
+
+
+def account_crash(
+    metrics: Metrics, operation: str, job: str, redact: Redactor = _KEEP_NOTHING
+) -> Crashed:
+    """Count and log the exception that is being handled; what its request is answered with."""
+    metrics.failed(job, operation, Crashed.reason)
+    log.critical("request.crashed", operation=operation, traceback=redact(traceback.format_exc()))
+    return Crashed()
 
 
 def account_failure(

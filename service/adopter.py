@@ -1,10 +1,10 @@
 """Containers of ours that the registry does not know: jobs to take over, or one too many."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Mapping, Sequence
 
 from observability.logs import get_logger
+from service.background import side_by_side
 from service.engine.base import Engine, Inspection, Status, Workload
 from service.errors import EngineError, EngineUnavailable, NoSuchWorkload
 from service.job import Job, Started
@@ -48,7 +48,7 @@ class Adopter:
         by_identifier: defaultdict[str, list[Workload]] = defaultdict(list)
         for workload in sorted(workloads, key=lambda each: -each.created_at):
             by_identifier[workload.labels.get(IDENTIFIER_LABEL, "")].append(workload)
-        await asyncio.gather(*map(self._meet_in_turn, by_identifier.values()))
+        await side_by_side(self._meet_in_turn, by_identifier.values())
 
     async def _meet_in_turn(self, workloads: Sequence[Workload]) -> None:
         for workload in workloads:
@@ -58,8 +58,7 @@ class Adopter:
         """Take over from an earlier run, at the start: what runs, and the ends nobody has seen."""
         await self.meet_all([w for w in workloads if w.status is Status.LIVE])
         if not self._keep:
-            ended = [w for w in workloads if w.status is Status.EXITED]
-            await asyncio.gather(*(bearing(self._close(workload)) for workload in ended))
+            await side_by_side(self._close, [w for w in workloads if w.status is Status.EXITED])
 
     async def _close(self, workload: Workload) -> None:
         """Tell of an end that came while no supervisor was there, and remove the container."""
@@ -67,7 +66,7 @@ class Adopter:
         if job is None or self._registry.get(job.launch_id):
             return
         self._registry.adopt(job, Started(workload.id, workload.created_at))
-        await self._reaper.reap(job.launch_id, witnessed=False)
+        await bearing(self._reaper.reap(job.launch_id, witnessed=False))
 
     async def _look(self, workload_id: str) -> Inspection | None:
         try:

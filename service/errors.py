@@ -6,6 +6,7 @@
     ├── TooLarge         413
     ├── LimitReached     429
     ├── Draining         503
+    ├── Crashed          500
     ├── KillAllFailed    the code of the first failure in it
     ├── SharedFailure    the code of the launch that it waited for
     └── EngineError      what an engine can answer
@@ -124,6 +125,15 @@ class EngineTimeout(EngineError):
 
 class NoSuchWorkload(EngineError):
     """The container does not exist (any more)."""
+
+
+class Crashed(SupervisorError):
+    """Something that nobody had thought of. It is counted and logged where it arose."""
+
+    counted = False
+
+    def __init__(self) -> None:
+        super().__init__("an unexpected error; the supervisor's log has the details")
 
 
 class SharedFailure(SupervisorError):

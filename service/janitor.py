@@ -1,12 +1,13 @@
 """Containers of this instance that are nobody's job: what earlier runs and failed starts left."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
+from service.background import side_by_side
 from service.engine.base import Engine, Status, Workload
 from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
 
@@ -45,7 +46,7 @@ class Janitor:
         """
         if workloads:
             log.info("janitor.started", containers=len(workloads))
-        await asyncio.gather(*(self._remove(workload, force=True) for workload in workloads))
+        await side_by_side(partial(self._remove, force=True), workloads)
 
     async def sweep(self, unknown: Sequence[Workload]) -> None:
         """Remove those orphans among what the registry does not know that had their grace.
@@ -62,7 +63,7 @@ class Janitor:
             log.warning("orphan.found", container_name=orphan.name, container_id=orphan.id)
         if not self._dry_run:
             due = [o for o in orphans if now - self._first_seen[o.id] >= self._orphan_grace]
-            await asyncio.gather(*(self._remove(orphan, force=False) for orphan in due))
+            await side_by_side(partial(self._remove, force=False), due)
 
     def _is_orphan(self, workload: Workload) -> bool:
         """What was never started, or has exited where nothing is kept."""
@@ -81,5 +82,5 @@ class Janitor:
         log.info("janitor.removed", container_name=workload.name, container_id=workload.id)
 
     async def _stop(self, workload_id: str) -> None:
-        with suppress(NoSuchWorkload):
+        with suppress(NoSuchWorkload, EngineRefused, EngineTimeout):  # then by force
             await self._engine.stop(workload_id, grace=self._grace)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from observability.logs import get_logger
 from observability.metrics import Metrics, trace_exemplar
 from observability.spans import waiting
-from service.accounting import account_failure
+from service.accounting import account_crash, account_failure
 from service.background import Background
 from service.engine.base import Engine
 from service.errors import EngineRefused, NoSuchWorkload, SupervisorError
@@ -70,6 +70,8 @@ class Killer:
         except SupervisorError as error:
             account_failure(self._metrics, operation, job.name, job.identifier, error)
             raise
+        except Exception:  # noqa: BLE001 - whatever it is, it is ours
+            raise account_crash(self._metrics, operation, job.name) from None
         finally:
             if outcome == "failed":
                 self._give_up(job.launch_id)

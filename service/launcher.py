@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from dataclasses import replace
+from typing import NamedTuple
 
 from observability.logs import get_logger
 from service.background import Background
@@ -29,6 +30,13 @@ _NAME_PATIENCE = 5.0
 _BACKSTOP = 0.5
 # Launches given up, whose containers may still turn up: far more than an outage can bring.
 _REMEMBERED = 10_000
+
+
+class Container(NamedTuple):
+    """What a launch has started."""
+
+    id: str
+    name: str  # with what development adds to it
 
 
 class NameRunsAlready(Exception):
@@ -72,18 +80,19 @@ class Launcher:
         self._count_names = count_names  # development keeps containers, and with them their names
         self._abandoned: deque[str] = deque(maxlen=_REMEMBERED)
 
-    async def start(self, spec: WorkloadSpec) -> str:
-        """Start a workload; its id. Raises the `EngineError`s, and `NameRunsAlready`."""
+    async def start(self, spec: WorkloadSpec) -> Container:
+        """Start a workload. Raises the `EngineError`s, and `NameRunsAlready`."""
         attempts = _Attempts(self._timeout)
         try:
-            return await patiently(lambda: self._attempt(spec, attempts))
+            container_id = await patiently(lambda: self._attempt(spec, attempts))
         except (EngineError, NameRunsAlready):
             if attempts.uncertain:
-                self._abandon(spec)
+                self._abandon(spec, attempts)
             raise
         except BaseException:
-            self._abandon(spec)
+            self._abandon(spec, attempts)
             raise
+        return Container(container_id, attempts.name)
 
     def abandoned(self, launch_id: str) -> bool:
         """Whether a launch was given up, so that a container of it is one too many."""
@@ -150,11 +159,11 @@ class Launcher:
             raise NameRunsAlready(job, holder)
         await self._engine.remove(holder.id, force=left_over)
 
-    def _abandon(self, spec: WorkloadSpec) -> None:
+    def _abandon(self, spec: WorkloadSpec, attempts: "_Attempts") -> None:
         """The Engine may have done, or may still do, what nobody waits for any more."""
         launch_id = spec.labels[LAUNCH_LABEL]
         self._abandoned.append(launch_id)
-        log.warning("launch.abandoned", launch_id=launch_id, container_name=spec.name)
+        log.warning("launch.abandoned", launch_id=launch_id, container_name=attempts.name)
         self._background.spawn(self._remove_abandoned(launch_id), f"abandon {launch_id}")
 
     async def _remove_abandoned(self, launch_id: str) -> None:

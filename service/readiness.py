@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from observability.spans import waiting
 from service.errors import Draining, EngineUnavailable
 
 T = TypeVar("T")
@@ -23,7 +24,8 @@ class Readiness:
         self.reason = "the Docker Engine has not answered yet"
         self._in_step = False
         self._settled = asyncio.Event()  # ready, or draining: nothing to wait for
-        self._drained = asyncio.Event()
+        self._unready = asyncio.Event()  # away, or draining
+        self._unready.set()
         self._listeners: list[Callable[[bool], None]] = []
 
     @property
@@ -48,7 +50,6 @@ class Readiness:
     def drain(self) -> None:
         """The process is stopping, for good."""
         self.draining = True
-        self._drained.set()
         self._tell("")
 
     async def wait(self) -> None:
@@ -60,26 +61,29 @@ class Readiness:
         if not self.listed:
             await self._wait(START_PATIENCE)
 
-    async def unless_draining(
-        self, work: Coroutine[Any, Any, T], *, undo: Callable[[], None] | None = None
+    async def when_ready(
+        self, work: Callable[[], Coroutine[Any, Any, T]], *, undo: Callable[[], None] | None = None
     ) -> T:
-        """Do what may have to wait, unless the process stops meanwhile. Raises `Draining`.
+        """Do what may have to wait, while the Engine is there; begin anew once it is back.
 
         `undo` takes back what was done in the very moment in which the caller gave up.
+        Raises `EngineUnavailable` or `Draining`.
         """
-        doing = asyncio.ensure_future(work)
-        drained = asyncio.ensure_future(self._drained.wait())
-        try:
-            await asyncio.wait((doing, drained), return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            if not doing.cancel() and undo is not None:
-                undo()
-            raise
-        finally:
-            drained.cancel()
-        if doing.cancel():  # it waits still
-            raise _draining()
-        return doing.result()
+        while True:
+            with waiting("engine"):
+                await self.wait()
+            doing = asyncio.ensure_future(work())
+            fallen = asyncio.ensure_future(self._unready.wait())
+            try:
+                await asyncio.wait((doing, fallen), return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                if not doing.cancel() and undo is not None:
+                    undo()
+                raise
+            finally:
+                fallen.cancel()
+            if not doing.cancel():  # it is done
+                return doing.result()
 
     async def _wait(self, patience: float) -> None:
         try:
@@ -88,17 +92,18 @@ class Readiness:
         except TimeoutError:
             raise EngineUnavailable(f"{self.reason}; waited {patience:g} s for it") from None
         if self.draining:
-            raise _draining()
+            raise Draining("the supervisor is stopping and launches nothing new")
 
     def _tell(self, reason: str) -> None:
         self.reason = "the supervisor is stopping" if self.draining else reason
-        if self.ready or self.draining:
-            self._settled.set()
-        else:
-            self._settled.clear()
+        _turn(self._settled, on=self.ready or self.draining)
+        _turn(self._unready, on=not self.ready)
         for listener in self._listeners:
             listener(self.ready)
 
 
-def _draining() -> Draining:
-    return Draining("the supervisor is stopping and launches nothing new")
+def _turn(event: asyncio.Event, *, on: bool) -> None:
+    if on:
+        event.set()
+    else:
+        event.clear()

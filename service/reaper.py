@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,8 +18,9 @@ from service.life import tell_life
 from service.registry import Registry
 from service.workload import auth_in
 
-# How soon an exit is looked into again that the Engine made trouble about (seconds).
-_RETRY = 1.0
+# How soon an exit is looked into again that the Engine made trouble about (seconds), at first and
+# in the end.
+_RETRY, _LAST_RETRY = 1.0, 30.0
 _SHOWN_LINES = 20
 _SHOWN_CHARACTERS = 500
 # More than is shown, so that a secret of several lines is not cut at its head and missed.
@@ -46,6 +48,7 @@ class Reaper:
         self._keep = keep  # development keeps exited containers
         self._reaps: dict[str, asyncio.Task[None]] = {}
         self._hints: dict[str, _Hint] = {}
+        self._troubled: set[str] = set()  # launches that will be looked into again
 
     async def reap(
         self,
@@ -94,12 +97,27 @@ class Reaper:
                 await self._reap(job, hint)
             except (EngineRefused, EngineTimeout):
                 # Nobody else would come back to it soon, as the watcher does to an Engine.
-                self._background.spawn(self._later(job.launch_id, hint), f"reap {job.launch_id}")
+                self._look_again(job.launch_id, hint)
                 raise
 
-    async def _later(self, launch_id: str, hint: "_Hint") -> None:
-        await asyncio.sleep(_RETRY)
-        await self.reap(launch_id, exit_code=hint.exit_code, witnessed=hint.witnessed)
+    def _look_again(self, launch_id: str, hint: "_Hint") -> None:
+        """Later, and until it goes well; once at a time, however many ask for it."""
+        if launch_id not in self._troubled:
+            self._troubled.add(launch_id)
+            work = self._again_and_again(launch_id, hint)
+            self._background.spawn(work, f"reap {launch_id}")
+
+    async def _again_and_again(self, launch_id: str, hint: "_Hint") -> None:
+        delay = _RETRY
+        try:
+            while self._registry.get(launch_id):
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, _LAST_RETRY)
+                with suppress(EngineRefused, EngineTimeout):
+                    await self.reap(launch_id, exit_code=hint.exit_code, witnessed=hint.witnessed)
+                    return
+        finally:
+            self._troubled.discard(launch_id)
 
     async def _reap(self, job: Job, hint: "_Hint") -> None:
         assert job.container_id is not None

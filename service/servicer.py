@@ -1,6 +1,5 @@
 """Between the contract's messages and the use cases. Knows nothing of any engine."""
 
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -9,18 +8,21 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.struct_pb2 import Struct, Value
 
 from observability.interceptor import InBandError
-from observability.logs import get_logger
 from observability.metrics import UNKNOWN, Metrics
 from observability.redaction import Redactor
 from service._generated import area_supervisor_pb2 as messages
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer
 from service._generated.area_types_pb2 import AuthenticatedJobData, Error, Response
-from service.errors import REASONS, SupervisorError
+from service.accounting import account_crash, account_failure
+from service.errors import REASONS, SupervisorError, TooLarge
 from service.job import JobSpec, JsonValue
 from service.readiness import Readiness
 from service.supervisor import Supervisor
 
-log = get_logger(__name__)
+_KEEP_NOTHING = Redactor()
+
+# What holds more cannot fit into a container's arguments, and reading it would take seconds.
+MAX_MESSAGE_BYTES = 8 * 2**20
 
 
 class Servicer(AreaSupervisorServiceServicer):
@@ -33,6 +35,12 @@ class Servicer(AreaSupervisorServiceServicer):
 
     async def LaunchJob(self, request: AuthenticatedJobData, context: Any) -> Response:
         """Run a job; see the contract."""
+        if (size := request.ByteSize()) > MAX_MESSAGE_BYTES:
+            large = TooLarge(
+                f"the request: is {size} bytes; at most {MAX_MESSAGE_BYTES} are allowed"
+            )
+            account_failure(self._metrics, "launch", request.name, request.identifier, large)
+            return _failure(large.code, large.message)
         auth = _json_object(request.auth)
         spec = JobSpec(request.name, request.identifier, _json_object(request.params), auth)
         work = lambda: self._supervisor.launch(spec)  # noqa: E731 - said where it is used
@@ -63,17 +71,15 @@ class Servicer(AreaSupervisorServiceServicer):
         work: Callable[[], Awaitable[None]],
         operation: str,
         job: str = UNKNOWN,
-        redact: Redactor | None = None,
+        redact: Redactor = _KEEP_NOTHING,
     ) -> Response:
         try:
             await work()
         except SupervisorError as error:
             return _failure(error.code, error.message)
         except Exception:  # noqa: BLE001 - whatever it is, it is ours, and the caller gets a 500
-            self._metrics.failed(job, operation, "internal")
-            details = (redact or Redactor())(traceback.format_exc())
-            log.critical("request.crashed", operation=operation, traceback=details)
-            return _failure(500, "an unexpected error; the supervisor's log has the details")
+            crash = account_crash(self._metrics, operation, job, redact)
+            return _failure(crash.code, crash.message)
         return Response()
 
 

@@ -4,18 +4,19 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from observability.logs import get_logger
 from observability.metrics import UNKNOWN, Metrics, trace_exemplar
 from observability.spans import annotate, trace_environment, waiting
-from service.accounting import account_failure
+from service.accounting import account_crash, account_failure
 from service.admission import Admission
 from service.catalog import Catalog, Entry
 from service.engine.base import WorkloadSpec
 from service.errors import EngineTimeout, KillAllFailed, SupervisorError, UnknownJob
 from service.job import Job, JobSpec, Kind, Started, StartFailed, State
 from service.killer import Killer
-from service.launcher import Launcher, NameRunsAlready
+from service.launcher import Container, Launcher, NameRunsAlready
 from service.launches import Launches, LaunchOutcome
 from service.readiness import Readiness
 from service.registry import Registry
@@ -177,7 +178,7 @@ class Supervisor:
             if runs_on := await self._outlived(earlier):
                 self._registry.observe(job.launch_id, StartFailed())
                 return await self._join(runs_on, job.fingerprint)
-            container_id = await self._start(job, workload)
+            container = await self._start(job, workload)
         except NameRunsAlready as found:
             self._registry.observe(job.launch_id, StartFailed())
             return self._take_over(found)
@@ -185,14 +186,16 @@ class Supervisor:
             self._registry.observe(job.launch_id, StartFailed())
             if isinstance(error, SupervisorError):
                 account_failure(self._metrics, "launch", job.name, job.identifier, error)
+            elif isinstance(error, Exception):
+                raise account_crash(self._metrics, "launch", job.name, workload.redact) from None
             raise
-        self._registry.observe(job.launch_id, Started(container_id, time.time()))
+        self._registry.observe(job.launch_id, Started(container.id, time.time()))
         log.info(
             "job.launched",
             job=job.name,
             identifier=job.identifier,
-            container_id=container_id,
-            container_name=workload.name,
+            container_id=container.id,
+            container_name=container.name,
             seconds=round(time.perf_counter() - began, 3),
         )
         return "launched"
@@ -202,28 +205,26 @@ class Supervisor:
         try:
             async with asyncio.timeout(self._policy.stop_grace + _END_PATIENCE):
                 for job in earlier:
-                    settled = self._registry.wait(job.launch_id, lambda j: j.state is State.RUNNING)
                     with waiting("earlier container", linked=job.traceparent):
-                        runs_on = await self._readiness.unless_draining(settled)
+                        runs_on = await self._readiness.when_ready(partial(self._settled, job))
                     if runs_on:
                         return job
         except TimeoutError:
             raise EngineTimeout("the identifier's earlier container is not gone yet") from None
         return None
 
-    async def _start(self, job: Job, workload: WorkloadSpec) -> str:
-        while True:
-            with waiting("engine"):  # without a slot, which others could use meanwhile
-                await self._readiness.wait()
-            with waiting("slot"):
-                turn = self._admission.acquire()
-                await self._readiness.unless_draining(turn, undo=self._admission.release)
-            try:
-                if self._readiness.ready:
-                    self._launches.commit(job.launch_id)
-                    return await self._launcher.start(workload)
-            finally:
-                self._admission.release()
+    async def _settled(self, earlier: Job) -> Job | None:
+        """Wait for the end of a job, or for the news that it runs on after all."""
+        return await self._registry.wait(earlier.launch_id, lambda j: j.state is State.RUNNING)
+
+    async def _start(self, job: Job, workload: WorkloadSpec) -> Container:
+        with waiting("slot"):
+            await self._readiness.when_ready(self._admission.acquire, undo=self._admission.release)
+        try:
+            self._launches.commit(job.launch_id)
+            return await self._launcher.start(workload)
+        finally:
+            self._admission.release()
 
     def _take_over(self, found: NameRunsAlready) -> LaunchOutcome:
         """A third party has started an exited container of this identifier again: it is the job."""

@@ -15,11 +15,11 @@ from typing import Any, NoReturn
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from service.adopter import Adopter, bearing
-from service.background import Background
+from service.background import Background, side_by_side
 from service.engine.base import Change, Engine, Event, Listing, Status, Workload
-from service.errors import EngineError
+from service.errors import EngineError, EngineUnavailable
 from service.janitor import Janitor
-from service.job import ExitSeen, Job
+from service.job import ExitSeen, Job, State
 from service.launcher import Launcher
 from service.readiness import Readiness
 from service.reaper import Reaper
@@ -33,6 +33,8 @@ log = get_logger(__name__)
 _PING_INTERVAL = 1.0
 # An event that got lost without a gap in the stream is made good within this time.
 _COMPARE_INTERVAL = 30.0
+# What an event may take to get here, after a listing has told the same.
+_EVENT_DELAY = 1.0
 
 
 class Watcher:
@@ -63,6 +65,7 @@ class Watcher:
         self._readiness = readiness
         self._background = background
         self._metrics = metrics
+        self._unheard = False  # whether a comparison has found an end that no event told of
         self._adopt = adopt  # whether the first listing is taken over, or cleared away
 
     async def run(self) -> NoReturn:
@@ -108,9 +111,18 @@ class Watcher:
             self._metrics.engine_up.set(1)
 
     async def _compare_now_and_then(self) -> None:
+        """What the events have told, a comparison knows already. If not, the stream is dead.
+
+        That happens over TCP: a connection that something in between has forgotten never ends.
+        """
         while True:
             await asyncio.sleep(_COMPARE_INTERVAL)
-            await self._compare(await self._engine.list())
+            listed = await self._engine.list()
+            await asyncio.sleep(_EVENT_DELAY)
+            self._unheard = False
+            await self._compare(listed)
+            if self._unheard:
+                raise EngineUnavailable("the Docker Engine's event stream has gone quiet")
 
     def _fall(self, reason: str) -> None:
         self._metrics.engine_up.set(0)
@@ -143,12 +155,16 @@ class Watcher:
         listed = {workload.id: workload for workload in workloads}
         differing = [j.launch_id for j in self._registry.jobs() if _differs(j, listed)]
         unknown = [w for w in workloads if self._registry.get(launch_id_in(w.labels)) is None]
-        await asyncio.gather(
-            *(bearing(self._reaper.reap(job, witnessed=False)) for job in differing),
-            self._adopter.meet_all([w for w in unknown if self._is_strange(w)]),
-            self._janitor.sweep([w for w in unknown if not self._is_strange(w)]),
-        )
+        await side_by_side(self._find_ended, differing)
+        await self._adopter.meet_all([w for w in unknown if self._is_strange(w)])
+        await self._janitor.sweep([w for w in unknown if not self._is_strange(w)])
         self._metrics.reconciled_at.set(time.time())
+
+    async def _find_ended(self, launch_id: str) -> None:
+        job = self._registry.get(launch_id)
+        await bearing(self._reaper.reap(launch_id, witnessed=False))
+        if job is not None and job.state is State.RUNNING and not self._registry.get(launch_id):
+            self._unheard = True
 
     def _is_strange(self, workload: Workload) -> bool:
         """Whether an unknown container may be a job, or one that somebody has given up."""

@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import Protocol
 
 import docker
+import hypothesis
 import pytest
 
 from scripts.private_engine import PrivateEngine, ensure_installed
 from tests.support import catalog as catalog_of_tests
 from tests.support import containers, worker
 from tests.support.supervised import Supervised
+
+# How long an example takes says nothing on a machine that does three things at once. The same
+# examples each time: what fails for somebody has to fail for everybody.
+hypothesis.settings.register_profile("default", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("default")
 
 
 class Start(Protocol):

@@ -135,6 +135,8 @@ class Calls:
         self._clients = clients
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="engine")
+        # Behind our own calls, a ping would take a crowd of them for the Engine's absence.
+        self._ping_threads = ThreadPoolExecutor(2, thread_name_prefix="ping")
         self._busy = self._queued = 0
         metrics.engine_workers.labels("limit").set(THREADS)
 
@@ -174,7 +176,8 @@ class Calls:
             context = contextvars.copy_context()
             try:
                 async with asyncio.timeout(timeout):
-                    return await loop.run_in_executor(self._threads, context.run, run)
+                    threads = self._ping_threads if operation == "ping" else self._threads
+                    return await loop.run_in_executor(threads, context.run, run)
             except TimeoutError:
                 raise _too_long(operation, target) from None
             finally:
@@ -183,7 +186,8 @@ class Calls:
 
     def close(self) -> None:
         """Take no more calls. Threads that still wait for the Engine are left to themselves."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._ping_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _count(self, busy: int, queued: int) -> None:
         self._busy += busy
@@ -249,6 +253,8 @@ def _from_answer(operation: str, target: str, error: APIError, redact: Redactor)
     if operation != "start" and status == HTTPStatus.NOT_FOUND:
         return NoSuchWorkload(f"container {target}: does not exist")
     about = f" for {target}" if target else ""
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:  # as a proxy says whose Engine is away
+        return EngineUnavailable(f"the Docker Engine cannot be reached: {text}")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return EngineFaltered(f"the Docker Engine failed: {operation}{about}: {text}")
     return EngineRefused(f"the Docker Engine refused: {operation}{about}: {text}")

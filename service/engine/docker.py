@@ -1,7 +1,9 @@
 """The adapter for one Docker Engine."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -90,17 +92,31 @@ class DockerEngine:
 
     async def stop(self, workload_id: str, *, grace: float) -> None:
         """See `Engine.stop`."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + grace
+        if self._stops.locked():
+            await self._terminate(workload_id)  # so that its grace does not wait for its turn
         with waiting("slot"):
             await self._stops.acquire()
         try:
+            left = math.ceil(max(0.0, end - clock()))
             await self._calls.call(
                 "stop",
-                lambda c: c.stop(workload_id, timeout=int(grace)),
-                timeout=_SHORT + grace,
+                lambda c: c.stop(workload_id, timeout=left),
+                timeout=_SHORT + left,
                 about={_ID: workload_id},
             )
         finally:
             self._stops.release()
+
+    async def _terminate(self, workload_id: str) -> None:
+        with suppress(EngineRefused):  # it does not run
+            await self._calls.call(
+                "kill",
+                lambda c: c.kill(workload_id, "SIGTERM"),
+                timeout=_SHORT,
+                about={_ID: workload_id},
+            )
 
     async def remove(self, workload_id: str, *, force: bool = False) -> None:
         """See `Engine.remove`."""

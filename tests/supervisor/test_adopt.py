@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from service.engine.fake_host import Container
-from service.errors import StartError
+from service.errors import EngineRefused, StartError
 from service.rivals import SERVES_LABEL
 from service.workload import labels_of
 from tests.supervisor.world import NOTICE, World, a_world, is_live, pass_time, until
 from tests.unit.samples import a_job
 
-_COMPARED = 31.0
+_COMPARED = 33.0
 _ORPHAN_GRACE = 60.0
 
 
@@ -164,8 +164,6 @@ async def test_what_starts_after_all_is_a_job_and_no_orphan(world: World) -> Non
 
 
 async def test_an_orphan_that_the_engine_will_not_remove_is_tried_again(world: World) -> None:
-    from service.errors import EngineRefused
-
     _created(world, "a-1")
     world.faults.fail("remove", EngineRefused("device busy"))
     await pass_time(_ORPHAN_GRACE + _COMPARED)

@@ -1,11 +1,12 @@
 """Launches: dedups, shared failures, clients that go, and an Engine that fails half-way."""
 
 import asyncio
+from typing import cast
 
 import pytest
 
 from service.engine.fake_faults import Operation
-from service.errors import EngineRefused, EngineTimeout
+from service.errors import EngineError, EngineRefused, EngineTimeout
 from tests.supervisor.world import World, a_world, pass_time, until
 
 LAUNCH_TIMEOUT = 30.0
@@ -214,6 +215,37 @@ async def test_an_engine_that_is_back_soon_is_tried_again(
         assert 1 == len(world.left())
         assert 1 == len(world.running())
         assert {"launches": 1} == world.counted()
+
+
+async def test_each_of_many_launches_waits_five_seconds_for_an_engine_that_is_away(
+    world: World,
+) -> None:
+    """Those that wait for their turn, too."""
+    hold = world.faults.hold("create")
+    asked = [world.launching(f"a-{number}") for number in range(64)]
+    await hold.reached()
+    world.engine.go_away()
+    began = asyncio.get_running_loop().time()
+    assert {503} == {await each.answer() for each in asked}
+    assert asyncio.get_running_loop().time() - began < 7
+
+
+async def test_a_crash_is_told_and_counted_once_whether_or_not_its_client_is_there(
+    world: World,
+) -> None:
+    for hangs_up in (False, True):
+        world.faults.fail("start", cast("EngineError", RuntimeError("odd")))
+        hold = world.faults.hold("create")
+        launch = world.launching("a-1")
+        await hold.reached()
+        if hangs_up:
+            launch.hang_up()
+        hold.release()
+        await until(lambda: not world.states())
+        if not hangs_up:
+            assert 500 == await launch.answer()
+    assert 2 == world.metric("supervisor_failures_total", reason="internal")
+    assert ["odd" in entry["traceback"] for entry in world.logged("request.crashed")] == [True] * 2
 
 
 async def test_an_engine_that_stays_away_is_a_503_after_five_seconds(world: World) -> None:

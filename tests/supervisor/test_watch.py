@@ -1,6 +1,7 @@
 """The registry follows the Engine: exits, third parties, gaps, the start and readiness."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -8,7 +9,7 @@ from service.engine.base import Inspection, Status
 from service.engine.fake_faults import Operation
 from service.errors import EngineRefused, EngineTimeout, EngineUnavailable
 from service.job import JobSpec
-from tests.supervisor.world import NOTICE, World, is_live, pass_time, until
+from tests.supervisor.world import NOTICE, World, a_world, is_live, pass_time, until
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -165,6 +166,36 @@ async def test_a_removal_that_is_refused_frees_the_identifier_all_the_same(world
     assert {"error": 1} == world.outcomes("supervisor_exits_total")
     await world.launch("a-1")
     assert ["a-1"] == world.running() == world.left()
+
+
+async def test_a_removal_that_is_refused_for_long_is_tried_more_and_more_seldom(
+    world: World,
+) -> None:
+    await world.launch("a-1")
+    world.faults.fail("remove", EngineRefused("device busy"), times=1000)
+    world.host.exit(world.container("a-1").id, 1)
+    tries = []
+    for _ in range(10):
+        before = world.engine.calls["remove"]
+        await pass_time(60)
+        with suppress(EngineRefused):
+            await world.kill("a-1")  # which does not help, and does not make it worse
+        tries.append(world.engine.calls["remove"] - before)
+    assert max(tries[2:]) <= 8
+    world.faults.clear()
+    await until(lambda: world.states() == {}, within=31)
+
+
+async def test_in_development_comparing_looks_at_no_kept_container() -> None:
+    async with a_world(keep=True) as world:
+        for number in range(20):
+            await world.launch(f"a-{number}")
+            world.host.exit(world.host.containers[-1].id, 0)
+        await until(lambda: world.states() == {})
+        before = world.engine.calls["inspect"]
+        await pass_time(100)
+        assert before == world.engine.calls["inspect"]
+        assert 20 == len(world.left())
 
 
 @pytest.mark.parametrize("operation", ["inspect", "tail", "remove"])
@@ -373,6 +404,19 @@ async def test_an_event_that_got_lost_is_made_good_by_the_comparison(world: Worl
     world.host.listeners.extend(listeners)
     await until(lambda: world.states() == {}, within=COMPARE + NOTICE)
     assert [] == world.left()
+    await pass_time()
+    assert 1 == world.metric("supervisor_event_stream_reconnects_total")  # it may be dead
+    assert world.readiness.ready
+
+
+async def test_comparing_alone_is_no_reason_to_connect_again(world: World) -> None:
+    for number in range(20):
+        await world.launch(f"a-{number}")
+        await pass_time(5)
+    world.host.exit(world.container("a-1").id, 0)
+    await world.kill("a-2")
+    await pass_time(2 * COMPARE)
+    assert 0 == world.metric("supervisor_event_stream_reconnects_total")
 
 
 async def test_one_container_that_makes_trouble_does_not_stop_the_comparison(world: World) -> None:

@@ -131,50 +131,95 @@ async def test_during_a_drain_the_list_is_still_known() -> None:
         await readiness.wait()
 
 
-async def test_work_is_done_unless_the_process_stops() -> None:
+def _ready() -> Readiness:
+    readiness = Readiness()
+    readiness.rise()
+    return readiness
+
+
+async def test_work_is_done_when_it_can_be() -> None:
     async def work() -> int:
-        await asyncio.sleep(0)
         return 3
 
     async def failing() -> None:
         raise EngineUnavailable("away")
 
-    readiness = Readiness()
-    assert 3 == await readiness.unless_draining(work())
+    assert 3 == await _ready().when_ready(work)
     with pytest.raises(EngineUnavailable, match="away"):
-        await readiness.unless_draining(failing())
+        await _ready().when_ready(failing)
+
+
+class _Work:
+    """Something that takes longer than any test, the first time."""
+
+    def __init__(self) -> None:
+        self.begun = self.ended = 0
+
+    async def __call__(self) -> int:
+        self.begun += 1
+        try:
+            if self.begun == 1:
+                await asyncio.sleep(60)
+        finally:
+            self.ended += 1
+        return self.begun
 
 
 async def test_a_drain_ends_work_that_waits() -> None:
-    readiness, ended = Readiness(), asyncio.Event()
-
-    async def work() -> None:
-        try:
-            await asyncio.sleep(60)
-        finally:
-            ended.set()
-
-    waiting = asyncio.create_task(readiness.unless_draining(work()))
+    readiness, work = _ready(), _Work()
+    waiting = asyncio.create_task(readiness.when_ready(work))
     await asyncio.sleep(0.01)
-    assert not waiting.done()
+    assert (1, 0) == (work.begun, work.ended)
     readiness.drain()
     with pytest.raises(Draining):
         await waiting
-    await asyncio.wait_for(ended.wait(), 2)
+    assert 1 == work.ended
+
+
+async def test_work_that_waits_begins_anew_when_the_engine_is_back() -> None:
+    readiness, work = _ready(), _Work()
+    waiting = asyncio.create_task(readiness.when_ready(work))
+    await asyncio.sleep(0.01)
+    readiness.fall("away")
+    await asyncio.sleep(0.01)
+    assert (1, 1, False) == (work.begun, work.ended, waiting.done())
+    readiness.rise()
+    assert 2 == await waiting
+
+
+async def test_work_that_waits_for_an_engine_that_stays_away_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.readiness.GAP_PATIENCE", 0.05)
+    readiness, work = _ready(), _Work()
+    waiting = asyncio.create_task(readiness.when_ready(work))
+    await asyncio.sleep(0.01)
+    readiness.fall("away")
+    with pytest.raises(EngineUnavailable, match="away; waited"):
+        await waiting
 
 
 async def test_work_ends_with_the_one_who_waits_for_it() -> None:
-    ended = asyncio.Event()
-
-    async def work() -> None:
-        try:
-            await asyncio.sleep(60)
-        finally:
-            ended.set()
-
-    waiting = asyncio.create_task(Readiness().unless_draining(work()))
+    work = _Work()
+    waiting = asyncio.create_task(_ready().when_ready(work))
     await asyncio.sleep(0.01)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    await asyncio.wait_for(ended.wait(), 2)
+    await asyncio.sleep(0)
+    assert 1 == work.ended
+
+
+async def test_what_is_done_when_its_caller_goes_is_undone() -> None:
+    slots = asyncio.Semaphore(1)
+    await slots.acquire()
+    waiting = asyncio.create_task(_ready().when_ready(slots.acquire, undo=slots.release))
+    await asyncio.sleep(0.01)
+    slots.release()
+    for _ in range(2):  # it has the slot, and does not know of it yet
+        await asyncio.sleep(0)
+    assert slots.locked()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not slots.locked()

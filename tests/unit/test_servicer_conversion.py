@@ -237,7 +237,7 @@ async def test_the_log_of_what_nobody_expected_has_no_credentials(
         def critical(self, event: str, **details: Any) -> None:
             told.append({"event": event, **details})
 
-    monkeypatch.setattr("service.servicer.log", Log())
+    monkeypatch.setattr("service.accounting.log", Log())
     await servicer(Recording(RuntimeError("hunter2 is odd")))[0].LaunchJob(REQUEST, None)
     assert ["request.crashed"] == [event["event"] for event in told]
     assert "RuntimeError: [redacted] is odd" in told[0]["traceback"]
