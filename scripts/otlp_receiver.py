@@ -22,7 +22,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A span in plain words, ids in hexadecimal. `raw` is all of it, its resource included."""
+    """A span in plain words, ids in hexadecimal, links as TRACEID:SPANID; `raw` is all of it."""
 
     trace_id: str
     span_id: str
@@ -34,6 +34,7 @@ class Span:
     milliseconds: float
     attributes: dict[str, str]
     events: tuple[str, ...]
+    links: tuple[str, ...]
     raw: str
 
     @property
@@ -125,6 +126,7 @@ def _span(span: SpanMessage, resource: str) -> Span:
         milliseconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e6,
         attributes={attribute.key: _text(attribute.value) for attribute in span.attributes},
         events=tuple(event.name for event in span.events),
+        links=tuple(f"{link.trace_id.hex()}:{link.span_id.hex()}" for link in span.links),
         raw=f"{resource}\n{span}",
     )
 
