@@ -1,4 +1,6 @@
-"""One supervisor for the tests of a module that do not disturb each other.
+"""What the tests of the whole share: supervisors, the example backend and the example workers.
+
+One supervisor serves the tests of a module that do not disturb each other.
 
 A module uses either `shared` or `start`, never both: two supervisors of one instance would take
 each other's containers for their own.
@@ -9,8 +11,10 @@ from collections.abc import Iterator
 import docker
 import pytest
 
+from scripts import images
 from scripts.private_engine import PrivateEngine
 from tests.support import catalog, containers
+from tests.support.backend import Backend, a_backend
 from tests.support.supervised import Supervised, eventually
 
 
@@ -37,3 +41,23 @@ def shared(long_running: Supervised, docker_client: docker.DockerClient) -> Iter
     yield long_running
     containers.remove_everything(docker_client)
     eventually(lambda: [] == long_running.jobs())
+
+
+@pytest.fixture
+def listening() -> Iterator[Backend]:
+    with a_backend() as backend:
+        yield backend
+
+
+@pytest.fixture(scope="session")
+def base(docker_client: docker.DockerClient) -> dict[str, str]:
+    """What our images are built on, as build arguments."""
+    return {"BASE_IMAGE": images.base_image(docker_client, "supervisor-test-base")}
+
+
+@pytest.fixture(scope="session")
+def worker_image(docker_client: docker.DockerClient, base: dict[str, str]) -> str:
+    """The example workers, which send their spans nowhere."""
+    image = "supervisor-test-example-worker"
+    images.build(docker_client, "examples/worker/Dockerfile", image, base)
+    return image
