@@ -1,8 +1,8 @@
 """`make demo`: the whole path once, for real, and every step of it checked.
 
-A backend asks over gRPC; the supervisor, in its container, launches a worker on a real Docker
-Engine; the worker calls the backend back; health, metrics and a trace tell of it. Everything has
-names of its own and is removed at the end: what was on the machine before is left as it was.
+A backend asks over gRPC; the supervisor, in its container, launches workers on a real Docker
+Engine; they call the backend back; health, metrics and traces tell of it. Everything has names of
+its own and is removed at the end: what was on the machine before is left as it was.
 """
 
 import secrets
@@ -21,7 +21,7 @@ import grpc
 import requests
 
 from examples import backend
-from scripts import demo_acts, demo_engine, demo_supervisor, images
+from scripts import demo_acts, demo_engine, demo_supervisor, demo_traces, images
 from scripts.demo_stage import Stage, console, tell, title
 from scripts.demo_supervisor import DemoError, Supervisor
 from scripts.images import BuildError
@@ -29,7 +29,7 @@ from scripts.otlp_receiver import Receiver
 from scripts.progress import PrerequisiteError, step
 
 _ROOT = Path(__file__).resolve().parent.parent
-_WORKER = "supervisor-demo-seconds-interval"  # as examples/catalog.toml calls it
+_WORKER = "supervisor-demo-worker"  # as examples/catalog.toml calls it
 
 # What can go wrong and has a message that says it all. Anything else is a defect of the demo.
 _FAILURES = (
@@ -47,7 +47,9 @@ _ACTS = (
     ("Health", demo_acts.health),
     ("The kill", demo_acts.kill),
     ("Metrics", demo_acts.metrics),
-    ("Traces", demo_acts.traces),
+    ("Traces", demo_traces.calls),
+    ("The traces of an action's callbacks", demo_traces.action),
+    ("A reaction: one trace from the backend to its worker and back", demo_traces.reaction),
     ("Secrets", demo_acts.no_secret),
     ("The stop", demo_acts.stop),
 )
@@ -77,33 +79,42 @@ def _perform(stack: ExitStack) -> None:
     name = f"demo-{secrets.token_hex(4)}"
     title("A Docker Engine")
     client, engine_socket = demo_engine.find_or_start(stack)
+    receiver = Receiver()  # the worker's image is told where to find it
+    stack.callback(receiver.stop)
     title("The images")
-    image, worker = _images(stack, client, name)
+    image, worker = _images(stack, client, name, receiver)
     title("The backend, a collector for traces, and the supervisor in its container")
-    stage = _stage(stack, name, client, engine_socket)
+    stage = _stage(stack, name, client, engine_socket, receiver)
     _start(stack, stage, image, worker)
     for act, perform in _ACTS:
         title(act)
         perform(stage)
 
 
-def _images(stack: ExitStack, client: docker.DockerClient, name: str) -> tuple[str, str]:
-    """The images of the supervisor and of the worker, under names that are only this run's."""
+def _images(
+    stack: ExitStack, client: docker.DockerClient, name: str, receiver: Receiver
+) -> tuple[str, str]:
+    """The images of the supervisor and of the workers, under names that are only this run's."""
     made: list[str] = []
     stack.callback(images.remove, client, made)
-    image, worker = f"area-{name}:supervisor", f"area-{name}:seconds-interval"
+    image, worker = f"area-{name}:supervisor", f"area-{name}:worker"
     base = {"BASE_IMAGE": images.base_image(client, f"area-{name}-base", made)}
     images.build(client, "Dockerfile", image, base, made)
-    images.build(client, "examples/worker/Dockerfile", worker, base, made)
+    traced = base | {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.address}
+    images.build(client, "examples/worker/Dockerfile", worker, traced, made)
     return image, worker
 
 
-def _stage(stack: ExitStack, name: str, client: docker.DockerClient, engine_socket: Path) -> Stage:
+def _stage(
+    stack: ExitStack,
+    name: str,
+    client: docker.DockerClient,
+    engine_socket: Path,
+    receiver: Receiver,
+) -> Stage:
     calls: Queue[backend.Call] = Queue()
     server, port = backend.serve("127.0.0.1:0", calls.put)
     stack.callback(server.stop, 1)
-    receiver = Receiver()
-    stack.callback(receiver.stop)
     supervisor = stack.enter_context(Supervisor(client, name))
     return Stage(name, client, engine_socket, supervisor, receiver, calls, port)
 

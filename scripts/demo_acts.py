@@ -2,19 +2,14 @@
 
 import time
 
-import grpc
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.struct_pb2 import Struct
 
-from scripts import otlp_receiver
-from scripts.demo_stage import JOB, Stage, check, eventually, next_call, tell
-from scripts.otlp_receiver import Span
+from scripts.demo_stage import ACTION, RPC_SECONDS, Stage, check, eventually, next_call, tell
 from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_types_pb2 import AuthenticatedJobData
 
 _INTERVAL_SECONDS = 1
 _CALLS = 3
-_RPC_SECONDS = 60
 _SHOWN_METRICS = (
     "supervisor_launches_total",
     "supervisor_dedups_total",
@@ -27,7 +22,7 @@ _SHOWN_METRICS = (
 
 def launch(stage: Stage) -> None:
     """A launch through gRPC, and what the worker then tells the backend."""
-    check(_launch(stage), f"LaunchJob of {JOB} as {stage.identifier}: success")
+    check(_launch(stage), f"LaunchJob of {ACTION} as {stage.identifier}: success")
     containers = stage.supervisor.jobs_on_the_engine()
     check(len(containers) == 1, "one container runs")
     tell(f"container {containers[0].name}, with the labels")
@@ -35,22 +30,22 @@ def launch(stage: Stage) -> None:
         tell(f"   {label}={value}")
     for number in range(_CALLS):
         call = next_call(stage.calls)
+        stage.callbacks.append(call)
         tell(f"backend <- {call}")
         about = (call.method, call.identifier)
         check(about == ("OnAction", stage.identifier), f"call {number + 1} of the worker arrived")
-    check(stage.trace_id in call.traceparent, "the worker's calls belong to the caller's trace")
 
 
 def launch_again(stage: Stage) -> None:
     """A launch of what already runs."""
     check(_launch(stage), "LaunchJob of the same identifier: success")
     check(len(stage.supervisor.jobs_on_the_engine()) == 1, "still one container runs")
-    jobs = stage.supervisor.stub.ListJobs(Empty(), timeout=_RPC_SECONDS).jobs
+    jobs = stage.supervisor.stub.ListJobs(Empty(), timeout=RPC_SECONDS).jobs
     for job in jobs:
         tell(f"ListJobs: {job.name}  {job.identifier}  {job.status}")
     check([job.status for job in jobs] == ["running"], "ListJobs shows one job, running")
     unknown = AuthenticatedJobData(name="no-such-job", identifier="x")
-    error = stage.supervisor.stub.LaunchJob(unknown, timeout=_RPC_SECONDS).error
+    error = stage.supervisor.stub.LaunchJob(unknown, timeout=RPC_SECONDS).error
     tell(f"LaunchJob of a name that is not in the catalogue: {error.code} {error.message}")
     check(error.code == 404, "an unknown name is refused with 404")  # noqa: PLR2004
 
@@ -73,13 +68,13 @@ def kill(stage: Stage) -> None:
     """A kill, and a kill of what does not run."""
     begun = time.monotonic()
     answer = stage.supervisor.stub.KillJob(
-        JobId(identifier=stage.identifier), timeout=_RPC_SECONDS, metadata=stage.metadata
+        JobId(identifier=stage.identifier), timeout=RPC_SECONDS, metadata=stage.caller.metadata
     )
     check(not answer.HasField("error"), f"KillJob: success in {time.monotonic() - begun:.2f} s")
     check(not stage.supervisor.jobs_on_the_engine(), "its container is gone")
-    jobs = stage.supervisor.stub.ListJobs(Empty(), timeout=_RPC_SECONDS).jobs
+    jobs = stage.supervisor.stub.ListJobs(Empty(), timeout=RPC_SECONDS).jobs
     check(not jobs, "ListJobs is empty")
-    again = stage.supervisor.stub.KillJob(JobId(identifier=stage.identifier), timeout=_RPC_SECONDS)
+    again = stage.supervisor.stub.KillJob(JobId(identifier=stage.identifier), timeout=RPC_SECONDS)
     check(not again.HasField("error"), "KillJob of what does not run: success")
 
 
@@ -96,19 +91,6 @@ def metrics(stage: Stage) -> None:
         if name in _SHOWN_METRICS and (value or name == "supervisor_jobs_running"):
             pairs = ",".join(f'{key}="{text}"' for key, text in labels.items())
             tell(f"{name}{{{pairs}}} {value:g}")
-
-
-def traces(stage: Stage) -> None:
-    """The trace of the launch and of the kill, which share the caller's."""
-    spans = stage.receiver.wait_for(stage.trace_id, "KillJob")
-    tell(f"trace {stage.trace_id}, below the caller's span {stage.caller_span_id}:")
-    lines = list(otlp_receiver.tree(spans, stage.caller_span_id))
-    for depth, span in lines:
-        tell(f"{'   ' * depth}{span.name}  {span.milliseconds:.1f} ms  {_attributes(span)}")
-    roots = [span.name.rpartition("/")[2] for depth, span in lines if depth == 0]
-    check(roots == ["LaunchJob", "LaunchJob", "KillJob"], "a span for each call")
-    children = [span.name for depth, span in lines if depth > 0]
-    check(any("start" in name for name in children), "with a span for each call of the Engine")
 
 
 def no_secret(stage: Stage) -> None:
@@ -133,18 +115,7 @@ def stop(stage: Stage) -> None:
 
 
 def _launch(stage: Stage) -> bool:
-    params, auth = Struct(), Struct()
-    params.update({"seconds": _INTERVAL_SECONDS, "workflowStepId": stage.name})
-    auth.update({"accessToken": stage.secret})
-    job = AuthenticatedJobData(name=JOB, identifier=stage.identifier, params=params, auth=auth)
-    try:
-        answer = stage.supervisor.stub.LaunchJob(job, timeout=_RPC_SECONDS, metadata=stage.metadata)
-    except grpc.RpcError as error:
-        tell(f"LaunchJob: {error}")
-        return False
-    if answer.HasField("error"):
-        tell(f"LaunchJob: {answer.error.code} {answer.error.message}")
-    return not answer.HasField("error")
+    return stage.launch(ACTION, stage.identifier, stage.caller, seconds=_INTERVAL_SECONDS)
 
 
 def _samples(stage: Stage) -> dict[tuple[str, str], float]:
@@ -152,11 +123,5 @@ def _samples(stage: Stage) -> dict[tuple[str, str], float]:
     return {
         (name, labels.get("outcome", "")): value
         for name, labels, value in stage.supervisor.metrics()
-        if labels.get("job_name") == JOB
+        if labels.get("job_name") == ACTION
     }
-
-
-def _attributes(span: Span) -> str:
-    """What the supervisor says of a span, without what every gRPC server says."""
-    own = {key: value for key, value in span.attributes.items() if key.startswith("supervisor.")}
-    return "  ".join(f"{key}={value}" for key, value in sorted(own.items()))

@@ -9,19 +9,37 @@ from queue import Queue
 from time import monotonic, sleep
 
 import docker
+import grpc
+from google.protobuf.struct_pb2 import Struct
 from rich.console import Console
 from rich.markup import escape
 
 from examples import backend
 from scripts.demo_supervisor import DemoError, Supervisor
 from scripts.otlp_receiver import Receiver
+from service._generated.area_types_pb2 import AuthenticatedJobData
 
-JOB = "timer-seconds-interval"
+ACTION = "timer-seconds-interval"
+REACTION = "console-send-message"
 
+RPC_SECONDS = 60
 # How long anything may take that should be there at once. The machine may be slow and busy.
 PATIENCE_SECONDS = 30.0
 
 console = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks the supervisor, with a span of its own as a traced backend has one."""
+
+    trace_id: str = field(default_factory=lambda: secrets.token_hex(16))
+    span_id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """The gRPC metadata that makes a call a part of the caller's trace."""
+        return (("traceparent", f"00-{self.trace_id}-{self.span_id}-01"),)
 
 
 @dataclass
@@ -36,18 +54,29 @@ class Stage:
     calls: "Queue[backend.Call]"
     backend_port: int
     secret: str = field(default_factory=lambda: f"token-{secrets.token_hex(8)}")
-    trace_id: str = field(default_factory=lambda: secrets.token_hex(16))
-    caller_span_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    caller: Caller = field(default_factory=Caller)
+    callbacks: list[backend.Call] = field(default_factory=list)
 
     @property
     def identifier(self) -> str:
-        """Of the job that is launched."""
-        return f"{JOB}-{self.name}"
+        """Of the action that is launched."""
+        return f"{ACTION}-{self.name}"
 
-    @property
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """The gRPC metadata with which the caller makes a launch a part of its own trace."""
-        return (("traceparent", f"00-{self.trace_id}-{self.caller_span_id}-01"),)
+    def launch(self, job: str, identifier: str, caller: Caller, **params: str | int) -> bool:
+        """LaunchJob, with the secret as its credentials. Say what is wrong if it fails."""
+        data = AuthenticatedJobData(name=job, identifier=identifier, params=Struct(), auth=Struct())
+        data.params.update({"workflowStepId": self.name, **params})
+        data.auth.update({"accessToken": self.secret})
+        try:
+            answer = self.supervisor.stub.LaunchJob(
+                data, timeout=RPC_SECONDS, metadata=caller.metadata
+            )
+        except grpc.RpcError as error:
+            tell(f"LaunchJob: {error}")
+            return False
+        if answer.HasField("error"):
+            tell(f"LaunchJob: {answer.error.code} {answer.error.message}")
+        return not answer.HasField("error")
 
 
 def title(text: str) -> None:

@@ -22,7 +22,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A span in plain words, ids in hexadecimal. `raw` is all of it, its resource included."""
+    """A span in plain words, ids in hexadecimal, links as TRACEID:SPANID; `raw` is all of it."""
 
     trace_id: str
     span_id: str

@@ -1,1 +1,1 @@
-"""An example of a worker, with the image it runs in."""
+"""Examples of workers, an action and a reaction, with the image they run in."""

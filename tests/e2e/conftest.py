@@ -1,4 +1,6 @@
-"""One supervisor for the tests of a module that do not disturb each other.
+"""What the tests of the whole share: supervisors, the example backend and the example workers.
+
+One supervisor serves the tests of a module that do not disturb each other.
 
 A module uses either `shared` or `start`, never both: two supervisors of one instance would take
 each other's containers for their own.
@@ -10,9 +12,11 @@ from pathlib import Path
 import docker
 import pytest
 
+from scripts import images
 from scripts.private_engine import PrivateEngine
 from tests.conftest import Start
 from tests.support import catalog, containers
+from tests.support.backend import Backend, a_backend
 from tests.support.line import Line, a_line
 from tests.support.supervised import Supervised, eventually
 
@@ -48,3 +52,23 @@ def line(engine: PrivateEngine, start: Start, tmp_path: Path) -> Iterator[Line]:
     assert callable(start)
     with a_line(tmp_path / "line.sock", engine.socket) as one:
         yield one
+
+
+@pytest.fixture
+def listening() -> Iterator[Backend]:
+    with a_backend() as backend:
+        yield backend
+
+
+@pytest.fixture(scope="session")
+def base(docker_client: docker.DockerClient) -> dict[str, str]:
+    """What our images are built on, as build arguments."""
+    return {"BASE_IMAGE": images.base_image(docker_client, "supervisor-test-base")}
+
+
+@pytest.fixture(scope="session")
+def worker_image(docker_client: docker.DockerClient, base: dict[str, str]) -> str:
+    """The example workers, which send their spans nowhere."""
+    image = "supervisor-test-example-worker"
+    images.build(docker_client, "examples/worker/Dockerfile", image, base)
+    return image

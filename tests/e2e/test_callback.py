@@ -3,10 +3,8 @@
 import json
 import signal
 from collections.abc import Iterator
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
-from queue import Empty, Queue
 from typing import Any
 
 import docker
@@ -14,41 +12,24 @@ import pytest
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from examples import backend
+from examples.backend import Call
 from scripts import images
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
-from tests.support import containers
+from tests.support import catalog, containers
+from tests.support.backend import Backend
 from tests.support.supervised import Supervised, eventually
 
 # The first test waits for the images: a base from Debian's packages, and two installations.
 pytestmark = pytest.mark.timeout(900)
 
 _SUPERVISOR_IMAGE = "supervisor-test-supervisor"
-_WORKER_IMAGE = "supervisor-test-seconds-interval"
 _JOB = "timer-seconds-interval"
-_CATALOG = f'[jobs]\n{_JOB} = {{ kind = "action", image = "{_WORKER_IMAGE}", memory = "256m" }}\n'
-
-_TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
-_METADATA = (("traceparent", f"00-{_TRACE_ID}-b7ad6b7169203331-01"),)
+_REACTION = "console-send-message"
 
 _SECOND = 10**9  # the Engine counts in nanoseconds
-# A worker starts a Python of its own, on a machine that may be busy.
-_CALL_SECONDS = 30.0
 _STOP_SECONDS = 15
-
-
-@pytest.fixture(scope="session")
-def base(docker_client: docker.DockerClient) -> dict[str, str]:
-    """What both images are built on, as build arguments."""
-    return {"BASE_IMAGE": images.base_image(docker_client, "supervisor-test-base")}
-
-
-@pytest.fixture(scope="session")
-def worker_image(docker_client: docker.DockerClient, base: dict[str, str]) -> str:
-    images.build(docker_client, "examples/worker/Dockerfile", _WORKER_IMAGE, base)
-    return _WORKER_IMAGE
 
 
 @pytest.fixture(scope="session")
@@ -57,48 +38,16 @@ def supervisor_image(docker_client: docker.DockerClient, base: dict[str, str]) -
     return _SUPERVISOR_IMAGE
 
 
-@dataclass(frozen=True)
-class Backend:
-    """The example backend, and what workers have told it."""
-
-    port: int
-    calls: "Queue[backend.Call]"
-
-    def next_call(self) -> backend.Call:
-        return self.calls.get(timeout=_CALL_SECONDS)
-
-    def is_quiet(self, seconds: float) -> bool:
-        """Whether nothing more comes, once what has arrived so far is taken away."""
-        with suppress(Empty):
-            while True:
-                self.calls.get_nowait()
-        with suppress(Empty):
-            self.calls.get(timeout=seconds)
-            return False
-        return True
-
-
 @pytest.fixture
-def listening() -> Iterator[Backend]:
-    calls: Queue[backend.Call] = Queue()
-    server, port = backend.serve("127.0.0.1:0", calls.put)
-    yield Backend(port, calls)
-    server.stop(0).wait()
-
-
-@pytest.fixture
-def job_catalog(tmp_path: Path) -> Path:
+def job_catalog(tmp_path: Path, worker_image: str) -> Path:
     path = tmp_path / "callback.toml"
-    path.write_text(_CATALOG)
+    path.write_text(catalog.example(worker_image))
     return path
 
 
 @pytest.fixture
-def supervised(
-    start: Start, listening: Backend, job_catalog: Path, worker_image: str
-) -> Supervised:
+def supervised(start: Start, listening: Backend, job_catalog: Path) -> Supervised:
     """A supervisor whose workers find the backend."""
-    assert _WORKER_IMAGE == worker_image
     return start(
         JOB_CATALOG=str(job_catalog),
         GRPC_CALLBACK_HOST="127.0.0.1",
@@ -109,10 +58,10 @@ def supervised(
 def _launch(supervised: Supervised, identifier: str, **params: Any) -> Response:
     auth = {"accessToken": "a-token-that-only-the-worker-gets"}
     wanted = {"seconds": 0.2, "workflowStepId": "step-1"} | params
-    return supervised.launch(_JOB, identifier, wanted, auth, metadata=_METADATA)
+    return supervised.launch(_JOB, identifier, wanted, auth)
 
 
-def _told(call: backend.Call) -> tuple[str, str, int]:
+def _told(call: Call) -> tuple[str, str, int]:
     return call.method, call.identifier, int(json.loads(call.content)["count"])
 
 
@@ -126,10 +75,6 @@ def test_a_worker_calls_the_backend_back_until_it_is_killed(
     assert Response() == _launch(supervised, identifier)
     calls = [listening.next_call() for _ in range(3)]
     assert [("OnAction", identifier, count) for count in (1, 2, 3)] == [_told(c) for c in calls]
-    for call in calls:  # the worker has sent its TRACEPARENT on: it is still the caller's trace
-        version, trace_id, parent_id, flags = call.traceparent.split("-")
-        assert ("00", _TRACE_ID, "01") == (version, trace_id, flags)
-        assert "b7ad6b7169203331" != parent_id
     assert "running" == containers.one(docker_client, identifier).status
     assert [identifier] == supervised.running()
     assert Response() == supervised.kill(identifier)
@@ -184,7 +129,6 @@ def test_a_worker_that_cannot_work_tells_the_backend_and_is_counted(
     call = listening.next_call()
     assert ("OnError", "wrong") == (call.method, call.identifier)
     assert "--seconds" in call.content
-    assert _TRACE_ID in call.traceparent
     eventually(lambda: [] == supervised.jobs())
     assert 1 == supervised.metric("supervisor_exits_total", job_name=_JOB, outcome="error")
     (event,) = supervised.events("job.exited")
@@ -192,6 +136,33 @@ def test_a_worker_that_cannot_work_tells_the_backend_and_is_counted(
     assert any("--seconds" in line for line in event["output"])
     assert Response() == _launch(supervised, "wrong")
     assert "OnAction" == listening.next_call().method
+
+
+def test_a_reaction_tells_the_backend_ends_and_is_counted(
+    supervised: Supervised, listening: Backend, docker_client: docker.DockerClient
+) -> None:
+    for message in ("Hello!", "--not-a-key"):
+        assert Response() == supervised.launch(_REACTION, "m-1", {"message": message})
+        call = listening.next_call()
+        assert ("OnReaction", "m-1") == (call.method, call.identifier)
+        assert {"characters": len(message)} == json.loads(call.content)
+    eventually(lambda: [] == supervised.jobs())
+    assert 2 == supervised.metric("supervisor_exits_total", job_name=_REACTION, outcome="success")
+    assert [] == containers.everything(docker_client)
+
+
+def test_a_reaction_that_cannot_be_carried_out_tells_the_backend_and_is_counted(
+    supervised: Supervised, listening: Backend
+) -> None:
+    assert Response() == supervised.launch(_REACTION, "m-1", {"text": "Hello!"})
+    call = listening.next_call()
+    assert ("OnError", "m-1", "--message: is missing") == (
+        call.method,
+        call.identifier,
+        call.content,
+    )
+    eventually(lambda: [] == supervised.jobs())
+    assert 1 == supervised.metric("supervisor_exits_total", job_name=_REACTION, outcome="error")
 
 
 # ---------------------------------------------------------------- the supervisor's own image
@@ -210,7 +181,7 @@ class Contained(Supervised):
         assert self._container is not None
         return self._container
 
-    def run(self, catalog: Path, backend_port: int) -> None:
+    def run(self, job_catalog: Path, backend_port: int) -> None:
         """Start the container; the image's health check runs each second."""
         self._container = self._client.containers.create(
             _SUPERVISOR_IMAGE,
@@ -218,7 +189,7 @@ class Contained(Supervised):
             network_mode="host",
             volumes={
                 str(self._engine.socket): {"bind": "/var/run/docker.sock", "mode": "rw"},
-                str(catalog): {"bind": "/etc/supervisor/catalog.toml", "mode": "ro"},
+                str(job_catalog): {"bind": "/etc/supervisor/catalog.toml", "mode": "ro"},
             },
             environment={
                 "GO_ENV": "production",
@@ -261,11 +232,8 @@ def contained(
 
 
 @pytest.fixture
-def running(
-    contained: Contained, job_catalog: Path, listening: Backend, worker_image: str
-) -> Contained:
+def running(contained: Contained, job_catalog: Path, listening: Backend) -> Contained:
     """One that is SERVING, on the Engine that it runs on itself."""
-    assert _WORKER_IMAGE == worker_image
     contained.run(job_catalog, listening.port)
     return contained
 
@@ -284,7 +252,6 @@ def test_the_image_serves_and_launches_a_worker_that_calls_back(
     assert Response() == _launch(running, "t-1")
     calls = [listening.next_call() for _ in range(2)]
     assert [("OnAction", "t-1", 1), ("OnAction", "t-1", 2)] == [_told(c) for c in calls]
-    assert _TRACE_ID in calls[0].traceparent
     assert "running" == containers.one(docker_client, "t-1").status
     assert Response() == _launch(running, "t-1")
     assert ["t-1"] == running.running()

@@ -1,5 +1,7 @@
 """The catalogue of the tests: a job of each sort, all of the tests' own image."""
 
+from pathlib import Path
+
 from tests.support import worker
 
 TEXT = f"""
@@ -12,3 +14,11 @@ small = {{ kind = "action", image = "{worker.IMAGE}", memory = "16m", cpus = 0.5
 missing = {{ kind = "action", image = "supervisor-test-no-such-image" }}
 nothing = {{ kind = "action" }}
 """
+
+
+_EXAMPLE = Path(__file__).parents[2] / "examples" / "catalog.toml"
+
+
+def example(image: str) -> str:
+    """The example catalogue, whose workers are of another image."""
+    return _EXAMPLE.read_text().replace("supervisor-demo-worker", image)

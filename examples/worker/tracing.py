@@ -1,0 +1,84 @@
+"""Traces: how a worker goes on with the launch's, and sends its own spans.
+
+The supervisor puts the trace context of the launch into TRACEPARENT. Where spans are sent to
+says OTEL_EXPORTER_OTLP_ENDPOINT; without it they are sent nowhere, and still have their ids, so
+that the backend can go on with them.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Link, Span, SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+_FLUSH_SECONDS = 1.0
+_W3C = TraceContextTextMapPropagator()
+
+
+def configure() -> TracerProvider:
+    """Make spans, and send them in the background if there is somebody to send them to."""
+    provider = TracerProvider(shutdown_on_exit=False)  # `flush` does it, and knows an end
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        # Imported where it is needed: it is a quarter of a worker's start.
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    return provider
+
+
+def part_of_launch(job: str, identifier: str) -> AbstractContextManager[Span]:
+    """A span in the launch's own trace: for a reaction, which is over soon after it."""
+    return _span(job, identifier, _launch())
+
+
+def linked_to_launch(job: str, identifier: str) -> AbstractContextManager[Span]:
+    """A span that begins a trace, with a link to the launch: for each callback of an action."""
+    launch = trace.get_current_span(_launch()).get_span_context()
+    return _span(job, identifier, Context(), [Link(launch)])  # a link to nothing is left out
+
+
+def metadata() -> tuple[tuple[str, str], ...]:
+    """The gRPC metadata that makes the backend's spans children of the current one."""
+    carrier: dict[str, str] = {}
+    _W3C.inject(carrier)
+    return tuple(carrier.items())
+
+
+def fail(error_type: str, message: str = "") -> None:
+    """Mark the current span as an error. The message must be free of secrets."""
+    span = trace.get_current_span()
+    span.set_status(StatusCode.ERROR, message)
+    span.set_attribute("error.type", error_type)
+
+
+def flush(provider: TracerProvider) -> None:
+    """Send the last spans, but do not wait for a collector that is away."""
+    sending = threading.Thread(target=provider.shutdown, daemon=True)
+    sending.start()
+    sending.join(_FLUSH_SECONDS)
+
+
+def _launch() -> Context:
+    """What TRACEPARENT says; an empty context where it is missing or wrong."""
+    found = {field: os.environ.get(field.upper(), "") for field in _W3C.fields}
+    return _W3C.extract(found, Context())
+
+
+def _span(
+    job: str, identifier: str, parent: Context, links: Sequence[Link] = ()
+) -> AbstractContextManager[Span]:
+    """A span with the attributes that the supervisor's have, too: they are found together."""
+    return trace.get_tracer("worker").start_as_current_span(
+        job,
+        context=parent,
+        kind=SpanKind.CLIENT,  # what is inside calls the backend
+        attributes={"supervisor.job.name": job, "supervisor.job.identifier": identifier},
+        links=links,
+    )
