@@ -1,0 +1,60 @@
+"""docs/events.md says what is logged, and nothing else."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[2]
+_ROW = re.compile(r"^\| `([a-z_]+\.[a-z_]+)` \| ([a-z, ]+) \| [^|]+ \|([^|]*)\|$", re.MULTILINE)
+_REMARK = re.compile(r"\([^)]*\)")
+# What `log.exception` and `exc_info` add is the traceback.
+_NO_FIELD = {"exc_info"}
+_LEVELS = {"exception": {"error"}, "tell": {"info", "warning"}}
+
+Events = dict[str, tuple[set[str], set[str]]]
+
+
+def _in_code() -> Events:
+    levels: defaultdict[str, set[str]] = defaultdict(set)
+    fields: defaultdict[str, set[str]] = defaultdict(set)
+    for path in (*_ROOT.glob("service/**/*.py"), *_ROOT.glob("observability/*.py")):
+        for call, method in _logging_calls(ast.parse(path.read_text(encoding="utf-8"))):
+            event = str(ast.literal_eval(call.args[0]))
+            levels[event] |= _LEVELS.get(method, {method})
+            fields[event] |= set(_fields(call)) - _NO_FIELD
+    return {event: (levels[event], fields[event]) for event in levels}
+
+
+def _logging_calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name("log"), attr=method)):
+                yield node, method
+            case ast.Call(func=ast.Name("tell")):
+                yield node, "tell"
+
+
+def _fields(call: ast.Call) -> Iterator[str]:
+    for keyword in call.keywords:
+        if keyword.arg is not None:
+            yield keyword.arg
+            continue
+        for node in ast.walk(keyword.value):  # **({"output": …} if output else {})
+            if isinstance(node, ast.Dict):
+                yield from (str(ast.literal_eval(key)) for key in node.keys if key)
+
+
+def _on_the_page() -> Events:
+    text = (_ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+    return {
+        event: (set(levels.split(", ")), set(re.findall(r"`([a-z_]+)`", _REMARK.sub("", fields))))
+        for event, levels, fields in _ROW.findall(text)
+    }
+
+
+def test_the_page_has_every_event_with_its_levels_and_fields() -> None:
+    code, page = _in_code(), _on_the_page()
+    assert len(code) > 20
+    assert code == page
