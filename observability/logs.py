@@ -6,14 +6,14 @@ from typing import TextIO, cast
 
 import structlog
 from opentelemetry import trace
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-Logger = structlog.stdlib.BoundLogger
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-def get_logger(name: str) -> Logger:
+def get_logger(name: str) -> FilteringBoundLogger:
     """A logger whose events carry the trace, and whatever context is bound."""
-    return cast("Logger", structlog.get_logger(name))
+    return cast("FilteringBoundLogger", structlog.get_logger(logger_name=name))
 
 
 def configure_logs(*, level: str, console: bool, stream: TextIO = sys.stdout) -> None:
@@ -23,46 +23,48 @@ def configure_logs(*, level: str, console: bool, stream: TextIO = sys.stdout) ->
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
+        _add_logger,
+        structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_trace,
     ]
+    renderers = _renderers(console=console)
+    # Ours go straight to the stream: a detour through `logging` would cost as much again.
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, *renderers],
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_formatter(console, shared))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+        )
+    )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(_LEVELS[level])
     # Below warning, these tell of every connection and every export.
     for noisy in ("urllib3", "docker", "asyncio", "grpc", "opentelemetry"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def _formatter(console: bool, shared: list[Processor]) -> logging.Formatter:
+def _renderers(*, console: bool) -> list[Processor]:
     if console:
-        renderer: list[Processor] = [
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        ]
-    else:
-        # Tracebacks as text, without the local variables: those hold requests, and secrets.
-        renderer = [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
-        ]
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
-    )
+        return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    # Tracebacks as text, without the local variables: those hold requests, and secrets.
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+    ]
+
+
+def _add_logger(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    record: logging.LogRecord | None = event.get("_record")
+    event["logger"] = event.pop("logger_name") if record is None else record.name
+    return event
 
 
 def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -47,12 +47,16 @@ FAILED_OUTCOMES = frozenset({Outcome.ERROR, Outcome.OOM, Outcome.ENDED, Outcome.
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What a backend asks to be launched. `auth` is secret and stays out of the repr."""
+    """What a backend asks to be launched. `auth` is secret and stays out of the repr.
+
+    `fingerprint` tells a differing request; 0 where nobody knows.
+    """
 
     name: str
     identifier: str
     params: Mapping[str, JsonValue] = field(default_factory=dict)
     auth: Mapping[str, JsonValue] = field(default_factory=dict, repr=False)
+    fingerprint: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,7 @@ class Job:
     identifier: str
     kind: Kind
     ends: bool = False
-    fingerprint: int = 0  # tells a differing request; 0 for a job that was taken over
+    fingerprint: int = 0  # of its request; 0 for a job that was taken over
     traceparent: str | None = None  # the span of its launch
     adopted: bool = False  # it ran before this process knew of it
     state: State = State.STARTING

@@ -41,8 +41,13 @@ class Servicer(AreaSupervisorServiceServicer):
             )
             account_failure(self._metrics, "launch", request.name, request.identifier, large)
             return _failure(large.code, large.message)
+        # Keyed anew by each process: it tells nothing of the secrets in it.
+        fingerprint = hash(request.SerializeToString(deterministic=True))
+        if self._supervisor.repeats(request.identifier, fingerprint):
+            return Response()
         auth = _json_object(request.auth)
-        spec = JobSpec(request.name, request.identifier, _json_object(request.params), auth)
+        params = _json_object(request.params)
+        spec = JobSpec(request.name, request.identifier, params, auth, fingerprint)
         work = lambda: self._supervisor.launch(spec)  # noqa: E731 - said where it is used
         return await self._answer(work, "launch", spec.name, Redactor(auth))
 

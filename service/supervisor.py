@@ -70,6 +70,21 @@ class Supervisor:
         if outcome is not None:
             self._observe_launch(outcome, began)
 
+    def repeats(self, identifier: str, fingerprint: int) -> bool:
+        """Whether a request is the very one that launched a job that runs: then it is a dedup.
+
+        Such a request has been checked before, and most requests are such: a backend that starts
+        launches everything it wants to run.
+        """
+        began = time.perf_counter()
+        job = self._joinable(identifier)
+        if job is None or job.fingerprint != fingerprint or job.state is not State.RUNNING:
+            return False
+        annotate({"supervisor.job.name": job.name, "supervisor.job.identifier": identifier})
+        self._account_dedup(job, differs=False)
+        self._observe_launch("dedup", began)
+        return True
+
     async def kill(self, identifier: str) -> None:
         """Stop every container of an identifier; return when they are gone and their names free.
 
@@ -126,11 +141,10 @@ class Supervisor:
         arguments = arguments_of(spec, entry, self._policy.callback)
         environment = trace_environment()
         check_size(arguments, environment)
-        fingerprint = hash((spec.name, *arguments))  # keyed anew by each process: tells no secret
         await self._await_listing()
         if entry.kind is Kind.ACTION and (running := self._joinable(spec.identifier)):
-            return await self._join(running, fingerprint)
-        job = _new_job(spec, entry, fingerprint, environment.get("TRACEPARENT"))
+            return await self._join(running, spec.fingerprint)
+        job = _new_job(spec, entry, environment.get("TRACEPARENT"))
         workload = workload_of(
             job, spec, entry, self._policy, arguments=arguments, environment=environment
         )
@@ -252,13 +266,13 @@ class Supervisor:
         duration.observe(time.perf_counter() - began, trace_exemplar())
 
 
-def _new_job(spec: JobSpec, entry: Entry, fingerprint: int, traceparent: str | None) -> Job:
+def _new_job(spec: JobSpec, entry: Entry, traceparent: str | None) -> Job:
     return Job(
         launch_id=secrets.token_hex(8),
         name=spec.name,
         identifier=spec.identifier,
         kind=entry.kind,
         ends=entry.ends_by_itself,
-        fingerprint=fingerprint,
+        fingerprint=spec.fingerprint,
         traceparent=traceparent,
     )

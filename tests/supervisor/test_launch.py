@@ -30,6 +30,33 @@ async def test_dedup_looks_at_the_identifier_alone(world: World) -> None:
     assert [True] == [entry["differs"] for entry in world.logged("launch.dedup")]
 
 
+async def test_a_repeated_request_is_a_dedup_without_a_look_at_what_it_says(world: World) -> None:
+    await world.launch("a-1")
+    job = world.registry.grouped("a-1")
+    assert job is not None
+    assert world.supervisor.repeats("a-1", job.fingerprint)
+    assert not world.supervisor.repeats("a-1", job.fingerprint + 1)
+    assert not world.supervisor.repeats("a-2", job.fingerprint)
+    assert {"launches": 1, "dedups": 1} == world.counted()
+    assert 1 == world.metric("supervisor_launch_duration_seconds_count", outcome="dedup")
+
+
+async def test_a_repeated_request_for_what_does_not_run_is_none(world: World) -> None:
+    hold = world.faults.hold("start")
+    launch = world.launching("a-1")
+    await hold.reached()
+    job = world.registry.grouped("a-1")
+    assert job is not None
+    assert not world.supervisor.repeats("a-1", job.fingerprint)  # it may fail yet
+    hold.release()
+    await launch
+    kill = world.killing("a-1")
+    await asyncio.sleep(0)
+    assert not world.supervisor.repeats("a-1", job.fingerprint)
+    await kill
+    assert not world.supervisor.repeats("a-1", job.fingerprint)
+
+
 async def test_identifiers_run_side_by_side(world: World) -> None:
     names = [f"a-{n:02}" for n in range(32)]
     await asyncio.gather(*(world.launch(name) for name in names))

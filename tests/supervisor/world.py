@@ -60,7 +60,8 @@ class World:
 
     def launching(self, identifier: str, name: str = "timer", **params: Any) -> "Asked":
         """A launch, under way."""
-        return _asked(self.supervisor.launch(JobSpec(name, identifier, params)))
+        spec = JobSpec(name, identifier, params, fingerprint=hash((name, repr(params))))
+        return _asked(self.supervisor.launch(spec))
 
     async def launch(self, identifier: str, name: str = "timer", **params: Any) -> None:
         """A launch, done."""

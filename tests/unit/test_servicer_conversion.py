@@ -15,7 +15,7 @@ from service.catalog import Entry
 from service.errors import ImageMissing, KillAllFailed, SharedFailure, SupervisorError
 from service.job import Job, JobSpec, JsonValue, Kind
 from service.readiness import Readiness
-from service.servicer import Servicer, _json, _json_object, in_band_error
+from service.servicer import MAX_MESSAGE_BYTES, Servicer, _json, _json_object, in_band_error
 from service.supervisor import Supervisor
 from service.workload import arguments_of
 from tests.unit.samples import NAMES, a_job
@@ -123,6 +123,11 @@ class Recording:
         self._ends = ends
         self._jobs = jobs or []
         self.asked: list[Any] = []
+        self.fingerprints: list[tuple[str, int]] = []
+
+    def repeats(self, identifier: str, fingerprint: int) -> bool:
+        self.fingerprints.append((identifier, fingerprint))
+        return self.fingerprints.count((identifier, fingerprint)) > 1
 
     async def launch(self, spec: JobSpec) -> None:
         self._note(spec)
@@ -176,6 +181,40 @@ async def test_a_launch_is_asked_for_with_everything_that_the_message_says() -> 
     recording = Recording()
     await servicer(recording)[0].LaunchJob(REQUEST, None)
     assert [JobSpec("timer", "t-1", {"seconds": 3}, {"token": "hunter2"})] == recording.asked
+
+
+async def test_the_very_same_request_is_recognized_whatever_the_order_of_its_fields() -> None:
+    recording = Recording()
+    made, _ = servicer(recording)
+    one, other = Struct(), Struct()
+    one.update({"a": 1, "b": [2]})
+    other.update({"b": [2], "a": 1})
+    for params in (one, other):
+        request = AuthenticatedJobData(name="timer", identifier="t-1", params=params)
+        assert Response() == await made.LaunchJob(request, None)
+    assert 1 == len(recording.asked)
+    (first, second) = recording.fingerprints
+    assert first == second
+
+
+async def test_any_other_request_is_not() -> None:
+    recording = Recording()
+    made, _ = servicer(recording)
+    other = AuthenticatedJobData()
+    other.CopyFrom(REQUEST)
+    other.auth.update({"token": "hunter3"})
+    for request in (REQUEST, other):
+        await made.LaunchJob(request, None)
+    assert 2 == len(recording.asked) == len(set(recording.fingerprints))
+
+
+async def test_a_request_that_is_too_large_is_refused_before_it_is_read() -> None:
+    recording = Recording()
+    params = Struct()
+    params.update({"a": "x" * MAX_MESSAGE_BYTES})
+    request = AuthenticatedJobData(name="timer", identifier="t-1", params=params)
+    response = await servicer(recording)[0].LaunchJob(request, None)
+    assert (413, []) == (response.error.code, recording.asked)
 
 
 async def test_a_launch_without_params_and_auth_has_none() -> None:
