@@ -32,14 +32,11 @@ class GrpcServer:
 
     def __init__(self, address: str, port: int, servicer: Servicer, metrics: Metrics) -> None:
         self.health = Health(SERVICE)
-        # OpenTelemetry's outermost, so that ours finds its span; only our own service is traced.
-        interceptors = [
-            aio_server_interceptor(  # type: ignore[no-untyped-call]
-                filter_=filters.service_name(SERVICE)
-            ),
-            CallObserver(metrics, in_band_error),
-        ]
-        self._server = aio.server(interceptors=interceptors, options=_OPTIONS)
+        tracing = aio_server_interceptor(  # type: ignore[no-untyped-call]
+            filter_=filters.service_name(SERVICE)  # health and reflection are no traces
+        )
+        observer = CallObserver(metrics, in_band_error, tracing)
+        self._server = aio.server(interceptors=[observer], options=_OPTIONS)
         add_AreaSupervisorServiceServicer_to_server(servicer, self._server)
         add_HealthServicer_to_server(self.health, self._server)
         reflection.enable_server_reflection(

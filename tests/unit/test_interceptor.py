@@ -5,9 +5,10 @@ from typing import Any
 import grpc
 import pytest
 from grpc import aio
+from opentelemetry.instrumentation.grpc import aio_server_interceptor
 from opentelemetry.trace import StatusCode
 
-from observability.interceptor import CallObserver, InBandError
+from observability.interceptor import CallObserver, InBandError, _Method
 from observability.metrics import Metrics
 from tests.unit.samples import NAMES
 from tests.unit.tracing_support import Recorded
@@ -37,6 +38,11 @@ async def stream(request: bytes, _: Any) -> AsyncIterator[bytes]:
     yield b"2"
 
 
+def _observer(metrics: Metrics) -> CallObserver:
+    tracing = aio_server_interceptor()  # type: ignore[no-untyped-call]
+    return CallObserver(metrics, in_band, tracing)
+
+
 @pytest.fixture
 def metrics() -> Metrics:
     return Metrics(NAMES, version="1", engine="docker", mode="production")
@@ -44,7 +50,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 async def channel(metrics: Metrics) -> AsyncIterator[Any]:
-    server = aio.server(interceptors=[CallObserver(metrics, in_band)])
+    server = aio.server(interceptors=[_observer(metrics)])
     handlers: dict[str, Any] = {
         "Unary": grpc.unary_unary_rpc_method_handler(unary),
         "Stream": grpc.unary_stream_rpc_method_handler(stream),
@@ -172,7 +178,7 @@ class Context:
 async def observed(metrics: Metrics, request: bytes) -> Recorded:
     recorded = Recorded()
     handler: Any = grpc.unary_unary_rpc_method_handler(unary)
-    wrapped = CallObserver(metrics, in_band)._observe_unary(UNARY, handler)
+    wrapped = _observer(metrics)._observe(_Method(metrics, UNARY), handler)
     span = recorded.tracer.start_as_current_span(
         "rpc", record_exception=False, set_status_on_exception=False
     )
@@ -196,7 +202,7 @@ async def test_success_leaves_the_span_alone(metrics: Metrics) -> None:
 async def test_an_exception_marks_the_span_without_its_text(metrics: Metrics) -> None:
     recorded = Recorded()
     handler: Any = grpc.unary_unary_rpc_method_handler(unary)
-    wrapped = CallObserver(metrics, in_band)._observe_unary(UNARY, handler)
+    wrapped = _observer(metrics)._observe(_Method(metrics, UNARY), handler)
     span = recorded.tracer.start_as_current_span(
         "rpc", record_exception=False, set_status_on_exception=False
     )
