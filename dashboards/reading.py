@@ -71,5 +71,5 @@ def as_grafana_would(*, scrape_interval: float, shown: float) -> dict[str, str]:
         "job": ".+",
         "instance": ".+",
         "__rate_interval": f"{4 * scrape_interval:g}s",
-        "__range": f"{shown:g}s",
+        "__range": f"{shown:.0f}s",
     }
