@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check generate dashboards lock clean
+.PHONY: help setup demo test check generate dashboards pictures lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ generate: setup ## Generate the stubs anew from proto/
 
 dashboards: setup ## Generate the dashboards anew from dashboards/
 	$(BIN)/python -m dashboards.generate
+
+pictures: setup ## Draw the dashboards for docs/ from three minutes of real work
+	$(BIN)/python -m scripts.pictures
 
 lock: setup ## Write the locks in requirements/ anew from pyproject.toml
 	scripts/lock

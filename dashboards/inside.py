@@ -70,21 +70,21 @@ def _now() -> list[Panel]:
 def _engine() -> list[Panel]:
     return [
         lines(
-            "Calls",
+            "Engine calls",
             "By operation. A ping each second and a list each 30 s are the watcher's.",
             "ops",
             query(f"sum by (operation) ({rate(f'{_OPERATIONS}_count')})", "{{operation}}"),
             stacked=True,
         ),
         lines(
-            "Latency, p95",
+            "Engine latency, p95",
             "By operation, a wait for a thread included. A stop takes as long as the worker, up to"
             " the grace.",
             "s",
             query(quantile(0.95, _OPERATIONS, by=["operation"]), "{{operation}}"),
         ),
         lines(
-            "Errors by reason",
+            "Engine errors by reason",
             "Calls that failed. internal: the container was gone already.",
             "cpm",
             query(per_minute("supervisor_engine_errors_total", by=["reason"]), "{{reason}}"),
@@ -103,10 +103,10 @@ def _in_step() -> list[Panel]:
         ),
         lines(
             "Reconnects of the event stream",
-            "More than one now and then: the Engine restarts, or the way to it is bad.",
-            "cpm",
+            "Within a rate's window. One is an Engine that restarted; many are a bad way to it.",
+            "none",
             query(
-                per_minute("supervisor_event_stream_reconnects_total", by=["instance"]),
+                f"increase({series('supervisor_event_stream_reconnects_total')}[$__rate_interval])",
                 "{{instance}}",
             ),
         ),
@@ -122,7 +122,7 @@ def _in_step() -> list[Panel]:
 def _grpc() -> list[Panel]:
     return [
         lines(
-            "Calls by method",
+            "gRPC calls by method",
             "As they begin. Health is what orchestrators ask for.",
             "reqps",
             query(
@@ -132,14 +132,15 @@ def _grpc() -> list[Panel]:
             stacked=True,
         ),
         lines(
-            "Calls by status",
+            "gRPC calls by status",
             "The status on the wire. A launch that fails is OK here, and has its error inside.",
             "reqps",
             query(f"sum by (grpc_status) ({rate(f'{_CALLS}_count')})", "{{grpc_status}}"),
             stacked=True,
+            known=["OK"],
         ),
         lines(
-            "Latency by method, p95",
+            "gRPC latency by method, p95",
             "From the first byte to the status. Each dot is a call: a click opens its trace.",
             "s",
             query(
@@ -169,10 +170,9 @@ def _process() -> list[Panel]:
         ),
         lines(
             "File descriptors",
-            "Open, and how many there may be.",
-            "none",
-            query(f"sum({series('process_open_fds')})", "open"),
-            query(f"sum({series('process_max_fds')})", "limit"),
+            "Open ones, of as many as there may be.",
+            "percentunit",
+            query(f"{series('process_open_fds')} / {series('process_max_fds')}", "{{instance}}"),
             width=QUARTER,
         ),
         lines(

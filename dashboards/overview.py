@@ -7,6 +7,8 @@ from dashboards.promql import (
     growth,
     in_range,
     latest,
+    of_the_ten_highest,
+    of_the_ten_most,
     per_minute,
     quantiles,
     query,
@@ -111,7 +113,7 @@ def _what_runs() -> list[Panel]:
             "Running, by job",
             "Live containers of the ten jobs that have the most.",
             "none",
-            query(_top(f"sum by (job_name) ({series('supervisor_jobs_running')})"), "{{job_name}}"),
+            query(of_the_ten_highest("supervisor_jobs_running", by=["job_name"]), "{{job_name}}"),
         ),
     ]
 
@@ -131,13 +133,13 @@ def _launches() -> list[Panel]:
             "Launches, by job",
             "Containers started, of the ten jobs that have the most.",
             "cpm",
-            query(_top(per_minute("supervisor_launches_total", by=["job_name"])), "{{job_name}}"),
+            query(of_the_ten_most("supervisor_launches_total", by=["job_name"]), "{{job_name}}"),
         ),
         lines(
             "Dedups, by job",
             "Launches answered by a job that ran already, of the ten jobs that have the most.",
             "cpm",
-            query(_top(per_minute("supervisor_dedups_total", by=["job_name"])), "{{job_name}}"),
+            query(of_the_ten_most("supervisor_dedups_total", by=["job_name"]), "{{job_name}}"),
         ),
         lines(
             "Launch latency",
@@ -158,6 +160,7 @@ def _launches() -> list[Panel]:
 
 
 def _failures() -> list[Panel]:
+    labels = "job_name, operation, reason"
     return [
         lines(
             "Failures by reason",
@@ -173,7 +176,7 @@ def _failures() -> list[Panel]:
             "The ten that have failed the most since the process started.",
             "none",
             latest(
-                f"sort_desc({_top(_failures_so_far())})",
+                f"sort_desc(topk(10, sum by ({labels}) ({series('supervisor_failures_total')})))",
                 "{{job_name}}: {{operation}}, {{reason}}",
             ),
             width=HALF,
@@ -182,7 +185,7 @@ def _failures() -> list[Panel]:
 
 
 def _kills_and_exits() -> list[Panel]:
-    badly = per_minute(
+    badly = of_the_ten_most(
         "supervisor_exits_total", 'outcome=~"ended|error|oom|lost"', by=["job_name", "outcome"]
     )
     return [
@@ -218,7 +221,7 @@ def _kills_and_exits() -> list[Panel]:
             "Of the ten jobs that failed, ran out of memory, were lost, or ended though they should"
             " go on the most.",
             "cpm",
-            query(_top(badly), "{{job_name}}: {{outcome}}"),
+            query(badly, "{{job_name}}: {{outcome}}"),
         ),
         heat(
             "Lifetimes",
@@ -227,11 +230,3 @@ def _kills_and_exits() -> list[Panel]:
             buckets("supervisor_job_duration_seconds"),
         ),
     ]
-
-
-def _failures_so_far() -> str:
-    return f"sum by (job_name, operation, reason) ({series('supervisor_failures_total')})"
-
-
-def _top(expression: str) -> str:
-    return f"topk(10, {expression})"

@@ -57,6 +57,7 @@ _COLORS: Final = {
     "oom": "dark-red",
     "killed": "blue",
     "lost": "purple",
+    "OK": "green",
 }
 _YES_OR_NO: Final[list[ValueMapping]] = [
     ValueMap(

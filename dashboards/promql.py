@@ -42,6 +42,24 @@ def growth(name: str, by: str) -> str:
     return f"clamp_min({now} - {before}, 0)"
 
 
+def of_the_ten_most(name: str, *matchers: str, by: Sequence[str]) -> str:
+    """A counter a minute, of the ten that have grown the most in the time that is shown."""
+    grown = f"increase({series(name, *matchers)}[$__range] @ end())"
+    return f"{per_minute(name, *matchers, by=by)} {_among_the_ten_most(grown, by)}"
+
+
+def of_the_ten_highest(name: str, *, by: Sequence[str]) -> str:
+    """A gauge, of the ten that have been the highest in the time that is shown."""
+    highest = f"max_over_time({series(name)}[$__range] @ end())"
+    return f"sum by ({', '.join(by)}) ({series(name)}) {_among_the_ten_most(highest, by)}"
+
+
+def _among_the_ten_most(weight: str, by: Sequence[str]) -> str:
+    """The same ten at all times: a `topk` alone chooses anew at each, and curves come and go."""
+    labels = ", ".join(by)
+    return f"and on ({labels}) topk(10, sum by ({labels}) ({weight}))"
+
+
 def quantile(share: float, name: str, *matchers: str, by: Sequence[str] = ()) -> str:
     """A quantile of a histogram."""
     buckets = f"sum by ({', '.join(('le', *by))}) ({rate(f'{name}_bucket', *matchers)})"
