@@ -1,7 +1,7 @@
 """The second look, when the first one shows that something is wrong: what the process does."""
 
 from dashboards.dashboard import dashboard
-from dashboards.panels import QUARTER, Panel, lines, name, number
+from dashboards.panels import QUARTER, SIXTH, Panel, lines, name, number
 from dashboards.promql import (
     in_range,
     latest,
@@ -15,6 +15,11 @@ from dashboards.promql import (
 
 _OPERATIONS = "supervisor_engine_operation_duration_seconds"
 _CALLS = "grpc_server_call_duration_seconds"
+# Those that a call to us can end with.
+_STATUSES = (
+    "OK", "CANCELLED", "DEADLINE_EXCEEDED", "INVALID_ARGUMENT",
+    "NOT_FOUND", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN",
+)  # fmt: skip
 _COMPARED = f"time() - min({series('supervisor_reconcile_last_success_timestamp_seconds')} > 0)"
 
 
@@ -27,7 +32,7 @@ def inside() -> str:
         [
             ("Now", _now()),
             ("The Docker Engine", _engine()),
-            ("In step with the Engine", _in_step()),
+            ("Queues, and in step with the Engine", _in_step()),
             ("gRPC", _grpc()),
             ("The process", _process()),
         ],
@@ -40,21 +45,36 @@ def _now() -> list[Panel]:
             "What runs here",
             "Version, engine and mode.",
             latest(series("supervisor_build_info"), "{{version}}, {{engine}}, {{mode}}"),
-            width=QUARTER,
+            width=SIXTH,
         ),
         number(
-            "Orphans removed at the start",
-            "Containers that an earlier process of this instance had left running.",
+            "Adopted",
+            "Containers that ran already and were taken over, since the process started.",
             "none",
-            latest(f"sum({series('supervisor_orphans_removed_total')})", "orphans"),
-            width=QUARTER,
+            latest(f"sum({series('supervisor_adoptions_total')})", "adopted"),
+            width=SIXTH,
+        ),
+        number(
+            "Orphans",
+            "Containers of ours that are nobody's job, when last compared. They are removed after"
+            " a grace.",
+            "none",
+            latest(f"sum({series('supervisor_orphans')})", "orphans"),
+            width=SIXTH,
+        ),
+        number(
+            "Orphans removed",
+            "Since the process started: what earlier runs and failed starts had left.",
+            "none",
+            latest(f"sum({series('supervisor_orphans_removed_total')})", "removed"),
+            width=SIXTH,
         ),
         number(
             "Reconnects",
             "Connections to the Engine's events after the first, in the time shown.",
             "none",
             latest(in_range("supervisor_event_stream_reconnects_total"), "reconnects"),
-            width=QUARTER,
+            width=SIXTH,
         ),
         number(
             "Last comparison",
@@ -62,7 +82,7 @@ def _now() -> list[Panel]:
             " each gap.",
             "s",
             latest(_COMPARED, "ago"),
-            width=QUARTER,
+            width=SIXTH,
         ),
     ]
 
@@ -94,12 +114,22 @@ def _engine() -> list[Panel]:
 
 
 def _in_step() -> list[Panel]:
+    in_progress = series("supervisor_launches_in_progress", 'state!="limit"')
     return [
+        lines(
+            "Launches in progress",
+            "With the Engine (under_way) and waiting for their turn. Past MAX_LAUNCHES_UNDER_WAY"
+            " they wait, past MAX_LAUNCHES_WAITING they are refused.",
+            "none",
+            query(f"sum by (state) ({in_progress})", "{{state}}"),
+            width=QUARTER,
+        ),
         lines(
             "Threads",
             "Busy with a call to the Engine; calls that are queued for one; how many there are.",
             "none",
             query(f"sum by (state) ({series('supervisor_engine_workers')})", "{{state}}"),
+            width=QUARTER,
         ),
         lines(
             "Reconnects of the event stream",
@@ -109,12 +139,14 @@ def _in_step() -> list[Panel]:
                 f"increase({series('supervisor_event_stream_reconnects_total')}[$__rate_interval])",
                 "{{instance}}",
             ),
+            width=QUARTER,
         ),
         lines(
             "Age of the last comparison",
             "Grows to 30 s and falls to 0. Beyond that the registry is not known to be true.",
             "s",
             query(_COMPARED, "age"),
+            width=QUARTER,
         ),
     ]
 
@@ -137,7 +169,7 @@ def _grpc() -> list[Panel]:
             "reqps",
             query(f"sum by (grpc_status) ({rate(f'{_CALLS}_count')})", "{{grpc_status}}"),
             stacked=True,
-            known=["OK"],
+            known=_STATUSES,
         ),
         lines(
             "gRPC latency by method, p95",

@@ -36,6 +36,7 @@ DATASOURCE: Final = DataSourceRef(type_val="prometheus", uid="$datasource")
 
 # Widths, of the 24 columns.
 EIGHTH: Final = 3
+SIXTH: Final = 4
 QUARTER: Final = 6
 THIRD: Final = 8
 HALF: Final = 12
@@ -58,6 +59,13 @@ _COLORS: Final = {
     "killed": "blue",
     "lost": "purple",
     "OK": "green",
+    "CANCELLED": "blue",
+    "DEADLINE_EXCEEDED": "orange",
+    "INVALID_ARGUMENT": "purple",
+    "NOT_FOUND": "yellow",
+    "UNAVAILABLE": "red",
+    "UNIMPLEMENTED": "light-blue",
+    "UNKNOWN": "dark-red",
 }
 _YES_OR_NO: Final[list[ValueMapping]] = [
     ValueMap(

@@ -19,6 +19,7 @@ _COLORS: Final = {
     "red": "#e02f44",
     "dark-red": "#8f1d2c",
     "blue": "#3274d9",
+    "light-blue": "#8ab8ff",
     "purple": "#a352cc",
 }
 _PALETTE: Final = (
@@ -114,7 +115,8 @@ def _stat(axes: Axes, answers: Answers) -> None:
     axes.set_facecolor(background)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    axes.text(0.5, 0.48, text, ha="center", va="center", fontsize=15, color=color, weight="bold")
+    size = min(15, 60 * answers.panel.place["w"] / len(text))
+    axes.text(0.5, 0.48, text, ha="center", va="center", fontsize=size, color=color, weight="bold")
 
 
 KINDS: Final[Mapping[str, Callable[[Axes, Answers], None]]] = {

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -22,7 +22,7 @@ from dashboards.reading import FILES
 from scripts import drawing
 from scripts.private_engine import PrivateEngine, ensure_installed
 from scripts.progress import PrerequisiteError, say, step
-from tests.support import worker
+from tests.support import containers, worker
 from tests.support.line import Line, a_line
 from tests.support.prometheus import Prometheus
 from tests.support.supervised import Supervised
@@ -30,6 +30,8 @@ from tests.support.supervised import Supervised
 _IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 _SECONDS = 150.0
 _AWAY = (90.0, 97.0)  # while the Engine cannot be reached
+_ORPHANED = 70.0  # when a container turns up that is nobody's job
+_ORPHAN = containers.labels_of_another("default", "was-never-started")
 _SCRAPE = 2.0
 _CATALOG = f"""
 [jobs]
@@ -60,8 +62,8 @@ def _work_and_draw(stack: ExitStack) -> None:
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     with step("Starting a private Docker Engine"):
         engine = stack.enter_context(PrivateEngine())
-        with closing(docker.DockerClient(engine.host)) as client:
-            worker.make(client)
+        client = stack.enter_context(closing(docker.DockerClient(engine.host)))
+        worker.make(client)
     line = stack.enter_context(a_line(directory / "engine.sock", engine.socket))
     supervised = stack.enter_context(_supervised(directory, line))
     _leave_orphans(supervised)
@@ -69,7 +71,7 @@ def _work_and_draw(stack: ExitStack) -> None:
     prometheus = stack.enter_context(Prometheus(directory, target, interval=f"{_SCRAPE:g}s"))
     began = time.time()
     with step(f"Working for {_SECONDS:g} s"):
-        _work(supervised, line)
+        _work(supervised, line, client)
     for file in FILES:
         picture = _IMAGES / f"{file.stem}.png"
         with step(f"Drawing {picture.name}"):
@@ -95,13 +97,19 @@ def _leave_orphans(supervised: Supervised) -> None:
     supervised.start()
 
 
-def _work(supervised: Supervised, line: Line) -> None:
+def _work(supervised: Supervised, line: Line, client: docker.DockerClient) -> None:
     began = time.monotonic()
     over = threading.Event()
+    acts: Mapping[float, Callable[[], object]] = {
+        _ORPHANED: lambda: client.containers.create(worker.IMAGE, labels=_ORPHAN),
+        _AWAY[0]: line.cut,
+        _AWAY[1]: line.mend,
+        _SECONDS: over.set,
+    }
     with ThreadPoolExecutor(5) as pool:
         working = [pool.submit(_Backend(supervised, seed).work, over) for seed in range(4)]
         working.append(pool.submit(_orchestrate, supervised, over))
-        for moment, act in ((_AWAY[0], line.cut), (_AWAY[1], line.mend), (_SECONDS, over.set)):
+        for moment, act in acts.items():
             time.sleep(began + moment - time.monotonic())
             act()
         for each in working:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import pytest
 
 from dashboards.reading import FILES, Question, as_grafana_would, panels
 from scripts.private_engine import PrivateEngine
-from tests.support import catalog, containers
-from tests.support.line import a_line
+from tests.support import catalog, containers, worker
+from tests.support.line import Line, a_line
 from tests.support.load import Load
 from tests.support.prometheus import Prometheus
 from tests.support.supervised import Supervised, eventually
@@ -52,44 +53,63 @@ class Run:
 
 
 @pytest.fixture(scope="module")
+def line(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """The way to the Engine."""
+    with a_line(tmp_path_factory.mktemp("line") / "engine.sock", engine.socket) as line:
+        yield line
+
+
+@pytest.fixture(scope="module")
 def run(
-    engine: PrivateEngine,
-    docker_client: docker.DockerClient,
-    tmp_path_factory: pytest.TempPathFactory,
+    line: Line, docker_client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Run]:
-    """Orphans, all sorts of requests and ends, and an Engine that is away for a while."""
+    """All sorts of requests and ends, and an Engine that is away for a while."""
     directory = tmp_path_factory.mktemp("watched")
     (directory / "catalog.toml").write_text(catalog.TEXT)
-    with a_line(directory / "engine.sock", engine.socket) as line:
-        settings = {
-            "DOCKER_HOST": line.host,
-            "JOB_CATALOG": str(directory / "catalog.toml"),
-            "JOB_STOP_GRACE_SECONDS": "1",
-        }
-        with Supervised(directory, settings) as supervised:
-            load = Load(supervised)
-            load.launch("timer")
-            supervised.stop(signal.SIGKILL)
-            supervised.start()
-            target = f"127.0.0.1:{supervised.metrics_port}"
-            began = time.time()
-            with Prometheus(directory, target, rules=_RULES) as prometheus:
-                time.sleep(_SETTLE)
-                quiet = time.time()
-                load.launch_what_ends()
-                load.fail()
-                load.launch_and_kill()
-                lost = load.launch("timer")
-                line.cut()
-                eventually(lambda: 0 == supervised.metric("supervisor_ready"))
-                containers.one(docker_client, lost).kill()
-                time.sleep(2 * _SCRAPE)
-                line.mend()
-                eventually(supervised.is_ready)
-                load.launch("timer")
-                time.sleep(_SETTLE)
-                yield Run(prometheus, supervised, load.traces, began, quiet, time.time())
+    settings = {
+        "DOCKER_HOST": line.host,
+        "JOB_CATALOG": str(directory / "catalog.toml"),
+        "JOB_STOP_GRACE_SECONDS": "1",
+    }
+    with Supervised(directory, settings) as supervised:
+        load = Load(supervised)
+        _leave_something_behind(supervised, load)
+        target = f"127.0.0.1:{supervised.metrics_port}"
+        began = time.time()
+        with Prometheus(directory, target, rules=_RULES) as prometheus:
+            time.sleep(_SETTLE)
+            quiet = time.time()
+            load.launch_what_ends()
+            load.fail()
+            load.launch_and_kill()
+            _be_away(line, supervised, load, docker_client)
+            time.sleep(_SETTLE)
+            yield Run(prometheus, supervised, load.traces, began, quiet, time.time())
     containers.remove_everything(docker_client)
+
+
+def _leave_something_behind(supervised: Supervised, load: Load) -> None:
+    load.launch("timer")
+    supervised.stop(signal.SIGKILL)
+    supervised.start()
+
+
+def _be_away(line: Line, supervised: Supervised, load: Load, client: docker.DockerClient) -> None:
+    """Meanwhile a job dies, a launch waits, and containers of ours turn up."""
+    dies = load.launch("timer")
+    line.cut()
+    eventually(lambda: 0 == supervised.metric("supervisor_ready"))
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(load.launch, "timer")
+        containers.one(client, dies).kill()
+        labels = containers.labels_of_another("default", "runs", "1" * 16)
+        containers.stranger(client, "runs", labels)
+        labels = containers.labels_of_another("default", "was-never-started", "2" * 16)
+        client.containers.create(worker.IMAGE, labels=labels)
+        time.sleep(2 * _SCRAPE)
+        line.mend()
+        waits.result()
+    eventually(supervised.is_ready)
 
 
 @pytest.mark.parametrize("question", _QUESTIONS)
