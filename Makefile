@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check generate lock clean
+.PHONY: help setup demo test check generate dashboards pictures lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,15 +19,22 @@ test: setup ## Run every test, on a Docker Engine of its own (ARGS="-k name" pic
 	@$(BIN)/python -m scripts.prepare
 	$(BIN)/pytest --numprocesses 3 --dist loadfile $(ARGS)
 
-check: setup ## Lint, format, types, layers, and whether the stubs match proto/
+check: setup ## Lint, format, types, layers, and whether what is generated matches its source
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	scripts/check-stubs
+	scripts/check-dashboards
 
 generate: setup ## Generate the stubs anew from proto/
 	scripts/generate
+
+dashboards: setup ## Generate the dashboards anew from dashboards/
+	$(BIN)/python -m dashboards.generate
+
+pictures: setup ## Draw the dashboards for docs/ from three minutes of real work
+	$(BIN)/python -m scripts.pictures
 
 lock: setup ## Write the locks in requirements/ anew from pyproject.toml
 	scripts/lock

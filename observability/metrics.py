@@ -45,6 +45,10 @@ EXIT_OUTCOMES: Final = ("success", "ended", "error", "oom", "killed", "lost")
 ENGINE_OPERATIONS: Final = (
     "ping", "create", "start", "stop", "kill", "remove", "inspect", "list", "logs", "events",
 )  # fmt: skip
+# What a call to the Engine can fail with; the other reasons are found before it is asked.
+ENGINE_REASONS: Final = (
+    "name_taken", "image_missing", "internal", "engine_refused", "unavailable", "timeout",
+)  # fmt: skip
 WORKER_STATES: Final = ("busy", "limit", "queued")
 
 _REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -143,6 +147,7 @@ class Metrics:
 
     def _make_engine_metrics(self) -> None:
         r = self.registry
+        self.ready = Gauge("supervisor_ready", "1 while requests are taken.", registry=r)
         self.engine_up = Gauge("supervisor_engine_up", "1 while the Engine answers.", registry=r)
         self.engine_duration = Histogram(
             "supervisor_engine_operation_duration_seconds",
@@ -211,6 +216,7 @@ class Metrics:
             self.kill_duration: (KILL_OUTCOMES,),
             self.job_duration: (EXIT_OUTCOMES,),
             self.engine_duration: (ENGINE_OPERATIONS,),
+            self.engine_errors: (ENGINE_OPERATIONS, ENGINE_REASONS),
             self.engine_workers: (WORKER_STATES,),
         }
         for metric, sets in label_sets.items():

@@ -18,6 +18,12 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 _APT_GET = ("apt-get", "--quiet", "--yes", "-o", "DPkg::Lock::Timeout=120")
 
 
+def ensure(program: str, package: str) -> None:
+    """Installs a package where its program is missing."""
+    if shutil.which(program) is None:
+        install(package)
+
+
 def install(*packages: str) -> None:
     """Installs packages without what they recommend, and starts none of their services.
 

@@ -7,7 +7,7 @@ import sys
 
 import docker
 
-from scripts import images, private_engine
+from scripts import apt, images, private_engine
 from scripts.progress import PrerequisiteError, say, step
 
 
@@ -15,6 +15,7 @@ def main() -> int:
     """Install, try an engine, and make the base image that the image test builds on."""
     try:
         private_engine.ensure_installed()
+        apt.ensure("promtool", "prometheus")
         with step("Trying a private Docker Engine"), private_engine.PrivateEngine() as engine:
             client = docker.DockerClient(base_url=engine.host, timeout=120)
             images.base_image(client)

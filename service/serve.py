@@ -76,6 +76,7 @@ class _Process:
         # Both ports before any container: a second supervisor must not clean up after the first.
         server = GrpcServer(self._address(), settings.grpc_server_port, servicer, metrics)
         core.readiness.subscribe(server.health.set_ready)
+        core.readiness.subscribe(metrics.ready.set)
         http = self._http(metrics)
         lock = hold_instance(settings.supervisor_instance, self._connection.url)
         http.start()

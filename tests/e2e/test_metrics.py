@@ -51,6 +51,7 @@ _ENGINE_CALLS = {
     *("ping", "create", "start", "stop", "kill"),
     *("remove", "inspect", "list", "logs", "events"),
 }
+_ENGINE_REASONS = _REASONS - {"invalid", "unknown_job", "limit"}
 _SERVICE = "area_supervisor.AreaSupervisorService"
 _METHODS = {
     *(f"{_SERVICE}/{name}" for name in ("LaunchJob", "KillJob", "KillAllJobs", "ListJobs")),
@@ -81,6 +82,7 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     ),
     "supervisor_kill_duration_seconds": ("histogram", {"outcome": _KILLS}),
     "supervisor_job_duration_seconds": ("histogram", {"outcome": _EXITS}),
+    "supervisor_ready": ("gauge", {}),
     "supervisor_engine_up": ("gauge", {}),
     "supervisor_engine_operation_duration_seconds": ("histogram", {"operation": _ENGINE_CALLS}),
     "supervisor_engine_errors": ("counter", {"operation": _ENGINE_CALLS, "reason": _REASONS}),
@@ -179,7 +181,6 @@ def _short(series: str) -> str:
 
 def test_names_types_and_labels_are_as_promised(shared: Supervised) -> None:
     shared.launch("timer", "t-1")
-    shared.launch("missing", "t-2")  # an error of the Engine's, whose series come when they are
     found = {}
     for family in _openmetrics(shared)[1]:
         if family.name.startswith(("supervisor_", "grpc_")):
@@ -213,6 +214,9 @@ def test_what_the_catalogue_knows_is_there_from_the_start(shared: Supervised) ->
     assert {(name,) for name in _ENGINE_CALLS} == preset(
         "supervisor_engine_operation_duration_seconds"
     )
+    assert {(call, why) for call in _ENGINE_CALLS for why in _ENGINE_REASONS} == preset(
+        "supervisor_engine_errors"
+    )
 
 
 def test_the_process_and_python_are_there(shared: Supervised) -> None:
@@ -232,6 +236,7 @@ def test_what_runs_here_is_told(shared: Supervised) -> None:
     assert 1 == shared.metric(
         "supervisor_build_info", version=__version__, engine="docker", mode="production"
     )
+    assert 1 == shared.metric("supervisor_ready")
     assert 1 == shared.metric("supervisor_engine_up")
     assert abs(time.time() - shared.metric(_RECONCILED)) < 60
     assert 64 <= shared.metric("supervisor_engine_workers", state="limit")
@@ -357,6 +362,7 @@ def test_an_engine_that_dies(shared: Supervised, mortal: PrivateEngine) -> None:
     compared = shared.metric(_RECONCILED)
     mortal.kill()
     eventually(lambda: "NOT_SERVING" == shared.health())
+    assert 0 == shared.metric("supervisor_ready")
     assert 0 == shared.metric("supervisor_engine_up")
     with ThreadPoolExecutor(3) as pool:
         kill = pool.submit(shared.kill, "timer")
@@ -385,6 +391,7 @@ def test_an_engine_that_dies(shared: Supervised, mortal: PrivateEngine) -> None:
         "exits{weather,lost}": 1,
         "job_duration{lost}": 2,
     } == moves.since()
+    assert 1 == shared.metric("supervisor_ready")
     assert 1 == shared.metric("supervisor_engine_up")
     assert 1 <= shared.metric("supervisor_event_stream_reconnects_total") - reconnects
     assert compared < shared.metric(_RECONCILED)

@@ -119,6 +119,7 @@ def test_a_watch_is_told_at_once_while_calls_under_way_are_finished(
         status, reason = supervised.http("/readyz")
         assert 503 == status
         assert "stopping" in reason
+        assert 0 == supervised.metric("supervisor_ready")
         assert (200, "alive\n") == supervised.http("/livez")
         assert Response() == kill.result(_STOP_SECONDS)
         assert 0 == supervised.ended(within=_STOP_SECONDS)

@@ -1,0 +1,220 @@
+"""The second look, when the first one shows that something is wrong: what the process does."""
+
+from dashboards.dashboard import dashboard
+from dashboards.panels import QUARTER, SIXTH, Panel, lines, name, number
+from dashboards.promql import (
+    in_range,
+    latest,
+    per_minute,
+    quantile,
+    query,
+    rate,
+    series,
+    short_method,
+)
+
+_OPERATIONS = "supervisor_engine_operation_duration_seconds"
+_CALLS = "grpc_server_call_duration_seconds"
+# Those that a call to us can end with.
+_STATUSES = (
+    "OK", "CANCELLED", "DEADLINE_EXCEEDED", "INVALID_ARGUMENT",
+    "NOT_FOUND", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN",
+)  # fmt: skip
+_COMPARED = f"time() - min({series('supervisor_reconcile_last_success_timestamp_seconds')} > 0)"
+
+
+def inside() -> str:
+    """The dashboard as JSON."""
+    return dashboard(
+        "supervisor-inside",
+        "Supervisor: inside",
+        "The Engine's calls, the threads that make them, the event stream, gRPC, the process.",
+        [
+            ("Now", _now()),
+            ("The Docker Engine", _engine()),
+            ("Queues, and in step with the Engine", _in_step()),
+            ("gRPC", _grpc()),
+            ("The process", _process()),
+        ],
+    )
+
+
+def _now() -> list[Panel]:
+    return [
+        name(
+            "What runs here",
+            "Version, engine and mode.",
+            latest(series("supervisor_build_info"), "{{version}}, {{engine}}, {{mode}}"),
+            width=SIXTH,
+        ),
+        number(
+            "Adopted",
+            "Containers that ran already and were taken over, since the process started.",
+            "none",
+            latest(f"sum({series('supervisor_adoptions_total')})", "adopted"),
+            width=SIXTH,
+        ),
+        number(
+            "Orphans",
+            "Containers of ours that are nobody's job, when last compared. They are removed after"
+            " a grace.",
+            "none",
+            latest(f"sum({series('supervisor_orphans')})", "orphans"),
+            width=SIXTH,
+        ),
+        number(
+            "Orphans removed",
+            "Since the process started: what earlier runs and failed starts had left.",
+            "none",
+            latest(f"sum({series('supervisor_orphans_removed_total')})", "removed"),
+            width=SIXTH,
+        ),
+        number(
+            "Reconnects",
+            "Connections to the Engine's events after the first, in the time shown.",
+            "none",
+            latest(in_range("supervisor_event_stream_reconnects_total"), "reconnects"),
+            width=SIXTH,
+        ),
+        number(
+            "Last comparison",
+            "How long ago the registry was compared with the Engine's list: every 30 s, and after"
+            " each gap.",
+            "s",
+            latest(_COMPARED, "ago"),
+            width=SIXTH,
+        ),
+    ]
+
+
+def _engine() -> list[Panel]:
+    return [
+        lines(
+            "Engine calls",
+            "By operation. A ping each second and a list each 30 s are the watcher's.",
+            "ops",
+            query(f"sum by (operation) ({rate(f'{_OPERATIONS}_count')})", "{{operation}}"),
+            stacked=True,
+        ),
+        lines(
+            "Engine latency, p95",
+            "By operation, a wait for a thread included. A stop takes as long as the worker, up to"
+            " the grace.",
+            "s",
+            query(quantile(0.95, _OPERATIONS, by=["operation"]), "{{operation}}"),
+        ),
+        lines(
+            "Engine errors by reason",
+            "Calls that failed. internal: the container was gone already.",
+            "cpm",
+            query(per_minute("supervisor_engine_errors_total", by=["reason"]), "{{reason}}"),
+            stacked=True,
+        ),
+    ]
+
+
+def _in_step() -> list[Panel]:
+    in_progress = series("supervisor_launches_in_progress", 'state!="limit"')
+    return [
+        lines(
+            "Launches in progress",
+            "With the Engine (under_way) and waiting for their turn. Past MAX_LAUNCHES_UNDER_WAY"
+            " they wait, past MAX_LAUNCHES_WAITING they are refused.",
+            "none",
+            query(f"sum by (state) ({in_progress})", "{{state}}"),
+            width=QUARTER,
+        ),
+        lines(
+            "Threads",
+            "Busy with a call to the Engine; calls that are queued for one; how many there are.",
+            "none",
+            query(f"sum by (state) ({series('supervisor_engine_workers')})", "{{state}}"),
+            width=QUARTER,
+        ),
+        lines(
+            "Reconnects of the event stream",
+            "Within a rate's window. One is an Engine that restarted; many are a bad way to it.",
+            "none",
+            query(
+                f"increase({series('supervisor_event_stream_reconnects_total')}[$__rate_interval])",
+                "{{instance}}",
+            ),
+            width=QUARTER,
+        ),
+        lines(
+            "Age of the last comparison",
+            "Grows to 30 s and falls to 0. Beyond that the registry is not known to be true.",
+            "s",
+            query(_COMPARED, "age"),
+            width=QUARTER,
+        ),
+    ]
+
+
+def _grpc() -> list[Panel]:
+    return [
+        lines(
+            "gRPC calls by method",
+            "As they begin. Health is what orchestrators ask for.",
+            "reqps",
+            query(
+                short_method(f"sum by (grpc_method) ({rate('grpc_server_call_started_total')})"),
+                "{{method}}",
+            ),
+            stacked=True,
+        ),
+        lines(
+            "gRPC calls by status",
+            "The status on the wire. A launch that fails is OK here, and has its error inside.",
+            "reqps",
+            query(f"sum by (grpc_status) ({rate(f'{_CALLS}_count')})", "{{grpc_status}}"),
+            stacked=True,
+            known=_STATUSES,
+        ),
+        lines(
+            "gRPC latency by method, p95",
+            "From the first byte to the status. Each dot is a call: a click opens its trace.",
+            "s",
+            query(
+                short_method(quantile(0.95, _CALLS, by=["grpc_method"])),
+                "{{method}}",
+                exemplars=True,
+            ),
+        ),
+    ]
+
+
+def _process() -> list[Panel]:
+    return [
+        lines(
+            "CPU",
+            "Of one core. Python runs on one at a time, so that near 100 % all calls get slow.",
+            "percentunit",
+            query(f"sum by (instance) ({rate('process_cpu_seconds_total')})", "{{instance}}"),
+            width=QUARTER,
+        ),
+        lines(
+            "Memory",
+            "Resident: what the process holds.",
+            "bytes",
+            query(series("process_resident_memory_bytes"), "{{instance}}"),
+            width=QUARTER,
+        ),
+        lines(
+            "File descriptors",
+            "Open ones, of as many as there may be.",
+            "percentunit",
+            query(f"{series('process_open_fds')} / {series('process_max_fds')}", "{{instance}}"),
+            width=QUARTER,
+        ),
+        lines(
+            "Garbage collections",
+            "By generation; those of generation 2 hold everything up for the longest.",
+            "cps",
+            query(
+                f"sum by (generation) ({rate('python_gc_collections_total')})",
+                "generation {{generation}}",
+            ),
+            width=QUARTER,
+        ),
+    ]

@@ -1,0 +1,232 @@
+"""The first look: is it up, what runs, what fails and why."""
+
+from dashboards.dashboard import dashboard
+from dashboards.panels import HALF, Panel, bars, heat, lines, number, timeline, yes_or_no
+from dashboards.promql import (
+    buckets,
+    growth,
+    in_range,
+    latest,
+    of_the_ten_highest,
+    of_the_ten_most,
+    per_minute,
+    quantiles,
+    query,
+    series,
+)
+from observability.metrics import EXIT_OUTCOMES, KILL_OUTCOMES, LAUNCH_OUTCOMES, STATES
+
+_LAUNCHES = "supervisor_launch_duration_seconds"
+_KILLS = "supervisor_kill_duration_seconds"
+
+
+def overview() -> str:
+    """The dashboard as JSON."""
+    return dashboard(
+        "supervisor-overview",
+        "Supervisor: overview",
+        "Is it up, what runs, what fails and why.",
+        [
+            ("Now", _now()),
+            ("What runs", _what_runs()),
+            ("Launches", _launches()),
+            ("Failures", _failures()),
+            ("Kills and exits", _kills_and_exits()),
+        ],
+    )
+
+
+def _now() -> list[Panel]:
+    return [
+        yes_or_no(
+            "Scraped",
+            "Whether Prometheus reaches the supervisor. If not, the process is gone or hangs, or"
+            " the network between them is at fault.",
+            latest(f"min({series('up')})", "scraped"),
+        ),
+        yes_or_no(
+            "Ready",
+            "Whether requests are taken: the Engine answers, and what runs is known. Says the same"
+            " as /readyz and the gRPC health service.",
+            latest(f"min({series('supervisor_ready')})", "ready"),
+        ),
+        yes_or_no(
+            "Engine",
+            "Whether the Docker Engine has answered the last ping.",
+            latest(f"min({series('supervisor_engine_up')})", "Engine"),
+        ),
+        number(
+            "Jobs running",
+            "Live containers.",
+            "none",
+            latest(f"sum({series('supervisor_jobs_running')})", "jobs"),
+        ),
+        number(
+            "Launches",
+            "Containers started in the time shown.",
+            "none",
+            latest(in_range("supervisor_launches_total"), "launches"),
+        ),
+        number(
+            "Failed launches",
+            "Launches answered with an error in the time shown, callers' mistakes included.",
+            "none",
+            latest(in_range(f"{_LAUNCHES}_count", 'outcome="failed"'), "failed"),
+            alarming=True,
+        ),
+        number(
+            "Ended badly",
+            "Jobs that failed, ran out of memory, were lost, or ended though they should go on, in"
+            " the time shown.",
+            "none",
+            latest(in_range("supervisor_exits_total", 'outcome=~"ended|error|oom|lost"'), "jobs"),
+            alarming=True,
+        ),
+        number(
+            "Up for",
+            "Since the start of the process; of the youngest, where there are several.",
+            "s",
+            latest(f"time() - max({series('process_start_time_seconds')})", "up for"),
+        ),
+    ]
+
+
+def _what_runs() -> list[Panel]:
+    return [
+        timeline(
+            "Up and ready over time",
+            "When Prometheus reached the supervisor, when requests were taken, and when the Engine"
+            " answered.",
+            query(f"min({series('up')})", "scraped"),
+            query(f"min({series('supervisor_ready')})", "ready"),
+            query(f"min({series('supervisor_engine_up')})", "Engine"),
+        ),
+        lines(
+            "Jobs by state",
+            "What ListJobs would say. A job that stays in starting or stopping hangs.",
+            "none",
+            query(f"sum by (state) ({series('supervisor_jobs')})", "{{state}}"),
+            stacked=True,
+            known=STATES,
+        ),
+        lines(
+            "Running, by job",
+            "Live containers of the ten jobs that have the most.",
+            "none",
+            query(of_the_ten_highest("supervisor_jobs_running", by=["job_name"]), "{{job_name}}"),
+        ),
+    ]
+
+
+def _launches() -> list[Panel]:
+    return [
+        lines(
+            "Launch requests by outcome",
+            "launched: a container was started. dedup: the job ran already. failed: the answer was"
+            " an error.",
+            "cpm",
+            query(per_minute(f"{_LAUNCHES}_count", by=["outcome"]), "{{outcome}}"),
+            stacked=True,
+            known=LAUNCH_OUTCOMES,
+        ),
+        lines(
+            "Launches, by job",
+            "Containers started, of the ten jobs that have the most.",
+            "cpm",
+            query(of_the_ten_most("supervisor_launches_total", by=["job_name"]), "{{job_name}}"),
+        ),
+        lines(
+            "Dedups, by job",
+            "Launches answered by a job that ran already, of the ten jobs that have the most.",
+            "cpm",
+            query(of_the_ten_most("supervisor_dedups_total", by=["job_name"]), "{{job_name}}"),
+        ),
+        lines(
+            "Launch latency",
+            "From the request to a running container. Each dot is a launch: a click opens its"
+            " trace.",
+            "s",
+            *quantiles(_LAUNCHES, 'outcome="launched"', exemplars=True),
+            width=HALF,
+        ),
+        heat(
+            "Launch latency, all launches",
+            "How many launches took how long. Each dot is a launch: a click opens its trace.",
+            "s",
+            buckets(_LAUNCHES, 'outcome="launched"', exemplars=True),
+            width=HALF,
+        ),
+    ]
+
+
+def _failures() -> list[Panel]:
+    labels = "job_name, operation, reason"
+    return [
+        lines(
+            "Failures by reason",
+            "Launches and kills that failed within a rate's window (four scrapes, or the distance"
+            " of two points if that is more). invalid and unknown_job are the caller's mistakes.",
+            "none",
+            query(growth("supervisor_failures_total", by="reason"), "{{reason}}"),
+            stacked=True,
+            width=HALF,
+        ),
+        bars(
+            "Failures since the start, by job and reason",
+            "The ten that have failed the most since the process started.",
+            "none",
+            latest(
+                f"sort_desc(topk(10, sum by ({labels}) ({series('supervisor_failures_total')})))",
+                "{{job_name}}: {{operation}}, {{reason}}",
+            ),
+            width=HALF,
+        ),
+    ]
+
+
+def _kills_and_exits() -> list[Panel]:
+    badly = of_the_ten_most(
+        "supervisor_exits_total", 'outcome=~"ended|error|oom|lost"', by=["job_name", "outcome"]
+    )
+    return [
+        lines(
+            "Kills by outcome",
+            "stopped: within the grace. forced: by SIGKILL after it. not_running: nothing to stop."
+            " failed: it may still run.",
+            "cpm",
+            query(per_minute("supervisor_kills_total", by=["outcome"]), "{{outcome}}"),
+            stacked=True,
+            known=KILL_OUTCOMES,
+            width=HALF,
+        ),
+        lines(
+            "Kill latency",
+            "From the intent to a container that is gone. A worker that ignores SIGTERM takes the"
+            " whole grace.",
+            "s",
+            *quantiles(_KILLS, 'outcome=~"stopped|forced"'),
+            width=HALF,
+        ),
+        lines(
+            "Exits by outcome",
+            "ended: an action that should have gone on. lost: found dead, or not at all, after a"
+            " gap. killed: as asked.",
+            "cpm",
+            query(per_minute("supervisor_exits_total", by=["outcome"]), "{{outcome}}"),
+            stacked=True,
+            known=EXIT_OUTCOMES,
+        ),
+        lines(
+            "Ended badly, by job",
+            "Of the ten jobs that failed, ran out of memory, were lost, or ended though they should"
+            " go on the most.",
+            "cpm",
+            query(badly, "{{job_name}}: {{outcome}}"),
+        ),
+        heat(
+            "Lifetimes",
+            "How many containers have ended after how long.",
+            "s",
+            buckets("supervisor_job_duration_seconds"),
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""The dashboards as files: what a linter, and we, expect of them."""

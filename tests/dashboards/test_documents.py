@@ -1,0 +1,45 @@
+"""The tables of the documents say what is exported."""
+
+import re
+from pathlib import Path
+
+from prometheus_client import Metric
+
+from observability.metrics import REASONS, Metrics
+from service.errors import REASONS as CODES
+
+_TEXT = (Path(__file__).parents[2] / "docs" / "observability.md").read_text()
+_ROW = re.compile(r"^\| `(\w+)` \| (counter|gauge|histogram|info) \|([^|]*)\|", re.MULTILINE)
+_REASON = re.compile(r"^\| `(\w+)` \| ([\d, ]+) \|", re.MULTILINE)
+_ENDINGS = {"counter": "_total", "info": "_info"}
+
+
+def _exported() -> dict[str, tuple[str, set[str]]]:
+    metrics = Metrics(["timer"], version="1", engine="docker", mode="production")
+    metrics.grpc_started.labels("x").inc()
+    metrics.grpc_duration.labels("x", "OK").observe(1)
+    return {
+        family.name + _ENDINGS.get(family.type, ""): (family.type, _labels(family))
+        for family in metrics.registry.collect()
+    }
+
+
+def _labels(family: Metric) -> set[str]:
+    return {label for sample in family.samples for label in sample.labels} - {"le"}
+
+
+def test_the_tables_of_metrics_are_complete_and_true() -> None:
+    told = {
+        name: (kind, set(re.findall(r"`(\w+)`", labels)))
+        for name, kind, labels in _ROW.findall(_TEXT)
+    }
+    assert _exported() == told
+
+
+def test_the_table_of_reasons_is_complete_and_true() -> None:
+    told = {
+        name: {int(code) for code in codes.split(",")} for name, codes in _REASON.findall(_TEXT)
+    }
+    assert list(REASONS) == list(told)
+    for code, reason in CODES.items():
+        assert code in told[reason]

@@ -1,0 +1,174 @@
+"""A real Prometheus scrapes a supervisor at work: what the dashboards and the alerts then get."""
+
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import pytest
+
+from dashboards.reading import FILES, Question, as_grafana_would, panels
+from scripts.private_engine import PrivateEngine
+from tests.support import catalog, containers, worker
+from tests.support.line import Line, a_line
+from tests.support.load import Load
+from tests.support.prometheus import Prometheus
+from tests.support.supervised import Supervised, eventually
+
+_PROMETHEUS_FOLDER = Path(__file__).parents[2] / "dashboards" / "prometheus"
+_TEXTS = {path: path.read_text() for path in sorted(_PROMETHEUS_FOLDER.glob("*.yml"))}
+_RULES = [path for path, text in _TEXTS.items() if re.search("^groups:", text, re.MULTILINE)]
+
+_SCRAPE = 1.0  # seconds
+# From the first scrapes that a rate needs to the last that have seen it all.
+_SETTLE = 6 * _SCRAPE
+_QUESTIONS = [
+    pytest.param(question, id=f"{file.stem}: {panel.title}: {question.legend}")
+    for file in FILES
+    for panel in panels(file)
+    for question in panel.questions
+]
+_WITH_EXEMPLARS = [each for each in _QUESTIONS if each.values[0].exemplars]  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A supervisor's life as Prometheus has seen it."""
+
+    prometheus: Prometheus
+    supervised: Supervised
+    traces: set[str]
+    began: float
+    quiet: float  # a time at which it was ready and nothing had been asked of it
+    ended: float
+
+    def filled_in(self, question: Question) -> str:
+        shown = self.ended - self.began
+        return question.filled_in(as_grafana_would(scrape_interval=_SCRAPE, shown=shown))
+
+
+@pytest.fixture(scope="module")
+def line(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """The way to the Engine."""
+    with a_line(tmp_path_factory.mktemp("line") / "engine.sock", engine.socket) as line:
+        yield line
+
+
+@pytest.fixture(scope="module")
+def run(
+    line: Line, docker_client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Run]:
+    """All sorts of requests and ends, and an Engine that is away for a while."""
+    directory = tmp_path_factory.mktemp("watched")
+    (directory / "catalog.toml").write_text(catalog.TEXT)
+    settings = {
+        "DOCKER_HOST": line.host,
+        "JOB_CATALOG": str(directory / "catalog.toml"),
+        "JOB_STOP_GRACE_SECONDS": "1",
+    }
+    with Supervised(directory, settings) as supervised:
+        load = Load(supervised)
+        _leave_something_behind(supervised, load)
+        target = f"127.0.0.1:{supervised.metrics_port}"
+        began = time.time()
+        with Prometheus(directory, target, rules=_RULES) as prometheus:
+            time.sleep(_SETTLE)
+            quiet = time.time()
+            load.launch_what_ends()
+            load.fail()
+            load.launch_and_kill()
+            _be_away(line, supervised, load, docker_client)
+            time.sleep(_SETTLE)
+            yield Run(prometheus, supervised, load.traces, began, quiet, time.time())
+    containers.remove_everything(docker_client)
+
+
+def _leave_something_behind(supervised: Supervised, load: Load) -> None:
+    load.launch("timer")
+    supervised.stop(signal.SIGKILL)
+    supervised.start()
+
+
+def _be_away(line: Line, supervised: Supervised, load: Load, client: docker.DockerClient) -> None:
+    """Meanwhile a job dies, a launch waits, and containers of ours turn up."""
+    dies = load.launch("timer")
+    line.cut()
+    eventually(lambda: 0 == supervised.metric("supervisor_ready"))
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(load.launch, "timer")
+        containers.one(client, dies).kill()
+        labels = containers.labels_of_another("default", "runs", "1" * 16)
+        containers.stranger(client, "runs", labels)
+        labels = containers.labels_of_another("default", "was-never-started", "2" * 16)
+        client.containers.create(worker.IMAGE, labels=labels)
+        time.sleep(2 * _SCRAPE)
+        line.mend()
+        waits.result()
+    eventually(supervised.is_ready)
+
+
+@pytest.mark.parametrize("question", _QUESTIONS)
+def test_each_query_of_each_panel_shows_what_has_happened(run: Run, question: Question) -> None:
+    expression = run.filled_in(question)
+    if question.instant:
+        answer = run.prometheus.now(expression, at=run.ended)
+    else:
+        answer = run.prometheus.over(expression, run.began, run.ended)
+    assert 0 < max(number for series in answer for number in series.numbers)
+
+
+@pytest.mark.parametrize("question", _QUESTIONS)
+def test_no_panel_is_empty_before_anything_has_happened(run: Run, question: Question) -> None:
+    assert [] != run.prometheus.now(run.filled_in(question), at=run.quiet)
+
+
+@pytest.mark.parametrize("question", _WITH_EXEMPLARS)
+def test_exemplars_lead_to_the_traces_of_the_requests(run: Run, question: Question) -> None:
+    found = run.prometheus.exemplars(run.filled_in(question), run.began, run.ended)
+    ids = {exemplar["labels"]["trace_id"] for exemplar in found}
+    assert ids & run.traces
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
+
+
+def test_both_histograms_of_requests_have_exemplars(run: Run) -> None:
+    for name in ("supervisor_launch_duration_seconds", "grpc_server_call_duration_seconds"):
+        assert [] != run.prometheus.exemplars(f"{name}_bucket", run.began, run.ended), name
+
+
+def test_the_failure_that_a_series_is_born_with_is_shown(run: Run) -> None:
+    """Which a rate does not see: the image was missing once, and never before."""
+    (question,) = (
+        question
+        for file in FILES
+        for panel in panels(file)
+        for question in panel.questions
+        if panel.title == "Failures by reason"
+    )
+    answer = run.prometheus.over(run.filled_in(question), run.began, run.ended)
+    (missing,) = (s for s in answer if s.labels == {"reason": "image_missing"})
+    assert 1 == max(missing.numbers)
+
+
+def test_prometheus_evaluates_every_rule(run: Run) -> None:
+    rule = re.compile("^ *- (?:alert|record): ", re.MULTILINE)
+    written = sum(len(rule.findall(text)) for text in _TEXTS.values())
+    rules = run.prometheus.rules()
+    assert written == len(rules)
+    assert {} == {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"}
+
+
+def test_promtool_finds_no_fault_with_the_metrics(run: Run) -> None:
+    done = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=run.supervised.http("/metrics")[1],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert (0, "") == (done.returncode, done.stdout)

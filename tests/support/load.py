@@ -1,0 +1,56 @@
+"""What a supervisor can be asked for, well and badly, so that every metric has something to tell.
+
+The catalogue is the tests' own.
+"""
+
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import grpc
+
+from tests.support.supervised import Supervised
+
+
+class Load:
+    """Requests, each the root of a trace of its own."""
+
+    def __init__(self, supervised: Supervised) -> None:
+        self._supervised = supervised
+        self._count = 0
+        self.traces: set[str] = set()
+
+    def launch(self, name: str, params: Mapping[str, Any] | None = None, who: str = "") -> str:
+        """Launch a job; its identifier."""
+        self._count += 1
+        identifier = who or f"{name}-{self._count}"
+        trace = secrets.token_hex(16)
+        self.traces.add(trace)
+        metadata = (("traceparent", f"00-{trace}-{secrets.token_hex(8)}-01"),)
+        self._supervised.launch(name, identifier, params, metadata=metadata)
+        return identifier
+
+    def launch_and_kill(self) -> None:
+        """Jobs that run, are found running, and are killed: one of them by force."""
+        names = [self.launch("timer"), self.launch("weather"), self.launch("weather")]
+        names.append(self.launch("timer", {"stubborn": 1}))
+        for name in names[:2]:
+            self.launch(name.partition("-")[0], who=name)
+        for name in (*names, "nobody"):
+            self._supervised.kill(name)
+
+    def launch_what_ends(self) -> None:
+        """Jobs that end by themselves, in every way."""
+        self.launch("mail", {"exit": 0})
+        self.launch("webhook", {"exit": 0})
+        self.launch("timer", {"exit": 0})
+        self.launch("mail", {"exit": 3})
+        self.launch("small", {"eat": 1})
+
+    def fail(self) -> None:
+        """Requests that cannot be carried out."""
+        for name, who in (("unknown", "u"), ("timer", " "), ("missing", "m")):
+            self.launch(name, who=who)
+        with suppress(grpc.RpcError):
+            self._supervised.health("unknown")
