@@ -105,7 +105,7 @@ def _engine() -> list[Panel]:
         ),
         lines(
             "Engine errors by reason",
-            "Calls that failed. internal: the container was gone already.",
+            "Calls that failed. A container that was gone already is no failure.",
             "cpm",
             query(per_minute("supervisor_engine_errors_total", by=["reason"]), "{{reason}}"),
             stacked=True,

@@ -47,7 +47,7 @@ ENGINE_OPERATIONS: Final = (
 )  # fmt: skip
 # What a call to the Engine can fail with; the other reasons are found before it is asked.
 ENGINE_REASONS: Final = (
-    "name_taken", "image_missing", "internal", "engine_refused", "unavailable", "timeout",
+    "name_taken", "image_missing", "engine_refused", "unavailable", "timeout",
 )  # fmt: skip
 WORKER_STATES: Final = ("busy", "limit", "queued")
 

@@ -201,6 +201,8 @@ class Calls:
         with client_span(operation, {"container.runtime.name": "docker", **about}) as span:
             try:
                 yield
+            except NoSuchWorkload:
+                raise  # an answer like any other: somebody was quicker
             except EngineError as error:
                 fail_span(span, error.reason, error.message)
                 self._metrics.engine_errors.labels(operation, error.reason).inc()

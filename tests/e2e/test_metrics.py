@@ -51,7 +51,7 @@ _ENGINE_CALLS = {
     *("ping", "create", "start", "stop", "kill"),
     *("remove", "inspect", "list", "logs", "events"),
 }
-_ENGINE_REASONS = _REASONS - {"invalid", "unknown_job", "limit"}
+_ENGINE_REASONS = _REASONS - {"invalid", "unknown_job", "limit", "internal"}
 _SERVICE = "area_supervisor.AreaSupervisorService"
 _METHODS = {
     *(f"{_SERVICE}/{name}" for name in ("LaunchJob", "KillJob", "KillAllJobs", "ListJobs")),
@@ -85,7 +85,10 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     "supervisor_ready": ("gauge", {}),
     "supervisor_engine_up": ("gauge", {}),
     "supervisor_engine_operation_duration_seconds": ("histogram", {"operation": _ENGINE_CALLS}),
-    "supervisor_engine_errors": ("counter", {"operation": _ENGINE_CALLS, "reason": _REASONS}),
+    "supervisor_engine_errors": (
+        "counter",
+        {"operation": _ENGINE_CALLS, "reason": _ENGINE_REASONS},
+    ),
     "supervisor_event_stream_reconnects": ("counter", {}),
     "supervisor_reconcile_last_success_timestamp_seconds": ("gauge", {}),
     "supervisor_orphans": ("gauge", {}),

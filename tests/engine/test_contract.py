@@ -503,6 +503,16 @@ async def test_docker_stops_more_at_once_than_it_has_threads_for_the_graces(
     assert time.monotonic() - began < 4  # one grace, and not three
 
 
+async def test_docker_counts_no_container_that_is_gone_as_an_error(docker_rig: DockerRig) -> None:
+    for call in (docker_rig.engine.inspect("a-1"), docker_rig.engine.stop("a-1", grace=1)):
+        with pytest.raises(NoSuchWorkload):
+            await call
+    await docker_rig.engine.remove("a-1")
+    errors = "supervisor_engine_errors"
+    counted = [f for f in docker_rig.metrics.registry.collect() if f.name == errors]
+    assert 0 == sum(sample.value for family in counted for sample in family.samples)
+
+
 async def test_docker_counts_every_call_that_took_too_long(docker_rig: DockerRig) -> None:
     """Whether its thread or the event loop notices first."""
     await docker_rig.engine.ping()

@@ -34,7 +34,6 @@ ENGINE = ("ping", "create", "start", "stop", "kill", "remove", "inspect", "list"
 ENGINE_REASONS = (
     "name_taken",
     "image_missing",
-    "internal",
     "engine_refused",
     "unavailable",
     "timeout",
