@@ -1,7 +1,8 @@
 """Makes the images that the demo and the tests run, without a registry and without the CLI.
 
 What a call creates on the Engine is added to the list `made` that it is given, so that
-`remove` can take away exactly that from an engine that is not ours.
+`remove` can take away exactly that from an engine that is not ours. A name is added before there
+is such an image: an interruption may come right after the Engine has made it.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import re
 import tarfile
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ from scripts.progress import PrerequisiteError, say, step, tail
 _ROOT = Path(__file__).resolve().parent.parent
 _BUSYBOX = Path("/bin/busybox")
 _PULL_SILENCE_SECONDS = 8.0
+_QUIET_SECONDS = 1.0
 _REMOVE_SECONDS = 15.0
 _ID = re.compile(r"[0-9a-f]{12}")
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")  # the Engine paints what a step writes to stderr
 
 # Where a machine trusts more than the public authorities, these tell pip where to look.
 _TRUST = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
@@ -50,10 +53,10 @@ def import_busybox(client: docker.DockerClient, tag: str, made: list[str] | None
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
     repository, _, version = tag.partition(":")
+    _note(made, tag)
     client.api.import_image_from_data(
         archive.getvalue(), repository, version or "latest", changes=["ENV PATH=/bin"]
     )
-    _note(made, tag)
 
 
 def base_image(
@@ -65,9 +68,8 @@ def base_image(
     """
     wanted = _wanted_base()
     if not _has(client, wanted):
-        if _pull(client, wanted):
-            _note(made, wanted)
-        else:
+        _note(made, wanted)
+        if not _pull(client, wanted):
             wanted = _imported_base(client, tag, made)
     return _trusting(client, wanted, f"{tag}-trusting", made)
 
@@ -81,6 +83,7 @@ def build(
 ) -> None:
     """Builds an image from this checkout, on the host's network, and shows each step."""
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    _note(made, tag)
     with step(f"Building {tag}"):
         output = client.api.build(
             path=str(_ROOT),
@@ -93,19 +96,19 @@ def build(
             decode=True,
         )
         _follow(client, output, made)
-        _note(made, tag)
 
 
 def remove(client: docker.DockerClient, made: Iterable[str]) -> None:
     """Removes what the calls above have made, as far as it is not in use.
 
-    A build that was interrupted is still being undone by the Engine: it may hold an image for
-    a moment, and may leave one more than it had told of. So this looks again.
+    What was interrupted is still being undone or finished by the Engine: it may hold an image for
+    a moment, and may leave one more than it had told of. So this looks until all stays quiet.
     """
     names = {_short(name) for name in made}
-    deadline = time.monotonic() + _REMOVE_SECONDS
-    while (left := _left(client, names)) and time.monotonic() < deadline:
-        for name in left:
+    quiet_since = begun = time.monotonic()
+    while (now := time.monotonic()) < min(quiet_since + _QUIET_SECONDS, begun + _REMOVE_SECONDS):
+        for name in _left(client, names):
+            quiet_since = now
             with contextlib.suppress(docker.errors.APIError):
                 client.api.remove_image(name)
         time.sleep(0.1)
@@ -117,7 +120,7 @@ def _left(client: docker.DockerClient, names: set[str]) -> list[str]:
     tags = [tag for image in found for tag in image["RepoTags"] or () if tag in names]
     untagged = [image for image in found if set(image["RepoTags"] or ()) <= {"<none>:<none>"}]
     parents = {_short(image["Id"]): _short(image["ParentId"]) for image in untagged}
-    ours = names & parents.keys()
+    ours = set(names)
     while more := {name for name, parent in parents.items() if parent in ours} - ours:
         ours |= more
     return tags + [name for name in parents if name in ours]
@@ -181,9 +184,10 @@ def _imported_base(client: docker.DockerClient, tag: str, made: list[str] | None
     name = f"{tag}:latest"
     if not _has(client, name):
         file = debian_base.tarball()
+        _note(made, name)
         with step(f"Importing the base image as {name}"):
             client.api.import_image_from_file(str(file), tag, "latest")
-        _note(made, name)
+        _note(made, str(client.images.get(name).id))  # the parent of what is built on it
     return name
 
 
@@ -201,11 +205,11 @@ def _trusting(client: docker.DockerClient, base: str, tag: str, made: list[str] 
             "bundle": files[0].read_bytes(),
         }
     )
+    _note(made, tag)
     output = client.api.build(
         fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True
     )
     _follow(client, output, made, quietly=True)
-    _note(made, tag)
     return tag
 
 
@@ -222,7 +226,7 @@ def _context(files: Mapping[str, bytes]) -> io.BytesIO:
 
 def _follow(
     client: docker.DockerClient,
-    output: Iterable[dict[str, Any]],
+    output: Generator[dict[str, Any]],
     made: list[str] | None,
     *,
     quietly: bool = False,
@@ -231,14 +235,16 @@ def _follow(
 
     What was there before, as the base and what came from the cache, is not ours to remove.
     """
-    before = {_short(image["Id"]) for image in client.api.images(all=True)}
-    text = ""
-    for event in output:
-        line = event.get("stream", "") or event.get("error", "")
-        text += line
-        if "error" in event:
-            raise BuildError(f"The build failed:\n{tail(text)}")
-        if line.startswith("Step ") and not quietly:
-            say(f"  {' '.join(line.split())[:90]}")
-        if (built := re.match(r" ---> ([0-9a-f]{12})\s", line)) and built[1] not in before:
-            _note(made, built[1])
+    # Left in the middle, the stream is closed at once: until then the Engine goes on building.
+    with contextlib.closing(output):
+        before = {_short(image["Id"]) for image in client.api.images(all=True)}
+        text = ""
+        for event in output:
+            line = _COLOR.sub("", event.get("stream", "") or event.get("error", ""))
+            text += line
+            if "error" in event:
+                raise BuildError(f"The build failed:\n{tail(text)}")
+            if line.startswith("Step ") and not quietly:
+                say(f"  {' '.join(line.split())[:90]}")
+            if (built := re.match(r" ---> ([0-9a-f]{12})\s", line)) and built[1] not in before:
+                _note(made, built[1])
