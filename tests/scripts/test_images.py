@@ -3,7 +3,7 @@
 import re
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,134 +13,123 @@ import pytest
 
 from scripts import debian_base, images, progress
 from scripts.private_engine import PrivateEngine
-from tests.support import containers, worker
+from tests.support import containers
 
 _TAG = "supervisor-test-made"
-_DOCKERFILE = f"""\
-FROM {worker.IMAGE}
-ENTRYPOINT []
-RUN ["/bin/busybox", "touch", "/one"]
-RUN ["/bin/busybox", "touch", "/two"]
-"""
-_FAILING = f"""\
-FROM {worker.IMAGE}
-ENTRYPOINT []
-RUN ["/bin/busybox", "sh", "-c", "echo it went wrong >&2; exit 3"]
-"""
+_BASE = "supervisor-test-made-base"
+_STEPS = ("ENV A=1", "COPY Dockerfile /copied", "ENV B=2")
+_SLOW = 'RUN ["/bin/busybox", "sleep", "60"]'
+_FAILING = 'RUN ["/bin/busybox", "sh", "-c", "echo it went wrong >&2; exit 3"]'
 
-_SLOW = f"""\
-FROM {worker.IMAGE}
-ENTRYPOINT []
-RUN ["/bin/busybox", "sleep", "60"]
-"""
+Build = Callable[..., None]
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Another folder to build from, and a base that takes no time."""
-    (tmp_path / "Dockerfile").write_text(f"ARG BASE_IMAGE=no-such-image\n{_DOCKERFILE}")
-    base = tmp_path / "base.tar"
-    with tarfile.open(base, "w") as tar:
-        tar.add(tmp_path / "Dockerfile", "Dockerfile")
+def made(docker_client: docker.DockerClient) -> Iterator[list[str]]:
+    """What was made; once it is removed, the images are those that were there before."""
+    before = _images(docker_client)
+    names: list[str] = []
+    yield names
+    assert before == _images(docker_client)
+    assert [] == containers.everything(docker_client)
+
+
+@pytest.fixture(autouse=True)
+def _a_base_that_takes_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tarball = tmp_path / "base.tar"
+    with tarfile.open(tarball, "w") as tar:
+        tar.add("/bin/busybox", "bin/busybox")
+    (tmp_path / "Dockerfile").write_text("ARG BASE_IMAGE=no-such-image\n")
     monkeypatch.setattr(images, "_ROOT", tmp_path)
     monkeypatch.setattr(images, "_pull", lambda *_: False)
-    monkeypatch.setattr(debian_base, "tarball", lambda: base)
-    for name in images._TRUST:
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
+    monkeypatch.setattr(debian_base, "tarball", lambda: tarball)
 
 
 @pytest.fixture
-def everything(docker_client: docker.DockerClient) -> Iterator[set[str]]:
-    """The images that are there before, as they should be afterwards."""
-    before = _images(docker_client)
-    yield before
-    assert before == _images(docker_client)
+def build(docker_client: docker.DockerClient, made: list[str], tmp_path: Path) -> Build:
+    """Builds an image with these steps on a base of its own."""
+
+    def build_it(*steps: str) -> None:
+        base = images.base_image(docker_client, _BASE, made)
+        (tmp_path / "Dockerfile").write_text("\n".join((f"FROM {base}", *steps)))
+        images.build(docker_client, "Dockerfile", _TAG, {}, made)
+
+    return build_it
 
 
 @pytest.fixture
-def no_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever reads what is said goes away before it is done, as `head` does."""
-    say = progress.say
+def leave_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Whoever reads what is said goes away at these words, as `head` does."""
 
-    def say_or_break(text: str) -> None:
-        if "done in" in text:
-            raise BrokenPipeError
-        say(text)
+    def prepare(words: str) -> None:
+        def say(text: str) -> None:
+            if words in text:
+                raise BrokenPipeError
 
-    monkeypatch.setattr(progress, "say", say_or_break)
+        monkeypatch.setattr(images, "say", say)
+        monkeypatch.setattr(progress, "say", say)
+
+    return prepare
 
 
 def _images(client: docker.DockerClient) -> set[str]:
     return {str(image["Id"]) for image in client.api.images(all=True)}
 
 
-@pytest.mark.usefixtures("checkout", "everything", "no_reader")
-def test_an_imported_base_is_removed_also_where_its_reader_has_gone(
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Importing the base image as supervisor-test-made-base-debian ...",
+        "Importing the base image as supervisor-test-made-base-debian: done",
+        "Building supervisor-test-made ...",
+        *(f"Step {number}/4" for number in (1, 2, 3, 4)),
+        "Building supervisor-test-made: done",
+    ],
+)
+def test_nothing_is_left_wherever_its_reader_goes_away(
     docker_client: docker.DockerClient,
+    made: list[str],
+    build: Build,
+    leave_at: Callable[[str], None],
+    words: str,
 ) -> None:
-    made: list[str] = []
+    leave_at(words)
     with pytest.raises(BrokenPipeError):
-        images.base_image(docker_client, _TAG, made)
-    assert f"{_TAG}:latest" in made
+        build(*_STEPS)
     images.remove(docker_client, made)
 
 
-@pytest.mark.usefixtures("checkout", "everything", "no_reader")
-def test_a_built_image_is_removed_also_where_its_reader_has_gone(
-    docker_client: docker.DockerClient,
-) -> None:
-    made: list[str] = []
-    with pytest.raises(BrokenPipeError):
-        images.build(docker_client, "Dockerfile", _TAG, {}, made)
-    images.remove(docker_client, made)
-
-
-@pytest.mark.parametrize("step", [1, 2, 3, 4])
-@pytest.mark.usefixtures("everything")
-def test_a_build_that_is_left_at_any_step_leaves_nothing(
-    docker_client: docker.DockerClient,
-    checkout: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    step: int,
-) -> None:
-    def say_or_break(text: str) -> None:
-        if f"Step {step}/" in text:
-            raise BrokenPipeError
-
-    made: list[str] = []
-    base = images.base_image(docker_client, f"{_TAG}-base", made)
-    (checkout / "Dockerfile").write_text(f"FROM {base}\nENV A=1\nENV B=2\nENV C=3\n")
-    monkeypatch.setattr(images, "say", say_or_break)
-    with pytest.raises(BrokenPipeError):
-        images.build(docker_client, "Dockerfile", _TAG, {}, made)
-    images.remove(docker_client, made)
-
-
-@pytest.mark.usefixtures("everything")
 def test_a_build_that_is_left_ends_at_once(
-    docker_client: docker.DockerClient, checkout: Path, monkeypatch: pytest.MonkeyPatch
+    docker_client: docker.DockerClient,
+    made: list[str],
+    build: Build,
+    leave_at: Callable[[str], None],
 ) -> None:
-    def say_or_break(text: str) -> None:
-        if "Step 3/" in text:
-            raise BrokenPipeError
-
-    monkeypatch.setattr(images, "say", say_or_break)
-    (checkout / "Dockerfile").write_text(_SLOW)
-    made: list[str] = []
+    leave_at("Step 2/2")
     try:
-        images.build(docker_client, "Dockerfile", _TAG, {}, made)
-    except BrokenPipeError:  # under way during the removal, as in the demo
+        build(_SLOW)
+    except BrokenPipeError:  # it is not over during the removal, as in the demo
         images.remove(docker_client, made)
-    assert [] == containers.everything(docker_client)
 
 
-@pytest.mark.usefixtures("everything")
+def test_what_is_somebody_elses_stays(
+    docker_client: docker.DockerClient, made: list[str], build: Build
+) -> None:
+    images.import_busybox(docker_client, "supervisor-test-theirs")
+    context = images._context({"Dockerfile": b"FROM supervisor-test-theirs\nENV A=1\nENV B=2"})
+    theirs = docker_client.images.build(fileobj=context, custom_context=True, rm=True)[0]
+    before = _images(docker_client)
+    build(*_STEPS)
+    images.remove(docker_client, made)
+    assert before == _images(docker_client)
+    docker_client.images.remove(str(theirs.id))
+    docker_client.images.remove("supervisor-test-theirs")
+
+
 def test_an_image_is_noted_before_it_is_there(
-    docker_client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+    docker_client: docker.DockerClient, made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A signal may come right after the Engine has made it.
-    made: list[str] = []
     import_ = docker_client.api.import_image_from_data
 
     def interrupted(*arguments: Any, **options: Any) -> NoReturn:
@@ -153,7 +142,7 @@ def test_an_image_is_noted_before_it_is_there(
     images.remove(docker_client, made)
 
 
-@pytest.mark.usefixtures("everything")
+@pytest.mark.usefixtures("made")
 def test_an_image_that_appears_during_the_removal_is_removed_too(
     docker_client: docker.DockerClient, engine: PrivateEngine
 ) -> None:
@@ -168,13 +157,23 @@ def test_an_image_that_appears_during_the_removal_is_removed_too(
     late.join()
 
 
-@pytest.mark.usefixtures("everything")
 def test_a_build_that_fails_is_told_in_plain_words(
-    docker_client: docker.DockerClient, checkout: Path
+    docker_client: docker.DockerClient, made: list[str], build: Build
 ) -> None:
-    (checkout / "Dockerfile").write_text(_FAILING)
-    made: list[str] = []
     with pytest.raises(images.BuildError, match="it went wrong") as caught:
-        images.build(docker_client, "Dockerfile", _TAG, {}, made)
+        build(_FAILING)
     images.remove(docker_client, made)
     assert not re.search(r"[\x00-\x09\x0b-\x1f]", str(caught.value)), str(caught.value)
+
+
+def test_certificates_of_this_machine_are_trusted_in_what_is_built(
+    docker_client: docker.DockerClient,
+    made: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "bundle.crt").write_text("certificates")
+    monkeypatch.setenv("PIP_CERT", str(tmp_path / "bundle.crt"))
+    image = docker_client.images.get(images.base_image(docker_client, _BASE, made))
+    assert "PIP_CERT=/etc/ssl/host-certificates.crt" in image.attrs["Config"]["Env"]
+    images.remove(docker_client, made)
