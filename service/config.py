@@ -13,6 +13,7 @@ from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from observability.printable import printable
 from service.errors import StartError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -174,5 +175,4 @@ def _told(name: str, value: object) -> str:
     extra = Settings.model_fields[name].json_schema_extra
     assert isinstance(extra, dict)
     given = os.environ.get(name.upper(), str(value))  # as it was before any of our changes
-    told = given if given.isprintable() else repr(given)
-    return f"{name.upper()}={told}: allowed is {extra['allowed']}"
+    return f"{name.upper()}={printable(given)}: allowed is {extra['allowed']}"
