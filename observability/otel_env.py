@@ -6,21 +6,67 @@ something else. So this module imports nothing of it, and runs before anything t
 
 import os
 import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote
 
-_URL = r"(https?://)?([^\s/:\[]+|\[[0-9A-Fa-f:.]+\])(:\d+)?(/\S*)?"
+from observability.printable import printable
+
+_URL = re.compile(r"(https?://)?([^\s/:\[]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]+))?(/\S*)?")
 _PROPAGATORS = r"(tracecontext|baggage|none)(\s*,\s*(tracecontext|baggage|none))*"
 _SAMPLERS = r"(parentbased_)?(always_on|always_off|traceidratio)"
-_RULES = (
-    (r"OTEL_TRACES_EXPORTER", r"otlp|console|none", "otlp, console or none"),
-    (r"OTEL_EXPORTER_OTLP_(TRACES_)?PROTOCOL", r"grpc|http/protobuf", "grpc or http/protobuf"),
-    (r"OTEL_EXPORTER_OTLP_(TRACES_)?TIMEOUT", r"\d+(\.\d+)?", "a number of seconds"),
-    (r"OTEL_EXPORTER_OTLP_(TRACES_)?COMPRESSION", r"none|gzip|deflate", "none, gzip or deflate"),
-    (r"OTEL_EXPORTER_OTLP_(TRACES_)?ENDPOINT", _URL, "http://HOST:PORT"),
-    (r"OTEL_PROPAGATORS", _PROPAGATORS, "tracecontext, baggage and none"),
-    (r"OTEL_TRACES_SAMPLER", _SAMPLERS, "[parentbased_]always_on, always_off or traceidratio"),
-    (r"OTEL_TRACES_SAMPLER_ARG", r"0(\.\d+)?|1(\.0+)?", "a number from 0 to 1"),
-    (r"OTEL_BSP_\w+", r"[1-9]\d*", "a whole number above 0"),
-    (r"OTEL_\w+_LIMIT", r"\d+", "a whole number"),
+_ATTRIBUTES = r"\s*[^\s,=]+\s*=[^,]*(,\s*[^\s,=]+\s*=[^,]*)*"
+# What the SDK reads, and does not print in a warning: not , ; " or \ unless they are encoded.
+_HEADER = re.compile(r"\s*[A-Za-z0-9_.-]+\s*=[\x20\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
+_SENDABLE = re.compile(r"[\x20-\x7e]*")
+_PORTS = range(1, 65536)
+_PEM = b"-----BEGIN "
+
+
+def _is_endpoint(value: str) -> bool:
+    match = _URL.fullmatch(value)
+    return match is not None and int(match["port"] or _PORTS[0]) in _PORTS
+
+
+def _are_headers(value: str) -> bool:
+    parts = [part for part in value.split(",") if part.strip()]
+    return all(_HEADER.fullmatch(part) and _SENDABLE.fullmatch(unquote(part)) for part in parts)
+
+
+def _is_pem_file(value: str) -> bool:
+    try:
+        return _PEM in Path(value).read_bytes()
+    except (OSError, ValueError):
+        return False
+
+
+def _like(pattern: str) -> Callable[[str], object]:
+    return partial(re.fullmatch, pattern)
+
+
+_OTLP = "OTEL_EXPORTER_OTLP_(TRACES_)?"
+_RULES: tuple[tuple[str, Callable[[str], object], str], ...] = (
+    (r"OTEL_TRACES_EXPORTER", _like(r"otlp|console|none"), "otlp, console or none"),
+    (rf"{_OTLP}PROTOCOL", _like(r"grpc|http/protobuf"), "grpc or http/protobuf"),
+    (rf"{_OTLP}TIMEOUT", _like(r"[0-9]+(\.[0-9]+)?"), "a number of seconds"),
+    (rf"{_OTLP}COMPRESSION", _like(r"none|gzip|deflate"), "none, gzip or deflate"),
+    (rf"{_OTLP}ENDPOINT", _is_endpoint, "http://HOST:PORT"),
+    (rf"{_OTLP}HEADERS", _are_headers, "NAME=VALUE,NAME=VALUE with URL-encoded values"),
+    (rf"{_OTLP}INSECURE", _like(r"(?i)true|false"), "true or false"),
+    (rf"{_OTLP}(CLIENT_)?CERTIFICATE", _is_pem_file, "the path of a readable PEM file"),
+    (rf"{_OTLP}CLIENT_KEY", _is_pem_file, "the path of a readable PEM file"),
+    (r"OTEL_RESOURCE_ATTRIBUTES", _like(_ATTRIBUTES), "KEY=VALUE,KEY=VALUE"),
+    (r"OTEL_SDK_DISABLED", _like(r"(?i)true|false"), "true or false"),
+    (r"OTEL_PROPAGATORS", _like(_PROPAGATORS), "tracecontext, baggage and none"),
+    (
+        r"OTEL_TRACES_SAMPLER",
+        _like(_SAMPLERS),
+        "[parentbased_]always_on, always_off or traceidratio",
+    ),
+    (r"OTEL_TRACES_SAMPLER_ARG", _like(r"0(\.[0-9]+)?|1(\.0+)?"), "a number from 0 to 1"),
+    (r"OTEL_BSP_\w+", _like(r"[1-9][0-9]*"), "a whole number above 0"),
+    (r"OTEL_\w+_LIMIT", _like(r"[0-9]+"), "a whole number"),
 )
 _BATCH, _QUEUE = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_BSP_MAX_QUEUE_SIZE"
 _BATCH_DEFAULT, _QUEUE_DEFAULT = "512", "2048"
@@ -46,6 +92,12 @@ def check_variables() -> None:
 
 
 def _check(name: str, value: str) -> None:
-    for names, values, allowed in _RULES:
-        if re.fullmatch(names, name) and not re.fullmatch(values, value):
-            raise TracingError(f"{name}={value}: allowed is {allowed}")
+    for names, is_allowed, allowed in _RULES:
+        if re.fullmatch(names, name) and not is_allowed(value):
+            raise TracingError(f"{name}={_shown(name, value)}: allowed is {allowed}")
+
+
+def _shown(name: str, value: str) -> str:
+    """The value, unless it may be a secret: headers hold tokens, an address may a password."""
+    hidden = name.endswith("HEADERS") or "@" in value
+    return "(not shown)" if hidden else printable(value)

@@ -2,6 +2,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from opentelemetry import trace
@@ -135,6 +136,17 @@ def test_what_is_not_there_is_refused_with_what_is_allowed(
         ("OTEL_BSP_MAX_QUEUE_SIZE", "-1"),
         ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "0"),
         ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x:99999"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "x:0"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nope"),
+        ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/proc"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/dev/null"),
+        ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "/nope"),
+        ("OTEL_EXPORTER_OTLP_INSECURE", "yes"),
+        ("OTEL_SDK_DISABLED", "1"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "foo"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=b,"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "=b"),
     ],
 )
 def test_a_wrong_value_is_refused_in_one_line_with_its_variable(variable: str, value: str) -> None:
@@ -142,6 +154,67 @@ def test_a_wrong_value_is_refused_in_one_line_with_its_variable(variable: str, v
         configured(**(ENDPOINT | {variable: value}))
     assert f"{variable}={value}" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "s3cret",
+        "a=b,s3cret",
+        "a=s3cret;b",
+        'a="s3cret"',
+        "a=s3cret\\",
+        "a=s3crét",
+        "a=s3cret%0A",
+        "a b=s3cret",
+        "=s3cret",
+    ],
+)
+@pytest.mark.parametrize(
+    "variable", ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"]
+)
+def test_wrong_headers_are_refused_and_not_shown(variable: str, value: str) -> None:
+    with pytest.raises(TracingError) as caught:
+        configured(**(ENDPOINT | {variable: value}))
+    allowed = "NAME=VALUE,NAME=VALUE with URL-encoded values"
+    assert f"{variable}=(not shown): allowed is {allowed}" == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "api-key=s3cret",
+        "Authorization=Basic%20czNjcmV0==, x-y=",
+        "authorization=Bearer s3cret",
+        "a=%2C%3B%22%5C,",
+    ],
+)
+def test_headers_are_taken_without_a_word(value: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert exporter_of(configured(**ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS=value))
+    assert "" == caplog.text
+
+
+def test_an_address_with_a_password_is_not_shown() -> None:
+    with pytest.raises(TracingError, match=r"ENDPOINT=\(not shown\): allowed"):
+        configured(OTEL_EXPORTER_OTLP_ENDPOINT="http://me:s3cret@collector:4317")
+
+
+def test_a_value_of_several_lines_is_told_in_one() -> None:
+    with pytest.raises(TracingError) as caught:
+        configured(OTEL_TRACES_EXPORTER="a\nb")
+    assert r"OTEL_TRACES_EXPORTER='a\nb': allowed is otlp, console or none" == str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["CERTIFICATE", "TRACES_CERTIFICATE", "CLIENT_KEY"])
+def test_a_certificate_that_can_be_read_is_taken(variable: str, tmp_path: Path) -> None:
+    (tmp_path / "x.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    configured(**{f"OTEL_EXPORTER_OTLP_{variable}": str(tmp_path / "x.pem")})
+
+
+def test_resource_attributes_are_taken_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    attributes = configured(OTEL_RESOURCE_ATTRIBUTES="a=b=c, d.e = f%20g").resource.attributes
+    assert ("b=c", "f g") == (attributes["a"], attributes["d.e"])
+    assert "" == caplog.text
 
 
 def test_a_collector_that_is_not_there_holds_up_the_end_for_3_s_at_most() -> None:
