@@ -28,7 +28,7 @@ from scripts.progress import PrerequisiteError, say, step, tail
 _ROOT = Path(__file__).resolve().parent.parent
 _BUSYBOX = Path("/bin/busybox")
 _PULL_SILENCE_SECONDS = 8.0
-_QUIET_SECONDS = 1.0
+_QUIET_SECONDS = 5.0
 _REMOVE_SECONDS = 15.0
 _BASE_LABEL = "area.scripts.base"
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")  # the Engine paints what a step writes to stderr
@@ -70,10 +70,8 @@ def base_image(
     of Debian's packages otherwise.
     """
     wanted = _wanted_base()
-    if not _has(client, wanted):
-        _note(made, wanted)
-        if not _pull(client, wanted):
-            wanted = _imported_base(client, f"{tag}-debian", made)
+    if not _has(client, wanted) and not _pull(client, wanted, made):
+        wanted = _imported_base(client, f"{tag}-debian", made)
     _note(made, tag)
     _make_own(client, wanted, tag)
     return tag
@@ -106,14 +104,18 @@ def build(
 def remove(client: docker.DockerClient, made: Iterable[str]) -> None:
     """Removes what the calls above have made, as far as it is not in use.
 
-    What was interrupted is still being undone or finished by the Engine: it may hold an image for
-    a moment, and may leave one more than it had told of. So this looks until all stays quiet.
+    A name that was noted and is not there tells of an interruption: then the Engine may still be
+    at work, and finish one more image, so this looks until all has been quiet for a while.
     """
     names = {name if ":" in name else f"{name}:latest" for name in made}
-    quiet_since = begun = time.monotonic()
-    while (now := time.monotonic()) < min(quiet_since + _QUIET_SECONDS, begun + _REMOVE_SECONDS):
-        for name in _left(client, names):
-            quiet_since = now
+    quiet = 0.0 if names <= _tags(client.api.images()) else _QUIET_SECONDS
+    last = begun = time.monotonic()
+    while (now := time.monotonic()) < begun + _REMOVE_SECONDS:
+        if left := _left(client, names):
+            last = now
+        elif now >= last + quiet:
+            return
+        for name in left:
             with contextlib.suppress(docker.errors.APIError):
                 client.api.remove_image(name)
         time.sleep(0.1)
@@ -122,9 +124,13 @@ def remove(client: docker.DockerClient, made: Iterable[str]) -> None:
 def _left(client: docker.DockerClient, names: set[str]) -> list[str]:
     """Our tags, then the untagged images that were built on our base, the latest first."""
     found = client.api.images(all=True)
-    tags = [tag for image in found for tag in image["RepoTags"] or () if tag in names]
-    untagged = [image for image in found if set(image["RepoTags"] or ()) <= {"<none>:<none>"}]
-    return tags + [i["Id"] for i in untagged if (i["Labels"] or {}).get(_BASE_LABEL) in names]
+    untagged = [image for image in found if not _tags([image])]
+    ours = [i["Id"] for i in untagged if (i["Labels"] or {}).get(_BASE_LABEL) in names]
+    return [*(_tags(found) & names), *ours]
+
+
+def _tags(found: Iterable[dict[str, Any]]) -> set[str]:
+    return {tag for image in found for tag in image["RepoTags"] or ()} - {"<none>:<none>"}
 
 
 def _note(made: list[str] | None, name: str) -> None:
@@ -148,19 +154,21 @@ def _has(client: docker.DockerClient, name: str) -> bool:
     return True
 
 
-def _pull(client: docker.DockerClient, name: str) -> bool:
+def _pull(client: docker.DockerClient, name: str, made: list[str] | None) -> bool:
     """Pulls an image, and gives up soon where nothing answers: a registry may just be silent.
 
     The Engine reports errors inside the stream, and the stream itself has no timeout.
     """
     say(f"Pulling {name} ...")
+    _note(made, name)
     events: queue.Queue[str | None] = queue.Queue()
     threading.Thread(target=_read_pull, args=(client, name, events), daemon=True).start()
     with contextlib.suppress(queue.Empty):
         while (problem := events.get(timeout=_PULL_SILENCE_SECONDS)) is not None:
             if problem:
                 break
-    pulled = _has(client, name)
+    if not (pulled := _has(client, name)) and made:
+        made.remove(name)
     say(f"Pulling {name}: " + ("done" if pulled else "no registry can be reached"))
     return pulled
 
