@@ -99,6 +99,14 @@ def test_the_runbook_has_no_section_for_an_alert_that_is_gone() -> None:
     assert {param.values[0]["alert"] for param in ALERTS} == named  # type: ignore[index]
 
 
+def test_the_documents_list_every_alert_with_its_severity() -> None:
+    text = "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
+    row = re.compile(r"^\| \[`(\w+)`\]\(runbook\.md#(\w+)\) \| (\w+) \|", re.MULTILINE)
+    alerts = [rule for rule in _rules() if "alert" in rule]
+    expected = {(r["alert"], r["alert"].lower(), r["labels"]["severity"]) for r in alerts}
+    assert sorted(expected) == sorted(row.findall(text))
+
+
 def test_the_rules_ask_for_what_the_supervisor_exports() -> None:
     """A name or a value that is not there makes an alert that never fires."""
     for rule in _rules():
