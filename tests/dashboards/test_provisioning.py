@@ -119,10 +119,16 @@ def test_an_exemplar_opens_its_trace(sources: grafana.DataSources, line: str) ->
 
 def test_a_log_line_opens_its_trace(sources: grafana.DataSources, line: str) -> None:
     (link,) = _of(sources, grafana.LokiSource).json_data.derived_fields
-    found = re.search(link.matcher_regex, line)
-    assert found
-    assert (json.loads(line)["trace_id"],) == found.groups()
+    event = json.loads(line)
+    for written in (line, json.dumps(event)):  # without blanks, and with
+        assert {event["trace_id"]} == set(re.findall(link.matcher_regex, written))
     assert ("jaeger", "$${__value.raw}") == (link.datasource_uid, link.url)
+
+
+def test_the_runbooks_filter_leaves_out_what_is_no_trouble(line: str) -> None:
+    (pattern,) = re.findall("grep -vE '(.*)'", (ROOT / "docs" / "runbook.md").read_text())
+    assert re.search(pattern, line)
+    assert not re.search(pattern, line.replace("info", "warning"))
 
 
 def test_a_span_opens_its_log_lines(sources: grafana.DataSources, pipeline: alloy.Block) -> None:
