@@ -2,8 +2,8 @@
 
 import os
 import secrets
+import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +12,8 @@ from scripts.private_engine import ensure_installed
 from tests.chaos.figures import show
 from tests.chaos.play import Play, Violation
 from tests.chaos.stage import a_stage
+
+_LOGS = Path(".cache/chaos").absolute()
 
 
 def main() -> int:
@@ -22,13 +24,14 @@ def main() -> int:
     console = Console()
     console.print(f"SEED={seed}, at least {duration:g} s; the same seed plays the same plan.")
     ensure_installed()
-    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    with a_stage(folder) as stage:
+    shutil.rmtree(_LOGS, ignore_errors=True)
+    _LOGS.mkdir(parents=True)
+    with a_stage(_LOGS) as stage:
         play = Play(stage, seed)
         try:
             play.run(duration=duration, first_round=first_round)
         except Violation as violation:
-            console.print(str(violation), markup=False, highlight=False)
+            console.out(violation, highlight=False)
         finally:
             show(console, play.report)
     return 1 if play.report.violation else 0

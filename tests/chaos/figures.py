@@ -21,6 +21,8 @@ def show(console: Console, report: Report) -> None:
         waits = sorted(report.agreement)
         median = waits[len(waits) // 2]
         table.add_row("until all agree", f"median {median:.1f} s, longest {waits[-1]:.1f} s")
+    if report.late:
+        table.add_row("waited for", "\n".join(report.late))
     table.add_row("violations", "1, see above" if report.violation else "0")
     console.print(table)
 
