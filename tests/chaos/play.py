@@ -125,7 +125,7 @@ class Play:
             if seconds > _AGREEMENT_SECONDS or not self._lives():
                 self._complain(number, wrong)
             if seconds > _LATE:
-                late = wrong
+                late = late or wrong
             time.sleep(0.2)
 
     def _look(self) -> tuple[Sight | None, list[str]]:
