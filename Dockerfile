@@ -9,6 +9,7 @@ FROM ${BASE_IMAGE} AS builder
 
 # Where an organisation has an index of its own. It stays in this stage.
 ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_PROGRESS_BAR=off
 
 # The dependencies first: they change seldom, and the layer is kept until they do.

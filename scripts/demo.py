@@ -31,6 +31,8 @@ from scripts.progress import PrerequisiteError, step
 _ROOT = Path(__file__).resolve().parent.parent
 _WORKER = "supervisor-demo-worker"  # as examples/catalog.toml calls it
 
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 # What can go wrong and has a message that says it all. Anything else is a defect of the demo.
 _FAILURES = (
     BuildError,
@@ -57,22 +59,36 @@ _ACTS = (
 
 def main() -> int:
     """Run the demo and clean up after it, whatever happens."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    _let_signals_interrupt()
     try:
         with ExitStack() as stack:
-            stack.callback(title, "Everything is cleaned up")
             try:
-                _perform(stack)
+                code = _outcome(stack)
             finally:
                 _let_nothing_interrupt_the_cleanup()
     except _FAILURES as error:
-        console.print(f"\nThe demo has failed. {error}", style="bold red", markup=False)
-        return 1
+        return _failed(f"It could not clean up. {error}")
+    title("Everything is cleaned up")
+    if code == 0:
+        console.print("[bold green]The demo has shown everything that it should.[/bold green]")
+    return code
+
+
+def _outcome(stack: ExitStack) -> int:
+    """Perform, and say at once what went wrong, if something did. Return the exit code."""
+    try:
+        _perform(stack)
+    except _FAILURES as error:
+        return _failed(str(error))
     except KeyboardInterrupt:
         console.print("\nInterrupted.")
         return 130
-    console.print("[bold green]The demo has shown everything that it should.[/bold green]")
     return 0
+
+
+def _failed(reason: str) -> int:
+    console.print(f"\nThe demo has failed. {reason}", style="bold red", markup=False)
+    return 1
 
 
 def _perform(stack: ExitStack) -> None:
@@ -151,13 +167,19 @@ def _catalog(stack: ExitStack, worker: str) -> Path:
     return catalog
 
 
+def _let_signals_interrupt() -> None:
+    """SIGTERM, and SIGHUP of a terminal that is closed, are met as Ctrl-C is."""
+    for number in _ENDS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _interrupt)
+
+
 def _interrupt(*_: object) -> NoReturn:
-    """SIGTERM is met as Ctrl-C is."""
     raise KeyboardInterrupt
 
 
 def _let_nothing_interrupt_the_cleanup() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDS:
         signal.signal(number, signal.SIG_IGN)
     title("Cleaning up")
 

@@ -1,7 +1,9 @@
 """Makes the images that the demo and the tests run, without a registry and without the CLI.
 
-What a call creates on the Engine is added to the list `made` that it is given, so that
-`remove` can take away exactly that from an engine that is not ours.
+What a call creates on the Engine is known, so that `remove` can take away exactly that from an
+engine that is not ours. A name is added to the list `made` before there is such an image: an
+interruption may come right after the Engine has made it. The base has its own name in a label,
+which the Engine hands down to everything that is built on it, to the layers without a name, too.
 """
 
 import contextlib
@@ -12,7 +14,7 @@ import re
 import tarfile
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,15 @@ from scripts.progress import PrerequisiteError, say, step, tail
 _ROOT = Path(__file__).resolve().parent.parent
 _BUSYBOX = Path("/bin/busybox")
 _PULL_SILENCE_SECONDS = 8.0
+_QUIET_SECONDS = 1.0
 _REMOVE_SECONDS = 15.0
-_ID = re.compile(r"[0-9a-f]{12}")
+_BASE_LABEL = "area.scripts.base"
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")  # the Engine paints what a step writes to stderr
 
 # Where a machine trusts more than the public authorities, these tell pip where to look.
 _TRUST = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-_PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+_PASSED_ON = (*_PROXIES, *map(str.lower, _PROXIES), "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")
 
 
 class BuildError(Exception):
@@ -50,26 +55,28 @@ def import_busybox(client: docker.DockerClient, tag: str, made: list[str] | None
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
     repository, _, version = tag.partition(":")
+    _note(made, tag)
     client.api.import_image_from_data(
         archive.getvalue(), repository, version or "latest", changes=["ENV PATH=/bin"]
     )
-    _note(made, tag)
 
 
 def base_image(
     client: docker.DockerClient, tag: str = "area-supervisor-base", made: list[str] | None = None
 ) -> str:
-    """The name of an image with Python to build on, made under `tag` where there is none.
+    """An image with Python to build on, made under `tag`.
 
-    That is the base the Dockerfile asks for, if this Engine has it or can pull it.
+    It is made of the base that the Dockerfile asks for, if this Engine has it or can pull it, and
+    of Debian's packages otherwise.
     """
     wanted = _wanted_base()
     if not _has(client, wanted):
-        if _pull(client, wanted):
-            _note(made, wanted)
-        else:
-            wanted = _imported_base(client, tag, made)
-    return _trusting(client, wanted, f"{tag}-trusting", made)
+        _note(made, wanted)
+        if not _pull(client, wanted):
+            wanted = _imported_base(client, f"{tag}-debian", made)
+    _note(made, tag)
+    _make_own(client, wanted, tag)
+    return tag
 
 
 def build(
@@ -81,6 +88,7 @@ def build(
 ) -> None:
     """Builds an image from this checkout, on the host's network, and shows each step."""
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    _note(made, tag)
     with step(f"Building {tag}"):
         output = client.api.build(
             path=str(_ROOT),
@@ -92,42 +100,31 @@ def build(
             forcerm=True,
             decode=True,
         )
-        _follow(client, output, made)
-        _note(made, tag)
+        _follow(output)
 
 
 def remove(client: docker.DockerClient, made: Iterable[str]) -> None:
     """Removes what the calls above have made, as far as it is not in use.
 
-    A build that was interrupted is still being undone by the Engine: it may hold an image for
-    a moment, and may leave one more than it had told of. So this looks again.
+    What was interrupted is still being undone or finished by the Engine: it may hold an image for
+    a moment, and may leave one more than it had told of. So this looks until all stays quiet.
     """
-    names = {_short(name) for name in made}
-    deadline = time.monotonic() + _REMOVE_SECONDS
-    while (left := _left(client, names)) and time.monotonic() < deadline:
-        for name in left:
+    names = {name if ":" in name else f"{name}:latest" for name in made}
+    quiet_since = begun = time.monotonic()
+    while (now := time.monotonic()) < min(quiet_since + _QUIET_SECONDS, begun + _REMOVE_SECONDS):
+        for name in _left(client, names):
+            quiet_since = now
             with contextlib.suppress(docker.errors.APIError):
                 client.api.remove_image(name)
         time.sleep(0.1)
 
 
 def _left(client: docker.DockerClient, names: set[str]) -> list[str]:
-    """Our tags, then our untagged images and those that were built on them, the latest first."""
+    """Our tags, then the untagged images that were built on our base, the latest first."""
     found = client.api.images(all=True)
     tags = [tag for image in found for tag in image["RepoTags"] or () if tag in names]
     untagged = [image for image in found if set(image["RepoTags"] or ()) <= {"<none>:<none>"}]
-    parents = {_short(image["Id"]): _short(image["ParentId"]) for image in untagged}
-    ours = names & parents.keys()
-    while more := {name for name, parent in parents.items() if parent in ours} - ours:
-        ours |= more
-    return tags + [name for name in parents if name in ours]
-
-
-def _short(name: str) -> str:
-    """An image's id as builds tell it, or a tag as listings do."""
-    if name.startswith("sha256:"):
-        return name.removeprefix("sha256:")[:12]
-    return name if ":" in name or _ID.fullmatch(name) else f"{name}:latest"
+    return tags + [i["Id"] for i in untagged if (i["Labels"] or {}).get(_BASE_LABEL) in names]
 
 
 def _note(made: list[str] | None, name: str) -> None:
@@ -178,35 +175,30 @@ def _read_pull(client: docker.DockerClient, name: str, events: "queue.Queue[str 
 
 
 def _imported_base(client: docker.DockerClient, tag: str, made: list[str] | None) -> str:
-    name = f"{tag}:latest"
-    if not _has(client, name):
+    if not _has(client, tag):
         file = debian_base.tarball()
-        with step(f"Importing the base image as {name}"):
+        _note(made, tag)
+        with step(f"Importing the base image as {tag}"):
             client.api.import_image_from_file(str(file), tag, "latest")
-        _note(made, name)
-    return name
+    return tag
 
 
-def _trusting(client: docker.DockerClient, base: str, tag: str, made: list[str] | None) -> str:
-    """The base with this machine's certificates, if it has some of its own."""
+def _make_own(client: docker.DockerClient, base: str, tag: str) -> None:
+    """The base with our label, and with this machine's certificates if it has some of its own."""
+    inside = "/etc/ssl/host-certificates.crt"
     bundles = {name: os.environ[name] for name in _TRUST if os.environ.get(name)}
     files = [path for path in map(Path, bundles.values()) if path.is_file()]
-    if not files:
-        return base
-    inside = "/etc/ssl/host-certificates.crt"
-    settings = " ".join(f"{name}={inside}" for name in bundles)
-    context = _context(
-        {
-            "Dockerfile": f"FROM {base}\nCOPY bundle {inside}\nENV {settings}\n".encode(),
-            "bundle": files[0].read_bytes(),
-        }
-    )
+    dockerfile = f"FROM {base}\nLABEL {_BASE_LABEL}={tag}:latest\n"
+    context = {}
+    if files:
+        settings = " ".join(f"{name}={inside}" for name in bundles)
+        dockerfile += f"COPY bundle {inside}\nENV {settings}\n"
+        context["bundle"] = files[0].read_bytes()
+    packed = _context({"Dockerfile": dockerfile.encode(), **context})
     output = client.api.build(
-        fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True
+        fileobj=packed, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True
     )
-    _follow(client, output, made, quietly=True)
-    _note(made, tag)
-    return tag
+    _follow(output, quietly=True)
 
 
 def _context(files: Mapping[str, bytes]) -> io.BytesIO:
@@ -220,25 +212,14 @@ def _context(files: Mapping[str, bytes]) -> io.BytesIO:
     return archive
 
 
-def _follow(
-    client: docker.DockerClient,
-    output: Iterable[dict[str, Any]],
-    made: list[str] | None,
-    *,
-    quietly: bool = False,
-) -> None:
-    """Shows the steps of a build and notes the images it leaves, which nobody else would find.
-
-    What was there before, as the base and what came from the cache, is not ours to remove.
-    """
-    before = {_short(image["Id"]) for image in client.api.images(all=True)}
+def _follow(output: Generator[dict[str, Any]], *, quietly: bool = False) -> None:
+    """Shows the steps of a build. One that is left is ended, as the Engine builds on otherwise."""
     text = ""
-    for event in output:
-        line = event.get("stream", "") or event.get("error", "")
-        text += line
-        if "error" in event:
-            raise BuildError(f"The build failed:\n{tail(text)}")
-        if line.startswith("Step ") and not quietly:
-            say(f"  {' '.join(line.split())[:90]}")
-        if (built := re.match(r" ---> ([0-9a-f]{12})\s", line)) and built[1] not in before:
-            _note(made, built[1])
+    with contextlib.closing(output):
+        for event in output:
+            line = _COLOR.sub("", event.get("stream", "") or event.get("error", ""))
+            text += line
+            if "error" in event:
+                raise BuildError(f"The build failed:\n{tail(text)}")
+            if line.startswith("Step ") and not quietly:
+                say(f"  {' '.join(line.split())[:90]}")

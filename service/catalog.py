@@ -5,40 +5,56 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Self
+from reprlib import Repr
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from observability.metrics import UNKNOWN
+from observability.printable import printable
 from service.engine.base import Limits
 from service.errors import StartError
 from service.job import Kind
 
 _MEMORY_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
-_MEMORY = re.compile(r"(\d+)([kmg])")
+_MEMORY = re.compile(r"([0-9]+)([kmg])")
 # The Engine refuses less, and a worker that gets less is dead before it starts.
 _LEAST_MEMORY = 6 * 2**20
 _MOST_MEMORY = 2**50
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-# The reference grammar of the distribution specification, as far as a catalogue needs it.
-_IMAGE = r"^[a-z0-9]+([._/:-]+[A-Za-z0-9_]+)*(@sha256:[0-9a-f]{64})?$"
+# The reference grammar of the distribution specification, and Docker's: what has no dot and no port
+# is no registry, but the first part of a name, and names are in lower case.
+_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_REGISTRY = r"((localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)(:[0-9]+)?|[A-Za-z0-9-]+:[0-9]+)"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_IMAGE = rf"^({_REGISTRY}/)?{_PART}(/{_PART})*(:{_TAG})?(@sha256:[0-9a-f]{{64}})?$"
 
 _PLAINER = {
     "extra_forbidden": "is no key that a catalogue has; a job may have kind, image,"
     " first_argument, ends, memory, cpus and pids",
     "missing": "is missing",
-    "string_pattern_mismatch": "is not an image's name, such as supervisor-github:latest",
+    "dict_type": "is not a table of jobs, [jobs]",
+    "model_type": 'is not a job, such as { kind = "action" }',
 }
+_SHORT = Repr()
+_SHORT.maxstring = 80
+_KEY_DEPTH = 3  # jobs, the job, the key
+_TOML_INTEGERS = range(-(2**63), 2**63)
 
 
 def _bytes(value: object) -> object:
-    """`"256m"` as bytes; anything else is left for pydantic to refuse."""
+    """`"256m"` as bytes; anything else is refused."""
     if not isinstance(value, str) or not (match := _MEMORY.fullmatch(value)):
-        raise ValueError('a number and k, m or g, such as "256m"')
+        raise ValueError
     size = int(match[1]) * _MEMORY_UNITS[match[2]]
     if not _LEAST_MEMORY <= size <= _MOST_MEMORY:
-        raise ValueError('at least "6m", which is what the Engine asks for, at most "1048576g"')
+        raise ValueError
     return size
+
+
+def _key(default: object, allowed: str) -> Any:
+    return Field(default, json_schema_extra={"allowed": allowed})
 
 
 class Entry(BaseModel):
@@ -46,13 +62,23 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    kind: Annotated[Kind, Field(strict=False)]
-    image: Annotated[str, Field(pattern=_IMAGE, max_length=255)] | None = None
-    first_argument: Annotated[str, Field(pattern=r"^[^\x00]+$")] | None = None
-    ends: bool = False
-    memory: Annotated[int, BeforeValidator(_bytes)] | None = None
-    cpus: Annotated[float, Field(ge=0.01, le=1024)] | None = None  # the kernel's least is 1 %
-    pids: Annotated[int, Field(gt=0, le=2**22)] | None = None  # the kernel's most
+    kind: Annotated[Kind, Field(strict=False)] = _key(..., '"action" or "reaction"')
+    image: Annotated[str, Field(pattern=_IMAGE, max_length=255)] | None = _key(
+        None, "an image's name, such as supervisor-github:latest"
+    )
+    first_argument: Annotated[str, Field(pattern=r"^[^\x00]+$")] | None = _key(
+        None, "a text that is not empty and has no NUL in it"
+    )
+    ends: bool = _key(default=False, allowed="true or false")
+    memory: Annotated[int, BeforeValidator(_bytes)] | None = _key(
+        None, 'a number and k, m or g, from "6m", the Engine\'s least, to "1048576g"'
+    )
+    cpus: Annotated[float, Field(ge=0.01, le=1024)] | None = _key(
+        None, "a number from 0.01, the kernel's least, to 1024"
+    )
+    pids: Annotated[int, Field(gt=0, le=2**22)] | None = _key(
+        None, f"a whole number from 1 to {2**22}, the kernel's most"
+    )
 
     @model_validator(mode="after")
     def _only_an_action_can_end(self) -> Self:
@@ -123,21 +149,38 @@ def load_catalog(path: Path | None = None) -> Catalog:
     try:
         return _parse(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"JOB_CATALOG={path}: cannot be read: {error}") from error
+        raise StartError(f"JOB_CATALOG={printable(str(path))}: cannot be read: {error}") from error
 
 
 def _parse(text: str, source: str) -> Catalog:
     try:
         return Catalog(_File.model_validate(tomllib.loads(text)).jobs)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise StartError(f"{source}: is not TOML: {error}") from error
     except ValidationError as error:
-        raise StartError(f"{source}: {_first_fault(error)}") from error
+        raise StartError(f"{printable(source)}: {_first_fault(error)}") from error
+    except (ValueError, RecursionError) as error:  # it also refuses a number of too many digits
+        raise StartError(f"{printable(source)}: is not TOML: {error}") from error
 
 
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in fault["loc"]) or "jobs"
-    given = fault["input"]
-    value = f" = {given!r}" if isinstance(given, str | int | float | bool) else ""
-    return f"{where}{value}: {_PLAINER.get(fault['type'], fault['msg'])}"
+    where = ".".join(printable(str(part)) for part in fault["loc"]) or "jobs"
+    return f"{where}{_shown(fault['input'])}: {_said(fault)}"
+
+
+def _shown(given: object) -> str:
+    """A value that can be told in short; Python itself refuses to print a very large number."""
+    if not isinstance(given, str | int | float):
+        return ""
+    if isinstance(given, int) and given not in _TOML_INTEGERS:
+        return ""
+    return f" = {_SHORT.repr(given)}"
+
+
+def _said(fault: ErrorDetails) -> str:
+    """What is wrong, in our words: pydantic's are for programmers."""
+    if plainer := _PLAINER.get(fault["type"]):
+        return plainer
+    key = Entry.model_fields.get(str(fault["loc"][-1])) if len(fault["loc"]) == _KEY_DEPTH else None
+    if key and isinstance(key.json_schema_extra, dict):
+        return f"allowed is {key.json_schema_extra['allowed']}"
+    return str(fault["ctx"]["error"])

@@ -3,14 +3,17 @@
 import os
 import re
 import sys
+from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from observability.printable import printable
 from service.errors import StartError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -134,11 +137,25 @@ def load_env_file(path: Path = Path(".env")) -> None:
     if not path.is_file():
         return
     try:
-        for key, value in dotenv_values(path).items():
+        text = path.read_text(encoding="utf-8")
+        _require_lines(path, text)
+        for key, value in dotenv_values(stream=StringIO(text)).items():
             if value and not os.environ.get(key):
                 os.environ[key] = value
     except (OSError, ValueError) as error:
         raise StartError(f"{path}: cannot be read: {error}") from error
+
+
+def _require_lines(path: Path, text: str) -> None:
+    """What is not understood would be left out. It is not shown, since it may be a secret."""
+    for binding in parse_stream(StringIO(text)):
+        if binding.error:
+            given = binding.original.string
+            blank = given[: len(given) - len(given.lstrip())]
+            line = binding.original.line + blank.count("\n")
+            raise StartError(
+                f"{path}: line {line}: is not NAME=VALUE, or a quote in it is not closed"
+            )
 
 
 def load_settings() -> Settings:
@@ -158,5 +175,4 @@ def _told(name: str, value: object) -> str:
     extra = Settings.model_fields[name].json_schema_extra
     assert isinstance(extra, dict)
     given = os.environ.get(name.upper(), str(value))  # as it was before any of our changes
-    told = given if given.isprintable() else repr(given)
-    return f"{name.upper()}={told}: allowed is {extra['allowed']}"
+    return f"{name.upper()}={printable(given)}: allowed is {extra['allowed']}"

@@ -21,7 +21,7 @@ from service.engine._dockerpy import Connection, connection_from_env
 from service.engine.docker import DockerEngine
 from service.errors import StartError
 from service.rivals import hold_instance
-from service.server import GrpcServer
+from service.server import GrpcServer, binding
 from service.servicer import Servicer
 from service.supervisor import Supervisor
 from service.watcher import Watcher
@@ -95,13 +95,8 @@ class _Process:
     def _http(self, metrics: Metrics) -> HttpEndpoint:
         port = self._settings.metrics_port
         probes = {"/livez": _liveness(asyncio.get_running_loop()), "/readyz": self._ready}
-        try:
+        with binding("METRICS_PORT", self._address(), port):
             return HttpEndpoint(self._address(), port, metrics.registry, probes)
-        except OSError as error:
-            raise StartError(
-                f"METRICS_PORT={port}: cannot be bound ({error});"
-                " allowed is a port that no other program listens on"
-            ) from None
 
     def _ready(self) -> tuple[bool, str]:
         return self._readiness.ready, self._readiness.reason

@@ -1,6 +1,9 @@
 """The gRPC server: our service, health, reflection, the interceptors, and its end."""
 
+import errno
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from grpc import aio
 from grpc_health.v1 import health_pb2
@@ -25,6 +28,8 @@ _OPTIONS = [
     # Well above what a launch may hold, so that one which is too large is told so, with a 413.
     ("grpc.max_receive_message_length", 16 * 2**20),
 ]
+# Of another host; of a link that is not named; of a protocol that this host does not speak.
+_NO_ADDRESS_OF_THIS_HOST = (errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT)
 
 
 class GrpcServer:
@@ -55,14 +60,24 @@ class GrpcServer:
 
     def _bind(self, address: str, port: int) -> None:
         host = f"[{address}]" if ":" in address else address
-        try:
+        with binding("GRPC_SERVER_PORT", address, port):
             _try_to_bind(address, port)
             self._server.add_insecure_port(f"{host}:{port}")
-        except (OSError, RuntimeError) as error:
-            raise StartError(
-                f"GRPC_SERVER_PORT={port}: cannot be bound ({error});"
-                " allowed is a port that no other program listens on"
-            ) from None
+
+
+@contextmanager
+def binding(variable: str, address: str, port: int) -> Iterator[None]:
+    """Raise `StartError` where a port cannot be bound, and blame the address if it is that."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        number = getattr(error, "errno", None)
+        told, allowed = f"{variable}={port}", "a port that no other program listens on"
+        if number in _NO_ADDRESS_OF_THIS_HOST:
+            told, allowed = f"BIND_ADDRESS={address}", "an address of this host"
+        elif number == errno.EACCES:
+            allowed = "a port that this user may bind"
+        raise StartError(f"{told}: cannot be bound ({error}); allowed is {allowed}") from None
 
 
 def _try_to_bind(address: str, port: int) -> None:

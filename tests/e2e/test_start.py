@@ -244,6 +244,16 @@ def test_a_bind_address_narrows_both_ports_down(start: Start) -> None:
             socket.create_connection(("127.0.0.2", port), 5)
 
 
+@pytest.mark.parametrize("address", ["192.0.2.1", "fe80::1", "2001:db8::1"])
+def test_an_address_of_another_host_is_blamed_and_not_the_port(
+    tmp_path: Path, address: str
+) -> None:
+    ended = run_command(tmp_path, {"BIND_ADDRESS": address}, "serve")
+    (line,) = ended.stdout.splitlines()
+    assert line.startswith(f"area-supervisor: BIND_ADDRESS={address}: cannot be bound (")
+    assert line.endswith("; allowed is an address of this host")
+
+
 # ---------------------------------------------------------------- settings
 
 _WRONG = {

@@ -129,6 +129,10 @@ def test_cpus_are_read(path: Path, cpus: str) -> None:
         "supervisor_github",
         "registry.example:5000/area/github:v1.2_3",
         "x@sha256:" + "0" * 64,
+        "area/team/github_worker--1.x:A.b-C_9",
+        "localhost/x",
+        "Registry:5000/x",
+        "registry.Example/x__y:1@sha256:" + "a" * 64,
     ],
 )
 def test_an_image_is_read_as_it_stands(path: Path, image: str) -> None:
@@ -180,14 +184,35 @@ def test_what_is_not_toml_is_told_with_its_line(path: Path, text: str, told: str
 
 
 @pytest.mark.parametrize(
+    "text", [f"x = {'1' * 5000}", "x = " + "[" * 100_000, f"[jobs]\nx = {'{a=' * 100_000}"]
+)
+def test_what_python_cannot_read_is_told_like_any_other_fault(path: Path, text: str) -> None:
+    assert fault(path, text).startswith("is not TOML: ")
+
+
+@pytest.mark.parametrize("key", ["cpus", "pids", "image"])
+def test_a_number_that_python_cannot_print_is_not_told(path: Path, key: str) -> None:
+    message = fault(path, f'[jobs]\nx = {{ kind = "action", {key} = 0x{"1" * 5000} }}')
+    assert message.startswith(f"jobs.x.{key}: allowed is a")
+
+
+def test_a_long_value_is_told_in_short(path: Path) -> None:
+    message = fault(path, f'[jobs]\nx = {{ kind = "action", memory = "{"9" * 5000}g" }}')
+    assert message.startswith("jobs.x.memory = '9999")
+    assert len(message) < 250
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("", "jobs: is missing"),
-        ("jobs = 1", "jobs = 1: "),
+        ("jobs = 1", "jobs = 1: is not a table of jobs, [jobs]"),
+        ("jobs = [1]", "jobs: is not a table of jobs, [jobs]"),
         ("version = 1\n[jobs]", "version = 1: is no key that a catalogue has"),
-        ("[jobs]\nx = 1", "jobs.x = 1: "),
+        ("[jobs]\nx = 1", 'jobs.x = 1: is not a job, such as { kind = "action" }'),
         ("[jobs]\nx = {}", "jobs.x.kind: is missing"),
-        ("[jobs]\nx = { kind = 1 }", "jobs.x.kind = 1: "),
+        ("[jobs]\nx = { kind = 1 }", 'jobs.x.kind = 1: allowed is "action" or "reaction"'),
+        ('[jobs]\n"a\\nb" = { kind = 1 }', r"jobs.'a\nb'.kind = 1: "),
         ('[jobs]\nx = { kind = "Action" }', "jobs.x.kind = 'Action': "),
     ],
 )
@@ -199,31 +224,37 @@ def test_a_wrong_structure_is_told_with_its_key(path: Path, text: str, told: str
     ("key", "value", "told"),
     [
         ("imgae", '"x"', "'x': is no key that a catalogue has; a job may have kind, image, "),
-        ("image", '""', "'': is not an image's name, such as "),
-        ("image", '"UPPER"', "'UPPER': is not an image's name"),
-        ("image", '"a b"', "'a b': is not an image's name"),
-        ("image", '"-a"', "'-a': is not an image's name"),
-        ("image", '"a\\n"', "'a\\n': is not an image's name"),
+        ("image", '""', "'': allowed is an image's name, such as "),
+        ("image", '"UPPER"', "'UPPER': allowed is an image's name"),
+        ("image", '"a b"', "'a b': allowed is an image's name"),
+        ("image", '"-a"', "'-a': allowed is an image's name"),
+        ("image", '"a\\n"', "'a\\n': allowed is an image's name"),
         ("image", "3", "3: "),
+        *(
+            ("image", f'"{name}"', f"'{name}': allowed is an image's name")
+            for name in ("a/B", "A/b", "a//b", "a/", "/a", "a:", "a:b:c", "a..b", "a-", "a:5/b/C")
+        ),
         ("image", '"' + "x" * 256 + '"', "'xxx"),
-        ("first_argument", '""', "'': "),
+        ("first_argument", '""', "'': allowed is a text that is not empty and has no NUL in it"),
+        ("first_argument", '"a\\u0000"', "'a\\x00': allowed is a text that is not empty"),
         ("first_argument", "1", "1: "),
-        ("ends", "1", "1: "),
+        ("ends", "1", "1: allowed is true or false"),
         ("ends", '"true"', "'true': "),
-        ("memory", '"256M"', "'256M': "),
+        ("memory", '"256M"', "'256M': allowed is a number and k, m or g, from "),
         ("memory", '"256"', "'256': "),
+        ("memory", '"٢٢m"', "'٢٢m': "),
         ("memory", '"0.5g"', "'0.5g': "),
         ("memory", '"-1g"', "'-1g': "),
         ("memory", "256", "256: "),
         ("memory", '"5m"', "'5m': "),
         ("memory", '"0g"', "'0g': "),
-        ("cpus", "0", "0: "),
+        ("cpus", "0", "0: allowed is a number from 0.01, the kernel's least, to 1024"),
         ("cpus", "-0.5", "-0.5: "),
         ("cpus", "1025", "1025: "),
         ("cpus", "nan", "nan: "),
         ("cpus", "inf", "inf: "),
         ("cpus", '"many"', "'many': "),
-        ("pids", "0", "0: "),
+        ("pids", "0", "0: allowed is a whole number from 1 to 4194304"),
         ("pids", "-1", "-1: "),
         ("pids", "1.5", "1.5: "),
         ("pids", "true", "True: "),
@@ -251,21 +282,29 @@ def test_fewer_cpus_than_the_engine_can_give_are_refused(path: Path, cpus: str) 
 
 def test_only_an_action_can_be_said_to_end(path: Path) -> None:
     message = fault(path, '[jobs]\nx = { kind = "reaction", ends = true }')
-    assert message.startswith("jobs.x: ")
-    assert "`ends` is for actions" in message
+    assert message.startswith("jobs.x: `ends` is for actions")
 
 
 @pytest.mark.parametrize("name", ["", "-x", "a b", "é", "a/b", "x" * 129])
 def test_what_is_no_job_name_is_refused(path: Path, name: str) -> None:
     message = fault(path, f'[jobs]\n"{name}" = {{ kind = "action" }}')
-    assert message.startswith("jobs: ")
-    assert f"{name!r} is not a job name" in message
+    assert message.startswith(f"jobs: {name!r} is not a job name")
 
 
 def test_a_file_that_is_not_there_is_told_with_its_setting(path: Path) -> None:
     with pytest.raises(StartError, match="No such file") as caught:
         load_catalog(path)
     assert str(caught.value).startswith(f"JOB_CATALOG={path}: cannot be read: ")
+
+
+def test_a_path_of_several_lines_is_told_in_one(tmp_path: Path) -> None:
+    for path, content in ((tmp_path / "a\nb", None), (tmp_path / "c\nd", "x")):
+        if content:
+            path.write_text(content)
+        with pytest.raises(StartError) as caught:
+            load_catalog(path)
+        assert repr(str(path)) in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_folder_is_no_catalogue(path: Path) -> None:

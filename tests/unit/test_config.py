@@ -331,3 +331,31 @@ def test_a_file_that_cannot_be_read_is_told_with_its_name(env_file: Path, conten
     with pytest.raises(StartError) as caught:
         load_env_file(env_file)
     assert str(caught.value).startswith(f"{env_file}: cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('METRICS_PORT=1\nGO_ENV="s3cret\nLOG_LEVEL=info\n', 2),
+        ("GO_ENV='s3cret", 1),
+        ('GO_ENV="s3cret" s3cret\n', 1),
+        ("# a comment\n\n\nGO ENV=s3cret\n", 4),
+        ("=s3cret\n", 1),
+        ("GO_ENV: s3cret\n", 1),
+    ],
+)
+def test_a_line_that_is_not_understood_is_told_by_its_number_and_not_shown(
+    env_file: Path, content: str, line: int
+) -> None:
+    env_file.write_text(content)
+    with pytest.raises(StartError) as caught:
+        load_env_file(env_file)
+    assert str(caught.value).startswith(f"{env_file}: line {line}: is not NAME=VALUE")
+    assert "s3cret" not in str(caught.value)
+    assert "METRICS_PORT" not in os.environ
+
+
+def test_a_value_may_take_several_lines_and_others_may_stand_in_it(env_file: Path) -> None:
+    env_file.write_text('GO_ENV=production\nexport X_Y="a\nb"\nX_Z=${GO_ENV}!\n')
+    load_env_file(env_file)
+    assert ("a\nb", "production!") == (os.environ["X_Y"], os.environ["X_Z"])
