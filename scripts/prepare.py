@@ -14,6 +14,7 @@ from scripts.progress import PrerequisiteError, say, step
 def main() -> int:
     """Install, try an engine, and make the base image that the image test builds on."""
     try:
+        apt.ensure("docker-compose", "docker-compose")
         private_engine.ensure_installed()
         apt.ensure("promtool", "prometheus")
         with step("Trying a private Docker Engine"), private_engine.PrivateEngine() as engine:

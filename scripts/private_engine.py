@@ -7,6 +7,7 @@ machine would share it, and ours has to survive its daemon's SIGKILL, as the mac
 
 import atexit
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -62,6 +63,7 @@ class PrivateEngine:
             (self._run / "data").symlink_to(self._data.resolve())
         self._containerd: subprocess.Popen[bytes] | None = None
         self._dockerd: subprocess.Popen[bytes] | None = None
+        self._live_restore = False
         atexit.register(self.close)
 
     @property
@@ -102,6 +104,13 @@ class PrivateEngine:
         """A stop and a start, with the same data and at the same address."""
         self.stop()
         self.start()
+
+    def live_restore(self, *, on: bool) -> None:
+        """From now on, containers outlive the daemon, or end with it, which is the default."""
+        self._live_restore = on
+        self._write_settings()
+        if self._dockerd:
+            self._dockerd.send_signal(signal.SIGHUP)
 
     def freeze(self) -> None:
         """Makes the daemon hang: it accepts connections and answers nothing."""
@@ -148,10 +157,15 @@ class PrivateEngine:
         config.write_text(_CONTAINERD_CONFIG.format(run=self._run), encoding="utf-8")
         self._containerd = self._spawn("containerd", "--config", str(config), "--log-level=warn")
 
+    def _write_settings(self) -> None:
+        """In a file of its own, and not the machine's, which dockerd would read otherwise."""
+        settings = {"live-restore": self._live_restore}
+        (self._run / "daemon.json").write_text(json.dumps(settings), encoding="ascii")
+
     def _start_dockerd(self) -> None:
         run = self._run
         (run / "pid").unlink(missing_ok=True)  # a killed daemon leaves it, and its pid is reused
-        (run / "daemon.json").write_text("{}", encoding="ascii")  # not the machine's own settings
+        self._write_settings()
         self._dockerd = self._spawn(
             "dockerd",
             f"--config-file={run}/daemon.json",

@@ -7,7 +7,7 @@ from observability.logs import get_logger
 from service.background import side_by_side
 from service.engine.base import Engine, Inspection, Status, Workload
 from service.errors import EngineError, EngineUnavailable, NoSuchWorkload
-from service.job import Job, Started
+from service.job import ExitSeen, Job, Started
 from service.launcher import Launcher
 from service.reaper import Reaper
 from service.registry import Registry
@@ -56,17 +56,8 @@ class Adopter:
 
     async def inherit(self, workloads: Sequence[Workload]) -> None:
         """Take over from an earlier run, at the start: what runs, and the ends nobody has seen."""
-        await self.meet_all([w for w in workloads if w.status is Status.LIVE])
-        if not self._keep:
-            await side_by_side(self._close, [w for w in workloads if w.status is Status.EXITED])
-
-    async def _close(self, workload: Workload) -> None:
-        """Tell of an end that came while no supervisor was there, and remove the container."""
-        job = job_from_labels(workload.labels)
-        if job is None or self._registry.get(job.launch_id):
-            return
-        self._registry.adopt(job, Started(workload.id, workload.created_at))
-        await bearing(self._reaper.reap(job.launch_id, witnessed=False))
+        left = {Status.LIVE} if self._keep else {Status.LIVE, Status.EXITED}
+        await self.meet_all([w for w in workloads if w.status in left])
 
     async def _look(self, workload_id: str) -> Inspection | None:
         try:
@@ -76,13 +67,25 @@ class Adopter:
 
     async def _settle(self, seen: Inspection) -> None:
         job = job_from_labels(seen.labels)
-        if seen.status is not Status.LIVE or job is None or self._registry.get(job.launch_id):
+        if job is None or self._registry.get(job.launch_id):
             return
+        if seen.status is Status.EXITED and not self._keep:
+            await self._close(job, seen)
+        elif seen.status is Status.LIVE:
+            await self._take_over(job, seen)
+
+    async def _take_over(self, job: Job, seen: Inspection) -> None:
         if job.grouped and self._registry.grouped(job.identifier):
             await self._stop_surplus(job, seen.id)
             return
         self._registry.adopt(job, Started(seen.id, seen.started_at))
         log.info("job.adopted", job=job.name, identifier=job.identifier, container_id=seen.id)
+
+    async def _close(self, job: Job, seen: Inspection) -> None:
+        """Tell of an end that came while nobody followed it, and remove the container."""
+        self._registry.adopt(job, Started(seen.id, seen.started_at))
+        self._registry.observe(job.launch_id, ExitSeen())  # no launch may take it for running
+        await self._reaper.reap(job.launch_id, witnessed=False)
 
     async def _stop_surplus(self, job: Job, workload_id: str) -> None:
         """An identifier has one container at most: the older one, somehow started again, goes."""

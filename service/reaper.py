@@ -9,7 +9,7 @@ from functools import partial
 
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from observability.redaction import Redactor
+from observability.redaction import MOST_CHARACTERS, Redactor
 from service.background import Background
 from service.engine.base import Engine, Inspection, Status
 from service.errors import EngineError, EngineRefused, EngineTimeout, NoSuchWorkload
@@ -25,7 +25,6 @@ _SHOWN_LINES = 20
 _SHOWN_CHARACTERS = 500
 # More than is shown, so that a secret of several lines is not cut at its head and missed.
 _FETCHED_LINES = 100
-_SEARCHED_CHARACTERS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +198,7 @@ class Reaper:
 
 def _fit_for_the_log(output: str, arguments: Sequence[str]) -> str:
     """The last lines without secrets. Where a line is cut, the rest may be half of one."""
-    if len(output) > _SEARCHED_CHARACTERS:
-        output = output[-_SEARCHED_CHARACTERS:].partition("\n")[2]
+    if len(output) > MOST_CHARACTERS:
+        output = output[-MOST_CHARACTERS:].partition("\n")[2]
     lines = Redactor(auth_in(arguments))(output).splitlines()[-_SHOWN_LINES:]
     return "\n".join(line[:_SHOWN_CHARACTERS] for line in lines)

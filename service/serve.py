@@ -81,8 +81,9 @@ class _Process:
         lock = hold_instance(settings.supervisor_instance, self._connection.url)
         http.start()
         await server.start()
+        signalled = _heed_signals()
         self._say_hello()
-        code = await self._until_stopped(core.watcher)
+        code = await self._until_stopped(core.watcher, signalled)
         await self._drain(server, core.supervisor)
         await asyncio.to_thread(shut_down, self._tracing, within=SPANS_GRACE)
         http.close()
@@ -103,9 +104,9 @@ class _Process:
     def _address(self) -> str:
         return str(self._settings.bind_address or every_interface())
 
-    async def _until_stopped(self, watcher: Watcher) -> int:
+    async def _until_stopped(self, watcher: Watcher, signalled: asyncio.Event) -> int:
         """Work until a signal, or until a part that has to run for ever ends."""
-        stopped = asyncio.create_task(_signalled(), name="signals")
+        stopped = asyncio.create_task(signalled.wait(), name="signals")
         watching = asyncio.create_task(watcher.run(), name="watcher")
         await asyncio.wait((stopped, watching), return_when=asyncio.FIRST_COMPLETED)
         if not watching.done():
@@ -165,15 +166,19 @@ def _options(settings: Settings) -> Options:
     )
 
 
-async def _signalled() -> None:
-    """Wait for SIGTERM or SIGINT; a later one ends the process at once."""
+def _heed_signals() -> asyncio.Event:
+    """What SIGTERM or SIGINT sets from now on; a later one ends the process at once."""
     loop = asyncio.get_running_loop()
     received = asyncio.Event()
+
+    def heed() -> None:
+        received.set()
+        for each in _STOP_SIGNALS:
+            loop.call_later(_SAME_SIGNAL, loop.remove_signal_handler, each)
+
     for number in _STOP_SIGNALS:
-        loop.add_signal_handler(number, received.set)
-    await received.wait()
-    for number in _STOP_SIGNALS:
-        loop.call_later(_SAME_SIGNAL, loop.remove_signal_handler, number)
+        loop.add_signal_handler(number, heed)
+    return received
 
 
 def _liveness(loop: asyncio.AbstractEventLoop) -> Probe:

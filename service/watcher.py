@@ -133,11 +133,11 @@ class Watcher:
     async def _take_in(self, workloads: Sequence[Workload]) -> None:
         """A new connection's listing: clean up after the last run, or catch up with a gap."""
         self._metrics.engine_up.set(1)
-        if self._readiness.listed:
+        if after_a_gap := self._readiness.listed:
             self._metrics.stream_reconnects.inc()
         else:
             workloads = await self._begin(workloads)
-        await self._compare(workloads)
+        await self._compare(workloads, closely=after_a_gap)
         self._readiness.rise()
         log.info("engine.in_step", jobs=len(self._registry.jobs()))
 
@@ -146,14 +146,19 @@ class Watcher:
         await self._rivals.check()
         if self._adopt:
             await self._adopter.inherit(workloads)
-            return workloads
-        await self._janitor.clean(workloads)
+        else:
+            await self._janitor.clean(workloads)
         return await self._engine.list()
 
-    async def _compare(self, workloads: Sequence[Workload]) -> None:
-        """Look closely at whatever the registry and the listing do not agree on."""
+    async def _compare(self, workloads: Sequence[Workload], *, closely: bool = False) -> None:
+        """Look closely at whatever the registry and the listing do not agree on.
+
+        `closely` is at every job. Docker tells of an exit some milliseconds before its listings
+        know of it: of one that fell into a gap, neither the events nor the listing may tell.
+        """
         listed = {workload.id: workload for workload in workloads}
-        differing = [j.launch_id for j in self._registry.jobs() if _differs(j, listed)]
+        started = [job for job in self._registry.jobs() if job.container_id is not None]
+        differing = [job.launch_id for job in started if closely or _differs(job, listed)]
         unknown = [w for w in workloads if self._registry.get(launch_id_in(w.labels)) is None]
         await side_by_side(self._find_ended, differing)
         await self._adopter.meet_all([w for w in unknown if self._is_strange(w)])
@@ -195,7 +200,5 @@ class Watcher:
 
 def _differs(job: Job, listed: Mapping[str, Workload]) -> bool:
     """Whether the listing says anything but: this job runs."""
-    if job.container_id is None:
-        return False
-    workload = listed.get(job.container_id)
+    workload = listed.get(job.container_id or "")
     return workload is None or workload.status is not Status.LIVE or job.exit_seen

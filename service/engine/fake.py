@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Map
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from service.engine.base import Event, Inspection, Listing, Workload, WorkloadSpec
+from service.engine.base import Event, Inspection, Listing, Status, Workload, WorkloadSpec
 from service.engine.fake_faults import Faults, Operation
 from service.engine.fake_host import Container, FakeHost
 from service.errors import (
@@ -205,7 +205,7 @@ def _workload(container: Container) -> Workload:
     return Workload(
         id=container.id,
         name=container.spec.name,
-        status=container.status,
+        status=Status.LIVE if container.unsettled else container.status,
         labels=dict(container.spec.labels),
         created_at=container.created_at,
     )

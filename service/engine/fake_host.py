@@ -34,6 +34,7 @@ class Container:
     started_at: float = 0.0
     ended_at: float | None = None
     output: str = ""
+    unsettled: bool = False  # exited, and not so in the listings yet, as Docker has it for a moment
     exited: asyncio.Event = field(default_factory=asyncio.Event)
     removed: asyncio.Event = field(default_factory=asyncio.Event)
 

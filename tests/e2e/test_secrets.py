@@ -1,6 +1,8 @@
 """No value of `auth` leaves the container: not by a log, a metric, a span, a label or an error."""
 
+import html
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote, quote_plus
 
@@ -14,6 +16,7 @@ from tests.support.collector import Collector, collecting
 from tests.support.supervised import Supervised, eventually
 
 _PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqh\nkiG9w0BAQEFAASCBKc\n-----END KEY-----\n"
+_ACCOUNT = {"type": "service", "private_key": "account-key-271828"}
 _AUTH: Mapping[str, object] = {
     "token": "plain-token-31337",
     "quotes": "single'quote-and\"double-quote",
@@ -21,6 +24,7 @@ _AUTH: Mapping[str, object] = {
     "unicode": "clé-secrète-世界-🚀",
     "url": "p@ss/word?a=b&c d+e%20#x",
     "backslash": "domain\\user\\nsecret",
+    "account": json.dumps(_ACCOUNT),
     "nested": {"deep": ["nested-token-1", {"deeper": "nested-token-2"}]},
 }
 # Each piece is enough to know that a secret has got out.
@@ -33,6 +37,7 @@ _PIECES = (
     "secrète",
     "secr\\u00e8te",
     "secr%C3%A8te",
+    "secr\\303\\250te",
     "世界",
     "p@ss",
     "p%40ss",
@@ -40,6 +45,7 @@ _PIECES = (
     "c+d%2Be",
     "domain\\",
     "user\\",
+    "account-key-271828",
     "nested-token-1",
     "nested-token-2",
 )
@@ -120,6 +126,10 @@ def _spellings() -> dict[str, str]:
         "a form": f"a={quote_plus(url)}",
         "each value": "\n".join(str(value) for value in _AUTH.values()),
         "bytes": str(compact.encode()),
+        "a shell that traces": f"+ worker --auth {shlex.quote(compact)}",
+        "a shell in the C locale": str(compact.encode()).replace("\\xc3\\xa8", "\\303\\250"),
+        "html": html.escape(compact),
+        "each value of the account": "\n".join(_ACCOUNT.values()),
         "json with escaped slashes": compact.replace("/", "\\/"),
     }
 

@@ -75,6 +75,38 @@ async def test_a_success_that_nobody_saw_is_one(adopting: World) -> None:
     assert {"success": 1} == adopting.outcomes("supervisor_exits_total")
 
 
+async def test_an_end_that_the_listing_does_not_show_yet_is_told_and_removed(
+    adopting: World,
+) -> None:
+    container = _inherited(adopting, "a-1")
+    adopting.host.exit(container.id, 1)
+    container.unsettled = True
+    await _start(adopting)
+    assert [] == adopting.left()
+    assert {"lost": 1} == adopting.outcomes("supervisor_exits_total")
+
+
+async def test_what_the_start_has_removed_is_no_orphan(adopting: World) -> None:
+    adopting.host.exit(_inherited(adopting, "a-1").id, 1)
+    await _start(adopting)
+    assert [] == adopting.logged("orphan.found")
+    assert 0 == adopting.metric("supervisor_orphans_removed_total")
+
+
+async def test_a_launch_does_not_take_what_has_exited_for_its_job(world: World) -> None:
+    """Started late, for a supervisor that is gone, and over before anybody has looked."""
+    hold = world.faults.hold("remove")
+    world.host.exit(_inherited(world, "a-1").id, 1)
+    await hold.reached()
+    launch = world.launching("a-1")
+    await pass_time()
+    assert {"a-1": "starting"} == world.states()
+    hold.release()
+    assert 0 == await launch.answer()
+    assert ["a-1"] == world.running()
+    assert 0 == world.metric("supervisor_dedups_total")
+
+
 async def test_development_leaves_what_has_exited() -> None:
     async with a_world(started=False, adopt=True, keep=True) as world:
         container = _inherited(world, "a-1")

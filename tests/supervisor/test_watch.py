@@ -376,6 +376,29 @@ async def test_what_is_started_again_while_disconnected_runs_on(world: World) ->
     assert ["a-1"] == world.running()
 
 
+async def test_an_exit_in_a_gap_that_the_listing_does_not_show_yet_is_noticed(world: World) -> None:
+    await world.launch("a-1", "webhook")
+    await world.launch("a-2")
+    world.engine.disconnect()
+    exited = world.container("a-1")
+    exited.unsettled = True
+    world.host.exit(exited.id, 0)
+    await until(lambda: world.states() == {"a-2": "running"})
+    assert {"success": 1} == world.outcomes("supervisor_exits_total")
+    assert ["a-2"] == world.left()
+
+
+async def test_a_gap_while_a_launch_is_under_way_ends_without_it(world: World) -> None:
+    hold = world.faults.hold("start")
+    launch = world.launching("a-1")
+    await hold.reached()
+    world.engine.disconnect()
+    await until(lambda: not world.readiness.ready)
+    await world.ready()
+    hold.release()
+    assert 0 == await launch.answer()
+
+
 async def test_a_stream_that_ends_is_taken_up_again(world: World) -> None:
     await world.launch("a-1")
     world.engine.disconnect()

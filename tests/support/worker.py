@@ -7,14 +7,16 @@ from scripts import images
 IMAGE = "supervisor-test-worker"
 _BASE = "supervisor-test-busybox"
 
-# It prints its arguments, as a careless worker would; then --exit CODE, --stubborn 1 (ignores
-# SIGTERM) and --eat 1 (all the memory it can get) do what they say; without --exit it waits.
+# It prints its arguments, as a careless worker would; then --after SECONDS (a wait), --exit CODE,
+# --stubborn 1 (ignores SIGTERM) and --eat 1 (all the memory it can get) do what they say;
+# without --exit it waits.
 _SCRIPT = r"""
 for argument in "$@"; do echo "argument: $argument"; done
 echo "traceparent: $TRACEPARENT"
 code=
 while [ $# -gt 0 ]; do
     case "$1" in
+        --after) /bin/busybox sleep "$2"; shift ;;
         --exit) code=$2; shift ;;
         --say) echo "$2"; shift ;;
         --stubborn) trap '' TERM; shift ;;

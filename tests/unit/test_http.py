@@ -28,7 +28,7 @@ class Served:
     def get(
         self, path: str, host: str = "127.0.0.1", method: str = "GET", **headers: str
     ) -> Answer:
-        with closing(http.client.HTTPConnection(host, self.port, timeout=5)) as connection:
+        with closing(http.client.HTTPConnection(host, self.port, timeout=60)) as connection:
             connection.request(method, path, headers=headers)
             answer = connection.getresponse()
             return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
@@ -200,7 +200,7 @@ def test_once_closed_the_port_is_free() -> None:
 async def test_rendering_a_scrape_never_holds_up_the_event_loop(serve: Serve) -> None:
     served = serve()
     counter = Counter("many", "Many.", ["number"], registry=served.registry)
-    for number in range(60_000):
+    for number in range(30_000):
         counter.labels(number)
     began = time.perf_counter()
     scrape = asyncio.create_task(asyncio.to_thread(served.get, "/metrics"))
@@ -211,5 +211,5 @@ async def test_rendering_a_scrape_never_holds_up_the_event_loop(serve: Serve) ->
         longest = max(longest, time.perf_counter() - before)
     took = time.perf_counter() - began
     assert 200 == (await scrape)[0]
-    assert took > 0.2  # or it shows nothing
+    assert took > 0.1  # or it shows nothing
     assert longest < took / 2

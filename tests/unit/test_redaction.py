@@ -150,3 +150,44 @@ def test_long_numbers_are_secrets_too() -> None:
 def test_nothing_is_shown_where_the_secrets_are_too_large_to_be_searched_for() -> None:
     assert REDACTED == redacted("one\ntwo", {"t": "ж" * 16_385})
     assert "one\ntwo" == redacted("one\ntwo", {"t": "ж" * 16_384})
+
+
+def test_nothing_is_shown_of_a_text_that_is_too_long_to_be_searched() -> None:
+    assert "x" * 65_536 == redacted("x" * 65_536, {"t": "s3c"})
+    assert REDACTED == redacted("x" * 65_537, {"t": "s3c"})
+    assert "x" * 65_537 == redacted("x" * 65_537, {})
+
+
+def test_secrets_that_overlap_go_both() -> None:
+    assert f"<{REDACTED}>" == redacted("<abcdefgh>", ["abcd", "cdefgh"])
+
+
+def test_a_short_secret_leaves_the_line_ends() -> None:
+    assert f"a\n\tb{REDACTED}" == redacted("a\n\tbn", ["n", "t"])
+
+
+def test_a_line_that_is_like_any_other_is_no_secret_by_itself() -> None:
+    secret = "{\n-----\nabc\nhunter2\n}"
+    assert f"}} ----- abc {REDACTED}" == redacted("} ----- abc hunter2", secret)
+
+
+def test_a_secret_whose_line_ends_are_escaped_goes_line_by_line() -> None:
+    secret = r"-----BEGIN KEY-----\nMIIEowIBAAK\nCAQEAxy\n-----END KEY-----\n"
+    for line in PEM.splitlines()[::3]:
+        assert f"12:00 {REDACTED}" == redacted(f"12:00 {line}", {"key": secret})
+    assert f"{REDACTED} {REDACTED}" == redacted("MIIEowIBAAK CAQEAxy", {"key": secret})
+
+
+@pytest.mark.parametrize("account", [{"key": PEM, "n": 7}, [{"a": ["x", {"key": PEM}]}, 31337]])
+def test_a_secret_that_is_json_goes_whole_and_value_by_value(account: object) -> None:
+    once = Redactor({"account": json.dumps(account, indent=1)})
+    twice = Redactor({"account": json.dumps({"inner": json.dumps(account)})})
+    for redact in (once, twice):
+        assert f"key: {REDACTED}\n." == redact(f"key: {PEM}.")
+        assert f"12:00 {REDACTED}" == redact(f"12:00 {PEM.splitlines()[1]}")
+    assert REDACTED == once(json.dumps(account, indent=1))
+
+
+@pytest.mark.parametrize("secret", ["[not json but a secret", "{", "[" * 16_000, '{"a": 1e999999'])
+def test_a_secret_that_only_begins_like_json_goes_whole(secret: str) -> None:
+    assert f"<{REDACTED}>" == redacted(f"<{secret}>", {"t": secret})

@@ -1,0 +1,190 @@
+"""Carries out the steps of a plan, each kind beside the others, and counts what came of them."""
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import docker.errors
+import grpc
+import requests
+from google.protobuf.empty_pb2 import Empty
+
+from service._generated.area_supervisor_pb2 import JobId
+from service._generated.area_types_pb2 import AuthenticatedJobData
+from tests.chaos.plan import Act, ByHand, EngineFault, Kill, KillAll, Launch, Restart, Round
+from tests.chaos.stage import Stage
+from tests.support.containers import PREFIX
+from tests.support.supervised import struct
+
+STEADY = "steady"
+"""What the identifiers of jobs begin with that nobody touches by hand."""
+
+_PATIENCE = 60.0  # of a client without a deadline of its own
+_ALL_DONE = 100.0
+# What a request may be answered with: a code of the contract, or a status where the supervisor is
+# away or the client has gone. A 500 is always ours, and a 409 has no stranger here to come from.
+_ALLOWED = frozenset(
+    "OK 404 422 502 503 504 UNAVAILABLE CANCELLED DEADLINE_EXCEEDED".split()  # noqa: SIM905
+)
+
+
+class Acts:
+    """Many requests at once, a few hands, and one Engine and one supervisor to be ended."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.operations: Counter[str] = Counter()
+        self.answers: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.wrong: list[str] = []  # answers and ends that must not be
+        self._stage = stage
+        self._lanes = {
+            lane: ThreadPoolExecutor(threads, thread_name_prefix=lane)
+            for lane, threads in {"requests": 64, "hands": 4, "engine": 1, "supervisor": 1}.items()
+        }
+
+    def play(self, plan: Round) -> None:
+        """Carry out a round, step by step at its time; return when everything has been done."""
+        began = time.monotonic()
+        doing: dict[Future[None], Act] = {}
+        for step in plan.steps:
+            time.sleep(max(0.0, began + step.at - time.monotonic()))
+            doing[self._submit(step.act)] = step.act
+        _, undone = wait(doing, timeout=_ALL_DONE)
+        self.wrong += [f"not done within {_ALL_DONE:g} s: {doing[one]}" for one in undone]
+        for done in doing.keys() - undone:
+            if error := done.exception():
+                self.wrong.append(f"{doing[done]}: {type(error).__name__}: {error}")
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        for lane in self._lanes.values():
+            lane.shutdown(wait=False, cancel_futures=True)
+
+    def _submit(self, act: Act) -> "Future[None]":
+        match act:
+            case Launch() | Kill() | KillAll():
+                return self._lanes["requests"].submit(self._ask, act)
+            case ByHand():
+                return self._lanes["hands"].submit(self._by_hand, act)
+            case EngineFault():
+                return self._lanes["engine"].submit(self._engine, act)
+            case Restart():
+                return self._lanes["supervisor"].submit(self._restart, act)
+
+    # Requests
+
+    def _ask(self, act: Launch | Kill | KillAll) -> None:
+        told = _told(act)
+        self.operations[told.partition(" ")[0]] += 1
+        call = self._call(act)
+        if isinstance(act, Launch) and act.hang_up is not None:
+            time.sleep(act.hang_up)
+            call.cancel()
+        answer = _answer(call)
+        self.answers[answer] += 1
+        self._stage.say(f"{told} -> {answer}")
+        if answer not in _ALLOWED:
+            self.wrong.append(f"{told} was answered {answer}")
+
+    def _call(self, act: Launch | Kill | KillAll) -> Any:
+        stub = self._stage.supervised.stub
+        match act:
+            case Launch(name, identifier, params, deadline):
+                request = AuthenticatedJobData(
+                    name=name, identifier=identifier, params=struct(params)
+                )
+                return stub.LaunchJob.future(request, timeout=deadline or _PATIENCE)
+            case Kill(identifier):
+                return stub.KillJob.future(JobId(identifier=identifier), timeout=_PATIENCE)
+            case KillAll():
+                return stub.KillAllJobs.future(Empty(), timeout=_PATIENCE)
+
+    # Third parties
+
+    def _by_hand(self, act: ByHand) -> None:
+        try:
+            done = self._touch(act)
+        except (docker.errors.APIError, requests.RequestException) as error:
+            done = f"{type(error).__name__}"
+        else:
+            self.faults[f"docker {act.what}"] += bool(done)
+        self._stage.say(f"docker {act.what}: {done or 'nothing there'}")
+
+    def _touch(self, act: ByHand) -> str:
+        state = {"unpause": "paused", "start": "exited"}.get(act.what, "running")
+        found = sorted(
+            (item["Labels"][f"{PREFIX}identifier"], item["Id"])
+            for item in self._stage.ours(all_of_them=True)
+            if item["State"] == state
+        )
+        found = [one for one in found if not one[0].startswith(STEADY)]
+        if not found:
+            return ""
+        identifier, container_id = found[int(act.choice * len(found))]
+        if act.what in ("restart", "start"):
+            self._stage.touched.add(container_id)
+        with self._stage.client() as client:
+            _HANDS[act.what](client.api, container_id)
+        return f"{identifier} {container_id[:12]}"
+
+    # The Engine
+
+    def _engine(self, act: EngineFault) -> None:
+        engine = self._stage.engine
+        begin, end = {
+            "stop": (engine.stop, engine.start),
+            "kill": (engine.kill, engine.start),
+            "freeze": (engine.freeze, engine.thaw),
+        }[act.what]
+        self._stage.say(f"engine: {act.what} for {act.seconds:.1f} s")
+        begin()
+        time.sleep(act.seconds)
+        end()
+        self.faults[f"engine {act.what}"] += 1
+        self._stage.say("engine: is back")
+
+    # The supervisor
+
+    def _restart(self, act: Restart) -> None:
+        self._stage.say(f"supervisor: {act.signal}")
+        self._stage.end_life(signal.Signals[act.signal])
+        time.sleep(act.seconds)
+        self._stage.begin_life(act.life)
+        self.faults[f"supervisor {act.signal}, {act.life.on_start}"] += 1
+        self._stage.say(f"supervisor: starts, {act.life.on_start}, {act.life.mode}")
+
+
+_HANDS: Mapping[str, Callable[[docker.APIClient, str], object]] = {
+    "kill": lambda api, container_id: api.kill(container_id),
+    "remove": lambda api, container_id: api.remove_container(container_id, force=True),
+    "restart": lambda api, container_id: api.restart(container_id, timeout=1),
+    "pause": lambda api, container_id: api.pause(container_id),
+    "unpause": lambda api, container_id: api.unpause(container_id),
+    "start": lambda api, container_id: api.start(container_id),
+}
+
+
+def _told(act: Launch | Kill | KillAll) -> str:
+    match act:
+        case Launch(name, identifier, params, deadline, hang_up):
+            patience = "" if deadline is None else f" within {deadline:.2f} s"
+            patience += "" if hang_up is None else f" hanging up after {hang_up:.2f} s"
+            return f"launch {name} {identifier} {dict(params) or ''}{patience}"
+        case Kill(identifier):
+            return f"kill {identifier}"
+        case KillAll():
+            return "kill_all"
+
+
+def _answer(call: Any) -> str:
+    """The code inside the answer, or the call's status, in a word."""
+    try:
+        response = call.result()
+    except grpc.FutureCancelledError:
+        return "CANCELLED"
+    except grpc.RpcError as error:
+        return str(error.code().name)
+    return str(response.error.code) if response.HasField("error") else "OK"

@@ -1,0 +1,182 @@
+"""What has to be true at rest. Each check says what is wrong, or nothing."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from tests.chaos.acts import STEADY
+from tests.chaos.stage import Stage
+from tests.support.containers import PREFIX
+from tests.support.supervised import Scrape
+
+_LIVE = frozenset({"running", "paused", "restarting"})
+_NAMES = ("timer", "weather", "webhook", "mail", "unknown")
+# At most 98 threads talk to the Engine, each over one connection; gRPC has some of its own.
+_MOST_THREADS = 160
+_MOST_FILES = 200
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What everybody says, at about the same moment."""
+
+    jobs: Sequence[tuple[str, str, str]]  # name, identifier, status
+    containers: Sequence[Mapping[str, Any]]  # of ours, as the Engine lists them
+    neighbours: Mapping[str, str]  # state by id
+    expected_neighbours: Mapping[str, str]  # id by name
+    scrape: Scrape
+    health: str
+    ready: str
+    threads: int
+    files: int
+    development: bool
+
+    @property
+    def live(self) -> Counter[tuple[str, str]]:
+        """Name and identifier of the containers that run."""
+        return Counter(
+            (_label(item, "job"), _label(item, "identifier"))
+            for item in self.containers
+            if item["State"] in _LIVE
+        )
+
+    @property
+    def listed(self) -> Counter[tuple[str, str]]:
+        """Name and identifier of the jobs."""
+        return Counter((name, identifier) for name, identifier, _ in self.jobs)
+
+
+def look(stage: Stage) -> Sight:
+    """See how things stand. Raises where somebody does not answer."""
+    supervised = stage.supervised
+    assert supervised.process is not None
+    process = Path(f"/proc/{supervised.process.pid}")
+    with stage.client() as client:
+        everything = client.api.containers(all=True)
+    return Sight(
+        jobs=[(job.name, job.identifier, job.status) for job in supervised.jobs()],
+        containers=stage.ours(all_of_them=True),
+        neighbours={item["Id"]: item["State"] for item in everything},
+        expected_neighbours=stage.neighbours,
+        scrape=supervised.scrape(),
+        health=supervised.health(),
+        ready=supervised.http("/readyz")[1].strip(),
+        threads=len(list((process / "task").iterdir())),
+        files=len(list((process / "fd").iterdir())),
+        development=stage.life.mode == "development",
+    )
+
+
+def wrong_with(sight: Sight) -> list[str]:
+    """Everything that is not as it has to be."""
+    return [f"{name}: {told}" for name, check in CHECKS.items() for told in check(sight)]
+
+
+def _no_unknown_container(sight: Sight) -> Iterable[str]:
+    return map(str, (sight.live - sight.listed).elements())
+
+
+def _no_job_without_container(sight: Sight) -> Iterable[str]:
+    return map(str, (sight.listed - sight.live).elements())
+
+
+def _one_of_a_group(sight: Sight) -> Iterator[str]:
+    grouped = Counter(
+        _label(item, "identifier")
+        for item in sight.containers
+        if item["State"] in _LIVE and _label(item, "kind") == "action"
+    )
+    for identifier, number in grouped.items():
+        if number > 1:
+            yield f"{identifier}: {number} live containers"
+
+
+def _nothing_left_over(sight: Sight) -> Iterator[str]:
+    """Development keeps what has exited, but not what was never started."""
+    kept = _LIVE | ({"exited", "dead"} if sight.development else set())
+    for item in sight.containers:
+        if item["State"] not in kept:
+            yield f"{item['Names']} is {item['State']}"
+
+
+def _neighbours_untouched(sight: Sight) -> Iterator[str]:
+    for name, container_id in sight.expected_neighbours.items():
+        state = sight.neighbours.get(container_id, "gone")
+        if state != "running":
+            yield f"{name} is {state}"
+
+
+def _counters_add_up(sight: Sight) -> Iterator[str]:
+    listed = Counter(name for name, _, _ in sight.jobs)
+    for name in _NAMES:
+        gauge, begun, adopted, ended = (
+            sight.scrape.sum(f"supervisor_{metric}", job_name=name)
+            for metric in ("jobs_running", "launches_total", "adoptions_total", "exits_total")
+        )
+        if not listed[name] == gauge == begun + adopted - ended:
+            yield (
+                f"{name}: {listed[name]} listed, {gauge:g} running,"
+                f" {begun:g} launched + {adopted:g} adopted - {ended:g} ended"
+            )
+
+
+def _all_settled(sight: Sight) -> Iterator[str]:
+    if unsettled := [job for job in sight.jobs if job[2] != "running"]:
+        yield f"{unsettled}"
+    states = {
+        state: sight.scrape.sum("supervisor_jobs", state=state)
+        for state in ("starting", "running", "stopping")
+    }
+    if states != {"starting": 0, "running": len(sight.jobs), "stopping": 0}:
+        yield f"{len(sight.jobs)} jobs, but supervisor_jobs is {states}"
+    waiting = sight.scrape.sum("supervisor_launches_in_progress") - sight.scrape.sum(
+        "supervisor_launches_in_progress", state="limit"
+    )
+    if waiting:
+        yield f"{waiting:g} launches in progress"
+
+
+def _ready(sight: Sight) -> Iterator[str]:
+    up = sight.scrape.sum("supervisor_engine_up")
+    if (sight.health, sight.ready, up) != ("SERVING", "ready", 1):
+        yield f"health {sight.health}, readyz {sight.ready!r}, engine_up {up:g}"
+
+
+def _no_leak(sight: Sight) -> Iterator[str]:
+    if sight.threads > _MOST_THREADS or sight.files > _MOST_FILES:
+        yield f"{sight.threads} threads, {sight.files} open files"
+
+
+CHECKS: Mapping[str, Callable[[Sight], Iterable[str]]] = {
+    "a live container that the registry does not know": _no_unknown_container,
+    "a job without a live container": _no_job_without_container,
+    "more than one container of a grouped identifier": _one_of_a_group,
+    "a container left over": _nothing_left_over,
+    "a neighbour touched": _neighbours_untouched,
+    "counters do not add up": _counters_add_up,
+    "not settled": _all_settled,
+    "not ready": _ready,
+    "leaking": _no_leak,
+}
+
+
+def steady_ids(sight: Sight) -> dict[str, str]:
+    """The containers of the jobs that nobody touches, by identifier."""
+    return {
+        _label(item, "identifier"): item["Id"]
+        for item in sight.containers
+        if item["State"] in _LIVE and _label(item, "identifier").startswith(STEADY)
+    }
+
+
+def _label(item: Mapping[str, Any], name: str) -> str:
+    label: str = item["Labels"].get(f"{PREFIX}{name}", "")
+    return label
+
+
+UNANSWERED = (grpc.RpcError, OSError)
+"""What `look` raises while somebody does not answer."""

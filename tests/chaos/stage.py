@@ -1,0 +1,159 @@
+"""Where a play takes place: a private Engine, the supervisor of the day, and its neighbours."""
+
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import docker
+
+from scripts.private_engine import PrivateEngine
+from tests.chaos.plan import Life
+from tests.chaos.witness import Witness
+from tests.support import catalog, containers, worker
+from tests.support.supervised import Supervised
+
+INSTANCE = "chaos"
+_OURS = {"label": f"{containers.PREFIX}instance={INSTANCE}"}
+# The version of Debian's Engine, so that a client need not ask an Engine that may be away.
+_API_VERSION = "1.41"
+_HANDS_SECONDS = 10
+_STOP_SECONDS = 20.0
+
+# Patience that fits rounds of some seconds; an orphan is removed as soon as it is found.
+_SETTINGS = {
+    "SUPERVISOR_INSTANCE": INSTANCE,
+    "JOB_STOP_GRACE_SECONDS": "1",
+    "LAUNCH_TIMEOUT_SECONDS": "4",
+    "ORPHAN_GRACE_SECONDS": "0",
+}
+
+
+class Stage:
+    """Make it with `a_stage`."""
+
+    def __init__(self, engine: PrivateEngine, directory: Path) -> None:
+        self.engine = engine
+        self.witness = Witness(engine.host, INSTANCE)
+        self.touched: set[str] = set()  # containers that a third party has started again
+        self.neighbours: dict[str, str] = {}  # ids by name
+        self.lives = 0
+        self._began = time.monotonic()
+        self._said: deque[str] = deque(maxlen=60)
+        self._directory = directory
+        self._supervised: list[Supervised] = []
+        self._speaking = threading.Lock()
+
+    # What happens
+
+    def say(self, text: str) -> None:
+        """Keep what happens, for the message of a violation."""
+        with self._speaking:
+            self._said.append(f"{time.monotonic() - self._began:8.2f} {text}")
+
+    @property
+    def said(self) -> list[str]:
+        """The last things that happened."""
+        with self._speaking:
+            return list(self._said)
+
+    # The Engine
+
+    @contextmanager
+    def client(self) -> Iterator[docker.DockerClient]:
+        """A client of one's own: it may have to wait for an Engine that hangs."""
+        made = docker.DockerClient(self.engine.host, version=_API_VERSION, timeout=_HANDS_SECONDS)
+        with closing(made):
+            yield made
+
+    def settle_neighbours(self) -> None:
+        """A stranger, and another instance's container, which the Engine keeps running."""
+        labels = {
+            "stranger": {"app": "somebody's"},
+            "of-another-instance": containers.labels_of_another("another", "a"),
+        }
+        with self.client() as client:
+            for name, its in labels.items():
+                container = client.containers.create(
+                    worker.IMAGE,
+                    name=name,
+                    labels=its,
+                    network_mode="host",
+                    init=True,
+                    restart_policy={"Name": "always"},
+                )
+                container.start()
+                self.neighbours[name] = str(container.id)
+
+    # The supervisor
+
+    @property
+    def supervised(self) -> Supervised:
+        """The supervisor, or the last one there was."""
+        return self._supervised[-1]
+
+    @property
+    def lives_now(self) -> Sequence[Supervised]:
+        """Those of this round, the present one last."""
+        return self._supervised
+
+    def begin_life(self, life: Life) -> None:
+        """Start the supervisor, without waiting for it to be ready."""
+        settings = {
+            "DOCKER_HOST": self.engine.host,
+            "JOB_CATALOG": str(self._directory / "catalog.toml"),
+            "SUPERVISOR_ON_START": life.on_start,
+            "GO_ENV": life.mode,
+        }
+        self.life = life
+        self.lives += 1
+        self._supervised.append(Supervised(self._directory, _SETTINGS | settings))
+        self.supervised.start(ready=False)
+
+    def end_life(self, number: signal.Signals) -> None:
+        """End the supervisor; AssertionError where it does not end as it should."""
+        code = self.supervised.stop(number, within=_STOP_SECONDS)
+        # It heeds a SIGTERM from the moment it says hello; until then it has touched nothing.
+        heeds = number is signal.SIGTERM and "supervisor.started" in self.supervised.log()
+        expected = 0 if heeds else -number
+        assert code == expected, f"the supervisor ended with {code} and not with {expected}"
+
+    def forget_lives(self) -> None:
+        """Let go of the clients of earlier lives, which nobody uses any more."""
+        for earlier in self._supervised[:-1]:
+            earlier.channel.close()
+        del self._supervised[:-1]
+
+    def ours(self, *, all_of_them: bool) -> list[dict[str, Any]]:
+        """Our containers as the Engine lists them."""
+        with self.client() as client:
+            found: list[dict[str, Any]] = client.api.containers(all=all_of_them, filters=_OURS)
+            return found
+
+    # Its end
+
+    def __enter__(self) -> Self:
+        (self._directory / "catalog.toml").write_text(catalog.TEXT)
+        self.settle_neighbours()
+        self.witness.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.witness.stop()
+        self.engine.thaw()
+        for supervised in self._supervised:
+            supervised.__exit__(None, None, None)
+
+
+@contextmanager
+def a_stage(directory: Path) -> Iterator[Stage]:
+    """A stage of its own, with nothing running on it yet but the neighbours."""
+    with ExitStack() as stack:
+        engine = stack.enter_context(PrivateEngine())
+        with closing(docker.DockerClient(engine.host)) as client:
+            worker.make(client)
+        yield stack.enter_context(Stage(engine, directory))

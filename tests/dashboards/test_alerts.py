@@ -1,0 +1,162 @@
+"""The alerts: that their unit tests pass, and that nothing is missing around them."""
+
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from observability.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "dashboards" / "prometheus"
+RUNBOOK = ROOT / "docs" / "runbook.md"
+_TESTS = "alerts.test.yml"
+
+_SELECTOR = re.compile(r"(?<![\w:])((?:supervisor|process)_\w+|up)\b(?![:(])(?:\{([^}]*)\})?")
+_MATCHER = re.compile(r"""(\w+)(?:=~|!~|!=|=)["']([^"']*)["']""")
+_EVENT = re.compile(
+    r"\b(?<!area\.)((?:job|launch|kill_all|engine|janitor|orphan|compare|request|supervisor)\.[a-z_]+)\b"
+)
+_OF_THE_TARGET = frozenset({"job", "instance"})  # labels that Prometheus adds
+
+
+@cache
+def _load(name: str) -> Any:
+    return yaml.safe_load((FOLDER / name).read_text())
+
+
+def _rules() -> Sequence[Mapping[str, Any]]:
+    return [rule for group in _load("alerts.yml")["groups"] for rule in group["rules"]]
+
+
+ALERTS = [
+    pytest.param(rule, id=rule["alert"].removeprefix("Supervisor"))
+    for rule in _rules()
+    if "alert" in rule
+]
+
+
+def promtool(*arguments: str) -> None:
+    """Run promtool where the rules are; what it says is the failure's text."""
+    done = subprocess.run(
+        ["promtool", *arguments], cwd=FOLDER, capture_output=True, text=True, check=False
+    )
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+def test_the_rules_are_rules() -> None:
+    promtool("check", "rules", "--lint=all", "--lint-fatal", "alerts.yml")
+
+
+def test_the_alerts_fire_and_stay_silent_as_their_tests_say() -> None:
+    promtool("test", "rules", _TESTS)
+
+
+def test_prometheus_takes_its_configuration_with_the_rules() -> None:
+    promtool("check", "config", "prometheus.yml")
+    assert ["alerts.yml"] == _load("prometheus.yml")["rule_files"]
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_each_alert_is_tested_both_ways(alert: Mapping[str, Any]) -> None:
+    checks = [
+        check
+        for test in _load(_TESTS)["tests"]
+        for check in test["alert_rule_test"]
+        if check["alertname"] == alert["alert"]
+    ]
+    fires = [check for check in checks if check.get("exp_alerts")]
+    assert fires
+    assert len(fires) < len(checks)
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_each_alert_says_what_it_is_and_what_to_do(alert: Mapping[str, Any]) -> None:
+    assert {"severity"} == alert["labels"].keys()
+    assert alert["labels"]["severity"] in ("critical", "warning")
+    assert {"summary", "description", "next_step", "runbook_url"} == alert["annotations"].keys()
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_each_alert_has_a_section_in_the_runbook(alert: Mapping[str, Any]) -> None:
+    path, _, anchor = alert["annotations"]["runbook_url"].partition("#")
+    assert RUNBOOK == ROOT / path
+    assert anchor == alert["alert"].lower()
+    section = _sections()[alert["alert"]]
+    for heading in ("For users", "Look closer", "Do", "Harmless"):
+        assert f"**{heading}" in section, heading
+
+
+def test_the_runbook_has_no_section_for_an_alert_that_is_gone() -> None:
+    named = {name for name in _sections() if name.startswith("Supervisor")}
+    assert {param.values[0]["alert"] for param in ALERTS} == named  # type: ignore[index]
+
+
+def test_the_documents_list_every_alert_with_its_severity() -> None:
+    text = "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
+    row = re.compile(r"^\| \[`(\w+)`\]\(runbook\.md#(\w+)\) \| (\w+) \|", re.MULTILINE)
+    alerts = [rule for rule in _rules() if "alert" in rule]
+    expected = {(r["alert"], r["alert"].lower(), r["labels"]["severity"]) for r in alerts}
+    assert sorted(expected) == sorted(row.findall(text))
+
+
+def test_the_rules_ask_for_what_the_supervisor_exports() -> None:
+    """A name or a value that is not there makes an alert that never fires."""
+    for rule in _rules():
+        _assert_exported(rule["expr"] + str(rule.get("annotations", "")))
+
+
+def test_the_runbook_asks_prometheus_what_it_can_answer(tmp_path: Path) -> None:
+    queries = re.findall("^```promql\n(.*?)^```", RUNBOOK.read_text(), re.DOTALL | re.MULTILINE)
+    rules = [{"record": f"query:{n}", "expr": query} for n, query in enumerate(queries)]
+    file = tmp_path / "queries.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "runbook", "rules": rules}]}))
+    promtool("check", "rules", str(file))
+    _assert_exported("\n".join(queries))
+
+
+def test_the_runbook_names_events_that_the_supervisor_logs() -> None:
+    text = RUNBOOK.read_text() + (FOLDER / "alerts.yml").read_text()
+    named = set(_EVENT.findall(text))
+    assert 10 < len(named)
+    assert named <= set(_EVENT.findall((ROOT / "docs" / "events.md").read_text()))
+
+
+def _sections() -> Mapping[str, str]:
+    parts = re.split("^## (.*)$", RUNBOOK.read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def _assert_exported(text: str) -> None:
+    exported = _exported()
+    for metric, label, value in _asked_for(text):
+        assert metric in exported
+        assert value in exported[metric].get(label, ()), (metric, label)
+
+
+def _asked_for(text: str) -> Iterator[tuple[str, str, str]]:
+    for metric, matchers in _SELECTOR.findall(text):
+        yield metric, "", ""
+        for label, values in _MATCHER.findall(matchers):
+            if label not in _OF_THE_TARGET:
+                yield from ((metric, label, value) for value in values.split("|"))
+
+
+@cache
+def _exported() -> Mapping[str, Mapping[str, set[str]]]:
+    """The metrics of a supervisor that has just started, each with the values of its labels."""
+    metrics = Metrics(["timer"], version="1", engine="docker", mode="production")
+    found: dict[str, dict[str, set[str]]] = {"up": {"": {""}}}
+    for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
+        for sample in family.samples:
+            labels = found.setdefault(sample.name, {"": {""}})
+            for label, value in sample.labels.items():
+                labels.setdefault(label, set()).add(value)
+    return found

@@ -1,0 +1,181 @@
+"""The compose file with and without its profile, as Debian's docker-compose reads it.
+
+No registry can be reached, so on the Engine other images stand in for those of the profile: what is
+shown is that the Engine makes each container as it is described, and not that it then works.
+"""
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import yaml
+
+from scripts.private_engine import PrivateEngine
+from service.config import Settings
+from tests.dashboards import alloy
+from tests.support import worker
+
+ROOT = Path(__file__).parents[2]
+_OBSERVERS = {"prometheus", "jaeger", "loki", "alloy", "grafana"}
+_SOCKET = "/var/run/docker.sock"
+_PROFILE = "--profile=observability"
+
+
+def run(directory: Path, *words: str, variables: str = "", **environment: str) -> str:
+    """What docker-compose prints for the file, whatever this shell's variables are."""
+    (directory / "variables").write_text(variables)
+    command = ["docker-compose", "--file", str(ROOT / "docker-compose.yml")]
+    command += ["--project-name", "observed", "--env-file", str(directory / "variables"), *words]
+    done = subprocess.run(
+        command,
+        env={"PATH": "/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stderr
+    return done.stdout
+
+
+def config(directory: Path, *options: str, variables: str = "") -> Mapping[str, Any]:
+    """The services as docker-compose understands them, those of every profile included."""
+    text = run(directory, *options, "config", variables=variables)
+    found: Mapping[str, Any] = yaml.safe_load(text)["services"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    return config(tmp_path_factory.mktemp("compose"), _PROFILE)
+
+
+@pytest.fixture
+def stand_ins(services: Mapping[str, Any], docker_client: docker.DockerClient) -> Iterator[None]:
+    """The tests' worker under the name of each image."""
+    names = [service["image"] for service in services.values()]
+    for name in names:
+        docker_client.images.get(worker.IMAGE).tag(name)
+    yield
+    for name in names:
+        docker_client.images.remove(name)
+
+
+@pytest.fixture
+def made(
+    engine: PrivateEngine, docker_client: docker.DockerClient, tmp_path: Path
+) -> Callable[..., set[str]]:
+    """Has the Engine make the containers, and says of which services they are."""
+
+    def make(*options: str, variables: str = "") -> set[str]:
+        variables += f"\nDOCKER_SOCKET={engine.socket}\n"
+        say = partial(run, tmp_path, variables=variables, DOCKER_HOST=engine.host)
+        try:
+            say(*options, "up", "--no-start")
+            found = docker_client.api.containers(all=True)
+        finally:
+            say(_PROFILE, "down", "--volumes")
+        return {container["Labels"]["com.docker.compose.service"] for container in found}
+
+    return make
+
+
+def test_it_reads_the_same_with_the_profile_and_without(
+    services: Mapping[str, Any], tmp_path: Path
+) -> None:
+    assert services == config(tmp_path)
+    assert {"supervisor"} | _OBSERVERS == services.keys()
+    profiles = {name: service.get("profiles") for name, service in services.items()}
+    assert {"supervisor": None} | {name: ["observability"] for name in _OBSERVERS} == profiles
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_the_profile_is_up_if_an_option_or_a_variable_asks_for_it(
+    made: Callable[..., set[str]],
+) -> None:
+    assert {"supervisor"} == made()
+    assert {"supervisor"} | _OBSERVERS == made(_PROFILE)
+    assert {"supervisor"} | _OBSERVERS == made(variables="COMPOSE_PROFILES=observability")
+
+
+def test_alloy_finds_the_supervisors_container_and_no_other(
+    services: Mapping[str, Any], docker_client: docker.DockerClient
+) -> None:
+    discovery = alloy.read(ROOT / "dashboards/alloy/config.alloy").block("discovery.docker")
+    name = services["supervisor"]["container_name"]
+    made = [
+        docker_client.containers.create(worker.IMAGE, name=each)
+        for each in (name, f"{name}_2", f"my_{name}")
+    ]
+    chosen = discovery.block("filter")
+    (key,), values = chosen.strings("name"), chosen.strings("values")
+    found = docker_client.api.containers(all=True, filters={key: values})
+    for container in made:
+        container.remove()
+    assert [[f"/{name}"]] == [container["Names"] for container in found]
+
+
+def test_traces_are_exported_only_if_somebody_asks_for_it(
+    services: Mapping[str, Any], tmp_path: Path
+) -> None:
+    variable = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    assert "" == services["supervisor"]["environment"][variable]
+    line = f"{variable}=http://jaeger:4317"
+    asked = config(tmp_path, variables=line)["supervisor"]["environment"]
+    assert "http://jaeger:4317" == asked[variable]
+    assert line in (ROOT / "docker-compose.yml").read_text()
+
+
+def test_every_image_of_the_profile_has_a_version(services: Mapping[str, Any]) -> None:
+    for name in _OBSERVERS:
+        assert re.fullmatch(r"[a-z]+/[a-z-]+:v?\d+\.\d+\.\d+", services[name]["image"])
+
+
+def test_the_profile_is_published_on_the_loopback_alone(services: Mapping[str, Any]) -> None:
+    ports = [port for name in _OBSERVERS for port in services[name].get("ports", ())]
+    assert {"9090", "16686", "3000"} == {port.rpartition(":")[2].split("/")[0] for port in ports}
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_what_is_mounted_is_there_and_read_only(services: Mapping[str, Any]) -> None:
+    for name in _OBSERVERS:
+        for source, _, mode in mounts(services[name]):
+            if source.startswith("/"):
+                assert "ro" == mode, source
+                assert source == _SOCKET or any(Path(source).iterdir()), source
+
+
+def test_the_configurations_that_commands_name_are_mounted(services: Mapping[str, Any]) -> None:
+    named = {
+        "prometheus": ("/etc/prometheus/prometheus.yml", ROOT / "dashboards/prometheus"),
+        "loki": ("/etc/loki/loki.yml", ROOT / "dashboards/loki"),
+        "alloy": ("/etc/alloy/config.alloy", ROOT / "dashboards/alloy"),
+    }
+    for name, (path, folder) in named.items():
+        assert any(word.endswith(path) for word in services[name]["command"]), name
+        target = str(Path(path).parent)
+        assert (str(folder), target, "ro") in mounts(services[name])
+        assert (folder / Path(path).name).is_file()
+
+
+def test_prometheus_scrapes_the_port_that_the_supervisor_has(services: Mapping[str, Any]) -> None:
+    text = (ROOT / "dashboards/prometheus/prometheus.yml").read_text()
+    (job,) = yaml.safe_load(text)["scrape_configs"]
+    port = Settings.model_fields["metrics_port"].default
+    assert [{"targets": [f"supervisor:{port}"]}] == job["static_configs"]
+    assert "supervisor" == job["job_name"]  # which the alerts rely on
+    assert str(port) == services["supervisor"]["environment"]["METRICS_PORT"]
+
+
+def test_prometheus_keeps_exemplars(services: Mapping[str, Any]) -> None:
+    assert "--enable-feature=exemplar-storage" in services["prometheus"]["command"]
+
+
+def mounts(service: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Source, target and mode of each volume."""
+    parts = [volume.split(":") for volume in service.get("volumes", ())]
+    return [(source, target, mode) for source, target, mode in parts]
