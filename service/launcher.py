@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from observability.logs import get_logger
 from service.background import Background
-from service.engine.base import Engine, Inspection, Status, WorkloadSpec
+from service.engine.base import Engine, Inspection, Status, Workload, WorkloadSpec
 from service.errors import (
     EngineError,
     EngineFaltered,
@@ -18,7 +18,13 @@ from service.errors import (
 )
 from service.job import Job
 from service.patience import patiently
-from service.workload import INSTANCE_LABEL, LAUNCH_LABEL, highest_count, job_from_labels
+from service.workload import (
+    INSTANCE_LABEL,
+    LAUNCH_LABEL,
+    highest_count,
+    job_from_labels,
+    launch_id_in,
+)
 
 log = get_logger(__name__)
 
@@ -113,10 +119,19 @@ class Launcher:
             raise
 
     async def _name(self, spec: WorkloadSpec) -> str:
-        """In development, the name with a count that goes on from the highest there is."""
+        """In development, the name with a count that goes on from the highest there is.
+
+        But for one that may still come to run, as what was given up may: its name is used again,
+        so that the Engine has one of the two at most.
+        """
         if not self._count_names:
             return spec.name
-        return f"{spec.name}-{highest_count(await self._engine.names(), spec.name) + 1}"
+        doubtful = [w.name for w in await self._engine.list() if self._may_come_to_run(w)]
+        count = highest_count(doubtful, spec.name)
+        return f"{spec.name}-{count or highest_count(await self._engine.names(), spec.name) + 1}"
+
+    def _may_come_to_run(self, workload: Workload) -> bool:
+        return workload.status is Status.CREATED or self.abandoned(launch_id_in(workload.labels))
 
     async def _start_when_free(self, spec: WorkloadSpec, attempts: "_Attempts") -> str:
         patience: float | None = None  # from the first answer: a busy Engine gives it late

@@ -83,9 +83,9 @@ class Acts:
         if isinstance(act, Launch) and act.hang_up is not None:
             time.sleep(act.hang_up)
             call.cancel()
-        answer = _answer(call)
+        answer, message = _answer(call)
         self.answers[answer] += 1
-        self._stage.say(f"{told} -> {answer}")
+        self._stage.say(f"{told} -> {answer} {message}")
         if answer not in _ALLOWED:
             self.wrong.append(f"{told} was answered {answer}")
 
@@ -96,11 +96,11 @@ class Acts:
                 request = AuthenticatedJobData(
                     name=name, identifier=identifier, params=struct(params)
                 )
-                return stub.LaunchJob.future(request, timeout=deadline or _PATIENCE)
+                return stub.LaunchJob.future(request, **_waiting(deadline))
             case Kill(identifier):
-                return stub.KillJob.future(JobId(identifier=identifier), timeout=_PATIENCE)
+                return stub.KillJob.future(JobId(identifier=identifier), **_waiting())
             case KillAll():
-                return stub.KillAllJobs.future(Empty(), timeout=_PATIENCE)
+                return stub.KillAllJobs.future(Empty(), **_waiting())
 
     # Third parties
 
@@ -179,12 +179,19 @@ def _told(act: Launch | Kill | KillAll) -> str:
             return "kill_all"
 
 
-def _answer(call: Any) -> str:
-    """The code inside the answer, or the call's status, in a word."""
+def _waiting(deadline: float | None = None) -> dict[str, Any]:
+    """How a call is made: a client outlives the supervisor, and comes when it is there again."""
+    return {"timeout": deadline or _PATIENCE, "wait_for_ready": True}
+
+
+def _answer(call: Any) -> tuple[str, str]:
+    """The code inside the answer, or the call's status, in a word; and what it says."""
     try:
         response = call.result()
     except grpc.FutureCancelledError:
-        return "CANCELLED"
+        return "CANCELLED", ""
     except grpc.RpcError as error:
-        return str(error.code().name)
-    return str(response.error.code) if response.HasField("error") else "OK"
+        return str(error.code().name), ""
+    if response.HasField("error"):
+        return str(response.error.code), response.error.message
+    return "OK", ""

@@ -124,7 +124,7 @@ def _round(chance: random.Random, number: int) -> Round:
         _engine_fault(chance, deadly=live_restore or not gentle)
         for _ in range(_few(chance, most=2))
     ]
-    acts += [_restart(chance, gentle=gentle) for _ in range(_few(chance, most=2))]
+    acts += [_restart(chance, gentle=gentle) for _ in range(_few(chance, most=1))]
     steps = [Step(chance.uniform(0, TURMOIL), act) for act in acts]
     return Round(number, gentle, live_restore, tuple(sorted(steps, key=lambda step: step.at)))
 

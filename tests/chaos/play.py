@@ -15,12 +15,12 @@ from tests.chaos.acts import STEADY, Acts
 from tests.chaos.invariants import Sight
 from tests.chaos.plan import Round, first_life, rounds
 from tests.chaos.stage import Stage
-from tests.support.supervised import Supervised
 
 # A lost event is made good by a comparison, every 30 s; a slow machine has as long again, and half.
 _AGREEMENT_SECONDS = 75.0
 _STEADY = (f"{STEADY}-1", f"{STEADY}-2")
 _LATE = 5.0
+_LOG_LINES = 40
 # What the log says of what nobody had thought of.
 _CRASHES = ("Traceback", 'crashed"', "never retrieved", "was destroyed but it is pending")
 _OTHER_CHECKS = (
@@ -92,7 +92,7 @@ class Play:
         sight = self._come_to_rest(plan.number)
         self._check_the_turmoil(plan.number, sight)
         self.report.rounds += 1
-        self._stage.forget_lives()
+        self._stage.forget_logs()
 
     def _launch_steady_ones(self) -> dict[str, str]:
         for identifier in _STEADY:
@@ -154,23 +154,19 @@ class Play:
             witness.ledger.forget()
         if self._steady and self._steady != (now := invariants.steady_ids(sight)):
             wrong.append(f"nobody has touched {self._steady}, and now there is {now}")
-        wrong += [line for life in self._stage.lives_now for line in _crashes(life)]
+        for lines in self._stage.logs().values():
+            wrong += [line for line in lines if any(sign in line for sign in _CRASHES)]
         self.report.checked.update(_OTHER_CHECKS)
         if wrong or self._acts.wrong:
             self._complain(number, wrong)
 
     def _complain(self, number: int, wrong: list[str]) -> None:
-        logs = [f"{life.log_file}:\n{_tail(life)}" for life in self._stage.lives_now[-2:]]
+        logs = [
+            "\n".join([f"{path}:", *lines[-_LOG_LINES:]])
+            for path, lines in self._stage.logs().items()
+        ]
         said = "\n".join(self._stage.said)
         told = "\n".join(self._acts.wrong + wrong)
         raise Violation(
             f"SEED={self.report.seed}, round {number}:\n{told}\n\n{said}\n\n" + "\n\n".join(logs)
         )
-
-
-def _crashes(life: Supervised) -> list[str]:
-    return [line for line in life.lines() if any(sign in line for sign in _CRASHES)]
-
-
-def _tail(life: Supervised, lines: int = 40) -> str:
-    return "\n".join(life.lines()[-lines:])

@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -45,7 +45,9 @@ class Stage:
         self._began = time.monotonic()
         self._said: deque[str] = deque(maxlen=60)
         self._directory = directory
-        self._supervised: list[Supervised] = []
+        settings = {"DOCKER_HOST": engine.host, "JOB_CATALOG": str(directory / "catalog.toml")}
+        self.supervised = Supervised(directory, _SETTINGS | settings)
+        self._logs: list[Path] = []
         self._speaking = threading.Lock()
 
     # What happens
@@ -91,28 +93,13 @@ class Stage:
 
     # The supervisor
 
-    @property
-    def supervised(self) -> Supervised:
-        """The supervisor, or the last one there was."""
-        return self._supervised[-1]
-
-    @property
-    def lives_now(self) -> Sequence[Supervised]:
-        """Those of this round, the present one last."""
-        return self._supervised
-
     def begin_life(self, life: Life) -> None:
         """Start the supervisor, without waiting for it to be ready."""
-        settings = {
-            "DOCKER_HOST": self.engine.host,
-            "JOB_CATALOG": str(self._directory / "catalog.toml"),
-            "SUPERVISOR_ON_START": life.on_start,
-            "GO_ENV": life.mode,
-        }
         self.life = life
         self.lives += 1
-        self._supervised.append(Supervised(self._directory, _SETTINGS | settings))
-        self.supervised.start(ready=False)
+        self.supervised.log_file = self._directory / f"life-{self.lives}.log"
+        self._logs.append(self.supervised.log_file)
+        self.supervised.start(ready=False, SUPERVISOR_ON_START=life.on_start, GO_ENV=life.mode)
 
     def end_life(self, number: signal.Signals) -> None:
         """End the supervisor; AssertionError where it does not end as it should."""
@@ -122,11 +109,13 @@ class Stage:
         expected = 0 if heeds else -number
         assert code == expected, f"the supervisor ended with {code} and not with {expected}"
 
-    def forget_lives(self) -> None:
-        """Let go of the clients of earlier lives, which nobody uses any more."""
-        for earlier in self._supervised[:-1]:
-            earlier.channel.close()
-        del self._supervised[:-1]
+    def logs(self) -> Mapping[Path, list[str]]:
+        """The lines of each life of this round."""
+        return {path: path.read_text().splitlines() for path in self._logs}
+
+    def forget_logs(self) -> None:
+        """A new round begins: of earlier lives, only the present one matters."""
+        del self._logs[:-1]
 
     def ours(self, *, all_of_them: bool) -> list[dict[str, Any]]:
         """Our containers as the Engine lists them."""
@@ -145,8 +134,7 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         self.witness.stop()
         self.engine.thaw()
-        for supervised in self._supervised:
-            supervised.__exit__(None, None, None)
+        self.supervised.__exit__(None, None, None)
 
 
 @contextmanager

@@ -5,9 +5,12 @@ from typing import cast
 
 import pytest
 
+from service.engine.base import WorkloadSpec
 from service.engine.fake_faults import Operation
 from service.errors import EngineError, EngineRefused, EngineTimeout
+from service.workload import labels_of
 from tests.supervisor.world import World, a_world, pass_time, until
+from tests.unit.samples import a_job
 
 LAUNCH_TIMEOUT = 30.0
 
@@ -374,6 +377,34 @@ async def test_in_development_the_count_goes_on_from_the_highest(development: Wo
 async def test_in_development_names_counted_at_once_differ(development: World) -> None:
     await asyncio.gather(*(development.launch("r-1", "mail") for _ in range(6)))
     assert 6 == len(set(development.running()))
+
+
+async def test_in_development_what_was_given_up_runs_beside_nothing(development: World) -> None:
+    """Its start is slow, and until that is over nothing removes it."""
+    world = development
+    start = world.faults.hold("start")
+    removals = [world.faults.hold("remove") for _ in range(9)]
+    assert 504 == await world.launching("a-1").answer()
+    launch = world.launching("a-1")
+    await pass_time()
+    assert ["a-1-1"] == world.left()
+    start.release()
+    await pass_time()
+    assert ["a-1-1"] == world.left()
+    for removal in removals:
+        removal.release()
+    assert 0 == await launch.answer()
+    assert ["a-1-1"] == world.running() == world.left()
+
+
+async def test_in_development_what_an_earlier_run_has_begun_makes_way(development: World) -> None:
+    world = development
+    labels = dict(labels_of(a_job("1" * 16, identifier="a-1"), "default"))
+    spec = WorkloadSpec(name="a-1-4", image="worker", arguments=(), labels=labels)
+    begun = world.host.create(spec)
+    await world.launch("a-1")
+    assert ["a-1-4"] == world.running() == world.left()
+    assert begun is not world.container("a-1-4")
 
 
 # Draining

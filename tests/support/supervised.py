@@ -95,8 +95,9 @@ class Supervised:
         self.stub = AreaSupervisorServiceStub(self.channel)
         self.health_stub = HealthStub(self.channel)
 
-    def start(self, *, ready: bool = True) -> Self:
-        """Start the process; with `ready`, wait until it is SERVING."""
+    def start(self, *, ready: bool = True, **environment: str) -> Self:
+        """Start the process, with other settings or as before; with `ready`, wait for SERVING."""
+        self._environment |= environment
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [COMMAND, "serve"],
