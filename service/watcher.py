@@ -34,7 +34,7 @@ _PING_INTERVAL = 1.0
 # An event that got lost without a gap in the stream is made good within this time.
 _COMPARE_INTERVAL = 30.0
 # What an event may take to get here, after a listing has told the same.
-_EVENT_DELAY = 1.0
+_EVENT_DELAY = 2.0
 
 
 class Watcher:
@@ -65,7 +65,6 @@ class Watcher:
         self._readiness = readiness
         self._background = background
         self._metrics = metrics
-        self._unheard = False  # whether a comparison has found an end that no event told of
         self._adopt = adopt  # whether the first listing is taken over, or cleared away
 
     async def run(self) -> NoReturn:
@@ -116,13 +115,15 @@ class Watcher:
         That happens over TCP: a connection that something in between has forgotten never ends.
         """
         while True:
-            await asyncio.sleep(_COMPARE_INTERVAL)
-            listed = await self._engine.list()
+            await asyncio.sleep(_COMPARE_INTERVAL - _EVENT_DELAY)
+            running = [job for job in self._registry.jobs() if job.state is State.RUNNING]
+            workloads = await self._engine.list()
             await asyncio.sleep(_EVENT_DELAY)
-            self._unheard = False
-            await self._compare(listed)
-            if self._unheard:
+            listed = {workload.id: workload for workload in workloads}
+            unheard = [j for j in running if self._registry.get(j.launch_id) == j]
+            if any(_differs(job, listed) for job in unheard):
                 raise EngineUnavailable("the Docker Engine's event stream has gone quiet")
+            await self._compare(workloads)
 
     def _fall(self, reason: str) -> None:
         self._metrics.engine_up.set(0)
@@ -166,10 +167,7 @@ class Watcher:
         self._metrics.reconciled_at.set(time.time())
 
     async def _find_ended(self, launch_id: str) -> None:
-        job = self._registry.get(launch_id)
         await bearing(self._reaper.reap(launch_id, witnessed=False))
-        if job is not None and job.state is State.RUNNING and not self._registry.get(launch_id):
-            self._unheard = True
 
     def _is_strange(self, workload: Workload) -> bool:
         """Whether an unknown container may be a job, or one that somebody has given up."""
