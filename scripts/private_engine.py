@@ -7,6 +7,7 @@ machine would share it, and ours has to survive its daemon's SIGKILL, as the mac
 
 import atexit
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -51,9 +52,13 @@ def ensure_installed() -> None:
 class PrivateEngine:
     """Starts, stops and kills one engine; `close()` removes all that was its own."""
 
-    def __init__(self, directory: Path | None = None) -> None:
-        """Prepares an engine whose data lies in `directory`, or in a temporary folder."""
+    def __init__(self, directory: Path | None = None, *, live_restore: bool = False) -> None:
+        """Prepares an engine whose data lies in `directory`, or in a temporary folder.
+
+        With `live_restore` its containers run on while it is away.
+        """
         _require_root()
+        self._settings = {"live-restore": live_restore}
         engine_folder.sweep()
         self._run, self._lock = engine_folder.claim()
         self._data = (directory or self._run) / "data"
@@ -108,10 +113,16 @@ class PrivateEngine:
         if self._dockerd:
             self._dockerd.send_signal(signal.SIGSTOP)
 
+    def freeze_containerd(self) -> None:
+        """Makes only containerd hang: the daemon answers, and starts and stops nothing."""
+        if self._containerd:
+            self._containerd.send_signal(signal.SIGSTOP)
+
     def thaw(self) -> None:
-        """Lets a frozen daemon go on."""
-        if self._dockerd:
-            self._dockerd.send_signal(signal.SIGCONT)
+        """Lets what is frozen go on."""
+        for daemon in (self._containerd, self._dockerd):
+            if daemon:
+                daemon.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         """Ends everything that was started here, and deletes what it wrote. May be repeated."""
@@ -151,7 +162,8 @@ class PrivateEngine:
     def _start_dockerd(self) -> None:
         run = self._run
         (run / "pid").unlink(missing_ok=True)  # a killed daemon leaves it, and its pid is reused
-        (run / "daemon.json").write_text("{}", encoding="ascii")  # not the machine's own settings
+        settings = json.dumps(self._settings)  # and not the machine's own
+        (run / "daemon.json").write_text(settings, encoding="ascii")
         self._dockerd = self._spawn(
             "dockerd",
             f"--config-file={run}/daemon.json",
