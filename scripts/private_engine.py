@@ -52,8 +52,11 @@ def ensure_installed() -> None:
 class PrivateEngine:
     """Starts, stops and kills one engine; `close()` removes all that was its own."""
 
-    def __init__(self, directory: Path | None = None) -> None:
-        """Prepares an engine whose data lies in `directory`, or in a temporary folder."""
+    def __init__(self, directory: Path | None = None, *, live_restore: bool = False) -> None:
+        """Prepares an engine whose data lies in `directory`, or in a temporary folder.
+
+        With `live_restore` its containers run on while it is away.
+        """
         _require_root()
         engine_folder.sweep()
         self._run, self._lock = engine_folder.claim()
@@ -63,7 +66,7 @@ class PrivateEngine:
             (self._run / "data").symlink_to(self._data.resolve())
         self._containerd: subprocess.Popen[bytes] | None = None
         self._dockerd: subprocess.Popen[bytes] | None = None
-        self._live_restore = False
+        self._live_restore = live_restore
         atexit.register(self.close)
 
     @property
@@ -117,10 +120,16 @@ class PrivateEngine:
         if self._dockerd:
             self._dockerd.send_signal(signal.SIGSTOP)
 
+    def freeze_containerd(self) -> None:
+        """Makes only containerd hang: the daemon answers, and starts and stops nothing."""
+        if self._containerd:
+            self._containerd.send_signal(signal.SIGSTOP)
+
     def thaw(self) -> None:
-        """Lets a frozen daemon go on."""
-        if self._dockerd:
-            self._dockerd.send_signal(signal.SIGCONT)
+        """Lets what is frozen go on."""
+        for daemon in (self._containerd, self._dockerd):
+            if daemon:
+                daemon.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         """Ends everything that was started here, and deletes what it wrote. May be repeated."""

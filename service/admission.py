@@ -20,6 +20,11 @@ class Bounds:
     waiting: int = 1000
     running: int | None = None
 
+    @property
+    def inside(self) -> int:
+        """Launches that there may be, under way or waiting."""
+        return self.under_way + self.waiting
+
 
 class Admission:
     """Lets launches in, and then a few at a time to the Engine."""
@@ -27,10 +32,9 @@ class Admission:
     def __init__(self, bounds: Bounds, metrics: Metrics) -> None:
         self._bounds = bounds
         self._metrics = metrics
-        self._most = bounds.under_way + bounds.waiting
         self._inside = self._under_way = 0
         self._slots = asyncio.Semaphore(bounds.under_way)
-        metrics.launches_in_progress.labels("limit").set(self._most)
+        metrics.launches_in_progress.labels("limit").set(bounds.inside)
 
     def check_running(self, running: int) -> None:
         """Raise `LimitReached` where one more job would be one too many."""
@@ -40,7 +44,7 @@ class Admission:
 
     def enter(self) -> None:
         """Take a place; raise `LimitReached` where there is none. `leave` gives it back."""
-        if self._inside >= self._most:
+        if self._inside >= self._bounds.inside:
             raise LimitReached(
                 f"launches: {self._under_way} are under way and {self._inside - self._under_way}"
                 f" wait, and MAX_LAUNCHES_WAITING={self._bounds.waiting} allows no more;"

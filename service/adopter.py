@@ -9,6 +9,7 @@ from service.engine.base import Engine, Inspection, Status, Workload
 from service.errors import EngineError, EngineUnavailable, NoSuchWorkload
 from service.job import ExitSeen, Job, Started
 from service.launcher import Launcher
+from service.patience import patiently
 from service.reaper import Reaper
 from service.registry import Registry
 from service.workload import IDENTIFIER_LABEL, job_from_labels, launch_id_in
@@ -61,7 +62,7 @@ class Adopter:
 
     async def _look(self, workload_id: str) -> Inspection | None:
         try:
-            return await self._engine.inspect(workload_id)
+            return await patiently(lambda: self._engine.inspect(workload_id))
         except NoSuchWorkload:
             return None
 

@@ -48,7 +48,7 @@ class Core:
         self.background = background = Background()
         self.reaper = reaper = Reaper(engine, registry, background, keep=options.keep)
         launcher = Launcher(
-            engine, background, timeout=options.launch_timeout, count_names=options.keep
+            engine, reaper, background, timeout=options.launch_timeout, count_names=options.keep
         )
         self.supervisor = Supervisor(
             registry=registry,

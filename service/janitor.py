@@ -10,6 +10,7 @@ from observability.metrics import Metrics
 from service.background import side_by_side
 from service.engine.base import Engine, Status, Workload
 from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
+from service.patience import patiently
 
 log = get_logger(__name__)
 
@@ -74,7 +75,7 @@ class Janitor:
         try:
             if workload.status is Status.LIVE:
                 await self._stop(workload.id)
-            await self._engine.remove(workload.id, force=force)
+            await patiently(lambda: self._engine.remove(workload.id, force=force))
         except (EngineRefused, EngineTimeout) as error:
             log.warning("janitor.failed", container_name=workload.name, error=error.message)
             return
@@ -83,4 +84,4 @@ class Janitor:
 
     async def _stop(self, workload_id: str) -> None:
         with suppress(NoSuchWorkload, EngineRefused, EngineTimeout):  # then by force
-            await self._engine.stop(workload_id, grace=self._grace)
+            await patiently(lambda: self._engine.stop(workload_id, grace=self._grace))

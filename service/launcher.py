@@ -18,6 +18,7 @@ from service.errors import (
 )
 from service.job import Job
 from service.patience import patiently
+from service.reaper import Reaper
 from service.workload import (
     INSTANCE_LABEL,
     LAUNCH_LABEL,
@@ -78,9 +79,16 @@ class Launcher:
     """Starts workloads, and cleans up after those that it could not wait for."""
 
     def __init__(
-        self, engine: Engine, background: Background, *, timeout: float, count_names: bool
+        self,
+        engine: Engine,
+        reaper: Reaper,
+        background: Background,
+        *,
+        timeout: float,
+        count_names: bool,
     ) -> None:
         self._engine = engine
+        self._reaper = reaper
         self._background = background
         self._timeout = timeout
         self._count_names = count_names  # development keeps containers, and with them their names
@@ -142,21 +150,23 @@ class Launcher:
                 patience = patience or attempts.now + _NAME_PATIENCE
                 if error.holder is None or attempts.now >= patience:
                     raise
-                await self._clear(spec, error.holder)
+                if await self._clear(spec, error.holder):
+                    return error.holder
                 await asyncio.sleep(_REMOVAL_POLL)
         raise TimeoutError
 
-    async def _clear(self, spec: WorkloadSpec, holder_id: str) -> None:
+    async def _clear(self, spec: WorkloadSpec, holder_id: str) -> bool:
         """Clear the name, where its holder is ours; wait where it is on its way out.
 
+        True where the holder is what was to be started: an earlier try has done it after all.
         Raises `NameTaken` where it is a stranger's, and `NameRunsAlready`.
         """
         try:
             holder = await self._engine.inspect(holder_id)
         except NoSuchWorkload:
-            return
+            return False
         if holder.status is Status.REMOVING:
-            return
+            return False
         job = job_from_labels(holder.labels)
         if job is None or holder.labels.get(INSTANCE_LABEL) != spec.labels[INSTANCE_LABEL]:
             raise NameTaken(
@@ -164,7 +174,13 @@ class Launcher:
                 " did not launch; rename or remove that one",
                 holder.id,
             )
+        if job.launch_id == spec.labels[LAUNCH_LABEL] and _has_done_it(job, holder):
+            # Its exit may have come and gone unheard.
+            work = self._reaper.reap(job.launch_id, witnessed=False)
+            self._background.spawn(work, f"reap {job.launch_id}")
+            return True
         await self._remove_own(spec, job, holder)
+        return False
 
     async def _remove_own(self, spec: WorkloadSpec, job: Job, holder: Inspection) -> None:
         """Clear away what an earlier try left. Only a live one may be somebody's job."""
@@ -195,3 +211,13 @@ class Launcher:
             log.warning("container.left_behind", container_id=workload_id, error=error.message)
         else:
             log.info("container.discarded", container_id=workload_id)
+
+
+def _has_done_it(job: Job, holder: Inspection) -> bool:
+    """Whether a container runs, or has run and must not do its work twice.
+
+    Any other action is there to go on: one that a dying Engine has taken along starts anew.
+    """
+    once = job.ends or not job.grouped
+    has_run = holder.status is Status.EXITED and holder.started_at > 0
+    return holder.status is Status.LIVE or (once and has_run)

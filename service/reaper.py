@@ -138,8 +138,11 @@ class Reaper:
         )
         output = await self._last_lines(job, end, seen)
         if later := self._hints.get(job.launch_id):  # it may have been started again, or removed
-            if later.exit_code is None:
-                self._hints[job.launch_id] = replace(later, exit_code=end.exit_code)
+            self._hints[job.launch_id] = replace(
+                later,
+                exit_code=end.exit_code if later.exit_code is None else later.exit_code,
+                witnessed=later.witnessed or hint.witnessed,
+            )
             return
         if self._keep or await self._remove(job, job.container_id):
             self._close(job, end, output)

@@ -6,17 +6,19 @@ runs in no labelled container.
 """
 
 import hashlib
+import math
 import re
 import socket
 from pathlib import Path
 
-from service.engine.base import Engine, Status, Workload
-from service.errors import StartError
+from service.engine.base import Engine, Status
+from service.errors import NoSuchWorkload, StartError
 from service.workload import LABEL_PREFIX
 
 SERVES_LABEL = LABEL_PREFIX + "serves"
 """On a supervisor's own container: the instance that it is. Whoever deploys it sets it."""
 
+_NOT_YET = (math.inf, "")
 _MOUNTS = Path("/proc/self/mountinfo")
 _OWN_CONTAINER = re.compile(r"/containers/([0-9a-f]{64})/")
 
@@ -55,20 +57,23 @@ class Rivals:
     async def check(self) -> None:
         """Raise `StartError` if there is one, and it was there first. Raises `EngineError`s."""
         labelled = await self._engine.find({SERVES_LABEL: self._instance})
-        living = [workload for workload in labelled if workload.status is Status.LIVE]
-        own_id = own_container_id()
-        ours = next((workload for workload in living if workload.id == own_id), None)
-        for other in living:
-            if other is not ours and (ours is None or _age(other) < _age(ours)):
+        since = {each.id: await self._since(each.id) for each in labelled}
+        ours = since.get(own_container_id() or "", _NOT_YET)
+        for other in labelled:
+            if since[other.id] < ours:
                 raise StartError(
                     f"SUPERVISOR_INSTANCE={self._instance}: the container {other.name!r} is a"
                     " supervisor of this name on the same Docker Engine;"
                     " stop it, or give this one a name of its own"
                 )
 
-
-def _age(workload: Workload) -> tuple[float, str]:
-    return workload.created_at, workload.id
+    async def _since(self, workload_id: str) -> tuple[float, str]:
+        """Since when it runs: a container that was made first may have been started last."""
+        try:
+            seen = await self._engine.inspect(workload_id)
+        except NoSuchWorkload:
+            return _NOT_YET
+        return (seen.started_at, seen.id) if seen.status is Status.LIVE else _NOT_YET
 
 
 def own_container_id() -> str | None:

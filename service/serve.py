@@ -70,11 +70,18 @@ class _Process:
         metrics = Metrics(self._catalog, version=__version__, engine="docker", mode=settings.go_env)
         selector = {INSTANCE_LABEL: settings.supervisor_instance}
         engine = DockerEngine(self._connection, selector, metrics)
-        core = Core(engine, self._catalog, metrics, _options(settings))
+        options = _options(settings)
+        core = Core(engine, self._catalog, metrics, options)
         self._readiness = core.readiness
         servicer = Servicer(core.supervisor, core.readiness, metrics)
         # Both ports before any container: a second supervisor must not clean up after the first.
-        server = GrpcServer(self._address(), settings.grpc_server_port, servicer, metrics)
+        server = GrpcServer(
+            self._address(),
+            settings.grpc_server_port,
+            servicer,
+            metrics,
+            launches=options.bounds.inside,
+        )
         core.readiness.subscribe(server.health.set_ready)
         core.readiness.subscribe(metrics.ready.set)
         http = self._http(metrics)

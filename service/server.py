@@ -22,11 +22,27 @@ from service.servicer import Servicer, in_band_error
 SERVICE = DESCRIPTOR.services_by_name["AreaSupervisorService"].full_name
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
+# On one connection, beside the launches that may be inside: dedups, kills, lists and health. A
+# client that has more streams open waits on its own side, with its health checks as well.
+_STREAMS_BESIDE_LAUNCHES = 1000
+
 _OPTIONS = [
     # Otherwise a second server would bind the same port, and take half of the calls, in silence.
     ("grpc.so_reuseport", 0),
     # Well above what a launch may hold, so that one which is too large is told so, with a 413.
     ("grpc.max_receive_message_length", 16 * 2**20),
+    # What we read of it is a trace's context; below the one number calls are let in, above the
+    # other they are refused, and between them gRPC throws dice.
+    ("grpc.max_metadata_size", 16 * 2**10),
+    ("grpc.absolute_max_metadata_size", 16 * 2**10),
+    # A connection whose other end has vanished is closed after half a minute, calls or not, and
+    # one that never says what it wants after ten seconds. (keepalive_timeout_ms alone changes
+    # nothing in gRPC 1.85: an unanswered ping has a minute by default, whatever that says.)
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.server_handshake_timeout_ms", 10_000),
 ]
 # Of another host; of a link that is not named; of a protocol that this host does not speak.
 _NO_ADDRESS_OF_THIS_HOST = (errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT)
@@ -35,13 +51,17 @@ _NO_ADDRESS_OF_THIS_HOST = (errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPOR
 class GrpcServer:
     """Serves until stopped. The port is bound when it is made."""
 
-    def __init__(self, address: str, port: int, servicer: Servicer, metrics: Metrics) -> None:
+    def __init__(
+        self, address: str, port: int, servicer: Servicer, metrics: Metrics, *, launches: int
+    ) -> None:
+        """`launches` is how many of them may be inside at once."""
         self.health = Health(SERVICE)
         tracing = aio_server_interceptor(  # type: ignore[no-untyped-call]
             filter_=filters.service_name(SERVICE)  # health and reflection are no traces
         )
         observer = CallObserver(metrics, in_band_error, tracing)
-        self._server = aio.server(interceptors=[observer], options=_OPTIONS)
+        streams = ("grpc.max_concurrent_streams", launches + _STREAMS_BESIDE_LAUNCHES)
+        self._server = aio.server(interceptors=[observer], options=[*_OPTIONS, streams])
         add_AreaSupervisorServiceServicer_to_server(servicer, self._server)
         add_HealthServicer_to_server(self.health, self._server)
         reflection.enable_server_reflection(

@@ -31,6 +31,8 @@ log = get_logger(__name__)
 
 # Seconds. A ping that fails and the next one stay below the 5 s in which readiness has to fall.
 _PING_INTERVAL = 1.0
+# What the Engine runs its containers with may hang by itself: it then answers, and starts nothing.
+_DEEP_PING_INTERVAL = 5.0
 # An event that got lost without a gap in the stream is made good within this time.
 _COMPARE_INTERVAL = 30.0
 # What an event may take to get here, after a listing has told the same.
@@ -83,7 +85,8 @@ class Watcher:
         """One connection, until it ends or a probe fails. Raises the `EngineError`s."""
         loops = [
             asyncio.create_task(self._hear(), name="events"),
-            asyncio.create_task(self._probe(), name="ping"),
+            asyncio.create_task(self._probe(_PING_INTERVAL), name="ping"),
+            asyncio.create_task(self._probe(_DEEP_PING_INTERVAL, deep=True), name="deep ping"),
             asyncio.create_task(self._compare_now_and_then(), name="compare"),
         ]
         try:
@@ -103,10 +106,10 @@ class Watcher:
                 else:
                     self._heed(item)
 
-    async def _probe(self) -> None:
+    async def _probe(self, interval: float, *, deep: bool = False) -> None:
         while True:
-            await asyncio.sleep(_PING_INTERVAL)
-            await self._engine.ping()
+            await asyncio.sleep(interval)
+            await self._engine.ping(deep=deep)
             self._metrics.engine_up.set(1)
 
     async def _compare_now_and_then(self) -> None:

@@ -115,17 +115,24 @@ class Clients:
         return client
 
     def _connect(self, version: str | None) -> docker.APIClient:
-        client = docker.APIClient(
-            base_url=self._connection.url,
-            tls=self._connection.tls or False,
-            version=version or "auto",
-            timeout=10,
-        )
+        client = self._made(version)
         client.trust_env = False  # no proxy and no netrc between us and the Engine
         if self._connection.url.startswith("unix://"):
             socket = "http+unix://" + self._connection.url.removeprefix("unix://")
             client.mount("http+docker://", _OnePool(socket, client.timeout))
         return client
+
+    def _made(self, version: str | None) -> docker.APIClient:
+        try:
+            return docker.APIClient(
+                base_url=self._connection.url,
+                tls=self._connection.tls or False,
+                version=version or "auto",
+                timeout=10,
+            )
+        except DockerException as error:
+            met = error.__cause__ or error  # it wraps what the negotiation has met
+        raise met  # not in there, where it would become its own context
 
 
 class Calls:

@@ -1,8 +1,8 @@
 """The interface between the supervisor and whatever runs containers, and its data.
 
 An adapter knows one engine; everything above knows only this page. Any method may raise the
-`EngineError`s of `service.errors`: `EngineUnavailable` and `EngineTimeout` leave open whether the
-Engine did what it was asked. All times are seconds.
+`EngineError`s of `service.errors`: `EngineUnavailable`, `EngineTimeout` and `EngineFaltered` leave
+open whether the Engine did what it was asked. All times are seconds.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -99,15 +99,18 @@ class Event:
 class Engine(Protocol):
     """Runs workloads. Its methods may be called side by side, for different workloads."""
 
-    async def ping(self) -> None:
-        """Return if the Engine answers within a few seconds."""
+    async def ping(self, *, deep: bool = False) -> None:
+        """Return if the Engine answers within a few seconds.
+
+        With `deep` it has to ask what runs its containers, which may hang by itself.
+        """
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
         """Create and start a workload; its id. What the Engine refuses to start is removed again.
 
-        The timeout counts from the first call to the Engine. After EngineUnavailable and
-        EngineTimeout a workload with these labels may exist, or still come to exist.
-        Raises NameTaken, ImageMissing, EngineRefused, EngineUnavailable, EngineTimeout.
+        The timeout counts from the first call to the Engine. After EngineUnavailable,
+        EngineTimeout and EngineFaltered a workload with these labels may exist, or still come to
+        exist. Raises NameTaken, ImageMissing, EngineRefused, and these.
         """
 
     async def stop(self, workload_id: str, *, grace: float) -> None:

@@ -23,7 +23,13 @@ from service.engine.base import (
     Workload,
     WorkloadSpec,
 )
-from service.errors import EngineError, EngineRefused, EngineTimeout, NoSuchWorkload
+from service.errors import (
+    EngineError,
+    EngineFaltered,
+    EngineRefused,
+    EngineTimeout,
+    NoSuchWorkload,
+)
 
 log = get_logger(__name__)
 
@@ -62,9 +68,12 @@ class DockerEngine:
         self._selector = selector
         self._stops = asyncio.Semaphore(_STOPS_AT_ONCE)
 
-    async def ping(self) -> None:
-        """See `Engine.ping`."""
-        await self._calls.call("ping", lambda c: c.ping(), timeout=_PING)
+    async def ping(self, *, deep: bool = False) -> None:
+        """See `Engine.ping`. For its version the Engine asks containerd, which a ping does not."""
+        if deep:
+            await self._calls.call("ping", lambda c: c.version(), timeout=_SHORT)
+        else:
+            await self._calls.call("ping", lambda c: c.ping(), timeout=_PING)
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
         """See `Engine.start`. Two calls: create and start."""
@@ -85,6 +94,8 @@ class DockerEngine:
                 about={_NAME: spec.name, _ID: container_id, _IMAGE: spec.image},
                 redact=spec.redact,
             )
+        except EngineFaltered:
+            raise  # it may have started all the same
         except EngineRefused:
             await self._undo(container_id)
             raise

@@ -21,6 +21,7 @@ from service.engine.fake_faults import Faults, Operation
 from service.engine.fake_host import Container, FakeHost
 from service.errors import (
     EngineError,
+    EngineFaltered,
     EngineRefused,
     EngineTimeout,
     EngineUnavailable,
@@ -81,9 +82,12 @@ class FakeEngine:
         for stream in self._streams:
             stream.put_nowait(None)
 
-    async def ping(self) -> None:
+    async def ping(self, *, deep: bool = False) -> None:
         """See `Engine.ping`."""
-        await self._call("ping", _at_once(lambda: None), _PING)
+        if deep:
+            await self._call("deep ping", _at_once(lambda: None), _SHORT)
+        else:
+            await self._call("ping", _at_once(lambda: None), _PING)
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
         """See `Engine.start`. Two calls, so that each can fail by itself."""
@@ -93,6 +97,8 @@ class FakeEngine:
         try:
             work = _at_once(lambda: self.host.start(container.id))
             await self._call("start", work, deadline - clock())
+        except EngineFaltered:
+            raise  # it may have started all the same
         except EngineRefused:
             with suppress(EngineError):
                 await self.remove(container.id, force=True)

@@ -8,7 +8,17 @@ from typing import Literal
 from service.errors import EngineError
 
 Operation = Literal[
-    "ping", "create", "start", "stop", "remove", "inspect", "tail", "list", "names", "watch"
+    "ping",
+    "deep ping",
+    "create",
+    "start",
+    "stop",
+    "remove",
+    "inspect",
+    "tail",
+    "list",
+    "names",
+    "watch",
 ]
 
 

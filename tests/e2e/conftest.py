@@ -47,6 +47,17 @@ def shared(long_running: Supervised, docker_client: docker.DockerClient) -> Iter
 
 
 @pytest.fixture
+def fragile(engine: PrivateEngine, start: Start) -> Iterator[PrivateEngine]:
+    """The Engine, which is there again before `start` cleans up on it."""
+    assert callable(start)
+    try:
+        yield engine
+    finally:
+        engine.thaw()
+        engine.start()
+
+
+@pytest.fixture
 def line(engine: PrivateEngine, start: Start, tmp_path: Path) -> Iterator[Line]:
     """A line to the Engine, for gaps of an exact length."""
     assert callable(start)

@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import docker
@@ -13,38 +12,17 @@ from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers
+from tests.support.agreement import agree, await_fall, await_return, exits
 from tests.support.line import Line
 from tests.support.supervised import Supervised, eventually
 
 # An Engine that starts again takes seconds of its own.
 pytestmark = pytest.mark.timeout(240)
 
-# "within 5 s", tested generously.
-_FALL_SECONDS = 8.0
 # "up to 5 s", likewise; not less than most of it either, or it would not have waited.
 _PATIENCE_SECONDS = (3.5, 9.0)
 # What does not wait for the Engine takes milliseconds.
 _AT_ONCE_SECONDS = 1.0
-_BACK_SECONDS = 30.0
-
-
-@pytest.fixture
-def fragile(engine: PrivateEngine, start: Start) -> Iterator[PrivateEngine]:
-    """The Engine, which is there again before `start` cleans up on it."""
-    assert callable(start)
-    try:
-        yield engine
-    finally:
-        engine.thaw()
-        engine.start()
-
-
-def _await_fall(supervised: Supervised) -> None:
-    eventually(lambda: "NOT_SERVING" == supervised.health(), within=_FALL_SECONDS)
-
-
-def _await_return(supervised: Supervised) -> None:
-    eventually(lambda: "SERVING" == supervised.health(), within=_BACK_SECONDS)
 
 
 def _tells_that_it_is_away(supervised: Supervised) -> None:
@@ -82,28 +60,6 @@ def _is_refused_after_some_patience(supervised: Supervised, identifier: str) -> 
     assert least < took < most
 
 
-def _agree(supervised: Supervised, client: docker.DockerClient, *running: str) -> None:
-    """List, metrics and Engine say the same, and nothing is left of anything else."""
-    expected = sorted(running)
-    eventually(lambda: expected == supervised.running())
-    assert {"running"} >= {job.status for job in supervised.jobs()}
-    eventually(lambda: expected == containers.live(client))
-    eventually(lambda: len(expected) == len(containers.everything(client)))
-    assert len(expected) == supervised.metric("supervisor_jobs_running")
-    assert len(expected) == supervised.metric("supervisor_jobs")
-    assert len(expected) == supervised.metric("supervisor_jobs", state="running")
-
-
-def _exits(supervised: Supervised) -> dict[str, float]:
-    """How jobs have ended so far, where any have."""
-    outcomes = ("success", "ended", "error", "oom", "killed", "lost")
-    counts = {
-        outcome: supervised.metric("supervisor_exits_total", outcome=outcome)
-        for outcome in outcomes
-    }
-    return {outcome: count for outcome, count in counts.items() if count}
-
-
 # ---------------------------------------------------------------- stopped
 
 
@@ -112,17 +68,17 @@ def test_an_engine_that_is_stopped_is_told_and_its_return_too(
 ) -> None:
     supervised = start()
     fragile.stop()
-    _await_fall(supervised)
+    await_fall(supervised)
     _tells_that_it_is_away(supervised)
     _answers_at_once(supervised)
     _is_refused_after_some_patience(supervised, "t-1")
     assert [] == supervised.running()
     assert 1 == supervised.metric("supervisor_failures_total", reason="unavailable")
     fragile.start()
-    _await_return(supervised)
+    await_return(supervised)
     _tells_that_it_is_back(supervised)
     assert Response() == supervised.launch("timer", "t-1")
-    _agree(supervised, docker_client, "t-1")
+    agree(supervised, docker_client, "t-1")
 
 
 def test_an_engine_that_is_stopped_takes_its_jobs_along(
@@ -133,16 +89,16 @@ def test_an_engine_that_is_stopped_takes_its_jobs_along(
     for identifier in identifiers:
         assert Response() == supervised.launch("timer", identifier)
     fragile.restart()
-    _await_return(supervised)
+    await_return(supervised)
     eventually(lambda: [] == supervised.jobs())
-    _agree(supervised, docker_client)
+    agree(supervised, docker_client)
     # Of some it hears before the Engine is gone; either way each is counted, once.
-    exits = _exits(supervised)
-    assert 4 == sum(exits.values())
-    assert {"lost", "error", "ended"} >= exits.keys()
+    ended = exits(supervised)
+    assert 4 == sum(ended.values())
+    assert {"lost", "error", "ended"} >= ended.keys()
     for identifier in identifiers:
         assert Response() == supervised.launch("timer", identifier)
-    _agree(supervised, docker_client, *identifiers)
+    agree(supervised, docker_client, *identifiers)
 
 
 # ---------------------------------------------------------------- a crash
@@ -155,13 +111,13 @@ def test_while_a_crashed_engine_is_away_the_last_known_state_answers(
     for identifier in ("t-1", "t-2"):
         assert Response() == supervised.launch("timer", identifier)
     fragile.kill()
-    _await_fall(supervised)
+    await_fall(supervised)
     _tells_that_it_is_away(supervised)
     _answers_at_once(supervised, "t-1", "t-2")
     assert 2 == supervised.metric("supervisor_dedups_total", job_name="timer")
     _is_refused_after_some_patience(supervised, "t-3")
     _answers_at_once(supervised, "t-1", "t-2")
-    assert {} == _exits(supervised)
+    assert {} == exits(supervised)
 
 
 def test_jobs_that_a_crash_has_killed_are_lost_and_can_be_launched_again(
@@ -174,22 +130,22 @@ def test_jobs_that_a_crash_has_killed_are_lost_and_can_be_launched_again(
     stranger = containers.stranger(docker_client, "stranger")
     before = {containers.one(docker_client, each).id for each in identifiers}
     fragile.kill()
-    _await_fall(supervised)
+    await_fall(supervised)
     fragile.start()
-    _await_return(supervised)
+    await_return(supervised)
     eventually(lambda: [] == supervised.jobs())
-    assert {"lost": 5} == _exits(supervised)
+    assert {"lost": 5} == exits(supervised)
     assert {"lost"} == {event["outcome"] for event in supervised.events("job.exited")}
     assert containers.exists(stranger)
     stranger.remove(force=True)
-    _agree(supervised, docker_client)
+    agree(supervised, docker_client)
     for identifier in identifiers:
         assert Response() == supervised.launch("timer", identifier)
-    _agree(supervised, docker_client, *identifiers)
+    agree(supervised, docker_client, *identifiers)
     assert not before & {containers.one(docker_client, each).id for each in identifiers}
     assert Response() == supervised.kill_all()
-    _agree(supervised, docker_client)
-    assert {"lost": 5, "killed": 5} == _exits(supervised)
+    agree(supervised, docker_client)
+    assert {"lost": 5, "killed": 5} == exits(supervised)
 
 
 def test_a_crash_amid_launches_and_kills_leaves_all_in_agreement(
@@ -208,12 +164,12 @@ def test_a_crash_amid_launches_and_kills_leaves_all_in_agreement(
         fragile.start()
         errors = [call.result().error for call in launches + kills]
     assert [] == [error for error in errors if error.code not in (0, 503)]
-    _await_return(supervised)
+    await_return(supervised)
     eventually(lambda: supervised.running() == containers.live(docker_client))
-    _agree(supervised, docker_client, *supervised.running())
+    agree(supervised, docker_client, *supervised.running())
     for identifier in (*old, *new):
         assert Response() == supervised.launch("timer", identifier)
-    _agree(supervised, docker_client, *old, *new)
+    agree(supervised, docker_client, *old, *new)
 
 
 def test_crash_after_crash_it_comes_back_each_time(
@@ -223,13 +179,13 @@ def test_crash_after_crash_it_comes_back_each_time(
     for round_ in range(1, 4):
         assert Response() == supervised.launch("timer", "t-1")
         fragile.kill()
-        _await_fall(supervised)
+        await_fall(supervised)
         fragile.start()
-        _await_return(supervised)
+        await_return(supervised)
         eventually(lambda: [] == supervised.jobs())
-        assert {"lost": round_} == _exits(supervised)
+        assert {"lost": round_} == exits(supervised)
         assert round_ <= supervised.metric("supervisor_event_stream_reconnects_total")
-    _agree(supervised, docker_client)
+    agree(supervised, docker_client)
 
 
 # ---------------------------------------------------------------- a short gap
@@ -241,7 +197,7 @@ def test_a_launch_that_meets_a_short_gap_succeeds(
     supervised = start(DOCKER_HOST=line.host)
     assert Response() == supervised.launch("timer", "before")
     line.cut()
-    _await_fall(supervised)
+    await_fall(supervised)
     with ThreadPoolExecutor(2) as pool:
         began = time.monotonic()
         launch = pool.submit(supervised.launch, "timer", "meets-it")
@@ -253,8 +209,8 @@ def test_a_launch_that_meets_a_short_gap_succeeds(
         assert [Response()] * 2 == [launch.result(), again.result()]
         assert time.monotonic() - began < _PATIENCE_SECONDS[1]
     assert "SERVING" == supervised.health()
-    _agree(supervised, docker_client, "before", "meets-it")
-    assert {} == _exits(supervised)
+    agree(supervised, docker_client, "before", "meets-it")
+    assert {} == exits(supervised)
 
 
 def test_a_crashed_engine_that_is_soon_back_costs_a_launch_nothing_but_time(
@@ -270,7 +226,7 @@ def test_a_crashed_engine_that_is_soon_back_costs_a_launch_nothing_but_time(
         answer = launch.result()
     assert took < 4, "this machine cannot start an Engine within the patience of a launch"
     assert Response() == answer
-    _agree(supervised, docker_client, "t-1")
+    agree(supervised, docker_client, "t-1")
 
 
 def test_launches_that_are_with_the_engine_in_a_gap_run_once(
@@ -287,7 +243,7 @@ def test_launches_that_are_with_the_engine_in_a_gap_run_once(
         eventually(lambda: supervised.metric("supervisor_engine_errors_total", operation="create"))
         line.mend()
         assert [Response()] * 4 == [launch.result() for launch in launches]
-    _agree(supervised, docker_client, *identifiers)
+    agree(supervised, docker_client, *identifiers)
     assert 4 == supervised.metric("supervisor_launches_total", job_name="timer")
 
 
@@ -316,8 +272,8 @@ def test_what_a_try_has_left_is_cleared_however_slow_the_engine_is_after_the_gap
         eventually(lambda: errors("ping", "timeout") >= before + 3, within=40)
         fragile.thaw()
         assert Response() == launch.result()
-    _await_return(supervised)
-    _agree(supervised, docker_client, "t-1")
+    await_return(supervised)
+    agree(supervised, docker_client, "t-1")
 
 
 def test_what_dies_or_vanishes_in_a_gap_is_lost_and_what_stays_stays(
@@ -327,14 +283,14 @@ def test_what_dies_or_vanishes_in_a_gap_is_lost_and_what_stays_stays(
     for identifier in ("dies", "vanishes", "stays"):
         assert Response() == supervised.launch("timer", identifier)
     line.cut()
-    _await_fall(supervised)
+    await_fall(supervised)
     containers.one(docker_client, "dies").kill()
     containers.one(docker_client, "vanishes").remove(force=True)
     _answers_at_once(supervised, "dies", "stays", "vanishes")
     line.mend()
-    _await_return(supervised)
-    _agree(supervised, docker_client, "stays")
-    assert {"lost": 2} == _exits(supervised)
+    await_return(supervised)
+    agree(supervised, docker_client, "stays")
+    assert {"lost": 2} == exits(supervised)
 
 
 def test_a_kill_in_a_gap_is_refused_and_works_afterwards(
@@ -344,7 +300,7 @@ def test_a_kill_in_a_gap_is_refused_and_works_afterwards(
     for identifier in ("t-1", "t-2"):
         assert Response() == supervised.launch("timer", identifier)
     line.cut()
-    _await_fall(supervised)
+    await_fall(supervised)
     answer = supervised.kill("t-1")
     assert 503 == answer.error.code
     assert [("t-1", "running"), ("t-2", "running")] == sorted(
@@ -356,9 +312,9 @@ def test_a_kill_in_a_gap_is_refused_and_works_afterwards(
         eventually(lambda: "stopping" in [job.status for job in supervised.jobs()])
         line.mend()
         assert Response() == kill.result()
-    _await_return(supervised)
-    _agree(supervised, docker_client, "t-2")
-    assert {"killed": 1} == _exits(supervised)
+    await_return(supervised)
+    agree(supervised, docker_client, "t-2")
+    assert {"killed": 1} == exits(supervised)
 
 
 # ---------------------------------------------------------------- hung
@@ -372,18 +328,18 @@ def test_an_engine_that_hangs_is_told_and_its_return_too(
         assert Response() == supervised.launch("timer", identifier)
     fragile.freeze()
     _answers_at_once(supervised, "t-1", "t-2")
-    _await_fall(supervised)
+    await_fall(supervised)
     _tells_that_it_is_away(supervised)
     _answers_at_once(supervised, "t-1", "t-2")
     _is_refused_after_some_patience(supervised, "t-3")
     fragile.thaw()
-    _await_return(supervised)
+    await_return(supervised)
     _tells_that_it_is_back(supervised)
-    _agree(supervised, docker_client, "t-1", "t-2")
-    assert {} == _exits(supervised)
+    agree(supervised, docker_client, "t-1", "t-2")
+    assert {} == exits(supervised)
     assert Response() == supervised.launch("timer", "t-3")
     assert Response() == supervised.kill("t-1")
-    _agree(supervised, docker_client, "t-2", "t-3")
+    agree(supervised, docker_client, "t-2", "t-3")
 
 
 def test_a_launch_that_a_hung_engine_does_late_succeeds_late(
@@ -393,12 +349,12 @@ def test_a_launch_that_a_hung_engine_does_late_succeeds_late(
     with ThreadPoolExecutor(1) as pool:
         fragile.freeze()
         launch = pool.submit(supervised.launch, "timer", "t-1")
-        _await_fall(supervised)
+        await_fall(supervised)
         assert not launch.done()
         fragile.thaw()
         assert Response() == launch.result()
-    _await_return(supervised)
-    _agree(supervised, docker_client, "t-1")
+    await_return(supervised)
+    agree(supervised, docker_client, "t-1")
 
 
 def test_a_launch_that_is_given_up_leaves_nothing_and_blocks_nothing(
@@ -413,11 +369,11 @@ def test_a_launch_that_is_given_up_leaves_nothing_and_blocks_nothing(
     assert [] == supervised.running()
     assert 0 == supervised.metric("supervisor_jobs")
     fragile.thaw()
-    _await_return(supervised)
+    await_return(supervised)
     eventually(lambda: [] == containers.everything(docker_client))
     assert [] == supervised.running()
     assert Response() == supervised.launch("timer", "t-1")
-    _agree(supervised, docker_client, "t-1")
+    agree(supervised, docker_client, "t-1")
 
 
 def test_an_exit_while_it_hangs_is_found_out(
@@ -428,12 +384,12 @@ def test_an_exit_while_it_hangs_is_found_out(
     assert Response() == supervised.launch("timer", "t-2")
     process = int(containers.one(docker_client, "t-1").attrs["State"]["Pid"])
     fragile.freeze()
-    _await_fall(supervised)
+    await_fall(supervised)
     os.kill(process, signal.SIGKILL)
     assert ["t-1", "t-2"] == supervised.running()  # nobody can know yet
     fragile.thaw()
-    _await_return(supervised)
-    _agree(supervised, docker_client, "t-2")
-    assert 1 == sum(_exits(supervised).values())
+    await_return(supervised)
+    agree(supervised, docker_client, "t-2")
+    assert 1 == sum(exits(supervised).values())
     assert Response() == supervised.launch("timer", "t-1")
-    _agree(supervised, docker_client, "t-1", "t-2")
+    agree(supervised, docker_client, "t-1", "t-2")

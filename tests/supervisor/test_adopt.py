@@ -12,7 +12,7 @@ from service.workload import labels_of
 from tests.supervisor.world import NOTICE, World, a_world, is_live, pass_time, until
 from tests.unit.samples import a_job
 
-_COMPARED = 33.0
+_COMPARED = 34.0
 _ORPHAN_GRACE = 60.0
 
 
@@ -230,11 +230,14 @@ async def test_one_that_has_stopped_does_not_matter(unstarted: World) -> None:
 
 
 @pytest.mark.parametrize(("age", "starts"), [(-10, False), (10, True)])
-async def test_of_two_that_start_together_the_older_container_wins(
+async def test_of_two_the_one_that_was_started_first_wins(
     unstarted: World, monkeypatch: pytest.MonkeyPatch, age: float, starts: bool
 ) -> None:
+    """Whichever container was made first: it may have been started again just now."""
     ours = unstarted.put("ours", {SERVES_LABEL: "default"})
-    unstarted.put("theirs", {SERVES_LABEL: "default"}).created_at = ours.created_at + age
+    theirs = unstarted.put("theirs", {SERVES_LABEL: "default"})
+    theirs.started_at = ours.started_at + age
+    theirs.created_at = ours.created_at - age
     monkeypatch.setattr("service.rivals.own_container_id", lambda: ours.id)
     unstarted.watch()
     await pass_time(NOTICE)

@@ -5,9 +5,9 @@ from typing import cast
 
 import pytest
 
-from service.engine.base import WorkloadSpec
+from service.engine.base import Change, Event, WorkloadSpec
 from service.engine.fake_faults import Operation
-from service.errors import EngineError, EngineRefused, EngineTimeout
+from service.errors import EngineError, EngineFaltered, EngineRefused, EngineTimeout
 from service.workload import labels_of
 from tests.supervisor.world import World, a_world, pass_time, until
 from tests.unit.samples import a_job
@@ -222,6 +222,71 @@ async def test_what_an_abandoned_launch_left_makes_way_for_the_next(world: World
     sweep.release()
     await pass_time()
     assert ["a-1"] == world.running()
+
+
+@pytest.mark.parametrize("name", ["timer", "webhook", "mail"])
+@pytest.mark.parametrize("keep", [False, True])
+async def test_what_was_started_against_all_appearance_is_not_started_again(
+    *, name: str, keep: bool
+) -> None:
+    async with a_world(keep=keep) as world:
+        starts = _starts(world)
+        world.faults.fail("create", EngineFaltered("odd"), after=True)
+        world.faults.fail("start", EngineFaltered("odd"), after=True, times=9)
+        await world.launch("a-1", name)
+        await pass_time()
+        assert (1, 1, 1) == (len(starts), len(world.running()), len(world.left()))
+        assert {"launches": 1} == world.counted()
+
+
+@pytest.mark.parametrize("name", ["webhook", "mail"])
+async def test_what_has_run_in_a_gap_is_not_run_again(world: World, name: str) -> None:
+    starts = _starts(world)
+    hold = world.faults.hold("start", after=True)
+    launch = world.launching("a-1", name, exit=0)
+    await hold.reached()
+    world.engine.go_away()
+    await pass_time(1)
+    world.engine.come_back()
+    assert 0 == await launch.answer()
+    await until(lambda: not world.states())
+    assert 1 == len(starts)
+    assert {"success": 1} == world.outcomes("supervisor_exits_total")
+    assert [] == world.left()
+
+
+async def test_an_action_that_a_dying_engine_has_taken_along_starts_anew(world: World) -> None:
+    starts = _starts(world)
+    hold = world.faults.hold("start", after=True)
+    launch = world.launching("a-1")
+    await hold.reached()
+    world.engine.go_away()
+    world.host.exit(world.container("a-1").id, 137)
+    await pass_time(1)
+    world.engine.come_back()
+    assert 0 == await launch.answer()
+    assert ["a-1"] == world.running() == world.left()
+    assert 2 == len(starts)
+
+
+async def test_an_engine_that_fails_each_time_is_a_502_and_leaves_nothing(world: World) -> None:
+    world.faults.fail("start", EngineFaltered("odd"), times=9)
+    assert 502 == await world.launching("a-1").answer()
+    await pass_time()
+    assert [] == world.left()
+    assert {} == world.states()
+
+
+def _starts(world: World) -> list[Event]:
+    """The starts of containers, from now on."""
+    seen: list[Event] = []
+
+    def listen(event: Event) -> None:
+        if event.change is Change.STARTED:
+            seen.append(event)
+
+    world.host.listeners.append(listen)
+    return seen
 
 
 @pytest.mark.parametrize("operation", ["create", "start"])

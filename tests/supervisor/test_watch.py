@@ -70,6 +70,21 @@ async def test_in_development_an_exited_container_is_kept(development: World) ->
     assert {"error": 1} == development.outcomes("supervisor_exits_total")
 
 
+async def test_an_exit_that_was_seen_is_not_lost_because_a_comparison_finds_it_too(
+    world: World,
+) -> None:
+    await world.launch("a-1")
+    (job,) = world.supervisor.list_jobs()
+    hold = world.faults.hold("tail")
+    world.host.exit(world.container("a-1").id, 1)
+    await hold.reached()
+    comparison = asyncio.create_task(world.reaper.reap(job.launch_id, witnessed=False))
+    await asyncio.sleep(0)
+    hold.release()
+    await comparison
+    assert {"error": 1} == world.outcomes("supervisor_exits_total")
+
+
 async def test_an_exit_before_the_launch_returns_is_noticed(world: World) -> None:
     await world.launch("a-1", exit=4)
     await until(lambda: world.states() == {})
@@ -138,7 +153,7 @@ async def test_the_old_containers_end_does_not_end_the_newer_job(development: Wo
 
 
 async def test_the_end_of_a_half_made_container_does_not_end_its_second_try(world: World) -> None:
-    hold = world.faults.hold("start", after=True)
+    hold = world.faults.hold("start")
     launch = world.launching("a-1")
     await hold.reached()
     hold.refuse(EngineUnavailable("the connection broke"))  # the event stream goes on
@@ -417,6 +432,16 @@ async def test_an_engine_that_hangs_is_noticed_within_five_seconds(world: World)
     world.engine.wake()
     await until(lambda: world.states() == {} and world.readiness.ready, within=15)
     assert 1 == world.metric("supervisor_engine_up")
+
+
+async def test_an_engine_that_answers_and_cannot_start_anything_is_noticed(world: World) -> None:
+    """As it is when its containerd hangs."""
+    hold = world.faults.hold("deep ping")
+    await hold.reached()
+    await until(lambda: not world.readiness.ready, within=11)
+    assert 0 == world.metric("supervisor_engine_up")
+    hold.release()
+    await world.ready()
 
 
 async def test_an_event_that_got_lost_is_made_good_by_the_comparison(world: World) -> None:

@@ -2,11 +2,14 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _CHUNK = 65536
+
+Carry = Callable[[socket.socket, socket.socket], None]
+Directions = tuple[tuple[Carry, tuple[socket.socket, socket.socket]], ...]
 
 
 class Line:
@@ -59,8 +62,12 @@ class Line:
                 except OSError:
                     self._hang_up(here, there)
                     continue
-                for pair in ((here, there), (there, here)):
-                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+                for target, pair in self._directions(here, there):
+                    threading.Thread(target=target, args=pair, daemon=True).start()
+
+    def _directions(self, here: socket.socket, there: socket.socket) -> Directions:
+        """Who carries what comes from one end to the other, for either direction."""
+        return (self._pass_on, (here, there)), (self._pass_on, (there, here))
 
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):

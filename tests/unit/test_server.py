@@ -1,38 +1,161 @@
-import errno
-import os
+"""The limits of the gRPC server, on a port of its own."""
 
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from typing import cast
+
+import grpc
 import pytest
+from grpc import aio
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from service.errors import StartError
-from service.server import binding
+from observability.metrics import Metrics
+from service import server
+from service.readiness import Readiness
+from service.server import GrpcServer
+from service.servicer import Servicer
+from service.supervisor import Supervisor
+from tests.support.supervised import free_port
 
+_LAUNCHES = 50
+# A beat of the server's keepalive in these tests (seconds), and what a busy machine makes of some.
+_BEAT = 0.3
+_LONG = 20.0
 
-def told(number: int) -> str:
-    with pytest.raises(StartError) as caught, binding("METRICS_PORT", "10.9.9.9", 80):
-        raise OSError(number, os.strerror(number))
-    return str(caught.value)
-
-
-@pytest.mark.parametrize("number", [errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT])
-def test_an_address_that_is_not_this_hosts_is_blamed(number: int) -> None:
-    message = told(number)
-    assert message.startswith("BIND_ADDRESS=10.9.9.9: cannot be bound (")
-    assert message.endswith("; allowed is an address of this host")
-
-
-def test_a_port_that_is_taken_is_blamed() -> None:
-    message = told(errno.EADDRINUSE)
-    assert message.startswith("METRICS_PORT=80: cannot be bound (")
-    assert message.endswith("; allowed is a port that no other program listens on")
-
-
-def test_a_port_for_others_is_blamed() -> None:
-    message = told(errno.EACCES)
-    assert message.startswith("METRICS_PORT=80: cannot be bound (")
-    assert message.endswith("; allowed is a port that this user may bind")
+# RFC 9113: the client's preface, and the frames that matter here.
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_SETTINGS, _PING, _GOAWAY = 4, 6, 7
+_ACK = 1
+_MAX_CONCURRENT_STREAMS = 3
 
 
-def test_what_grpc_says_without_a_number_blames_the_port() -> None:
-    port = "GRPC_SERVER_PORT=80: cannot be bound"
-    with pytest.raises(StartError, match=port), binding("GRPC_SERVER_PORT", "::", 80):
-        raise RuntimeError("Failed to bind")
+class _Port:
+    """A server that listens, and clients of it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def channel(self) -> aio.Channel:
+        return aio.insecure_channel(f"127.0.0.1:{self.number}")
+
+    def peer(self) -> "_Peer":
+        return _Peer(self.number)
+
+
+class _Peer:
+    """A client that knows just enough of HTTP/2 to answer pings, or not to."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=_LONG)
+
+    def say_hello(self) -> None:
+        self._socket.sendall(_PREFACE + _frame(_SETTINGS, 0, b""))
+
+    def next_frame(self, kind: int) -> bytes:
+        """What the next frame of a kind holds; empty once the other side has hung up."""
+        while head := self._read(9):
+            payload = self._read(int.from_bytes(head[:3]))
+            if head[3] == kind and not head[4] & _ACK:
+                return payload
+        return b""
+
+    def answer_ping(self) -> None:
+        self._socket.sendall(_frame(_PING, _ACK, self.next_frame(_PING)))
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size and (more := self._socket.recv(size - len(data))):
+            data += more
+        return data
+
+
+def _frame(kind: int, flags: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3) + struct.pack(">BBI", kind, flags, 0) + payload
+
+
+@pytest.fixture
+async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[_Port]:
+    """A server whose keepalive has a quick beat."""
+    beat = int(_BEAT * 1000)
+    quick = {
+        "grpc.keepalive_time_ms": beat,
+        "grpc.http2.ping_timeout_ms": beat,
+        "grpc.server_handshake_timeout_ms": beat,
+    }
+    options = dict(server._OPTIONS)
+    assert quick.keys() <= options.keys()
+    monkeypatch.setattr(server, "_OPTIONS", list((options | quick).items()))
+    metrics = Metrics([], version="test", engine="none", mode="test")
+    servicer = Servicer(cast("Supervisor", None), Readiness(), metrics)
+    number = free_port()
+    running = GrpcServer("127.0.0.1", number, servicer, metrics, launches=_LAUNCHES)
+    await running.start()
+    yield _Port(number)
+    await running.stop(0)
+
+
+async def _live(channel: aio.Channel, metadata: tuple[tuple[str, str], ...] = ()) -> str:
+    check = HealthStub(channel).Check  # type: ignore[attr-defined]
+    answer = await check(HealthCheckRequest(service="liveness"), metadata=metadata, timeout=_LONG)
+    return HealthCheckResponse.ServingStatus.Name(answer.status)
+
+
+async def _with_a_peer(port: _Port, work: Callable[[_Peer], bytes]) -> bytes:
+    with closing(port.peer()) as peer:
+        return await asyncio.to_thread(work, peer)
+
+
+async def test_a_connection_may_have_more_streams_than_there_may_be_launches(port: _Port) -> None:
+    def settings(peer: _Peer) -> bytes:
+        peer.say_hello()
+        return peer.next_frame(_SETTINGS)
+
+    raw = await _with_a_peer(port, settings)
+    told = dict(struct.unpack(">HI", raw[at : at + 6]) for at in range(0, len(raw), 6))
+    assert _LAUNCHES + 1000 == told[_MAX_CONCURRENT_STREAMS]
+
+
+async def test_metadata_has_a_limit_and_the_connection_goes_on(port: _Port) -> None:
+    async with port.channel() as channel:
+        assert "SERVING" == await _live(channel, (("x-some", "y" * 15_000),))
+        for size in (17_000, 300_000):
+            with pytest.raises(grpc.RpcError) as raised:
+                await _live(channel, (("x-much", "y" * size),))
+            assert grpc.StatusCode.RESOURCE_EXHAUSTED == raised.value.code()
+        assert "SERVING" == await _live(channel)
+
+
+async def test_a_connection_whose_other_end_has_vanished_is_closed(port: _Port) -> None:
+    def vanish_after_a_while(peer: _Peer) -> bytes:
+        peer.say_hello()
+        for _ in range(4):  # it is not closed for being idle
+            peer.answer_ping()
+        return peer.next_frame(_GOAWAY)
+
+    assert await _with_a_peer(port, vanish_after_a_while)
+
+
+async def test_a_connection_that_never_says_what_it_wants_is_closed(port: _Port) -> None:
+    def say_nothing(peer: _Peer) -> bytes:
+        return peer.next_frame(_GOAWAY)
+
+    assert await _with_a_peer(port, say_nothing)
+
+
+async def test_an_idle_client_keeps_its_connection(port: _Port) -> None:
+    async with port.channel() as channel:
+        assert "SERVING" == await _live(channel)
+        changed = asyncio.ensure_future(
+            channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+        )
+        done, _ = await asyncio.wait({changed}, timeout=6 * _BEAT)
+        changed.cancel()
+        assert not done
+        assert "SERVING" == await _live(channel)

@@ -1,0 +1,262 @@
+"""An Engine that answers 500 now and then, or hangs in the middle of something."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import docker
+import pytest
+
+from scripts.private_engine import PrivateEngine
+from service._generated.area_types_pb2 import Response
+from tests.conftest import Start
+from tests.support import containers
+from tests.support.agreement import agree, await_fall, await_return, exits
+from tests.support.http_line import Fault, HttpLine, Meddle, a_share, an_http_line, untouched
+from tests.support.supervised import Supervised, eventually
+
+pytestmark = pytest.mark.timeout(240)
+
+# What does not wait for the Engine takes milliseconds.
+_AT_ONCE_SECONDS = 2.0
+# A call that is given up at its time limit is so within this time of it, on a busy machine.
+_LATE_SECONDS = 5.0
+# How long a call to stop something may take, beside the grace.
+_STOP_SECONDS = 10.0
+# Until it is noticed that containerd hangs: every five seconds a call of ten at most.
+_DEEP_FALL_SECONDS = 25.0
+
+
+@pytest.fixture
+def meddled(engine: PrivateEngine, start: Start, tmp_path: Path) -> Iterator[HttpLine]:
+    """A line to the Engine with a proxy in between."""
+    assert callable(start)
+    with an_http_line(tmp_path / "http.sock", engine.socket) as line:
+        yield line
+
+
+def _requests(method: str, end: str, fault: Fault) -> Meddle:
+    """A fault for the requests whose path ends so."""
+
+    def meddle(asked: str, path: str) -> Fault | None:
+        return fault if asked == method and path.partition("?")[0].endswith(end) else None
+
+    return meddle
+
+
+def _each_for_the_first_time(fault: Fault) -> Meddle:
+    """A fault for each request that has not been made before."""
+    made: set[tuple[str, str]] = set()
+
+    def meddle(method: str, path: str) -> Fault | None:
+        request = method, path.partition("?")[0]
+        if request in made:
+            return None
+        made.add(request)
+        return fault
+
+    return meddle
+
+
+def _answers_at_once(supervised: Supervised, *running: str) -> None:
+    """The list, a dedup of each job, health, and the metrics."""
+    began = time.monotonic()
+    assert set(running) <= set(supervised.running())
+    for identifier in running:
+        assert Response() == supervised.launch("timer", identifier)
+    assert "SERVING" == supervised.health("liveness")
+    assert (200, "alive\n") == supervised.http("/livez")
+    assert len(running) <= supervised.metric("supervisor_jobs_running")
+    assert time.monotonic() - began < _AT_ONCE_SECONDS
+
+
+def _while_it_waits(
+    call: Callable[[], Response], meanwhile: Callable[[], None]
+) -> tuple[int, float]:
+    """The code that a call ends with, and the seconds that it took."""
+    with ThreadPoolExecutor(1) as pool:
+        began = time.monotonic()
+        waiting = pool.submit(call)
+        meanwhile()
+        return waiting.result().error.code, time.monotonic() - began
+
+
+# ---------------------------------------------------------------- 500 now and then
+
+
+_LABEL = f"{containers.PREFIX}identifier"
+_STARTS = {"event": "start", "label": _LABEL}
+
+
+class _Starts:
+    """How often the containers of each identifier have been started since it was made."""
+
+    def __init__(self, client: docker.DockerClient) -> None:
+        self._client = client
+        self._since = time.time_ns()
+
+    def count(self) -> Counter[str]:
+        told = self._client.api.events(
+            since=self._since // 10**9, until=int(time.time()) + 1, filters=_STARTS, decode=True
+        )
+        new = [event for event in told if event["timeNano"] >= self._since]
+        return Counter(event["Actor"]["Attributes"][_LABEL] for event in new)
+
+
+@pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.DENIED])
+def test_an_engine_that_fails_now_and_then_loses_nothing_and_doubles_nothing(
+    start: Start, meddled: HttpLine, docker_client: docker.DockerClient, fault: Fault
+) -> None:
+    meddled.meddle = a_share(fault, 0.12, seed=4)
+    supervised = start(DOCKER_HOST=meddled.host)
+    starts = _Starts(docker_client)
+    actions = [("timer", f"t-{number}") for number in range(10)]
+    reactions = [("mail", f"m-{number}") for number in range(6)]
+    jobs = actions + reactions
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda job: supervised.launch(*job).error.code, jobs))
+    run = [identifier for (_, identifier), code in zip(jobs, answers, strict=True) if not code]
+    assert {0, 502} >= set(answers)
+    assert len(run) > len(jobs) / 2
+    begun = starts.count()
+    assert dict.fromkeys(run, 1) == {key: begun[key] for key in run}
+    with ThreadPoolExecutor(8) as pool:
+        kills = list(pool.map(lambda key: supervised.kill(key).error.code, run[::2]))
+    assert {0, 502} >= set(kills)
+    killed = {key for key, code in zip(run[::2], kills, strict=True) if not code}
+    meddled.meddle = untouched
+    assert meddled.faults[fault] >= 4
+    await_return(supervised)
+    eventually(lambda: {job.status for job in supervised.jobs()} <= {"running"})
+    running = supervised.running()
+    assert not killed & set(running)
+    assert set(run[1::2]) <= set(running)
+    agree(supervised, docker_client, *running)
+    assert len(run) == supervised.metric("supervisor_launches_total")
+    assert len(run) - len(running) == supervised.metric("supervisor_exits_total")
+    assert {"killed"} >= exits(supervised).keys() or 502 in kills
+
+
+@pytest.mark.parametrize("name", ["timer", "webhook", "mail"])
+def test_what_has_been_started_against_all_appearance_is_not_started_again(
+    start: Start, meddled: HttpLine, docker_client: docker.DockerClient, name: str
+) -> None:
+    supervised = start(DOCKER_HOST=meddled.host)
+    starts = _Starts(docker_client)
+    meddled.meddle = _requests("POST", "/start", Fault.DENIED)
+    assert Response() == supervised.launch(name, "runs-on")
+    assert Response() == supervised.launch("mail", "ends", {"exit": 0})
+    assert {"runs-on": 1, "ends": 1} == starts.count()
+    assert 2 == meddled.faults[Fault.DENIED]
+    agree(supervised, docker_client, "runs-on")
+    assert {"success": 1} == exits(supervised)
+
+
+def test_an_engine_that_fails_at_it_each_time_is_a_502_and_leaves_nothing(
+    start: Start, meddled: HttpLine, docker_client: docker.DockerClient
+) -> None:
+    supervised = start(DOCKER_HOST=meddled.host)
+    meddled.meddle = _requests("POST", "/start", Fault.REFUSED)
+    answer = supervised.launch("timer", "t-1")
+    assert 502 == answer.error.code
+    assert "an error that a test has made" in answer.error.message
+    agree(supervised, docker_client)
+    meddled.meddle = untouched
+    assert Response() == supervised.launch("timer", "t-1")
+    meddled.meddle = _requests("POST", "/stop", Fault.REFUSED)
+    assert 502 == supervised.kill("t-1").error.code
+    agree(supervised, docker_client, "t-1")
+
+
+def test_a_start_that_meets_failures_clears_away_all_the_same(
+    start: Start, meddled: HttpLine, docker_client: docker.DockerClient
+) -> None:
+    for number in range(6):
+        labels = containers.labels_of_another("default", f"t-{number}", f"{number:016}")
+        containers.stranger(docker_client, f"t-{number}", labels)
+    meddled.meddle = _each_for_the_first_time(Fault.REFUSED)
+    supervised = start(DOCKER_HOST=meddled.host)
+    assert meddled.faults[Fault.REFUSED] >= 2 * 6  # each was to be stopped, and removed
+    agree(supervised, docker_client)
+
+
+# ---------------------------------------------------------------- hung in the middle
+
+
+def test_a_create_that_is_not_answered_is_a_504_at_its_time_limit_and_leaves_nothing(
+    start: Start, meddled: HttpLine, docker_client: docker.DockerClient
+) -> None:
+    supervised = start(DOCKER_HOST=meddled.host, LAUNCH_TIMEOUT_SECONDS="3")
+    assert Response() == supervised.launch("timer", "runs")
+    meddled.meddle = _requests("POST", "/containers/create", Fault.UNANSWERED)
+
+    def meanwhile() -> None:
+        eventually(lambda: meddled.faults[Fault.UNANSWERED])
+        _answers_at_once(supervised, "runs")
+        assert "SERVING" == supervised.health()
+
+    code, seconds = _while_it_waits(lambda: supervised.launch("timer", "t-1"), meanwhile)
+    assert 504 == code
+    assert 3 <= seconds < 3 + _LATE_SECONDS
+    meddled.meddle = untouched
+    agree(supervised, docker_client, "runs")
+    assert 1 == supervised.metric("supervisor_failures_total", reason="timeout")
+    assert Response() == supervised.launch("timer", "t-1")
+    agree(supervised, docker_client, "runs", "t-1")
+
+
+def test_an_engine_that_hangs_in_the_middle_of_a_kill_is_a_504_at_its_time_limit(
+    start: Start, fragile: PrivateEngine, docker_client: docker.DockerClient
+) -> None:
+    supervised = start(JOB_STOP_GRACE_SECONDS="3")
+    assert Response() == supervised.launch("timer", "runs")
+    assert Response() == supervised.launch("timer", "t-1", {"stubborn": 1})
+    container = containers.one(docker_client, "t-1")
+    eventually(lambda: b"argument: --stubborn" in container.logs())
+
+    def meanwhile() -> None:
+        eventually(lambda: "stopping" in {job.status for job in supervised.jobs()})
+        fragile.freeze()
+        _answers_at_once(supervised, "runs")
+        await_fall(supervised)
+        _answers_at_once(supervised, "runs")
+
+    code, seconds = _while_it_waits(lambda: supervised.kill("t-1"), meanwhile)
+    assert 504 == code
+    assert 3 <= seconds < 3 + _STOP_SECONDS + _LATE_SECONDS
+    assert ["runs", "t-1"] == supervised.running()  # as far as anybody knows
+    fragile.thaw()
+    await_return(supervised)
+    agree(supervised, docker_client, "runs")
+    assert 1 == supervised.metric("supervisor_kills_total", outcome="failed")
+
+
+def test_a_hung_containerd_is_noticed_although_the_engine_answers(
+    start: Start, fragile: PrivateEngine, docker_client: docker.DockerClient
+) -> None:
+    supervised = start(JOB_STOP_GRACE_SECONDS="0", LAUNCH_TIMEOUT_SECONDS="3")
+    for identifier in ("runs", "t-1"):
+        assert Response() == supervised.launch("timer", identifier)
+    fragile.freeze_containerd()
+    assert docker_client.ping()
+
+    def meanwhile() -> None:
+        code, seconds = _while_it_waits(
+            lambda: supervised.launch("timer", "t-2"), lambda: _answers_at_once(supervised, "runs")
+        )
+        assert 504 == code
+        assert seconds < 3 + _LATE_SECONDS
+        await_fall(supervised, within=_DEEP_FALL_SECONDS)
+        _answers_at_once(supervised, "runs")
+        assert 503 == supervised.launch("timer", "t-3").error.code
+
+    code, _ = _while_it_waits(lambda: supervised.kill("t-1"), meanwhile)
+    assert 504 == code
+    fragile.thaw()
+    await_return(supervised)
+    eventually(lambda: "t-1" not in supervised.running())  # as soon as the Engine has come to it
+    agree(supervised, docker_client, "runs")
+    assert Response() == supervised.launch("timer", "t-2")
+    agree(supervised, docker_client, "runs", "t-2")

@@ -1,0 +1,44 @@
+"""Whether the list, the metrics and the Engine say the same, and what readiness says meanwhile."""
+
+import docker
+
+from tests.support import containers
+from tests.support.supervised import Supervised, eventually
+
+# "within 5 s", tested generously.
+_FALL_SECONDS = 8.0
+_BACK_SECONDS = 30.0
+# For what is cleared away behind an Engine that has just been through something.
+_AGREE_SECONDS = 20.0
+
+
+def await_fall(supervised: Supervised, *, within: float = _FALL_SECONDS) -> None:
+    """Wait until it says that it is not ready."""
+    eventually(lambda: "NOT_SERVING" == supervised.health(), within=within)
+
+
+def await_return(supervised: Supervised) -> None:
+    """Wait until it says that it is ready."""
+    eventually(lambda: "SERVING" == supervised.health(), within=_BACK_SECONDS)
+
+
+def agree(supervised: Supervised, client: docker.DockerClient, *running: str) -> None:
+    """List, metrics and Engine say the same, and nothing is left of anything else."""
+    expected = sorted(running)
+    eventually(lambda: expected == supervised.running(), within=_AGREE_SECONDS)
+    assert {"running"} >= {job.status for job in supervised.jobs()}
+    eventually(lambda: expected == containers.live(client), within=_AGREE_SECONDS)
+    eventually(lambda: len(expected) == len(containers.everything(client)), within=_AGREE_SECONDS)
+    assert len(expected) == supervised.metric("supervisor_jobs_running")
+    assert len(expected) == supervised.metric("supervisor_jobs")
+    assert len(expected) == supervised.metric("supervisor_jobs", state="running")
+
+
+def exits(supervised: Supervised) -> dict[str, float]:
+    """How jobs have ended so far, where any have."""
+    outcomes = ("success", "ended", "error", "oom", "killed", "lost")
+    counts = {
+        outcome: supervised.metric("supervisor_exits_total", outcome=outcome)
+        for outcome in outcomes
+    }
+    return {outcome: count for outcome, count in counts.items() if count}

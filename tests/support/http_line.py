@@ -1,0 +1,114 @@
+"""A line to the Engine that looks into the requests, and does something to some of them."""
+
+import random
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from enum import Enum, auto
+from http.client import HTTPException, HTTPResponse
+from io import BufferedReader
+from pathlib import Path
+
+from tests.support.line import Directions, Line
+
+_FAILURE = b'{"message": "an error that a test has made"}'
+_ANSWER = (
+    b"HTTP/1.1 500 Internal Server Error\r\n"
+    b"Content-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_FAILURE), _FAILURE)
+)
+
+
+class Fault(Enum):
+    """What becomes of a request."""
+
+    REFUSED = auto()  # answered 500, and not passed on
+    DENIED = auto()  # passed on, and answered 500 all the same: what was asked has happened
+    UNANSWERED = auto()  # passed on, and never answered
+
+
+Meddle = Callable[[str, str], Fault | None]
+"""Decides about a request, from its method and its path."""
+
+
+def untouched(method: str, path: str) -> None:
+    """No fault for any request."""
+    del method, path
+
+
+class HttpLine(Line):
+    """A line on which `meddle` decides what becomes of each request."""
+
+    def __init__(self, path: Path, to: Path) -> None:
+        self.meddle: Meddle = untouched
+        self.faults: Counter[Fault] = Counter()
+        super().__init__(path, to)
+
+    def _directions(self, here: socket.socket, there: socket.socket) -> Directions:
+        return (self._pass_on_requests, (here, there)), (self._pass_on, (there, here))
+
+    def _pass_on_requests(self, source: socket.socket, sink: socket.socket) -> None:
+        """Nobody asks again before the answer is there, so answers need no looking into."""
+        with suppress(OSError), source.makefile("rb") as reader:
+            while request := _read_request(reader):
+                method, path = request.split(b" ", 2)[:2]
+                fault = self.meddle(method.decode(), path.decode())
+                if fault is None:
+                    sink.sendall(request)
+                else:
+                    self._suffer(fault, request, source)
+        self._hang_up(source, sink)
+
+    def _suffer(self, fault: Fault, request: bytes, source: socket.socket) -> None:
+        self.faults[fault] += 1
+        if fault is not Fault.REFUSED:
+            self._carry_out(request)
+        if fault is not Fault.UNANSWERED:
+            source.sendall(_ANSWER)
+
+    def _carry_out(self, request: bytes) -> None:
+        """On a connection of its own, whose answer nobody gets to see."""
+        with suppress(OSError, HTTPException), socket.socket(socket.AF_UNIX) as engine:
+            engine.connect(str(self._to))
+            engine.sendall(request)
+            answer = HTTPResponse(engine)
+            answer.begin()
+            answer.read()
+
+
+@contextmanager
+def an_http_line(path: Path, to: Path) -> Iterator[HttpLine]:
+    """A line that is cut at the end."""
+    line = HttpLine(path, to)
+    try:
+        yield line
+    finally:
+        line.cut()
+
+
+def a_share(fault: Fault, share: float, seed: int) -> Meddle:
+    """A fault for a share of all requests: the same ones each time, as far as their order is."""
+    chance, lock = random.Random(seed), threading.Lock()
+
+    def meddle(method: str, path: str) -> Fault | None:
+        del method
+        with lock:
+            struck = chance.random() < share
+        # Events are answered for as long as they are listened to.
+        return fault if struck and not (fault is Fault.DENIED and "/events" in path) else None
+
+    return meddle
+
+
+def _read_request(reader: BufferedReader) -> bytes:
+    """A whole request; empty once there are no more."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        if not (line := reader.readline()):
+            return b""
+        head += line
+    fields = [line.partition(b":") for line in head.lower().split(b"\r\n")]
+    length = next((int(value) for name, _, value in fields if name == b"content-length"), 0)
+    return head + reader.read(length)
