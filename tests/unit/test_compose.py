@@ -1,0 +1,59 @@
+"""What reaches the supervisor through docker-compose.yml, and what .env.example says of it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from opentelemetry.sdk import environment_variables
+
+from service.config import Settings
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = (ROOT / ".env.example").read_text()
+COMPOSE = (ROOT / "docker-compose.yml").read_text()
+# It would be the container's address; PUBLISH_ADDRESS is for the host's.
+_NOT_WITH_COMPOSE = {"BIND_ADDRESS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"}
+_OF_COMPOSE_ITSELF = {"COMPOSE_PROFILES"}
+_SPANS = r"OTEL_(BSP_\w+|EXPORTER_OTLP_(?!TRACES_|METRICS_|LOGS_)\w+|RESOURCE_\w+|SERVICE_NAME)"
+
+
+@pytest.fixture(scope="module")
+def supervisor() -> dict[str, Any]:
+    service: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]["supervisor"]
+    return service
+
+
+def test_every_setting_is_passed_on(supervisor: dict[str, Any]) -> None:
+    settings = {name.upper() for name in Settings.model_fields}
+    assert settings - _NOT_WITH_COMPOSE <= supervisor["environment"].keys()
+
+
+def test_the_standard_variables_for_spans_are_passed_on(supervisor: dict[str, Any]) -> None:
+    standard = {name for name in vars(environment_variables) if re.fullmatch(_SPANS, name)}
+    others = {
+        "OTEL_PROPAGATORS",
+        "OTEL_TRACES_EXPORTER",
+        "OTEL_TRACES_SAMPLER",
+        "OTEL_SDK_DISABLED",
+    }
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL" in standard
+    assert standard | others <= supervisor["environment"].keys()
+
+
+def test_the_example_of_settings_names_every_one_of_compose() -> None:
+    named = set(re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE))
+    used = set(re.findall(r"\$\{([A-Z_]+)", COMPOSE))
+    assert used <= named
+    passed_on = set(re.findall(r"^      ([A-Z_]+):", COMPOSE, re.MULTILINE))
+    assert named <= used | passed_on | _NOT_WITH_COMPOSE | _OF_COMPOSE_ITSELF
+
+
+def test_the_base_image_is_the_dockerfiles_unless_another_is_asked_for(
+    supervisor: dict[str, Any],
+) -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (default,) = re.findall(r"^ARG BASE_IMAGE=(\S+)", dockerfile, re.MULTILINE)
+    assert f"${{BASE_IMAGE:-{default}}}" == supervisor["build"]["args"]["BASE_IMAGE"]
+    assert f"#BASE_IMAGE={default}\n" in EXAMPLE
