@@ -3,56 +3,80 @@
 import json
 import re
 import shlex
-import subprocess
-import sys
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
 
 import docker
 import pytest
 
+from service.catalog import load_catalog
 from service.config import Settings
+from service.errors import REASONS
 from tests.conftest import Start
-from tests.support import worker
+from tests.support import containers, worker
+from tests.support.reflection import ReflectingClient
+from tests.support.supervised import Supervised
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+CATALOG = ROOT / "examples" / "catalog.toml"
 _EXAMPLE = re.compile(r"```sh\n(grpcurl [^\n]*)\n```\n```(\w*)\n(.*?)```", re.DOTALL)
+_BUILD = re.compile(r"^docker build -f examples/worker/Dockerfile -t (\S+) \.$", re.MULTILINE)
+_ARGUMENTS = re.compile(r"^`(seconds-interval --target [^`]*)`", re.MULTILINE)
 _SETTING = re.compile(r"^\| `([A-Z_]+)` \| ([^|]*) \|", re.MULTILINE)
-_IMAGE = "supervisor-seconds-interval"
+_CODE = re.compile(r"^\| (\d{3}) \| [^|]+ \| [^|]+ \|$", re.MULTILINE)
 
 
 @pytest.fixture
-def image(docker_client: docker.DockerClient) -> Iterator[None]:
-    """The worker's image, under the name that Area's catalogue has for the example's job."""
-    docker_client.images.get(worker.IMAGE).tag(_IMAGE)
-    yield
-    docker_client.images.remove(_IMAGE)
+def supervisor(start: Start, docker_client: docker.DockerClient) -> Iterator[Supervised]:
+    """A supervisor with the catalogue of the examples, on an Engine that has the image."""
+    (image,) = _BUILD.findall(README)
+    assert {image} == load_catalog(CATALOG).images
+    assert f"JOB_CATALOG={CATALOG.relative_to(ROOT)} .venv/bin/area-supervisor serve\n" in README
+    docker_client.images.get(worker.IMAGE).tag(image)
+    yield start(JOB_CATALOG=str(CATALOG))
+    containers.remove_everything(docker_client)
+    docker_client.images.remove(image)
 
 
-@pytest.mark.usefixtures("image")
-def test_the_grpcurl_examples_answer_what_the_readme_says(start: Start) -> None:
-    examples = _EXAMPLE.findall(README.read_text())
-    supervisor = start(JOB_CATALOG="")
-
+def test_the_examples_answer_what_the_readme_says(supervisor: Supervised) -> None:
+    examples = _EXAMPLE.findall(README)
     assert 6 == len(examples)
+    client = ReflectingClient(supervisor.channel)
     for command, language, expected in examples:
-        answer = _grpcurl(command.replace("localhost:50051", f"127.0.0.1:{supervisor.port}"))
-        if language == "json":
-            assert json.loads(expected) == json.loads(answer), command
-        else:
-            assert expected.split() == answer.split(), command
+        wanted = json.loads(expected) if language == "json" else expected.split()
+        assert wanted == _answer(client, command), command
+
+
+def test_the_worker_gets_the_arguments_that_the_readme_says(
+    supervisor: Supervised, docker_client: docker.DockerClient
+) -> None:
+    (launch, *_) = [command for command, _, _ in _EXAMPLE.findall(README) if "params" in command]
+    _answer(ReflectingClient(supervisor.channel), launch)
+    (container,) = containers.of_ours(docker_client)
+    container.reload()
+    assert [" ".join(containers.arguments(container))] == _ARGUMENTS.findall(README)
 
 
 def test_the_readme_lists_every_setting_with_its_default() -> None:
-    listed = {name: default.strip() for name, default in _SETTING.findall(README.read_text())}
+    listed = {name: default.strip() for name, default in _SETTING.findall(README)}
     for name, field in Settings.model_fields.items():
         default = listed[name.upper()]
         if field.default is not None:
-            assert f"`{field.default}`".lower() == default.lower(), name
+            assert f"`{str(field.default).lower()}`" == default, name
 
 
-def _grpcurl(command: str) -> str:
-    program = Path(sys.executable).with_name("grpcurl")
-    arguments = shlex.split(command)[1:]
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=True)
-    return done.stdout
+def test_the_readme_lists_every_code() -> None:
+    assert sorted(REASONS) == [int(code) for code in _CODE.findall(README)]
+
+
+def _answer(client: ReflectingClient, command: str) -> object:
+    """What grpcurl would print, read."""
+    options = ArgumentParser(exit_on_error=False)
+    options.add_argument("-plaintext", action="store_true", required=True)
+    options.add_argument("-d", default="{}")
+    options.add_argument("address", choices=["localhost:50051"])
+    options.add_argument("what")
+    given = options.parse_args(shlex.split(command)[1:])
+    return client.services() if given.what == "list" else client.call(given.what, given.d)

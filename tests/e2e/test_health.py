@@ -1,10 +1,8 @@
-"""Health over gRPC and HTTP, reflection, and what the real grpcurl and our own probe make of it."""
+"""Health over gRPC and HTTP, reflection, and what our own probe makes of it."""
 
 import json
 import queue
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,13 +13,11 @@ import docker
 import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
-    ProtoReflectionDescriptorDatabase,
-)
 
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
+from tests.support.reflection import ReflectingClient
 from tests.support.supervised import Supervised, eventually, free_port, run_command
 
 _SERVICE = "area_supervisor.AreaSupervisorService"
@@ -202,127 +198,75 @@ def test_readiness_comes_with_the_engine(
     assert (200, "ready\n") == waiting.http("/readyz")
 
 
-# ---------------------------------------------------------------- reflection, grpcurl
+# ---------------------------------------------------------------- reflection
 
-
-def test_reflection_lists_every_service(shared: Supervised) -> None:
-    database = ProtoReflectionDescriptorDatabase(shared.channel)
-    assert _SERVICES == sorted(database.get_services())
-
-
-def _grpcurl(supervised: Supervised, *options: str, to: str) -> subprocess.CompletedProcess[str]:
-    program = str(Path(sys.executable).with_name("grpcurl"))
-    return subprocess.run(
-        [program, "-plaintext", *options, f"127.0.0.1:{supervised.port}", *to.split()],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-
-
-def test_grpcurl_lists_services_and_methods(shared: Supervised) -> None:
-    assert _SERVICES == _grpcurl(shared, to="list").stdout.split()
-    methods = ["KillAllJobs", "KillJob", "LaunchJob", "ListJobs"]
-    expected = [f"{_SERVICE}.{method}" for method in methods]
-    assert expected == _grpcurl(shared, to=f"list {_SERVICE}").stdout.split()
-
-
-# Symbol: what the contract says of it, in grpcurl's words.
-_DESCRIBED = {
-    _SERVICE: """is a service:
-service AreaSupervisorService {
-  rpc KillAllJobs ( .google.protobuf.Empty ) returns ( .Response );
-  rpc KillJob ( .area_supervisor.JobId ) returns ( .Response );
-  rpc LaunchJob ( .AuthenticatedJobData ) returns ( .Response );
-  rpc ListJobs ( .google.protobuf.Empty ) returns ( .area_supervisor.JobList );
-}""",
-    "AuthenticatedJobData": """is a message:
-message AuthenticatedJobData {
-  string name = 1;
-  string identifier = 2;
-  .google.protobuf.Struct params = 3;
-  .google.protobuf.Struct auth = 4;
-}""",
-    "JobData": """is a message:
-message JobData {
-  string name = 1;
-  string identifier = 2;
-  .google.protobuf.Struct params = 3;
-}""",
-    "Response": """is a message:
-message Response {
-  optional .Error error = 1;
-}""",
-    "Error": """is a message:
-message Error {
-  int32 code = 1;
-  string message = 2;
-}""",
-    "area_supervisor.JobId": """is a message:
-message JobId {
-  string identifier = 1;
-}""",
-    "area_supervisor.Job": """is a message:
-message Job {
-  string name = 1;
-  string identifier = 2;
-  string status = 3;
-}""",
-    "area_supervisor.JobList": """is a message:
-message JobList {
-  repeated .area_supervisor.Job jobs = 1;
-}""",
-    "google.protobuf.Empty": """is a message:
-message Empty {
-}""",
-    "google.protobuf.Struct": """is a message:
-message Struct {
-  map<string, .google.protobuf.Value> fields = 1;
-}""",
-    "grpc.health.v1.HealthCheckRequest": """is a message:
-message HealthCheckRequest {
-  string service = 1;
-}""",
+# What the contract says of each message.
+_FIELDS = {
+    "AuthenticatedJobData": [
+        "string name = 1",
+        "string identifier = 2",
+        "google.protobuf.Struct params = 3",
+        "google.protobuf.Struct auth = 4",
+    ],
+    "JobData": ["string name = 1", "string identifier = 2", "google.protobuf.Struct params = 3"],
+    "Response": ["Error error = 1"],
+    "Error": ["int32 code = 1", "string message = 2"],
+    "area_supervisor.JobId": ["string identifier = 1"],
+    "area_supervisor.Job": ["string name = 1", "string identifier = 2", "string status = 3"],
+    "area_supervisor.JobList": ["repeated area_supervisor.Job jobs = 1"],
+    "google.protobuf.Empty": [],
+    "google.protobuf.Struct": ["repeated google.protobuf.Struct.FieldsEntry fields = 1"],
+    "grpc.health.v1.HealthCheckRequest": ["string service = 1"],
 }
 
 
-@pytest.mark.parametrize("symbol", _DESCRIBED)
-def test_grpcurl_describes_the_contract(shared: Supervised, symbol: str) -> None:
-    done = _grpcurl(shared, to=f"describe {symbol}")
-    assert (0, "") == (done.returncode, done.stderr)
-    assert f"{symbol} {_DESCRIBED[symbol]}" == done.stdout.strip()
+@pytest.fixture
+def reflecting(shared: Supervised) -> ReflectingClient:
+    """A client that knows the supervisor by its reflection alone."""
+    return ReflectingClient(shared.channel)
+
+
+def test_reflection_lists_every_service(reflecting: ReflectingClient) -> None:
+    assert _SERVICES == reflecting.services()
+
+
+def test_reflection_describes_the_service(reflecting: ReflectingClient) -> None:
+    assert [
+        "KillAllJobs(google.protobuf.Empty) returns Response",
+        "KillJob(area_supervisor.JobId) returns Response",
+        "LaunchJob(AuthenticatedJobData) returns Response",
+        "ListJobs(google.protobuf.Empty) returns area_supervisor.JobList",
+    ] == reflecting.methods(_SERVICE)
+
+
+@pytest.mark.parametrize("message", _FIELDS)
+def test_reflection_describes_the_contract(reflecting: ReflectingClient, message: str) -> None:
+    assert _FIELDS[message] == reflecting.fields(message)
 
 
 @pytest.mark.parametrize("service", _SERVICES)
-def test_grpcurl_describes_every_service(shared: Supervised, service: str) -> None:
-    done = _grpcurl(shared, to=f"describe {service}")
-    assert (0, f"{service} is a service:") == (done.returncode, done.stdout.splitlines()[0])
+def test_reflection_describes_every_service(reflecting: ReflectingClient, service: str) -> None:
+    assert reflecting.methods(service)
 
 
-def test_grpcurl_checks_health(shared: Supervised) -> None:
+def test_health_can_be_asked_by_reflection(reflecting: ReflectingClient) -> None:
     for service in ("", _SERVICE, "liveness"):
         request = json.dumps({"service": service})
-        done = _grpcurl(shared, "-d", request, to="grpc.health.v1.Health/Check")
-        assert (0, {"status": "SERVING"}) == (done.returncode, json.loads(done.stdout))
-    request = json.dumps({"service": "unknown"})
-    done = _grpcurl(shared, "-d", request, to="grpc.health.v1.Health/Check")
-    assert 0 != done.returncode
-    assert "Code: NotFound" in done.stderr
+        assert {"status": "SERVING"} == reflecting.call("grpc.health.v1.Health/Check", request)
+    with pytest.raises(grpc.RpcError) as raised:
+        reflecting.call("grpc.health.v1.Health/Check", json.dumps({"service": "unknown"}))
+    assert grpc.StatusCode.NOT_FOUND == raised.value.code()
 
 
-def test_grpcurl_launches_lists_and_kills(
-    shared: Supervised, docker_client: docker.DockerClient
+def test_jobs_are_launched_listed_and_killed_by_reflection(
+    shared: Supervised, reflecting: ReflectingClient, docker_client: docker.DockerClient
 ) -> None:
     request = json.dumps({"name": "timer", "identifier": "curl", "params": {"seconds": 5}})
-    done = _grpcurl(shared, "-d", request, to=f"{_SERVICE}/LaunchJob")
-    assert (0, {}) == (done.returncode, json.loads(done.stdout))
+    assert {} == reflecting.call(f"{_SERVICE}/LaunchJob", request)
     assert "--seconds" in docker_client.containers.get("curl").attrs["Config"]["Cmd"]
-    done = _grpcurl(shared, to=f"{_SERVICE}/ListJobs")
     job = {"name": "timer", "identifier": "curl", "status": "running"}
-    assert {"jobs": [job]} == json.loads(done.stdout)
-    done = _grpcurl(shared, "-d", '{"identifier": "curl"}', to=f"{_SERVICE}/KillJob")
-    assert (0, {}) == (done.returncode, json.loads(done.stdout))
+    assert {"jobs": [job]} == reflecting.call(f"{_SERVICE}/ListJobs")
+    assert {} == reflecting.call(f"{_SERVICE}/KillJob", '{"identifier": "curl"}')
     assert [] == shared.jobs()
 
 
