@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check generate dashboards pictures lock clean
+.PHONY: help setup demo test chaos soak check generate dashboards pictures lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,12 @@ demo: setup ## Show it at work: the supervisor in its container launches a worke
 test: setup ## Run every test, on a Docker Engine of its own (ARGS="-k name" picks some)
 	@$(BIN)/python -m scripts.prepare
 	$(BIN)/pytest --numprocesses 3 --dist loadfile $(ARGS)
+
+chaos: setup ## Faults at random, for DURATION=90 seconds, from SEED=...: the same plan again
+	@$(BIN)/python -m tests.chaos
+
+soak: setup ## Launches and ends, CYCLES=4000 or DURATION=... seconds of them: does anything grow?
+	@$(BIN)/python -m tests.soak
 
 check: setup ## Lint, format, types, layers, and whether what is generated matches its source
 	$(BIN)/ruff check

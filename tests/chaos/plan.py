@@ -118,15 +118,24 @@ def rounds(seed: int) -> Iterator[Round]:
 
 def _round(chance: random.Random, number: int) -> Round:
     gentle, live_restore = chance.random() < 0.4, chance.random() < 0.4
-    acts: list[Act] = [_request(chance, gentle=gentle) for _ in range(chance.randint(15, 40))]
-    acts += [_by_hand(chance) for _ in range(chance.randint(0, 12))]
-    acts += [
+    faults: list[Act] = [
         _engine_fault(chance, deadly=live_restore or not gentle)
         for _ in range(_few(chance, most=2))
     ]
-    acts += [_restart(chance, gentle=gentle) for _ in range(_few(chance, most=1))]
-    steps = [Step(chance.uniform(0, TURMOIL), act) for act in acts]
+    faults += [_restart(chance, gentle=gentle) for _ in range(_few(chance, most=1))]
+    others: list[Act] = [_request(chance, gentle=gentle) for _ in range(chance.randint(15, 60))]
+    others += [_by_hand(chance) for _ in range(chance.randint(0, 15))]
+    steps = [Step(chance.uniform(0, TURMOIL), fault) for fault in faults]
+    moments = [step.at for step in steps]
+    steps += [Step(_moment(chance, moments), act) for act in others]
     return Round(number, gentle, live_restore, tuple(sorted(steps, key=lambda step: step.at)))
+
+
+def _moment(chance: random.Random, faults: list[float]) -> float:
+    """Half of all comes about when something breaks: that is where the races are."""
+    if faults and chance.random() < 0.5:
+        return min(max(0.0, chance.gauss(chance.choice(faults), 0.3)), TURMOIL)
+    return chance.uniform(0, TURMOIL)
 
 
 def _few(chance: random.Random, *, most: int) -> int:

@@ -74,8 +74,8 @@ class Play:
                 if time.monotonic() - began >= duration:
                     break
                 self._round(plan)
-        except Violation as violation:
-            self.report.violation = str(violation)
+        except Exception as error:
+            self.report.violation = str(error)
             raise
         finally:
             self._acts.close()
@@ -168,5 +168,7 @@ class Play:
         said = "\n".join(self._stage.said)
         told = "\n".join(self._acts.wrong + wrong)
         raise Violation(
-            f"SEED={self.report.seed}, round {number}:\n{told}\n\n{said}\n\n" + "\n\n".join(logs)
+            f"Round {number} of SEED={self.report.seed}, again from its beginning with"
+            f" SEED={self.report.seed} ROUND={max(number, 0)} make chaos:\n{told}\n\n{said}\n\n"
+            + "\n\n".join(logs)
         )
