@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check generate lock clean
+.PHONY: help setup demo test bench check generate lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ demo: setup ## Show it at work: the supervisor in its container launches a worke
 test: setup ## Run every test, on a Docker Engine of its own (ARGS="-k name" picks some)
 	@$(BIN)/python -m scripts.prepare
 	$(BIN)/pytest --numprocesses 3 --dist loadfile $(ARGS)
+
+bench: setup ## Measure it beside the bare Engine and bare gRPC (ARGS="--only dedup --quick")
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: setup ## Lint, format, types, layers, and whether the stubs match proto/
 	$(BIN)/ruff check

@@ -64,15 +64,19 @@ class Bench:
         """How much of something there is to be."""
         return quick if self.quick else full
 
-    @contextmanager
-    def supervisor(self, **environment: str) -> Iterator[Supervised]:
-        """A supervisor on the Engine as an operator runs it, and SERVING."""
+    def new_supervisor(self, **environment: str) -> Supervised:
+        """A supervisor for the Engine, as an operator runs it; not started yet."""
         settings = {
             "DOCKER_HOST": self.engine.host,
             "JOB_CATALOG": str(CATALOG_FILE),
             "LOG_LEVEL": "info",
         }
-        with Supervised(self.directory, settings | environment) as supervised:
+        return Supervised(self.directory, settings | environment)
+
+    @contextmanager
+    def supervisor(self, **environment: str) -> Iterator[Supervised]:
+        """A supervisor that is SERVING, until the end of the block; so are its jobs."""
+        with self.new_supervisor(**environment) as supervised:
             yield supervised
             supervised.kill_all()
 

@@ -9,12 +9,13 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from service._generated.area_types_pb2 import AuthenticatedJobData
 
 ACTION = "timer"
+ENDING = "webhook"  # an action that is expected to end
 LISTED_JOBS = 10
 _FRAME = b"\0"  # not compressed
 _SERVICE = "/area_supervisor.AreaSupervisorService"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Call:
     """A unary call."""
 

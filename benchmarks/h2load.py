@@ -53,7 +53,8 @@ class H2load:
         self, port: int, call: Call, calls: int, in_flight: int, headers: Mapping[str, str]
     ) -> list[str]:
         body = self._directory / f"{call.name}.request"
-        body.write_bytes(call.framed)
+        if not body.exists():  # or another h2load may be reading it
+            body.write_bytes(call.framed)
         amount = [f"--requests={calls}", "--clients=1", f"--max-concurrent-streams={in_flight}"]
         given = [f"--header={key}: {value}" for key, value in {**_HEADERS, **headers}.items()]
         return ["h2load", f"http://127.0.0.1:{port}{call.path}", f"--data={body}", *amount, *given]

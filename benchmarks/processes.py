@@ -49,7 +49,11 @@ class Program:
                 stdout=output,
                 text=True,
             )
-        wait_for_port(self.port, self.process)
+        try:
+            wait_for_port(self.port, self.process)
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -58,6 +62,9 @@ class Program:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self.process.kill()
         self.process.wait()
 

@@ -1,7 +1,7 @@
 """What a measurement has found: rows of a table, with the baseline's control among them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -68,6 +68,15 @@ class Result:
     rows: Sequence[Row]
     began: str = ""
     load: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Measurements of one run, and the machine that they were made on."""
+
+    machine: Mapping[str, str]
+    quick: bool
+    results: Sequence[Result]
 
 
 @dataclass(slots=True)

@@ -54,7 +54,9 @@ def collected(bench: Bench) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def layered(bench: Bench, layer: Layer, exporting: Mapping[str, str]) -> Iterator[Server]:
+def layered(
+    bench: Bench, layer: Layer, exporting: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """A server of one kind. Its log goes to a file, as the supervisor's does here."""
     log = bench.directory / f"{layer}.log"
     with Program("benchmarks.servers.layers", layer, environment=exporting, log=log) as program:

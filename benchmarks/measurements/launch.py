@@ -1,7 +1,6 @@
 """Launch rate and latency beside bare create and start, and our own CPU time for each launch."""
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
@@ -24,28 +23,27 @@ def measure(bench: Bench) -> Result:
         everybody = contenders(bench, supervised)
         for in_flight, launches in (1, 16), (4, 32), (16, 64):
             many = bench.size(launches, 16)
-            pid = supervised.process.pid
-            rows += _in_flight(bench, everybody, in_flight, many, lambda: cpu_seconds(pid))
+            rows += _in_flight(bench, everybody, supervised.process.pid, in_flight, many)
     return Result("launch", rows)
 
 
 def _in_flight(
     bench: Bench,
     everybody: dict[str, Contender],
+    pid: int,
     in_flight: int,
     launches: int,
-    cpu: Callable[[], float],
 ) -> list[Row]:
     found = Rounds()
     text = f"launch, {in_flight} in flight"
     rate, latency, cpu_time = f"rate, {text}", f"latency, {text}", f"CPU time, {text}"
     for who in bench.rounds(list(everybody), bench.size(12, 2), text):
-        before = cpu()
+        before = cpu_seconds(pid)
         seconds, took = _launch(everybody[who], in_flight, launches)
         found.add(rate, who, launches / seconds)
         found.add(latency, who, median(took) * 1000)
         if who == SUPERVISOR:
-            found.add(cpu_time, who, (cpu() - before) / launches * 1000)
+            found.add(cpu_time, who, (cpu_seconds(pid) - before) / launches * 1000)
         everybody[who].end_all()
         time.sleep(_SETTLE)
     return [

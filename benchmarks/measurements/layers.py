@@ -6,13 +6,14 @@ from itertools import pairwise
 import grpc
 
 from benchmarks.bench import Bench
-from benchmarks.calls import DEDUP
+from benchmarks.calls import DEDUP, identifier_of, launch_of
 from benchmarks.result import AGAIN, Result, Rounds, Row
 from benchmarks.servers.layers import Layer
 from benchmarks.throughput import SAMPLED, UNSAMPLED, Load, Server, collected, layered, take_turns
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 
 BASE = "bare grpc.aio"
+ADDS = "adds to the "
 _LAYERS = {
     BASE: Layer.BARE,
     "tracing": Layer.TRACING,
@@ -29,7 +30,8 @@ def measure(bench: Bench) -> Result:
     with ExitStack() as stack:
         exporting = stack.enter_context(collected(bench))
         servers = {
-            name: stack.enter_context(layered(bench, layer, exporting)) for name, layer in _LAYERS.items()
+            name: stack.enter_context(layered(bench, layer, exporting))
+            for name, layer in _LAYERS.items()
         }
         for server in servers.values():
             _launch(server)
@@ -44,13 +46,13 @@ def measure(bench: Bench) -> Result:
 def _launch(server: Server) -> None:
     """What is not empty needs a job to run, or the first call would be none that is measured."""
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        AreaSupervisorServiceStub(channel).LaunchJob(DEDUP.message)
+        AreaSupervisorServiceStub(channel).LaunchJob(launch_of(identifier_of(0)))
 
 
 def _added(found: Rounds, load: Load) -> list[Row]:
     """The CPU time that each has more than the one before it, round by round."""
     added = Rounds()
-    what = f"adds to the {load.cpu}"
+    what = ADDS + load.cpu
     for before, after in pairwise(_LAYERS):
         pairs = zip(found.values(load.cpu, before), found.values(load.cpu, after), strict=True)
         for less, more in pairs:

@@ -1,1 +1,1 @@
-"""What is measured in processes of its own: servers to compare with, and the service on no Docker."""
+"""Programs that are measured: servers to compare with, and the service without Docker."""

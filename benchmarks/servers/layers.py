@@ -1,6 +1,6 @@
 """gRPC servers to compare with: empty handlers, and then one layer of ours after the other.
 
-    python -m benchmarks.servers.layers LAYER PORT
+python -m benchmarks.servers.layers LAYER PORT
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from benchmarks.servers.service import Service, new_metrics
 from observability.interceptor import CallObserver
 from observability.logs import configure_logs
 from observability.tracing import configure_tracing
-from service._generated.area_supervisor_pb2 import Job, JobList
+from service._generated.area_supervisor_pb2 import Job, JobId, JobList
 from service._generated.area_supervisor_pb2_grpc import (
     AreaSupervisorServiceServicer,
     add_AreaSupervisorServiceServicer_to_server,
@@ -50,12 +50,18 @@ class _EmptyService(AreaSupervisorServiceServicer):
     async def LaunchJob(self, request: AuthenticatedJobData, context: Any) -> Response:
         return Response()
 
+    async def KillJob(self, request: JobId, context: Any) -> Response:
+        return Response()
+
+    async def KillAllJobs(self, request: Empty, context: Any) -> Response:
+        return Response()
+
     async def ListJobs(self, request: Empty, context: Any) -> JobList:
         return self._jobs
 
 
 class _EmptyHealth(HealthServicer):
-    async def Check(self, request: HealthCheckRequest, context: Any) -> HealthCheckResponse:  # type: ignore[override]
+    async def Check(self, request: HealthCheckRequest, context: Any) -> HealthCheckResponse:
         return HealthCheckResponse(status=HealthCheckResponse.SERVING)
 
 

@@ -1,6 +1,6 @@
 """A collector that takes spans over OTLP/gRPC and throws them away, unread.
 
-    python -m benchmarks.servers.sink PORT
+python -m benchmarks.servers.sink PORT
 """
 
 import sys
@@ -8,13 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
-_EXPORT = grpc.unary_unary_rpc_method_handler(lambda request, context: b"")  # noqa: ARG005
+_EXPORT: "grpc.RpcMethodHandler[bytes, bytes]" = grpc.unary_unary_rpc_method_handler(lambda _, __: b"")
 
 
 class _Everything(grpc.GenericRpcHandler):
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> "grpc.RpcMethodHandler[bytes, bytes]":
         """Whatever is asked for."""
-        del details
+        del handler_call_details
         return _EXPORT
 
 
