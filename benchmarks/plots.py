@@ -13,6 +13,8 @@ from benchmarks.stats import Estimate
 _WIDTH = 9.0  # inches
 _DPI = 120
 _BAND = "0.85"
+_WIDE = 10
+_LEAST = 0.01
 
 
 def save(result: Result, file: Path) -> None:
@@ -86,10 +88,18 @@ def _growth(figure: Figure, result: Result) -> None:
             jobs, error = row.who.removesuffix(" jobs"), _error(row.value)
             axes.errorbar(jobs, row.value.median, yerr=error, fmt="o", color="C0")
         axes.set_title(f"{what} ({rows[0].unit})", fontsize="medium")
-        axes.set_yscale("log")
+        _scale(axes, [row.value.median for row in rows])
     for axes in grid.flat[len(quantities) :]:
         axes.remove()
     figure.supxlabel("jobs known")
+
+
+def _scale(axes: Axes, values: Sequence[float]) -> None:
+    """From zero on, or by powers of ten where that is needed to see anything."""
+    if max(values) > _WIDE * max(min(values), _LEAST):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
 
 
 def _by_quantity(rows: Sequence[Row]) -> Mapping[str, list[Row]]:

@@ -71,8 +71,13 @@ def _cells(row: Row, before: str) -> tuple[str, ...]:
         f"{_interval(row.value)} {row.unit}",
         _interval(row.ratio) if row.ratio else "",
         _goal(row.goal, row.unit) if row.goal else "",
-        row.verdict or "",
+        _verdict(row),
     )
+
+
+def _verdict(row: Row) -> str:
+    words = [row.verdict or "", "as again" if row.goal and row.is_noise else ""]
+    return ", ".join(filter(None, words))
 
 
 def _interval(found: Estimate) -> str:

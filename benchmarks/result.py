@@ -36,13 +36,17 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One quantity of one contender. `ratio` is to the baseline, round by round."""
+    """One quantity of one contender. `ratio` is to the baseline, round by round.
+
+    `control` is the ratio that the baseline has to itself.
+    """
 
     what: str
     who: str
     unit: str
     value: Estimate
     ratio: Estimate | None = None
+    control: Estimate | None = None
     goal: Goal | None = None
 
     @property
@@ -58,6 +62,11 @@ class Row:
     def is_control(self) -> bool:
         """Whether this is the baseline once more."""
         return self.who.endswith(AGAIN)
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether the ratio cannot be told from that of the baseline to itself."""
+        return bool(self.ratio and self.control and self.ratio.overlaps(self.control))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +113,13 @@ class Rounds:
         goals: dict[str, Goal] | None = None,
     ) -> list[Row]:
         """A row for each contender, in the order in which they first appeared."""
+        values = {who: found for (quantity, who), found in self._values.items() if quantity == what}
+        ratios: dict[str, Estimate] = {}
+        if baseline:
+            ratios = {who: ratio(found, values[baseline]) for who, found in values.items()}
+        control = ratios.get(f"{baseline}{AGAIN}")
+        goals = goals or {}
         return [
-            Row(
-                what,
-                who,
-                unit,
-                estimate(values),
-                ratio(values, self._values[what, baseline]) if baseline else None,
-                (goals or {}).get(who),
-            )
-            for (quantity, who), values in self._values.items()
-            if quantity == what
+            Row(what, who, unit, estimate(found), ratios.get(who), control, goals.get(who))
+            for who, found in values.items()
         ]

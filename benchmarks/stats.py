@@ -20,6 +20,10 @@ class Estimate:
     low: float
     high: float
 
+    def overlaps(self, other: "Estimate") -> bool:
+        """Whether the intervals leave open which of the two is larger."""
+        return self.low <= other.high and other.low <= self.high
+
 
 def estimate(values: Sequence[float]) -> Estimate:
     """The median, with the percentiles of the medians of samples drawn from the values."""

@@ -43,7 +43,7 @@ def measure(bench: Bench) -> Result:
             TRACED + AGAIN: stack.enter_context(layered(bench, Layer.TRACING, exporting)),
         }
         for load in _LOADS:
-            found = take_turns(bench, servers, load)
+            found = take_turns(bench, servers, load, "calls")
             goals = {SUPERVISOR: _GOAL} if load.call is DEDUP else {}
             rows += found.rows(load.rate, "1/s", baseline=TRACED, goals=goals)
             rows += found.rows(load.cpu, "µs", baseline=TRACED)

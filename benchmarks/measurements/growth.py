@@ -34,6 +34,7 @@ class Grown:
         channel = grpc.insecure_channel(f"127.0.0.1:{program.port}", _LIMIT)
         self._stub = AreaSupervisorServiceStub(stack.enter_context(closing(channel)))
         self.bytes_per_job = self.ask("fill", jobs)
+        self.list_jobs()  # the first call also connects
 
     def ask(self, command: str, number: int = 0) -> float:
         """What the service has measured."""

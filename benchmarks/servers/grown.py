@@ -104,15 +104,15 @@ def _spec(identifier: str) -> JobSpec:
 
 async def _serve(metrics_port: int, port: int) -> None:
     served = Service(port)
-    await served.start()
     HttpEndpoint("127.0.0.1", metrics_port, served.metrics.registry, {}).start()
-    grown = _Grown(served)
     lines: asyncio.Queue[str] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     threading.Thread(target=_read, args=(loop, lines), daemon=True).start()
-    while line := await lines.get():
-        command, number = line.split()
-        print(await grown.commands[command](int(number)), flush=True)  # noqa: T201 - the answer
+    async with served.running():
+        grown = _Grown(served)
+        while line := await lines.get():
+            command, number = line.split()
+            print(await grown.commands[command](int(number)), flush=True)
 
 
 def _read(loop: asyncio.AbstractEventLoop, lines: "asyncio.Queue[str]") -> None:

@@ -74,10 +74,12 @@ def main(layer: Annotated[Layer, typer.Argument()], port: Annotated[int, typer.A
 
 
 async def _serve(layer: Layer, port: int) -> None:
-    whole = layer in (Layer.SERVICE, Layer.LOGS)
-    server = Service(port) if whole else _empty_server(layer, port)
+    if layer in (Layer.SERVICE, Layer.LOGS):
+        async with Service(port).running():
+            await asyncio.Event().wait()
+    server = _empty_server(layer, port)
     await server.start()
-    await asyncio.Event().wait()
+    await server.wait_for_termination()
 
 
 def _empty_server(layer: Layer, port: int) -> aio.Server:

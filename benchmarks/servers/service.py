@@ -1,6 +1,8 @@
 """The whole service in this process, on an engine that does everything at once."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from benchmarks.servers.instant_engine import InstantEngine
@@ -26,11 +28,17 @@ class Service:
         self._server = GrpcServer("127.0.0.1", port, servicer, self.metrics)
         self.core.readiness.subscribe(self._server.health.set_ready)
 
-    async def start(self) -> None:
-        """Answer, and follow the engine; return when it is SERVING."""
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Answer, and follow the engine, until the end of the block. It is SERVING within."""
         await self._server.start()
-        self._watching = asyncio.create_task(self.core.watcher.run())
-        await self.core.readiness.wait_listed()
+        watching = asyncio.create_task(self.core.watcher.run())
+        try:
+            await self.core.readiness.wait_listed()
+            yield
+        finally:
+            watching.cancel()
+            await self._server.stop(0)
 
 
 def new_metrics() -> Metrics:

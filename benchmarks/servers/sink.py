@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
-_EXPORT: "grpc.RpcMethodHandler[bytes, bytes]" = grpc.unary_unary_rpc_method_handler(lambda _, __: b"")
+_EXPORT: "grpc.RpcMethodHandler[bytes, bytes]" = grpc.unary_unary_rpc_method_handler(
+    lambda _, __: b""
+)
 
 
 class _Everything(grpc.GenericRpcHandler):
