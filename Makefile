@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos soak check generate dashboards pictures lock clean
+.PHONY: help setup demo test chaos soak bench check generate dashboards pictures lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ chaos: setup ## Faults at random, for DURATION=90 seconds, from SEED=...: the sa
 
 soak: setup ## Launches and ends, CYCLES=4000 or DURATION=... seconds of them: does anything grow?
 	@$(BIN)/python -m tests.soak
+
+bench: setup ## Measure it beside the bare Engine and bare gRPC (ARGS="--only dedup --quick")
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: setup ## Lint, format, types, layers, and whether what is generated matches its source
 	$(BIN)/ruff check

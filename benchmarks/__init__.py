@@ -1,0 +1,1 @@
+"""What the supervisor costs, measured beside the bare Engine and the bare gRPC server."""

@@ -1,0 +1,81 @@
+"""`make bench`: measures, shows, draws, and writes down."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from benchmarks import h2load, machine, publication, report
+from benchmarks.bench import Bench
+from benchmarks.measurements import dedup, footprint, growth, kill, launch, layers, tail
+from benchmarks.result import Result, Run
+from scripts import private_engine
+from scripts.progress import PrerequisiteError
+
+# Above this load average, others are at work here, and the figures tell of them, too.
+_QUIET = 0.5
+# What is as wide as a table.
+_COLUMNS = 140
+
+
+class Name(StrEnum):
+    """The measurements, in their order."""
+
+    LAUNCH = "launch"
+    KILL = "kill"
+    DEDUP = "dedup"
+    LAYERS = "layers"
+    TAIL = "tail"
+    GROWTH = "growth"
+    FOOTPRINT = "footprint"
+
+
+_MEASURE: dict[Name, Callable[[Bench], Result]] = {
+    Name.LAUNCH: launch.measure,
+    Name.KILL: kill.measure,
+    Name.DEDUP: dedup.measure,
+    Name.LAYERS: layers.measure,
+    Name.TAIL: tail.measure,
+    Name.GROWTH: growth.measure,
+    Name.FOOTPRINT: footprint.measure,
+}
+
+
+def main(
+    only: Annotated[list[Name] | None, typer.Option(help="Only this; may be repeated.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Small; docs/ stays as it is.")] = False,
+) -> None:
+    """Measure the supervisor beside the bare Engine and bare gRPC servers, in one run."""
+    console = Console(width=None if sys.stdout.isatty() else _COLUMNS)
+    try:
+        private_engine.ensure_installed()
+        h2load.ensure_installed()
+    except PrerequisiteError as error:
+        sys.exit(f"bench: {error}")
+    if (load := machine.load()) > _QUIET:
+        console.print(f"The machine is busy (load average {load}), and the figures will tell.")
+    results: list[Result] = []
+    run = Run(machine.describe(), quick, results)
+    for result in _measured(only or list(Name), console, quick=quick):
+        console.print(report.table(result))
+        results.append(result)
+        folder = publication.keep(run)
+    console.print(f"Written to {folder}")
+    if not quick:
+        publication.publish(run, everything=len(results) == len(Name))
+
+
+def _measured(names: Sequence[Name], console: Console, *, quick: bool) -> Iterator[Result]:
+    with Progress(console=console) as progress, Bench(progress, quick=quick) as bench:
+        for name in names:
+            began, load = machine.now(), machine.load()
+            yield replace(_MEASURE[name](bench), began=began, load=load)
+
+
+if __name__ == "__main__":
+    typer.run(main)

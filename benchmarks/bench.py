@@ -1,0 +1,93 @@
+"""What a measurement is given: an Engine, supervisors on it, its size, and a place for progress."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import docker
+from rich.progress import Progress
+
+from benchmarks.calls import launch_of
+from benchmarks.h2load import H2load
+from benchmarks.stats import interleaved
+from scripts import images
+from scripts.private_engine import PrivateEngine
+from service._generated.area_types_pb2 import Response
+from tests.support.supervised import Supervised
+
+T = TypeVar("T")
+
+CATALOG_FILE = Path(__file__).with_name("catalog.toml")
+_IMAGE = "supervisor-bench-worker"
+_BASE = "supervisor-bench-busybox"
+# A worker that does nothing, whatever its arguments, and ends at once when it is told to.
+_ENTRYPOINT = ["/bin/busybox", "sh", "-c", "exec /bin/busybox sleep 1000000"]
+
+
+class Bench:
+    """Holds what the measurements share, and lets go of it at the end of the block."""
+
+    def __init__(self, progress: Progress, *, quick: bool) -> None:
+        self.quick = quick
+        self._progress = progress
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        self.h2load = H2load(self.directory)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    @cached_property
+    def engine(self) -> PrivateEngine:
+        """The Engine, with the image of the workers."""
+        engine = self._stack.enter_context(PrivateEngine())
+        with closing(docker.DockerClient(engine.host)) as client:
+            images.import_busybox(client, _BASE)
+            container = client.containers.create(_BASE, entrypoint=_ENTRYPOINT, command=[])
+            container.commit(_IMAGE)
+            container.remove()
+        return engine
+
+    def size(self, full: int, quick: int) -> int:
+        """How much of something there is to be."""
+        return quick if self.quick else full
+
+    def new_supervisor(self, **environment: str) -> Supervised:
+        """A supervisor for the Engine, as an operator runs it; not started yet."""
+        settings = {
+            "DOCKER_HOST": self.engine.host,
+            "JOB_CATALOG": str(CATALOG_FILE),
+            "LOG_LEVEL": "info",
+        }
+        return Supervised(self.directory, settings | environment)
+
+    @contextmanager
+    def supervisor(self, **environment: str) -> Iterator[Supervised]:
+        """A supervisor that is SERVING, until the end of the block; so are its jobs."""
+        with self.new_supervisor(**environment) as supervised:
+            yield supervised
+            supervised.kill_all()
+
+    def rounds(self, contenders: Sequence[T], rounds: int, text: str) -> Iterator[T]:
+        """Everybody once a round, with a line that shows how far it has come."""
+        turns = list(interleaved(contenders, rounds))
+        yield from self._progress.track(turns, description=text)
+
+
+def launch(supervised: Supervised, identifier: str) -> None:
+    """Launch a job, and see that it was."""
+    answer = supervised.stub.LaunchJob(launch_of(identifier), timeout=60)
+    if answer != Response():
+        raise RuntimeError(f"{identifier} was not launched: {answer}")

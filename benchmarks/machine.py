@@ -1,0 +1,41 @@
+"""What a reader has to know of the machine to make anything of the figures."""
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+def describe() -> dict[str, str]:
+    """The machine and what runs on it, without its name."""
+    return {
+        "CPU": f"{_line('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores",
+        "memory": f"{int(_line('/proc/meminfo', 'MemTotal').split()[0]) / 2**20:.0f} GiB",
+        "kernel": f"Linux {platform.release()}",
+        "Python": platform.python_version(),
+        "Engine": _output("dockerd", "--version").partition(",")[0],
+        "commit": _output("git", "describe", "--always", "--dirty"),
+    }
+
+
+def load() -> float:
+    """The load average of the last minute: what others do here."""
+    return round(os.getloadavg()[0], 1)
+
+
+def now() -> str:
+    """The time, to the minute."""
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _line(file: str, name: str) -> str:
+    for line in Path(file).read_text(encoding="ascii").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return "?"
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,0 +1,1 @@
+"""The measurements: each is given a `Bench` and gives a `Result`."""

@@ -1,0 +1,68 @@
+"""Calls that need no Engine, beside empty handlers with and without OpenTelemetry."""
+
+from contextlib import ExitStack
+
+from benchmarks.bench import Bench, launch
+from benchmarks.calls import DEDUP, HEALTH, LIST_JOBS, LISTED_JOBS, identifier_of
+from benchmarks.contenders import SUPERVISOR
+from benchmarks.result import AGAIN, Goal, Result, Row
+from benchmarks.servers.layers import Layer
+from benchmarks.throughput import (
+    SAMPLED,
+    UNSAMPLED,
+    Load,
+    Server,
+    collected,
+    layered,
+    take_turns,
+)
+from tests.support.supervised import Supervised
+
+BARE = "bare grpc.aio"
+TRACED = "with OpenTelemetry"
+_LOADS = (
+    Load(DEDUP, SAMPLED),
+    Load(DEDUP, UNSAMPLED),
+    Load(LIST_JOBS, SAMPLED),
+    Load(LIST_JOBS, UNSAMPLED),
+    Load(HEALTH),
+)
+_GOAL = Goal(0.85, at_least=True)
+
+
+def measure(bench: Bench) -> Result:
+    """Each call at each server, in rounds."""
+    rows: list[Row] = []
+    with ExitStack() as stack:
+        exporting = stack.enter_context(collected(bench))
+        supervised = stack.enter_context(bench.supervisor(**exporting))
+        servers = {
+            TRACED: stack.enter_context(layered(bench, Layer.TRACING, exporting)),
+            SUPERVISOR: _with_jobs(supervised),
+            BARE: stack.enter_context(layered(bench, Layer.BARE, exporting)),
+            TRACED + AGAIN: stack.enter_context(layered(bench, Layer.TRACING, exporting)),
+        }
+        for load in _LOADS:
+            found = take_turns(bench, servers, load, "calls")
+            goals = {SUPERVISOR: _GOAL} if load.call is DEDUP else {}
+            rows += found.rows(load.rate, "1/s", baseline=TRACED, goals=goals)
+            rows += found.rows(load.cpu, "µs", baseline=TRACED)
+        _check(supervised)
+    return Result("dedup", rows)
+
+
+def _with_jobs(supervised: Supervised) -> Server:
+    for number in range(LISTED_JOBS):
+        launch(supervised, identifier_of(number))
+    assert supervised.process is not None
+    return Server(supervised.port, supervised.process.pid)
+
+
+def _check(supervised: Supervised) -> None:
+    """Every call was answered, and every LaunchJob but the first ones was a dedup."""
+    scrape = supervised.scrape()
+    begun = scrape.sum("grpc_server_call_started_total")
+    answered = scrape.sum("grpc_server_call_duration_seconds_count", grpc_status="OK")
+    dedups = scrape.sum("supervisor_dedups_total")
+    if begun != answered or dedups != supervised.calls("LaunchJob") - LISTED_JOBS:
+        raise RuntimeError(f"{begun} calls, {answered} were answered, {dedups} were dedups")

@@ -1,0 +1,108 @@
+"""What calls cost with more and more jobs known, on an engine that costs nothing."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from urllib.request import urlopen
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+
+from benchmarks.bench import Bench
+from benchmarks.processes import Program
+from benchmarks.result import AGAIN, Goal, Result, Rounds, Row
+from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
+from tests.support.supervised import free_port
+
+SIZES = (0, 1_000, 10_000, 100_000)
+# An answer with 100,000 jobs is larger than what a client takes by default (4 MiB).
+_LIMIT = [("grpc.max_receive_message_length", 64 * 2**20)]
+_FLAT = Goal(1.2)
+_LINEAR = Goal(10)  # the largest has ten times the jobs of the one before
+_STALL = Goal(10, absolute=True)  # milliseconds, with 10,000 jobs
+_AT_ONCE = 100  # launches and exits of a round
+_DEDUPS = 500
+
+
+class Grown:
+    """A service in a process of its own that knows many jobs."""
+
+    def __init__(self, stack: ExitStack, jobs: int) -> None:
+        self.metrics_port = free_port()
+        program = Program("benchmarks.servers.grown", str(self.metrics_port))
+        self._process = stack.enter_context(program).process
+        channel = grpc.insecure_channel(f"127.0.0.1:{program.port}", _LIMIT)
+        self._stub = AreaSupervisorServiceStub(stack.enter_context(closing(channel)))
+        self.bytes_per_job = self.ask("fill", jobs)
+        self.list_jobs()  # the first call also connects
+
+    def ask(self, command: str, number: int = 0) -> float:
+        """What the service has measured."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{command} {number}\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+    def list_jobs(self) -> None:
+        """ListJobs."""
+        self._stub.ListJobs(Empty(), timeout=60)
+
+    def scrape(self) -> None:
+        """All metrics."""
+        with urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=60) as answer:
+            answer.read()
+
+
+def measure(bench: Bench) -> Result:
+    """Ask services of each size, in rounds."""
+    found, rest, memory = Rounds(), Rounds(), Rounds()
+    sizes = SIZES[:-1] if bench.quick else SIZES
+    with ExitStack() as stack:
+        everybody = {_jobs(size): Grown(stack, size) for size in sizes}
+        everybody[_jobs(0) + AGAIN] = Grown(stack, 0)
+        for who in bench.rounds(list(everybody), bench.size(15, 3), "growth"):
+            _ask(everybody[who], who, found)
+        for _ in bench.rounds([None], bench.size(3, 1), "growth, at rest"):
+            _rest(everybody, bench.size(35, 1), rest)
+        for size in sizes[1:]:
+            memory.add("memory for each job", _jobs(size), everybody[_jobs(size)].bytes_per_job)
+    rows = _rows(found, before=_jobs(sizes[-2]), largest=_jobs(sizes[-1]))
+    rows += rest.rows("longest stall, at rest", "ms")
+    return Result("growth", rows + memory.rows("memory for each job", "bytes"))
+
+
+def _ask(grown: Grown, who: str, found: Rounds) -> None:
+    found.add("launch", who, grown.ask("launch", _AT_ONCE) * 1e6)
+    found.add("dedup", who, grown.ask("dedup", _DEDUPS) * 1e6)
+    found.add("exit", who, grown.ask("exit", _AT_ONCE) * 1e6)
+    acts: dict[str, Callable[[], None]] = {"ListJobs": grown.list_jobs, "scrape": grown.scrape}
+    for what, act in acts.items():
+        grown.ask("watch")
+        began = time.perf_counter()
+        act()
+        found.add(what, who, (time.perf_counter() - began) * 1000)
+        found.add(f"longest stall, {what}", who, grown.ask("stall") * 1000)
+
+
+def _rest(everybody: Mapping[str, Grown], seconds: int, found: Rounds) -> None:
+    """Nothing is asked; now and then the supervisor compares what it knows with the Engine."""
+    for grown in everybody.values():
+        grown.ask("watch")
+    time.sleep(seconds)
+    for who, grown in everybody.items():
+        found.add("longest stall, at rest", who, grown.ask("stall") * 1000)
+
+
+def _rows(found: Rounds, *, before: str, largest: str) -> list[Row]:
+    rows: list[Row] = []
+    for what in ("launch", "dedup", "exit"):
+        rows += found.rows(what, "µs", baseline=_jobs(0), goals={largest: _FLAT})
+    for what in ("ListJobs", "scrape"):
+        rows += found.rows(what, "ms", baseline=before, goals={largest: _LINEAR})
+        rows += found.rows(f"longest stall, {what}", "ms", goals={_jobs(10_000): _STALL})
+    return rows
+
+
+def _jobs(number: int) -> str:
+    return f"{number:,} jobs"

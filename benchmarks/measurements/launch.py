@@ -1,0 +1,67 @@
+"""Launch rate and latency beside bare create and start, and our own CPU time for each launch."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+
+from benchmarks.bench import Bench
+from benchmarks.contenders import BARE, SUPERVISOR, Contender, contenders
+from benchmarks.processes import cpu_seconds
+from benchmarks.result import Goal, Result, Rounds, Row
+
+# The Engine finishes some of its work after it has answered (seconds).
+_SETTLE = 0.5
+_AS_FAST = 0.90
+_CPU = Goal(5, absolute=True)
+
+
+def measure(bench: Bench) -> Result:
+    """Launch with 1, 4 and 16 in flight, in rounds."""
+    rows: list[Row] = []
+    with bench.supervisor() as supervised:
+        assert supervised.process is not None
+        everybody = contenders(bench, supervised)
+        for in_flight, launches in (1, 16), (4, 32), (16, 64):
+            many = bench.size(launches, 16)
+            rows += _in_flight(bench, everybody, supervised.process.pid, in_flight, many)
+    return Result("launch", rows)
+
+
+def _in_flight(
+    bench: Bench,
+    everybody: dict[str, Contender],
+    pid: int,
+    in_flight: int,
+    launches: int,
+) -> list[Row]:
+    found = Rounds()
+    text = f"launch, {in_flight} in flight"
+    rate, latency, cpu_time = f"rate, {text}", f"latency, {text}", f"CPU time, {text}"
+    for who in bench.rounds(list(everybody), bench.size(12, 2), text):
+        before = cpu_seconds(pid)
+        seconds, took = _launch(everybody[who], in_flight, launches)
+        found.add(rate, who, launches / seconds)
+        found.add(latency, who, median(took) * 1000)
+        if who == SUPERVISOR:
+            found.add(cpu_time, who, (cpu_seconds(pid) - before) / launches * 1000)
+        everybody[who].end_all()
+        time.sleep(_SETTLE)
+    return [
+        *found.rows(rate, "1/s", baseline=BARE, goals={SUPERVISOR: Goal(_AS_FAST, at_least=True)}),
+        *found.rows(latency, "ms", baseline=BARE, goals={SUPERVISOR: Goal(1 / _AS_FAST)}),
+        *found.rows(cpu_time, "ms", goals={SUPERVISOR: _CPU}),
+    ]
+
+
+def _launch(who: Contender, in_flight: int, launches: int) -> tuple[float, list[float]]:
+    """The seconds for all of them, and for each."""
+
+    def timed(number: int) -> float:
+        began = time.perf_counter()
+        who.launch(number)
+        return time.perf_counter() - began
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(in_flight) as pool:
+        took = list(pool.map(timed, range(launches)))
+    return time.perf_counter() - began, took

@@ -1,0 +1,133 @@
+"""The service with many jobs, which measures itself as it is told to on its standard input.
+
+    python -m benchmarks.servers.grown METRICS_PORT PORT
+
+A line `COMMAND NUMBER` is answered with a number.
+"""
+
+import asyncio
+import gc
+import os
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from itertools import count
+from pathlib import Path
+
+import service.serve  # noqa: F401 - so that the process has in memory what the real one has
+from benchmarks.calls import ENDING, identifier_of
+from benchmarks.processes import resident_bytes
+from benchmarks.servers.heartbeat import Heartbeat
+from benchmarks.servers.service import Service
+from observability.http import HttpEndpoint
+from observability.logs import configure_logs
+from observability.tracing import configure_tracing
+from service.job import JobSpec
+
+
+class _Grown:
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._launch = service.core.supervisor.launch
+        self._numbers = count()
+        self._recent: list[str] = []  # identifiers
+        self._heartbeat = Heartbeat()
+        self.commands: dict[str, Callable[[int], Awaitable[float]]] = {
+            "fill": self.fill,
+            "launch": self.launch,
+            "dedup": self.dedup,
+            "exit": self.exit,
+            "watch": self.watch,
+            "stall": self.stall,
+            "memory": self.memory,
+        }
+
+    async def fill(self, jobs: int) -> float:
+        """Launch so many; the bytes of memory that each takes."""
+        gc.collect()
+        before = resident_bytes(os.getpid())
+        await self.launch(jobs)
+        self._recent.clear()
+        gc.collect()
+        grown = resident_bytes(os.getpid()) - before - self._service.engine.size
+        return grown / jobs if jobs else 0.0
+
+    async def launch(self, jobs: int) -> float:
+        """Launch so many; the seconds of the event loop's CPU time for each."""
+        specs = [_spec(identifier_of(next(self._numbers))) for _ in range(jobs)]
+        self._recent += [spec.identifier for spec in specs]
+        began = time.thread_time()
+        for spec in specs:
+            await self._launch(spec)
+        return (time.thread_time() - began) / max(jobs, 1)
+
+    async def dedup(self, times: int) -> float:
+        """Launch again what runs; the seconds for each time, likewise."""
+        spec = _spec(self._recent[-1])
+        began = time.thread_time()
+        for _ in range(times):
+            await self._launch(spec)
+        return (time.thread_time() - began) / times
+
+    async def exit(self, jobs: int) -> float:
+        """Let the latest jobs end; the seconds for each, likewise, until all are gone."""
+        registry, engine = self._service.core.registry, self._service.engine
+        ending = [registry.of(identifier)[0] for identifier in self._recent[-jobs:]]
+        del self._recent[-jobs:]
+        began = time.thread_time()
+        for job in ending:
+            assert job.container_id is not None
+            engine.exit(job.container_id, 0)
+        for job in ending:
+            await registry.wait(job.launch_id, lambda _: False)
+        return (time.thread_time() - began) / jobs
+
+    async def watch(self, _: int) -> float:
+        """Begin to look for stalls of the event loop."""
+        self._heartbeat.start()
+        return 0.0
+
+    async def stall(self, _: int) -> float:
+        """The longest stall since then, in seconds."""
+        return self._heartbeat.stop()
+
+    async def memory(self, _: int) -> float:
+        """The bytes of memory that this process takes, less those of the engine."""
+        return float(resident_bytes(os.getpid()) - self._service.engine.size)
+
+
+def _spec(identifier: str) -> JobSpec:
+    token = {"access_token": "0123456789abcdef" * 4}
+    return JobSpec(ENDING, identifier, {"seconds": 5, "city": "Paris"}, token)
+
+
+async def _serve(metrics_port: int, port: int) -> None:
+    served = Service(port)
+    HttpEndpoint("127.0.0.1", metrics_port, served.metrics.registry, {}).start()
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    threading.Thread(target=_read, args=(loop, lines), daemon=True).start()
+    async with served.running():
+        grown = _Grown(served)
+        while line := await lines.get():
+            command, number = line.split()
+            print(await grown.commands[command](int(number)), flush=True)
+
+
+def _read(loop: asyncio.AbstractEventLoop, lines: "asyncio.Queue[str]") -> None:
+    for line in sys.stdin:
+        loop.call_soon_threadsafe(lines.put_nowait, line)
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        configure_logs(level="info", console=False, stream=nowhere)
+        configure_tracing("bench", "0", "bench")
+        asyncio.run(_serve(*map(int, sys.argv[1:])))
+
+
+if __name__ == "__main__":
+    main()

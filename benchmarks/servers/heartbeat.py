@@ -1,0 +1,31 @@
+"""How long the event loop does not come round, whatever keeps it: a callback, or another thread."""
+
+import asyncio
+import time
+
+_EVERY = 0.001
+
+
+class Heartbeat:
+    """Beats on the running loop, and remembers the longest pause."""
+
+    def __init__(self) -> None:
+        self._longest = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._longest = 0.0
+        self._task = asyncio.create_task(self._beat())
+
+    def stop(self) -> float:
+        """The longest time for which the loop was kept from the next beat (seconds)."""
+        assert self._task is not None
+        self._task.cancel()
+        return self._longest
+
+    async def _beat(self) -> None:
+        while True:
+            due = time.perf_counter() + _EVERY
+            await asyncio.sleep(_EVERY)
+            self._longest = max(self._longest, time.perf_counter() - due)

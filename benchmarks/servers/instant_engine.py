@@ -1,0 +1,136 @@
+"""An engine that does everything at once, and keeps next to nothing of a workload.
+
+So that time and memory are the supervisor's own, with 100,000 jobs, too. (The tests' fake looks for
+names among all of its containers and waits as a real Engine does: its own cost grows.)
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+
+from service.engine.base import (
+    Change,
+    Event,
+    Inspection,
+    Listing,
+    Status,
+    Workload,
+    WorkloadSpec,
+)
+from service.errors import NoSuchWorkload
+
+
+class InstantEngine:
+    """Implements `service.engine.base.Engine`."""
+
+    def __init__(self) -> None:
+        self._made = 0
+        # Labels as bytes: what the garbage collector would look at is left to the supervisor.
+        self._labels: dict[int, bytes] = {}
+        self._exits: dict[int, int] = {}
+        self._streams: list[asyncio.Queue[Event]] = []
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes for its workloads."""
+        entries = (sys.getsizeof(key) + sys.getsizeof(value) for key, value in self._labels.items())
+        return sys.getsizeof(self._labels) + sum(entries)
+
+    def exit(self, workload_id: str, code: int) -> None:
+        """The process of a workload ends."""
+        self._exits[int(workload_id, 16)] = code
+        self._tell(Change.EXITED, workload_id, code)
+
+    async def ping(self, *, deep: bool = False) -> None:
+        """See `Engine.ping`."""
+        del deep
+
+    async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
+        """See `Engine.start`."""
+        del timeout
+        self._made += 1
+        self._labels[self._made] = json.dumps(dict(spec.labels)).encode()
+        workload_id = f"{self._made:064x}"
+        self._tell(Change.CREATED, workload_id)
+        self._tell(Change.STARTED, workload_id)
+        return workload_id
+
+    async def stop(self, workload_id: str, *, grace: float) -> None:
+        """See `Engine.stop`."""
+        del grace
+        self.exit(workload_id, 143)
+
+    async def remove(self, workload_id: str, *, force: bool = False) -> None:
+        """See `Engine.remove`."""
+        del force
+        self._tell(Change.REMOVED, workload_id)
+        key = int(workload_id, 16)
+        del self._labels[key]
+        self._exits.pop(key, None)
+
+    async def inspect(self, workload_id: str) -> Inspection:
+        """See `Engine.inspect`."""
+        key = int(workload_id, 16)
+        if key not in self._labels:
+            raise NoSuchWorkload(f"container {workload_id}: does not exist")
+        return Inspection(
+            id=workload_id,
+            status=self._status(key),
+            labels=self._labels_of(key),
+            exit_code=self._exits.get(key, 0),
+            oom_killed=False,
+            started_at=time.time(),
+            ended_at=time.time() if key in self._exits else None,
+            arguments=(),
+        )
+
+    async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
+        """See `Engine.tail`."""
+        del workload_id, lines
+        return edit("")
+
+    async def list(self) -> Sequence[Workload]:
+        """See `Engine.list`."""
+        return [
+            Workload(
+                id=f"{key:064x}",
+                name=str(key),
+                status=self._status(key),
+                labels=self._labels_of(key),
+                created_at=0.0,
+            )
+            for key in self._labels
+        ]
+
+    async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
+        """See `Engine.find`."""
+        return [each for each in await self.list() if labels.items() <= each.labels.items()]
+
+    async def names(self) -> Sequence[str]:
+        """See `Engine.names`."""
+        return [str(key) for key in self._labels]
+
+    async def watch(self) -> AsyncGenerator[Listing | Event, None]:
+        """See `Engine.watch`."""
+        news: asyncio.Queue[Event] = asyncio.Queue()
+        self._streams.append(news)
+        yield Listing(await self.list())
+        while True:
+            yield await news.get()
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+
+    def _status(self, key: int) -> Status:
+        return Status.EXITED if key in self._exits else Status.LIVE
+
+    def _labels_of(self, key: int) -> Mapping[str, str]:
+        labels: dict[str, str] = json.loads(self._labels[key])
+        return labels
+
+    def _tell(self, change: Change, workload_id: str, code: int | None = None) -> None:
+        labels = self._labels_of(int(workload_id, 16))
+        for news in self._streams:
+            news.put_nowait(Event(id=workload_id, change=change, labels=labels, exit_code=code))

@@ -1,0 +1,103 @@
+"""gRPC servers to compare with: empty handlers, and then one layer of ours after the other.
+
+python -m benchmarks.servers.layers LAYER PORT
+"""
+
+import asyncio
+from enum import StrEnum
+from typing import Annotated, Any
+
+import grpc
+import typer
+from google.protobuf.empty_pb2 import Empty
+from grpc import aio
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
+from opentelemetry.instrumentation.grpc import aio_server_interceptor
+
+from benchmarks.calls import ACTION, LISTED_JOBS, identifier_of
+from benchmarks.servers.service import Service, new_metrics
+from observability.interceptor import CallObserver
+from observability.logs import configure_logs
+from observability.tracing import configure_tracing
+from service._generated.area_supervisor_pb2 import Job, JobId, JobList
+from service._generated.area_supervisor_pb2_grpc import (
+    AreaSupervisorServiceServicer,
+    add_AreaSupervisorServiceServicer_to_server,
+)
+from service._generated.area_types_pb2 import AuthenticatedJobData, Response
+from service.servicer import in_band_error
+
+
+class Layer(StrEnum):
+    """What is installed; each has what the one before it has."""
+
+    BARE = "bare"  # grpc.aio and empty handlers
+    TRACING = "tracing"  # OpenTelemetry's own interceptor
+    METRICS = "metrics"  # our interceptor
+    SERVICE = "service"  # servicer, use cases and registry; no logs
+    LOGS = "logs"  # everything
+
+
+class _EmptyService(AreaSupervisorServiceServicer):
+    _jobs = JobList(
+        jobs=[
+            Job(name=ACTION, identifier=identifier_of(number), status="running")
+            for number in range(LISTED_JOBS)
+        ]
+    )
+
+    async def LaunchJob(self, request: AuthenticatedJobData, context: Any) -> Response:
+        return Response()
+
+    async def KillJob(self, request: JobId, context: Any) -> Response:
+        return Response()
+
+    async def KillAllJobs(self, request: Empty, context: Any) -> Response:
+        return Response()
+
+    async def ListJobs(self, request: Empty, context: Any) -> JobList:
+        return self._jobs
+
+
+class _EmptyHealth(HealthServicer):
+    async def Check(self, request: HealthCheckRequest, context: Any) -> HealthCheckResponse:
+        return HealthCheckResponse(status=HealthCheckResponse.SERVING)
+
+
+def main(layer: Annotated[Layer, typer.Argument()], port: Annotated[int, typer.Argument()]) -> None:
+    """Serve until killed."""
+    configure_logs(level="info" if layer is Layer.LOGS else "error", console=False)
+    if layer is not Layer.BARE:
+        configure_tracing("bench", "0", "bench")
+    asyncio.run(_serve(layer, port))
+
+
+async def _serve(layer: Layer, port: int) -> None:
+    if layer in (Layer.SERVICE, Layer.LOGS):
+        async with Service(port).running():
+            await asyncio.Event().wait()
+    server = _empty_server(layer, port)
+    await server.start()
+    await server.wait_for_termination()
+
+
+def _empty_server(layer: Layer, port: int) -> aio.Server:
+    server = aio.server(interceptors=_interceptors(layer), options=[("grpc.so_reuseport", 0)])
+    add_AreaSupervisorServiceServicer_to_server(_EmptyService(), server)
+    add_HealthServicer_to_server(_EmptyHealth(), server)
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    return server
+
+
+def _interceptors(layer: Layer) -> list[grpc.aio.ServerInterceptor]:
+    if layer is Layer.BARE:
+        return []
+    tracing = aio_server_interceptor()  # type: ignore[no-untyped-call]
+    if layer is Layer.TRACING:
+        return [tracing]
+    return [CallObserver(new_metrics(), in_band_error, tracing)]
+
+
+if __name__ == "__main__":
+    typer.run(main)

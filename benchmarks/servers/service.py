@@ -1,0 +1,48 @@
+"""The whole service in this process, on an engine that does everything at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from benchmarks.servers.instant_engine import InstantEngine
+from observability.metrics import Metrics
+from service.catalog import load_catalog
+from service.core import Core, Options
+from service.server import GrpcServer
+from service.servicer import Servicer
+from service.workload import Policy
+
+_CATALOG = load_catalog(Path(__file__).parents[1] / "catalog.toml")
+
+
+class Service:
+    """Serves on the loopback. Wired as `service.serve` wires it."""
+
+    def __init__(self, port: int) -> None:
+        self.engine = InstantEngine()
+        self.metrics = new_metrics()
+        options = Options(policy=Policy("localhost:50050"))
+        self.core = Core(self.engine, _CATALOG, self.metrics, options)
+        servicer = Servicer(self.core.supervisor, self.core.readiness, self.metrics)
+        self._server = GrpcServer(
+            "127.0.0.1", port, servicer, self.metrics, launches=options.bounds.inside
+        )
+        self.core.readiness.subscribe(self._server.health.set_ready)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Answer, and follow the engine, until the end of the block. It is SERVING within."""
+        await self._server.start()
+        watching = asyncio.create_task(self.core.watcher.run())
+        try:
+            await self.core.readiness.wait_listed()
+            yield
+        finally:
+            watching.cancel()
+            await self._server.stop(0)
+
+
+def new_metrics() -> Metrics:
+    """Metrics as the service has them."""
+    return Metrics(_CATALOG, version="bench", engine="instant", mode="production")

@@ -1,0 +1,51 @@
+"""Medians with intervals, and rounds in which everybody has the same chances."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+_RESAMPLES = 5_000
+_PERCENTILES = (2.5, 97.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A median, and the interval that holds it with 95 %."""
+
+    median: float
+    low: float
+    high: float
+
+    def overlaps(self, other: "Estimate") -> bool:
+        """Whether the intervals leave open which of the two is larger."""
+        return self.low <= other.high and other.low <= self.high
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """The median, with the percentiles of the medians of samples drawn from the values."""
+    sample = np.asarray(values, dtype=float)
+    chosen = np.random.default_rng(0).integers(0, len(sample), (_RESAMPLES, len(sample)))
+    low, high = np.percentile(np.median(sample[chosen], axis=1), _PERCENTILES)
+    return Estimate(float(np.median(sample)), float(low), float(high))
+
+
+def ratio(values: Sequence[float], baseline: Sequence[float]) -> Estimate:
+    """The median of the rounds' ratios. Within a round the machine is the same for both."""
+    return estimate([a / b for a, b in zip(values, baseline, strict=True)])
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """A percentile, as one of the values."""
+    return float(np.percentile(np.asarray(values), percent, method="higher"))
+
+
+def interleaved(contenders: Sequence[T], rounds: int) -> Iterator[T]:
+    """Everybody once a round; the order turns, so that no place in it helps the same one."""
+    for number in range(rounds):
+        turn = number % len(contenders)
+        yield from contenders[turn:]
+        yield from contenders[:turn]

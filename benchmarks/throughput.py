@@ -1,0 +1,75 @@
+"""Calls per second, and CPU time for each, of servers that take turns."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from benchmarks.bench import Bench
+from benchmarks.calls import Call
+from benchmarks.processes import Program, cpu_seconds
+from benchmarks.result import Rounds
+from benchmarks.servers.layers import Layer
+
+_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"
+SAMPLED = {"traceparent": f"{_TRACE}-01"}
+UNSAMPLED = {"traceparent": f"{_TRACE}-00"}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where it listens, and which process it is."""
+
+    port: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the servers are asked, and what the rows are called."""
+
+    call: Call
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> str:
+        """The quantity that is calls per second."""
+        return self._name
+
+    @property
+    def cpu(self) -> str:
+        """The quantity that is CPU time per call."""
+        return f"CPU time, {self._name}"
+
+    @property
+    def _name(self) -> str:
+        kind = {id(SAMPLED): ", sampled", id(UNSAMPLED): ", unsampled"}
+        return self.call.name + kind.get(id(self.headers), "")
+
+
+@contextmanager
+def collected(bench: Bench) -> Iterator[dict[str, str]]:
+    """Variables that make a process send its spans somewhere."""
+    with Program("benchmarks.servers.sink", log=bench.directory / "sink.log") as sink:
+        yield {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{sink.port}"}
+
+
+@contextmanager
+def layered(
+    bench: Bench, layer: Layer, exporting: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """A server of one kind. Its log goes to a file, as the supervisor's does here."""
+    log = bench.directory / f"{layer}.log"
+    with Program("benchmarks.servers.layers", layer, environment=exporting, log=log) as program:
+        yield Server(program.port, program.pid)
+
+
+def take_turns(bench: Bench, servers: Mapping[str, Server], load: Load, text: str) -> Rounds:
+    """Calls per second, and the microseconds of CPU time for each."""
+    found = Rounds()
+    calls = bench.size(4000, 400)
+    for who in bench.rounds(list(servers), bench.size(15, 2), f"{text}: {load.rate}"):
+        server = servers[who]
+        before = cpu_seconds(server.pid)
+        found.add(load.rate, who, bench.h2load.rate(server.port, load.call, calls, load.headers))
+        found.add(load.cpu, who, (cpu_seconds(server.pid) - before) / calls * 1e6)
+    return found
