@@ -127,17 +127,39 @@ def test_a_watch_is_told_at_once_while_calls_under_way_are_finished(
     assert 1 == len(containers.everything(docker_client))
 
 
-def test_thirty_launches_under_way_end_in_a_success_or_a_503_and_nothing_between(
+def test_fifty_launches_under_way_end_in_a_success_or_a_503_and_nothing_between(
     start: Start, docker_client: docker.DockerClient
 ) -> None:
     supervised = start()
-    identifiers = sorted(f"t-{number}" for number in range(30))
-    with ThreadPoolExecutor(30) as pool:
+    identifiers = sorted(f"t-{number}" for number in range(50))
+    with ThreadPoolExecutor(50) as pool:
         launches = [pool.submit(supervised.launch, "timer", each) for each in identifiers]
-        eventually(lambda: 30 == supervised.calls("LaunchJob"))
+        eventually(lambda: 50 == supervised.calls("LaunchJob"))
         assert 0 == supervised.stop(within=_STOP_SECONDS)
         answers = [launch.result() for launch in launches]
     _agree(docker_client, identifiers, answers)
+
+
+def test_a_second_signal_ends_it_at_once(
+    start: Start, docker_client: docker.DockerClient, thawed: PrivateEngine
+) -> None:
+    supervised = start()
+    assert Response() == supervised.launch("timer", "before")
+    assert supervised.process is not None
+    with ThreadPoolExecutor(1) as pool:
+        thawed.freeze()
+        launch = pool.submit(supervised.launch, "timer", "late")
+        eventually(lambda: 8 >= supervised.metric("supervisor_engine_workers", state="busy") >= 1)
+        supervised.process.send_signal(signal.SIGTERM)
+        eventually(lambda: "supervisor.draining" in supervised.log())
+        time.sleep(1)  # two within half a second are one: some programs send both
+        began = time.monotonic()
+        assert -signal.SIGTERM == supervised.stop(within=_STOP_SECONDS)
+        assert time.monotonic() - began < 2
+        assert launch.exception() is not None
+        thawed.thaw()
+    supervised.start()  # which repairs what was left half done
+    eventually(lambda: [] == containers.everything(docker_client))
 
 
 def test_what_the_engine_has_got_is_finished_and_what_waits_is_refused_at_once(
