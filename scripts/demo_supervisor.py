@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from prometheus_client.parser import text_string_to_metric_families
 
+from scripts.ports import free_port
 from scripts.progress import tail
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service.workload import INSTANCE_LABEL
@@ -48,7 +48,7 @@ class Supervisor:
         self._instance = instance
         self._name = f"{instance}-supervisor"
         self._container: Container | None = None
-        self.grpc_port, self.http_port = _free_port(), _free_port()
+        self.grpc_port, self.http_port = free_port(), free_port()
         # Not through a proxy that the environment may name: this is the loopback.
         options = [("grpc.enable_http_proxy", 0)]
         self._channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}", options)
@@ -159,9 +159,3 @@ class Supervisor:
             return self.health() == "SERVING"
         except grpc.RpcError:
             return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,21 +20,17 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from prometheus_client.parser import text_string_to_metric_families
 
+from scripts.ports import free_port
 from service._generated.area_supervisor_pb2 import Job, JobId
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import AuthenticatedJobData, Response
+
+__all__ = ["Scrape", "Supervised", "T", "eventually", "free_port", "run_command", "struct"]
 
 T = TypeVar("T")
 
 COMMAND = str(Path(sys.executable).with_name("area-supervisor"))
 _START_SECONDS = 30.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def eventually(check: Callable[[], T], *, within: float = 10.0) -> T:
