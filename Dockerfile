@@ -1,6 +1,7 @@
 # The supervisor's image. For the classic builder too: no RUN --mount, no heredocs.
 #
-# The base may be any image with Python 3.11 or newer as `python3`, with its venv module.
+# The base may be any image with Python 3.11 or newer as `python3`, with its venv module, and with
+# libstdc++, which gRPC needs.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 

@@ -48,11 +48,22 @@ def claim() -> tuple[Path, int]:
     return fresh.rename(_SHORT / fresh.name.replace(_NEW, _PREFIX)), lock
 
 
+def containerd_socket(run: Path) -> Path:
+    """Where an engine's containerd listens."""
+    return run / "c.sock"
+
+
+def log_of(run: Path) -> str:
+    """What both daemons of an engine have said so far."""
+    file = run / "log"
+    return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+
+
 def erase(run: Path) -> None:
     """Removes all that is left of an engine, whatever state it is in."""
     data = (run / "data").resolve()
     leftovers.end(run, run.name)
-    leftovers.remove_shim_sockets(run)
+    leftovers.remove_shim_sockets(run, containerd_socket(run), log_of(run))
     leftovers.unmount(run)
     leftovers.unmount(data)
     leftovers.remove_groups(run.name)

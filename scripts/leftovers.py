@@ -7,13 +7,17 @@ its containers live. Nothing else is ever touched.
 
 import contextlib
 import ctypes
+import hashlib
 import os
+import re
 import signal
 import time
 from pathlib import Path
 
 _DAEMONS = ("containerd", "containerd-shim", "containerd-shim-runc-v2", "dockerd", "runc")
 _CGROUPS = Path("/sys/fs/cgroup")
+_SHIM_SOCKETS = Path("/run/containerd/s")
+_CONTAINER_ID = re.compile(r"\b[0-9a-f]{64}\b")
 _END_SECONDS = 10.0
 
 
@@ -52,14 +56,19 @@ def unmount(directory: Path) -> None:
         libc.umount2(os.fsencode(point), 2)
 
 
-def remove_shim_sockets(directory: Path) -> None:
+def remove_shim_sockets(directory: Path, containerd: Path, log: str) -> None:
     """Unlinks the sockets of killed shims, which lie in a folder that all engines share.
 
-    Each shim wrote the address of its own into the engine's directory.
+    Each shim wrote the address of its own into the engine's directory. Where that is gone, since
+    the engine died while it started a container, the name can be computed as containerd does it
+    (SocketAddress), from the address of its daemon and the container's id, of which the log tells.
     """
     for file in directory.rglob("address"):
         with contextlib.suppress(OSError):
             Path(file.read_text(encoding="utf-8").removeprefix("unix://")).unlink(missing_ok=True)
+    for container in set(_CONTAINER_ID.findall(log)):
+        name = hashlib.sha256(f"{containerd}/moby/{container}".encode()).hexdigest()
+        (_SHIM_SOCKETS / name).unlink(missing_ok=True)
 
 
 def remove_groups(group: str) -> None:

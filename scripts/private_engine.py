@@ -35,7 +35,7 @@ root = "{run}/data/containerd"
 state = "{run}/c"
 disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
-address = "{run}/c.sock"
+address = "{socket}"
 [plugins."io.containerd.internal.v1.opt"]
 path = "{run}/opt"
 """
@@ -82,8 +82,7 @@ class PrivateEngine:
     @property
     def log(self) -> str:
         """What both daemons have said so far."""
-        file = self._run / "log"
-        return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+        return engine_folder.log_of(self._run)
 
     def start(self) -> None:
         """Starts what is not running, and returns when the Engine answers."""
@@ -163,7 +162,9 @@ class PrivateEngine:
 
     def _start_containerd(self) -> None:
         config = self._run / "containerd.toml"
-        config.write_text(_CONTAINERD_CONFIG.format(run=self._run), encoding="utf-8")
+        socket = engine_folder.containerd_socket(self._run)
+        text = _CONTAINERD_CONFIG.format(run=self._run, socket=socket)
+        config.write_text(text, encoding="utf-8")
         self._containerd = self._spawn("containerd", "--config", str(config), "--log-level=warn")
 
     def _write_settings(self) -> None:
@@ -178,7 +179,7 @@ class PrivateEngine:
         self._dockerd = self._spawn(
             "dockerd",
             f"--config-file={run}/daemon.json",
-            f"--containerd={run}/c.sock",
+            f"--containerd={engine_folder.containerd_socket(run)}",
             f"--data-root={run}/data",
             f"--exec-root={run}/x",
             f"--pidfile={run}/pid",
