@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import BadStatusLine
 from time import perf_counter, time_ns
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from docker.transport import UnixHTTPAdapter
 from docker.utils import kwargs_from_env, parse_host
 
 from observability.metrics import Metrics
+from observability.printable import printable
 from observability.redaction import Redactor
 from observability.spans import client_span, fail_span, has_waited
 from service.errors import (
@@ -48,6 +50,8 @@ _TLS_VARIABLES = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 THREADS = 96
 _KEEP_NOTHING = Redactor()
 _NOTHING_IN_PARTICULAR: Mapping[str, str] = {}
+_NO_ENGINES_ANSWER = (KeyError, TypeError, ValueError)  # to the question for its version
+_NOT_DOCKER = "what answers there is not a Docker Engine"
 _HOLDER = re.compile(r'container "?([0-9a-f]{64})')
 
 
@@ -63,7 +67,7 @@ def connection_from_env() -> Connection:
     """The Engine of `DOCKER_HOST` and its TLS companions. Raises `StartError`."""
     url = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     if url == "unix://" or not url.startswith(_SCHEMES) or not _can_be_parsed(url):
-        raise StartError(f"DOCKER_HOST={url}: allowed is unix://PATH or tcp://HOST:PORT")
+        raise StartError(f"DOCKER_HOST={printable(url)}: allowed is unix://PATH or tcp://HOST:PORT")
     return Connection(url, _tls_from_env() if url.startswith("tcp://") else None)
 
 
@@ -79,7 +83,7 @@ def _tls_from_env() -> TLSConfig | None:
     try:
         return kwargs_from_env().get("tls")
     except TLSParameterError:
-        told = [f"{name}={os.environ.get(name, '')}" for name in _TLS_VARIABLES]
+        told = [f"{name}={printable(os.environ.get(name, ''))}" for name in _TLS_VARIABLES]
         raise StartError(
             f"{', '.join(told)}: allowed is a folder with ca.pem, cert.pem and key.pem"
         ) from None
@@ -130,8 +134,10 @@ class Clients:
                 version=version or "auto",
                 timeout=10,
             )
-        except DockerException as error:
+        except (DockerException, *_NO_ENGINES_ANSWER) as error:
             met = error.__cause__ or error  # it wraps what the negotiation has met
+        if isinstance(met, _NO_ENGINES_ANSWER) or _is_not_found(met):
+            met = DockerException(_NOT_DOCKER)
         raise met  # not in there, where it would become its own context
 
 
@@ -242,8 +248,14 @@ def _why(error: BaseException) -> str:
     while inner is not None:
         if isinstance(inner, OSError) and inner.strerror:
             return inner.strerror
+        if isinstance(inner, BadStatusLine) and not isinstance(inner, OSError):
+            return _NOT_DOCKER
         inner = inner.__cause__ or inner.__context__
-    return type(error).__name__
+    return str(error) if isinstance(error, DockerException) else type(error).__name__
+
+
+def _is_not_found(error: BaseException) -> bool:
+    return isinstance(error, APIError) and error.status_code == HTTPStatus.NOT_FOUND
 
 
 def _from_answer(operation: str, target: str, error: APIError, redact: Redactor) -> EngineError:

@@ -88,3 +88,8 @@ def test_certificates_that_are_there_are_used(tmp_path: Path) -> None:
 
 def test_a_socket_needs_no_certificates(tmp_path: Path) -> None:
     assert connection(DOCKER_TLS_VERIFY="1", DOCKER_CERT_PATH=str(tmp_path)).tls is None
+
+
+def test_a_place_of_several_lines_is_told_in_one() -> None:
+    told = r"DOCKER_HOST='x\ny': allowed is unix://PATH or tcp://HOST:PORT"
+    assert told == fault(DOCKER_HOST="x\ny")
