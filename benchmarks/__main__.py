@@ -20,7 +20,7 @@ from scripts.progress import PrerequisiteError
 # Above this load average, others are at work here, and the figures tell of them, too.
 _QUIET = 0.5
 # What is as wide as a table.
-_COLUMNS = 140
+_COLUMNS = 160
 
 
 class Name(StrEnum):
