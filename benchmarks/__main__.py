@@ -1,7 +1,7 @@
 """`make bench`: measures, shows, draws, and writes down."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated
@@ -20,7 +20,7 @@ from scripts.progress import PrerequisiteError
 # Above this load average, others are at work here, and the figures tell of them, too.
 _QUIET = 0.5
 # What is as wide as a table.
-_COLUMNS = 140
+_COLUMNS = 160
 
 
 class Name(StrEnum):
@@ -35,7 +35,7 @@ class Name(StrEnum):
     FOOTPRINT = "footprint"
 
 
-_MEASURE: dict[Name, Callable[[Bench], Result]] = {
+_MEASUREMENTS: dict[Name, Callable[[Bench], Result]] = {
     Name.LAUNCH: launch.measure,
     Name.KILL: kill.measure,
     Name.DEDUP: dedup.measure,
@@ -59,22 +59,20 @@ def main(
         sys.exit(f"bench: {error}")
     if (load := machine.load()) > _QUIET:
         console.print(f"The machine is busy (load average {load}), and the figures will tell.")
-    results: list[Result] = []
-    run = Run(machine.describe(), quick, results)
-    for result in _measured(only or list(Name), console, quick=quick):
-        console.print(report.table(result))
-        results.append(result)
-        folder = publication.keep(run)
-    console.print(f"Written to {folder}")
+    with Progress(console=console) as progress, Bench(progress, quick=quick) as bench:
+        results: list[Result] = []
+        run = Run(machine.describe(bench.engine_version), quick, results)
+        for name in only or Name:
+            results.append(_measure(name, bench))
+            console.print(report.table(results[-1]))
+            console.print(f"Written to {publication.keep(run)}")
     if not quick:
         publication.publish(run, everything=len(results) == len(Name))
 
 
-def _measured(names: Sequence[Name], console: Console, *, quick: bool) -> Iterator[Result]:
-    with Progress(console=console) as progress, Bench(progress, quick=quick) as bench:
-        for name in names:
-            began, load = machine.now(), machine.load()
-            yield replace(_MEASURE[name](bench), began=began, load=load)
+def _measure(name: Name, bench: Bench) -> Result:
+    began, load = machine.now(), machine.load()
+    return replace(_MEASUREMENTS[name](bench), began=began, load=load)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,12 @@ class Bench:
             container.remove()
         return engine
 
+    @property
+    def engine_version(self) -> str:
+        """What the Engine says that it is."""
+        with closing(docker.DockerClient(self.engine.host)) as client:
+            return str(client.version()["Version"])
+
     def size(self, full: int, quick: int) -> int:
         """How much of something there is to be."""
         return quick if self.quick else full

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from benchmarks.bench import Bench
 from benchmarks.calls import Call
@@ -10,9 +10,13 @@ from benchmarks.processes import Program, cpu_seconds
 from benchmarks.result import Rounds
 from benchmarks.servers.layers import Layer
 
+SAMPLED, UNSAMPLED, UNTRACED = "sampled", "unsampled", ""
 _TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"
-SAMPLED = {"traceparent": f"{_TRACE}-01"}
-UNSAMPLED = {"traceparent": f"{_TRACE}-00"}
+_HEADERS = {
+    SAMPLED: {"traceparent": f"{_TRACE}-01"},
+    UNSAMPLED: {"traceparent": f"{_TRACE}-00"},
+    UNTRACED: {},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +32,22 @@ class Load:
     """What the servers are asked, and what the rows are called."""
 
     call: Call
-    headers: Mapping[str, str] = field(default_factory=dict)
+    trace: str = UNTRACED
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What goes with each call."""
+        return _HEADERS[self.trace]
 
     @property
     def rate(self) -> str:
         """The quantity that is calls per second."""
-        return self._name
+        return ", ".join(filter(None, (self.call.name, self.trace)))
 
     @property
     def cpu(self) -> str:
         """The quantity that is CPU time per call."""
-        return f"CPU time, {self._name}"
-
-    @property
-    def _name(self) -> str:
-        kind = {id(SAMPLED): ", sampled", id(UNSAMPLED): ", unsampled"}
-        return self.call.name + kind.get(id(self.headers), "")
+        return f"CPU time, {self.rate}"
 
 
 @contextmanager

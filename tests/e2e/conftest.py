@@ -17,6 +17,7 @@ from scripts.private_engine import PrivateEngine
 from tests.conftest import Start
 from tests.support import catalog, containers
 from tests.support.backend import Backend, a_backend
+from tests.support.http_line import HttpLine, an_http_line
 from tests.support.line import Line, a_line
 from tests.support.supervised import Supervised, eventually
 
@@ -63,6 +64,14 @@ def line(engine: PrivateEngine, start: Start, tmp_path: Path) -> Iterator[Line]:
     assert callable(start)
     with a_line(tmp_path / "line.sock", engine.socket) as one:
         yield one
+
+
+@pytest.fixture
+def meddled(engine: PrivateEngine, start: Start, tmp_path: Path) -> Iterator[HttpLine]:
+    """A line to the Engine with a proxy in between."""
+    assert callable(start)
+    with an_http_line(tmp_path / "http.sock", engine.socket) as line:
+        yield line
 
 
 @pytest.fixture

@@ -171,8 +171,15 @@ def test_a_reaction_that_cannot_be_carried_out_tells_the_backend_and_is_counted(
 class Contained(Supervised):
     """A supervisor in a container of its own image, hardened as docker-compose.yml does it."""
 
-    def __init__(self, tmp_path: Path, client: docker.DockerClient, engine: PrivateEngine) -> None:
+    def __init__(
+        self,
+        tmp_path: Path,
+        client: docker.DockerClient,
+        engine: PrivateEngine,
+        name: str = "the-supervisor",
+    ) -> None:
         super().__init__(tmp_path, {})
+        self.name = name
         self._client, self._engine = client, engine
         self._container: Container | None = None
 
@@ -182,16 +189,26 @@ class Contained(Supervised):
         return self._container
 
     def run(self, job_catalog: Path, backend_port: int) -> None:
-        """Start the container; the image's health check runs each second."""
+        """Make and start the container; the image's health check runs each second."""
+        self.make(job_catalog, backend_port)
+        self.container.start()
+        eventually(self.is_ready, within=60)
+
+    def make(
+        self, job_catalog: Path, backend_port: int, socket: str = "/var/run/docker.sock"
+    ) -> None:
+        """Make the container, in which the Engine's socket has a path, and do not start it."""
         self._container = self._client.containers.create(
             _SUPERVISOR_IMAGE,
-            name="the-supervisor",
+            name=self.name,
+            labels={"area.supervisor.serves": "default"},
             network_mode="host",
             volumes={
-                str(self._engine.socket): {"bind": "/var/run/docker.sock", "mode": "rw"},
+                str(self._engine.socket): {"bind": socket, "mode": "rw"},
                 str(job_catalog): {"bind": "/etc/supervisor/catalog.toml", "mode": "ro"},
             },
             environment={
+                "DOCKER_HOST": f"unix://{socket}",
                 "GO_ENV": "production",
                 "BIND_ADDRESS": "127.0.0.1",
                 "GRPC_SERVER_PORT": str(self.port),
@@ -211,8 +228,6 @@ class Contained(Supervised):
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
         )
-        self._container.start()
-        eventually(self.is_ready, within=60)
 
 
 @pytest.fixture
@@ -227,6 +242,17 @@ def contained(
     assert callable(start)
     assert _SUPERVISOR_IMAGE == supervisor_image
     one = Contained(tmp_path, docker_client, engine)
+    with closing(one.channel):
+        yield one
+
+
+@pytest.fixture
+def another(
+    contained: Contained, tmp_path: Path, docker_client: docker.DockerClient, engine: PrivateEngine
+) -> Iterator[Contained]:
+    """A second one that is yet to be run."""
+    assert contained
+    one = Contained(tmp_path, docker_client, engine, "another-supervisor")
     with closing(one.channel):
         yield one
 
@@ -277,6 +303,29 @@ def test_sigterm_ends_the_container_with_zero_and_its_jobs_run_on(
     eventually(running.is_ready, within=60)
     assert [container] == containers.everything(docker_client)
     assert [] == running.jobs()
+
+
+def test_beside_a_supervisor_in_a_container_no_other_of_its_name_starts(
+    running: Contained, another: Contained, job_catalog: Path, start: Start
+) -> None:
+    """Be it in a container or not, and whichever container was made first.
+
+    By its label alone: this host's lock goes by the socket's path, which is another one in each.
+    """
+    container = running.container
+    container.stop(timeout=_STOP_SECONDS)
+    another.make(job_catalog, 1, "/var/run/another.sock")
+    another.container.start()
+    eventually(another.is_ready, within=60)
+    assert Response() == _launch(another, "t-1")
+    container.start()
+    assert 1 == container.wait(timeout=60)["StatusCode"]
+    outside = start(ready=False)
+    assert 1 == outside.ended()
+    for log in (container.logs().decode(), outside.log()):
+        assert "the container 'another-supervisor' is a supervisor of this name" in log
+    start(SUPERVISOR_INSTANCE="another")
+    assert ["t-1"] == another.running()
 
 
 def test_the_images_own_health_check_follows_the_process(

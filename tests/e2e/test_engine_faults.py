@@ -2,9 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import docker
 import pytest
@@ -14,7 +13,7 @@ from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers
 from tests.support.agreement import agree, await_fall, await_return, exits
-from tests.support.http_line import Fault, HttpLine, Meddle, a_share, an_http_line, untouched
+from tests.support.http_line import Fault, HttpLine, Meddle, a_share, requests, untouched
 from tests.support.supervised import Supervised, eventually
 
 pytestmark = pytest.mark.timeout(240)
@@ -27,23 +26,6 @@ _LATE_SECONDS = 5.0
 _STOP_SECONDS = 10.0
 # Until it is noticed that containerd hangs: every five seconds a call of ten at most.
 _DEEP_FALL_SECONDS = 25.0
-
-
-@pytest.fixture
-def meddled(engine: PrivateEngine, start: Start, tmp_path: Path) -> Iterator[HttpLine]:
-    """A line to the Engine with a proxy in between."""
-    assert callable(start)
-    with an_http_line(tmp_path / "http.sock", engine.socket) as line:
-        yield line
-
-
-def _requests(method: str, end: str, fault: Fault) -> Meddle:
-    """A fault for the requests whose path ends so."""
-
-    def meddle(asked: str, path: str) -> Fault | None:
-        return fault if asked == method and path.partition("?")[0].endswith(end) else None
-
-    return meddle
 
 
 def _each_for_the_first_time(fault: Fault) -> Meddle:
@@ -145,7 +127,7 @@ def test_what_has_been_started_against_all_appearance_is_not_started_again(
 ) -> None:
     supervised = start(DOCKER_HOST=meddled.host)
     starts = _Starts(docker_client)
-    meddled.meddle = _requests("POST", "/start", Fault.DENIED)
+    meddled.meddle = requests("POST", "/start", Fault.DENIED)
     assert Response() == supervised.launch(name, "runs-on")
     assert Response() == supervised.launch("mail", "ends", {"exit": 0})
     assert {"runs-on": 1, "ends": 1} == starts.count()
@@ -158,14 +140,14 @@ def test_an_engine_that_fails_at_it_each_time_is_a_502_and_leaves_nothing(
     start: Start, meddled: HttpLine, docker_client: docker.DockerClient
 ) -> None:
     supervised = start(DOCKER_HOST=meddled.host)
-    meddled.meddle = _requests("POST", "/start", Fault.REFUSED)
+    meddled.meddle = requests("POST", "/start", Fault.REFUSED)
     answer = supervised.launch("timer", "t-1")
     assert 502 == answer.error.code
     assert "an error that a test has made" in answer.error.message
     agree(supervised, docker_client)
     meddled.meddle = untouched
     assert Response() == supervised.launch("timer", "t-1")
-    meddled.meddle = _requests("POST", "/stop", Fault.REFUSED)
+    meddled.meddle = requests("POST", "/stop", Fault.REFUSED)
     assert 502 == supervised.kill("t-1").error.code
     agree(supervised, docker_client, "t-1")
 
@@ -190,7 +172,7 @@ def test_a_create_that_is_not_answered_is_a_504_at_its_time_limit_and_leaves_not
 ) -> None:
     supervised = start(DOCKER_HOST=meddled.host, LAUNCH_TIMEOUT_SECONDS="3")
     assert Response() == supervised.launch("timer", "runs")
-    meddled.meddle = _requests("POST", "/containers/create", Fault.UNANSWERED)
+    meddled.meddle = requests("POST", "/containers/create", Fault.UNANSWERED)
 
     def meanwhile() -> None:
         eventually(lambda: meddled.faults[Fault.UNANSWERED])

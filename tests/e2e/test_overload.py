@@ -14,6 +14,9 @@ from tests.conftest import Start
 from tests.support import containers
 from tests.support.supervised import Supervised, eventually
 
+# A burst of 500 is some minutes' work on a busy machine.
+pytestmark = pytest.mark.timeout(600)
+
 _MANY = 64
 _IDENTIFIERS = sorted(f"many-{number}" for number in range(_MANY))
 # These take milliseconds; the machine is busy with 64 launches, and runs the clients too.

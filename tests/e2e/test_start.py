@@ -15,7 +15,7 @@ from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers
-from tests.support.supervised import Supervised, eventually, free_port, run_command
+from tests.support.supervised import Supervised, eventually, free_port, refusal, run_command
 
 
 @pytest.fixture
@@ -23,14 +23,6 @@ def listener() -> Iterator[socket.socket]:
     """Another program that listens on a port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening
-
-
-def _refusal(supervised: Supervised) -> str:
-    """The one line of a start that is refused."""
-    code = supervised.ended()
-    lines = supervised.lines()
-    assert (1, 1) == (code, len(lines)), supervised.log()
-    return lines[0]
 
 
 # ---------------------------------------------------------------- what earlier runs left
@@ -206,7 +198,7 @@ def test_a_port_that_is_taken_ends_the_start_before_any_container_is_touched(
 ) -> None:
     ours = containers.stranger(docker_client, "ours", containers.labels_of_another("default"))
     port = str(listener.getsockname()[1])
-    line = _refusal(start(ready=False, **{variable: port}))
+    line = refusal(start(ready=False, **{variable: port}))
     assert f"{variable}={port}" in line
     assert containers.runs(ours)
 
@@ -216,9 +208,9 @@ def test_a_second_supervisor_does_not_disturb_the_first(
 ) -> None:
     first = start()
     assert Response() == first.launch("timer", "t-1")
-    line = _refusal(start(ready=False, GRPC_SERVER_PORT=str(first.port)))
+    line = refusal(start(ready=False, GRPC_SERVER_PORT=str(first.port)))
     assert f"GRPC_SERVER_PORT={first.port}" in line
-    line = _refusal(start(ready=False, METRICS_PORT=str(first.metrics_port)))
+    line = refusal(start(ready=False, METRICS_PORT=str(first.metrics_port)))
     assert f"METRICS_PORT={first.metrics_port}" in line
     assert ["t-1"] == first.running()
     assert ["t-1"] == containers.live(docker_client)
@@ -226,7 +218,7 @@ def test_a_second_supervisor_does_not_disturb_the_first(
 
 def test_both_ports_the_same_is_one_too_many(start: Start) -> None:
     port = str(free_port())
-    line = _refusal(start(ready=False, GRPC_SERVER_PORT=port, METRICS_PORT=port))
+    line = refusal(start(ready=False, GRPC_SERVER_PORT=port, METRICS_PORT=port))
     assert f"METRICS_PORT={port}" in line
 
 
@@ -353,7 +345,7 @@ def test_a_catalogue_with_an_error_ends_the_start_with_file_and_place(
     )
     path = tmp_path / "wrong.toml"
     path.write_text(text)
-    line = _refusal(start(ready=False, JOB_CATALOG=str(path)))
+    line = refusal(start(ready=False, JOB_CATALOG=str(path)))
     for word in (str(path), *_WRONG_CATALOGS[text]):
         assert word in line
     assert containers.exists(ours)
@@ -365,7 +357,7 @@ def test_a_catalogue_that_cannot_be_read_ends_the_start_with_one_line(
     latin = tmp_path / "latin.toml"
     latin.write_bytes("[jobs]\n# é".encode("latin-1"))
     for path in (tmp_path / "none.toml", tmp_path, latin):
-        line = _refusal(start(ready=False, JOB_CATALOG=str(path)))
+        line = refusal(start(ready=False, JOB_CATALOG=str(path)))
         assert f"JOB_CATALOG={path}" in line
 
 

@@ -27,6 +27,7 @@ class Fault(Enum):
     REFUSED = auto()  # answered 500, and not passed on
     DENIED = auto()  # passed on, and answered 500 all the same: what was asked has happened
     UNANSWERED = auto()  # passed on, and never answered
+    LOST = auto()  # neither passed on nor answered
 
 
 Meddle = Callable[[str, str], Fault | None]
@@ -63,9 +64,9 @@ class HttpLine(Line):
 
     def _suffer(self, fault: Fault, request: bytes, source: socket.socket) -> None:
         self.faults[fault] += 1
-        if fault is not Fault.REFUSED:
+        if fault in (Fault.DENIED, Fault.UNANSWERED):
             self._carry_out(request)
-        if fault is not Fault.UNANSWERED:
+        if fault in (Fault.REFUSED, Fault.DENIED):
             source.sendall(_ANSWER)
 
     def _carry_out(self, request: bytes) -> None:
@@ -98,6 +99,15 @@ def a_share(fault: Fault, share: float, seed: int) -> Meddle:
             struck = chance.random() < share
         # Events are answered for as long as they are listened to.
         return fault if struck and not (fault is Fault.DENIED and "/events" in path) else None
+
+    return meddle
+
+
+def requests(method: str, end: str, fault: Fault) -> Meddle:
+    """A fault for the requests whose path ends so."""
+
+    def meddle(asked: str, path: str) -> Fault | None:
+        return fault if asked == method and path.partition("?")[0].endswith(end) else None
 
     return meddle
 

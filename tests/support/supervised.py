@@ -214,6 +214,14 @@ class Supervised:
                 yield event
 
 
+def refusal(supervised: Supervised) -> str:
+    """The one line of a start that is refused."""
+    code = supervised.ended()
+    lines = supervised.lines()
+    assert (1, 1) == (code, len(lines)), supervised.log()
+    return lines[0]
+
+
 class Scrape:
     """The metrics of one moment."""
 

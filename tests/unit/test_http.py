@@ -204,12 +204,10 @@ async def test_rendering_a_scrape_never_holds_up_the_event_loop(serve: Serve) ->
         counter.labels(number)
     began = time.perf_counter()
     scrape = asyncio.create_task(asyncio.to_thread(served.get, "/metrics"))
-    longest = 0.0
+    turns = 0
     while not scrape.done():
-        before = time.perf_counter()
         await asyncio.sleep(0.001)
-        longest = max(longest, time.perf_counter() - before)
-    took = time.perf_counter() - began
+        turns += 1
     assert 200 == (await scrape)[0]
-    assert took > 0.1  # or it shows nothing
-    assert longest < took / 2
+    assert time.perf_counter() - began > 0.1  # or it shows nothing
+    assert turns > 10  # it would be one or two
