@@ -18,7 +18,8 @@ from service.errors import StartError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?")
-_IPV6 = re.compile(r"\[?([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]?")
+_IPV6 = re.compile(r"(\[)?([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(?(1)\])")
+_WHOLE = re.compile(r"[0-9]+")
 
 
 def _name(value: str) -> str:
@@ -30,8 +31,15 @@ def _name(value: str) -> str:
 def _host(value: str) -> str:
     """A host as it stands before `:PORT`: an IPv6 address gets its brackets."""
     if match := _IPV6.fullmatch(value):
-        return f"[{ip_address(match[1])}]"
+        return f"[{ip_address(match[2])}]"
     if not _HOST_NAME.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _whole(value: object) -> object:
+    """Digits alone: Python and pydantic would also take 5_0, +5, 5.0 and blanks around them."""
+    if isinstance(value, str) and not _WHOLE.fullmatch(value):
         raise ValueError
     return value
 
@@ -44,7 +52,8 @@ def _setting(default: object, description: str, *, allowed: str) -> Any:
     return Field(default, description=description, json_schema_extra={"allowed": allowed})
 
 
-Port = Annotated[int, Field(ge=1, le=65535)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Port = Annotated[Whole, Field(ge=1, le=65535)]
 Name = Annotated[str, AfterValidator(_name)]
 _A_PORT = "a whole number from 1 to 65535"
 _A_NAME = "a letter or digit, then at most 62 letters, digits, _ . or -"
@@ -77,7 +86,7 @@ class Settings(BaseSettings):
         None, "the catalogue of jobs; the packaged one of Area", allowed="a TOML file's path"
     )
     job_network: Name = _setting("host", "the Engine's network for jobs", allowed=_A_NAME)
-    job_stop_grace_seconds: Annotated[int, Field(ge=0, le=3600)] = _setting(
+    job_stop_grace_seconds: Annotated[Whole, Field(ge=0, le=3600)] = _setting(
         5, "from SIGTERM to SIGKILL", allowed="a whole number from 0 to 3600"
     )
     launch_timeout_seconds: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = _setting(
@@ -89,13 +98,13 @@ class Settings(BaseSettings):
     supervisor_on_start: Annotated[Literal["remove", "adopt"], BeforeValidator(_lower)] = _setting(
         "remove", "what becomes of the containers of an earlier run", allowed="remove or adopt"
     )
-    max_launches_under_way: Annotated[int, Field(ge=1, le=64)] = _setting(
+    max_launches_under_way: Annotated[Whole, Field(ge=1, le=64)] = _setting(
         8, "launches that the Engine works on at once", allowed="a whole number from 1 to 64"
     )
-    max_launches_waiting: Annotated[int, Field(ge=0, le=100_000)] = _setting(
+    max_launches_waiting: Annotated[Whole, Field(ge=0, le=100_000)] = _setting(
         1000, "launches that may wait for their turn", allowed="a whole number from 0 to 100000"
     )
-    max_running_jobs: Annotated[int, Field(ge=1)] | None = _setting(
+    max_running_jobs: Annotated[Whole, Field(ge=1)] | None = _setting(
         None, "jobs that may run at once; no limit", allowed="a whole number above 0"
     )
     orphan_grace_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = _setting(

@@ -195,11 +195,36 @@ def test_logs_are_for_a_person_on_a_terminal_unless_told(
         *(
             (variable, value, A_PORT)
             for variable in ("GRPC_SERVER_PORT", "GRPC_CALLBACK_PORT", "METRICS_PORT")
-            for value in ("0", "-1", "65536", "http", "1.5", " ")
+            for value in (
+                "0",
+                "-1",
+                "65536",
+                "http",
+                "1.5",
+                " ",
+                "5_0",
+                "50051.0",
+                "+5",
+                " 5",
+                "1e3",
+                "\u0665",
+            )
         ),
         *(
             ("GRPC_CALLBACK_HOST", value, "a host name or an IP address")
-            for value in ("a b", "http://backend", "host:50050", "-x", "x-", "é", "1::2::3", "[]")
+            for value in (
+                "a b",
+                "http://backend",
+                "host:50050",
+                "-x",
+                "x-",
+                "é",
+                "1::2::3",
+                "[]",
+                "[::1",
+                "::1]",
+                "[host]",
+            )
         ),
         ("GRPC_CALLBACK_HOST", "x" * 255, "a host name or an IP address"),
         *(
@@ -217,7 +242,7 @@ def test_logs_are_for_a_person_on_a_terminal_unless_told(
         ),
         *(
             ("JOB_STOP_GRACE_SECONDS", value, "a whole number from 0 to 3600")
-            for value in ("-1", "3601", "2.5", "5s")
+            for value in ("-1", "3601", "2.5", "5s", "1_0")
         ),
         *(
             ("LAUNCH_TIMEOUT_SECONDS", value, "above 0, at most 3600")
