@@ -7,6 +7,7 @@ from google.protobuf.empty_pb2 import Empty
 from scripts.demo_stage import ACTION, RPC_SECONDS, Stage, check, eventually, next_call, tell
 from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_types_pb2 import AuthenticatedJobData
+from service.workload import LABEL_PREFIX
 
 _INTERVAL_SECONDS = 1
 _CALLS = 3
@@ -27,7 +28,8 @@ def launch(stage: Stage) -> None:
     check(len(containers) == 1, "one container runs")
     tell(f"container {containers[0].name}, with the labels")
     for label, value in sorted(containers[0].labels.items()):
-        tell(f"   {label}={value}")
+        if label.startswith(LABEL_PREFIX):
+            tell(f"   {label}={value}")
     for number in range(_CALLS):
         call = next_call(stage.calls)
         stage.callbacks.append(call)
