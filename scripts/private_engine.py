@@ -111,8 +111,9 @@ class PrivateEngine:
         """From now on, containers outlive the daemon, or end with it, which is the default."""
         self._live_restore = on
         self._write_settings()
-        if self._dockerd:
+        if self._dockerd and _runs(self._dockerd):
             self._dockerd.send_signal(signal.SIGHUP)
+            self._wait_until_it_has_reloaded()
 
     def freeze(self) -> None:
         """Makes the daemon hang: it accepts connections and answers nothing."""
@@ -211,6 +212,11 @@ class PrivateEngine:
             if not _runs(self._dockerd) or time.monotonic() > deadline:
                 raise PrerequisiteError(f"A private Engine does not start:\n{tail(self.log)}")
             time.sleep(0.05)
+
+    def _wait_until_it_has_reloaded(self) -> None:
+        with contextlib.closing(docker.DockerClient(base_url=self.host)) as client:
+            while client.info()["LiveRestoreEnabled"] is not self._live_restore:
+                time.sleep(0.05)
 
 
 def _runs(process: subprocess.Popen[bytes] | None) -> bool:

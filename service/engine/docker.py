@@ -11,13 +11,13 @@ import docker
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
-from observability.spans import annotate, waiting
+from observability.spans import waiting
 from service.engine._dockerpy import Calls, Clients, Connection
 from service.engine._events import EventStream
+from service.engine._launch import create, start
 from service.engine.base import (
     Event,
     Inspection,
-    Limits,
     Listing,
     Status,
     Workload,
@@ -81,7 +81,7 @@ class DockerEngine:
         deadline = clock() + timeout
         container_id = await self._calls.call(
             "create",
-            lambda c: _create(c, spec),
+            lambda c: create(c, spec),
             timeout=timeout,
             about={_IMAGE: spec.image, _NAME: spec.name},
             redact=spec.redact,
@@ -89,7 +89,7 @@ class DockerEngine:
         try:
             await self._calls.call(
                 "start",
-                lambda c: c.start(container_id),
+                lambda c: start(c, container_id, spec),
                 timeout=max(deadline - clock(), _LEAST),
                 about={_NAME: spec.name, _ID: container_id, _IMAGE: spec.image},
                 redact=spec.redact,
@@ -229,33 +229,6 @@ class DockerEngine:
 
 def _filter(labels: Mapping[str, str]) -> list[str]:
     return [f"{key}={value}" for key, value in labels.items()]
-
-
-def _create(client: docker.APIClient, spec: WorkloadSpec) -> str:
-    created = client.create_container(
-        image=spec.image,
-        command=list(spec.arguments),
-        name=spec.name,
-        environment=dict(spec.environment),
-        labels=dict(spec.labels),
-        stop_signal="SIGTERM",  # whatever the image says: it is what workers are promised
-        host_config=_host_config(client, spec.network, spec.limits),
-    )
-    container_id: str = created["Id"]
-    annotate({_ID: container_id})
-    return container_id
-
-
-def _host_config(client: docker.APIClient, network: str, limits: Limits) -> dict[str, Any]:
-    config: dict[str, Any] = client.create_host_config(
-        network_mode=network,
-        init=True,  # so that SIGTERM reaches a worker without a handler of its own
-        mem_limit=limits.memory,
-        memswap_limit=limits.memory,  # no swap on top
-        nano_cpus=int(limits.cpus * 1e9) if limits.cpus else None,
-        pids_limit=limits.pids,
-    )
-    return config
 
 
 def _workload(item: Mapping[str, Any]) -> Workload:

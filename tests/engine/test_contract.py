@@ -1,13 +1,16 @@
 """What every engine promises (service/engine/base.py), on the fake and on a real Docker Engine."""
 
 import asyncio
+import os
+import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from observability.redaction import Redactor
+from scripts.private_engine import PrivateEngine
 from service.engine.base import Change, Engine, Limits, Status, WorkloadSpec
 from service.engine.docker import DockerEngine
 from service.errors import (
@@ -18,6 +21,7 @@ from service.errors import (
     NameTaken,
     NoSuchWorkload,
 )
+from service.patience import patiently
 from tests.engine.rigs import DockerRig, Listener, Rig, until, until_async
 from tests.support import worker
 
@@ -531,6 +535,32 @@ async def test_docker_counts_every_call_that_took_too_long(docker_rig: DockerRig
         for operation in ("ping", "create")
     }
     assert {"ping": 3, "create": 1} == timeouts
+
+
+@pytest.fixture
+def outlived(docker_rig: DockerRig) -> Iterator[PrivateEngine]:
+    """An Engine whose containers outlive it."""
+    docker_rig.private.live_restore(on=True)
+    yield docker_rig.private
+    docker_rig.private.live_restore(on=False)
+
+
+async def test_docker_runs_again_what_has_ended_while_it_was_starting(
+    docker_rig: DockerRig, outlived: PrivateEngine
+) -> None:
+    names = [f"a-{number}" for number in range(12)]
+    ids = [await start(docker_rig, name) for name in names]
+    processes = [(await docker_rig.inspect(each))["State"]["Pid"] for each in ids]
+    await asyncio.to_thread(outlived.stop)
+    starting = asyncio.create_task(asyncio.to_thread(outlived.start))
+    for process in processes:  # one after the other, since only a certain moment matters
+        await asyncio.wait({starting}, timeout=0.25)
+        os.kill(process, signal.SIGKILL)
+    await starting
+    for name, workload_id in zip(names, ids, strict=True):
+        await docker_rig.engine.remove(workload_id, force=True)
+        await patiently(lambda: start(docker_rig, name))  # noqa: B023 - called at once
+    assert dict.fromkeys(names, Status.LIVE) == await listed(docker_rig)
 
 
 async def _tail_has(rig: Rig, workload_id: str, text: str) -> bool:

@@ -1,0 +1,63 @@
+"""What docker-py is asked for a launch."""
+
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+
+import docker
+from docker.errors import APIError
+
+from observability.spans import annotate
+from service.engine.base import Limits, WorkloadSpec
+from service.errors import EngineFaltered
+
+
+def create(client: docker.APIClient, spec: WorkloadSpec) -> str:
+    """Make a container; its id."""
+    created = client.create_container(
+        image=spec.image,
+        command=list(spec.arguments),
+        name=spec.name,
+        environment=dict(spec.environment),
+        labels=dict(spec.labels),
+        stop_signal="SIGTERM",  # whatever the image says: it is what workers are promised
+        host_config=_host_config(client, spec.network, spec.limits),
+    )
+    container_id: str = created["Id"]
+    annotate({"container.id": container_id})
+    return container_id
+
+
+def start(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> None:
+    """Start it. Raises `EngineFaltered` where a second launch may go better."""
+    try:
+        client.start(container_id)
+    except APIError as error:
+        if error.status_code != HTTPStatus.FORBIDDEN:
+            raise
+        _free_endpoint(client, container_id, spec)
+        told = spec.redact(str(error.explanation))
+        raise EngineFaltered(f"the Docker Engine failed: start for {spec.name}: {told}") from None
+
+
+def _free_endpoint(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> None:
+    """Give up the place in the network that an earlier container of this name still has.
+
+    With live-restore, one that ends while the Engine is starting keeps it for ever. The Engine
+    frees it by name, and only while no container has the name.
+    """
+    with suppress(APIError):
+        client.remove_container(container_id, v=True, force=True)
+        client.disconnect_container_from_network(spec.name, spec.network, force=True)
+
+
+def _host_config(client: docker.APIClient, network: str, limits: Limits) -> dict[str, Any]:
+    config: dict[str, Any] = client.create_host_config(
+        network_mode=network,
+        init=True,  # so that SIGTERM reaches a worker without a handler of its own
+        mem_limit=limits.memory,
+        memswap_limit=limits.memory,  # no swap on top
+        nano_cpus=int(limits.cpus * 1e9) if limits.cpus else None,
+        pids_limit=limits.pids,
+    )
+    return config
