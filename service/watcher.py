@@ -67,6 +67,7 @@ class Watcher:
         self._readiness = readiness
         self._background = background
         self._metrics = metrics
+        self._events = 0  # that have been heard of
         self._unheard = False  # whether a comparison has found an end that no event told of
         self._adopt = adopt  # whether the first listing is taken over, or cleared away
 
@@ -100,10 +101,11 @@ class Watcher:
             await asyncio.gather(*loops, return_exceptions=True)
 
     async def _hear(self) -> None:
+        known = self._known()
         async with aclosing(self._engine.watch()) as news:
             async for item in news:
                 if isinstance(item, Listing):
-                    await self._take_in(item.workloads)
+                    await self._take_in(item.workloads, known)
                 else:
                     self._heed(item)
 
@@ -117,14 +119,17 @@ class Watcher:
         """What the events have told, a comparison knows already. If not, the stream is dead.
 
         That happens over TCP: a connection that something in between has forgotten never ends.
+        A stream that tells of other things meanwhile is only late, on a busy machine.
         """
         while True:
             await asyncio.sleep(_COMPARE_INTERVAL)
+            known, before = self._known(), self._events
             listed = await self._engine.list()
             await asyncio.sleep(_EVENT_DELAY)
+            silent = before == self._events
             self._unheard = False
-            await self._compare(listed)
-            if self._unheard:
+            await self._compare(listed, known)
+            if silent and self._unheard:
                 raise EngineUnavailable("the Docker Engine's event stream has gone quiet")
 
     def _fall(self, reason: str) -> None:
@@ -133,14 +138,18 @@ class Watcher:
             log.warning("engine.away", reason=reason)
         self._readiness.fall(reason)
 
-    async def _take_in(self, workloads: Sequence[Workload]) -> None:
+    def _known(self) -> frozenset[str]:
+        """The launches of all jobs, as they are before a listing is asked for."""
+        return frozenset(job.launch_id for job in self._registry.jobs())
+
+    async def _take_in(self, workloads: Sequence[Workload], known: frozenset[str]) -> None:
         """A new connection's listing: clean up after the last run, or catch up with a gap."""
         self._metrics.engine_up.set(1)
         if self._readiness.listed:
             self._metrics.stream_reconnects.inc()
         else:
             workloads = await self._begin(workloads)
-        await self._compare(workloads)
+        await self._compare(workloads, known)
         self._readiness.rise()
         log.info("engine.in_step", jobs=len(self._registry.jobs()))
 
@@ -153,14 +162,18 @@ class Watcher:
         await self._janitor.clean(workloads)
         return await self._engine.list()
 
-    async def _compare(self, workloads: Sequence[Workload]) -> None:
-        """Look closely at whatever the registry and the listing do not agree on."""
+    async def _compare(self, workloads: Sequence[Workload], known: frozenset[str]) -> None:
+        """Look closely at whatever the registry and the listing do not agree on.
+
+        A container whose job was `known` and has ended since is no orphan: it is gone by now.
+        """
         listed = {workload.id: workload for workload in workloads}
         differing = [j.launch_id for j in self._registry.jobs() if _differs(j, listed)]
         unknown = [w for w in workloads if self._registry.get(launch_id_in(w.labels)) is None]
         await side_by_side(self._find_ended, differing)
         await self._adopter.meet_all([w for w in unknown if self._is_strange(w)])
-        await self._janitor.sweep([w for w in unknown if not self._is_strange(w)])
+        nobodys = [w for w in unknown if launch_id_in(w.labels) not in known]
+        await self._janitor.sweep([w for w in nobodys if not self._is_strange(w)])
         self._metrics.reconciled_at.set(time.time())
 
     async def _find_ended(self, launch_id: str) -> None:
@@ -176,6 +189,7 @@ class Watcher:
 
     def _heed(self, event: Event) -> None:
         """Act on a hint, beside whatever else goes on: the stream must never wait."""
+        self._events += 1
         launch_id = launch_id_in(event.labels)
         job = self._registry.get(launch_id)
         if event.change in (Change.CREATED, Change.STARTED):
