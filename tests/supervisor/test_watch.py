@@ -453,9 +453,12 @@ async def test_an_event_that_is_late_among_others_is_no_reason_to_connect_again(
 
 async def test_what_ends_while_a_listing_is_on_its_way_is_no_orphan(world: World) -> None:
     await world.launch("a-1")
-    comparison = world.faults.hold("list", after=True)
-    await comparison.reached()
-    await world.kill("a-1")
+    removal, comparison = world.faults.hold("remove"), world.faults.hold("list", after=True)
+    await pass_time(COMPARE - 1)
+    world.host.exit(world.container("a-1").id, 0)
+    await comparison.reached()  # it lists one that has exited
+    removal.release()
+    await until(lambda: world.states() == {})
     comparison.release()
     await pass_time()
     assert [] == world.logged("orphan.found")
