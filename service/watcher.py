@@ -67,6 +67,7 @@ class Watcher:
         self._readiness = readiness
         self._background = background
         self._metrics = metrics
+        self._events = 0  # that have been heard of
         self._adopt = adopt  # whether the first listing is taken over, or cleared away
 
     async def run(self) -> NoReturn:
@@ -99,10 +100,11 @@ class Watcher:
             await asyncio.gather(*loops, return_exceptions=True)
 
     async def _hear(self) -> None:
+        known = self._known()
         async with aclosing(self._engine.watch()) as news:
             async for item in news:
                 if isinstance(item, Listing):
-                    await self._take_in(item.workloads)
+                    await self._take_in(item.workloads, known)
                 else:
                     self._heed(item)
 
@@ -116,17 +118,19 @@ class Watcher:
         """What the events have told, a comparison knows already. If not, the stream is dead.
 
         That happens over TCP: a connection that something in between has forgotten never ends.
+        A stream that tells of other things meanwhile is only late, on a busy machine.
         """
         while True:
             await asyncio.sleep(_COMPARE_INTERVAL - _EVENT_DELAY)
             running = [job for job in self._registry.jobs() if job.state is State.RUNNING]
+            known, heard = self._known(), self._events
             workloads = await self._engine.list()
             await asyncio.sleep(_EVENT_DELAY)
             listed = {workload.id: workload for workload in workloads}
             unheard = [j for j in running if self._registry.get(j.launch_id) == j]
-            if any(_differs(job, listed) for job in unheard):
+            if heard == self._events and any(_differs(job, listed) for job in unheard):
                 raise EngineUnavailable("the Docker Engine's event stream has gone quiet")
-            await self._compare(workloads)
+            await self._compare(workloads, known)
 
     def _fall(self, reason: str) -> None:
         self._metrics.engine_up.set(0)
@@ -134,14 +138,18 @@ class Watcher:
             log.warning("engine.away", reason=reason)
         self._readiness.fall(reason)
 
-    async def _take_in(self, workloads: Sequence[Workload]) -> None:
+    def _known(self) -> frozenset[str]:
+        """The launches of all jobs, as they are before a listing is asked for."""
+        return frozenset(job.launch_id for job in self._registry.jobs())
+
+    async def _take_in(self, workloads: Sequence[Workload], known: frozenset[str]) -> None:
         """A new connection's listing: clean up after the last run, or catch up with a gap."""
         self._metrics.engine_up.set(1)
         if after_a_gap := self._readiness.listed:
             self._metrics.stream_reconnects.inc()
         else:
             workloads = await self._begin(workloads)
-        await self._compare(workloads, closely=after_a_gap)
+        await self._compare(workloads, known, closely=after_a_gap)
         self._readiness.rise()
         log.info("engine.in_step", jobs=len(self._registry.jobs()))
 
@@ -154,9 +162,12 @@ class Watcher:
             await self._janitor.clean(workloads)
         return await self._engine.list()
 
-    async def _compare(self, workloads: Sequence[Workload], *, closely: bool = False) -> None:
+    async def _compare(
+        self, workloads: Sequence[Workload], known: frozenset[str], *, closely: bool = False
+    ) -> None:
         """Look closely at whatever the registry and the listing do not agree on.
 
+        A container whose job was `known` and has ended since is no orphan: it is gone by now.
         `closely` is at every job. Docker tells of an exit some milliseconds before its listings
         know of it: of one that fell into a gap, neither the events nor the listing may tell.
         """
@@ -166,7 +177,8 @@ class Watcher:
         unknown = [w for w in workloads if self._registry.get(launch_id_in(w.labels)) is None]
         await side_by_side(self._find_ended, differing)
         await self._adopter.meet_all([w for w in unknown if self._is_strange(w)])
-        await self._janitor.sweep([w for w in unknown if not self._is_strange(w)])
+        nobodys = [w for w in unknown if launch_id_in(w.labels) not in known]
+        await self._janitor.sweep([w for w in nobodys if not self._is_strange(w)])
         self._metrics.reconciled_at.set(time.time())
 
     async def _find_ended(self, launch_id: str) -> None:
@@ -179,6 +191,7 @@ class Watcher:
 
     def _heed(self, event: Event) -> None:
         """Act on a hint, beside whatever else goes on: the stream must never wait."""
+        self._events += 1
         launch_id = launch_id_in(event.labels)
         job = self._registry.get(launch_id)
         if event.change in (Change.CREATED, Change.STARTED):

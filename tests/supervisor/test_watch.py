@@ -457,6 +457,37 @@ async def test_an_event_that_got_lost_is_made_good_by_the_comparison(world: Worl
     assert world.readiness.ready
 
 
+async def test_an_event_that_is_late_among_others_is_no_reason_to_connect_again(
+    world: World,
+) -> None:
+    await world.launch("a-1")
+    comparison = world.faults.hold("list")
+    await comparison.reached()
+    listeners = list(world.host.listeners)
+    world.host.listeners.clear()
+    world.host.exit(world.container("a-1").id, 0)
+    world.host.listeners.extend(listeners)
+    comparison.release()
+    await world.launch("a-2")
+    await pass_time(2 * COMPARE)
+    assert {"a-2": "running"} == world.states()
+    assert 0 == world.metric("supervisor_event_stream_reconnects_total")
+
+
+async def test_what_ends_while_a_listing_is_on_its_way_is_no_orphan(world: World) -> None:
+    await world.launch("a-1")
+    removal, comparison = world.faults.hold("remove"), world.faults.hold("list", after=True)
+    await pass_time(COMPARE - 1)
+    world.host.exit(world.container("a-1").id, 0)
+    await comparison.reached()  # it lists one that has exited
+    removal.release()
+    await until(lambda: world.states() == {})
+    comparison.release()
+    await pass_time()
+    assert [] == world.logged("orphan.found")
+    assert 0 == world.metric("supervisor_orphans")
+
+
 async def test_comparing_alone_is_no_reason_to_connect_again(world: World) -> None:
     for number in range(20):
         await world.launch(f"a-{number}")

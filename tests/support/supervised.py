@@ -50,6 +50,21 @@ def struct(values: Mapping[str, Any]) -> Struct:
     return message
 
 
+def launch_request(
+    name: str,
+    identifier: str,
+    params: Mapping[str, Any] | None = None,
+    auth: Mapping[str, Any] | None = None,
+) -> AuthenticatedJobData:
+    """What LaunchJob is asked with, of plain values."""
+    return AuthenticatedJobData(
+        name=name,
+        identifier=identifier,
+        params=struct(params or {}),
+        auth=struct(auth) if auth is not None else None,
+    )
+
+
 def run_command(
     directory: Path, environment: Mapping[str, str], *arguments: str, within: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
@@ -139,13 +154,7 @@ class Supervised:
     ) -> Response:
         """LaunchJob with plain values; `call` goes to the stub (timeout, metadata)."""
         return self.stub.LaunchJob(
-            AuthenticatedJobData(
-                name=name,
-                identifier=identifier,
-                params=struct(params or {}),
-                auth=struct(auth) if auth is not None else None,
-            ),
-            **({"timeout": 60} | call),
+            launch_request(name, identifier, params, auth), **({"timeout": 60} | call)
         )
 
     def kill(self, identifier: str) -> Response:
