@@ -1,5 +1,6 @@
 """Counting and logging a request that failed, in the one way that there is."""
 
+import time
 import traceback
 
 from observability.logs import get_logger
@@ -23,9 +24,15 @@ def account_crash(
 
 
 def account_failure(
-    metrics: Metrics, operation: str, job: str, identifier: str, error: SupervisorError
+    metrics: Metrics,
+    operation: str,
+    job: str,
+    identifier: str,
+    error: SupervisorError,
+    *,
+    began: float,
 ) -> None:
-    """Count and log it, unless that was done where it arose."""
+    """Count and log it, unless that was done where it arose. `began` is of `perf_counter`."""
     if not error.counted:
         return
     metrics.failed(job, operation, error.reason)
@@ -36,4 +43,5 @@ def account_failure(
         identifier=identifier[:_SHOWN_CHARACTERS],
         code=error.code,
         error=error.message,
+        seconds=round(time.perf_counter() - began, 3),
     )

@@ -68,7 +68,7 @@ class Killer:
         try:
             outcome = await self._stop(job)
         except SupervisorError as error:
-            account_failure(self._metrics, operation, job.name, job.identifier, error)
+            account_failure(self._metrics, operation, job.name, job.identifier, error, began=began)
             raise
         except Exception:  # noqa: BLE001 - whatever it is, it is ours
             raise account_crash(self._metrics, operation, job.name) from None

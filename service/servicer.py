@@ -1,5 +1,6 @@
 """Between the contract's messages and the use cases. Knows nothing of any engine."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -35,11 +36,14 @@ class Servicer(AreaSupervisorServiceServicer):
 
     async def LaunchJob(self, request: AuthenticatedJobData, context: Any) -> Response:
         """Run a job; see the contract."""
+        began = time.perf_counter()
         if (size := request.ByteSize()) > MAX_MESSAGE_BYTES:
             large = TooLarge(
                 f"the request: is {size} bytes; at most {MAX_MESSAGE_BYTES} are allowed"
             )
-            account_failure(self._metrics, "launch", request.name, request.identifier, large)
+            account_failure(
+                self._metrics, "launch", request.name, request.identifier, large, began=began
+            )
             return _failure(large.code, large.message)
         # Keyed anew by each process: it tells nothing of the secrets in it.
         fingerprint = hash(request.SerializeToString(deterministic=True))

@@ -64,7 +64,7 @@ class Supervisor:
         try:
             outcome = await self._launch(spec)
         except SupervisorError as error:
-            account_failure(self._metrics, "launch", spec.name, spec.identifier, error)
+            account_failure(self._metrics, "launch", spec.name, spec.identifier, error, began=began)
             self._observe_launch("failed", began)
             raise
         if outcome is not None:
@@ -90,12 +90,13 @@ class Supervisor:
 
         Raises `SupervisorError`; a job that could not be stopped then counts as running again.
         """
+        began = time.perf_counter()
         try:
             check_identifier(identifier)
             annotate({"supervisor.job.identifier": identifier})
             await self._readiness.wait_listed()
         except SupervisorError as error:
-            account_failure(self._metrics, "kill", UNKNOWN, identifier, error)
+            account_failure(self._metrics, "kill", UNKNOWN, identifier, error, began=began)
             raise
         jobs = self._registry.of(identifier)
         if not jobs:
@@ -110,10 +111,11 @@ class Supervisor:
 
         Raises `KillAllFailed` with what could not be stopped.
         """
+        began = time.perf_counter()
         try:
             await self._readiness.wait_listed()
         except SupervisorError as error:
-            account_failure(self._metrics, "kill_all", UNKNOWN, "", error)
+            account_failure(self._metrics, "kill_all", UNKNOWN, "", error, began=began)
             raise
         jobs = self._registry.jobs()
         log.info("kill_all.started", jobs=len(jobs))
@@ -199,7 +201,9 @@ class Supervisor:
         except BaseException as error:
             self._registry.observe(job.launch_id, StartFailed())
             if isinstance(error, SupervisorError):
-                account_failure(self._metrics, "launch", job.name, job.identifier, error)
+                account_failure(
+                    self._metrics, "launch", job.name, job.identifier, error, began=began
+                )
             elif isinstance(error, Exception):
                 raise account_crash(self._metrics, "launch", job.name, workload.redact) from None
             raise

@@ -137,7 +137,9 @@ def test_every_image_of_the_profile_has_a_version(services: Mapping[str, Any]) -
 
 def test_the_profile_is_published_on_the_loopback_alone(services: Mapping[str, Any]) -> None:
     ports = [port for name in _OBSERVERS for port in services[name].get("ports", ())]
-    assert {"9090", "16686", "3000"} == {port.rpartition(":")[2].split("/")[0] for port in ports}
+    assert {"9090", "16686", "4317", "3000"} == {
+        port.rpartition(":")[2].split("/")[0] for port in ports
+    }
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 

@@ -54,6 +54,8 @@ class _Play:
             self._crash: 2,
             self._remove: 1,
             self._lose: 1,
+            self._die_unseen: 1,
+            self._fail: 1,
         }
         (move,) = self._chance.choices(list(moves), list(moves.values()))
         self.said.append(move.__name__)
@@ -74,7 +76,7 @@ class _Play:
             sorted(running),
             [sum(job == name for job, _ in running) for name in _NAMES],
             [len(running)] * 3,
-            dict(self._counts),
+            {key: float(count) for key, count in self._counts.items() if count},
         ]
         self._told = [
             sorted((job.name, job.identifier) for job in jobs),
@@ -85,7 +87,7 @@ class _Play:
                 scrape.sum("supervisor_jobs"),
                 scrape.sum("supervisor_launches_total") - scrape.sum("supervisor_exits_total"),
             ],
-            {key: _count(scrape, *key) for key in self._counts},
+            _counts(scrape),
         ]
         return self._told == expected and {job.status for job in jobs} <= {"running"}
 
@@ -139,11 +141,21 @@ class _Play:
     def _remove(self) -> None:
         self._by_hand("error", lambda container: container.remove(force=True))
 
+    def _fail(self) -> None:
+        assert 422 == self._supervised.launch("missing", "x-1").error.code
+        self._counts["failures", "missing", "image_missing"] += 1
+
+    def _die_unseen(self) -> None:
+        self._unseen(lambda container: container.kill())
+
     def _lose(self) -> None:
-        """Something vanishes while nobody can see it."""
+        self._unseen(lambda container: container.remove(force=True))
+
+    def _unseen(self, act: Callable[[Container], object]) -> None:
+        """Something happens while the supervisor cannot see it."""
         self._line.cut()
         eventually(lambda: "NOT_SERVING" == self._supervised.health())
-        self._by_hand("lost", lambda container: container.remove(force=True))
+        self._by_hand("lost", act)
         self._line.mend()
         eventually(self._supervised.is_ready)
 
@@ -155,9 +167,19 @@ class _Play:
             self._end(name, identifier, outcome)
 
 
-def _count(scrape: Scrape, counter: str, job: str, outcome: str | None = None) -> float:
-    labels = {"job_name": job} | ({"outcome": outcome} if outcome else {})
-    return scrape.sum(f"supervisor_{counter}_total", **labels)
+_COUNTERS = ("launches", "adoptions", "dedups", "failures", "kills", "exits")
+
+
+def _counts(scrape: Scrape) -> dict[tuple[str, ...], float]:
+    """Every counter of ours that is not 0, by job and outcome or reason."""
+    found: dict[tuple[str, ...], float] = {}
+    for counter in _COUNTERS:
+        for sample in scrape.of(f"supervisor_{counter}_total"):
+            outcome = sample.labels.get("outcome") or sample.labels.get("reason")
+            key = (counter, sample.labels["job_name"], *([outcome] if outcome else []))
+            if sample.value:
+                found[key] = sample.value
+    return found
 
 
 @pytest.mark.parametrize("seed", [1, 2])

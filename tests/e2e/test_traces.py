@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import docker
 import grpc
@@ -184,6 +185,16 @@ def test_a_call_that_takes_longer_than_its_client_waits_is_an_error(
     call = _rpc(collector, "LaunchJob")
     assert ("ERROR", "DEADLINE_EXCEEDED") == (call.status, call.attributes["error.type"])
     eventually(lambda: traced.running() == ["t-1"])
+
+
+def test_a_request_that_cannot_be_read_is_an_error(
+    traced: Supervised, collector: Collector
+) -> None:
+    raw: Any = traced.channel.unary_unary(f"/{_SERVICE}/LaunchJob")
+    with pytest.raises(grpc.RpcError):
+        raw(b"\xff\xff", timeout=10)
+    call = _rpc(collector, "LaunchJob")
+    assert ("ERROR", "INVALID_ARGUMENT") == (call.status, call.attributes["error.type"])
 
 
 def test_a_kill_of_everything_is_one_trace(traced: Supervised, collector: Collector) -> None:

@@ -19,6 +19,7 @@ from google.protobuf.struct_pb2 import Struct
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from scripts.ports import free_port
 from service._generated.area_supervisor_pb2 import Job, JobId
@@ -237,6 +238,10 @@ class Scrape:
     def __init__(self, text: str) -> None:
         families = text_string_to_metric_families(text)
         self._samples = [sample for family in families for sample in family.samples]
+
+    def of(self, name: str) -> list[Sample]:
+        """The samples of a metric."""
+        return [sample for sample in self._samples if sample.name == name]
 
     def sum(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels."""

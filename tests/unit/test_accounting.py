@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import pytest
@@ -40,12 +41,13 @@ def counted(metrics: Metrics) -> float:
     )
 
 
+_BEGAN = time.perf_counter() - 2
 ERROR: SupervisorError = ImageMissing("image x: is not there")
 
 
 def test_a_failure_is_counted_and_told_once(log: Log, metrics: Metrics) -> None:
-    account_failure(metrics, "launch", "timer", "t-1", ERROR)
-    account_failure(metrics, "launch", "timer", "t-1", SharedFailure(ERROR))
+    account_failure(metrics, "launch", "timer", "t-1", ERROR, began=_BEGAN)
+    account_failure(metrics, "launch", "timer", "t-1", SharedFailure(ERROR), began=_BEGAN)
     assert 1 == counted(metrics)
     assert 1 == metrics.registry.get_sample_value(
         "supervisor_failures_total",
@@ -60,13 +62,14 @@ def test_a_failure_is_counted_and_told_once(log: Log, metrics: Metrics) -> None:
             "code": 422,
             "error": "image x: is not there",
         }
-    ] == log.told
+    ] == [{key: value for key, value in told.items() if key != "seconds"} for told in log.told]
+    assert log.told[0]["seconds"] >= 2
 
 
 def test_what_a_client_made_up_is_told_in_short_and_counted_as_unknown(
     log: Log, metrics: Metrics
 ) -> None:
-    account_failure(metrics, "launch", "n" * 100_000, "i" * 100_000, ERROR)
+    account_failure(metrics, "launch", "n" * 100_000, "i" * 100_000, ERROR, began=_BEGAN)
     assert (512, 512) == (len(log.told[0]["job"]), len(log.told[0]["identifier"]))
     assert 1 == metrics.registry.get_sample_value(
         "supervisor_failures_total",
