@@ -360,7 +360,7 @@ def test_a_launch_that_a_hung_engine_does_late_succeeds_late(
 def test_a_launch_that_is_given_up_leaves_nothing_and_blocks_nothing(
     start: Start, fragile: PrivateEngine, docker_client: docker.DockerClient
 ) -> None:
-    supervised = start(LAUNCH_TIMEOUT_SECONDS="2")
+    supervised = start(LAUNCH_TIMEOUT_SECONDS="5")
     fragile.freeze()
     began = time.monotonic()
     answer = supervised.launch("timer", "t-1")
