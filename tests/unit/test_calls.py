@@ -7,11 +7,15 @@ from typing import Any, cast
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from observability.metrics import Metrics
 from service.engine import _dockerpy
 from service.engine._dockerpy import Calls, Clients
 from service.errors import EngineTimeout
+from tests.support.collector import collecting
 from tests.unit.tracing_support import Recorded
 
 _LONG = 0.2
@@ -59,6 +63,21 @@ async def test_a_wait_for_a_thread_is_a_span(calls: Calls, monkeypatch: pytest.M
     inspects = [span for span in recorded.spans if span.name == "inspect"]
     assert waits
     assert inspects[-1].context == waits[-1].parent
+
+
+async def test_a_collector_gets_the_wait_below_the_call_that_waited(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = TracerProvider()
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    with collecting() as collector:
+        exporter = OTLPSpanExporter(endpoint=collector.address, insecure=True)
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        with provider.get_tracer("tests").start_as_current_span("request"):
+            await asyncio.gather(_call(calls, _LONG), _call(calls, 0))
+        await asyncio.to_thread(provider.shutdown)
+        (wait, *_) = collector.spans("wait for thread")[-1:]
+        assert wait.parent_id in {span.span_id for span in collector.spans("inspect")}
 
 
 async def test_the_time_limit_of_a_call_holds_while_it_waits_for_a_thread(
