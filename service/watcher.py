@@ -117,10 +117,11 @@ class Watcher:
         """
         while True:
             await asyncio.sleep(_COMPARE_INTERVAL)
+            jobs = self._registry.jobs()
             listed = await self._engine.list()
             await asyncio.sleep(_EVENT_DELAY)
             self._unheard = False
-            await self._compare(listed)
+            await self._compare(listed, jobs)
             if self._unheard:
                 raise EngineUnavailable("the Docker Engine's event stream has gone quiet")
 
@@ -137,7 +138,7 @@ class Watcher:
             self._metrics.stream_reconnects.inc()
         else:
             workloads = await self._begin(workloads)
-        await self._compare(workloads, closely=after_a_gap)
+        await self._compare(workloads, self._registry.jobs(), closely=after_a_gap)
         self._readiness.rise()
         log.info("engine.in_step", jobs=len(self._registry.jobs()))
 
@@ -150,15 +151,18 @@ class Watcher:
             await self._janitor.clean(workloads)
         return await self._engine.list()
 
-    async def _compare(self, workloads: Sequence[Workload], *, closely: bool = False) -> None:
+    async def _compare(
+        self, workloads: Sequence[Workload], jobs: Sequence[Job], *, closely: bool = False
+    ) -> None:
         """Look closely at whatever the registry and the listing do not agree on.
 
-        `closely` is at every job. Docker tells of an exit some milliseconds before its listings
-        know of it: of one that fell into a gap, neither the events nor the listing may tell.
+        `jobs` are those of before the listing; it tells nothing of later ones. `closely` is at
+        every job. Docker tells of an exit some milliseconds before its listings know of it: of
+        one that fell into a gap, neither the events nor the listing may tell.
         """
         listed = {workload.id: workload for workload in workloads}
-        started = [job for job in self._registry.jobs() if job.container_id is not None]
-        differing = [job.launch_id for job in started if closely or _differs(job, listed)]
+        known = [self._registry.get(job.launch_id) for job in jobs if job.container_id is not None]
+        differing = [j.launch_id for j in known if j and (closely or _differs(j, listed))]
         unknown = [w for w in workloads if self._registry.get(launch_id_in(w.labels)) is None]
         await side_by_side(self._find_ended, differing)
         await self._adopter.meet_all([w for w in unknown if self._is_strange(w)])

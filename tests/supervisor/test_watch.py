@@ -432,6 +432,18 @@ async def test_an_event_that_got_lost_is_made_good_by_the_comparison(world: Worl
     assert world.readiness.ready
 
 
+async def test_a_listing_tells_nothing_of_what_was_launched_after_it(world: World) -> None:
+    hold = world.faults.hold("list", after=True)
+    await hold.reached()
+    await world.launch("a-1")
+    world.host.listeners.clear()
+    world.host.exit(world.container("a-1").id, 0)
+    hold.release()
+    await pass_time()
+    assert 0 == world.metric("supervisor_event_stream_reconnects_total")
+    assert world.readiness.ready
+
+
 async def test_comparing_alone_is_no_reason_to_connect_again(world: World) -> None:
     for number in range(20):
         await world.launch(f"a-{number}")
