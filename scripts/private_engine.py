@@ -118,12 +118,12 @@ class PrivateEngine:
     def freeze(self) -> None:
         """Makes the daemon hang: it accepts connections and answers nothing."""
         if self._dockerd:
-            self._dockerd.send_signal(signal.SIGSTOP)
+            _hold(self._dockerd)
 
     def freeze_containerd(self) -> None:
         """Makes only containerd hang: the daemon answers, and starts and stops nothing."""
         if self._containerd:
-            self._containerd.send_signal(signal.SIGSTOP)
+            _hold(self._containerd)
 
     def thaw(self) -> None:
         """Lets what is frozen go on."""
@@ -221,6 +221,13 @@ class PrivateEngine:
 
 def _runs(process: subprocess.Popen[bytes] | None) -> bool:
     return process is not None and process.poll() is None
+
+
+def _hold(process: subprocess.Popen[bytes]) -> None:
+    """Stops all threads of it. A signal alone is under way for a while on a busy machine."""
+    process.send_signal(signal.SIGSTOP)
+    with contextlib.suppress(ChildProcessError):  # it has ended
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
 
 
 def _end(process: subprocess.Popen[bytes] | None, number: signal.Signals) -> None:

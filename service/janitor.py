@@ -55,7 +55,7 @@ class Janitor:
         Never by force: what runs by now is a job, and the Engine refuses. Raises
         EngineUnavailable.
         """
-        orphans = [workload for workload in unknown if self._is_orphan(workload)]
+        orphans = [w for w in unknown if self._orphaned(w.status) and await self._still_orphaned(w)]
         now = time.monotonic()
         new = [orphan for orphan in orphans if orphan.id not in self._first_seen]
         self._first_seen = {orphan.id: self._first_seen.get(orphan.id, now) for orphan in orphans}
@@ -66,10 +66,18 @@ class Janitor:
             due = [o for o in orphans if now - self._first_seen[o.id] >= self._orphan_grace]
             await side_by_side(partial(self._remove, force=False), due)
 
-    def _is_orphan(self, workload: Workload) -> bool:
+    def _orphaned(self, status: Status) -> bool:
         """What was never started, or has exited where nothing is kept."""
-        exited = workload.status is Status.EXITED and not self._keep
-        return exited or workload.status is Status.CREATED
+        return status is Status.CREATED or (status is Status.EXITED and not self._keep)
+
+    async def _still_orphaned(self, workload: Workload) -> bool:
+        """A listing is a moment old: what it tells of may have run, and been closed, since."""
+        try:
+            return self._orphaned((await self._engine.inspect(workload.id)).status)
+        except NoSuchWorkload:
+            return False
+        except (EngineRefused, EngineTimeout):
+            return True
 
     async def _remove(self, workload: Workload, *, force: bool) -> None:
         try:

@@ -93,6 +93,7 @@ class Launcher:
         self._timeout = timeout
         self._count_names = count_names  # development keeps containers, and with them their names
         self._abandoned: deque[str] = deque(maxlen=_REMEMBERED)
+        self._removals: set[asyncio.Task[None]] = set()
 
     async def start(self, spec: WorkloadSpec) -> Container:
         """Start a workload. Raises the `EngineError`s, and `NameRunsAlready`."""
@@ -107,6 +108,11 @@ class Launcher:
             self._abandon(spec, attempts)
             raise
         return Container(container_id, attempts.name)
+
+    async def finish(self) -> None:
+        """Wait until what was given up is removed, as far as it is there."""
+        if self._removals:
+            await asyncio.wait(self._removals)
 
     def abandoned(self, launch_id: str) -> bool:
         """Whether a launch was given up, so that a container of it is one too many."""
@@ -195,7 +201,9 @@ class Launcher:
         launch_id = spec.labels[LAUNCH_LABEL]
         self._abandoned.append(launch_id)
         log.warning("launch.abandoned", launch_id=launch_id, container_name=attempts.name)
-        self._background.spawn(self._remove_abandoned(launch_id), f"abandon {launch_id}")
+        work = self._background.spawn(self._remove_abandoned(launch_id), f"abandon {launch_id}")
+        self._removals.add(work)
+        work.add_done_callback(self._removals.discard)
 
     async def _remove_abandoned(self, launch_id: str) -> None:
         """Remove it if it is there by now; if it comes later, its event tells the watcher."""

@@ -128,8 +128,9 @@ class Supervisor:
         return self._registry.jobs()
 
     async def finish(self) -> None:
-        """Wait for the launches under way, also those whose clients have gone."""
+        """Wait for the launches under way, also those whose clients have gone or that fail."""
         await self._launches.finish()
+        await self._launcher.finish()
 
     async def _launch(self, spec: JobSpec) -> LaunchOutcome | None:
         check_spec(spec)

@@ -151,6 +151,7 @@ class Calls:
         # Behind our own calls, a ping would take a crowd of them for the Engine's absence.
         self._ping_threads = ThreadPoolExecutor(2, thread_name_prefix="ping")
         self._busy = self._queued = 0
+        self._closed = False
         metrics.engine_workers.labels("limit").set(THREADS)
 
     async def call(
@@ -180,6 +181,8 @@ class Calls:
             finally:
                 loop.call_soon_threadsafe(self._count, -1, 0)
 
+        if self._closed:
+            raise EngineUnavailable("the Docker Engine is left to itself: this process is stopping")
         target = next(iter(about.values()), "")
         begun: list[bool] = []
         loop = asyncio.get_running_loop()
@@ -199,6 +202,7 @@ class Calls:
 
     def close(self) -> None:
         """Take no more calls. Threads that still wait for the Engine are left to themselves."""
+        self._closed = True
         for threads in (self._threads, self._ping_threads):
             threads.shutdown(wait=False, cancel_futures=True)
 

@@ -147,4 +147,4 @@ class Engine(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of threads and connections."""
+        """Let go of threads and connections; what is called later raises EngineUnavailable."""

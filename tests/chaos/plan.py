@@ -120,9 +120,9 @@ def _round(chance: random.Random, number: int) -> Round:
     gentle, live_restore = chance.random() < 0.4, chance.random() < 0.4
     faults: list[Act] = [
         _engine_fault(chance, deadly=live_restore or not gentle)
-        for _ in range(_few(chance, most=2))
+        for _ in range(max(0, chance.randint(-1, 2)))
     ]
-    faults += [_restart(chance, gentle=gentle) for _ in range(_few(chance, most=1))]
+    faults += [_restart(chance, gentle=gentle) for _ in range(chance.randint(0, 1))]
     others: list[Act] = [_request(chance, gentle=gentle) for _ in range(chance.randint(15, 60))]
     others += [_by_hand(chance) for _ in range(chance.randint(0, 15))]
     steps = [Step(chance.uniform(0, TURMOIL), fault) for fault in faults]
@@ -136,11 +136,6 @@ def _moment(chance: random.Random, faults: list[float]) -> float:
     if faults and chance.random() < 0.5:
         return min(max(0.0, chance.gauss(chance.choice(faults), 0.3)), TURMOIL)
     return chance.uniform(0, TURMOIL)
-
-
-def _few(chance: random.Random, *, most: int) -> int:
-    """Often none."""
-    return max(0, chance.randint(-1, most))
 
 
 def _request(chance: random.Random, *, gentle: bool) -> Act:

@@ -442,6 +442,15 @@ async def test_close_does_not_wait_for_an_engine_that_hangs(rig: Rig) -> None:
     await asyncio.wait({ping})
 
 
+async def test_nothing_is_called_once_it_is_closed(rig: Rig) -> None:
+    await rig.engine.ping()
+    await rig.engine.close()
+    with pytest.raises(EngineUnavailable):
+        await rig.engine.ping()
+    with pytest.raises(EngineUnavailable):
+        await rig.engine.remove(NOBODY)
+
+
 # What only a real Engine can show
 
 

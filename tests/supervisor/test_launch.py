@@ -540,3 +540,17 @@ async def test_finish_waits_for_launches_whose_clients_have_gone(world: World) -
     hold.release()
     await finish
     assert ["a-1"] == world.running()
+
+
+async def test_finish_waits_for_the_removal_of_what_was_given_up(world: World) -> None:
+    world.faults.fail("start", EngineTimeout("too long"), after=True)
+    removal = world.faults.hold("remove")
+    assert 504 == await world.launching("a-1").answer()
+    world.readiness.drain()
+    finish = asyncio.create_task(world.supervisor.finish())
+    await removal.reached()
+    await pass_time()
+    assert not finish.done()
+    removal.release()
+    await finish
+    assert [] == world.left()

@@ -488,6 +488,18 @@ async def test_what_ends_while_a_listing_is_on_its_way_is_no_orphan(world: World
     assert 0 == world.metric("supervisor_orphans")
 
 
+async def test_a_listing_tells_nothing_of_what_was_launched_after_it(world: World) -> None:
+    hold = world.faults.hold("list", after=True)
+    await hold.reached()
+    await world.launch("a-1")
+    world.host.listeners.clear()
+    world.host.exit(world.container("a-1").id, 0)
+    hold.release()
+    await pass_time()
+    assert 0 == world.metric("supervisor_event_stream_reconnects_total")
+    assert world.readiness.ready
+
+
 async def test_comparing_alone_is_no_reason_to_connect_again(world: World) -> None:
     for number in range(20):
         await world.launch(f"a-{number}")
