@@ -25,7 +25,8 @@ def test_every_test_that_the_page_names_is_there() -> None:
 
 def test_every_failure_of_the_page_has_a_test() -> None:
     page = (_ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-    rows = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line]
+    failures, _ = page.split("## Chaos and soak")
+    rows = [line for line in failures.splitlines() if line.startswith("| ") and "---" not in line]
     headings = [row for row in rows if row.endswith("| test |")]
     assert rows
     assert [] == [row for row in rows if "`test_" not in row and row not in headings]
