@@ -49,6 +49,14 @@ def panels(file: Path) -> Iterator[Panel]:
         )
 
 
+def choices(file: Path) -> Iterator[tuple[str, str]]:
+    """What a dashboard's variables offer: the values of a label, and of which series."""
+    for raw in json.loads(file.read_text(encoding="utf-8"))["templating"]["list"]:
+        if raw["type"] == "query":
+            series, label = raw["query"].removeprefix("label_values(").split(", ")
+            yield label.removesuffix(")"), series
+
+
 def _question(target: Mapping[str, Any]) -> Question:
     return Question(
         expression=target["expr"],

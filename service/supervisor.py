@@ -120,6 +120,8 @@ class Supervisor:
         jobs = self._registry.jobs()
         log.info("kill_all.started", jobs=len(jobs))
         failures = await self._kill_each(jobs, "kill_all")
+        seconds = round(time.perf_counter() - began, 3)
+        log.info("kill_all.ended", jobs=len(jobs), failed=len(failures), seconds=seconds)
         if failures:
             raise KillAllFailed(failures, len(jobs))
 

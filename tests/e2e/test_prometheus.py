@@ -12,7 +12,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from dashboards.reading import FILES, Question, as_grafana_would, panels
+from dashboards.reading import FILES, Question, as_grafana_would, choices, filled_in, panels
 from scripts.private_engine import PrivateEngine
 from tests.support import catalog, containers, worker
 from tests.support.line import Line, a_line
@@ -32,6 +32,11 @@ _QUESTIONS = [
     for file in FILES
     for panel in panels(file)
     for question in panel.questions
+]
+_CHOICES = [
+    pytest.param(label, series, id=f"{file.stem}: {label}")
+    for file in FILES
+    for label, series in choices(file)
 ]
 _WITH_EXEMPLARS = [each for each in _QUESTIONS if each.values[0].exemplars]  # type: ignore[union-attr]
 
@@ -125,6 +130,13 @@ def test_each_query_of_each_panel_shows_what_has_happened(run: Run, question: Qu
 @pytest.mark.parametrize("question", _QUESTIONS)
 def test_no_panel_is_empty_before_anything_has_happened(run: Run, question: Question) -> None:
     assert [] != run.prometheus.now(run.filled_in(question), at=run.quiet)
+
+
+@pytest.mark.parametrize(("label", "series"), _CHOICES)
+def test_one_can_choose_the_target(run: Run, label: str, series: str) -> None:
+    variables = as_grafana_would(scrape_interval=_SCRAPE, shown=run.ended - run.began)
+    there = {"job": "supervisor", "instance": f"127.0.0.1:{run.supervised.metrics_port}"}
+    assert [there[label]] == run.prometheus.label_values(label, filled_in(series, variables))
 
 
 @pytest.mark.parametrize("question", _WITH_EXEMPLARS)

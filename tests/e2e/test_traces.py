@@ -15,6 +15,7 @@ from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers, worker
+from tests.support.agreement import await_fall
 from tests.support.collector import Collector, Seen, collecting
 from tests.support.supervised import Supervised, eventually
 
@@ -167,6 +168,31 @@ def test_what_a_launch_waits_for_is_told(
     assert "dedup" == dedup.attributes["supervisor.launch.outcome"]
     launched = {call.span_id for call in calls} - {dedup.span_id}
     assert launched > {wait.parent_id for wait in collector.spans("wait for slot")} > set()
+
+
+def test_a_wait_for_the_engine_and_for_an_earlier_container_is_told(
+    traced: Supervised, collector: Collector, engine: PrivateEngine
+) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        engine.freeze()
+        try:
+            await_fall(traced)
+            first = pool.submit(traced.launch, "timer", "t-1", {"stubborn": 1}, metadata=_METADATA)
+            eventually(lambda: traced.running() == ["t-1"])
+            time.sleep(0.1)
+        finally:
+            engine.thaw()
+        assert Response() == first.result()
+        kill = pool.submit(traced.kill, "t-1")
+        eventually(lambda: ["stopping"] == [job.status for job in traced.jobs()])
+        again = pool.submit(traced.launch, "timer", "t-1")
+        assert [Response()] * 2 == [kill.result(), again.result()]
+    calls = eventually(lambda: _when(2, collector.spans(f"/{_SERVICE}/LaunchJob")))
+    before, after = sorted(calls, key=lambda call: call.trace_id != _TRACE_ID)
+    (for_engine,) = collector.spans("wait for engine")
+    (for_earlier,) = collector.spans("wait for earlier container")
+    assert before.span_id == for_engine.parent_id
+    assert (after.span_id, (_link(before),)) == (for_earlier.parent_id, for_earlier.links)
 
 
 def _when(count: int, spans: list[Seen]) -> list[Seen]:

@@ -438,6 +438,8 @@ async def test_kill_all_tries_every_one_and_reports_what_failed(world: World) ->
     assert all(f"{name}: cannot" in error.message for name in world.running())
     assert error.message.startswith("2 of 4 jobs")
     assert 2 == world.metric("supervisor_failures_total", operation="kill_all")
+    (told,) = world.logged("kill_all.ended")
+    assert (4, 2) == (told["jobs"], told["failed"])
 
 
 async def test_kill_all_waits_for_the_first_listing(unstarted: World) -> None:

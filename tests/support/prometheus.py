@@ -102,6 +102,10 @@ class Prometheus:
         answer = self._ask("query_exemplars", query=expression, start=began, end=ended)
         return [exemplar for series in answer for exemplar in series["exemplars"]]
 
+    def label_values(self, label: str, series: str) -> list[str]:
+        """The values of a label, as Grafana asks for them where a dashboard lets one choose."""
+        return list(self._ask(f"label/{label}/values", **{"match[]": series}))
+
     def rules(self) -> list[dict[str, Any]]:
         """Every rule, with its health."""
         groups = self._ask("rules")["groups"]
