@@ -555,7 +555,7 @@ def test_a_call_that_takes_too_long_or_is_cancelled(
     late, cancelled = (_calls(shared, method, s) for s in ("DEADLINE_EXCEEDED", "CANCELLED"))
     mortal.freeze()
     with pytest.raises(grpc.RpcError) as raised:
-        shared.launch("timer", "late", timeout=0.5)
+        shared.launch("timer", "late", timeout=1)
     assert grpc.StatusCode.DEADLINE_EXCEEDED == raised.value.code()
     eventually(lambda: 1 == _calls(shared, method, "DEADLINE_EXCEEDED") - late)
     mortal.thaw()
@@ -575,7 +575,7 @@ def test_a_launch_that_fails_after_its_client_has_gone_is_counted_and_told_once(
     moves = _Moves(shared)
     mortal.freeze()
     with pytest.raises(grpc.RpcError):
-        shared.launch("missing", "gone-31337", timeout=0.5)
+        shared.launch("missing", "gone-31337", timeout=1)
     mortal.thaw()
     eventually(lambda: {"failures{missing,launch,image_missing}": 1} == moves.since())
     told = [line for line in shared.log().splitlines() if "gone-31337" in line]

@@ -124,6 +124,27 @@ async def test_a_call_that_takes_too_long_is_late(channel: Any, metrics: Metrics
     assert {(UNARY, "DEADLINE_EXCEEDED"): 1} == ended(metrics)
 
 
+async def test_a_deadline_that_hangs_up_a_little_early_is_one(
+    channel: Any, metrics: Metrics
+) -> None:
+    """As the client's own does, by the time that its request was under way."""
+    call = channel.unary_unary(f"/{UNARY}")(b"sleep", timeout=0.5)
+    await eventually(lambda: call.time_remaining() < 0.02)
+    call.cancel()
+    await eventually(lambda: ended(metrics))
+    assert {(UNARY, "DEADLINE_EXCEEDED"): 1} == ended(metrics)
+
+
+async def test_a_client_that_goes_away_before_its_deadline_cancels(
+    channel: Any, metrics: Metrics
+) -> None:
+    call = channel.unary_unary(f"/{UNARY}")(b"sleep", timeout=30)
+    await eventually(lambda: started(metrics, UNARY))
+    call.cancel()
+    await eventually(lambda: ended(metrics))
+    assert {(UNARY, "CANCELLED"): 1} == ended(metrics)
+
+
 async def test_a_stream_is_one_call(channel: Any, metrics: Metrics) -> None:
     answers = [answer async for answer in channel.unary_stream(f"/{STREAM}")(b"x")]
     assert [b"1", b"2"] == answers
