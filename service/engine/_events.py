@@ -79,5 +79,6 @@ def _event(change: Change, actor: Mapping[str, Any]) -> Event:
         id=actor["ID"],
         change=change,
         labels=attributes,
-        exit_code=int(code) if code is not None else None,
+        # A label of this name hides the real one, and may say anything.
+        exit_code=int(code) if code and code.isdecimal() else None,
     )
