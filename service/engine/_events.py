@@ -35,7 +35,7 @@ class EventStream:
         self._stream: Any = None
 
     def open(self, client: docker.APIClient) -> None:
-        """Connect. Blocks, for as long as a hung Engine likes: whoever gives up closes."""
+        """Connect. Blocks, for as long as the client's time limit is: whoever gives up closes."""
         stream = client.events(filters=self._filters, decode=True)
         with self._lock:
             self._client, self._stream = client, stream

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import docker
 import pytest
@@ -204,6 +205,22 @@ def test_a_create_that_is_not_answered_is_a_504_at_its_time_limit_and_leaves_not
     assert 1 == supervised.metric("supervisor_failures_total", reason="timeout")
     assert Response() == supervised.launch("timer", "t-1")
     agree(supervised, docker_client, "runs", "t-1")
+
+
+def test_events_that_are_not_answered_hold_no_thread_for_ever(
+    start: Start, meddled: HttpLine, docker_client: docker.DockerClient
+) -> None:
+    meddled.meddle = requests("GET", "/events", Fault.LOST)
+    supervised = start(DOCKER_HOST=meddled.host, ready=False)
+    eventually(lambda: meddled.faults[Fault.LOST] >= 2, within=30)
+    busy = partial(supervised.metric, "supervisor_engine_workers", state="busy")
+    eventually(lambda: 1 >= busy())  # the one of the second attempt
+    assert 503 == supervised.http("/readyz")[0]
+    meddled.meddle = untouched
+    await_return(supervised)
+    eventually(lambda: 0 == busy())
+    assert Response() == supervised.launch("timer", "t-1")
+    agree(supervised, docker_client, "t-1")
 
 
 def test_an_engine_that_hangs_in_the_middle_of_a_kill_is_a_504_at_its_time_limit(
