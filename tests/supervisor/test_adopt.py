@@ -150,6 +150,20 @@ async def test_without_a_launch_id_nothing_is_a_job_and_no_orphan_hides_behind_i
     assert ["a-2"] == [event["container_name"] for event in adopting.logged("orphan.found")]
 
 
+async def test_a_job_that_the_catalogue_does_not_know_any_more_is_taken_over_all_the_same(
+    adopting: World,
+) -> None:
+    job = a_job("1" * 16, name="of-yesterday", identifier="a-1")
+    adopting.put("a-1", dict(labels_of(job, "default")))
+    await _start(adopting)
+    assert {"a-1": "running"} == adopting.states()
+    assert 1 == adopting.metric("supervisor_jobs_running", job_name="unknown")
+    assert 404 == await adopting.launching("a-1", "of-yesterday").answer()
+    await adopting.launch("a-1")  # a dedup: the identifier alone counts
+    await adopting.kill("a-1")
+    assert [] == adopting.left()
+
+
 async def test_strangers_are_left_alone(adopting: World) -> None:
     adopting.put("b-1")
     adopting.put("b-2", dict(labels_of(a_job(identifier="a-1"), "another")))
