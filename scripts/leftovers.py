@@ -74,12 +74,14 @@ def remove_shim_sockets(directory: Path, containerd: Path, log: str) -> None:
 def remove_groups(group: str) -> None:
     """Removes the emptied control groups, in every hierarchy that this machine has.
 
-    They lie below the group that the daemon was started in, which need not be the root.
+    They lie below the group that the daemon was started in, which need not be the root. Those of
+    other engines come and go meanwhile, which `os.walk` does not mind.
     """
-    for top in list(_CGROUPS.rglob(group)):
-        for folder in (*sorted(top.rglob("*/"), reverse=True), top):
-            with contextlib.suppress(OSError):  # its files are no obstacle, only processes are
-                folder.rmdir()
+    for parent, children, _ in os.walk(_CGROUPS):
+        if group in children:
+            for folder, _, _ in os.walk(Path(parent, group), topdown=False):
+                with contextlib.suppress(OSError):  # its files are no obstacle, only processes are
+                    Path(folder).rmdir()
 
 
 def _pids() -> list[int]:

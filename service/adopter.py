@@ -45,9 +45,17 @@ class Adopter:
             await self._settle(seen)
 
     async def meet_all(self, workloads: Sequence[Workload]) -> None:
-        """Look at many. Of two live ones that may not be two, the newer one is the job."""
+        """Look at many. Of two live ones that may not be two, the newer one is the job.
+
+        Of two of one launch it is the older one: what is run from a snapshot of a job's container
+        (`docker commit`) has its labels, too, and is somebody else's.
+        """
+        by_launch = {
+            launch_id_in(workload.labels): workload
+            for workload in sorted(workloads, key=lambda each: -each.created_at)
+        }
         by_identifier: defaultdict[str, list[Workload]] = defaultdict(list)
-        for workload in sorted(workloads, key=lambda each: -each.created_at):
+        for workload in by_launch.values():
             by_identifier[workload.labels.get(IDENTIFIER_LABEL, "")].append(workload)
         await side_by_side(self._meet_in_turn, by_identifier.values())
 

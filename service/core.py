@@ -59,6 +59,7 @@ class Core:
                 engine=engine,
                 registry=registry,
                 reaper=reaper,
+                readiness=readiness,
                 background=background,
                 metrics=metrics,
                 grace=grace,

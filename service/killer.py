@@ -13,6 +13,7 @@ from service.engine.base import Engine
 from service.errors import EngineRefused, NoSuchWorkload, SupervisorError
 from service.job import Job, KillFailed, KillIntended
 from service.patience import patiently
+from service.readiness import Readiness
 from service.reaper import Reaper
 from service.registry import Registry
 
@@ -31,6 +32,7 @@ class Killer:
         engine: Engine,
         registry: Registry,
         reaper: Reaper,
+        readiness: Readiness,
         background: Background,
         metrics: Metrics,
         grace: float,
@@ -38,6 +40,7 @@ class Killer:
         self._engine = engine
         self._registry = registry
         self._reaper = reaper
+        self._readiness = readiness
         self._background = background
         self._metrics = metrics
         self._grace = grace
@@ -102,6 +105,8 @@ class Killer:
         if running is None or running.container_id is None:
             return "not_running"
         container_id = running.container_id
+        with waiting("engine"):
+            await self._readiness.wait_for_engine()
         with suppress(NoSuchWorkload):  # it is as gone as it could be
             await patiently(lambda: self._engine.stop(container_id, grace=self._grace))
         await patiently(lambda: self._reaper.reap(job.launch_id))

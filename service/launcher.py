@@ -20,6 +20,7 @@ from service.job import Job
 from service.patience import patiently
 from service.reaper import Reaper
 from service.workload import (
+    IDENTIFIER_LABEL,
     INSTANCE_LABEL,
     LAUNCH_LABEL,
     highest_count,
@@ -193,6 +194,8 @@ class Launcher:
         ours = spec.labels[LAUNCH_LABEL]
         left_over = job.launch_id == ours or self.abandoned(job.launch_id)
         if holder.status is Status.LIVE and not left_over:
+            if job.identifier != spec.labels[IDENTIFIER_LABEL]:  # somebody has renamed it
+                raise NameTaken(f"the container's name is taken: {spec.name} runs another job")
             raise NameRunsAlready(job, holder)
         await self._engine.remove(holder.id, force=left_over)
 

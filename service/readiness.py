@@ -61,6 +61,14 @@ class Readiness:
         if not self.listed:
             await self._wait(START_PATIENCE)
 
+    async def wait_for_engine(self) -> None:
+        """Wait for an Engine that is away; a stop is no reason to wait, or to refuse.
+
+        Raises `EngineUnavailable`, and `Draining` where there was something to wait for.
+        """
+        if not self._in_step:
+            await self._wait(GAP_PATIENCE)
+
     async def when_ready(
         self, work: Callable[[], Coroutine[Any, Any, T]], *, undo: Callable[[], None] | None = None
     ) -> T:

@@ -12,7 +12,13 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from observability.redaction import MOST_CHARACTERS, Redactor
 from service.background import Background
 from service.engine.base import Engine, Inspection, Status
-from service.errors import EngineError, EngineRefused, EngineTimeout, NoSuchWorkload
+from service.errors import (
+    EngineError,
+    EngineRefused,
+    EngineTimeout,
+    EngineUnavailable,
+    NoSuchWorkload,
+)
 from service.job import FAILED_OUTCOMES, Ended, ExitSeen, Job, Resumed, outcome_of
 from service.life import tell_life
 from service.registry import Registry
@@ -159,7 +165,7 @@ class Reaper:
             tell_life(gone, oom_killed=end.oom_killed, output=output)
 
     @retry(
-        retry=retry_if_exception_type((EngineTimeout, EngineRefused)),
+        retry=retry_if_exception_type((EngineTimeout, EngineRefused, EngineUnavailable)),
         stop=stop_after_attempt(3),
         wait=wait_random_exponential(multiplier=0.1, max=1),
         reraise=True,
@@ -184,13 +190,22 @@ class Reaper:
         False where that is so. Raises the `EngineError`s: the name is not free then.
         """
         try:
-            await self._engine.remove(container_id)
+            await self._take_away(container_id)
         except EngineRefused:
             if await self._is_live(container_id):
                 self._resume(job)
                 return False
             raise
         return True
+
+    @retry(
+        retry=retry_if_exception_type(EngineUnavailable),
+        stop=stop_after_attempt(3),
+        wait=wait_random_exponential(multiplier=0.1, max=1),
+        reraise=True,
+    )
+    async def _take_away(self, container_id: str) -> None:
+        await self._engine.remove(container_id)
 
     async def _is_live(self, container_id: str) -> bool:
         try:

@@ -32,7 +32,7 @@ log = get_logger(__name__)
 # Seconds. A ping that fails and the next one stay below the 5 s in which readiness has to fall.
 _PING_INTERVAL = 1.0
 # What the Engine runs its containers with may hang by itself: it then answers, and starts nothing.
-_DEEP_PING_INTERVAL = 5.0
+_DEEP_PING_INTERVAL = 2.0
 # An event that got lost without a gap in the stream is made good within this time.
 _COMPARE_INTERVAL = 30.0
 # What an event may take to get here, after a listing has told the same.

@@ -146,6 +146,8 @@ def launch_id_in(labels: Mapping[str, str]) -> str:
 
 def job_from_labels(labels: Mapping[str, str]) -> Job | None:
     """The job whose container carries these labels; None where they are not complete."""
+    if not launch_id_in(labels):
+        return None
     try:
         return Job(
             launch_id=labels[LAUNCH_LABEL],

@@ -16,19 +16,19 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import BadStatusLine
 from time import perf_counter, time_ns
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import docker
 import requests
 from docker.errors import APIError, DockerException, TLSParameterError
 from docker.tls import TLSConfig
-from docker.transport import UnixHTTPAdapter
 from docker.utils import kwargs_from_env, parse_host
 
 from observability.metrics import Metrics
 from observability.printable import printable
 from observability.redaction import Redactor
 from observability.spans import client_span, fail_span, has_waited
+from service.engine._client import Client, OnePool
 from service.errors import (
     EngineError,
     EngineFaltered,
@@ -89,13 +89,6 @@ def _tls_from_env() -> TLSConfig | None:
         ) from None
 
 
-class _OnePool(UnixHTTPAdapter):
-    """Keeps one pool of connections, where docker-py keeps one for each URL it ever called."""
-
-    def get_connection(self, url: str | bytes, proxies: Any = None) -> Any:  # noqa: ARG002
-        return super().get_connection("http+docker://localhost", proxies)
-
-
 class Clients:
     """A client for each thread. All speak the API version that was last negotiated."""
 
@@ -123,12 +116,12 @@ class Clients:
         client.trust_env = False  # no proxy and no netrc between us and the Engine
         if self._connection.url.startswith("unix://"):
             socket = "http+unix://" + self._connection.url.removeprefix("unix://")
-            client.mount("http+docker://", _OnePool(socket, client.timeout))
+            client.mount("http+docker://", OnePool(socket, client.timeout))
         return client
 
     def _made(self, version: str | None) -> docker.APIClient:
         try:
-            return docker.APIClient(
+            return Client(
                 base_url=self._connection.url,
                 tls=self._connection.tls or False,
                 version=version or "auto",

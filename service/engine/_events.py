@@ -35,7 +35,7 @@ class EventStream:
         self._stream: Any = None
 
     def open(self, client: docker.APIClient) -> None:
-        """Connect. Blocks, for as long as a hung Engine likes: whoever gives up closes."""
+        """Connect. Blocks, for as long as the client's time limit is: whoever gives up closes."""
         stream = client.events(filters=self._filters, decode=True)
         with self._lock:
             self._client, self._stream = client, stream
@@ -79,5 +79,6 @@ def _event(change: Change, actor: Mapping[str, Any]) -> Event:
         id=actor["ID"],
         change=change,
         labels=attributes,
-        exit_code=int(code) if code is not None else None,
+        # A label of this name hides the real one, and may say anything.
+        exit_code=int(code) if code and code.isdecimal() else None,
     )

@@ -33,11 +33,18 @@ def start(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> No
     try:
         client.start(container_id)
     except APIError as error:
-        if error.status_code != HTTPStatus.FORBIDDEN:
+        if error.status_code == HTTPStatus.FORBIDDEN:
+            _free_endpoint(client, container_id, spec)
+        elif not _has_been_removed(error):
             raise
-        _free_endpoint(client, container_id, spec)
         told = spec.redact(str(error.explanation))
         raise EngineFaltered(f"the Docker Engine failed: start for {spec.name}: {told}") from None
+
+
+def _has_been_removed(error: APIError) -> bool:
+    """Whether a third party was quicker: `docker container prune` takes what is not started yet."""
+    gone = error.status_code == HTTPStatus.NOT_FOUND and "No such container" in str(error)
+    return gone or error.status_code == HTTPStatus.CONFLICT  # "is marked for removal"
 
 
 def _free_endpoint(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> None:

@@ -33,9 +33,11 @@ from service.errors import (
 
 log = get_logger(__name__)
 
-# What a short call may take (seconds). A ping is quicker, since readiness hangs on it.
+# What a short call may take (seconds). A ping is quicker, since readiness hangs on it: with the
+# second or two between one and the next it has to stay below 5.
 _SHORT = 10.0
 _PING = 2.0
+_DEEP_PING = 2.5
 _LEAST = 0.1  # requests takes 0 for an error
 # A name is free again 50 to 90 ms after a removal that somebody else began.
 _REMOVAL_POLL = 0.05
@@ -71,7 +73,7 @@ class DockerEngine:
     async def ping(self, *, deep: bool = False) -> None:
         """See `Engine.ping`. For its version the Engine asks containerd, which a ping does not."""
         if deep:
-            await self._calls.call("ping", lambda c: c.version(), timeout=_SHORT)
+            await self._calls.call("ping", lambda c: c.version(), timeout=_DEEP_PING)
         else:
             await self._calls.call("ping", lambda c: c.ping(), timeout=_PING)
 

@@ -33,6 +33,7 @@ T = TypeVar("T")
 # As patient as the Docker adapter (seconds).
 _SHORT = 10.0
 _PING = 2.0
+_DEEP_PING = 2.5
 
 
 class FakeEngine:
@@ -85,7 +86,7 @@ class FakeEngine:
     async def ping(self, *, deep: bool = False) -> None:
         """See `Engine.ping`."""
         if deep:
-            await self._call("deep ping", _at_once(lambda: None), _SHORT)
+            await self._call("deep ping", _at_once(lambda: None), _DEEP_PING)
         else:
             await self._call("ping", _at_once(lambda: None), _PING)
 

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import docker
 import pytest
@@ -340,6 +341,25 @@ def test_an_engine_that_hangs_is_told_and_its_return_too(
     assert Response() == supervised.launch("timer", "t-3")
     assert Response() == supervised.kill("t-1")
     agree(supervised, docker_client, "t-2", "t-3")
+
+
+def test_a_kill_that_finds_the_engine_hanging_is_refused_after_some_patience(
+    start: Start, fragile: PrivateEngine, docker_client: docker.DockerClient
+) -> None:
+    supervised = start()
+    assert Response() == supervised.launch("timer", "t-1")
+    fragile.freeze()
+    await_fall(supervised)
+    least, most = _PATIENCE_SECONDS
+    for kill in (partial(supervised.kill, "t-1"), supervised.kill_all):
+        began = time.monotonic()
+        assert 503 == kill().error.code
+        assert least < time.monotonic() - began < most
+    assert ["t-1"] == supervised.running()
+    fragile.thaw()
+    await_return(supervised)
+    assert Response() == supervised.kill("t-1")
+    agree(supervised, docker_client)
 
 
 def test_a_launch_that_a_hung_engine_does_late_succeeds_late(

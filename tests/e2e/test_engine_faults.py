@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import docker
 import pytest
@@ -24,8 +25,6 @@ _AT_ONCE_SECONDS = 2.0
 _LATE_SECONDS = 5.0
 # How long a call to stop something may take, beside the grace.
 _STOP_SECONDS = 10.0
-# Until it is noticed that containerd hangs: every five seconds a call of ten at most.
-_DEEP_FALL_SECONDS = 25.0
 
 
 def _each_for_the_first_time(fault: Fault) -> Meddle:
@@ -164,6 +163,25 @@ def test_a_start_that_meets_failures_clears_away_all_the_same(
     agree(supervised, docker_client)
 
 
+def test_what_is_removed_between_create_and_start_is_made_anew(
+    start: Start, meddled: HttpLine, docker_client: docker.DockerClient
+) -> None:
+    """As a `docker container prune` does to whatever has not been started yet."""
+    supervised = start(DOCKER_HOST=meddled.host)
+    pruned: list[str] = []
+
+    def meddle(method: str, path: str) -> None:
+        if method == "POST" and path.endswith("/start") and len(pruned) < 2:
+            pruned.extend(docker_client.containers.prune()["ContainersDeleted"])
+
+    meddled.meddle = meddle
+    assert Response() == supervised.launch("timer", "t-1")
+    assert Response() == supervised.launch("mail", "m-1")
+    assert 2 == len(pruned)
+    agree(supervised, docker_client, "m-1", "t-1")
+    assert {} == exits(supervised)
+
+
 # ---------------------------------------------------------------- hung in the middle
 
 
@@ -187,6 +205,22 @@ def test_a_create_that_is_not_answered_is_a_504_at_its_time_limit_and_leaves_not
     assert 1 == supervised.metric("supervisor_failures_total", reason="timeout")
     assert Response() == supervised.launch("timer", "t-1")
     agree(supervised, docker_client, "runs", "t-1")
+
+
+def test_events_that_are_not_answered_hold_no_thread_for_ever(
+    start: Start, meddled: HttpLine, docker_client: docker.DockerClient
+) -> None:
+    meddled.meddle = requests("GET", "/events", Fault.LOST)
+    supervised = start(DOCKER_HOST=meddled.host, ready=False)
+    eventually(lambda: meddled.faults[Fault.LOST] >= 2, within=30)
+    busy = partial(supervised.metric, "supervisor_engine_workers", state="busy")
+    eventually(lambda: 1 >= busy())  # the one of the second attempt
+    assert 503 == supervised.http("/readyz")[0]
+    meddled.meddle = untouched
+    await_return(supervised)
+    eventually(lambda: 0 == busy())
+    assert Response() == supervised.launch("timer", "t-1")
+    agree(supervised, docker_client, "t-1")
 
 
 def test_an_engine_that_hangs_in_the_middle_of_a_kill_is_a_504_at_its_time_limit(
@@ -230,7 +264,7 @@ def test_a_hung_containerd_is_noticed_although_the_engine_answers(
         )
         assert 504 == code
         assert seconds < 3 + _LATE_SECONDS
-        await_fall(supervised, within=_DEEP_FALL_SECONDS)
+        await_fall(supervised)
         _answers_at_once(supervised, "runs")
         assert 503 == supervised.launch("timer", "t-3").error.code
 

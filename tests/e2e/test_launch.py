@@ -304,6 +304,20 @@ def test_a_container_that_a_third_party_renames_is_still_the_job(
     assert [] == containers.everything(docker_client)
 
 
+def test_a_name_that_another_job_has_been_given_is_an_error_and_no_dedup(
+    shared: Supervised, docker_client: docker.DockerClient
+) -> None:
+    assert Response() == shared.launch("timer", "t-1")
+    containers.one(docker_client, "t-1").rename("t-2")
+    answer = shared.launch("timer", "t-2")
+    assert 409 == answer.error.code
+    assert "t-2" in answer.error.message
+    assert ["t-1"] == shared.running() == containers.live(docker_client)
+    assert Response() == shared.kill("t-1")
+    assert Response() == shared.launch("timer", "t-2")
+    assert ["t-2"] == shared.running() == containers.live(docker_client)
+
+
 def test_a_container_that_a_third_party_restarts_leaves_one_job_at_most(
     shared: Supervised, docker_client: docker.DockerClient
 ) -> None:

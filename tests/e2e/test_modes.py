@@ -155,6 +155,26 @@ def test_development_keeps_what_was_killed_and_relaunches_beside_it(
     assert [] == containers.live(docker_client)
 
 
+def test_the_ends_of_older_containers_do_not_end_the_newer_job(
+    start: Start, docker_client: docker.DockerClient
+) -> None:
+    supervised = start(GO_ENV="development", JOB_STOP_GRACE_SECONDS="1")
+    for _ in range(2):
+        assert Response() == supervised.launch("timer", "job")
+        assert Response() == supervised.kill("job")
+    assert Response() == supervised.launch("timer", "job")
+    newest = docker_client.containers.get("job-3")
+    for older in ("job-1", "job-2"):
+        container = docker_client.containers.get(older)
+        container.start()  # by hand, beside the job: it is one too many
+        eventually(lambda c=container: not containers.runs(c))  # type: ignore[misc]
+        container.remove()
+    assert 2 == len(list(supervised.events("job.surplus")))
+    assert [("job", "running")] == [(job.identifier, job.status) for job in supervised.jobs()]
+    assert containers.runs(newest)
+    assert 2 == supervised.metric("supervisor_exits_total")
+
+
 def test_development_tells_of_a_success_without_output(
     start: Start, docker_client: docker.DockerClient
 ) -> None:

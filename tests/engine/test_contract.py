@@ -491,6 +491,19 @@ async def test_docker_counts_a_paused_one_as_live(docker_rig: DockerRig) -> None
     assert Status.EXITED is (await docker_rig.engine.inspect(workload_id)).status
 
 
+async def test_docker_bears_a_label_that_hides_the_exit_code(docker_rig: DockerRig) -> None:
+    listener = await a_listener(docker_rig)
+    labels = docker_rig.selector | {"exitCode": "none of yours"}
+    theirs = await docker_rig.stranger("theirs", labels)
+    await asyncio.to_thread(docker_rig.client.api.kill, theirs)
+    await until(lambda: "exited" in listener.changes(theirs))
+    ours = await start(docker_rig, "a-1", "--exit", "9")
+    await until(lambda: "exited" in listener.changes(ours))
+    (code,) = (e.exit_code for e in listener.events if e.id == ours and e.change == Change.EXITED)
+    assert 9 == code
+    await listener.close()
+
+
 async def test_docker_waits_for_a_removal_that_a_third_party_began(docker_rig: DockerRig) -> None:
     workload_id = await start(docker_rig, "a-1", "--exit", "0")
     await exited(docker_rig, workload_id)

@@ -5,8 +5,10 @@ import os
 import signal
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import docker
+import pytest
 
 from scripts import leftovers
 from scripts.private_engine import PrivateEngine, ensure_installed
@@ -38,3 +40,24 @@ def test_the_socket_of_a_shim_whose_folder_is_gone_is_removed() -> None:
         assert (_SOCKETS / digest).exists()
     assert not (_SOCKETS / digest).exists()
     assert not run.exists()
+
+
+def test_control_groups_that_vanish_meanwhile_are_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("a/theirs/b", "a/ours/b/c", "ours"):
+        (tmp_path / folder).mkdir(parents=True)
+    scan = os.scandir
+
+    def vanishing(folder: Any) -> Any:
+        if str(folder).endswith("theirs"):
+            raise FileNotFoundError(folder)
+        return scan(folder)
+
+    monkeypatch.setattr(leftovers, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(os, "scandir", vanishing)
+    leftovers.remove_groups("ours")
+    monkeypatch.undo()
+    assert ["a", "a/theirs", "a/theirs/b"] == sorted(
+        str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*")
+    )

@@ -79,6 +79,19 @@ async def test_a_failed_launch_gives_its_place_back() -> None:
         assert (0, 0, 5) == _in_progress(world)
 
 
+async def test_a_launch_that_fails_is_no_job_that_runs() -> None:
+    async with a_world(bounds=Bounds(running=1)) as world:
+        for _ in range(3):
+            assert 422 == await world.launching("m-1", "missing").answer()
+        hold = world.faults.hold("create")
+        failing = world.launching("m-1", "missing")
+        await hold.reached()
+        assert 429 == await world.launching("a-1").answer()  # until it has failed it may yet run
+        hold.release()
+        assert 422 == await failing.answer()
+        await world.launch("a-1")
+
+
 async def test_what_waits_and_is_wanted_no_more_is_dropped() -> None:
     async with a_world(bounds=FEW) as world:
         world.engine.hang()

@@ -8,7 +8,7 @@ import pytest
 from service.engine.fake_host import Container
 from service.errors import EngineRefused, StartError
 from service.rivals import SERVES_LABEL
-from service.workload import labels_of
+from service.workload import LAUNCH_LABEL, labels_of
 from tests.supervisor.world import NOTICE, World, a_world, is_live, pass_time, until
 from tests.unit.samples import a_job
 
@@ -126,6 +126,42 @@ async def test_of_two_that_may_not_be_two_the_newer_one_runs_on(adopting: World)
     assert ["a-1"] == adopting.left() == adopting.running()
     assert [new.id] == [job.container_id for job in adopting.supervisor.list_jobs()]
     assert 1 == len(adopting.logged("job.surplus"))
+
+
+async def test_of_two_of_one_launch_the_older_one_is_the_job(adopting: World) -> None:
+    """The other one is run from a snapshot of it, with all of its labels."""
+    job = _inherited(adopting, "a-1")
+    copy = adopting.put("debugging", dict(job.spec.labels))
+    job.created_at -= 10
+    await _start(adopting)
+    assert [job.id] == [job.container_id for job in adopting.supervisor.list_jobs()]
+    await adopting.kill("a-1")
+    assert [copy] == adopting.host.live
+
+
+async def test_without_a_launch_id_nothing_is_a_job_and_no_orphan_hides_behind_it(
+    adopting: World,
+) -> None:
+    _inherited(adopting, "a-1", "")
+    _created(adopting, "a-2").spec.labels.pop(LAUNCH_LABEL)  # type: ignore[attr-defined]
+    await _start(adopting)
+    assert {} == adopting.states()
+    assert ["a-1"] == adopting.running()
+    assert ["a-2"] == [event["container_name"] for event in adopting.logged("orphan.found")]
+
+
+async def test_a_job_that_the_catalogue_does_not_know_any_more_is_taken_over_all_the_same(
+    adopting: World,
+) -> None:
+    job = a_job("1" * 16, name="of-yesterday", identifier="a-1")
+    adopting.put("a-1", dict(labels_of(job, "default")))
+    await _start(adopting)
+    assert {"a-1": "running"} == adopting.states()
+    assert 1 == adopting.metric("supervisor_jobs_running", job_name="unknown")
+    assert 404 == await adopting.launching("a-1", "of-yesterday").answer()
+    await adopting.launch("a-1")  # a dedup: the identifier alone counts
+    await adopting.kill("a-1")
+    assert [] == adopting.left()
 
 
 async def test_strangers_are_left_alone(adopting: World) -> None:

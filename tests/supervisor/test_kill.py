@@ -294,6 +294,29 @@ async def test_a_kill_gives_up_on_an_engine_that_stays_away(world: World) -> Non
     assert [] == world.left()
 
 
+async def test_a_kill_of_what_a_hung_engine_has_is_refused_after_five_seconds(
+    world: World,
+) -> None:
+    await world.launch("a-1")
+    world.engine.hang()
+    await until(lambda: not world.readiness.ready, within=5)
+    began = now()
+    kill, kill_all = world.killing("a-1"), world.killing_all()
+    assert (503, 503) == (await kill.answer(), await kill_all.answer())
+    assert 5 <= now() - began < 6
+    assert {"a-1": "running"} == world.states()
+    world.engine.wake()
+    await world.kill("a-1")
+    assert [] == world.left()
+
+
+async def test_a_stop_is_no_reason_not_to_kill(world: World) -> None:
+    await world.launch("a-1")
+    world.readiness.drain()
+    await world.kill("a-1")
+    assert [] == world.left()
+
+
 async def test_a_client_that_goes_leaves_a_kill_that_completes(world: World) -> None:
     await world.launch("a-1")
     hold = world.faults.hold("stop")

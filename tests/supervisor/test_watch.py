@@ -172,6 +172,18 @@ async def test_an_exit_that_the_engine_makes_trouble_about_is_noticed_later(worl
     assert ({}, []) == (world.states(), world.left())
 
 
+@pytest.mark.parametrize("operation", ["inspect", "remove"])
+async def test_a_connection_that_breaks_once_delays_no_exit(
+    world: World, operation: Operation
+) -> None:
+    await world.launch("a-1")
+    world.faults.fail(operation, EngineUnavailable("connection reset"))
+    world.host.exit(world.container("a-1").id, 1)
+    await until(lambda: world.states() == {})
+    assert [] == world.left()
+    assert {"error": 1} == world.outcomes("supervisor_exits_total")
+
+
 async def test_a_removal_that_is_refused_frees_the_identifier_all_the_same(world: World) -> None:
     await world.launch("a-1")
     world.faults.fail("remove", EngineRefused("device busy"))
@@ -438,7 +450,7 @@ async def test_an_engine_that_answers_and_cannot_start_anything_is_noticed(world
     """As it is when its containerd hangs."""
     hold = world.faults.hold("deep ping")
     await hold.reached()
-    await until(lambda: not world.readiness.ready, within=11)
+    await until(lambda: not world.readiness.ready, within=3)
     assert 0 == world.metric("supervisor_engine_up")
     hold.release()
     await world.ready()

@@ -1,0 +1,90 @@
+"""How soon it is noticed: the end of a container within 2 s, of an Engine within 5."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from scripts.private_engine import PrivateEngine
+from service._generated.area_types_pb2 import Response
+from tests.conftest import Start
+from tests.support import containers
+from tests.support.agreement import await_fall, await_return, exits
+from tests.support.supervised import Supervised, eventually
+
+pytestmark = pytest.mark.timeout(240)
+
+# Promised, and tested as promised: they take milliseconds, and up to four and a half seconds.
+_NOTICED_SECONDS = 2.0
+_FALL_SECONDS = 5.0
+
+
+def _pause_and_kill(container: Container) -> None:
+    container.pause()
+    container.kill()
+
+
+_ENDS: dict[str, tuple[dict[str, int], Callable[[Container], object], str]] = {
+    "exit": ({"after": 1, "exit": 3}, Container.wait, "error"),
+    "oom": ({"after": 1, "eat": 1}, Container.wait, "oom"),
+    "kill": ({}, Container.kill, "error"),
+    "stop": ({}, lambda container: container.stop(timeout=1), "error"),
+    "remove": ({}, lambda container: container.remove(force=True), "error"),
+    "pause and kill": ({}, _pause_and_kill, "error"),
+}
+
+
+@pytest.mark.parametrize("end", _ENDS)
+def test_an_end_is_noticed_within_two_seconds(
+    supervisor: Supervised, docker_client: docker.DockerClient, end: str
+) -> None:
+    params, act, outcome = _ENDS[end]
+    assert Response() == supervisor.launch("timer", "stays")
+    assert Response() == supervisor.launch("small", "t-1", params)
+    act(containers.one(docker_client, "t-1"))
+    eventually(lambda: ["stays"] == supervisor.running(), within=_NOTICED_SECONDS)
+    assert {outcome: 1} == exits(supervisor)
+    assert Response() == supervisor.launch("small", "t-1")
+    assert ["stays", "t-1"] == supervisor.running() == containers.live(docker_client)
+
+
+def test_a_restart_by_a_third_party_is_noticed_within_two_seconds(
+    start: Start, docker_client: docker.DockerClient
+) -> None:
+    """In development, where nobody removes the container in between."""
+    supervised = start(GO_ENV="development")
+    assert Response() == supervised.launch("timer", "t-1")
+    container = containers.one(docker_client, "t-1")
+    with ThreadPoolExecutor(1) as pool:
+        restart = pool.submit(container.restart, timeout=1)
+        eventually(lambda: ["running"] != [job.status for job in supervised.jobs()])
+        restart.result()
+    eventually(
+        lambda: ["running"] == [job.status for job in supervised.jobs()], within=_NOTICED_SECONDS
+    )
+    assert ["t-1"] == containers.live(docker_client)
+    assert Response() == supervised.kill("t-1")
+    assert [] == containers.live(docker_client)
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        PrivateEngine.stop,
+        PrivateEngine.kill,
+        PrivateEngine.freeze,
+        PrivateEngine.freeze_containerd,
+    ],
+)
+def test_readiness_falls_within_five_seconds_however_the_engine_goes(
+    start: Start, fragile: PrivateEngine, leave: Callable[[PrivateEngine], None]
+) -> None:
+    supervised = start()
+    leave(fragile)
+    await_fall(supervised, within=_FALL_SECONDS)
+    assert 0 == supervised.metric("supervisor_engine_up")
+    fragile.thaw()
+    fragile.start()
+    await_return(supervised)
