@@ -151,7 +151,7 @@ class Watcher:
             workloads = await self._begin(workloads)
         await self._compare(workloads, known, closely=after_a_gap)
         self._readiness.rise()
-        log.info("engine.in_step", jobs=len(self._registry.jobs()))
+        log.info("engine.in_step", jobs=len(self._registry))
 
     async def _begin(self, workloads: Sequence[Workload]) -> Sequence[Workload]:
         """Deal with what an earlier run has left; what is there afterwards."""
