@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterable, Sequence
-from functools import cache, partial
+from functools import partial
 
 from observability.logs import get_logger
 from observability.metrics import UNKNOWN, Metrics, trace_exemplar
@@ -52,8 +52,6 @@ class Supervisor:
         self._killer = killer
         self._admission = admission
         self._metrics = metrics
-        self._dedups = cache(metrics.dedups.labels)
-        self._durations = cache(metrics.launch_duration.labels)
         self._policy = policy
         self._launches = Launches(admission)
 
@@ -191,7 +189,7 @@ class Supervisor:
         self._tell_dedup(job, differs=differs)
 
     def _tell_dedup(self, job: Job, *, differs: bool) -> None:
-        self._dedups(self._metrics.job_label(job.name)).inc()
+        self._metrics.dedups.labels(self._metrics.job_label(job.name)).inc()
         tell = log.warning if differs else log.info
         tell("launch.dedup", job=job.name, identifier=job.identifier, differs=differs)
 
@@ -283,7 +281,8 @@ class Supervisor:
         self._time_launch(outcome, began)
 
     def _time_launch(self, outcome: str, began: float) -> None:
-        self._durations(outcome).observe(time.perf_counter() - began, trace_exemplar())
+        duration = self._metrics.launch_duration.labels(outcome)
+        duration.observe(time.perf_counter() - began, trace_exemplar())
 
 
 def _new_job(spec: JobSpec, entry: Entry, traceparent: str | None) -> Job:

@@ -150,7 +150,8 @@ class Calls:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="engine")
         # Behind our own calls, a ping would take a crowd of them for the Engine's absence.
         self._ping_threads = ThreadPoolExecutor(2, thread_name_prefix="ping")
-        self._busy = self._queued = 0
+        self._busy = metrics.engine_workers.labels("busy")
+        self._queued = metrics.engine_workers.labels("queued")
         self._closed = False
         metrics.engine_workers.labels("limit").set(THREADS)
 
@@ -170,47 +171,35 @@ class Calls:
         """
 
         def run() -> T:
-            begun.append(True)
+            self._queued.dec()
             has_waited("thread", asked)
-            loop.call_soon_threadsafe(self._count, 1, -1)
-            try:
-                with mapped(operation, target, redact):
-                    client = self._clients.get()
-                    client.timeout = timeout  # type: ignore[assignment]  # requests takes fractions
-                    return function(client)
-            finally:
-                loop.call_soon_threadsafe(self._count, -1, 0)
+            with self._busy.track_inprogress(), mapped(operation, target, redact):
+                client = self._clients.get()
+                client.timeout = timeout  # type: ignore[assignment]  # requests takes fractions
+                return function(client)
 
         if self._closed:
             raise EngineUnavailable("the Docker Engine is left to itself: this process is stopping")
         target = next(iter(about.values()), "")
-        begun: list[bool] = []
-        loop = asyncio.get_running_loop()
+        threads = self._ping_threads if operation == "ping" else self._threads
         with self._observed(operation, about):
             asked = time_ns()
-            self._count(0, 1)
-            context = contextvars.copy_context()
+            self._queued.inc()
+            work = threads.submit(contextvars.copy_context().run, run)
             try:
                 async with asyncio.timeout(timeout):
-                    threads = self._ping_threads if operation == "ping" else self._threads
-                    return await loop.run_in_executor(threads, context.run, run)
+                    return await asyncio.wrap_future(work)
             except TimeoutError:
                 raise _too_long(operation, target) from None
             finally:
-                if not begun:  # given up while it was queued
-                    self._count(0, -1)
+                if work.cancel():  # given up while it was queued
+                    self._queued.dec()
 
     def close(self) -> None:
         """Take no more calls. Threads that still wait for the Engine are left to themselves."""
         self._closed = True
         for threads in (self._threads, self._ping_threads):
             threads.shutdown(wait=False, cancel_futures=True)
-
-    def _count(self, busy: int, queued: int) -> None:
-        self._busy += busy
-        self._queued += queued
-        self._metrics.engine_workers.labels("busy").set(self._busy)
-        self._metrics.engine_workers.labels("queued").set(self._queued)
 
     @contextmanager
     def _observed(self, operation: str, about: Mapping[str, str]) -> Iterator[None]:
