@@ -12,7 +12,8 @@ import docker
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from observability.spans import waiting
-from service.engine._dockerpy import Calls, Clients, Connection
+from service.engine._calls import Calls
+from service.engine._dockerpy import Clients, Connection
 from service.engine._events import EventStream
 from service.engine._launch import create, start
 from service.engine.base import (

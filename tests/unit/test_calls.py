@@ -12,8 +12,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from observability.metrics import Metrics
-from service.engine import _dockerpy
-from service.engine._dockerpy import Calls, Clients
+from service.engine import _calls
+from service.engine._calls import Calls
+from service.engine._dockerpy import Clients
 from service.errors import EngineTimeout
 from tests.support.collector import collecting
 from tests.unit.tracing_support import Recorded
@@ -38,7 +39,7 @@ def metrics() -> Metrics:
 @pytest.fixture
 def calls(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
     """Calls that share a single thread."""
-    monkeypatch.setattr(_dockerpy, "THREADS", 1)
+    monkeypatch.setattr(_calls, "THREADS", 1)
     made = Calls(cast("Clients", _NoEngine()), metrics)
     yield made
     made.close()
