@@ -127,7 +127,7 @@ class Watcher:
             workloads = await self._engine.list()
             await asyncio.sleep(_EVENT_DELAY)
             listed = {workload.id: workload for workload in workloads}
-            unheard = [j for j in running if self._registry.get(j.launch_id) == j]
+            unheard = [j for j in running if self._registry.get(j.launch_id) is j]
             if heard == self._events and any(_differs(job, listed) for job in unheard):
                 raise EngineUnavailable("the Docker Engine's event stream has gone quiet")
             await self._compare(workloads, known)
