@@ -6,7 +6,6 @@ It runs in threads of its own, so that rendering a scrape never holds up the eve
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -75,16 +74,24 @@ class HttpEndpoint:
         self._probes = probes
         self._server = _Server(address, port)
         self._server.set_app(self._answer)
+        self._closed = False
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
     def start(self) -> None:
         """Answer requests from now on."""
-        serve = partial(self._server.serve_forever, poll_interval=0.05)  # how long close() takes
-        threading.Thread(target=serve, name="http", daemon=True).start()
+        self._thread.start()
 
     def close(self) -> None:
         """Stop answering and free the port."""
-        self._server.shutdown()
+        self._closed = True
+        self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread
+        self._thread.join()
         self._server.server_close()
+
+    def _serve(self) -> None:
+        """Not `serve_forever`, which looks many times a second whether it is to end."""
+        while not self._closed:
+            self._server.handle_request()
 
     def _answer(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "/")

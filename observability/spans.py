@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -50,12 +51,9 @@ def client_span(name: str, attributes: Mapping[str, str]) -> Iterator[Span]:
     if not parent.get_span_context().is_valid:
         yield trace.INVALID_SPAN
         return
-    with _tracer().start_as_current_span(
-        name,
-        kind=SpanKind.CLIENT,
-        attributes=attributes,
-        record_exception=False,
-        set_status_on_exception=False,
+    made = _tracer().start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
+    with trace.use_span(
+        made, end_on_exit=True, record_exception=False, set_status_on_exception=False
     ) as span:
         yield span
 
@@ -114,7 +112,13 @@ def links_to(*traceparents: str | None) -> Sequence[Link]:
 
 
 def _tracer() -> trace.Tracer:
-    return trace.get_tracer("supervisor")
+    return _tracer_of(trace.get_tracer_provider())
+
+
+@lru_cache(maxsize=1)
+def _tracer_of(provider: trace.TracerProvider) -> trace.Tracer:
+    """Kept: making one takes as long as a span."""
+    return provider.get_tracer("supervisor")
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -1,5 +1,6 @@
 """The command line."""
 
+import gc
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -46,6 +47,7 @@ def serve() -> None:
         check_variables()  # before OpenTelemetry is imported, which reads them then
     except TracingError as error:
         raise StartError(str(error)) from None
+    gc.disable()  # until the start is over: what it makes stays, and looking at it takes time
     from service.serve import serve as run
 
     run(settings)

@@ -52,6 +52,10 @@ class Registry:
         """A live job."""
         return self._jobs.get(launch_id)
 
+    def __len__(self) -> int:
+        """How many live jobs there are."""
+        return len(self._jobs)
+
     def jobs(self) -> Sequence[Job]:
         """Every live job."""
         return list(self._jobs.values())
@@ -62,8 +66,8 @@ class Registry:
 
     def grouped(self, identifier: str) -> Job | None:
         """The newest live job of an identifier among those that are grouped."""
-        for job in reversed(self.of(identifier)):
-            if job.grouped:
+        for launch_id in reversed(self._launches.get(identifier, {})):
+            if (job := self._jobs[launch_id]).grouped:
                 return job
         return None
 

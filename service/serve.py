@@ -1,6 +1,7 @@
 """The wiring of the process, its start and its end."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -90,6 +91,7 @@ class _Process:
         await server.start()
         signalled = _heed_signals()
         self._say_hello()
+        _leave_the_start_out_of_garbage_collections()
         code = await self._until_stopped(core.watcher, signalled)
         await self._drain(server, core.supervisor)
         await asyncio.to_thread(shut_down, self._tracing, within=SPANS_GRACE)
@@ -171,6 +173,12 @@ def _options(settings: Settings) -> Options:
             running=settings.max_running_jobs,
         ),
     )
+
+
+def _leave_the_start_out_of_garbage_collections() -> None:
+    """What the start has made stays: a full look at it would hold up everything for 14 ms."""
+    gc.freeze()
+    gc.enable()
 
 
 def _heed_signals() -> asyncio.Event:

@@ -127,7 +127,7 @@ class Watcher:
             workloads = await self._engine.list()
             await asyncio.sleep(_EVENT_DELAY)
             listed = {workload.id: workload for workload in workloads}
-            unheard = [j for j in running if self._registry.get(j.launch_id) == j]
+            unheard = [j for j in running if self._registry.get(j.launch_id) is j]
             if heard == self._events and any(_differs(job, listed) for job in unheard):
                 raise EngineUnavailable("the Docker Engine's event stream has gone quiet")
             await self._compare(workloads, known)
@@ -151,7 +151,7 @@ class Watcher:
             workloads = await self._begin(workloads)
         await self._compare(workloads, known, closely=after_a_gap)
         self._readiness.rise()
-        log.info("engine.in_step", jobs=len(self._registry.jobs()))
+        log.info("engine.in_step", jobs=len(self._registry))
 
     async def _begin(self, workloads: Sequence[Workload]) -> Sequence[Workload]:
         """Deal with what an earlier run has left; what is there afterwards."""

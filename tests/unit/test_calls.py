@@ -12,8 +12,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from observability.metrics import Metrics
-from service.engine import _dockerpy
-from service.engine._dockerpy import Calls, Clients
+from service.engine import _calls
+from service.engine._calls import Calls
+from service.engine._dockerpy import Clients
 from service.errors import EngineTimeout
 from tests.support.collector import collecting
 from tests.unit.tracing_support import Recorded
@@ -38,7 +39,7 @@ def metrics() -> Metrics:
 @pytest.fixture
 def calls(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
     """Calls that share a single thread."""
-    monkeypatch.setattr(_dockerpy, "THREADS", 1)
+    monkeypatch.setattr(_calls, "THREADS", 1)
     made = Calls(cast("Clients", _NoEngine()), metrics)
     yield made
     made.close()
@@ -56,7 +57,7 @@ async def _call(calls: Calls, seconds: float, timeout: float = 10.0) -> None:
 
 async def test_a_wait_for_a_thread_is_a_span(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = Recorded()
-    monkeypatch.setattr(trace, "get_tracer", recorded.provider.get_tracer)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: recorded.provider)
     with recorded.tracer.start_as_current_span("request"):
         await asyncio.gather(_call(calls, _LONG), _call(calls, 0))
     waits = [span for span in recorded.spans if span.name == "wait for thread"]
@@ -69,7 +70,7 @@ async def test_a_collector_gets_the_wait_below_the_call_that_waited(
     calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provider = TracerProvider()
-    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     with collecting() as collector:
         exporter = OTLPSpanExporter(endpoint=collector.address, insecure=True)
         provider.add_span_processor(SimpleSpanProcessor(exporter))

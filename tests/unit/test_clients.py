@@ -7,7 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from service.engine._dockerpy import Clients, Connection, mapped
+from service.engine._calls import mapped
+from service.engine._dockerpy import Clients, Connection
 from service.errors import EngineUnavailable
 
 _NOT_DOCKER = "what answers there is not a Docker Engine"

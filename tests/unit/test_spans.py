@@ -26,7 +26,7 @@ _MILLISECOND = 1_000_000
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
     """What becomes of the spans that are made here."""
     made = Recorded()
-    monkeypatch.setattr(trace, "get_tracer", made.provider.get_tracer)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: made.provider)
     return made
 
 
