@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -92,5 +93,16 @@ async def test_the_time_limit_of_a_call_holds_while_it_waits_for_a_thread(
     assert time.monotonic() - began < _LONG
     assert {"busy": 1, "queued": 0, "limit": 1} == _workers(metrics)
     await long
-    await asyncio.sleep(0)  # the thread tells the loop
+    assert {"busy": 0, "queued": 0, "limit": 1} == _workers(metrics)
+
+
+async def test_a_call_that_is_given_up_is_counted_no_more(calls: Calls, metrics: Metrics) -> None:
+    """Also where its thread took it up in that very moment."""
+
+    async def call_in_haste(number: int) -> None:
+        with suppress(EngineTimeout):
+            await _call(calls, 0.001, timeout=0.001 * number)
+
+    await asyncio.gather(*map(call_in_haste, range(100)))
+    await _call(calls, 0)  # behind whatever the thread still does
     assert {"busy": 0, "queued": 0, "limit": 1} == _workers(metrics)

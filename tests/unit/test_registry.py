@@ -71,6 +71,7 @@ def test_jobs_are_listed_in_the_order_of_their_launch(registry: Registry) -> Non
         registry.add(a_job(launch_id, identifier=launch_id))
     registry.observe("c", Started("1", 1))
     assert ["c", "a", "b"] == [job.launch_id for job in registry.jobs()]
+    assert 3 == len(registry)
 
 
 def test_the_list_is_a_copy(registry: Registry) -> None:
