@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from tests.soak.samples import USES, Sample
+from tests.soak.samples import USES, Sample, thirds
 
 _BARS = "▁▂▃▄▅▆▇█"
 _ROWS, _COLUMNS = 16, 60
@@ -21,7 +21,9 @@ def show(console: Console, samples: Sequence[Sample]) -> None:
     lines = Table(show_header=False, box=None)
     for use in USES:
         values = [use.of(one) for one in _some(samples, _COLUMNS)]
-        lines.add_row(use.name, _line(values), f"{min(values):.0f} to {max(values):.0f}")
+        first, last = thirds(samples, use)
+        lines.add_row(use.name, _line(values), f"{first:.1f}, {last:.1f}")
+    console.print("The medians behind each curve: of the first third, and of the last.")
     console.print(lines)
 
 

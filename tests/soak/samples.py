@@ -58,14 +58,19 @@ def sample(pid: int, *, seconds: float, cycles: int, jobs: int) -> Sample:
     )
 
 
-def grown(samples: Sequence[Sample]) -> list[str]:
-    """What is used more of in the last third than in the first, once everything is warm."""
+def thirds(samples: Sequence[Sample], use: Use) -> tuple[float, float]:
+    """The medians of the first and of the last third, once everything is warm."""
     warm = samples[int(len(samples) * _WARM_UP) :]
     third = len(warm) // 3
     assert third, f"{len(samples)} samples are too few"
+    return median(map(use.of, warm[:third])), median(map(use.of, warm[-third:]))
+
+
+def grown(samples: Sequence[Sample]) -> list[str]:
+    """What is used more of in the last third than in the first."""
     found = []
     for use in USES:
-        first, last = (median(map(use.of, part)) for part in (warm[:third], warm[-third:]))
+        first, last = thirds(samples, use)
         if last > first * 1.1 + use.slack:
             found.append(f"{use.name}: {first:g} in the first third, {last:g} in the last")
     return found
