@@ -1,7 +1,6 @@
 """The wiring of the process, its start and its end."""
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -13,7 +12,7 @@ from observability.http import HttpEndpoint, Probe, every_interface
 from observability.logs import configure_logs, get_logger
 from observability.metrics import Metrics
 from observability.tracing import configure_tracing, shut_down
-from service import __version__
+from service import __version__, runtime
 from service.admission import Bounds
 from service.catalog import Catalog, load_catalog
 from service.config import Settings
@@ -44,7 +43,7 @@ def serve(settings: Settings) -> NoReturn:
     catalog = load_catalog(settings.job_catalog)
     connection = connection_from_env()
     tracing = configure_tracing("area-supervisor", __version__, settings.supervisor_instance)
-    code = asyncio.run(_Process(settings, catalog, connection, tracing).run())
+    code = runtime.run(_Process(settings, catalog, connection, tracing).run())
     sys.stdout.flush()
     # Not sys.exit: a thread that waits for a hung Engine must not hold up the end.
     os._exit(code)
@@ -91,7 +90,7 @@ class _Process:
         await server.start()
         signalled = _heed_signals()
         self._say_hello()
-        _leave_the_start_out_of_garbage_collections()
+        runtime.set_up_garbage_collections()
         code = await self._until_stopped(core.watcher, signalled)
         await self._drain(server, core.supervisor)
         await asyncio.to_thread(shut_down, self._tracing, within=SPANS_GRACE)
@@ -173,12 +172,6 @@ def _options(settings: Settings) -> Options:
             running=settings.max_running_jobs,
         ),
     )
-
-
-def _leave_the_start_out_of_garbage_collections() -> None:
-    """What the start has made stays: a full look at it would hold up everything for 14 ms."""
-    gc.freeze()
-    gc.enable()
 
 
 def _heed_signals() -> asyncio.Event:

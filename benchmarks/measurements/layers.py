@@ -17,6 +17,7 @@ ADDS = "adds to the "
 _LAYERS = {
     BASE: Layer.BARE,
     "tracing": Layer.TRACING,
+    "uvloop": Layer.LOOP,
     "metrics": Layer.METRICS,
     "servicer and registry": Layer.SERVICE,
     "logging": Layer.LOGS,

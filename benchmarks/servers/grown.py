@@ -23,6 +23,7 @@ from benchmarks.servers.service import Service
 from observability.http import HttpEndpoint
 from observability.logs import configure_logs
 from observability.tracing import configure_tracing
+from service import runtime
 from service.job import JobSpec
 
 
@@ -126,7 +127,7 @@ def main() -> None:
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         configure_logs(level="info", console=False, stream=nowhere)
         configure_tracing("bench", "0", "bench")
-        asyncio.run(_serve(*map(int, sys.argv[1:])))
+        runtime.run(_serve(*map(int, sys.argv[1:])))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from benchmarks.servers.service import Service, new_metrics
 from observability.interceptor import CallObserver
 from observability.logs import configure_logs
 from observability.tracing import configure_tracing
+from service import runtime
 from service._generated.area_supervisor_pb2 import Job, JobId, JobList
 from service._generated.area_supervisor_pb2_grpc import (
     AreaSupervisorServiceServicer,
@@ -34,6 +35,7 @@ class Layer(StrEnum):
 
     BARE = "bare"  # grpc.aio and empty handlers
     TRACING = "tracing"  # OpenTelemetry's own interceptor
+    LOOP = "loop"  # uvloop in place of asyncio's own loop
     METRICS = "metrics"  # our interceptor
     SERVICE = "service"  # servicer, use cases and registry; no logs
     LOGS = "logs"  # everything
@@ -70,12 +72,14 @@ def main(layer: Annotated[Layer, typer.Argument()], port: Annotated[int, typer.A
     configure_logs(level="info" if layer is Layer.LOGS else "error", console=False)
     if layer is not Layer.BARE:
         configure_tracing("bench", "0", "bench")
-    asyncio.run(_serve(layer, port))
+    run = asyncio.run if layer in (Layer.BARE, Layer.TRACING) else runtime.run
+    run(_serve(layer, port))
 
 
 async def _serve(layer: Layer, port: int) -> None:
     if layer in (Layer.SERVICE, Layer.LOGS):
         async with Service(port).running():
+            runtime.set_up_garbage_collections()
             await asyncio.Event().wait()
     server = _empty_server(layer, port)
     await server.start()
@@ -94,7 +98,7 @@ def _interceptors(layer: Layer) -> list[grpc.aio.ServerInterceptor]:
     if layer is Layer.BARE:
         return []
     tracing = aio_server_interceptor()  # type: ignore[no-untyped-call]
-    if layer is Layer.TRACING:
+    if layer in (Layer.TRACING, Layer.LOOP):
         return [tracing]
     return [CallObserver(new_metrics(), in_band_error, tracing)]
 
