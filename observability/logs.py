@@ -52,7 +52,7 @@ def _envelope(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
     record: logging.LogRecord | None = event.get("_record")
     event["logger"] = event.pop("logger_name") if record is None else record.name
     event["level"] = "error" if method == "exception" else method
-    event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    event["timestamp"] = datetime.now(UTC)
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         event["trace_id"] = format(context.trace_id, "032x")
@@ -61,7 +61,12 @@ def _envelope(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
 
 
 def _console() -> Processor:
-    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    columns = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+
+    def render(logger: WrappedLogger, method: str, event: EventDict) -> str:
+        return str(columns(logger, method, {**event, "timestamp": _text(event["timestamp"])}))
+
+    return render
 
 
 def _render(logger: WrappedLogger, method: str, event: EventDict) -> str:
@@ -69,6 +74,12 @@ def _render(logger: WrappedLogger, method: str, event: EventDict) -> str:
         # As text, without the local variables: those hold requests, and secrets.
         event = structlog.processors.format_exc_info(logger, method, event)
     try:
-        return orjson.dumps(event, default=str).decode()
+        return orjson.dumps(event, default=_text, option=orjson.OPT_UTC_Z).decode()
     except TypeError:  # half a character, or a number without end: no event is lost for that
-        return json.dumps(event, default=str)
+        return json.dumps(event, default=_text)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return str(value)
