@@ -13,7 +13,9 @@ from benchmarks.calls import identifier_of
 
 # All of them: with 8 or 16 at once it takes longer.
 _STOPS_AT_ONCE = 50
-_OURS = {"area.supervisor.instance": "bare"}  # so that the supervisor takes them for a stranger's
+OF_NOBODY = {
+    "area.supervisor.instance": "bare"
+}  # so that the supervisor takes them for a stranger's
 _OF_THE_HOST = ("Hostname", "Domainname")
 
 
@@ -31,7 +33,7 @@ class BareEngine:
         """Launch from now on with the options that this container has."""
         seen = self._call("GET", f"/containers/{container_id}/json")
         config = {key: value for key, value in seen["Config"].items() if key not in _OF_THE_HOST}
-        labels = config["Labels"] | _OURS
+        labels = config["Labels"] | OF_NOBODY
         self._body = config | {"Labels": labels, "HostConfig": seen["HostConfig"]}
 
     def only_container(self) -> str:
