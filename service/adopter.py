@@ -51,7 +51,7 @@ class Adopter:
         (`docker commit`) has its labels, too, and is somebody else's.
         """
         by_launch = {
-            launch_id_in(workload.labels): workload
+            launch_id_in(workload.labels) or workload.id: workload
             for workload in sorted(workloads, key=lambda each: -each.created_at)
         }
         by_identifier: defaultdict[str, list[Workload]] = defaultdict(list)
@@ -76,7 +76,11 @@ class Adopter:
 
     async def _settle(self, seen: Inspection) -> None:
         job = job_from_labels(seen.labels)
-        if job is None or self._registry.get(job.launch_id):
+        if job is None:
+            if seen.status is Status.LIVE:
+                log.warning("container.unreadable", container_id=seen.id)
+            return
+        if self._registry.get(job.launch_id):
             return
         if seen.status is Status.EXITED and not self._keep:
             await self._close(job, seen)

@@ -142,11 +142,12 @@ async def test_of_two_of_one_launch_the_older_one_is_the_job(adopting: World) ->
 async def test_without_a_launch_id_nothing_is_a_job_and_no_orphan_hides_behind_it(
     adopting: World,
 ) -> None:
-    _inherited(adopting, "a-1", "")
+    live = {_inherited(adopting, name, "").id for name in ("a-1", "a-3")}
     _created(adopting, "a-2").spec.labels.pop(LAUNCH_LABEL)  # type: ignore[attr-defined]
     await _start(adopting)
     assert {} == adopting.states()
-    assert ["a-1"] == adopting.running()
+    assert ["a-1", "a-3"] == adopting.running()
+    assert live == {event["container_id"] for event in adopting.logged("container.unreadable")}
     assert ["a-2"] == [event["container_name"] for event in adopting.logged("orphan.found")]
 
 
