@@ -87,6 +87,7 @@ def run(
             load.launch_what_ends()
             load.fail()
             load.launch_and_kill()
+            load.watch_health()
             _be_away(line, supervised, load, docker_client)
             time.sleep(_SETTLE)
             yield Run(prometheus, supervised, load.traces, began, quiet, time.time())

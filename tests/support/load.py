@@ -9,8 +9,11 @@ from contextlib import suppress
 from typing import Any
 
 import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest
 
 from tests.support.supervised import Supervised
+
+_STREAMS = 900  # fewer than a connection may have
 
 
 class Load:
@@ -47,6 +50,15 @@ class Load:
         self.launch("timer", {"exit": 0})
         self.launch("mail", {"exit": 3})
         self.launch("small", {"eat": 1})
+
+    def watch_health(self) -> None:
+        """So many streams at once that Python looks for garbage, which is seldom."""
+        watch = self._supervised.health_stub.Watch  # type: ignore[attr-defined]
+        streams = [watch(HealthCheckRequest(), timeout=60) for _ in range(_STREAMS)]
+        for stream in streams:
+            next(stream)
+        for stream in streams:
+            stream.cancel()
 
     def fail(self) -> None:
         """Requests that cannot be carried out."""
