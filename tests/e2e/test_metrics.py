@@ -441,7 +441,7 @@ def test_exits(shared: Supervised, docker_client: docker.DockerClient) -> None:
         ("timer", {"exit": 0}),
         ("timer", {"exit": 1}),
         ("mail", {"exit": 255}),
-        ("small", {"eat": 1}),
+        ("small", {"after": 1, "eat": 1}),
     ]
     for number, (name, params) in enumerate(ends):
         assert Response() == shared.launch(name, f"{name}-{number}", params)

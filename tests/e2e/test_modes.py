@@ -36,7 +36,7 @@ def test_production_removes_what_has_exited_and_logs_why(
         "reaction": ("mail", {"exit": 0}),
         "ended": ("timer", {"exit": 0}),
         "error": ("timer", {"exit": 3}),
-        "oom": ("small", {"eat": 1}),
+        "oom": ("small", {"after": 1, "eat": 1}),
     }
     for identifier, (name, params) in ends.items():
         assert Response() == supervised.launch(name, identifier, params)

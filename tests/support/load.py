@@ -49,7 +49,7 @@ class Load:
         self.launch("webhook", {"exit": 0})
         self.launch("timer", {"exit": 0})
         self.launch("mail", {"exit": 3})
-        self.launch("small", {"eat": 1})
+        self.launch("small", {"after": 1, "eat": 1})
 
     def watch_health(self) -> None:
         """So many streams at once that Python looks for garbage, which is seldom."""

@@ -9,7 +9,8 @@ _BASE = "supervisor-test-busybox"
 
 # It prints its arguments, as a careless worker would; then --after SECONDS (a wait), --exit CODE,
 # --stubborn 1 (ignores SIGTERM) and --eat 1 (all the memory it can get) do what they say;
-# without --exit it waits.
+# without --exit it waits. What eats at once may be gone before containerd watches its memory: then
+# nobody is told why (containerd issue 8180).
 _SCRIPT = r"""
 for argument in "$@"; do echo "argument: $argument"; done
 echo "traceparent: $TRACEPARENT"
