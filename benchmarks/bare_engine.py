@@ -13,9 +13,8 @@ from benchmarks.calls import identifier_of
 
 # All of them: with 8 or 16 at once it takes longer.
 _STOPS_AT_ONCE = 50
-OF_NOBODY = {
-    "area.supervisor.instance": "bare"
-}  # so that the supervisor takes them for a stranger's
+# With this the supervisor takes a container for a stranger's.
+OF_NOBODY = {"area.supervisor.instance": "bare"}
 _OF_THE_HOST = ("Hostname", "Domainname")
 
 

@@ -8,7 +8,6 @@ wrap a method's handler anew for each call; here that is done once, which saves 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import cache
 from typing import Any, NamedTuple
 
 import grpc
@@ -131,8 +130,9 @@ class _Method:
     """The metrics of one method."""
 
     def __init__(self, metrics: Metrics, name: str) -> None:
+        self.name = name
         self.started = metrics.grpc_started.labels(name)
-        self.duration = cache(lambda status: metrics.grpc_duration.labels(name, status.name))
+        self.duration = metrics.grpc_duration
 
 
 def _as_it_is(raw: bytes) -> bytes:
@@ -163,13 +163,13 @@ class _Call:
     def finish(self, status: grpc.StatusCode) -> None:
         """It has got its status."""
         took = time.perf_counter() - self._began
-        self._method.duration(status).observe(took, trace_exemplar())
+        duration = self._method.duration.labels(self._method.name, status.name)
+        duration.observe(took, trace_exemplar())
 
     def _status_of(self, error: BaseException) -> grpc.StatusCode:
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
-            return (
-                grpc.StatusCode.DEADLINE_EXCEEDED if self._is_late() else grpc.StatusCode.CANCELLED
-            )
+            late = self._is_late()
+            return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
         code = self._context.code()
         return (
             code if isinstance(code, grpc.StatusCode) and code.value[0] else grpc.StatusCode.UNKNOWN

@@ -62,9 +62,9 @@ class Readiness:
             await self._wait(START_PATIENCE)
 
     async def wait_for_engine(self) -> None:
-        """Wait for an Engine that is away; a stop is no reason to wait, or to refuse.
+        """Wait for an Engine that is away. Where it is there, a stop of ours does not matter.
 
-        Raises `EngineUnavailable`, and `Draining` where there was something to wait for.
+        Raises `EngineUnavailable` or `Draining`.
         """
         if not self._in_step:
             await self._wait(GAP_PATIENCE)
