@@ -103,7 +103,8 @@ def _what_runs() -> list[Panel]:
         ),
         lines(
             "Jobs by state",
-            "What ListJobs would say. A job that stays in starting or stopping hangs.",
+            "What ListJobs would say. A job that stays in starting or stopping hangs; what is"
+            " paused does nothing.",
             "none",
             query(f"sum by (state) ({series('supervisor_jobs')})", "{{state}}"),
             stacked=True,

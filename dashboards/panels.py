@@ -48,6 +48,7 @@ _COLORS: Final = {
     "failed": "red",
     "starting": "yellow",
     "running": "green",
+    "paused": "purple",
     "stopping": "orange",
     "stopped": "green",
     "forced": "orange",

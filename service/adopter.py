@@ -50,12 +50,10 @@ class Adopter:
         Of two of one launch it is the older one: what is run from a snapshot of a job's container
         (`docker commit`) has its labels, too, and is somebody else's.
         """
-        by_launch = {
-            launch_id_in(workload.labels) or workload.id: workload
-            for workload in sorted(workloads, key=lambda each: -each.created_at)
-        }
+        newest_first = sorted(workloads, key=lambda each: -each.created_at)
+        originals = {launch_id_in(each.labels) or each.id: each for each in newest_first}
         by_identifier: defaultdict[str, list[Workload]] = defaultdict(list)
-        for workload in by_launch.values():
+        for workload in sorted(originals.values(), key=lambda each: -each.created_at):
             by_identifier[workload.labels.get(IDENTIFIER_LABEL, "")].append(workload)
         await side_by_side(self._meet_in_turn, by_identifier.values())
 
@@ -91,7 +89,7 @@ class Adopter:
         if job.grouped and self._registry.grouped(job.identifier):
             await self._stop_surplus(job, seen.id)
             return
-        self._registry.adopt(job, Started(seen.id, seen.started_at))
+        self._registry.adopt(job, Started(seen.id, seen.started_at, seen.paused))
         log.info("job.adopted", job=job.name, identifier=job.identifier, container_id=seen.id)
 
     async def _close(self, job: Job, seen: Inspection) -> None:

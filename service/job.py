@@ -23,10 +23,11 @@ class Kind(StrEnum):
 
 
 class State(StrEnum):
-    """Where a job is. The first three are what ListJobs says."""
+    """Where a job is. All but the last are what ListJobs says."""
 
     STARTING = "starting"
     RUNNING = "running"
+    PAUSED = "paused"  # by a third party
     STOPPING = "stopping"
     GONE = "gone"
 
@@ -77,6 +78,7 @@ class Job:
     ended_at: float | None = None
     kill_intended: bool = False
     exit_seen: bool = False
+    paused: bool = False
     outcome: Outcome | None = None
     exit_code: int | None = None
 
@@ -85,6 +87,11 @@ class Job:
         """Whether the identifier may have one live container at most."""
         return self.kind is Kind.ACTION
 
+    @property
+    def steady(self) -> bool:
+        """Whether nothing is under way with it."""
+        return self.state in (State.RUNNING, State.PAUSED)
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -92,6 +99,7 @@ class Started:
 
     container_id: str
     at: float
+    paused: bool = False  # where it was found so
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +118,10 @@ class ExitSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Resumed:
-    """A third party has started the exited container again."""
+class FoundLive:
+    """The container runs, or is paused; maybe a third party has started it again."""
+
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +140,7 @@ class StartFailed:
     """There is no container and there will be none."""
 
 
-Observation = Started | KillIntended | KillFailed | ExitSeen | Resumed | Ended | StartFailed
+Observation = Started | KillIntended | KillFailed | ExitSeen | FoundLive | Ended | StartFailed
 
 
 def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a case, a return
@@ -138,16 +148,16 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
     if job.state is State.GONE:
         return job
     match observation:
-        case Started(container_id, at):
-            return _moved(replace(job, container_id=container_id, started_at=at))
+        case Started(container_id, at, paused):
+            return _moved(replace(job, container_id=container_id, started_at=at, paused=paused))
         case KillIntended():
             return _moved(replace(job, kill_intended=job.kill_intended or not job.exit_seen))
         case KillFailed():
             return _moved(replace(job, kill_intended=False))
         case ExitSeen():
             return _moved(replace(job, exit_seen=True))
-        case Resumed():
-            return _moved(replace(job, exit_seen=False))
+        case FoundLive(paused):
+            return _moved(replace(job, exit_seen=False, paused=paused))
         case Ended():
             return _ended(job, observation)
         case StartFailed():
@@ -158,7 +168,9 @@ def _moved(job: Job) -> Job:
     """The job in the state that its facts add up to."""
     if job.kill_intended or job.exit_seen:
         return replace(job, state=State.STOPPING)
-    return replace(job, state=State.RUNNING if job.container_id else State.STARTING)
+    if job.container_id is None:
+        return replace(job, state=State.STARTING)
+    return replace(job, state=State.PAUSED if job.paused else State.RUNNING)
 
 
 def _ended(job: Job, end: Ended) -> Job:

@@ -1,10 +1,18 @@
-"""The life of a job, from its start to its exit, told once it is over: a span and a log line."""
+"""What becomes of a job: its pauses, and once it is over its life, as a span and a log line."""
 
 from observability.logs import get_logger
 from observability.spans import fail_span, links_to, past_span, trace_environment
 from service.job import FAILED_OUTCOMES, Job
 
 log = get_logger(__name__)
+
+
+def tell_pause(job: Job, *, paused: bool) -> None:
+    """Tell that a third party holds a job, which then does nothing, or lets it go on."""
+    if paused:
+        log.warning("job.paused", job=job.name, identifier=job.identifier)
+    else:
+        log.info("job.unpaused", job=job.name, identifier=job.identifier)
 
 
 def tell_life(job: Job, *, oom_killed: bool, output: str) -> None:

@@ -19,8 +19,8 @@ from service.errors import (
     EngineUnavailable,
     NoSuchWorkload,
 )
-from service.job import FAILED_OUTCOMES, Ended, ExitSeen, Job, Resumed, outcome_of
-from service.life import tell_life
+from service.job import FAILED_OUTCOMES, Ended, ExitSeen, FoundLive, Job, outcome_of
+from service.life import tell_life, tell_pause
 from service.registry import Registry
 from service.workload import auth_in
 
@@ -31,6 +31,15 @@ _SHOWN_LINES = 20
 _SHOWN_CHARACTERS = 500
 # More than is shown, so that a secret of several lines is not cut at its head and missed.
 _FETCHED_LINES = 100
+
+
+# A hiccup must not delay the news until the next comparison.
+_a_few_times = partial(
+    retry,
+    stop=stop_after_attempt(3),
+    wait=wait_random_exponential(multiplier=0.1, max=1),
+    reraise=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +141,7 @@ class Reaper:
             self._close(job, Ended(time.time(), hint.exit_code), "")
             return
         if seen.status is Status.LIVE:
-            self._resume(job)
+            self._found_live(job, seen)
             return
         self._registry.observe(job.launch_id, ExitSeen())
         end = Ended(
@@ -153,23 +162,21 @@ class Reaper:
         if self._keep or await self._remove(job, job.container_id):
             self._close(job, end, output)
 
-    def _resume(self, job: Job) -> None:
+    def _found_live(self, job: Job, seen: Inspection) -> None:
         """The container runs, or runs again. A kill under way decides for itself."""
         now = self._registry.get(job.launch_id)
-        if now is not None and not now.kill_intended:
-            self._registry.observe(job.launch_id, Resumed())
+        if now is None or now.kill_intended:
+            return
+        self._registry.observe(job.launch_id, FoundLive(seen.paused))
+        if now.paused != seen.paused:
+            tell_pause(job, paused=seen.paused)
 
     def _close(self, job: Job, end: Ended, output: str) -> None:
         gone = self._registry.observe(job.launch_id, end)
         if gone is not None and gone.outcome is not None:
             tell_life(gone, oom_killed=end.oom_killed, output=output)
 
-    @retry(
-        retry=retry_if_exception_type((EngineTimeout, EngineRefused, EngineUnavailable)),
-        stop=stop_after_attempt(3),
-        wait=wait_random_exponential(multiplier=0.1, max=1),
-        reraise=True,
-    )
+    @_a_few_times(retry=retry_if_exception_type((EngineTimeout, EngineRefused, EngineUnavailable)))
     async def _look(self, container_id: str) -> Inspection:
         return await self._engine.inspect(container_id)
 
@@ -192,26 +199,22 @@ class Reaper:
         try:
             await self._take_away(container_id)
         except EngineRefused:
-            if await self._is_live(container_id):
-                self._resume(job)
+            if seen := await self._live(container_id):
+                self._found_live(job, seen)
                 return False
             raise
         return True
 
-    @retry(
-        retry=retry_if_exception_type(EngineUnavailable),
-        stop=stop_after_attempt(3),
-        wait=wait_random_exponential(multiplier=0.1, max=1),
-        reraise=True,
-    )
+    @_a_few_times(retry=retry_if_exception_type(EngineUnavailable))
     async def _take_away(self, container_id: str) -> None:
         await self._engine.remove(container_id)
 
-    async def _is_live(self, container_id: str) -> bool:
+    async def _live(self, container_id: str) -> Inspection | None:
         try:
-            return (await self._engine.inspect(container_id)).status is Status.LIVE
+            seen = await self._engine.inspect(container_id)
         except NoSuchWorkload:
-            return False
+            return None
+        return seen if seen.status is Status.LIVE else None
 
 
 def _fit_for_the_log(output: str, arguments: Sequence[str]) -> str:

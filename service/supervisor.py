@@ -247,7 +247,7 @@ class Supervisor:
 
     async def _settled(self, earlier: Job) -> Job | None:
         """Wait for the end of a job, or for the news that it runs on after all."""
-        return await self._registry.wait(earlier.launch_id, lambda j: j.state is State.RUNNING)
+        return await self._registry.wait(earlier.launch_id, lambda j: j.steady)
 
     async def _start(self, job: Job, workload: WorkloadSpec) -> Container:
         with waiting("slot"):

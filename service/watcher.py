@@ -19,7 +19,7 @@ from service.background import Background, side_by_side
 from service.engine.base import Change, Engine, Event, Listing, Status, Workload
 from service.errors import EngineError, EngineUnavailable
 from service.janitor import Janitor
-from service.job import ExitSeen, Job, State
+from service.job import ExitSeen, Job
 from service.launcher import Launcher
 from service.readiness import Readiness
 from service.reaper import Reaper
@@ -122,12 +122,12 @@ class Watcher:
         """
         while True:
             await asyncio.sleep(_COMPARE_INTERVAL - _EVENT_DELAY)
-            running = [job for job in self._registry.jobs() if job.state is State.RUNNING]
+            steady = [job for job in self._registry.jobs() if job.steady]
             known, heard = self._known(), self._events
             workloads = await self._engine.list()
             await asyncio.sleep(_EVENT_DELAY)
             listed = {workload.id: workload for workload in workloads}
-            unheard = [j for j in running if self._registry.get(j.launch_id) is j]
+            unheard = [j for j in steady if self._registry.get(j.launch_id) is j]
             if heard == self._events and any(_differs(job, listed) for job in unheard):
                 raise EngineUnavailable("the Docker Engine's event stream has gone quiet")
             await self._compare(workloads, known)
@@ -213,6 +213,8 @@ class Watcher:
 
 
 def _differs(job: Job, listed: Mapping[str, Workload]) -> bool:
-    """Whether the listing says anything but: this job runs."""
+    """Whether the listing says anything but what is known of this job: it runs, or is paused."""
     workload = listed.get(job.container_id or "")
-    return workload is None or workload.status is not Status.LIVE or job.exit_seen
+    if workload is None or workload.status is not Status.LIVE:
+        return True
+    return job.exit_seen or workload.paused != job.paused

@@ -58,7 +58,7 @@ class Job(_message.Message):
     identifier: _builtins.str
     """As it was given to LaunchJob. Reactions may share one."""
     status: _builtins.str
-    """`starting`, `running` or `stopping`."""
+    """`starting`, `running`, `paused` (by a third party) or `stopping`."""
     def __init__(
         self,
         *,

@@ -21,6 +21,8 @@ _CHANGES = {
     "start": Change.STARTED,
     "die": Change.EXITED,
     "destroy": Change.REMOVED,
+    "pause": Change.PAUSED,
+    "unpause": Change.UNPAUSED,
 }
 
 

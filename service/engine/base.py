@@ -54,6 +54,7 @@ class Workload:
     status: Status
     labels: Mapping[str, str]
     created_at: float
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,7 @@ class Inspection:
     started_at: float
     ended_at: float | None
     arguments: Sequence[str] = field(repr=False)
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class Change(StrEnum):
     STARTED = "started"
     EXITED = "exited"
     REMOVED = "removed"
+    PAUSED = "paused"
+    UNPAUSED = "unpaused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -244,6 +244,7 @@ def _workload(item: Mapping[str, Any]) -> Workload:
         status=_STATUS.get(item["State"], Status.EXITED),
         labels=item.get("Labels") or {},
         created_at=float(item["Created"]),
+        paused=item["State"] == "paused",
     )
 
 
@@ -258,6 +259,7 @@ def _inspection(found: Mapping[str, Any]) -> Inspection:
         started_at=_timestamp(state["StartedAt"]) or 0.0,
         ended_at=_timestamp(state["FinishedAt"]),
         arguments=tuple(config.get("Cmd") or ()),
+        paused=state["Paused"],
     )
 
 

@@ -215,6 +215,7 @@ def _workload(container: Container) -> Workload:
         status=Status.LIVE if container.unsettled else container.status,
         labels=dict(container.spec.labels),
         created_at=container.created_at,
+        paused=container.paused,
     )
 
 
@@ -228,4 +229,5 @@ def _inspection(container: Container) -> Inspection:
         started_at=container.started_at,
         ended_at=container.ended_at,
         arguments=tuple(container.spec.arguments),
+        paused=container.paused,
     )

@@ -31,6 +31,7 @@ class Container:
     status: Status = Status.CREATED
     exit_code: int = 0
     oom_killed: bool = False
+    paused: bool = False
     started_at: float = 0.0
     ended_at: float | None = None
     output: str = ""
@@ -108,12 +109,18 @@ class FakeHost:
         if (code := container.option("--exit")) is not None:
             self.exit(container_id, int(code))
 
+    def pause(self, container_id: str, *, paused: bool = True) -> None:
+        """The process of a live container is held, or let go on."""
+        container = self.get(container_id)
+        container.paused = paused
+        self._tell(container, Change.PAUSED if paused else Change.UNPAUSED)
+
     def exit(self, container_id: str, code: int, *, oom_killed: bool = False) -> None:
         """The process of a live container ends."""
         container = self.get(container_id)
         if container.status is not Status.LIVE:
             raise EngineRefused(f"container {container.spec.name}: does not run")
-        container.status, container.exit_code = Status.EXITED, code
+        container.status, container.exit_code, container.paused = Status.EXITED, code, False
         container.oom_killed, container.ended_at = oom_killed, time.time()
         container.exited.set()
         self._tell(container, Change.EXITED, code)

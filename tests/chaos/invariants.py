@@ -129,9 +129,9 @@ def _all_settled(sight: Sight) -> Iterator[str]:
         yield f"{unsettled}"
     states = {
         state: sight.scrape.sum("supervisor_jobs", state=state)
-        for state in ("starting", "running", "stopping")
+        for state in ("starting", "running", "paused", "stopping")
     }
-    if states != {"starting": 0, "running": len(sight.jobs), "stopping": 0}:
+    if states != {"starting": 0, "running": len(sight.jobs), "paused": 0, "stopping": 0}:
         yield f"{len(sight.jobs)} jobs, but supervisor_jobs is {states}"
     waiting = sight.scrape.sum("supervisor_launches_in_progress") - sight.scrape.sum(
         "supervisor_launches_in_progress", state="limit"

@@ -65,7 +65,7 @@ _VERSION = {__version__}
 # Name: type, and for each label the values that it may have.
 _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     "supervisor_jobs_running": ("gauge", {"job_name": _JOBS}),
-    "supervisor_jobs": ("gauge", {"state": {"starting", "running", "stopping"}}),
+    "supervisor_jobs": ("gauge", {"state": {"starting", "running", "paused", "stopping"}}),
     "supervisor_launches": ("counter", {"job_name": _JOBS}),
     "supervisor_adoptions": ("counter", {"job_name": _JOBS}),
     "supervisor_dedups": ("counter", {"job_name": _JOBS}),
@@ -211,7 +211,7 @@ def test_what_the_catalogue_knows_is_there_from_the_start(shared: Supervised) ->
         assert jobs == preset(name), name
     assert {(job, how) for job in _JOBS for how in _KILLS} == preset("supervisor_kills")
     assert {(job, how) for job in _JOBS for how in _EXITS} == preset("supervisor_exits")
-    assert {("starting",), ("running",), ("stopping",)} == preset("supervisor_jobs")
+    assert {("starting",), ("running",), ("paused",), ("stopping",)} == preset("supervisor_jobs")
     unknown = {("unknown", what, why) for what in _OPERATIONS for why in _REASONS}
     assert unknown <= preset("supervisor_failures")
     assert {(name,) for name in _ENGINE_CALLS} == preset(
@@ -272,9 +272,9 @@ def test_launches_and_dedups(shared: Supervised) -> None:
     running = {name: shared.metric("supervisor_jobs_running", job_name=name) for name in _JOBS}
     expected = dict.fromkeys(_JOBS, 0) | {"timer": 1, "weather": 1, "mail": 2}
     assert expected == running
-    assert [0, 4, 0] == [
+    assert [0, 4, 0, 0] == [
         shared.metric("supervisor_jobs", state=state)
-        for state in ("starting", "running", "stopping")
+        for state in ("starting", "running", "paused", "stopping")
     ]
 
 
@@ -727,6 +727,6 @@ def _assert_agreement(supervised: Supervised, client: docker.DockerClient) -> No
     for name in _JOBS:
         count = sum(job.name == name for job in jobs)
         assert count == supervised.metric("supervisor_jobs_running", job_name=name)
-    for state in ("starting", "running", "stopping"):
+    for state in ("starting", "running", "paused", "stopping"):
         count = sum(job.status == state for job in jobs)
         assert count == supervised.metric("supervisor_jobs", state=state)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import docker
 import pytest
@@ -51,6 +52,25 @@ def test_an_end_is_noticed_within_two_seconds(
     assert ["stays", "t-1"] == supervisor.running() == containers.live(docker_client)
 
 
+def _says(supervisor: Supervised, status: str) -> bool:
+    return [status] == [job.status for job in supervisor.jobs()]
+
+
+def test_a_pause_is_noticed_within_two_seconds(
+    supervisor: Supervised, docker_client: docker.DockerClient
+) -> None:
+    assert Response() == supervisor.launch("timer", "t-1")
+    container = containers.one(docker_client, "t-1")
+    for act, status in ((container.pause, "paused"), (container.unpause, "running")):
+        act()
+        eventually(partial(_says, supervisor, status), within=_NOTICED_SECONDS)
+        assert 1 == supervisor.metric("supervisor_jobs", state=status)
+    (paused, unpaused) = supervisor.events("job.paused"), supervisor.events("job.unpaused")
+    assert [["t-1"], ["t-1"]] == [
+        [e["identifier"] for e in events] for events in (paused, unpaused)
+    ]
+
+
 def test_a_restart_by_a_third_party_is_noticed_within_two_seconds(
     start: Start, docker_client: docker.DockerClient
 ) -> None:
@@ -60,11 +80,9 @@ def test_a_restart_by_a_third_party_is_noticed_within_two_seconds(
     container = containers.one(docker_client, "t-1")
     with ThreadPoolExecutor(1) as pool:
         restart = pool.submit(container.restart, timeout=1)
-        eventually(lambda: ["running"] != [job.status for job in supervised.jobs()])
+        eventually(lambda: not _says(supervised, "running"))
         restart.result()
-    eventually(
-        lambda: ["running"] == [job.status for job in supervised.jobs()], within=_NOTICED_SECONDS
-    )
+    eventually(partial(_says, supervised, "running"), within=_NOTICED_SECONDS)
     assert ["t-1"] == containers.live(docker_client)
     assert Response() == supervised.kill("t-1")
     assert [] == containers.live(docker_client)

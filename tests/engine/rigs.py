@@ -33,6 +33,9 @@ class Rig(Protocol):
     async def start_by_hand(self, container_id: str) -> None:
         """What a third party does with `docker start`."""
 
+    async def pause_by_hand(self, container_id: str, *, paused: bool) -> None:
+        """What a third party does with `docker pause`, or `unpause`."""
+
     async def go_away(self) -> None:
         """Take the Engine away, as a crash does."""
 
@@ -65,6 +68,9 @@ class FakeRig:
 
     async def start_by_hand(self, container_id: str) -> None:
         self.fake.host.start(container_id)
+
+    async def pause_by_hand(self, container_id: str, *, paused: bool) -> None:
+        self.fake.host.pause(container_id, paused=paused)
 
     async def go_away(self) -> None:
         self.fake.go_away()
@@ -103,6 +109,10 @@ class DockerRig:
 
     async def start_by_hand(self, container_id: str) -> None:
         await asyncio.to_thread(self.client.api.start, container_id)
+
+    async def pause_by_hand(self, container_id: str, *, paused: bool) -> None:
+        api = self.client.api
+        await asyncio.to_thread(api.pause if paused else api.unpause, container_id)
 
     async def go_away(self) -> None:
         await asyncio.to_thread(self.private.kill)

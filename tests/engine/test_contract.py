@@ -333,6 +333,22 @@ async def test_watch_tells_of_a_removal_by_force_and_of_a_start_by_hand(rig: Rig
     await listener.close()
 
 
+async def test_a_pause_is_told_and_ends_with_an_unpause_or_with_the_workload(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1")
+    listener = await a_listener(rig)
+    for paused in (True, False, True):
+        await rig.pause_by_hand(workload_id, paused=paused)
+        (workload,) = await rig.engine.list()
+        seen = await rig.engine.inspect(workload_id)
+        assert (Status.LIVE, paused) == (workload.status, workload.paused)
+        assert (Status.LIVE, paused) == (seen.status, seen.paused)
+    await until(lambda: ["paused", "unpaused", "paused"] == listener.changes(workload_id))
+    await rig.engine.stop(workload_id, grace=1)
+    seen = await rig.engine.inspect(workload_id)
+    assert (Status.EXITED, False) == (seen.status, seen.paused)
+    await listener.close()
+
+
 async def test_watch_says_nothing_about_anybody_else(rig: Rig) -> None:
     listener = await a_listener(rig)
     await rig.stranger("b-1")
@@ -477,18 +493,12 @@ async def test_docker_sets_no_limit_that_nobody_asked_for(docker_rig: DockerRig)
 
 
 async def test_docker_tells_out_of_memory(docker_rig: DockerRig) -> None:
-    workload_id = await start(docker_rig, "a-1", "--eat", "1", limits=Limits(memory=16 * 2**20))
+    workload_id = await start(
+        docker_rig, "a-1", "--after", "1", "--eat", "1", limits=Limits(memory=16 * 2**20)
+    )
     await exited(docker_rig, workload_id)
     seen = await docker_rig.engine.inspect(workload_id)
     assert (137, True) == (seen.exit_code, seen.oom_killed)
-
-
-async def test_docker_counts_a_paused_one_as_live(docker_rig: DockerRig) -> None:
-    workload_id = await start(docker_rig, "a-1")
-    await asyncio.to_thread(docker_rig.client.api.pause, workload_id)
-    assert {"a-1": Status.LIVE} == await listed(docker_rig)
-    await docker_rig.engine.stop(workload_id, grace=1)
-    assert Status.EXITED is (await docker_rig.engine.inspect(workload_id)).status
 
 
 async def test_docker_bears_a_label_that_hides_the_exit_code(docker_rig: DockerRig) -> None:

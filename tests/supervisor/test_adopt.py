@@ -139,6 +139,27 @@ async def test_of_two_of_one_launch_the_older_one_is_the_job(adopting: World) ->
     assert [copy] == adopting.host.live
 
 
+async def test_of_two_launches_the_newer_one_runs_on_also_beside_a_copy_of_the_older_one(
+    adopting: World,
+) -> None:
+    older, newer = (
+        _inherited(adopting, "a-1", "1" * 16),
+        adopting.put("a-1-new", dict(labels_of(a_job("2" * 16, identifier="a-1"), "default"))),
+    )
+    adopting.put("debugging", dict(older.spec.labels))
+    older.created_at, newer.created_at = older.created_at - 20, newer.created_at - 10
+    await _start(adopting)
+    await until(lambda: older not in adopting.host.live)
+    assert [newer.id] == [job.container_id for job in adopting.supervisor.list_jobs()]
+    assert newer in adopting.host.live
+
+
+async def test_what_is_paused_is_taken_over_as_such(adopting: World) -> None:
+    adopting.host.pause(_inherited(adopting, "a-1").id)
+    await _start(adopting)
+    assert {"a-1": "paused"} == adopting.states()
+
+
 async def test_without_a_launch_id_nothing_is_a_job_and_no_orphan_hides_behind_it(
     adopting: World,
 ) -> None:

@@ -231,9 +231,14 @@ async def test_a_failed_kill_is_counted_once_however_many_share_it(world: World)
     assert 1 == world.metric("supervisor_failures_total")
 
 
-async def test_a_launch_that_waited_for_a_kill_that_failed_is_a_dedup(world: World) -> None:
+@pytest.mark.parametrize("state", ["running", "paused"])
+async def test_a_launch_that_waited_for_a_kill_that_failed_is_a_dedup(
+    world: World, state: str
+) -> None:
     await world.launch("a-1")
     old = world.container("a-1")
+    world.host.pause(old.id, paused=state == "paused")
+    await until(lambda: world.states() == {"a-1": state})
     stop = world.faults.hold("stop")
     kill = world.killing("a-1")
     await stop.reached()
@@ -244,7 +249,7 @@ async def test_a_launch_that_waited_for_a_kill_that_failed_is_a_dedup(world: Wor
     assert 502 == await kill.answer()
     assert [0] * 3 == [await launch.answer() for launch in launches]
     assert old is world.container("a-1")
-    assert {"a-1": "running"} == world.states()
+    assert {"a-1": state} == world.states()
     assert {"launches": 1, "dedups": 3, "kills": 1, "failures": 1} == world.counted()
 
 

@@ -164,6 +164,30 @@ async def test_the_end_of_a_half_made_container_does_not_end_its_second_try(worl
     assert {"launches": 1} == world.counted()
 
 
+async def test_a_pause_is_told_and_so_is_its_end(world: World) -> None:
+    await world.launch("a-1")
+    container = world.container("a-1")
+    world.host.pause(container.id)
+    await until(lambda: world.states() == {"a-1": "paused"}, within=NOTICE)
+    assert 1 == world.metric("supervisor_jobs", state="paused")
+    assert 1 == world.metric("supervisor_jobs_running")
+    assert ["a-1"] == [told["identifier"] for told in world.logged("job.paused")]
+    await world.launch("a-1")  # a dedup
+    world.host.pause(container.id, paused=False)
+    await until(lambda: world.states() == {"a-1": "running"}, within=NOTICE)
+    assert 1 == len(world.logged("job.unpaused"))
+    assert [container] == world.host.live
+
+
+async def test_a_pause_that_nobody_heard_of_is_found_by_the_comparison(world: World) -> None:
+    await world.launch("a-1")
+    world.host.listeners.clear()
+    world.host.pause(world.container("a-1").id)
+    await until(lambda: world.states() == {"a-1": "paused"}, within=2 * COMPARE)
+    await world.kill("a-1")
+    assert ({}, []) == (world.states(), world.left())
+
+
 async def test_an_exit_that_the_engine_makes_trouble_about_is_noticed_later(world: World) -> None:
     await world.launch("a-1")
     world.faults.fail("inspect", EngineTimeout("too long"), times=3)

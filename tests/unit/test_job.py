@@ -7,6 +7,7 @@ from service.job import (
     FAILED_OUTCOMES,
     Ended,
     ExitSeen,
+    FoundLive,
     Job,
     JobSpec,
     KillFailed,
@@ -14,7 +15,6 @@ from service.job import (
     Kind,
     Observation,
     Outcome,
-    Resumed,
     Started,
     StartFailed,
     State,
@@ -29,7 +29,8 @@ OBSERVATIONS: tuple[Observation, ...] = (
     KillIntended(),
     KillFailed(),
     ExitSeen(),
-    Resumed(),
+    FoundLive(),
+    FoundLive(paused=True),
     ENDED,
     StartFailed(),
 )
@@ -58,12 +59,17 @@ def after(*observations: Observation, job: Job | None = None) -> Job:
         ((STARTED, KillIntended()), State.STOPPING),
         ((STARTED, KillIntended(), KillFailed()), State.RUNNING),
         ((STARTED, KillIntended(), ExitSeen(), KillFailed()), State.STOPPING),
-        ((STARTED, KillIntended(), Resumed()), State.STOPPING),
+        ((STARTED, KillIntended(), FoundLive()), State.STOPPING),
         ((STARTED, ExitSeen()), State.STOPPING),
         ((STARTED, ExitSeen(), KillIntended()), State.STOPPING),
-        ((STARTED, ExitSeen(), Resumed()), State.RUNNING),
-        ((STARTED, ExitSeen(), KillIntended(), Resumed()), State.RUNNING),
+        ((STARTED, ExitSeen(), FoundLive()), State.RUNNING),
+        ((STARTED, ExitSeen(), KillIntended(), FoundLive()), State.RUNNING),
         ((STARTED, KillFailed()), State.RUNNING),
+        ((Started("c1", 100.0, paused=True),), State.PAUSED),
+        ((STARTED, FoundLive(paused=True)), State.PAUSED),
+        ((STARTED, FoundLive(paused=True), FoundLive()), State.RUNNING),
+        ((STARTED, FoundLive(paused=True), ExitSeen()), State.STOPPING),
+        ((STARTED, FoundLive(paused=True), KillIntended(), KillFailed()), State.PAUSED),
         ((STARTED, ENDED), State.GONE),
     ],
     ids=str,
@@ -86,7 +92,9 @@ def expected_state(before: Job, job: Job, observation: Observation) -> State:
         return State.GONE
     if job.kill_intended or job.exit_seen:
         return State.STOPPING
-    return State.RUNNING if job.container_id else State.STARTING
+    if job.container_id is None:
+        return State.STARTING
+    return State.PAUSED if job.paused else State.RUNNING
 
 
 def identity(job: Job) -> tuple[object, ...]:
@@ -171,7 +179,7 @@ def test_an_exit_after_a_failed_kill_is_no_kill() -> None:
 
 
 def test_a_resumed_job_can_be_killed() -> None:
-    job = after(STARTED, ExitSeen(), Resumed(), KillIntended(), Ended(1, 143))
+    job = after(STARTED, ExitSeen(), FoundLive(), KillIntended(), Ended(1, 143))
     assert Outcome.KILLED == job.outcome
 
 
@@ -185,7 +193,7 @@ def test_failed_outcomes_are_those_that_nobody_wanted() -> None:
 
 
 def test_the_live_states_are_spelled_as_listjobs_promises() -> None:
-    assert ["starting", "running", "stopping"] == [
+    assert ["starting", "running", "paused", "stopping"] == [
         state.value for state in State if state is not State.GONE
     ]
 
