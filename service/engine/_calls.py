@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http import HTTPStatus
-from http.client import BadStatusLine
+from http.client import BadStatusLine, HTTPException
 from time import perf_counter, time_ns
 from typing import TypeVar
 
@@ -121,14 +121,14 @@ class Calls:
 
 @contextmanager
 def mapped(operation: str, target: str, redact: Redactor = _KEEP_NOTHING) -> Iterator[None]:
-    """The one place where docker-py's and requests' exceptions become ours."""
+    """The one place where the exceptions of docker-py and below become ours."""
     try:
         yield
     except APIError as error:
         raise _from_answer(operation, target, error, redact) from None
-    except requests.exceptions.Timeout:
+    except (requests.exceptions.Timeout, TimeoutError):
         raise _too_long(operation, target) from None
-    except (requests.exceptions.RequestException, DockerException, OSError) as error:
+    except (DockerException, requests.exceptions.RequestException, HTTPException, OSError) as error:
         raise EngineUnavailable(f"the Docker Engine cannot be reached: {_why(error)}") from None
 
 

@@ -11,7 +11,7 @@ from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env, parse_host
 
 from observability.printable import printable
-from service.engine._client import Client, OnePool
+from service.engine._client import Client
 from service.errors import StartError
 
 _SCHEMES = ("unix://", "tcp://")
@@ -80,9 +80,6 @@ class Clients:
     def _connect(self, version: str | None) -> docker.APIClient:
         client = self._made(version)
         client.trust_env = False  # no proxy and no netrc between us and the Engine
-        if self._connection.url.startswith("unix://"):
-            socket = "http+unix://" + self._connection.url.removeprefix("unix://")
-            client.mount("http+docker://", OnePool(socket, client.timeout))
         return client
 
     def _made(self, version: str | None) -> docker.APIClient:

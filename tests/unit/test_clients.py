@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from socketserver import StreamRequestHandler, TCPServer, UnixStreamServer
 
 import pytest
 
@@ -15,22 +16,28 @@ _NOT_DOCKER = "what answers there is not a Docker Engine"
 Serve = Callable[[bytes], str]
 
 
-@pytest.fixture
-def serve() -> Iterator[Serve]:
+@pytest.fixture(params=["tcp", "unix"])
+def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve]:
     """Something that answers everything in the same way; its address."""
     with ExitStack() as stack:
 
         def start(answer: bytes) -> str:
-            class Handler(BaseHTTPRequestHandler):
+            class Handler(StreamRequestHandler):
                 def handle(self) -> None:
-                    self.rfile.readline()
+                    self.request.recv(10_000)  # what is left unread would reset the connection
                     self.wfile.write(answer)
 
-            server = HTTPServer(("127.0.0.1", 0), Handler)
+            server: TCPServer
+            if request.param == "tcp":
+                server = TCPServer(("127.0.0.1", 0), Handler)
+                address = f"tcp://127.0.0.1:{server.server_address[1]}"
+            else:
+                server = UnixStreamServer(str(tmp_path / "sock"), Handler)
+                address = f"unix://{tmp_path}/sock"
             threading.Thread(target=server.serve_forever, args=(0.01,)).start()
             stack.callback(server.server_close)
             stack.callback(server.shutdown)
-            return f"tcp://127.0.0.1:{server.server_port}"
+            return address
 
         yield start
 
@@ -66,4 +73,9 @@ def test_an_engine_that_is_too_old_is_told(serve: Serve) -> None:
 
 
 def test_a_connection_that_is_closed_is_told(serve: Serve) -> None:
-    assert "ConnectionError" == told(serve(b""))
+    assert told(serve(b"")) in ("ConnectionError", "RemoteDisconnected")
+
+
+def test_an_answer_that_is_cut_is_told(serve: Serve) -> None:
+    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
+    assert told(serve(cut)) in ("ChunkedEncodingError", "IncompleteRead")

@@ -1,0 +1,114 @@
+"""HTTP over a Unix socket: kept, found dead, given up, and never mixed up."""
+
+import threading
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+from http.client import IncompleteRead
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingUnixStreamServer
+
+import pytest
+
+from service.engine._unix import UnixSocket
+
+_SLOW = 0.5
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers with the number of its connection, and with what it was asked for."""
+
+    protocol_version = "HTTP/1.1"
+    server: "_Server"
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections += 1
+        self._number = self.server.connections
+
+    def do_GET(self) -> None:
+        self._answer(f"{self._number} {self.path}")
+        self.close_connection = self.path in ("/bye", "/cut")  # without a word
+
+    def do_POST(self) -> None:
+        sent = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self._answer(f"{self.headers['Content-Type']} {sent}")
+
+    def _answer(self, text: str) -> None:
+        if self.path == "/slow":
+            time.sleep(_SLOW)
+        body = text.encode()
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Length", str(len(body) + (self.path == "/cut")))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def address_string(self) -> str:
+        return "the other side of a Unix socket"
+
+
+class _Server(ThreadingUnixStreamServer):
+    connections = 0
+    daemon_threads = True
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[UnixSocket]:
+    with _Server(str(tmp_path / "sock"), _Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        client = UnixSocket(str(tmp_path / "sock"))
+        yield client
+        client.close()
+        server.shutdown()
+
+
+def _get(engine: UnixSocket, target: str, timeout: float = 10) -> str:
+    return engine.request("GET", target, timeout=timeout).text
+
+
+def test_a_connection_is_kept(engine: UnixSocket) -> None:
+    assert ["1 /a", "1 /b"] == [_get(engine, "/a"), _get(engine, "/b")]
+
+
+def test_a_connection_that_the_other_side_has_closed_is_replaced(engine: UnixSocket) -> None:
+    assert "1 /bye" == _get(engine, "/bye")
+    time.sleep(0.1)
+    assert "2 /a" == _get(engine, "/a")
+
+
+def test_what_takes_too_long_is_given_up_and_its_answer_is_nobody_elses(engine: UnixSocket) -> None:
+    assert "1 /a" == _get(engine, "/a")
+    with pytest.raises(TimeoutError):
+        _get(engine, "/slow", timeout=0.05)
+    assert "2 /b" == _get(engine, "/b")
+    assert "2 /slow" == _get(engine, "/slow")  # with the limit of this call
+
+
+def test_an_answer_that_is_cut_is_an_error_and_its_connection_is_replaced(
+    engine: UnixSocket,
+) -> None:
+    with pytest.raises(IncompleteRead):
+        _get(engine, "/cut")
+    assert "2 /a" == _get(engine, "/a")
+
+
+def test_parameters_that_are_not_given_are_left_out(engine: UnixSocket) -> None:
+    params = {"name": "a b", "all": 1, "since": None, "force": True}
+    answer = engine.request("GET", "/a", timeout=10, params=params)
+    assert "1 /a?name=a+b&all=1&force=True" == answer.text
+    assert HTTPStatus.OK == answer.status_code
+
+
+def test_a_body_is_sent_with_its_headers_and_taken_as_what_it_is(engine: UnixSocket) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = engine.request("POST", "/a", timeout=10, data='{"ä": "☃"}', headers=headers)
+    assert 'application/json {"ä": "☃"}' == answer.text
+
+
+def test_where_nobody_listens_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        _get(UnixSocket(str(tmp_path / "none")), "/")
