@@ -67,6 +67,11 @@ class Admission:
         finally:
             self.leave()
 
+    @property
+    def free(self) -> bool:
+        """Whether `acquire` would not wait."""
+        return not self._slots.locked()
+
     async def acquire(self) -> None:
         """Wait for one's turn with the Engine; `release` ends it."""
         await self._slots.acquire()

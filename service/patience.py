@@ -1,17 +1,21 @@
 """Trying again while the Engine is away for a moment, or falters."""
 
+import asyncio
+import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
-
-from service.errors import EngineFaltered, EngineUnavailable
+from service.errors import EngineError, EngineFaltered, EngineUnavailable
 from service.readiness import GAP_PATIENCE
 
 T = TypeVar("T")
 
 # An Engine that fails at something this often will fail at it for good.
 _FALTERS = 4
+# Between two tries (seconds): twice as much each time, and jittered.
+_FIRST_WAIT = 0.05
+_LONGEST_WAIT = 0.5
 
 
 class _Patience:
@@ -21,14 +25,14 @@ class _Patience:
         self._away_since: float | None = None
         self._faltered = 0
 
-    def __call__(self, state: RetryCallState) -> bool:
-        assert state.outcome is not None
-        assert state.outcome_timestamp is not None
-        if isinstance(state.outcome.exception(), EngineFaltered):
+    def ends(self, error: EngineError) -> bool:
+        """Whether this failure is one too many."""
+        if isinstance(error, EngineFaltered):
             self._faltered += 1
             return self._faltered >= _FALTERS
-        self._away_since = self._away_since or state.outcome_timestamp
-        return state.outcome_timestamp - self._away_since >= GAP_PATIENCE
+        now = time.monotonic()
+        self._away_since = self._away_since or now
+        return now - self._away_since >= GAP_PATIENCE
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:
@@ -36,15 +40,15 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
 
     The call has to bear being made again: an Engine that dies or fails may have done what it was
     asked. What it refuses for a good reason it is not asked again.
+
+    Not tenacity's: each launch passes here, and paid two per cent of itself (docs/benchmarks.md).
     """
-    retrying = AsyncRetrying(
-        retry=retry_if_exception_type((EngineUnavailable, EngineFaltered)),
-        wait=wait_random_exponential(multiplier=0.05, max=0.5),
-        stop=_Patience(),
-        reraise=True,
-    )
-
-    async def attempt() -> T:  # tenacity tells a coroutine function by its definition
-        return await call()
-
-    return await retrying(attempt)
+    patience, wait = _Patience(), _FIRST_WAIT
+    while True:
+        try:
+            return await call()
+        except (EngineUnavailable, EngineFaltered) as error:
+            if patience.ends(error):
+                raise
+        await asyncio.sleep(random.uniform(0, wait))  # noqa: S311 - no secret hangs on it
+        wait = min(2 * wait, _LONGEST_WAIT)

@@ -250,13 +250,19 @@ class Supervisor:
         return await self._registry.wait(earlier.launch_id, lambda j: j.steady)
 
     async def _start(self, job: Job, workload: WorkloadSpec) -> Container:
-        with waiting("slot"):
-            await self._readiness.when_ready(self._admission.acquire, undo=self._admission.release)
+        await self._take_turn()
         try:
             self._launches.commit(job.launch_id)
             return await self._launcher.start(workload)
         finally:
             self._admission.release()
+
+    async def _take_turn(self) -> None:
+        if self._readiness.ready and self._admission.free:  # hardly ever is there a wait
+            await self._admission.acquire()
+            return
+        with waiting("slot"):
+            await self._readiness.when_ready(self._admission.acquire, undo=self._admission.release)
 
     def _take_over(self, found: NameRunsAlready) -> LaunchOutcome:
         """A third party has started an exited container of this identifier again: it is the job."""

@@ -8,8 +8,8 @@ import asyncio
 import contextvars
 import re
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from http.client import BadStatusLine, HTTPException
 from time import perf_counter, time_ns
@@ -23,6 +23,7 @@ from observability.metrics import Metrics
 from observability.redaction import Redactor
 from observability.spans import client_span, fail_span, has_waited
 from service.engine._dockerpy import NOT_DOCKER, Clients
+from service.engine._threads import Threads
 from service.errors import (
     EngineError,
     EngineFaltered,
@@ -49,12 +50,12 @@ class Calls:
     def __init__(self, clients: Clients, metrics: Metrics) -> None:
         self._clients = clients
         self._metrics = metrics
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="engine")
+        self._threads = Threads(THREADS, "engine")
         # Behind our own calls, a ping would take a crowd of them for the Engine's absence.
-        self._ping_threads = ThreadPoolExecutor(2, thread_name_prefix="ping")
-        self._busy = metrics.engine_workers.labels("busy")
-        self._queued = metrics.engine_workers.labels("queued")
+        self._ping_threads = Threads(2, "ping")
         self._closed = False
+        metrics.engine_workers.labels("busy").set_function(lambda: self._threads.busy)
+        metrics.engine_workers.labels("queued").set_function(lambda: self._threads.queued)
         metrics.engine_workers.labels("limit").set(THREADS)
 
     async def call(
@@ -73,9 +74,8 @@ class Calls:
         """
 
         def run() -> T:
-            self._queued.dec()
             has_waited("thread", asked)
-            with self._busy.track_inprogress(), mapped(operation, target, redact):
+            with mapped(operation, target, redact):
                 client = self._clients.get()
                 client.timeout = timeout  # type: ignore[assignment]  # requests takes fractions
                 return function(client)
@@ -86,22 +86,17 @@ class Calls:
         threads = self._ping_threads if operation == "ping" else self._threads
         with self._observed(operation, about):
             asked = time_ns()
-            self._queued.inc()
-            work = threads.submit(contextvars.copy_context().run, run)
             try:
                 async with asyncio.timeout(timeout):
-                    return await asyncio.wrap_future(work)
+                    return await threads.run(partial(contextvars.copy_context().run, run))
             except TimeoutError:
                 raise _too_long(operation, target) from None
-            finally:
-                if work.cancel():  # given up while it was queued
-                    self._queued.dec()
 
     def close(self) -> None:
         """Take no more calls. Threads that still wait for the Engine are left to themselves."""
         self._closed = True
-        for threads in (self._threads, self._ping_threads):
-            threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
+        self._ping_threads.close()
 
     @contextmanager
     def _observed(self, operation: str, about: Mapping[str, str]) -> Iterator[None]:

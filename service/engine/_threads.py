@@ -1,0 +1,116 @@
+"""Threads for calls that block: a bounded number of them, the warmest first."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work(Generic[T]):
+    function: Callable[[], T]
+    done: asyncio.Future[T]
+
+
+# Of one thread; None ends it.
+_Inbox = SimpleQueue[_Work[Any] | None]
+
+
+class Threads:
+    """At most `most` threads, to which an event loop hands one piece of work after the other.
+
+    The one that was busy last is the next, whose client and connection are still in the processor's
+    caches. All bookkeeping is the event loop's. `concurrent.futures` needs locks for its own, and
+    its one queue for all wakes two threads for each piece of work (docs/benchmarks.md).
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most = most
+        self._name = name
+        self._started = 0
+        self._idle: list[_Inbox] = []
+        self._waiting: deque[_Work[Any]] = deque()
+        self._closed = False
+
+    @property
+    def busy(self) -> int:
+        """The threads that have something to do."""
+        return self._started - len(self._idle)
+
+    @property
+    def queued(self) -> int:
+        """The pieces of work that wait for a thread."""
+        return len(self._waiting)
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Run a function in a thread.
+
+        Given up while it waits for one, it never runs; later, it is left to itself.
+        """
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        work = _Work(function, done)
+        self._waiting.append(work)
+        self._hand_out()
+        try:
+            return await done
+        finally:
+            with suppress(ValueError):
+                self._waiting.remove(work)
+
+    def close(self) -> None:
+        """End the threads, each when it has nothing to do, and cancel what waits for one."""
+        self._closed = True
+        while self._waiting:
+            self._waiting.popleft().done.cancel()
+        while self._idle:
+            self._idle.pop().put(None)
+
+    def _hand_out(self) -> None:
+        while self._waiting and (inbox := self._free()):
+            inbox.put(self._waiting.popleft())
+
+    def _free(self) -> _Inbox | None:
+        if self._idle:
+            return self._idle.pop()
+        if self._started == self._most:
+            return None
+        self._started += 1
+        inbox: _Inbox = SimpleQueue()
+        loop = asyncio.get_running_loop()
+        threading.Thread(
+            target=self._serve,
+            args=(inbox, loop),
+            name=f"{self._name}_{self._started}",
+            daemon=True,
+        ).start()
+        return inbox
+
+    def _serve(self, inbox: _Inbox, loop: asyncio.AbstractEventLoop) -> None:
+        """In a thread: do what comes, and tell the event loop."""
+        while work := inbox.get():
+            result, error = None, None
+            try:
+                result = work.function()
+            except BaseException as raised:  # noqa: BLE001 - it is raised where it is awaited
+                error = raised
+            with suppress(RuntimeError):  # the loop is closed, and nobody there to be told
+                loop.call_soon_threadsafe(self._finish, inbox, work, result, error)
+
+    def _finish(
+        self, inbox: _Inbox, work: _Work[Any], result: Any, error: BaseException | None
+    ) -> None:
+        self._idle.append(inbox)
+        if not work.done.done():
+            if error is None:
+                work.done.set_result(result)
+            else:
+                work.done.set_exception(error)
+        if self._closed:
+            self.close()
+        self._hand_out()
