@@ -13,8 +13,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 Attributes = Mapping[str, str | int | float | bool]
 
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
-# A shorter wait is none, and no span (nanoseconds).
-_A_WAIT = 1_000_000
+# A shorter wait is none, and no span (seconds).
+_A_WAIT = 0.001
 
 
 def trace_environment() -> Mapping[str, str]:
@@ -41,21 +41,21 @@ def fail_span(span: Span, error_type: str, message: str = "") -> None:
         span.set_attribute("error.type", error_type)
 
 
-@contextmanager
-def client_span(name: str, attributes: Mapping[str, str]) -> Iterator[Span]:
-    """A child span for a call to another system; no span where there is no trace to belong to.
+def start_client_span(name: str, attributes: Mapping[str, str], began: float) -> Span:
+    """A child span for a call to another system, which began then (seconds since the epoch).
 
-    Exceptions are left to the caller: what they say may not be fit for a trace.
+    No span where there is no trace to belong to. The caller ends it with `end_span`.
     """
-    parent = trace.get_current_span()
-    if not parent.get_span_context().is_valid:
-        yield trace.INVALID_SPAN
-        return
-    made = _tracer().start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
-    with trace.use_span(
-        made, end_on_exit=True, record_exception=False, set_status_on_exception=False
-    ) as span:
-        yield span
+    if not trace.get_current_span().get_span_context().is_valid:
+        return trace.INVALID_SPAN
+    return _tracer().start_span(
+        name, kind=SpanKind.CLIENT, attributes=attributes, start_time=_nanoseconds(began)
+    )
+
+
+def end_span(span: Span, ended: float) -> None:
+    """End a span at a time (seconds since the epoch)."""
+    span.end(_nanoseconds(ended))
 
 
 @contextmanager
@@ -64,18 +64,35 @@ def waiting(what: str, *, linked: str | None = None) -> Iterator[None]:
 
     `linked` is the traceparent of what is waited for.
     """
-    began = time.time_ns()
+    began = time.time()
     try:
         yield
     finally:
-        has_waited(what, began, linked=linked)
+        has_waited(what, began, time.time(), linked=linked)
 
 
-def has_waited(what: str, since: int, *, linked: str | None = None) -> None:
-    """A span for a wait that ends now and began at `since` (nanoseconds since the epoch)."""
-    if time.time_ns() - since < _A_WAIT or not trace.get_current_span().is_recording():
+def has_waited(
+    what: str,
+    began: float,
+    ended: float,
+    *,
+    within: Span | None = None,
+    linked: str | None = None,
+) -> None:
+    """A span for a wait that is over (seconds since the epoch), as a child of the current span.
+
+    Or of another, `within` which it was.
+    """
+    parent = within or trace.get_current_span()
+    if ended - began < _A_WAIT or not parent.is_recording():
         return
-    _tracer().start_span(f"wait for {what}", links=links_to(linked), start_time=since).end()
+    wait = _tracer().start_span(
+        f"wait for {what}",
+        trace.set_span_in_context(parent),
+        links=links_to(linked),
+        start_time=_nanoseconds(began),
+    )
+    end_span(wait, ended)
 
 
 @contextmanager

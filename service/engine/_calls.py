@@ -1,51 +1,57 @@
-"""Calls to the Engine: bounded threads, and the one error boundary.
+"""Calls to the Engine: in bounded threads, each timed, traced, counted, and ended by its limit.
 
 docker-py blocks and is not promised to be thread-safe, so every call runs in one of a bounded
 number of threads, each with a client of its own.
 """
 
 import asyncio
-import contextvars
-import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from http import HTTPStatus
-from http.client import BadStatusLine, HTTPException
-from time import perf_counter, time_ns
-from typing import TypeVar
+from time import perf_counter, time
+from typing import Any, Generic, TypeVar
 
 import docker
-import requests
-from docker.errors import APIError, DockerException
 
 from observability.metrics import Metrics
 from observability.redaction import Redactor
-from observability.spans import client_span, fail_span, has_waited
-from service.engine._dockerpy import NOT_DOCKER, Clients
+from observability.spans import end_span, fail_span, has_waited, start_client_span
+from service.engine._dockerpy import Clients
+from service.engine._errors import KEEP_NOTHING, mapped, too_long
 from service.engine._threads import Threads
-from service.errors import (
-    EngineError,
-    EngineFaltered,
-    EngineRefused,
-    EngineTimeout,
-    EngineUnavailable,
-    ImageMissing,
-    NameTaken,
-    NoSuchWorkload,
-)
+from service.errors import EngineError, EngineUnavailable, NoSuchWorkload
 
 T = TypeVar("T")
 
 # Enough for 64 kills that wait out their grace beside the launches and everything short.
 THREADS = 96
-_KEEP_NOTHING = Redactor()
-_NOTHING_IN_PARTICULAR: Mapping[str, str] = {}
-_HOLDER = re.compile(r'container "?([0-9a-f]{64})')
+_LEAST = 0.1  # seconds: requests takes 0 for an error
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """What the Engine is asked.
+
+    `about` goes on the span (OpenTelemetry's `container.*` attributes); its first value says in
+    errors what the call was about.
+    """
+
+    operation: str
+    function: Callable[[docker.APIClient], T]
+    about: Mapping[str, str] = field(default_factory=dict)
+    redact: Redactor = KEEP_NOTHING
+
+    @property
+    def target(self) -> str:
+        """What it is about."""
+        return next(iter(self.about.values()), "")
+
+
+Then = Callable[[T], Call[Any]]
 
 
 class Calls:
-    """Runs docker-py in threads; each call is timed, traced, counted and its errors mapped."""
+    """Runs docker-py in threads; what it raises are the `EngineError`s."""
 
     def __init__(self, clients: Clients, metrics: Metrics) -> None:
         self._clients = clients
@@ -58,39 +64,24 @@ class Calls:
         metrics.engine_workers.labels("queued").set_function(lambda: self._threads.queued)
         metrics.engine_workers.labels("limit").set(THREADS)
 
-    async def call(
-        self,
-        operation: str,
-        function: Callable[[docker.APIClient], T],
-        *,
-        timeout: float,
-        about: Mapping[str, str] = _NOTHING_IN_PARTICULAR,
-        redact: Redactor = _KEEP_NOTHING,
-    ) -> T:
-        """Run a function with a client, for at most `timeout` seconds, waiting included.
+    async def call(self, first: Call[T], *, timeout: float, then: Then[T] | None = None) -> T:
+        """Ask the Engine, for at most `timeout` seconds, waiting included; the answer.
 
-        `about` goes on the span (OpenTelemetry's `container.*` attributes); its first value says
-        in errors what the call was about. Raises the `EngineError`s.
+        `then` makes a second call of the answer, for the same thread and within the same time: to
+        hand work to a thread costs as much as a call. Raises the `EngineError`s.
         """
-
-        def run() -> T:
-            has_waited("thread", asked)
-            with mapped(operation, target, redact):
-                client = self._clients.get()
-                client.timeout = timeout  # type: ignore[assignment]  # requests takes fractions
-                return function(client)
-
         if self._closed:
             raise EngineUnavailable("the Docker Engine is left to itself: this process is stopping")
-        target = next(iter(about.values()), "")
-        threads = self._ping_threads if operation == "ping" else self._threads
-        with self._observed(operation, about):
-            asked = time_ns()
-            try:
-                async with asyncio.timeout(timeout):
-                    return await threads.run(partial(contextvars.copy_context().run, run))
-            except TimeoutError:
-                raise _too_long(operation, target) from None
+        threads = self._ping_threads if first.operation == "ping" else self._threads
+        turn = _Turn(first, timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                return await threads.run(partial(turn.take, self._clients, then))
+        except TimeoutError:
+            raise turn.give_up() from None
+        finally:
+            turn.over = True
+            self._account(turn)
 
     def close(self) -> None:
         """Take no more calls. Threads that still wait for the Engine are left to themselves."""
@@ -98,70 +89,72 @@ class Calls:
         self._threads.close()
         self._ping_threads.close()
 
-    @contextmanager
-    def _observed(self, operation: str, about: Mapping[str, str]) -> Iterator[None]:
+    def _account(self, turn: "_Turn[Any]") -> None:
+        now = perf_counter()
+        since_epoch = time() - now
+        for leg in tuple(turn.legs):  # a thread that is given up may add one
+            leg.taken = leg.taken or now
+            leg.ended = leg.ended or now
+            self._account_call(leg, since_epoch)
+
+    def _account_call(self, leg: "_Leg[Any]", since_epoch: float) -> None:
+        """Tell metrics and trace how a call went, or how far it came."""
+        operation, began = leg.call.operation, since_epoch + leg.began
+        self._metrics.engine_duration.labels(operation).observe(leg.ended - leg.began)
+        attributes = {"container.runtime.name": "docker", **leg.call.about}
+        span = start_client_span(operation, attributes, began)
+        has_waited("thread", began, since_epoch + leg.taken, within=span)
+        # A container that is not there is an answer like any other: somebody was quicker.
+        if leg.error is not None and not isinstance(leg.error, NoSuchWorkload):
+            self._metrics.engine_errors.labels(operation, leg.error.reason).inc()
+            fail_span(span, leg.error.reason, leg.error.message)
+        end_span(span, since_epoch + leg.ended)
+
+
+class _Turn(Generic[T]):
+    """A thread's: one call or two. The thread writes here, and the event loop reads in the end."""
+
+    def __init__(self, first: Call[T], timeout: float) -> None:
         began = perf_counter()
-        with client_span(operation, {"container.runtime.name": "docker", **about}) as span:
-            try:
-                yield
-            except NoSuchWorkload:
-                raise  # an answer like any other: somebody was quicker
-            except EngineError as error:
-                fail_span(span, error.reason, error.message)
-                self._metrics.engine_errors.labels(operation, error.reason).inc()
-                raise
-            finally:
-                self._metrics.engine_duration.labels(operation).observe(perf_counter() - began)
+        self._deadline = began + timeout
+        self.legs: list[_Leg[Any]] = [_Leg(first, began)]
+        self.over = False  # for whoever waited
+
+    def take(self, clients: Clients, then: Then[T] | None) -> T:
+        """Make the calls; in a thread."""
+        answer: T = self.legs[0].make(clients, self._deadline)
+        if then is not None and not self.over:
+            self.legs.append(_Leg(then(answer), perf_counter()))
+            self.legs[-1].make(clients, self._deadline)
+        return answer
+
+    def give_up(self) -> EngineError:
+        """Out of time: the error of the call under way."""
+        leg = self.legs[-1]
+        leg.error = too_long(leg.call.operation, leg.call.target)
+        return leg.error
 
 
-@contextmanager
-def mapped(operation: str, target: str, redact: Redactor = _KEEP_NOTHING) -> Iterator[None]:
-    """The one place where the exceptions of docker-py and below become ours."""
-    try:
-        yield
-    except APIError as error:
-        raise _from_answer(operation, target, error, redact) from None
-    except (requests.exceptions.Timeout, TimeoutError):
-        raise _too_long(operation, target) from None
-    except (DockerException, requests.exceptions.RequestException, HTTPException, OSError) as error:
-        raise EngineUnavailable(f"the Docker Engine cannot be reached: {_why(error)}") from None
+@dataclass(slots=True)
+class _Leg(Generic[T]):
+    """How a call goes; times are those of the `perf_counter`."""
 
+    call: Call[T]
+    began: float
+    taken: float = 0.0  # by a thread
+    ended: float = 0.0
+    error: EngineError | None = None
 
-def _too_long(operation: str, target: str) -> EngineTimeout:
-    about = f" for {target}" if target else ""
-    return EngineTimeout(f"the Docker Engine took too long: {operation}{about}")
-
-
-def _why(error: BaseException) -> str:
-    """What the operating system said, from underneath what three libraries made of it."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, OSError) and inner.strerror:
-            return inner.strerror
-        if isinstance(inner, BadStatusLine) and not isinstance(inner, OSError):
-            return NOT_DOCKER
-        inner = inner.__cause__ or inner.__context__
-    return str(error) if isinstance(error, DockerException) else type(error).__name__
-
-
-def _from_answer(operation: str, target: str, error: APIError, redact: Redactor) -> EngineError:
-    """An error that the Engine has answered, told by its HTTP status and by what was asked."""
-    explanation = str(error.explanation or error)
-    text = redact(explanation)
-    status = error.status_code or 0
-    if operation == "create" and status == HTTPStatus.NOT_FOUND:
-        return ImageMissing(
-            f"image {target}: is not on the Docker Engine, and images are never pulled here;"
-            " build or tag it under this name"
-        )
-    if operation == "create" and status == HTTPStatus.CONFLICT:
-        holder = _HOLDER.search(explanation)
-        return NameTaken(f"the container's name is taken: {text}", holder and holder[1])
-    if operation != "start" and status == HTTPStatus.NOT_FOUND:
-        return NoSuchWorkload(f"container {target}: does not exist")
-    about = f" for {target}" if target else ""
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:  # as a proxy says whose Engine is away
-        return EngineUnavailable(f"the Docker Engine cannot be reached: {text}")
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return EngineFaltered(f"the Docker Engine failed: {operation}{about}: {text}")
-    return EngineRefused(f"the Docker Engine refused: {operation}{about}: {text}")
+    def make(self, clients: Clients, deadline: float) -> T:
+        self.taken = perf_counter()
+        try:
+            with mapped(self.call.operation, self.call.target, self.call.redact):
+                client = clients.get()
+                left = max(deadline - self.taken, _LEAST)
+                client.timeout = left  # type: ignore[assignment]  # fractions are fine
+                return self.call.function(client)
+        except EngineError as error:
+            self.error = error
+            raise
+        finally:
+            self.ended = perf_counter()

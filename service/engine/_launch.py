@@ -7,7 +7,6 @@ from typing import Any
 import docker
 from docker.errors import APIError
 
-from observability.spans import annotate
 from service.engine.base import Limits, WorkloadSpec
 from service.errors import EngineFaltered
 
@@ -24,7 +23,6 @@ def create(client: docker.APIClient, spec: WorkloadSpec) -> str:
         host_config=_host_config(client, spec.network, spec.limits),
     )
     container_id: str = created["Id"]
-    annotate({"container.id": container_id})
     return container_id
 
 

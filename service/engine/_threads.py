@@ -56,12 +56,13 @@ class Threads:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         work = _Work(function, done)
         self._waiting.append(work)
-        self._hand_out()
         try:
+            self._hand_out()
             return await done
-        finally:
+        except BaseException:
             with suppress(ValueError):
                 self._waiting.remove(work)
+            raise
 
     def close(self) -> None:
         """End the threads, each when it has nothing to do, and cancel what waits for one."""
@@ -80,27 +81,21 @@ class Threads:
             return self._idle.pop()
         if self._started == self._most:
             return None
-        self._started += 1
         inbox: _Inbox = SimpleQueue()
-        loop = asyncio.get_running_loop()
         threading.Thread(
             target=self._serve,
-            args=(inbox, loop),
-            name=f"{self._name}_{self._started}",
+            args=(inbox, asyncio.get_running_loop()),
+            name=f"{self._name}_{self._started + 1}",
             daemon=True,
         ).start()
+        self._started += 1
         return inbox
 
     def _serve(self, inbox: _Inbox, loop: asyncio.AbstractEventLoop) -> None:
-        """In a thread: do what comes, and tell the event loop."""
-        while work := inbox.get():
-            result, error = None, None
-            try:
-                result = work.function()
-            except BaseException as raised:  # noqa: BLE001 - it is raised where it is awaited
-                error = raised
-            with suppress(RuntimeError):  # the loop is closed, and nobody there to be told
-                loop.call_soon_threadsafe(self._finish, inbox, work, result, error)
+        """In a thread: do what comes, and tell the event loop, until that is closed."""
+        with suppress(RuntimeError):
+            while work := inbox.get():
+                loop.call_soon_threadsafe(self._finish, inbox, work, *_outcome(work.function))
 
     def _finish(
         self, inbox: _Inbox, work: _Work[Any], result: Any, error: BaseException | None
@@ -114,3 +109,10 @@ class Threads:
         if self._closed:
             self.close()
         self._hand_out()
+
+
+def _outcome(function: Callable[[], T]) -> tuple[T, None] | tuple[None, BaseException]:
+    try:
+        return function(), None
+    except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
+        return None, error

@@ -12,7 +12,7 @@ import docker
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from observability.spans import waiting
-from service.engine._calls import Calls
+from service.engine._calls import Call, Calls
 from service.engine._dockerpy import Clients, Connection
 from service.engine._events import EventStream
 from service.engine._launch import create, start
@@ -39,7 +39,6 @@ log = get_logger(__name__)
 _SHORT = 10.0
 _PING = 2.0
 _DEEP_PING = 2.5
-_LEAST = 0.1  # requests takes 0 for an error
 # A name is free again 50 to 90 ms after a removal that somebody else began.
 _REMOVAL_POLL = 0.05
 _UNDER_WAY = "already in progress"
@@ -74,35 +73,28 @@ class DockerEngine:
     async def ping(self, *, deep: bool = False) -> None:
         """See `Engine.ping`. For its version the Engine asks containerd, which a ping does not."""
         if deep:
-            await self._calls.call("ping", lambda c: c.version(), timeout=_DEEP_PING)
+            await self._calls.call(Call("ping", lambda c: c.version()), timeout=_DEEP_PING)
         else:
-            await self._calls.call("ping", lambda c: c.ping(), timeout=_PING)
+            await self._calls.call(Call("ping", lambda c: c.ping()), timeout=_PING)
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
         """See `Engine.start`. Two calls: create and start."""
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + timeout
-        container_id = await self._calls.call(
-            "create",
-            lambda c: create(c, spec),
-            timeout=timeout,
-            about={_IMAGE: spec.image, _NAME: spec.name},
-            redact=spec.redact,
-        )
+        about = {_IMAGE: spec.image, _NAME: spec.name}
+
+        def then(container_id: str) -> Call[None]:
+            about[_ID] = container_id
+            by_name = {_NAME: spec.name, **about}
+            return Call("start", lambda c: start(c, container_id, spec), by_name, spec.redact)
+
+        make = Call("create", lambda c: create(c, spec), about, spec.redact)
         try:
-            await self._calls.call(
-                "start",
-                lambda c: start(c, container_id, spec),
-                timeout=max(deadline - clock(), _LEAST),
-                about={_NAME: spec.name, _ID: container_id, _IMAGE: spec.image},
-                redact=spec.redact,
-            )
+            return await self._calls.call(make, timeout=timeout, then=then)
         except EngineFaltered:
             raise  # it may have started all the same
         except EngineRefused:
-            await self._undo(container_id)
+            if container_id := about.get(_ID):
+                await self._undo(container_id)
             raise
-        return container_id
 
     async def stop(self, workload_id: str, *, grace: float) -> None:
         """See `Engine.stop`."""
@@ -114,33 +106,25 @@ class DockerEngine:
             await self._stops.acquire()
         try:
             left = math.ceil(max(0.0, end - clock()))
-            await self._calls.call(
-                "stop",
-                lambda c: c.stop(workload_id, timeout=left),
-                timeout=_SHORT + left,
-                about={_ID: workload_id},
-            )
+            stop = Call("stop", lambda c: c.stop(workload_id, timeout=left), {_ID: workload_id})
+            await self._calls.call(stop, timeout=_SHORT + left)
         finally:
             self._stops.release()
 
     async def _terminate(self, workload_id: str) -> None:
         with suppress(EngineRefused):  # it does not run
-            await self._calls.call(
-                "kill",
-                lambda c: c.kill(workload_id, "SIGTERM"),
-                timeout=_SHORT,
-                about={_ID: workload_id},
-            )
+            kill = Call("kill", lambda c: c.kill(workload_id, "SIGTERM"), {_ID: workload_id})
+            await self._calls.call(kill, timeout=_SHORT)
 
     async def remove(self, workload_id: str, *, force: bool = False) -> None:
         """See `Engine.remove`."""
+        remove = Call(
+            "remove",
+            lambda c: c.remove_container(workload_id, v=True, force=force),
+            {_ID: workload_id},
+        )
         try:
-            await self._calls.call(
-                "remove",
-                lambda c: c.remove_container(workload_id, v=True, force=force),
-                timeout=_SHORT,
-                about={_ID: workload_id},
-            )
+            await self._calls.call(remove, timeout=_SHORT)
         except NoSuchWorkload:
             return
         except EngineRefused as refusal:
@@ -148,13 +132,8 @@ class DockerEngine:
 
     async def inspect(self, workload_id: str) -> Inspection:
         """See `Engine.inspect`."""
-        found = await self._calls.call(
-            "inspect",
-            lambda c: c.inspect_container(workload_id),
-            timeout=_SHORT,
-            about={_ID: workload_id},
-        )
-        return _inspection(found)
+        look = Call("inspect", lambda c: c.inspect_container(workload_id), {_ID: workload_id})
+        return _inspection(await self._calls.call(look, timeout=_SHORT))
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
         """See `Engine.tail`."""
@@ -163,7 +142,7 @@ class DockerEngine:
             output: bytes = client.logs(workload_id, tail=lines, stdout=True, stderr=True)
             return edit(output.decode(errors="replace"))
 
-        return await self._calls.call("logs", read, timeout=_SHORT, about={_ID: workload_id})
+        return await self._calls.call(Call("logs", read, {_ID: workload_id}), timeout=_SHORT)
 
     async def list(self) -> Sequence[Workload]:
         """See `Engine.list`. One call."""
@@ -177,11 +156,12 @@ class DockerEngine:
             """In the thread: 10,000 of them would hold up the event loop for 10 ms and more."""
             return [_workload(item) for item in client.containers(all=True, filters=filters)]
 
-        return await self._calls.call("list", read, timeout=_SHORT)
+        return await self._calls.call(Call("list", read), timeout=_SHORT)
 
     async def names(self) -> Sequence[str]:
         """See `Engine.names`."""
-        found = await self._calls.call("list", lambda c: c.containers(all=True), timeout=_SHORT)
+        listing = Call("list", lambda c: c.containers(all=True))
+        found = await self._calls.call(listing, timeout=_SHORT)
         return [name.removeprefix("/") for item in found for name in item.get("Names") or ()]
 
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
@@ -196,9 +176,8 @@ class DockerEngine:
 
         try:
             # A client of its own: the stream holds its connection for as long as it lives.
-            await self._calls.call(
-                "events", lambda _: stream.open(self._clients.negotiate()), timeout=_SHORT
-            )
+            listen = Call("events", lambda _: stream.open(self._clients.negotiate()))
+            await self._calls.call(listen, timeout=_SHORT)
             stream.drain(put)
             yield Listing(await self.list())
             while event := await queue.get():

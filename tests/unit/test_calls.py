@@ -1,8 +1,9 @@
 """What waits for one of the threads that talk to the Engine."""
 
 import asyncio
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, cast
 
@@ -14,9 +15,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from observability.metrics import Metrics
 from service.engine import _calls
-from service.engine._calls import Calls
+from service.engine._calls import Call, Calls
 from service.engine._dockerpy import Clients
-from service.errors import EngineTimeout
+from service.errors import EngineTimeout, EngineUnavailable
 from tests.support.collector import collecting
 from tests.unit.tracing_support import Recorded
 
@@ -53,7 +54,7 @@ def _workers(metrics: Metrics) -> dict[str, float | None]:
 
 
 async def _call(calls: Calls, seconds: float, timeout: float = 10.0) -> None:
-    await calls.call("inspect", lambda _: time.sleep(seconds), timeout=timeout)
+    await calls.call(Call("inspect", lambda _: time.sleep(seconds)), timeout=timeout)
 
 
 async def test_a_wait_for_a_thread_is_a_span(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,3 +107,77 @@ async def test_a_call_that_is_given_up_is_counted_no_more(calls: Calls, metrics:
     await asyncio.gather(*map(call_in_haste, range(100)))
     await _call(calls, 0)  # behind whatever the thread still does
     assert {"busy": 0, "queued": 0, "limit": 1} == _workers(metrics)
+
+
+# Two calls in one
+
+
+async def _two(calls: Calls, *, timeout: float, second: Callable[[], object]) -> str:
+    """A first call whose answer is asked about in a second one."""
+    first = Call("create", lambda _: threading.current_thread().name, {"container.name": "x"})
+
+    def then(answer: str) -> Call[object]:
+        return Call("start", lambda _: second(), {"container.id": answer})
+
+    return await calls.call(first, timeout=timeout, then=then)
+
+
+def _made(metrics: Metrics) -> dict[str, float | None]:
+    name = "supervisor_engine_operation_duration_seconds_count"
+    operations = ("create", "start")
+    return {o: metrics.registry.get_sample_value(name, {"operation": o}) for o in operations}
+
+
+def _failed(metrics: Metrics, operation: str, reason: str) -> float | None:
+    labels = {"operation": operation, "reason": reason}
+    return metrics.registry.get_sample_value("supervisor_engine_errors_total", labels)
+
+
+async def test_a_second_call_has_the_thread_of_the_first_and_a_span_of_its_own(
+    calls: Calls, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded, names = Recorded(), []
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: recorded.provider)
+    with recorded.tracer.start_as_current_span("request"):
+        answer = await _two(
+            calls, timeout=10, second=lambda: names.append(threading.current_thread().name)
+        )
+    assert [answer] == names
+    assert {"create": 1, "start": 1} == _made(metrics)
+    create, start, request = recorded.spans
+    assert ["create", "start"] == [create.name, start.name]
+    assert create.parent == start.parent == request.context
+    assert (create.end_time or 0) <= (start.start_time or 0)
+    assert answer == (start.attributes or {})["container.id"]
+
+
+async def test_the_time_is_that_of_both_and_the_error_that_of_the_call_under_way(
+    calls: Calls, metrics: Metrics
+) -> None:
+    with pytest.raises(EngineTimeout, match="took too long: start for engine_1"):
+        await _two(calls, timeout=0.05, second=lambda: time.sleep(_LONG))
+    assert (0, 1) == (_failed(metrics, "create", "timeout"), _failed(metrics, "start", "timeout"))
+    assert {"create": 1, "start": 1} == _made(metrics)
+
+
+async def test_a_second_call_that_fails_is_what_fails(calls: Calls, metrics: Metrics) -> None:
+    def second() -> None:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    with pytest.raises(EngineUnavailable, match="Connection refused"):
+        await _two(calls, timeout=10, second=second)
+    assert 1 == _failed(metrics, "start", "unavailable")
+    assert 0 == _failed(metrics, "create", "unavailable")
+
+
+async def test_when_the_first_has_been_given_up_there_is_no_second(
+    calls: Calls, metrics: Metrics
+) -> None:
+    """A container that is started then would be one that nobody waits for."""
+    ran = threading.Event()
+    slow = Call("create", lambda _: time.sleep(_LONG))
+    with pytest.raises(EngineTimeout, match="took too long: create"):
+        await calls.call(slow, timeout=0.05, then=lambda _: Call("start", lambda _: ran.set()))
+    await _call(calls, 0)  # behind the first, in the one thread that there is
+    assert not ran.is_set()
+    assert {"create": 1, "start": 0} == _made(metrics)

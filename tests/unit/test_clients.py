@@ -8,8 +8,8 @@ from socketserver import StreamRequestHandler, TCPServer, UnixStreamServer
 
 import pytest
 
-from service.engine._calls import mapped
 from service.engine._dockerpy import Clients, Connection
+from service.engine._errors import mapped
 from service.errors import EngineUnavailable
 
 _NOT_DOCKER = "what answers there is not a Docker Engine"

@@ -1,0 +1,80 @@
+"""The one error boundary of the adapter: what docker-py and below raise, as ours."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.client import BadStatusLine, HTTPException
+
+import requests
+from docker.errors import APIError, DockerException
+
+from observability.redaction import Redactor
+from service.engine._dockerpy import NOT_DOCKER
+from service.errors import (
+    EngineError,
+    EngineFaltered,
+    EngineRefused,
+    EngineTimeout,
+    EngineUnavailable,
+    ImageMissing,
+    NameTaken,
+    NoSuchWorkload,
+)
+
+KEEP_NOTHING = Redactor()
+_HOLDER = re.compile(r'container "?([0-9a-f]{64})')
+
+
+@contextmanager
+def mapped(operation: str, target: str, redact: Redactor = KEEP_NOTHING) -> Iterator[None]:
+    """Turn exceptions into the `EngineError`s; `target` says what the call was about."""
+    try:
+        yield
+    except APIError as error:
+        raise _from_answer(operation, target, error, redact) from None
+    except (requests.exceptions.Timeout, TimeoutError):
+        raise too_long(operation, target) from None
+    except (DockerException, requests.exceptions.RequestException, HTTPException, OSError) as error:
+        raise EngineUnavailable(f"the Docker Engine cannot be reached: {_why(error)}") from None
+
+
+def too_long(operation: str, target: str) -> EngineTimeout:
+    """What is raised for a call that has taken all of its time."""
+    about = f" for {target}" if target else ""
+    return EngineTimeout(f"the Docker Engine took too long: {operation}{about}")
+
+
+def _why(error: BaseException) -> str:
+    """What the operating system said, from underneath what three libraries made of it."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        if isinstance(inner, BadStatusLine) and not isinstance(inner, OSError):
+            return NOT_DOCKER
+        inner = inner.__cause__ or inner.__context__
+    return str(error) if isinstance(error, DockerException) else type(error).__name__
+
+
+def _from_answer(operation: str, target: str, error: APIError, redact: Redactor) -> EngineError:
+    """An error that the Engine has answered, told by its HTTP status and by what was asked."""
+    explanation = str(error.explanation or error)
+    text = redact(explanation)
+    status = error.status_code or 0
+    if operation == "create" and status == HTTPStatus.NOT_FOUND:
+        return ImageMissing(
+            f"image {target}: is not on the Docker Engine, and images are never pulled here;"
+            " build or tag it under this name"
+        )
+    if operation == "create" and status == HTTPStatus.CONFLICT:
+        holder = _HOLDER.search(explanation)
+        return NameTaken(f"the container's name is taken: {text}", holder and holder[1])
+    if operation != "start" and status == HTTPStatus.NOT_FOUND:
+        return NoSuchWorkload(f"container {target}: does not exist")
+    about = f" for {target}" if target else ""
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:  # as a proxy says whose Engine is away
+        return EngineUnavailable(f"the Docker Engine cannot be reached: {text}")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return EngineFaltered(f"the Docker Engine failed: {operation}{about}: {text}")
+    return EngineRefused(f"the Docker Engine refused: {operation}{about}: {text}")
