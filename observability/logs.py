@@ -3,15 +3,16 @@
 import json
 import logging
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
 from opentelemetry import trace
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "exception": 40, "critical": 50}
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
@@ -29,7 +30,7 @@ def configure_logs(*, level: str, console: bool, stream: TextIO = sys.stdout) ->
     structlog.configure(
         processors=[_envelope, renderer],
         logger_factory=structlog.WriteLoggerFactory(stream),
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        wrapper_class=_bound_logger(_LEVELS[level]),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)
@@ -45,6 +46,37 @@ def configure_logs(*, level: str, console: bool, stream: TextIO = sys.stdout) ->
     # Below warning, these tell of every connection and every export.
     for noisy in ("urllib3", "docker", "asyncio", "grpc", "opentelemetry"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _bound_logger(least: int) -> type[structlog.BoundLoggerBase]:
+    """Our own, for levels from `least` on: an event goes from processor to processor, and out.
+
+    In structlog's loggers, which can do more, the way takes as long as the processors and the line
+    together (docs/benchmarks.md).
+    """
+
+    def method(name: str) -> Callable[..., None]:
+        def tell(self: structlog.BoundLoggerBase, event: str, **fields: object) -> None:
+            told: Any = {**self._context, **fields, "event": event}
+            if name == "exception":
+                told["exc_info"] = True
+            try:
+                for process in self._processors:
+                    told = process(self._logger, name, told)
+            except structlog.DropEvent:
+                return
+            self._logger.msg(told)
+
+        return tell
+
+    methods = {
+        name: method(name) if level >= least else _say_nothing for name, level in _LEVELS.items()
+    }
+    return type("BoundLogger", (structlog.BoundLoggerBase,), methods)
+
+
+def _say_nothing(_: structlog.BoundLoggerBase, event: str, **fields: object) -> None:
+    """What is told below the least level."""
 
 
 def _envelope(_: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -37,7 +37,8 @@ class Servicer(AreaSupervisorServiceServicer):
     async def LaunchJob(self, request: AuthenticatedJobData, context: Any) -> Response:
         """Run a job; see the contract."""
         began = time.perf_counter()
-        if (size := request.ByteSize()) > MAX_MESSAGE_BYTES:
+        whole = request.SerializeToString(deterministic=True)
+        if (size := len(whole)) > MAX_MESSAGE_BYTES:
             large = TooLarge(
                 f"the request: is {size} bytes; at most {MAX_MESSAGE_BYTES} are allowed"
             )
@@ -46,7 +47,7 @@ class Servicer(AreaSupervisorServiceServicer):
             )
             return _failure(large.code, large.message)
         # Keyed anew by each process: it tells nothing of the secrets in it.
-        fingerprint = hash(request.SerializeToString(deterministic=True))
+        fingerprint = hash(whole)
         if self._supervisor.repeats(request.identifier, fingerprint):
             return Response()
         auth = _json_object(request.auth)

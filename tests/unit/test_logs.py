@@ -70,16 +70,16 @@ def test_an_odd_value_is_written_all_the_same(odd: object, text: str) -> None:
 @pytest.mark.parametrize(
     ("level", "told"),
     [
-        ("debug", ["debug", "info", "warning", "error"]),
-        ("info", ["info", "warning", "error"]),
-        ("warning", ["warning", "error"]),
-        ("error", ["error"]),
+        ("debug", ["debug", "info", "warning", "error", "critical"]),
+        ("info", ["info", "warning", "error", "critical"]),
+        ("warning", ["warning", "error", "critical"]),
+        ("error", ["error", "critical"]),
     ],
 )
 def test_what_is_less_serious_than_the_level_is_not_told(level: str, told: list[str]) -> None:
     stream = configured(level=level)
     ours, theirs = get_logger("x"), logging.getLogger("library")
-    for name in ("debug", "info", "warning", "error"):
+    for name in ("debug", "info", "warning", "error", "critical"):
         getattr(ours, name)("ours")
         getattr(theirs, name)("theirs")
     assert [name for name in told for _ in range(2)] == [e["level"] for e in events(stream)]
