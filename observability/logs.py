@@ -60,11 +60,8 @@ def _bound_logger(least: int) -> type[structlog.BoundLoggerBase]:
             told: Any = {**self._context, **fields, "event": event}
             if name == "exception":
                 told["exc_info"] = True
-            try:
-                for process in self._processors:
-                    told = process(self._logger, name, told)
-            except structlog.DropEvent:
-                return
+            for process in self._processors:
+                told = process(self._logger, name, told)
             self._logger.msg(told)
 
         return tell

@@ -494,6 +494,14 @@ async def test_draining_refuses_what_queues_and_finishes_what_has_begun(world: W
     assert [f"a-{n}" for n in range(8)] == world.running()
 
 
+async def test_draining_refuses_what_comes_though_the_engine_has_nothing_to_do(
+    world: World,
+) -> None:
+    world.readiness.drain()
+    assert 503 == await world.launching("a-1").answer()
+    assert [] == world.left()
+
+
 async def test_draining_refuses_at_once_even_if_the_engine_hangs(world: World) -> None:
     holds = [world.faults.hold("create") for _ in range(8)]
     begun = [world.launching(f"a-{n}") for n in range(8)]

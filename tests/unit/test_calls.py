@@ -12,6 +12,7 @@ from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.trace import StatusCode
 
 from observability.metrics import Metrics
 from service.engine import _calls
@@ -128,6 +129,11 @@ def _made(metrics: Metrics) -> dict[str, float | None]:
     return {o: metrics.registry.get_sample_value(name, {"operation": o}) for o in operations}
 
 
+def _seconds(metrics: Metrics, operation: str) -> float:
+    name = "supervisor_engine_operation_duration_seconds_sum"
+    return metrics.registry.get_sample_value(name, {"operation": operation}) or 0.0
+
+
 def _failed(metrics: Metrics, operation: str, reason: str) -> float | None:
     labels = {"operation": operation, "reason": reason}
     return metrics.registry.get_sample_value("supervisor_engine_errors_total", labels)
@@ -158,6 +164,36 @@ async def test_the_time_is_that_of_both_and_the_error_that_of_the_call_under_way
         await _two(calls, timeout=0.05, second=lambda: time.sleep(_LONG))
     assert (0, 1) == (_failed(metrics, "create", "timeout"), _failed(metrics, "start", "timeout"))
     assert {"create": 1, "start": 1} == _made(metrics)
+    assert 0.04 < _seconds(metrics, "start") < _LONG
+
+
+async def test_docker_py_is_given_what_is_left_of_the_time(calls: Calls) -> None:
+    limits: list[float] = []
+
+    def ask(client: Any) -> None:
+        limits.append(client.timeout)
+        time.sleep(0.2)
+
+    await calls.call(Call("create", ask), timeout=3, then=lambda _: Call("start", ask))
+    first, second = limits
+    assert second + 0.2 <= first <= 3
+
+
+async def test_a_socket_that_keeps_one_waiting_is_out_of_time_and_its_span_failed(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = Recorded()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: recorded.provider)
+
+    def second() -> None:
+        raise TimeoutError("timed out")
+
+    with recorded.tracer.start_as_current_span("request"), pytest.raises(EngineTimeout):
+        await _two(calls, timeout=10, second=second)
+    spans = {span.name: span for span in recorded.spans}
+    assert StatusCode.UNSET is spans["create"].status.status_code
+    assert StatusCode.ERROR is spans["start"].status.status_code
+    assert "timeout" == (spans["start"].attributes or {})["error.type"]
 
 
 async def test_a_second_call_that_fails_is_what_fails(calls: Calls, metrics: Metrics) -> None:

@@ -41,6 +41,7 @@ def test_an_event_is_one_line_of_json_with_its_level_logger_and_time() -> None:
     stream = configured()
     get_logger("service.x").info("job.launched", job="timer", seconds=1.5)
     [event] = events(stream)
+    assert event["timestamp"].endswith("Z")
     assert datetime.fromisoformat(event.pop("timestamp")).tzinfo is not None
     assert {
         "event": "job.launched",
@@ -64,7 +65,9 @@ def test_a_value_of_several_lines_stays_in_one() -> None:
 def test_an_odd_value_is_written_all_the_same(odd: object, text: str) -> None:
     stream = configured()
     get_logger("x").info("told", odd=odd)
-    assert text in str(events(stream)[0]["odd"])
+    [event] = events(stream)
+    assert text in str(event["odd"])
+    assert event["timestamp"].endswith("Z")
 
 
 @pytest.mark.parametrize(
