@@ -267,7 +267,9 @@ class Supervisor:
     def _take_over(self, found: NameRunsAlready) -> LaunchOutcome:
         """A third party has started an exited container of this identifier again: it is the job."""
         if self._registry.get(found.job.launch_id) is None:
-            self._registry.adopt(found.job, Started(found.holder.id, found.holder.started_at))
+            holder = found.holder
+            started = Started(holder.id, holder.started_at, holder.paused)
+            self._registry.adopt(found.job, started)
         self._account_dedup(found.job, differs=False)
         return "dedup"
 

@@ -4,6 +4,8 @@ import http.client
 import select
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlencode
@@ -43,7 +45,8 @@ class UnixSocket:
         self._connection.prepare(timeout)
         try:
             body = None if data is None else data.encode()
-            self._connection.request(method, target, body, {**_AGENT, **(headers or {})})
+            with suppress(BrokenPipeError):  # who has not read all may have answered all the same
+                self._connection.request(method, target, body, {**_AGENT, **(headers or {})})
             return _response(target, self._connection.getresponse())
         except BaseException:
             self.close()  # an answer that is still to come would be taken for that of the next call
@@ -82,9 +85,17 @@ def _can_be_read(sock: socket.socket) -> bool:
 
 
 def _response(target: str, answer: http.client.HTTPResponse) -> Response:
+    if not _is_final(answer.status):
+        raise http.client.HTTPException(f"status {answer.status}")
     response = Response()
     response.url, response.status_code, response.reason = target, answer.status, answer.reason
     response.headers.update(answer.getheaders())
     response.encoding = "utf-8"  # as all JSON is; requests would guess
     response.raw = BytesIO(answer.read())
     return response
+
+
+def _is_final(status: int) -> bool:
+    """Whether it is an Engine's answer; to docker-py a redirection would be a success."""
+    redirects = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+    return status >= HTTPStatus.OK and (not redirects or status == HTTPStatus.NOT_MODIFIED)

@@ -62,6 +62,7 @@ def http(body: str, status: str = "200 OK") -> bytes:
         http('{"ApiVersion": "x"}'),
         http("not here", "404 Not Found"),
         b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/2.0 200 OK\r\n\r\n{}",
     ],
 )
 def test_what_is_not_docker_is_told(serve: Serve, answer: bytes) -> None:
