@@ -78,7 +78,7 @@ class Supervisor:
         """
         began = time.perf_counter()
         job = self._joinable(identifier)
-        if job is None or job.fingerprint != fingerprint or job.state is not State.RUNNING:
+        if job is None or job.fingerprint != fingerprint or not job.steady:
             return False
         # All at once: each access to the span costs as much as an attribute.
         annotate(

@@ -43,7 +43,7 @@ class Call(Generic[T]):
     @property
     def target(self) -> str:
         """What it is about."""
-        return next(iter(self.about.values()), "")
+        return (*self.about.values(), "")[0]
 
 
 Then = Callable[[T], Call[Any]]

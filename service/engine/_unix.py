@@ -41,12 +41,12 @@ class UnixSocket:
         Raises `OSError` (`TimeoutError` among them) and `http.client.HTTPException`.
         """
         if params:
-            target = f"{target}?{urlencode({k: v for k, v in params.items() if v is not None})}"
+            target = f"{target}?{urlencode(_given(params))}"
         self._connection.prepare(timeout)
         try:
             body = None if data is None else data.encode()
             with suppress(BrokenPipeError):  # who has not read all may have answered all the same
-                self._connection.request(method, target, body, {**_AGENT, **(headers or {})})
+                self._connection.request(method, target, body, {**_AGENT, **_given(headers or {})})
             return _response(target, self._connection.getresponse())
         except BaseException:
             self.close()  # an answer that is still to come would be taken for that of the next call
@@ -76,6 +76,11 @@ class _Connection(http.client.HTTPConnection):
             self.close()
         else:
             self.sock.settimeout(timeout)
+
+
+def _given(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without those that are None, as requests has it."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _can_be_read(sock: socket.socket) -> bool:

@@ -133,7 +133,7 @@ def test_a_thread_that_outlives_its_event_loop_ends_quietly() -> None:
                 await threads.run(lambda: go.wait(_FOREVER))
 
     asyncio.run(give_up())
-    go.set()
     (late,) = (each for each in threading.enumerate() if each.name == "late_1")
+    go.set()
     late.join(5)
     assert not late.is_alive()

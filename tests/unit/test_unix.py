@@ -93,6 +93,11 @@ def test_what_takes_too_long_is_given_up_and_its_answer_is_nobody_elses(engine: 
     assert "2 /slow" == _get(engine, "/slow")  # with the limit of this call
 
 
+def test_the_first_call_has_its_limit_too(engine: UnixSocket) -> None:
+    with pytest.raises(TimeoutError):
+        _get(engine, "/slow", timeout=0.05)
+
+
 def test_an_answer_that_is_cut_is_an_error_and_its_connection_is_replaced(
     engine: UnixSocket,
 ) -> None:
