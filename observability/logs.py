@@ -51,8 +51,7 @@ def configure_logs(*, level: str, console: bool, stream: TextIO = sys.stdout) ->
 def _bound_logger(least: int) -> type[structlog.BoundLoggerBase]:
     """Our own, for levels from `least` on: an event goes from processor to processor, and out.
 
-    In structlog's loggers, which can do more, the way takes as long as the processors and the line
-    together (docs/benchmarks.md).
+    In structlog's loggers, which can do more, the way takes as long as all that it leads to.
     """
 
     def method(name: str) -> Callable[..., None]:

@@ -90,9 +90,9 @@ class Killer:
         )
 
     def _give_up(self, launch_id: str) -> None:
-        """Leave the job as it is. If it has exited all the same, nobody else closes it."""
+        """Leave the job as it is, but look: hints of an exit or a pause were left to the kill."""
         job = self._registry.observe(launch_id, KillFailed())
-        if job is not None and job.exit_seen:
+        if job is not None and job.container_id is not None:
             self._background.spawn(self._reaper.reap(launch_id), f"reap {launch_id}")
 
     async def _stop(self, job: Job) -> str:

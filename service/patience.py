@@ -41,7 +41,7 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
     The call has to bear being made again: an Engine that dies or fails may have done what it was
     asked. What it refuses for a good reason it is not asked again.
 
-    Not tenacity's: each launch passes here, and paid two per cent of itself (docs/benchmarks.md).
+    Not tenacity's, whose bookkeeping each launch would pay for (docs/benchmarks.md).
     """
     patience, wait = _Patience(), _FIRST_WAIT
     while True:

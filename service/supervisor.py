@@ -78,7 +78,7 @@ class Supervisor:
         """
         began = time.perf_counter()
         job = self._joinable(identifier)
-        if job is None or job.fingerprint != fingerprint or job.state is not State.RUNNING:
+        if job is None or job.fingerprint != fingerprint or not job.steady:
             return False
         # All at once: each access to the span costs as much as an attribute.
         annotate(
@@ -267,7 +267,9 @@ class Supervisor:
     def _take_over(self, found: NameRunsAlready) -> LaunchOutcome:
         """A third party has started an exited container of this identifier again: it is the job."""
         if self._registry.get(found.job.launch_id) is None:
-            self._registry.adopt(found.job, Started(found.holder.id, found.holder.started_at))
+            holder = found.holder
+            started = Started(holder.id, holder.started_at, holder.paused)
+            self._registry.adopt(found.job, started)
         self._account_dedup(found.job, differs=False)
         return "dedup"
 

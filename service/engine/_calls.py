@@ -25,7 +25,6 @@ T = TypeVar("T")
 
 # Enough for 64 kills that wait out their grace beside the launches and everything short.
 THREADS = 96
-_LEAST = 0.1  # seconds: requests takes 0 for an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class Call(Generic[T]):
     @property
     def target(self) -> str:
         """What it is about."""
-        return next(iter(self.about.values()), "")
+        return (*self.about.values(), "")[0]
 
 
 Then = Callable[[T], Call[Any]]
@@ -90,9 +89,10 @@ class Calls:
         self._ping_threads.close()
 
     def _account(self, turn: "_Turn[Any]") -> None:
+        legs = tuple(turn.legs)  # a thread that is given up may add one
         now = perf_counter()
         since_epoch = time() - now
-        for leg in tuple(turn.legs):  # a thread that is given up may add one
+        for leg in legs:
             leg.taken = leg.taken or now
             leg.ended = leg.ended or now
             self._account_call(leg, since_epoch)
@@ -150,7 +150,9 @@ class _Leg(Generic[T]):
         try:
             with mapped(self.call.operation, self.call.target, self.call.redact):
                 client = clients.get()
-                left = max(deadline - self.taken, _LEAST)
+                left = deadline - perf_counter()  # to find the Engine's version may have taken all
+                if left <= 0:
+                    raise TimeoutError
                 client.timeout = left  # type: ignore[assignment]  # fractions are fine
                 return self.call.function(client)
         except EngineError as error:

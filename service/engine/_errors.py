@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from http.client import BadStatusLine, HTTPException
+from http.client import BadStatusLine, HTTPException, UnknownProtocol
 
 import requests
 from docker.errors import APIError, DockerException
@@ -51,7 +51,7 @@ def _why(error: BaseException) -> str:
     while inner is not None:
         if isinstance(inner, OSError) and inner.strerror:
             return inner.strerror
-        if isinstance(inner, BadStatusLine) and not isinstance(inner, OSError):
+        if isinstance(inner, BadStatusLine | UnknownProtocol) and not isinstance(inner, OSError):
             return NOT_DOCKER
         inner = inner.__cause__ or inner.__context__
     return str(error) if isinstance(error, DockerException) else type(error).__name__

@@ -38,7 +38,11 @@ class EventStream:
 
     def open(self, client: docker.APIClient) -> None:
         """Connect. Blocks, for as long as the client's time limit is: whoever gives up closes."""
-        stream = client.events(filters=self._filters, decode=True)
+        try:
+            stream = client.events(filters=self._filters, decode=True)
+        except BaseException:
+            client.close()
+            raise
         with self._lock:
             self._client, self._stream = client, stream
             if self._closed:

@@ -71,6 +71,7 @@ class Threads:
             self._waiting.popleft().done.cancel()
         while self._idle:
             self._idle.pop().put(None)
+            self._started -= 1
 
     def _hand_out(self) -> None:
         while self._waiting and (inbox := self._free()):
@@ -96,6 +97,7 @@ class Threads:
         with suppress(RuntimeError):
             while work := inbox.get():
                 loop.call_soon_threadsafe(self._finish, inbox, work, *_outcome(work.function))
+                del work  # or what it holds would live until the next
 
     def _finish(
         self, inbox: _Inbox, work: _Work[Any], result: Any, error: BaseException | None

@@ -4,6 +4,8 @@ import http.client
 import select
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlencode
@@ -39,11 +41,12 @@ class UnixSocket:
         Raises `OSError` (`TimeoutError` among them) and `http.client.HTTPException`.
         """
         if params:
-            target = f"{target}?{urlencode({k: v for k, v in params.items() if v is not None})}"
+            target = f"{target}?{urlencode(_given(params))}"
         self._connection.prepare(timeout)
         try:
             body = None if data is None else data.encode()
-            self._connection.request(method, target, body, {**_AGENT, **(headers or {})})
+            with suppress(BrokenPipeError):  # who has not read all may have answered all the same
+                self._connection.request(method, target, body, {**_AGENT, **_given(headers or {})})
             return _response(target, self._connection.getresponse())
         except BaseException:
             self.close()  # an answer that is still to come would be taken for that of the next call
@@ -75,6 +78,11 @@ class _Connection(http.client.HTTPConnection):
             self.sock.settimeout(timeout)
 
 
+def _given(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without those that are None, as requests has it."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def _can_be_read(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
@@ -82,9 +90,17 @@ def _can_be_read(sock: socket.socket) -> bool:
 
 
 def _response(target: str, answer: http.client.HTTPResponse) -> Response:
+    if not _is_final(answer.status):
+        raise http.client.HTTPException(f"status {answer.status}")
     response = Response()
     response.url, response.status_code, response.reason = target, answer.status, answer.reason
     response.headers.update(answer.getheaders())
     response.encoding = "utf-8"  # as all JSON is; requests would guess
     response.raw = BytesIO(answer.read())
     return response
+
+
+def _is_final(status: int) -> bool:
+    """Whether it is an Engine's answer; to docker-py a redirection would be a success."""
+    redirects = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+    return status >= HTTPStatus.OK and (not redirects or status == HTTPStatus.NOT_MODIFIED)

@@ -158,6 +158,7 @@ async def test_what_is_paused_is_taken_over_as_such(adopting: World) -> None:
     adopting.host.pause(_inherited(adopting, "a-1").id)
     await _start(adopting)
     assert {"a-1": "paused"} == adopting.states()
+    assert ["a-1"] == [event["identifier"] for event in adopting.logged("job.paused")]
 
 
 async def test_without_a_launch_id_nothing_is_a_job_and_no_orphan_hides_behind_it(

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -94,6 +95,18 @@ def _cannot_start(_: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
 
+async def test_an_idle_thread_holds_nothing_of_its_last_work(threads: Threads) -> None:
+    """It may have been a launch's arguments, or a listing of 10,000 containers."""
+
+    class Result:
+        pass
+
+    held = weakref.ref(await threads.run(Result))
+    async with asyncio.timeout(5):
+        while held() is not None:  # noqa: ASYNC110 - no thread tells of it
+            await asyncio.sleep(0.01)
+
+
 async def test_closing_cancels_what_waits_and_ends_the_threads(threads: Threads) -> None:
     go = threading.Event()
     works = [asyncio.create_task(threads.run(lambda: go.wait(_FOREVER))) for _ in range(2)]
@@ -104,6 +117,7 @@ async def test_closing_cancels_what_waits_and_ends_the_threads(threads: Threads)
     assert waits.cancelled()
     go.set()
     assert [True, True] == await asyncio.gather(*works)
+    assert 0 == threads.busy
     for thread in threading.enumerate():
         if thread.name.startswith("test_"):
             thread.join(5)
@@ -119,7 +133,7 @@ def test_a_thread_that_outlives_its_event_loop_ends_quietly() -> None:
                 await threads.run(lambda: go.wait(_FOREVER))
 
     asyncio.run(give_up())
-    go.set()
     (late,) = (each for each in threading.enumerate() if each.name == "late_1")
+    go.set()
     late.join(5)
     assert not late.is_alive()

@@ -4,10 +4,10 @@ import threading
 import time
 from collections.abc import Iterator
 from http import HTTPStatus
-from http.client import IncompleteRead
+from http.client import HTTPException, IncompleteRead
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socketserver import ThreadingUnixStreamServer
+from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 
 import pytest
 
@@ -28,6 +28,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._number = self.server.connections
 
     def do_GET(self) -> None:
+        if self.path.startswith("/status/"):
+            self.send_response(int(self.path.removeprefix("/status/")))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         self._answer(f"{self._number} {self.path}")
         self.close_connection = self.path in ("/bye", "/cut")  # without a word
 
@@ -88,12 +93,39 @@ def test_what_takes_too_long_is_given_up_and_its_answer_is_nobody_elses(engine: 
     assert "2 /slow" == _get(engine, "/slow")  # with the limit of this call
 
 
+def test_the_first_call_has_its_limit_too(engine: UnixSocket) -> None:
+    with pytest.raises(TimeoutError):
+        _get(engine, "/slow", timeout=0.05)
+
+
 def test_an_answer_that_is_cut_is_an_error_and_its_connection_is_replaced(
     engine: UnixSocket,
 ) -> None:
     with pytest.raises(IncompleteRead):
         _get(engine, "/cut")
     assert "2 /a" == _get(engine, "/a")
+
+
+@pytest.mark.parametrize("status", [302, 103])
+def test_what_is_no_final_answer_is_an_error(engine: UnixSocket, status: int) -> None:
+    """To docker-py a redirection would be a success: a container that does not run was started."""
+    with pytest.raises(HTTPException, match=str(status)):
+        _get(engine, f"/status/{status}")
+    assert 304 == engine.request("GET", "/status/304", timeout=10).status_code
+
+
+def test_who_answers_before_all_is_read_is_heard(tmp_path: Path) -> None:
+    path = str(tmp_path / "hasty")
+
+    class Hasty(StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+
+    with ThreadingUnixStreamServer(path, Hasty) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        answer = UnixSocket(path).request("POST", "/", timeout=10, data="x" * 3_000_000)
+        server.shutdown()
+    assert (403, "no") == (answer.status_code, answer.text)
 
 
 def test_parameters_that_are_not_given_are_left_out(engine: UnixSocket) -> None:
