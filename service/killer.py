@@ -92,8 +92,9 @@ class Killer:
     def _give_up(self, launch_id: str) -> None:
         """Leave the job as it is, but look: hints of an exit or a pause were left to the kill."""
         job = self._registry.observe(launch_id, KillFailed())
-        if job is not None and job.container_id is not None:
-            self._background.spawn(self._reaper.reap(launch_id), f"reap {launch_id}")
+        if job is not None and (job.exit_seen or self._readiness.ready):
+            look = self._reaper.reap(launch_id, witnessed=job.exit_seen)
+            self._background.spawn(look, f"reap {launch_id}")
 
     async def _stop(self, job: Job) -> str:
         """How it went. A launch under way is waited for: what has not started cannot be stopped."""
