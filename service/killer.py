@@ -90,11 +90,10 @@ class Killer:
         )
 
     def _give_up(self, launch_id: str) -> None:
-        """Leave the job as it is, but look: hints of an exit or a pause were left to the kill."""
+        """Leave the job as it is. If it has exited all the same, nobody else closes it."""
         job = self._registry.observe(launch_id, KillFailed())
-        if job is not None and (job.exit_seen or self._readiness.ready):
-            look = self._reaper.reap(launch_id, witnessed=job.exit_seen)
-            self._background.spawn(look, f"reap {launch_id}")
+        if job is not None and job.exit_seen:
+            self._background.spawn(self._reaper.reap(launch_id), f"reap {launch_id}")
 
     async def _stop(self, job: Job) -> str:
         """How it went. A launch under way is waited for: what has not started cannot be stopped."""

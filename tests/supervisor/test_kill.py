@@ -263,19 +263,6 @@ async def test_a_kill_that_times_out_and_then_takes_effect(world: World) -> None
     assert ["a-1"] == world.running()
 
 
-async def test_a_pause_while_a_kill_fails_is_noticed(world: World) -> None:
-    """And is no sign of an event stream that has gone quiet, which would cost the readiness."""
-    await world.launch("a-1")
-    hold = world.faults.hold("stop")
-    kill = world.killing("a-1")
-    await hold.reached()
-    world.host.pause(world.container("a-1").id)
-    await pass_time()
-    hold.refuse(EngineRefused("cannot"))
-    assert 502 == await kill.answer()
-    await until(lambda: world.states() == {"a-1": "paused"})
-
-
 async def test_an_exit_while_a_kill_fails_is_noticed(world: World) -> None:
     await world.launch("a-1")
     hold = world.faults.hold("stop")
