@@ -121,7 +121,12 @@ class ExitSeen:
 class FoundLive:
     """The container runs, or is paused; maybe a third party has started it again."""
 
-    paused: bool = False
+
+@dataclass(frozen=True, slots=True)
+class PauseSeen:
+    """A third party has paused the container, or lets it go on."""
+
+    paused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,9 @@ class StartFailed:
     """There is no container and there will be none."""
 
 
-Observation = Started | KillIntended | KillFailed | ExitSeen | FoundLive | Ended | StartFailed
+Observation = (
+    Started | KillIntended | KillFailed | ExitSeen | FoundLive | PauseSeen | Ended | StartFailed
+)
 
 
 def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a case, a return
@@ -156,8 +163,10 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
             return _moved(replace(job, kill_intended=False))
         case ExitSeen():
             return _moved(replace(job, exit_seen=True))
-        case FoundLive(paused):
-            return _moved(replace(job, exit_seen=False, paused=paused))
+        case FoundLive():
+            return _moved(replace(job, exit_seen=False))
+        case PauseSeen(paused):
+            return _moved(replace(job, paused=paused))
         case Ended():
             return _ended(job, observation)
         case StartFailed():

@@ -19,7 +19,7 @@ from service.errors import (
     EngineUnavailable,
     NoSuchWorkload,
 )
-from service.job import FAILED_OUTCOMES, Ended, ExitSeen, FoundLive, Job, outcome_of
+from service.job import FAILED_OUTCOMES, Ended, ExitSeen, FoundLive, Job, PauseSeen, outcome_of
 from service.life import tell_life, tell_pause
 from service.registry import Registry
 from service.workload import auth_in
@@ -90,6 +90,13 @@ class Reaper:
         if under_way is None or under_way.done():
             under_way = self._begin(job)
         await asyncio.shield(under_way)
+
+    def note_pause(self, launch_id: str, *, paused: bool) -> None:
+        """Keep whether a third party holds a job, and tell of it where that is new."""
+        job = self._registry.get(launch_id)
+        if job is not None and job.paused != paused:
+            self._registry.observe(launch_id, PauseSeen(paused))
+            tell_pause(job, paused=paused)
 
     def _begin(self, job: Job) -> "asyncio.Task[None]":
         task = asyncio.create_task(self._follow_hints(job), name=f"reap {job.launch_id}")
@@ -164,12 +171,10 @@ class Reaper:
 
     def _found_live(self, job: Job, seen: Inspection) -> None:
         """The container runs, or runs again. A kill under way decides for itself."""
+        self.note_pause(job.launch_id, paused=seen.paused)
         now = self._registry.get(job.launch_id)
-        if now is None or now.kill_intended:
-            return
-        self._registry.observe(job.launch_id, FoundLive(seen.paused))
-        if now.paused != seen.paused:
-            tell_pause(job, paused=seen.paused)
+        if now is not None and not now.kill_intended:
+            self._registry.observe(job.launch_id, FoundLive())
 
     def _close(self, job: Job, end: Ended, output: str) -> None:
         gone = self._registry.observe(job.launch_id, end)

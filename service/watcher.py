@@ -35,6 +35,7 @@ _PING_INTERVAL = 1.0
 _DEEP_PING_INTERVAL = 2.0
 # An event that got lost without a gap in the stream is made good within this time.
 _COMPARE_INTERVAL = 30.0
+_PAUSES = (Change.PAUSED, Change.UNPAUSED)
 # What an event may take to get here, after a listing has told the same.
 _EVENT_DELAY = 2.0
 
@@ -207,6 +208,9 @@ class Watcher:
                     self._reaper.reap(launch_id, container_id=event.id, exit_code=event.exit_code),
                     event,
                 )
+            elif event.change in _PAUSES and job.container_id == event.id:
+                # Nobody looks while the kill goes on, and it may fail.
+                self._reaper.note_pause(launch_id, paused=event.change is Change.PAUSED)
 
     def _spawn(self, work: Coroutine[Any, Any, None], event: Event) -> None:
         self._background.spawn(work, f"{event.change} {event.id[:12]}")

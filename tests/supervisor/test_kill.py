@@ -263,6 +263,36 @@ async def test_a_kill_that_times_out_and_then_takes_effect(world: World) -> None
     assert ["a-1"] == world.running()
 
 
+async def test_a_pause_while_a_kill_fails_is_noticed(world: World) -> None:
+    """And it is no sign of an event stream that has gone quiet, which would cost the readiness."""
+    await world.launch("a-1")
+    hold = world.faults.hold("stop")
+    kill = world.killing("a-1")
+    await hold.reached()
+    world.host.pause(world.container("a-1").id)
+    await pass_time()
+    hold.refuse(EngineRefused("cannot"))
+    assert 502 == await kill.answer()
+    assert {"a-1": "paused"} == world.states()
+    world.host.pause(world.container("a-1").id, paused=False)
+    await until(lambda: world.states() == {"a-1": "running"})
+
+
+async def test_a_pause_that_is_looked_at_when_a_kill_begins_is_noticed(world: World) -> None:
+    await world.launch("a-1")
+    look, stop = world.faults.hold("inspect"), world.faults.hold("stop")
+    world.host.pause(world.container("a-1").id)
+    await look.reached()
+    kill = world.killing("a-1")
+    await stop.reached()
+    look.release()
+    await pass_time()
+    assert {"a-1": "stopping"} == world.states()
+    stop.refuse(EngineRefused("cannot"))
+    assert 502 == await kill.answer()
+    assert {"a-1": "paused"} == world.states()
+
+
 async def test_an_exit_while_a_kill_fails_is_noticed(world: World) -> None:
     await world.launch("a-1")
     hold = world.faults.hold("stop")
