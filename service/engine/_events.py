@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import docker
+import orjson
 
 from observability.logs import get_logger
 from service.engine.base import Change, Event
@@ -39,7 +40,7 @@ class EventStream:
     def open(self, client: docker.APIClient) -> None:
         """Connect. Blocks, for as long as the client's time limit is: whoever gives up closes."""
         try:
-            stream = client.events(filters=self._filters, decode=True)
+            stream = client.events(filters=self._filters)
         except BaseException:
             client.close()
             raise
@@ -69,7 +70,10 @@ class EventStream:
     def _drain(self, put: Callable[[Event | None], None]) -> None:
         """Read until the stream ends, which it does without saying why."""
         try:
-            for raw in self._stream:
+            # An event is a line. docker-py would look for its end itself, and read it in two parts.
+            lines = self._stream._response.iter_lines(chunk_size=None)  # noqa: SLF001 - no way else
+            for line in lines:
+                raw = orjson.loads(line)
                 if change := _CHANGES.get(raw.get("Action", "")):
                     put(_event(change, raw["Actor"]))
         except Exception as error:  # noqa: BLE001 - whatever ends a stream, the watcher begins anew
