@@ -1,7 +1,7 @@
 """What a measurement has found: rows of a table, with the baseline's control among them."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import ItemsView, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -99,6 +99,15 @@ class Rounds:
     def add(self, what: str, who: str, value: float) -> None:
         """Note what a contender has given in a round."""
         self._values[what, who].append(value)
+
+    def extend(self, later: "Rounds") -> None:
+        """Go on with what later rounds gave."""
+        for (what, who), values in later.items():
+            self._values[what, who] += values
+
+    def items(self) -> ItemsView[tuple[str, str], Sequence[float]]:
+        """All there is: what and who, and the values."""
+        return self._values.items()
 
     def values(self, what: str, who: str) -> Sequence[float]:
         """All that a contender has given."""

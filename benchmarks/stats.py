@@ -44,8 +44,18 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def interleaved(contenders: Sequence[T], rounds: int) -> Iterator[T]:
-    """Everybody once a round; the order turns, so that no place in it helps the same one."""
+    """Everybody once a round, in the orders of a Williams design, one after the other.
+
+    After all of them, everybody had each place and came after each of the others equally often: so
+    nobody gains by what the one before leaves to be done. Source: Williams, "Experimental designs
+    balanced for the estimation of residual effects of treatments", 1949.
+    """
+    orders = _williams(len(contenders))
     for number in range(rounds):
-        turn = number % len(contenders)
-        yield from contenders[turn:]
-        yield from contenders[:turn]
+        yield from (contenders[place] for place in orders[number % len(orders)])
+
+
+def _williams(many: int) -> Sequence[Sequence[int]]:
+    zigzag = [(step + 1) // 2 if step % 2 else -step // 2 % many for step in range(many)]
+    orders = [[(first + step) % many for step in zigzag] for first in range(many)]
+    return orders if many % 2 == 0 else [*orders, *(order[::-1] for order in orders)]

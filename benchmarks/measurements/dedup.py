@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from benchmarks.bench import Bench, launch
 from benchmarks.calls import DEDUP, HEALTH, LIST_JOBS, LISTED_JOBS, identifier_of
 from benchmarks.contenders import SUPERVISOR
-from benchmarks.result import AGAIN, Goal, Result, Row
+from benchmarks.result import AGAIN, Goal, Result, Rounds, Row
 from benchmarks.servers.layers import Layer
 from benchmarks.throughput import (
     SAMPLED,
@@ -30,9 +30,25 @@ _LOADS = (
 _GOAL = Goal(0.85, at_least=True)
 
 
+# Two processes of one kind differ by some per cent, for as long as they live.
+_GENERATIONS = 5
+
+
 def measure(bench: Bench) -> Result:
-    """Each call at each server, in rounds."""
+    """Each call at each server, in rounds, with new processes after every few."""
+    found = Rounds()
+    generations = bench.size(_GENERATIONS, 1)
+    for number in range(generations):
+        _measure_processes(bench, found, f"calls, {number + 1} of {generations}")
     rows: list[Row] = []
+    for load in _LOADS:
+        goals = {SUPERVISOR: _GOAL} if load.call is DEDUP else {}
+        rows += found.rows(load.rate, "1/s", baseline=TRACED, goals=goals)
+        rows += found.rows(load.cpu, "µs", baseline=TRACED)
+    return Result("dedup", rows)
+
+
+def _measure_processes(bench: Bench, found: Rounds, text: str) -> None:
     with ExitStack() as stack:
         exporting = stack.enter_context(collected(bench))
         supervised = stack.enter_context(bench.supervisor(**exporting))
@@ -43,12 +59,8 @@ def measure(bench: Bench) -> Result:
             TRACED + AGAIN: stack.enter_context(layered(bench, Layer.TRACING, exporting)),
         }
         for load in _LOADS:
-            found = take_turns(bench, servers, load, "calls")
-            goals = {SUPERVISOR: _GOAL} if load.call is DEDUP else {}
-            rows += found.rows(load.rate, "1/s", baseline=TRACED, goals=goals)
-            rows += found.rows(load.cpu, "µs", baseline=TRACED)
+            found.extend(take_turns(bench, servers, load, text, bench.size(4, 2)))
         _check(supervised)
-    return Result("dedup", rows)
 
 
 def _with_jobs(supervised: Supervised) -> Server:

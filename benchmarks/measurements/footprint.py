@@ -31,7 +31,7 @@ _MIB = 2**20
 def measure(bench: Bench) -> Result:
     """Start, look and stop, in rounds; then the services that know many jobs."""
     found = Rounds()
-    for who in bench.rounds([PYTHON, LIBRARIES, SUPERVISOR], bench.size(15, 2), "footprint"):
+    for who in bench.rounds([PYTHON, LIBRARIES, SUPERVISOR], bench.size(12, 2), "footprint"):
         if who == SUPERVISOR:
             _start(bench, found)
         else:

@@ -61,7 +61,7 @@ def measure(bench: Bench) -> Result:
     with ExitStack() as stack:
         everybody = {_jobs(size): Grown(stack, size) for size in sizes}
         everybody[_jobs(0) + AGAIN] = Grown(stack, 0)
-        for who in bench.rounds(list(everybody), bench.size(15, 3), "growth"):
+        for who in bench.rounds(list(everybody), bench.size(20, 3), "growth"):
             _ask(everybody[who], who, found)
         for _ in bench.rounds([None], bench.size(3, 1), "growth, at rest"):
             _rest(everybody, bench.size(35, 1), rest)

@@ -37,7 +37,7 @@ def measure(bench: Bench) -> Result:
         for server in servers.values():
             _launch(server)
         for load in (Load(DEDUP, SAMPLED), Load(DEDUP, UNSAMPLED)):
-            found = take_turns(bench, servers, load, "layers")
+            found = take_turns(bench, servers, load, "layers", bench.size(14, 2))
             rows += found.rows(load.rate, "1/s", baseline=BASE)
             rows += found.rows(load.cpu, "µs", baseline=BASE)
             rows += _added(found, load)

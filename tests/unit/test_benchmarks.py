@@ -1,7 +1,9 @@
 """What the benchmarks make of what they measure. Not what they measure: that would be noise."""
 
 import asyncio
+from collections import Counter
 from io import StringIO
+from itertools import pairwise, permutations, product
 from pathlib import Path
 
 import pytest
@@ -62,8 +64,20 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert percentile([3.0], 99) == 3.0
 
 
-def test_the_order_turns_from_round_to_round() -> None:
-    assert "".join(interleaved("abc", 3)) == "abcbcacab"
+@pytest.mark.parametrize(
+    ("contenders", "rounds"), [("ab", 2), ("abc", 6), ("abcd", 4), ("abcde", 10)]
+)
+def test_everybody_has_each_place_and_each_predecessor_equally_often(
+    contenders: str, rounds: int
+) -> None:
+    many = len(contenders)
+    order = "".join(interleaved(contenders, rounds))
+    orders = [order[start : start + many] for start in range(0, len(order), many)]
+    assert all(sorted(each) == list(contenders) for each in orders)
+    places = Counter((place, who) for each in orders for place, who in enumerate(each))
+    assert places == dict.fromkeys(product(range(many), contenders), rounds // many)
+    followed = Counter(pair for each in orders for pair in pairwise(each))
+    assert followed == dict.fromkeys(permutations(contenders, 2), rounds // many)
 
 
 def test_the_machine_that_slows_down_does_not_change_a_ratio() -> None:
