@@ -5,19 +5,34 @@ import logging
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TextIO, cast
+from typing import Any, Protocol, TextIO, cast
 
 import orjson
 import structlog
 from opentelemetry import trace
-from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "exception": 40, "critical": 50}
 
 
-def get_logger(name: str) -> FilteringBoundLogger:
+class _Tell(Protocol):
+    def __call__(self, event: str, **fields: object) -> None: ...
+
+
+class Logger(Protocol):
+    """Tells of events, each a name and some fields."""
+
+    debug: _Tell
+    info: _Tell
+    warning: _Tell
+    error: _Tell
+    exception: _Tell  # with the one that is being handled
+    critical: _Tell
+
+
+def get_logger(name: str) -> Logger:
     """A logger whose events carry the trace."""
-    return cast("FilteringBoundLogger", structlog.get_logger(logger_name=name))
+    return cast("Logger", structlog.get_logger(logger_name=name))
 
 
 def configure_logs(*, level: str, console: bool, stream: TextIO = sys.stdout) -> None:

@@ -1,12 +1,13 @@
-"""Counting and logging a request that failed, in the one way that there is."""
+"""Counting and logging what became of a request, in the one way that there is."""
 
 import time
 import traceback
 
 from observability.logs import get_logger
-from observability.metrics import Metrics
+from observability.metrics import Metrics, trace_exemplar
 from observability.redaction import Redactor
 from service.errors import Crashed, SupervisorError
+from service.job import Job
 
 log = get_logger(__name__)
 
@@ -45,3 +46,16 @@ def account_failure(
         error=error.message,
         seconds=round(time.perf_counter() - began, 3),
     )
+
+
+def account_dedup(metrics: Metrics, job: Job, *, differs: bool) -> None:
+    """Count and log a launch of what runs; `differs` if it was not asked for in the same words."""
+    metrics.dedups.labels(metrics.job_label(job.name)).inc()
+    tell = log.warning if differs else log.info
+    tell("launch.dedup", job=job.name, identifier=job.identifier, differs=differs)
+
+
+def time_launch(metrics: Metrics, outcome: str, *, began: float) -> None:
+    """Note what a request took. `began` is of `perf_counter`."""
+    took = time.perf_counter() - began
+    metrics.launch_duration.labels(outcome).observe(took, trace_exemplar())

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from observability.logs import get_logger
@@ -46,7 +47,24 @@ class Killer:
         self._grace = grace
         self._kills: dict[str, asyncio.Task[None]] = {}
 
-    def begin(self, job: Job, operation: str) -> "asyncio.Task[None]":
+    async def kill_each(
+        self, jobs: Sequence[Job], operation: str
+    ) -> Sequence[tuple[str, SupervisorError]]:
+        """Kill jobs side by side, whether or not anybody waits for it; what failed, by identifier.
+
+        All are begun before the first wait.
+        """
+        kills = [self._begin(job, operation) for job in jobs]
+        results = await asyncio.gather(*map(asyncio.shield, kills), return_exceptions=True)
+        failures: list[tuple[str, SupervisorError]] = []
+        for job, result in zip(jobs, results, strict=True):
+            if isinstance(result, SupervisorError):
+                failures.append((job.identifier, result))
+            elif isinstance(result, BaseException):
+                raise result
+        return failures
+
+    def _begin(self, job: Job, operation: str) -> "asyncio.Task[None]":
         """Mark the intent at once, so that the exit that follows is a kill, and begin.
 
         The task ends when the job is gone, or raises a `SupervisorError`. It accounts for

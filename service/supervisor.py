@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from observability.logs import get_logger
-from observability.metrics import UNKNOWN, Metrics, trace_exemplar
+from observability.metrics import UNKNOWN, Metrics
 from observability.spans import annotate, trace_environment, waiting
-from service.accounting import account_crash, account_failure
+from service.accounting import account_crash, account_dedup, account_failure, time_launch
 from service.admission import Admission
 from service.catalog import Catalog, Entry
 from service.engine.base import WorkloadSpec
@@ -89,8 +89,8 @@ class Supervisor:
                 "supervisor.launch.outcome": "dedup",
             }
         )
-        self._tell_dedup(job, differs=False)
-        self._time_launch("dedup", began)
+        account_dedup(self._metrics, job, differs=False)
+        time_launch(self._metrics, "dedup", began=began)
         return True
 
     async def kill(self, identifier: str) -> None:
@@ -110,7 +110,7 @@ class Supervisor:
         if not jobs:
             self._metrics.kills.labels(UNKNOWN, "not_running").inc()
             log.info("kill.not_running", identifier=identifier)
-        failures = await self._kill_each(jobs, "kill")
+        failures = await self._killer.kill_each(jobs, "kill")
         if failures:
             raise failures[0][1]
 
@@ -127,7 +127,7 @@ class Supervisor:
             raise
         jobs = self._registry.jobs()
         log.info("kill_all.started", jobs=len(jobs))
-        failures = await self._kill_each(jobs, "kill_all")
+        failures = await self._killer.kill_each(jobs, "kill_all")
         seconds = round(time.perf_counter() - began, 3)
         log.info("kill_all.ended", jobs=len(jobs), failed=len(failures), seconds=seconds)
         if failures:
@@ -183,17 +183,9 @@ class Supervisor:
             with waiting("launch", linked=job.traceparent):
                 await self._launches.share(job.launch_id)
         differs = 0 not in (job.fingerprint, fingerprint) and job.fingerprint != fingerprint
-        self._account_dedup(job, differs=differs)
-        return "dedup"
-
-    def _account_dedup(self, job: Job, *, differs: bool) -> None:
         annotate({"supervisor.launch.differs": differs})
-        self._tell_dedup(job, differs=differs)
-
-    def _tell_dedup(self, job: Job, *, differs: bool) -> None:
-        self._metrics.dedups.labels(self._metrics.job_label(job.name)).inc()
-        tell = log.warning if differs else log.info
-        tell("launch.dedup", job=job.name, identifier=job.identifier, differs=differs)
+        account_dedup(self._metrics, job, differs=differs)
+        return "dedup"
 
     def _begin(self, job: Job, workload: WorkloadSpec) -> None:
         """Reserve the identifier and start the work, in one step of the event loop."""
@@ -270,29 +262,13 @@ class Supervisor:
             holder = found.holder
             started = Started(holder.id, holder.started_at, holder.paused)
             self._registry.adopt(found.job, started)
-        self._account_dedup(found.job, differs=False)
+        annotate({"supervisor.launch.differs": False})
+        account_dedup(self._metrics, found.job, differs=False)
         return "dedup"
-
-    async def _kill_each(
-        self, jobs: Sequence[Job], operation: str
-    ) -> list[tuple[str, SupervisorError]]:
-        kills = [self._killer.begin(job, operation) for job in jobs]  # all before the first wait
-        results = await asyncio.gather(*map(asyncio.shield, kills), return_exceptions=True)
-        failures: list[tuple[str, SupervisorError]] = []
-        for job, result in zip(jobs, results, strict=True):
-            if isinstance(result, SupervisorError):
-                failures.append((job.identifier, result))
-            elif isinstance(result, BaseException):
-                raise result
-        return failures
 
     def _observe_launch(self, outcome: str, began: float) -> None:
         annotate({"supervisor.launch.outcome": outcome})
-        self._time_launch(outcome, began)
-
-    def _time_launch(self, outcome: str, began: float) -> None:
-        duration = self._metrics.launch_duration.labels(outcome)
-        duration.observe(time.perf_counter() - began, trace_exemplar())
+        time_launch(self._metrics, outcome, began=began)
 
 
 def _new_job(spec: JobSpec, entry: Entry, traceparent: str | None) -> Job:
