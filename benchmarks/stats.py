@@ -46,9 +46,9 @@ def percentile(values: Sequence[float], percent: float) -> float:
 def interleaved(contenders: Sequence[T], rounds: int) -> Iterator[T]:
     """Everybody once a round, in the orders of a Williams design, one after the other.
 
-    After all of them, everybody had each place and came after each of the others equally often: so
-    nobody gains by what the one before leaves to be done. Source: Williams, "Experimental designs
-    balanced for the estimation of residual effects of treatments", 1949.
+    After all of them, everybody had each place, and within the rounds came after each of the
+    others, equally often: what one leaves to be done for the next is shared. Source: Williams,
+    "Experimental designs balanced for the estimation of residual effects of treatments", 1949.
     """
     orders = _williams(len(contenders))
     for number in range(rounds):

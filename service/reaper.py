@@ -91,12 +91,11 @@ class Reaper:
             under_way = self._begin(job)
         await asyncio.shield(under_way)
 
-    def note_pause(self, launch_id: str, *, paused: bool) -> None:
-        """Keep whether a third party holds a job, and tell of it where that is new."""
-        job = self._registry.get(launch_id)
-        if job is not None and job.paused != paused:
-            self._registry.observe(launch_id, PauseSeen(paused))
-            tell_pause(job, paused=paused)
+    def hear_pause(self, launch_id: str, *, paused: bool) -> None:
+        """Take an event at its word, as nobody is to look; who does so just now, looks again."""
+        self._note_pause(launch_id, paused=paused)
+        if launch_id in self._reaps:
+            self._hints.setdefault(launch_id, _Hint())
 
     def _begin(self, job: Job) -> "asyncio.Task[None]":
         task = asyncio.create_task(self._follow_hints(job), name=f"reap {job.launch_id}")
@@ -171,10 +170,17 @@ class Reaper:
 
     def _found_live(self, job: Job, seen: Inspection) -> None:
         """The container runs, or runs again. A kill under way decides for itself."""
-        self.note_pause(job.launch_id, paused=seen.paused)
+        self._note_pause(job.launch_id, paused=seen.paused)
         now = self._registry.get(job.launch_id)
         if now is not None and not now.kill_intended:
             self._registry.observe(job.launch_id, FoundLive())
+
+    def _note_pause(self, launch_id: str, *, paused: bool) -> None:
+        """Keep whether a third party holds a job, and tell of it where that is new."""
+        job = self._registry.get(launch_id)
+        if job is not None and job.paused != paused:
+            self._registry.observe(launch_id, PauseSeen(paused))
+            tell_pause(job, paused=paused)
 
     def _close(self, job: Job, end: Ended, output: str) -> None:
         gone = self._registry.observe(job.launch_id, end)

@@ -85,7 +85,6 @@ class Supervisor:
             {
                 "supervisor.job.name": job.name,
                 "supervisor.job.identifier": identifier,
-                "supervisor.launch.differs": False,
                 "supervisor.launch.outcome": "dedup",
             }
         )
@@ -183,7 +182,8 @@ class Supervisor:
             with waiting("launch", linked=job.traceparent):
                 await self._launches.share(job.launch_id)
         differs = 0 not in (job.fingerprint, fingerprint) and job.fingerprint != fingerprint
-        annotate({"supervisor.launch.differs": differs})
+        if differs:
+            annotate({"supervisor.launch.differs": True})
         account_dedup(self._metrics, job, differs=differs)
         return "dedup"
 
@@ -262,7 +262,6 @@ class Supervisor:
             holder = found.holder
             started = Started(holder.id, holder.started_at, holder.paused)
             self._registry.adopt(found.job, started)
-        annotate({"supervisor.launch.differs": False})
         account_dedup(self._metrics, found.job, differs=False)
         return "dedup"
 

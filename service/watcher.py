@@ -210,7 +210,7 @@ class Watcher:
                 )
             elif event.change in _PAUSES and job.container_id == event.id:
                 # Nobody looks while the kill goes on, and it may fail.
-                self._reaper.note_pause(launch_id, paused=event.change is Change.PAUSED)
+                self._reaper.hear_pause(launch_id, paused=event.change is Change.PAUSED)
 
     def _spawn(self, work: Coroutine[Any, Any, None], event: Event) -> None:
         self._background.spawn(work, f"{event.change} {event.id[:12]}")

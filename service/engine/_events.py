@@ -72,7 +72,7 @@ class EventStream:
         try:
             # An event is a line. docker-py would look for its end itself, and read it in two parts.
             lines = self._stream._response.iter_lines(chunk_size=None)  # noqa: SLF001 - no way else
-            for line in lines:
+            for line in filter(bytes.strip, lines):
                 raw = orjson.loads(line)
                 if change := _CHANGES.get(raw.get("Action", "")):
                     put(_event(change, raw["Actor"]))

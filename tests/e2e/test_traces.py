@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -168,6 +169,22 @@ def test_what_a_launch_waits_for_is_told(
     assert "dedup" == dedup.attributes["supervisor.launch.outcome"]
     launched = {call.span_id for call in calls} - {dedup.span_id}
     assert launched > {wait.parent_id for wait in collector.spans("wait for slot")} > set()
+
+
+def test_a_dedup_tells_where_it_was_asked_for_in_other_words(
+    traced: Supervised, collector: Collector
+) -> None:
+    for city in ("Paris", "Paris", "Rome"):
+        assert Response() == traced.launch("timer", "t-1", {"city": city})
+    calls = eventually(lambda: _when(3, collector.spans(f"/{_SERVICE}/LaunchJob")))
+    told = Counter(
+        (
+            call.attributes["supervisor.launch.outcome"],
+            call.attributes.get("supervisor.launch.differs"),
+        )
+        for call in calls
+    )
+    assert {("launched", None): 1, ("dedup", None): 1, ("dedup", True): 1} == told
 
 
 def test_a_wait_for_the_engine_and_for_an_earlier_container_is_told(

@@ -293,6 +293,22 @@ async def test_a_pause_that_is_looked_at_when_a_kill_begins_is_noticed(world: Wo
     assert {"a-1": "paused"} == world.states()
 
 
+async def test_a_pause_that_ends_while_a_kill_fails_outlasts_an_older_look(world: World) -> None:
+    await world.launch("a-1")
+    look, stop = world.faults.hold("inspect", after=True), world.faults.hold("stop")
+    world.host.pause(world.container("a-1").id)
+    await look.reached()  # it has seen the pause
+    kill = world.killing("a-1")
+    await stop.reached()
+    world.host.pause(world.container("a-1").id, paused=False)
+    await pass_time()
+    look.release()
+    await pass_time()
+    stop.refuse(EngineRefused("cannot"))
+    assert 502 == await kill.answer()
+    assert {"a-1": "running"} == world.states()
+
+
 async def test_an_exit_while_a_kill_fails_is_noticed(world: World) -> None:
     await world.launch("a-1")
     hold = world.faults.hold("stop")
