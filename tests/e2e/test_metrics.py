@@ -371,6 +371,7 @@ def test_an_engine_that_dies(shared: Supervised, mortal: PrivateEngine) -> None:
         kill = pool.submit(shared.kill, "timer")
         eventually(lambda: 1 == shared.metric("supervisor_jobs", state="stopping"))
         kill_all = pool.submit(shared.kill_all)  # shares the one under way, and adds weather's
+        eventually(lambda: 2 == shared.metric("supervisor_jobs", state="stopping"))
         launch = pool.submit(shared.launch, "webhook", "hook")
         assert Response() == shared.kill("nobody")
         answers = [call.result() for call in (kill, kill_all, launch)]

@@ -184,7 +184,7 @@ def test_a_dedup_tells_where_it_was_asked_for_in_other_words(
         )
         for call in calls
     )
-    assert {("launched", None): 1, ("dedup", None): 1, ("dedup", True): 1} == told
+    assert {("launched", None): 1, ("dedup", None): 1, ("dedup", "True"): 1} == told
 
 
 def test_a_wait_for_the_engine_and_for_an_earlier_container_is_told(
