@@ -35,9 +35,10 @@ _PING_INTERVAL = 1.0
 _DEEP_PING_INTERVAL = 2.0
 # An event that got lost without a gap in the stream is made good within this time.
 _COMPARE_INTERVAL = 30.0
-_PAUSES = (Change.PAUSED, Change.UNPAUSED)
 # What an event may take to get here, after a listing has told the same.
 _EVENT_DELAY = 2.0
+
+_PAUSES = (Change.PAUSED, Change.UNPAUSED)
 
 
 class Watcher:
