@@ -1,17 +1,19 @@
-"""The gRPC server: our service, health, reflection, the interceptors, and its end."""
+"""The gRPC server: our service, health, reflection, and its end."""
 
 import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from grpc import aio
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
-from observability.interceptor import CallObserver
+from observability.methods import ObservedMethods
 from observability.metrics import Metrics
 from service._generated.area_supervisor_pb2 import DESCRIPTOR
 from service._generated.area_supervisor_pb2_grpc import add_AreaSupervisorServiceServicer_to_server
@@ -59,18 +61,19 @@ class GrpcServer:
         tracing = aio_server_interceptor(  # type: ignore[no-untyped-call]
             filter_=filters.service_name(SERVICE)  # health and reflection are no traces
         )
-        observer = CallObserver(metrics, in_band_error, tracing)
+        self._methods = ObservedMethods(metrics, in_band_error, tracing)
+        methods: Any = self._methods  # the types of what is called here know servers only
+        add_AreaSupervisorServiceServicer_to_server(servicer, methods)
+        add_HealthServicer_to_server(self.health, methods)
+        reflected = reflection.aio.ReflectionServicer((SERVICE, _HEALTH, reflection.SERVICE_NAME))
+        add_ServerReflectionServicer_to_server(reflected, methods)  # type: ignore[no-untyped-call]
         streams = ("grpc.max_concurrent_streams", launches + _STREAMS_BESIDE_LAUNCHES)
-        self._server = aio.server(interceptors=[observer], options=[*_OPTIONS, streams])
-        add_AreaSupervisorServiceServicer_to_server(servicer, self._server)
-        add_HealthServicer_to_server(self.health, self._server)
-        reflection.enable_server_reflection(
-            (SERVICE, _HEALTH, reflection.SERVICE_NAME), self._server
-        )
+        self._server = aio.server(handlers=[self._methods], options=[*_OPTIONS, streams])
         self._bind(address, port)
 
     async def start(self) -> None:
         """Answer calls from now on."""
+        await self._methods.observe()
         await self._server.start()
 
     async def stop(self, grace: float) -> None:

@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.struct_pb2 import Struct, Value
 
-from observability.interceptor import InBandError
+from observability.methods import InBandError
 from observability.metrics import UNKNOWN, Metrics
 from observability.redaction import Redactor
 from service._generated import area_supervisor_pb2 as messages

@@ -7,7 +7,6 @@ import asyncio
 from enum import StrEnum
 from typing import Annotated, Any
 
-import grpc
 import typer
 from google.protobuf.empty_pb2 import Empty
 from grpc import aio
@@ -17,8 +16,8 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
 from benchmarks.calls import ACTION, LISTED_JOBS, identifier_of
 from benchmarks.servers.service import Service, new_metrics
-from observability.interceptor import CallObserver
 from observability.logs import configure_logs
+from observability.methods import ObservedMethods
 from observability.tracing import configure_tracing
 from service import runtime
 from service._generated.area_supervisor_pb2 import Job, JobId, JobList
@@ -36,7 +35,7 @@ class Layer(StrEnum):
     BARE = "bare"  # grpc.aio and empty handlers
     TRACING = "tracing"  # OpenTelemetry's own interceptor
     LOOP = "loop"  # uvloop in place of asyncio's own loop
-    METRICS = "metrics"  # our interceptor
+    METRICS = "metrics"  # methods that count and time, wrapped once
     SERVICE = "service"  # servicer, use cases and registry; no logs
     LOGS = "logs"  # everything
 
@@ -81,26 +80,28 @@ async def _serve(layer: Layer, port: int) -> None:
         async with Service(port).running():
             runtime.set_up_garbage_collections()
             await asyncio.Event().wait()
-    server = _empty_server(layer, port)
+    server = await _empty_server(layer)
+    server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     await server.wait_for_termination()
 
 
-def _empty_server(layer: Layer, port: int) -> aio.Server:
-    server = aio.server(interceptors=_interceptors(layer), options=[("grpc.so_reuseport", 0)])
-    add_AreaSupervisorServiceServicer_to_server(_EmptyService(), server)
-    add_HealthServicer_to_server(_EmptyHealth(), server)
-    server.add_insecure_port(f"127.0.0.1:{port}")
+async def _empty_server(layer: Layer) -> aio.Server:
+    options = [("grpc.so_reuseport", 0)]
+    tracing = aio_server_interceptor()  # type: ignore[no-untyped-call]
+    if layer is Layer.METRICS:
+        methods = ObservedMethods(new_metrics(), in_band_error, tracing)
+        _add_services(methods)
+        await methods.observe()
+        return aio.server(handlers=[methods], options=options)
+    server = aio.server(interceptors=[] if layer is Layer.BARE else [tracing], options=options)
+    _add_services(server)
     return server
 
 
-def _interceptors(layer: Layer) -> list[grpc.aio.ServerInterceptor]:
-    if layer is Layer.BARE:
-        return []
-    tracing = aio_server_interceptor()  # type: ignore[no-untyped-call]
-    if layer in (Layer.TRACING, Layer.LOOP):
-        return [tracing]
-    return [CallObserver(new_metrics(), in_band_error, tracing)]
+def _add_services(server: Any) -> None:
+    add_AreaSupervisorServiceServicer_to_server(_EmptyService(), server)
+    add_HealthServicer_to_server(_EmptyHealth(), server)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from grpc import aio
 from opentelemetry.instrumentation.grpc import aio_server_interceptor
 from opentelemetry.trace import StatusCode
 
-from observability.interceptor import CallObserver, InBandError, _Method
+from observability.methods import InBandError, ObservedMethods, _Method
 from observability.metrics import Metrics
 from tests.unit.samples import NAMES
 from tests.unit.tracing_support import Recorded
@@ -38,9 +38,9 @@ async def stream(request: bytes, _: Any) -> AsyncIterator[bytes]:
     yield b"2"
 
 
-def _observer(metrics: Metrics) -> CallObserver:
+def _methods(metrics: Metrics) -> ObservedMethods:
     tracing = aio_server_interceptor()  # type: ignore[no-untyped-call]
-    return CallObserver(metrics, in_band, tracing)
+    return ObservedMethods(metrics, in_band, tracing)
 
 
 @pytest.fixture
@@ -50,12 +50,14 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 async def channel(metrics: Metrics) -> AsyncIterator[Any]:
-    server = aio.server(interceptors=[_observer(metrics)])
+    methods = _methods(metrics)
+    server = aio.server(handlers=[methods])
     handlers: dict[str, Any] = {
         "Unary": grpc.unary_unary_rpc_method_handler(unary),
         "Stream": grpc.unary_stream_rpc_method_handler(stream),
     }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("a.Service", handlers),))
+    methods.add_registered_method_handlers("a.Service", handlers)
+    await methods.observe()
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with aio.insecure_channel(f"127.0.0.1:{port}") as opened:
@@ -192,7 +194,7 @@ class Context:
 async def observed(metrics: Metrics, request: bytes) -> Recorded:
     recorded = Recorded()
     handler: Any = grpc.unary_unary_rpc_method_handler(unary)
-    wrapped = _observer(metrics)._observe(_Method(metrics, UNARY), handler)
+    wrapped = _methods(metrics)._observe(_Method(metrics, UNARY), handler)
     span = recorded.tracer.start_as_current_span(
         "rpc", record_exception=False, set_status_on_exception=False
     )
@@ -216,7 +218,7 @@ async def test_success_leaves_the_span_alone(metrics: Metrics) -> None:
 async def test_an_exception_marks_the_span_without_its_text(metrics: Metrics) -> None:
     recorded = Recorded()
     handler: Any = grpc.unary_unary_rpc_method_handler(unary)
-    wrapped = _observer(metrics)._observe(_Method(metrics, UNARY), handler)
+    wrapped = _methods(metrics)._observe(_Method(metrics, UNARY), handler)
     span = recorded.tracer.start_as_current_span(
         "rpc", record_exception=False, set_status_on_exception=False
     )
