@@ -65,10 +65,11 @@ class Health(HealthServicer):
             status = self._status.get(request.service, HealthCheckResponse.SERVICE_UNKNOWN)
             if status != sent:
                 yield HealthCheckResponse(status=status)
-                sent = status
-            if self._closing:
+                sent = status  # and it may have changed meanwhile
+            elif self._closing:
                 return
-            await changed.wait()
+            else:
+                await changed.wait()
 
     def _wake(self) -> None:
         self._changed.set()

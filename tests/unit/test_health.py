@@ -120,6 +120,15 @@ async def test_closing_sends_the_last_status_and_ends_every_watch(health: Health
     )
 
 
+async def test_a_close_while_a_status_is_being_sent_is_told_as_well(health: Health) -> None:
+    health.set_ready(True)
+    stream = watch(health, "")
+    assert "SERVING" == await following(stream)  # being sent until the next one is asked for
+    health.set_ready(False)
+    health.close()
+    assert ["NOT_SERVING"] == await asyncio.wait_for(collect(stream), 2)
+
+
 async def collect(stream: Any) -> list[str]:
     return [word(response) async for response in stream]
 
