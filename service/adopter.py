@@ -9,7 +9,7 @@ from service.engine.base import Engine, Inspection, Status, Workload
 from service.errors import EngineError, EngineUnavailable, NoSuchWorkload
 from service.job import ExitSeen, Job, Started
 from service.launcher import Launcher
-from service.life import tell_pause
+from service.life import tell_adoption
 from service.patience import patiently
 from service.reaper import Reaper
 from service.registry import Registry
@@ -91,9 +91,7 @@ class Adopter:
             await self._stop_surplus(job, seen.id)
             return
         self._registry.adopt(job, Started(seen.id, seen.started_at, seen.paused))
-        log.info("job.adopted", job=job.name, identifier=job.identifier, container_id=seen.id)
-        if seen.paused:
-            tell_pause(job, paused=True)
+        tell_adoption(job, seen)
 
     async def _close(self, job: Job, seen: Inspection) -> None:
         """Tell of an end that came while nobody followed it, and remove the container."""

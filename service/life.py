@@ -1,10 +1,18 @@
-"""What becomes of a job: its pauses, and once it is over its life, as a span and a log line."""
+"""What becomes of a job: how it is found, its pauses, and its life as a span and a log line."""
 
 from observability.logs import get_logger
 from observability.spans import fail_span, links_to, past_span, trace_environment
+from service.engine.base import Inspection
 from service.job import FAILED_OUTCOMES, Job
 
 log = get_logger(__name__)
+
+
+def tell_adoption(job: Job, seen: Inspection) -> None:
+    """Tell of a job whose container ran already, as it was found."""
+    log.info("job.adopted", job=job.name, identifier=job.identifier, container_id=seen.id)
+    if seen.paused:
+        tell_pause(job, paused=True)
 
 
 def tell_pause(job: Job, *, paused: bool) -> None:

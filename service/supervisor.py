@@ -18,6 +18,7 @@ from service.job import Job, JobSpec, Kind, Started, StartFailed, State
 from service.killer import Killer
 from service.launcher import Container, Launcher, NameRunsAlready
 from service.launches import Launches, LaunchOutcome
+from service.life import tell_adoption
 from service.readiness import Readiness
 from service.registry import Registry
 from service.validation import check_identifier, check_spec, shown
@@ -262,6 +263,7 @@ class Supervisor:
             holder = found.holder
             started = Started(holder.id, holder.started_at, holder.paused)
             self._registry.adopt(found.job, started)
+            tell_adoption(found.job, holder)
         account_dedup(self._metrics, found.job, differs=False)
         return "dedup"
 

@@ -107,6 +107,24 @@ async def test_a_launch_does_not_take_what_has_exited_for_its_job(world: World) 
     assert 0 == world.metric("supervisor_dedups_total")
 
 
+async def test_a_launch_takes_over_what_holds_its_name_with_its_pause(world: World) -> None:
+    """Started late by a third party, and met by a launch before anybody has looked."""
+    looks = [world.faults.hold("inspect") for _ in ("created", "started")]
+    container = _inherited(world, "a-1")
+    world.host.pause(container.id)
+    for look in looks:
+        await look.reached()
+    await world.launch("a-1")
+    for look in looks:
+        look.release()
+    await pass_time()
+    assert {"a-1": "paused"} == world.states()
+    assert {"dedups": 1} == world.counted()
+    (adopted,) = world.logged("job.adopted")
+    assert container.id == adopted["container_id"]
+    assert ["a-1"] == [event["identifier"] for event in world.logged("job.paused")]
+
+
 async def test_development_leaves_what_has_exited() -> None:
     async with a_world(started=False, adopt=True, keep=True) as world:
         container = _inherited(world, "a-1")
