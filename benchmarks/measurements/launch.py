@@ -15,6 +15,7 @@ from benchmarks.result import Goal, Result, Rounds, Row
 # The Engine finishes some of its work after it has answered (seconds).
 _SETTLE = 0.5
 _AS_FAST = 0.90
+_ROUNDS = 24
 _CPU = Goal(5, absolute=True)
 DOCKER_PY = "docker-py alone"
 
@@ -49,7 +50,7 @@ def _in_flight(
     found = Rounds()
     text = f"launch, {in_flight} in flight"
     rate, latency, cpu_time = f"rate, {text}", f"latency, {text}", f"CPU time, {text}"
-    for who in bench.rounds(list(everybody), bench.size(12, 2), text):
+    for who in bench.rounds(list(everybody), bench.size(_ROUNDS, 2), text):
         before = clocks[who]() if who in clocks else 0
         seconds, took = _launch(everybody[who], in_flight, launches)
         found.add(rate, who, launches / seconds)
