@@ -1,20 +1,19 @@
 """The methods of a gRPC server: metrics of each call, and the truth about failures on its span.
 
 Around each stands OpenTelemetry's interceptor, which makes the span but knows neither that an
-answer with gRPC status OK may carry an error, nor of exceptions and deadlines. If both were
-interceptors of the server, gRPC would have them wrap the handler anew at each call; and each method
-that is registered with it is one more that it waits for before each call. So a method is wrapped
-once here, and none is registered.
+answer with gRPC status OK may carry an error, nor of exceptions and deadlines. As interceptors of
+the server they would be asked for the handler anew at each call; here a method is wrapped once.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import traceback
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import grpc
-from grpc.aio import ServerInterceptor
+from grpc.aio import AbortError, Server, ServerInterceptor
 from opentelemetry import trace
 
 from observability.logs import get_logger
@@ -37,7 +36,7 @@ class InBandError(NamedTuple):
 class ObservedMethods(grpc.GenericRpcHandler):
     """Counts, times and traces every call; methods that are not here count as `other`.
 
-    Services are added to it as to a server.
+    Services are added to it as to a server, and it then serves from one.
     """
 
     def __init__(
@@ -49,29 +48,34 @@ class ObservedMethods(grpc.GenericRpcHandler):
         self._metrics = metrics
         self._in_band_error = in_band_error
         self._tracing = tracing
-        self._handlers: dict[str, Any] = {}
+        self._services: dict[str, Mapping[str, Any]] = {}
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
-        """Add the methods of a service, before `observe`. Generated code calls this."""
-        for name, handler in handlers.items():
-            self._handlers[f"/{service}/{name}"] = handler
+        """Add the methods of a service. Generated code calls this."""
+        self._services[service] = handlers
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
-        """Nothing: generated code adds every method in both ways."""
+        """Nothing: the code that this version of grpcio generates adds all methods in both ways."""
 
-    async def observe(self) -> None:
-        """Wrap every method; once, before the server starts."""
-        for path, handler in self._handlers.items():
-            observed = self._observe(_Method(self._metrics, path.removeprefix("/")), handler)
-            self._handlers[path] = await self._trace(path, observed)
+    async def serve_from(self, server: Server) -> None:
+        """Give every method to a server that has not started yet.
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """The handler of a call; None for a method that is not here."""
-        handler = self._handlers.get(handler_call_details.method)
-        if handler is None:
-            other = _Method(self._metrics, "other")
-            _Call(other, None).finish(grpc.StatusCode.UNIMPLEMENTED)
-        return handler
+        Registered, so that each has a queue of its own, and health overtakes a crowd of launches.
+        """
+        server.add_generic_rpc_handlers((self,))
+        for service, handlers in self._services.items():
+            wrapped = {
+                name: await self._wrap(f"{service}/{name}", h) for name, h in handlers.items()
+            }
+            server.add_registered_method_handlers(service, wrapped)
+
+    def service(self, _: grpc.HandlerCallDetails) -> None:
+        """What a server asks for a method that is not registered: there is none."""
+        other = _Method(self._metrics, "other")
+        _Call(other, None).finish(grpc.StatusCode.UNIMPLEMENTED)
+
+    async def _wrap(self, name: str, handler: Any) -> Any:
+        return await self._trace(f"/{name}", self._observe(_Method(self._metrics, name), handler))
 
     async def _trace(self, path: str, handler: Any) -> Any:
         """OpenTelemetry's around ours, so that ours finds its span. It looks at the path only."""
@@ -79,7 +83,7 @@ class ObservedMethods(grpc.GenericRpcHandler):
         async def observed(_: grpc.HandlerCallDetails) -> Any:
             return handler
 
-        details: Any = SimpleNamespace(method=path, invocation_metadata=())
+        details: Any = SimpleNamespace(method=path)
         return await self._tracing.intercept_service(observed, details)
 
     def _observe(self, method: "_Method", handler: Any) -> Any:
@@ -92,18 +96,14 @@ class ObservedMethods(grpc.GenericRpcHandler):
             """With the request read in here: one that cannot be read is a call that failed, too."""
             call = _Call(method, context)
             try:
-                try:
-                    message = deserialize(request)
-                except Exception:  # noqa: BLE001 - protobuf does not say which
-                    await context.abort(
-                        grpc.StatusCode.INVALID_ARGUMENT, "the request cannot be read"
-                    )
-                response = await handler.unary_unary(message, context)
+                response = await handler.unary_unary(await call.read(deserialize, request), context)
             except BaseException as error:
-                call.ended_by(error)
-                raise
-            call.ended(self._in_band_error(response))
-            return response
+                if call.ended_by(error):
+                    raise
+            else:
+                call.ended(self._in_band_error(response))
+                return response
+            return await call.tell_fault()
 
         deserialize = handler.request_deserializer or _as_it_is
         return grpc.unary_unary_rpc_method_handler(
@@ -122,18 +122,22 @@ class ObservedMethods(grpc.GenericRpcHandler):
         async def observed(request: Any, context: Any) -> AsyncIterator[Any]:
             call = _Call(method, context)
             try:
-                async for response in behavior(request, context):
+                if handler.request_streaming:
+                    read = call.read_all(deserialize, request)
+                else:
+                    read = await call.read(deserialize, request)
+                async for response in behavior(read, context):
                     yield response
             except BaseException as error:
-                call.ended_by(error)
-                raise
-            call.ended(None)
+                if call.ended_by(error):
+                    raise
+            else:
+                call.ended(None)
+                return
+            await call.tell_fault()
 
-        return make(
-            observed,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        deserialize = handler.request_deserializer or _as_it_is
+        return make(observed, response_serializer=handler.response_serializer)
 
 
 class _Method:
@@ -157,6 +161,22 @@ class _Call:
         self._began = time.perf_counter()
         method.started.inc()
 
+    async def read(self, deserialize: Callable[[bytes], Any], raw: bytes) -> Any:
+        """The request; a call whose request cannot be read ends here."""
+        try:
+            return deserialize(raw)
+        except Exception:  # noqa: BLE001 - protobuf does not say which
+            await self._context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, "the request cannot be read"
+            )
+
+    async def read_all(
+        self, deserialize: Callable[[bytes], Any], requests: AsyncIterable[bytes]
+    ) -> AsyncIterator[Any]:
+        """The requests of a stream, as they come."""
+        async for raw in requests:
+            yield await self.read(deserialize, raw)
+
     def ended(self, error: InBandError | None) -> None:
         """The handler has answered."""
         code = self._context.code() or grpc.StatusCode.OK
@@ -164,11 +184,28 @@ class _Call:
             fail_span(trace.get_current_span(), error.type, error.message)
         self.finish(code if isinstance(code, grpc.StatusCode) else grpc.StatusCode.OK)
 
-    def ended_by(self, error: BaseException) -> None:
-        """The handler has raised: it aborted, was cancelled, or is at fault."""
+    def ended_by(self, error: BaseException) -> bool:
+        """The handler has raised: it aborted, was cancelled, or is at fault.
+
+        Whether gRPC and OpenTelemetry may see the error. What an unexpected one says may be a
+        secret, and both would pass it on: to the log, to the client, to the span.
+        """
         status = self._status_of(error)
         fail_span(trace.get_current_span(), status.name)
         self.finish(status)
+        if isinstance(error, AbortError) or not isinstance(error, Exception):
+            return True
+        where = "".join(traceback.format_tb(error.__traceback__))
+        told = f"{where}{type(error).__name__}"
+        log.critical("request.crashed", operation=self._method.name, traceback=told)
+        return False
+
+    async def tell_fault(self) -> Any:
+        """End a call whose handler is at fault.
+
+        Not while that error is handled: it would be seen behind the one that this raises.
+        """
+        await self._context.abort(grpc.StatusCode.UNKNOWN, "an error of the server's own")
 
     def finish(self, status: grpc.StatusCode) -> None:
         """It has got its status."""

@@ -1,8 +1,8 @@
 """The health service of gRPC: `""` and our service follow readiness, `liveness` the process.
 
 Source: https://github.com/grpc/grpc/blob/master/doc/health-checking.md. Not grpcio's own servicer:
-its Watch writes to the context, which no interceptor of ours could see, and cannot be ended,
-so that one open Watch would hold up a stop for its whole grace.
+its Watch writes to the context instead of yielding, so that what we put around a stream does not
+fit it; and it cannot be ended, so that one open Watch would hold up a stop for its whole grace.
 """
 
 import asyncio

@@ -91,7 +91,7 @@ class _Process:
         signalled = _heed_signals()
         self._say_hello()
         runtime.set_up_garbage_collections()
-        code = await self._until_stopped(core.watcher, signalled)
+        code = await self._until_stopped(core.watcher, server, signalled)
         await self._drain(server, core.supervisor)
         await asyncio.to_thread(shut_down, self._tracing, within=SPANS_GRACE)
         http.close()
@@ -112,19 +112,25 @@ class _Process:
     def _address(self) -> str:
         return str(self._settings.bind_address or every_interface())
 
-    async def _until_stopped(self, watcher: Watcher, signalled: asyncio.Event) -> int:
+    async def _until_stopped(
+        self, watcher: Watcher, server: GrpcServer, signalled: asyncio.Event
+    ) -> int:
         """Work until a signal, or until a part that has to run for ever ends."""
         stopped = asyncio.create_task(signalled.wait(), name="signals")
-        watching = asyncio.create_task(watcher.run(), name="watcher")
-        await asyncio.wait((stopped, watching), return_when=asyncio.FIRST_COMPLETED)
-        if not watching.done():
-            self._watching = watching  # kills under way still need its news
+        parts = [
+            asyncio.create_task(watcher.run(), name="watcher"),
+            asyncio.create_task(server.run(), name="gRPC server"),
+        ]
+        await asyncio.wait((stopped, *parts), return_when=asyncio.FIRST_COMPLETED)
+        ended = next((part for part in parts if part.done()), None)
+        if ended is None:
+            self._parts = parts  # kills under way still need the watcher's news
             return 0
-        error = watching.exception()
+        error = ended.exception()
         if isinstance(error, StartError):
             log.critical("supervisor.refused", reason=str(error))
         else:
-            log.critical("supervisor.crashed", part="watcher", exc_info=error)
+            log.critical("supervisor.crashed", part=ended.get_name(), exc_info=error)
         return 1
 
     async def _drain(self, server: GrpcServer, supervisor: Supervisor) -> None:

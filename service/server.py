@@ -1,5 +1,6 @@
 """The gRPC server: our service, health, reflection, and its end."""
 
+import asyncio
 import errno
 import socket
 from collections.abc import Iterator
@@ -13,13 +14,17 @@ from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
+from observability.logs import get_logger
 from observability.methods import ObservedMethods
 from observability.metrics import Metrics
 from service._generated.area_supervisor_pb2 import DESCRIPTOR
 from service._generated.area_supervisor_pb2_grpc import add_AreaSupervisorServiceServicer_to_server
+from service.background import Background
 from service.errors import StartError
 from service.health import Health
 from service.servicer import Servicer, in_band_error
+
+log = get_logger(__name__)
 
 SERVICE = DESCRIPTOR.services_by_name["AreaSupervisorService"].full_name
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -46,6 +51,10 @@ _OPTIONS = [
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.server_handshake_timeout_ms", 10_000),
 ]
+# How soon a crash of gRPC's loop is noticed, and how long nothing listens then (seconds).
+_CRASH_PAUSE = 0.5
+# For what was under way then (seconds).
+_RETIREMENT = 10.0
 # Of another host; of a link that is not named; of a protocol that this host does not speak.
 _NO_ADDRESS_OF_THIS_HOST = (errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT)
 
@@ -68,24 +77,56 @@ class GrpcServer:
         reflected = reflection.aio.ReflectionServicer((SERVICE, _HEALTH, reflection.SERVICE_NAME))
         add_ServerReflectionServicer_to_server(reflected, methods)  # type: ignore[no-untyped-call]
         streams = ("grpc.max_concurrent_streams", launches + _STREAMS_BESIDE_LAUNCHES)
-        self._server = aio.server(handlers=[self._methods], options=[*_OPTIONS, streams])
-        self._bind(address, port)
+        self._options = [*_OPTIONS, streams]
+        self._address, self._port = address, port
+        self._stopping = False
+        self._retiring = Background()
+        self._server = self._bound()
 
     async def start(self) -> None:
         """Answer calls from now on."""
-        await self._methods.observe()
+        await self._methods.serve_from(self._server)
         await self._server.start()
+
+    async def run(self) -> None:
+        """Return when it has been stopped; begin anew where gRPC's own loop has crashed.
+
+        In grpcio 1.85, one call does that whose path is not UTF-8: its loop decodes it unguarded.
+        Raises `StartError` if the port is lost.
+        """
+        while await self._has_crashed():
+            await asyncio.sleep(_CRASH_PAUSE)
+            if self._stopping:
+                return
+            # What is under way ends on its old connection.
+            crashed, self._server = self._server, self._bound()
+            self._retiring.spawn(crashed.stop(_RETIREMENT), "retire a gRPC server")
+            await self.start()
+            log.error("grpc.restarted")
 
     async def stop(self, grace: float) -> None:
         """Take no more calls; return when those under way are done, after `grace` s at most."""
+        self._stopping = True
         self.health.close()
         await self._server.stop(grace)
 
-    def _bind(self, address: str, port: int) -> None:
+    async def _has_crashed(self) -> bool:
+        """Wait for the end of a server, of whichever kind. A crash is told at a timeout only."""
+        try:
+            while await self._server.wait_for_termination(_CRASH_PAUSE):
+                pass
+        except Exception:  # noqa: BLE001 - gRPC has logged it, and it may be anything
+            return True
+        return False
+
+    def _bound(self) -> aio.Server:
+        address = self._address
+        server = aio.server(options=self._options)
         host = f"[{address}]" if ":" in address else address
-        with binding("GRPC_SERVER_PORT", address, port):
-            _try_to_bind(address, port)
-            self._server.add_insecure_port(f"{host}:{port}")
+        with binding("GRPC_SERVER_PORT", address, self._port):
+            _try_to_bind(address, self._port)
+            server.add_insecure_port(f"{host}:{self._port}")
+        return server
 
 
 @contextmanager

@@ -90,10 +90,11 @@ async def _empty_server(layer: Layer) -> aio.Server:
     options = [("grpc.so_reuseport", 0)]
     tracing = aio_server_interceptor()  # type: ignore[no-untyped-call]
     if layer is Layer.METRICS:
+        server = aio.server(options=options)
         methods = ObservedMethods(new_metrics(), in_band_error, tracing)
         _add_services(methods)
-        await methods.observe()
-        return aio.server(handlers=[methods], options=options)
+        await methods.serve_from(server)
+        return server
     server = aio.server(interceptors=[] if layer is Layer.BARE else [tracing], options=options)
     _add_services(server)
     return server

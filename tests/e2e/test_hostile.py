@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from service._generated.area_types_pb2 import AuthenticatedJobData, Response
+from tests.conftest import Start
 from tests.support import containers
 from tests.support.supervised import Supervised, eventually
 
@@ -155,6 +156,22 @@ def test_bytes_that_are_no_protocol_are_hung_up_on(
                 linger = binary.pack("ii", 1, 0)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     _is_well(shared)
+
+
+def test_a_path_that_crashes_grpc_costs_no_job(start: Start) -> None:
+    supervised = start(SUPERVISOR_INSTANCE="crashed")  # beside the module's own
+    assert Response() == supervised.launch("timer", "t-1")
+    crash: Any = supervised.channel.unary_unary(b"/a/\xff\xfe")  # type: ignore[arg-type]
+    for number in range(1, 3):
+        with pytest.raises(grpc.RpcError):
+            crash(b"", timeout=10)
+        eventually(lambda: len(list(supervised.events("grpc.restarted"))) == number)  # noqa: B023
+        eventually(supervised.is_ready, within=20)
+    assert ["t-1"] == supervised.running()
+    assert Response() == supervised.launch("timer", "t-1")
+    assert 1 == supervised.scrape().sum("supervisor_dedups_total")
+    assert Response() == supervised.kill_all()
+    assert 0 == supervised.stop()
 
 
 def test_garbage_leaks_nothing(shared: Supervised) -> None:

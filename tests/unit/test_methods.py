@@ -1,14 +1,18 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
 import pytest
 from grpc import aio
-from opentelemetry.instrumentation.grpc import aio_server_interceptor
+from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
+from structlog.testing import capture_logs
 
-from observability.methods import InBandError, ObservedMethods, _Method
+from observability.methods import InBandError, ObservedMethods
 from observability.metrics import Metrics
 from tests.unit.samples import NAMES
 from tests.unit.tracing_support import Recorded
@@ -38,8 +42,34 @@ async def stream(request: bytes, _: Any) -> AsyncIterator[bytes]:
     yield b"2"
 
 
-def _methods(metrics: Metrics) -> ObservedMethods:
-    tracing = aio_server_interceptor()  # type: ignore[no-untyped-call]
+async def echo(requests: AsyncIterator[bytes], _: Any) -> AsyncIterator[bytes]:
+    async for request in requests:
+        yield request
+
+
+async def spin(request: bytes, _: Any) -> bytes:
+    until = time.perf_counter() + 0.0005
+    while time.perf_counter() < until:
+        pass
+    return request
+
+
+def _ascii(raw: bytes) -> bytes:
+    return raw.decode("ascii").encode()
+
+
+HANDLERS: dict[str, Any] = {
+    "Unary": grpc.unary_unary_rpc_method_handler(unary, _ascii),
+    "Stream": grpc.unary_stream_rpc_method_handler(stream, _ascii),
+    "Echo": grpc.stream_stream_rpc_method_handler(echo, _ascii),
+    "Spin": grpc.unary_unary_rpc_method_handler(spin),
+}
+
+
+def _methods(metrics: Metrics, recorded: Recorded) -> ObservedMethods:
+    tracing = aio_server_interceptor(  # type: ignore[no-untyped-call]
+        recorded.provider, filters.negate(filters.method_name("Spin"))
+    )
     return ObservedMethods(metrics, in_band, tracing)
 
 
@@ -49,15 +79,16 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-async def channel(metrics: Metrics) -> AsyncIterator[Any]:
-    methods = _methods(metrics)
-    server = aio.server(handlers=[methods])
-    handlers: dict[str, Any] = {
-        "Unary": grpc.unary_unary_rpc_method_handler(unary),
-        "Stream": grpc.unary_stream_rpc_method_handler(stream),
-    }
-    methods.add_registered_method_handlers("a.Service", handlers)
-    await methods.observe()
+def recorded() -> Recorded:
+    return Recorded()
+
+
+@pytest.fixture
+async def channel(metrics: Metrics, recorded: Recorded) -> AsyncIterator[Any]:
+    methods = _methods(metrics, recorded)
+    server = aio.server()
+    methods.add_registered_method_handlers("a.Service", HANDLERS)
+    await methods.serve_from(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with aio.insecure_channel(f"127.0.0.1:{port}") as opened:
@@ -87,6 +118,7 @@ async def eventually(check: Callable[[], object]) -> None:
 
 
 UNARY, STREAM = "a.Service/Unary", "a.Service/Stream"
+ECHO, SPIN = "a.Service/Echo", "a.Service/Spin"
 
 
 async def test_a_call_is_counted_and_timed(channel: Any, metrics: Metrics) -> None:
@@ -167,9 +199,7 @@ async def test_a_stream_whose_client_goes_away_is_cancelled(channel: Any, metric
     assert {(STREAM, "CANCELLED"): 1} == ended(metrics)
 
 
-async def test_methods_that_are_not_registered_count_as_other(
-    channel: Any, metrics: Metrics
-) -> None:
+async def test_methods_that_are_not_here_count_as_other(channel: Any, metrics: Metrics) -> None:
     for number in range(3):
         with pytest.raises(aio.AioRpcError) as caught:
             await channel.unary_unary(f"/made.Up/Method{number}")(b"x")
@@ -178,60 +208,102 @@ async def test_methods_that_are_not_registered_count_as_other(
     assert {("other", "UNIMPLEMENTED"): 3} == ended(metrics)
 
 
-# What the span of a call says
+UNREADABLE = b"\xff"
 
 
-class Context:
-    """A call that has not been given a status."""
-
-    def code(self) -> None:
-        return None
-
-    def time_remaining(self) -> float:
-        return 10
-
-
-async def observed(metrics: Metrics, request: bytes) -> Recorded:
-    recorded = Recorded()
-    handler: Any = grpc.unary_unary_rpc_method_handler(unary)
-    wrapped = _methods(metrics)._observe(_Method(metrics, UNARY), handler)
-    span = recorded.tracer.start_as_current_span(
-        "rpc", record_exception=False, set_status_on_exception=False
-    )
-    with span:
-        await wrapped.unary_unary(request, Context())
-    return recorded
+async def answers(channel: Any, method: str, request: bytes) -> list[bytes]:
+    """All of them, whichever kind of method it is."""
+    if method == UNARY:
+        return [await channel.unary_unary(f"/{method}")(request)]
+    if method == STREAM:
+        return [answer async for answer in channel.unary_stream(f"/{method}")(request)]
+    return [answer async for answer in channel.stream_stream(f"/{method}")(iter([request]))]
 
 
-async def test_an_in_band_error_marks_the_span(metrics: Metrics) -> None:
-    [span] = (await observed(metrics, b"bad")).spans
+@pytest.mark.parametrize("method", [UNARY, STREAM, ECHO])
+async def test_a_request_that_cannot_be_read_is_the_clients_fault(
+    channel: Any, metrics: Metrics, method: str
+) -> None:
+    with pytest.raises(aio.AioRpcError) as caught:
+        await answers(channel, method, UNREADABLE)
+    told = caught.value.code(), caught.value.details()
+    assert (grpc.StatusCode.INVALID_ARGUMENT, "the request cannot be read") == told
+    await eventually(lambda: ended(metrics))
+    assert {(method, "INVALID_ARGUMENT"): 1} == ended(metrics)
+
+
+async def test_requests_of_a_stream_come_one_by_one(channel: Any, metrics: Metrics) -> None:
+    call = channel.stream_stream(f"/{ECHO}")()
+    for request in (b"1", b"2"):
+        await call.write(request)
+        assert request == await call.read()
+    await call.done_writing()
+    assert aio.EOF is await call.read()
+    await eventually(lambda: ended(metrics))
+    assert {(ECHO, "OK"): 1} == ended(metrics)
+
+
+async def test_a_method_overtakes_a_crowd_of_calls_of_another(channel: Any) -> None:
+    """As health must: gRPC takes in one call of each registered method in each turn."""
+    crowd = [channel.unary_unary(f"/{SPIN}")(b"x") for _ in range(600)]
+    await crowd[0]
+    await channel.unary_unary(f"/{UNARY}")(b"x")
+    assert sum(call.done() for call in crowd) < 400
+    await asyncio.gather(*crowd)
+
+
+# What the span of a call says, and what nobody is told
+
+
+async def span_of(channel: Any, recorded: Recorded, request: bytes) -> ReadableSpan:
+    with suppress(aio.AioRpcError):
+        await channel.unary_unary(f"/{UNARY}")(request)
+    await eventually(lambda: recorded.spans)
+    (span,) = recorded.spans
+    assert f"/{UNARY}" == span.name
+    return span
+
+
+async def test_an_in_band_error_marks_the_span(channel: Any, recorded: Recorded) -> None:
+    span = await span_of(channel, recorded, b"bad")
     assert (StatusCode.ERROR, "image x") == (span.status.status_code, span.status.description)
-    assert {"error.type": "image_missing"} == dict(span.attributes or {})
+    assert "image_missing" == (span.attributes or {})["error.type"]
 
 
-async def test_success_leaves_the_span_alone(metrics: Metrics) -> None:
-    [span] = (await observed(metrics, b"x")).spans
+async def test_success_leaves_the_span_alone(channel: Any, recorded: Recorded) -> None:
+    span = await span_of(channel, recorded, b"x")
     assert StatusCode.UNSET is span.status.status_code
-    assert {} == dict(span.attributes or {})
+    assert "error.type" not in (span.attributes or {})
 
 
-async def test_an_exception_marks_the_span_without_its_text(metrics: Metrics) -> None:
-    recorded = Recorded()
-    handler: Any = grpc.unary_unary_rpc_method_handler(unary)
-    wrapped = _methods(metrics)._observe(_Method(metrics, UNARY), handler)
-    span = recorded.tracer.start_as_current_span(
-        "rpc", record_exception=False, set_status_on_exception=False
-    )
-    with pytest.raises(RuntimeError), span:
-        await wrapped.unary_unary(b"raise", Context())
-    [ended_span] = recorded.spans
-    assert StatusCode.ERROR is ended_span.status.status_code
-    assert {"error.type": "UNKNOWN"} == dict(ended_span.attributes or {})
-    assert "hunter2" not in ended_span.to_json()
+async def test_what_the_filter_leaves_out_has_no_span(channel: Any, recorded: Recorded) -> None:
+    await channel.unary_unary(f"/{SPIN}")(b"x")
+    await span_of(channel, recorded, b"x")  # the only one
 
 
-async def test_a_duration_has_the_trace_as_exemplar(metrics: Metrics) -> None:
-    [span] = (await observed(metrics, b"x")).spans
+@pytest.mark.parametrize("method", [UNARY, STREAM])
+async def test_nobody_is_told_what_an_unexpected_error_says(
+    channel: Any, recorded: Recorded, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    """It may be a secret. The log tells where it came from."""
+    with capture_logs() as logs, pytest.raises(aio.AioRpcError) as caught:
+        await answers(channel, method, b"raise")
+    await eventually(lambda: recorded.spans)
+    (span,) = recorded.spans
+    assert StatusCode.ERROR is span.status.status_code
+    assert "UNKNOWN" == (span.attributes or {})["error.type"]
+    (crash,) = logs
+    assert ("request.crashed", method) == (crash["event"], crash["operation"])
+    assert crash["traceback"].endswith("RuntimeError")
+    assert "test_methods.py" in crash["traceback"]
+    told = f"{caught.value}{span.to_json()}{crash['operation']}{caplog.text}"
+    assert "hunter2" not in told
+
+
+async def test_a_duration_has_the_trace_as_exemplar(
+    channel: Any, metrics: Metrics, recorded: Recorded
+) -> None:
+    span = await span_of(channel, recorded, b"x")
     assert span.context is not None
     exemplars = [
         sample.exemplar.labels
