@@ -9,6 +9,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -97,11 +98,12 @@ class ObservedMethods(grpc.GenericRpcHandler):
             call = _Call(method, context)
             try:
                 response = await handler.unary_unary(await call.read(deserialize, request), context)
+                in_band = self._in_band_error(response)
             except BaseException as error:
                 if call.ended_by(error):
                     raise
             else:
-                call.ended(self._in_band_error(response))
+                call.ended(in_band)
                 return response
             return await call.tell_fault()
 
@@ -163,12 +165,10 @@ class _Call:
 
     async def read(self, deserialize: Callable[[bytes], Any], raw: bytes) -> Any:
         """The request; a call whose request cannot be read ends here."""
-        try:
+        with suppress(Exception):  # protobuf does not say which
             return deserialize(raw)
-        except Exception:  # noqa: BLE001 - protobuf does not say which
-            await self._context.abort(
-                grpc.StatusCode.INVALID_ARGUMENT, "the request cannot be read"
-            )
+        status = grpc.StatusCode.INVALID_ARGUMENT
+        return await self._context.abort(status, "the request cannot be read")
 
     async def read_all(
         self, deserialize: Callable[[bytes], Any], requests: AsyncIterable[bytes]
@@ -193,6 +193,8 @@ class _Call:
         status = self._status_of(error)
         fail_span(trace.get_current_span(), status.name)
         self.finish(status)
+        if isinstance(error, AbortError):
+            error.__context__ = error.__cause__ = None  # it may have been answered to another
         if isinstance(error, AbortError) or not isinstance(error, Exception):
             return True
         where = "".join(traceback.format_tb(error.__traceback__))
@@ -217,10 +219,8 @@ class _Call:
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
             late = self._is_late()
             return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
-        code = self._context.code()
-        return (
-            code if isinstance(code, grpc.StatusCode) and code.value[0] else grpc.StatusCode.UNKNOWN
-        )
+        code = self._context.code() if isinstance(error, AbortError) else None
+        return code if isinstance(code, grpc.StatusCode) else grpc.StatusCode.UNKNOWN
 
     def _is_late(self) -> bool:
         """Whether its client's deadline is what has cancelled it.

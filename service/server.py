@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,8 +54,9 @@ _OPTIONS = [
 ]
 # How soon a crash of gRPC's loop is noticed, and how long nothing listens then (seconds).
 _CRASH_PAUSE = 0.5
-# For what was under way then (seconds).
+# For what was under way then, and for another program to let go of the port (seconds).
 _RETIREMENT = 10.0
+_PORT_PATIENCE = 30.0
 # Of another host; of a link that is not named; of a protocol that this host does not speak.
 _NO_ADDRESS_OF_THIS_HOST = (errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT)
 
@@ -80,7 +82,8 @@ class GrpcServer:
         self._options = [*_OPTIONS, streams]
         self._address, self._port = address, port
         self._stopping = False
-        self._retiring = Background()
+        self._retiring: dict[aio.Server, asyncio.Task[None]] = {}
+        self._background = Background()
         self._server = self._bound()
 
     async def start(self) -> None:
@@ -92,23 +95,21 @@ class GrpcServer:
         """Return when it has been stopped; begin anew where gRPC's own loop has crashed.
 
         In grpcio 1.85, one call does that whose path is not UTF-8: its loop decodes it unguarded.
-        Raises `StartError` if the port is lost.
+        Raises `RuntimeError` if another program has taken the port meanwhile, and keeps it.
         """
         while await self._has_crashed():
-            await asyncio.sleep(_CRASH_PAUSE)
-            if self._stopping:
-                return
-            # What is under way ends on its old connection.
-            crashed, self._server = self._server, self._bound()
-            self._retiring.spawn(crashed.stop(_RETIREMENT), "retire a gRPC server")
-            await self.start()
-            log.error("grpc.restarted")
+            log.error("grpc.crashed")
+            work = self._retire(self._server)
+            self._retiring[self._server] = self._background.spawn(work, "retire a gRPC server")
+            await self._begin_anew()
 
     async def stop(self, grace: float) -> None:
         """Take no more calls; return when those under way are done, after `grace` s at most."""
         self._stopping = True
         self.health.close()
-        await self._server.stop(grace)
+        retiring = dict(self._retiring)
+        await asyncio.gather(*(_stop(each, grace) for each in (self._server, *retiring)))
+        await asyncio.gather(*retiring.values())
 
     async def _has_crashed(self) -> bool:
         """Wait for the end of a server, of whichever kind. A crash is told at a timeout only."""
@@ -119,6 +120,25 @@ class GrpcServer:
             return True
         return False
 
+    async def _retire(self, server: aio.Server) -> None:
+        """Let what is under way end on its old connections."""
+        await _stop(server, _RETIREMENT)
+        del self._retiring[server]
+
+    async def _begin_anew(self) -> None:
+        deadline = time.monotonic() + _PORT_PATIENCE
+        while not self._stopping:
+            await asyncio.sleep(_CRASH_PAUSE)
+            try:
+                self._server = self._bound()
+            except StartError as error:
+                if time.monotonic() > deadline:
+                    raise RuntimeError(str(error)) from None
+            else:
+                await self.start()
+                log.warning("grpc.restarted")
+                return
+
     def _bound(self) -> aio.Server:
         address = self._address
         server = aio.server(options=self._options)
@@ -127,6 +147,14 @@ class GrpcServer:
             _try_to_bind(address, self._port)
             server.add_insecure_port(f"{host}:{self._port}")
         return server
+
+
+async def _stop(server: aio.Server, grace: float) -> None:
+    """Stop one whose loop may crash at that very moment."""
+    try:
+        await server.stop(grace)
+    except Exception:  # noqa: BLE001 - gRPC has logged it, and it may be anything
+        await server.stop(grace)  # waits for the stop that goes on all the same
 
 
 @contextmanager

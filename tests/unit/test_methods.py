@@ -19,11 +19,23 @@ from tests.unit.tracing_support import Recorded
 
 
 def in_band(answer: object) -> InBandError | None:
+    if answer == b"odd":
+        raise KeyError("hunter2")
     return InBandError("image_missing", "image x") if answer == b"bad" else None
 
 
 async def unary(request: bytes, context: Any) -> bytes:
     match request:
+        case b"answer":
+            try:
+                int("hunter2")
+            except ValueError:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+        case b"code":
+            context.set_code(grpc.StatusCode.NOT_FOUND)
+            raise RuntimeError("hunter2")
+        case b"odd":
+            return request
         case b"abort":
             await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
         case b"raise":
@@ -132,7 +144,15 @@ async def test_an_in_band_error_is_ok_on_the_wire(channel: Any, metrics: Metrics
     assert {(UNARY, "OK"): 1} == ended(metrics)
 
 
-@pytest.mark.parametrize(("request_", "status"), [(b"abort", "UNAVAILABLE"), (b"raise", "UNKNOWN")])
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"abort", "UNAVAILABLE"),
+        (b"raise", "UNKNOWN"),
+        (b"code", "UNKNOWN"),
+        (b"odd", "UNKNOWN"),
+    ],
+)
 async def test_a_call_that_fails_has_the_status_of_the_wire(
     channel: Any, metrics: Metrics, request_: bytes, status: str
 ) -> None:
@@ -222,7 +242,7 @@ async def answers(channel: Any, method: str, request: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("method", [UNARY, STREAM, ECHO])
 async def test_a_request_that_cannot_be_read_is_the_clients_fault(
-    channel: Any, metrics: Metrics, method: str
+    channel: Any, metrics: Metrics, recorded: Recorded, method: str
 ) -> None:
     with pytest.raises(aio.AioRpcError) as caught:
         await answers(channel, method, UNREADABLE)
@@ -230,6 +250,9 @@ async def test_a_request_that_cannot_be_read_is_the_clients_fault(
     assert (grpc.StatusCode.INVALID_ARGUMENT, "the request cannot be read") == told
     await eventually(lambda: ended(metrics))
     assert {(method, "INVALID_ARGUMENT"): 1} == ended(metrics)
+    await eventually(lambda: recorded.spans)
+    (span,) = recorded.spans
+    assert "codec" not in span.to_json()  # what protobuf says of a request may be some of it
 
 
 async def test_requests_of_a_stream_come_one_by_one(channel: Any, metrics: Metrics) -> None:
@@ -281,23 +304,37 @@ async def test_what_the_filter_leaves_out_has_no_span(channel: Any, recorded: Re
     await span_of(channel, recorded, b"x")  # the only one
 
 
-@pytest.mark.parametrize("method", [UNARY, STREAM])
+@pytest.mark.parametrize(
+    ("method", "request_"), [(UNARY, b"raise"), (UNARY, b"odd"), (STREAM, b"raise")]
+)
 async def test_nobody_is_told_what_an_unexpected_error_says(
-    channel: Any, recorded: Recorded, caplog: pytest.LogCaptureFixture, method: str
+    channel: Any,
+    recorded: Recorded,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    request_: bytes,
 ) -> None:
     """It may be a secret. The log tells where it came from."""
     with capture_logs() as logs, pytest.raises(aio.AioRpcError) as caught:
-        await answers(channel, method, b"raise")
+        await answers(channel, method, request_)
     await eventually(lambda: recorded.spans)
     (span,) = recorded.spans
     assert StatusCode.ERROR is span.status.status_code
     assert "UNKNOWN" == (span.attributes or {})["error.type"]
     (crash,) = logs
     assert ("request.crashed", method) == (crash["event"], crash["operation"])
-    assert crash["traceback"].endswith("RuntimeError")
+    assert crash["traceback"].endswith("Error")
     assert "test_methods.py" in crash["traceback"]
-    told = f"{caught.value}{span.to_json()}{crash['operation']}{caplog.text}"
+    told = f"{caught.value}{span.to_json()}{caplog.text}"
     assert "hunter2" not in told
+
+
+async def test_a_span_does_not_tell_what_an_abort_has_answered(
+    channel: Any, recorded: Recorded
+) -> None:
+    span = await span_of(channel, recorded, b"answer")
+    assert "UNAVAILABLE" == (span.attributes or {})["error.type"]
+    assert "hunter2" not in span.to_json()
 
 
 async def test_a_duration_has_the_trace_as_exemplar(

@@ -5,14 +5,13 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
-from typing import Any, cast
+from typing import cast
 
 import grpc
 import pytest
 from grpc import aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
-from structlog.testing import capture_logs
 
 from observability.metrics import Metrics
 from service import server
@@ -98,10 +97,8 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[_Port]:
     number = free_port()
     running = GrpcServer("127.0.0.1", number, servicer, metrics, launches=_LAUNCHES)
     await running.start()
-    serving = asyncio.create_task(running.run())
     yield _Port(number)
     await running.stop(0)
-    await asyncio.wait_for(serving, _LONG)
 
 
 async def _live(channel: aio.Channel, metadata: tuple[tuple[str, str], ...] = ()) -> str:
@@ -123,25 +120,6 @@ async def test_a_connection_may_have_more_streams_than_there_may_be_launches(por
     raw = await _with_a_peer(port, settings)
     told = dict(struct.unpack(">HI", raw[at : at + 6]) for at in range(0, len(raw), 6))
     assert _LAUNCHES + 1000 == told[_MAX_CONCURRENT_STREAMS]
-
-
-async def test_after_a_crash_of_grpcs_loop_there_is_a_server_again(port: _Port) -> None:
-    """Here it is a path that is not UTF-8; with a Watch open, which must not keep it crashed."""
-    with capture_logs() as logs:
-        async with port.channel() as channel:
-            watch = HealthStub(channel).Watch(  # type: ignore[attr-defined]
-                HealthCheckRequest(service="liveness")
-            )
-            assert HealthCheckResponse.SERVING == (await watch.read()).status
-            call: Any = channel.unary_unary(b"/\xff")  # type: ignore[arg-type]
-            with pytest.raises(grpc.RpcError):
-                await call(b"", timeout=_LONG)
-            async with asyncio.timeout(_LONG):
-                while not logs:  # noqa: ASYNC110 - of gRPC's own nothing can be waited for
-                    await asyncio.sleep(0.02)
-    assert ["grpc.restarted"] == [entry["event"] for entry in logs]
-    async with port.channel() as channel:
-        assert "SERVING" == await _live(channel)
 
 
 async def test_metadata_has_a_limit_and_the_connection_goes_on(port: _Port) -> None:
