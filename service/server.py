@@ -82,7 +82,7 @@ class GrpcServer:
         self._options = [*_OPTIONS, streams]
         self._address, self._port = address, port
         self._stopping = False
-        self._retiring: dict[aio.Server, asyncio.Task[None]] = {}
+        self._retiring: set[aio.Server] = set()
         self._background = Background()
         self._server = self._bound()
 
@@ -99,17 +99,15 @@ class GrpcServer:
         """
         while await self._has_crashed():
             log.error("grpc.crashed")
-            work = self._retire(self._server)
-            self._retiring[self._server] = self._background.spawn(work, "retire a gRPC server")
+            self._retiring.add(self._server)
+            self._background.spawn(self._retire(self._server), "retire a gRPC server")
             await self._begin_anew()
 
     async def stop(self, grace: float) -> None:
         """Take no more calls; return when those under way are done, after `grace` s at most."""
         self._stopping = True
         self.health.close()
-        retiring = dict(self._retiring)
-        await asyncio.gather(*(_stop(each, grace) for each in (self._server, *retiring)))
-        await asyncio.gather(*retiring.values())
+        await asyncio.gather(*(_stop(each, grace) for each in (self._server, *self._retiring)))
 
     async def _has_crashed(self) -> bool:
         """Wait for the end of a server, of whichever kind. A crash is told at a timeout only."""
@@ -123,7 +121,7 @@ class GrpcServer:
     async def _retire(self, server: aio.Server) -> None:
         """Let what is under way end on its old connections."""
         await _stop(server, _RETIREMENT)
-        del self._retiring[server]
+        self._retiring.discard(server)
 
     async def _begin_anew(self) -> None:
         deadline = time.monotonic() + _PORT_PATIENCE
