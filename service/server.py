@@ -97,7 +97,7 @@ class GrpcServer:
         In grpcio 1.85, one call does that whose path is not UTF-8: its loop decodes it unguarded.
         Raises `RuntimeError` if another program has taken the port meanwhile, and keeps it.
         """
-        while await self._has_crashed():
+        while not self._stopping and await self._has_crashed():
             log.error("grpc.crashed")
             self._retiring.add(self._server)
             self._background.spawn(self._retire(self._server), "retire a gRPC server")
@@ -125,8 +125,10 @@ class GrpcServer:
 
     async def _begin_anew(self) -> None:
         deadline = time.monotonic() + _PORT_PATIENCE
-        while not self._stopping:
+        while True:
             await asyncio.sleep(_CRASH_PAUSE)
+            if self._stopping:
+                return
             try:
                 self._server = self._bound()
             except StartError as error:
