@@ -200,7 +200,7 @@ class Watcher:
             if job is None:
                 self._spawn(self._adopter.meet(event.id, event.labels), event)
             elif job.exit_seen and job.container_id == event.id:
-                self._spawn(self._reaper.reap(launch_id), event)
+                self._spawn(self._look_again(launch_id, event), event)
         elif job is not None:
             if event.change is Change.EXITED and job.container_id == event.id:
                 self._registry.observe(launch_id, ExitSeen())
@@ -212,6 +212,12 @@ class Watcher:
             elif event.change in _PAUSES and job.container_id == event.id:
                 # Nobody looks while the kill goes on, and it may fail.
                 self._reaper.hear_pause(launch_id, paused=event.change is Change.PAUSED)
+
+    async def _look_again(self, launch_id: str, event: Event) -> None:
+        """At a container that runs again; its job may be closed before anybody looks."""
+        await self._reaper.reap(launch_id)
+        if self._registry.get(launch_id) is None:
+            await self._adopter.meet(event.id, event.labels)
 
     def _spawn(self, work: Coroutine[Any, Any, None], event: Event) -> None:
         self._background.spawn(work, f"{event.change} {event.id[:12]}")

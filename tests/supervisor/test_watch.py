@@ -307,6 +307,37 @@ async def test_in_development_a_kept_container_that_is_started_again_is_a_job(
     assert [] == world.running()
 
 
+@pytest.mark.parametrize("news_first", [False, True])
+@pytest.mark.parametrize("turns", range(12))
+async def test_in_development_what_runs_again_while_it_is_closed_is_a_job(
+    development: World, turns: int, *, news_first: bool
+) -> None:
+    """In whichever turn of the loop, relative to the close, the news of it comes."""
+
+    async def start_again() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        world.host.start(container.id)
+
+    world = development
+    world.engine.latency = lambda: 0.0
+    await world.launch("a-1")
+    container = world.container("a-1-1")
+    hold = world.faults.hold("tail", after=True)
+    world.host.exit(container.id, 1)
+    await hold.reached()
+    if news_first:
+        starting = asyncio.create_task(start_again())
+        hold.release()
+    else:
+        hold.release()
+        starting = asyncio.create_task(start_again())
+    await starting
+    await pass_time()
+    assert {"a-1": "running"} == world.states()
+    assert ["a-1-1"] == world.running()
+
+
 async def test_in_development_the_older_of_two_is_stopped(development: World) -> None:
     world = development
     await world.launch("a-1")
