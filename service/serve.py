@@ -121,10 +121,10 @@ class _Process:
             asyncio.create_task(watcher.run(), name="watcher"),
             asyncio.create_task(server.run(), name="gRPC server"),
         ]
+        self._parts = parts  # kills under way still need the watcher's news during the drain
         await asyncio.wait((stopped, *parts), return_when=asyncio.FIRST_COMPLETED)
         ended = next((part for part in parts if part.done()), None)
         if ended is None:
-            self._parts = parts  # kills under way still need the watcher's news
             return 0
         error = ended.exception()
         if isinstance(error, StartError):
