@@ -27,6 +27,9 @@ from service.workload import auth_in
 # How soon an exit is looked into again that the Engine made trouble about (seconds), at first and
 # in the end.
 _RETRY, _LAST_RETRY = 1.0, 30.0
+# The exit code of what was killed, and the seconds that the Engine may take to tell that it was for
+# want of memory: containerd may send that after the exit (its pull request 12714).
+_SIGKILLED, _OOM_DELAY = 137, 0.25
 _SHOWN_LINES = 20
 _SHOWN_CHARACTERS = 500
 # More than is shown, so that a secret of several lines is not cut at its head and missed.
@@ -150,13 +153,7 @@ class Reaper:
             self._found_live(job, seen)
             return
         self._registry.observe(job.launch_id, ExitSeen())
-        end = Ended(
-            seen.ended_at or time.time(),
-            seen.exit_code,
-            oom_killed=seen.oom_killed,
-            started_at=seen.started_at,
-            witnessed=hint.witnessed,
-        )
+        end = await self._end_of(job, seen, hint)
         output = await self._last_lines(job, end, seen)
         if later := self._hints.get(job.launch_id):  # it may have been started again, or removed
             self._hints[job.launch_id] = replace(
@@ -167,6 +164,20 @@ class Reaper:
             return
         if self._keep or await self._remove(job, job.container_id):
             self._close(job, end, output)
+
+    async def _end_of(self, job: Job, seen: Inspection, hint: "_Hint") -> Ended:
+        """How an exited container has ended, once the Engine has told all that it knows of it."""
+        if hint.witnessed and seen.exit_code == _SIGKILLED and not seen.oom_killed:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_OOM_DELAY):
+                    await self._registry.wait(job.launch_id, _is_explained)
+        return Ended(
+            seen.ended_at or time.time(),
+            seen.exit_code,
+            oom_killed=seen.oom_killed,
+            started_at=seen.started_at,
+            witnessed=hint.witnessed,
+        )
 
     def _found_live(self, job: Job, seen: Inspection) -> None:
         """The container runs, or runs again. A kill under way decides for itself."""
@@ -185,7 +196,7 @@ class Reaper:
     def _close(self, job: Job, end: Ended, output: str) -> None:
         gone = self._registry.observe(job.launch_id, end)
         if gone is not None and gone.outcome is not None:
-            tell_life(gone, oom_killed=end.oom_killed, output=output)
+            tell_life(gone, output=output)
 
     @_a_few_times(retry=retry_if_exception_type((EngineTimeout, EngineRefused, EngineUnavailable)))
     async def _look(self, container_id: str) -> Inspection:
@@ -226,6 +237,10 @@ class Reaper:
         except NoSuchWorkload:
             return None
         return seen if seen.status is Status.LIVE else None
+
+
+def _is_explained(job: Job) -> bool:
+    return job.oom_killed or job.kill_intended
 
 
 def _fit_for_the_log(output: str, arguments: Sequence[str]) -> str:

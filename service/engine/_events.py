@@ -21,6 +21,7 @@ _CHANGES = {
     "create": Change.CREATED,
     "start": Change.STARTED,
     "die": Change.EXITED,
+    "oom": Change.OUT_OF_MEMORY,
     "destroy": Change.REMOVED,
     "pause": Change.PAUSED,
     "unpause": Change.UNPAUSED,

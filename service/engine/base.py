@@ -85,6 +85,7 @@ class Change(StrEnum):
     CREATED = "created"
     STARTED = "started"
     EXITED = "exited"
+    OUT_OF_MEMORY = "out of memory"  # before the exit that it leads to, or shortly after it
     REMOVED = "removed"
     PAUSED = "paused"
     UNPAUSED = "unpaused"

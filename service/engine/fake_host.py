@@ -108,6 +108,8 @@ class FakeHost:
         self._tell(container, Change.STARTED)
         if (code := container.option("--exit")) is not None:
             self.exit(container_id, int(code))
+        elif container.option("--eat") is not None:
+            self.exit(container_id, _SIGKILLED, oom_killed=True)
 
     def pause(self, container_id: str, *, paused: bool = True) -> None:
         """The process of a live container is held, or let go on."""
@@ -116,14 +118,20 @@ class FakeHost:
         self._tell(container, Change.PAUSED if paused else Change.UNPAUSED)
 
     def exit(self, container_id: str, code: int, *, oom_killed: bool = False) -> None:
-        """The process of a live container ends."""
+        """The process of a live container ends; for want of memory, if so said."""
         container = self.get(container_id)
         if container.status is not Status.LIVE:
             raise EngineRefused(f"container {container.spec.name}: does not run")
         container.status, container.exit_code, container.paused = Status.EXITED, code, False
         container.oom_killed, container.ended_at = oom_killed, time.time()
         container.exited.set()
+        if oom_killed:
+            self._tell(container, Change.OUT_OF_MEMORY)
         self._tell(container, Change.EXITED, code)
+
+    def tell_out_of_memory(self, container_id: str) -> None:
+        """Say so only now, after the exit."""
+        self._tell(self.get(container_id), Change.OUT_OF_MEMORY)
 
     async def stop(self, container_id: str, grace: float) -> None:
         """SIGTERM, and SIGKILL for what has not exited after the grace."""

@@ -256,6 +256,22 @@ async def test_an_inspection_keeps_its_arguments_out_of_its_repr(rig: Rig) -> No
     assert "s3cret" not in repr(a_spec(rig, "a-1", "--auth", "s3cret"))
 
 
+async def test_want_of_memory_is_told_by_an_event_at_least(rig: Rig) -> None:
+    """Docker may send that after the exit, and then its inspections do not tell of it."""
+    listener = await a_listener(rig)
+    workload_id = await start(
+        rig, "a-1", "--after", "1", "--eat", "1", limits=Limits(memory=16 * 2**20)
+    )
+    await exited(rig, workload_id)
+    changes = listener.changes
+    await until(lambda: {"exited", "out of memory"} <= set(changes(workload_id)))
+    seen = await rig.engine.inspect(workload_id)
+    in_time = changes(workload_id)[-1] == "exited"
+    assert 137 == seen.exit_code
+    assert seen.oom_killed or not in_time
+    await listener.close()
+
+
 # tail
 
 
@@ -490,15 +506,6 @@ async def test_docker_runs_it_as_asked(docker_rig: DockerRig) -> None:
 async def test_docker_sets_no_limit_that_nobody_asked_for(docker_rig: DockerRig) -> None:
     host = (await docker_rig.inspect(await start(docker_rig, "a-1")))["HostConfig"]
     assert (0, 0, 0) == (host["Memory"], host["NanoCpus"], host["PidsLimit"] or 0)
-
-
-async def test_docker_tells_out_of_memory(docker_rig: DockerRig) -> None:
-    workload_id = await start(
-        docker_rig, "a-1", "--after", "1", "--eat", "1", limits=Limits(memory=16 * 2**20)
-    )
-    await exited(docker_rig, workload_id)
-    seen = await docker_rig.engine.inspect(workload_id)
-    assert (137, True) == (seen.exit_code, seen.oom_killed)
 
 
 async def test_docker_bears_a_label_that_hides_the_exit_code(docker_rig: DockerRig) -> None:
