@@ -238,7 +238,7 @@ def test_launches_that_are_with_the_engine_in_a_gap_run_once(
     with ThreadPoolExecutor(4) as pool:
         fragile.freeze()  # it has got them, and will do them, but nobody will hear of it
         launches = [pool.submit(supervised.launch, "timer", each) for each in identifiers]
-        eventually(lambda: 4 <= supervised.metric("supervisor_engine_workers", state="busy"))
+        eventually(lambda: 4 == line.posts)
         line.cut()
         fragile.thaw()
         eventually(lambda: supervised.metric("supervisor_engine_errors_total", operation="create"))
@@ -260,8 +260,7 @@ def test_what_a_try_has_left_is_cleared_however_slow_the_engine_is_after_the_gap
     with ThreadPoolExecutor(1) as pool:
         fragile.freeze()
         launch = pool.submit(supervised.launch, "timer", "t-1")
-        eventually(lambda: "t-1" in supervised.running())
-        eventually(lambda: 1 <= supervised.metric("supervisor_engine_workers", state="busy"))
+        eventually(lambda: 1 == line.posts)
         line.cut()
         eventually(lambda: errors("create", "unavailable"))
         fragile.thaw()

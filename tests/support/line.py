@@ -20,6 +20,7 @@ class Line:
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
         self._open: set[socket.socket] = set()
+        self.posts = 0  # requests to do something that have been passed on
         self.mend()
 
     @property
@@ -73,6 +74,9 @@ class Line:
         with suppress(OSError):
             while data := source.recv(_CHUNK):
                 sink.sendall(data)
+                if data.startswith(b"POST "):
+                    with self._lock:
+                        self.posts += 1
         self._hang_up(source, sink)
 
     def _hang_up(self, *connections: socket.socket) -> None:
