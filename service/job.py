@@ -78,7 +78,6 @@ class Job:
     ended_at: float | None = None
     kill_intended: bool = False
     exit_seen: bool = False
-    oom_killed: bool = False
     paused: bool = False
     outcome: Outcome | None = None
     exit_code: int | None = None
@@ -124,11 +123,6 @@ class FoundLive:
 
 
 @dataclass(frozen=True, slots=True)
-class OutOfMemory:
-    """A process of the container was killed for want of memory."""
-
-
-@dataclass(frozen=True, slots=True)
 class PauseSeen:
     """A third party has paused the container, or lets it go on."""
 
@@ -152,19 +146,11 @@ class StartFailed:
 
 
 Observation = (
-    Started
-    | KillIntended
-    | KillFailed
-    | ExitSeen
-    | FoundLive
-    | OutOfMemory
-    | PauseSeen
-    | Ended
-    | StartFailed
+    Started | KillIntended | KillFailed | ExitSeen | FoundLive | PauseSeen | Ended | StartFailed
 )
 
 
-def advance(job: Job, observation: Observation) -> Job:  # noqa: C901, PLR0911 - a case, a return
+def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a case, a return
     """The job after the observation; the same job where the observation says nothing new."""
     if job.state is State.GONE:
         return job
@@ -178,10 +164,7 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: C901, PLR0911 -
         case ExitSeen():
             return _moved(replace(job, exit_seen=True))
         case FoundLive():
-            # What ran out of memory before, is not why it will end.
-            return _moved(replace(job, exit_seen=False, oom_killed=False))
-        case OutOfMemory():
-            return replace(job, oom_killed=True)
+            return _moved(replace(job, exit_seen=False))
         case PauseSeen(paused):
             return _moved(replace(job, paused=paused))
         case Ended():
@@ -207,7 +190,6 @@ def _ended(job: Job, end: Ended) -> Job:
         ended_at=end.at,
         outcome=outcome_of(job, end),
         exit_code=end.exit_code,
-        oom_killed=end.oom_killed or job.oom_killed,
     )
 
 
@@ -217,7 +199,7 @@ def outcome_of(job: Job, end: Ended) -> Outcome:
         return Outcome.KILLED
     if end.exit_code is None:
         return Outcome.LOST
-    if end.oom_killed or job.oom_killed:
+    if end.oom_killed:
         return Outcome.OOM
     if end.exit_code == 0 and job.ends:
         return Outcome.SUCCESS

@@ -23,7 +23,7 @@ def tell_pause(job: Job, *, paused: bool) -> None:
         log.info("job.unpaused", job=job.name, identifier=job.identifier)
 
 
-def tell_life(job: Job, *, output: str) -> None:
+def tell_life(job: Job, *, oom_killed: bool, output: str) -> None:
     """Tell of a job that is gone; `output` is the end of what it said, free of secrets.
 
     The span is a trace of its own, since a job may outlive every trace by weeks. It is linked to
@@ -45,7 +45,7 @@ def tell_life(job: Job, *, output: str) -> None:
             container_id=job.container_id,
             outcome=job.outcome.value,
             exit_code=job.exit_code,
-            oom_killed=job.oom_killed,
+            oom_killed=oom_killed,
             # The Engine may date an instant exit before its start.
             seconds=round(max(0.0, job.ended_at - began), 3),
             **({"output": output.splitlines()} if output else {}),

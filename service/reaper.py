@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
@@ -19,6 +19,7 @@ from service.errors import (
     EngineUnavailable,
     NoSuchWorkload,
 )
+from service.hints import Hint, Hints
 from service.job import FAILED_OUTCOMES, Ended, ExitSeen, FoundLive, Job, PauseSeen, outcome_of
 from service.life import tell_life, tell_pause
 from service.registry import Registry
@@ -27,8 +28,8 @@ from service.workload import auth_in
 # How soon an exit is looked into again that the Engine made trouble about (seconds), at first and
 # in the end.
 _RETRY, _LAST_RETRY = 1.0, 30.0
-# The exit code of what was killed, and the seconds that the Engine may take to tell that it was for
-# want of memory: containerd may send that after the exit (its pull request 12714).
+# The exit code of what was killed, and how long the Engine may take to tell that it was for want of
+# memory (seconds): containerd may send that after the exit (its pull request 12714).
 _SIGKILLED, _OOM_DELAY = 137, 0.25
 _SHOWN_LINES = 20
 _SHOWN_CHARACTERS = 500
@@ -45,14 +46,6 @@ _a_few_times = partial(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Hint:
-    """What is said to have happened to a container, and whether anybody saw it happen."""
-
-    exit_code: int | None = None
-    witnessed: bool = False
-
-
 class Reaper:
     """Closes jobs whose container has exited or vanished; once for each launch at a time."""
 
@@ -64,7 +57,7 @@ class Reaper:
         self._background = background
         self._keep = keep  # development keeps exited containers
         self._reaps: dict[str, asyncio.Task[None]] = {}
-        self._hints: dict[str, _Hint] = {}
+        self._hints = Hints()
         self._troubled: set[str] = set()  # launches that will be looked into again
 
     async def reap(
@@ -73,22 +66,19 @@ class Reaper:
         *,
         container_id: str | None = None,
         exit_code: int | None = None,
+        oom_killed: bool = False,
         witnessed: bool = True,
     ) -> None:
         """Look at a job's container and, where it does not run any more, close the job.
 
-        `container_id` says which container the hint was about, `exit_code` what it told;
-        `witnessed` is False where there was no hint and a comparison has found it out.
+        `container_id` says which container the hint was about, `exit_code` and `oom_killed` what
+        it told; `witnessed` is False where there was no hint and a comparison has found it out.
         Raises the `EngineError`s; the job then stays as it is.
         """
         job = await self._registry.wait(launch_id, lambda job: job.container_id is not None)
         if job is None or container_id not in (None, job.container_id):
             return
-        earlier = self._hints.get(launch_id, _Hint())
-        self._hints[launch_id] = _Hint(
-            earlier.exit_code if exit_code is None else exit_code,
-            earlier.witnessed or witnessed,
-        )
+        self._hints.add(launch_id, Hint(exit_code, witnessed, oom_killed))
         under_way = self._reaps.get(launch_id)
         if under_way is None or under_way.done():
             under_way = self._begin(job)
@@ -98,7 +88,7 @@ class Reaper:
         """Take an event at its word, as nobody is to look; who does so just now, looks again."""
         self._note_pause(launch_id, paused=paused)
         if launch_id in self._reaps:
-            self._hints.setdefault(launch_id, _Hint())
+            self._hints.add(launch_id, Hint())
 
     def _begin(self, job: Job) -> "asyncio.Task[None]":
         task = asyncio.create_task(self._follow_hints(job), name=f"reap {job.launch_id}")
@@ -109,13 +99,13 @@ class Reaper:
     def _end(self, launch_id: str, task: "asyncio.Task[None]") -> None:
         if self._reaps.get(launch_id) is task:
             del self._reaps[launch_id]
-            self._hints.pop(launch_id, None)
+            self._hints.take(launch_id)
         if not task.cancelled():
             task.exception()  # seen: whoever waited may have gone
 
     async def _follow_hints(self, job: Job) -> None:
         """Look once more for each hint that arrives meanwhile: what was seen may be stale."""
-        while hint := self._hints.pop(job.launch_id, None):
+        while hint := self._hints.take(job.launch_id):
             try:
                 await self._reap(job, hint)
             except (EngineRefused, EngineTimeout):
@@ -123,61 +113,72 @@ class Reaper:
                 self._look_again(job.launch_id, hint)
                 raise
 
-    def _look_again(self, launch_id: str, hint: "_Hint") -> None:
+    def _look_again(self, launch_id: str, hint: Hint) -> None:
         """Later, and until it goes well; once at a time, however many ask for it."""
         if launch_id not in self._troubled:
             self._troubled.add(launch_id)
             work = self._again_and_again(launch_id, hint)
             self._background.spawn(work, f"reap {launch_id}")
 
-    async def _again_and_again(self, launch_id: str, hint: "_Hint") -> None:
+    async def _again_and_again(self, launch_id: str, hint: Hint) -> None:
         delay = _RETRY
         try:
             while self._registry.get(launch_id):
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, _LAST_RETRY)
                 with suppress(EngineRefused, EngineTimeout):
-                    await self.reap(launch_id, exit_code=hint.exit_code, witnessed=hint.witnessed)
+                    await self.reap(
+                        launch_id,
+                        exit_code=hint.exit_code,
+                        oom_killed=hint.oom_killed,
+                        witnessed=hint.witnessed,
+                    )
                     return
         finally:
             self._troubled.discard(launch_id)
 
-    async def _reap(self, job: Job, hint: "_Hint") -> None:
+    async def _reap(self, job: Job, hint: Hint) -> None:
         assert job.container_id is not None
         try:
             seen = await self._look(job.container_id)
         except NoSuchWorkload:
-            self._close(job, Ended(time.time(), hint.exit_code), "")
+            end = Ended(time.time(), hint.exit_code, oom_killed=hint.oom_killed)
+            self._close(job, end, "")
             return
         if seen.status is Status.LIVE:
             self._found_live(job, seen)
             return
         self._registry.observe(job.launch_id, ExitSeen())
-        end = await self._end_of(job, seen, hint)
-        output = await self._last_lines(job, end, seen)
-        if later := self._hints.get(job.launch_id):  # it may have been started again, or removed
-            self._hints[job.launch_id] = replace(
-                later,
-                exit_code=end.exit_code if later.exit_code is None else later.exit_code,
-                witnessed=later.witnessed or hint.witnessed,
-            )
+        if self._may_be_told_more(job, seen, hint):
+            await self._hints.wait(job.launch_id, _OOM_DELAY)
+            known = replace(hint, exit_code=seen.exit_code, waited=True)
+            self._hints.put_back(job.launch_id, known)
             return
-        if self._keep or await self._remove(job, job.container_id):
-            self._close(job, end, output)
+        await self._finish(job, job.container_id, seen, hint)
 
-    async def _end_of(self, job: Job, seen: Inspection, hint: "_Hint") -> Ended:
-        """How an exited container has ended, once the Engine has told all that it knows of it."""
-        if hint.witnessed and seen.exit_code == _SIGKILLED and not seen.oom_killed:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_OOM_DELAY):
-                    await self._registry.wait(job.launch_id, _is_explained)
-        return Ended(
+    async def _finish(self, job: Job, container_id: str, seen: Inspection, hint: Hint) -> None:
+        """Remove an exited container and tell of its end, unless there are news of it meanwhile."""
+        end = Ended(
             seen.ended_at or time.time(),
             seen.exit_code,
-            oom_killed=seen.oom_killed,
+            oom_killed=seen.oom_killed or hint.oom_killed,
             started_at=seen.started_at,
             witnessed=hint.witnessed,
         )
+        output = await self._last_lines(job, end, seen)
+        if job.launch_id in self._hints:  # it may have been started again, or removed
+            known = replace(hint, exit_code=end.exit_code, oom_killed=end.oom_killed)
+            self._hints.put_back(job.launch_id, known)
+            return
+        if self._keep or await self._remove(job, container_id):
+            self._close(job, end, output)
+
+    def _may_be_told_more(self, job: Job, seen: Inspection, hint: Hint) -> bool:
+        """Whether it was killed just now, not by us, and nobody has said yet what for."""
+        current = self._registry.get(job.launch_id) or job
+        explained = seen.oom_killed or hint.oom_killed or current.kill_intended
+        fresh = hint.witnessed and not hint.waited
+        return seen.exit_code == _SIGKILLED and fresh and not explained
 
     def _found_live(self, job: Job, seen: Inspection) -> None:
         """The container runs, or runs again. A kill under way decides for itself."""
@@ -196,7 +197,7 @@ class Reaper:
     def _close(self, job: Job, end: Ended, output: str) -> None:
         gone = self._registry.observe(job.launch_id, end)
         if gone is not None and gone.outcome is not None:
-            tell_life(gone, output=output)
+            tell_life(gone, oom_killed=end.oom_killed, output=output)
 
     @_a_few_times(retry=retry_if_exception_type((EngineTimeout, EngineRefused, EngineUnavailable)))
     async def _look(self, container_id: str) -> Inspection:
@@ -237,10 +238,6 @@ class Reaper:
         except NoSuchWorkload:
             return None
         return seen if seen.status is Status.LIVE else None
-
-
-def _is_explained(job: Job) -> bool:
-    return job.oom_killed or job.kill_intended
 
 
 def _fit_for_the_log(output: str, arguments: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from service.background import Background, side_by_side
 from service.engine.base import Change, Engine, Event, Listing, Status, Workload
 from service.errors import EngineError, EngineUnavailable
 from service.janitor import Janitor
-from service.job import ExitSeen, Job, OutOfMemory
+from service.job import ExitSeen, Job
 from service.launcher import Launcher
 from service.readiness import Readiness
 from service.reaper import Reaper
@@ -201,25 +201,20 @@ class Watcher:
                 self._spawn(self._adopter.meet(event.id, event.labels), event)
             elif job.exit_seen and job.container_id == event.id:
                 self._spawn(self._look_again(launch_id, event), event)
-        elif job is not None and job.container_id in (None, event.id):
-            self._heed_job(job, event)
-
-    def _heed_job(self, job: Job, event: Event) -> None:
-        """What happened to a job, whose container may not be known yet."""
-        launch_id, known = job.launch_id, job.container_id is not None
-        if event.change is Change.OUT_OF_MEMORY:
-            self._registry.observe(launch_id, OutOfMemory())
-            return
-        if event.change is Change.EXITED and known:
-            self._registry.observe(launch_id, ExitSeen())
-        if not job.kill_intended:  # a kill closes its job itself, within its own trace
-            self._spawn(
-                self._reaper.reap(launch_id, container_id=event.id, exit_code=event.exit_code),
-                event,
-            )
-        elif event.change in _PAUSES and known:
-            # Nobody looks while the kill goes on, and it may fail.
-            self._reaper.hear_pause(launch_id, paused=event.change is Change.PAUSED)
+        elif job is not None:
+            if event.change is Change.EXITED and job.container_id == event.id:
+                self._registry.observe(launch_id, ExitSeen())
+            if not job.kill_intended:  # a kill closes its job itself, within its own trace
+                look = self._reaper.reap(
+                    launch_id,
+                    container_id=event.id,
+                    exit_code=event.exit_code,
+                    oom_killed=event.change is Change.OUT_OF_MEMORY,
+                )
+                self._spawn(look, event)
+            elif event.change in _PAUSES and job.container_id == event.id:
+                # Nobody looks while the kill goes on, and it may fail.
+                self._reaper.hear_pause(launch_id, paused=event.change is Change.PAUSED)
 
     async def _look_again(self, launch_id: str, event: Event) -> None:
         """At a container that runs again; its job may be closed before anybody looks."""

@@ -21,8 +21,9 @@ _SIGKILLED = 137
 class Container:
     """One container. Its process does what its arguments say.
 
-    It prints each of them; `--say TEXT` prints once more, `--exit CODE` ends it at once, and
-    `--stubborn` makes it ignore SIGTERM. Otherwise it runs until it is told to end.
+    It prints each of them; `--say TEXT` prints once more, `--exit CODE` ends it at once,
+    `--eat` takes all the memory that there is, and `--stubborn` makes it ignore SIGTERM. Otherwise
+    it runs until it is told to end.
     """
 
     spec: WorkloadSpec
@@ -130,7 +131,7 @@ class FakeHost:
         self._tell(container, Change.EXITED, code)
 
     def tell_out_of_memory(self, container_id: str) -> None:
-        """Say so only now, after the exit."""
+        """Say so late: only an event, as Docker 20.10 does."""
         self._tell(self.get(container_id), Change.OUT_OF_MEMORY)
 
     async def stop(self, container_id: str, grace: float) -> None:

@@ -15,7 +15,6 @@ from service.job import (
     Kind,
     Observation,
     Outcome,
-    OutOfMemory,
     PauseSeen,
     Started,
     StartFailed,
@@ -32,7 +31,6 @@ OBSERVATIONS: tuple[Observation, ...] = (
     KillFailed(),
     ExitSeen(),
     FoundLive(),
-    OutOfMemory(),
     PauseSeen(paused=True),
     PauseSeen(paused=False),
     ENDED,
@@ -180,19 +178,6 @@ def test_a_kill_after_the_exit_does_not_change_why_it_ended() -> None:
 
 def test_an_exit_after_a_failed_kill_is_no_kill() -> None:
     assert Outcome.ERROR == after(STARTED, KillIntended(), KillFailed(), Ended(1, 1)).outcome
-
-
-@pytest.mark.parametrize(
-    "told", [(OutOfMemory(), ExitSeen()), (ExitSeen(), OutOfMemory())], ids=str
-)
-def test_want_of_memory_is_why_it_ended_whenever_it_is_told(told: tuple[Observation, ...]) -> None:
-    job = after(STARTED, *told, Ended(1, 137))
-    assert (Outcome.OOM, True) == (job.outcome, job.oom_killed)
-
-
-def test_want_of_memory_is_not_why_a_job_ends_that_was_started_again_since() -> None:
-    job = after(STARTED, OutOfMemory(), ExitSeen(), FoundLive(), Ended(1, 137))
-    assert (Outcome.ERROR, False) == (job.outcome, job.oom_killed)
 
 
 def test_a_resumed_job_can_be_killed() -> None:

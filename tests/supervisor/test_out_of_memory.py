@@ -1,0 +1,162 @@
+"""Docker may tell that memory ran out after it has told of the exit; nothing else waits for it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from service.errors import EngineRefused
+from tests.supervisor.world import World, pass_time, until
+
+pytestmark = pytest.mark.timeout(30)
+
+DELAY = 0.25
+AT_ONCE = DELAY / 2
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def killed(world: World, identifier: str = "a-1") -> str:
+    """A job whose process somebody or something has just killed; its container's id."""
+    await world.launch(identifier)
+    container = world.container(identifier)
+    world.host.exit(container.id, 137)
+    await pass_time(DELAY / 5)
+    assert "stopping" == world.states()[identifier]
+    return container.id
+
+
+async def test_what_is_told_after_the_exit_is_still_why(world: World) -> None:
+    container_id = await killed(world)
+    world.host.tell_out_of_memory(container_id)
+    began = now()
+    await until(lambda: world.states() == {})
+    assert now() - began < AT_ONCE
+    assert {"oom": 1} == world.outcomes("supervisor_exits_total")
+    [entry] = world.logged("job.exited")
+    assert ("oom", 137, True) == (entry["outcome"], entry["exit_code"], entry["oom_killed"])
+    assert [] == world.left()
+
+
+async def test_what_is_told_in_time_is_not_waited_for(world: World) -> None:
+    await world.launch("a-1")
+    began = now()
+    world.host.exit(world.container("a-1").id, 137, oom_killed=True)
+    await until(lambda: world.states() == {})
+    assert now() - began < AT_ONCE
+    assert {"oom": 1} == world.outcomes("supervisor_exits_total")
+
+
+async def test_what_only_the_state_tells_is_not_waited_for(world: World) -> None:
+    await world.launch("a-1")
+    container = world.container("a-1")
+    world.host.exit(container.id, 137)
+    container.oom_killed = True
+    began = now()
+    await until(lambda: world.states() == {})
+    assert now() - began < AT_ONCE
+    assert {"oom": 1} == world.outcomes("supervisor_exits_total")
+
+
+@pytest.mark.parametrize(("code", "waited"), [(137, DELAY), (143, 0.0), (1, 0.0), (0, 0.0)])
+async def test_nothing_but_a_sigkill_is_waited_for(world: World, code: int, waited: float) -> None:
+    await world.launch("a-1")
+    began = now()
+    world.host.exit(world.container("a-1").id, code)
+    await until(lambda: world.states() == {})
+    assert waited <= now() - began < waited + AT_ONCE
+
+
+async def test_what_nobody_saw_is_not_waited_for(world: World) -> None:
+    await world.launch("a-1")
+    (job,) = world.supervisor.list_jobs()
+    world.host.listeners.clear()
+    world.host.exit(world.container("a-1").id, 137)
+    began = now()
+    await world.reaper.reap(job.launch_id, witnessed=False)
+    assert now() - began < AT_ONCE
+    assert {"lost": 1} == world.outcomes("supervisor_exits_total")
+
+
+async def test_our_own_sigkill_is_not_waited_for(world: World) -> None:
+    await world.launch("a-1", stubborn=1)
+    kill = world.killing("a-1")
+    container = world.container("a-1")
+    await container.exited.wait()
+    assert 137 == container.exit_code
+    began = now()
+    await kill
+    assert now() - began < AT_ONCE
+    assert {"killed": 1} == world.outcomes("supervisor_exits_total")
+
+
+@pytest.mark.parametrize(
+    "kill", [lambda world: world.kill("a-1"), lambda world: world.killing_all()], ids=["one", "all"]
+)
+async def test_a_kill_does_not_wait_for_it(
+    world: World, kill: Callable[[World], Awaitable[None]]
+) -> None:
+    await killed(world)
+    began = now()
+    await kill(world)
+    assert now() - began < AT_ONCE
+    assert {"error": 1} == world.outcomes("supervisor_exits_total")
+
+
+async def test_what_is_removed_meanwhile_is_closed_at_once(world: World) -> None:
+    container_id = await killed(world)
+    began = now()
+    await world.host.remove(container_id)
+    await until(lambda: world.states() == {})
+    assert now() - began < AT_ONCE
+    [entry] = world.logged("job.exited")
+    assert ("error", 137) == (entry["outcome"], entry["exit_code"])
+
+
+async def test_what_is_started_again_meanwhile_is_a_job_that_ends_for_its_own_reasons(
+    world: World,
+) -> None:
+    container_id = await killed(world)
+    world.host.start(container_id)
+    await until(lambda: world.states() == {"a-1": "running"})
+    world.host.tell_out_of_memory(container_id)  # of the life before
+    await pass_time()
+    assert {"a-1": "running"} == world.states()
+    world.host.exit(container_id, 1)
+    await until(lambda: world.states() == {})
+    assert {"error": 1} == world.outcomes("supervisor_exits_total")
+
+
+async def test_the_want_of_memory_of_another_container_is_not_why(world: World) -> None:
+    await killed(world)
+    labels = dict(world.container("a-1").spec.labels)
+    copy = world.put("copy", labels)  # as `docker commit` and `docker run` make one
+    world.host.exit(copy.id, 137, oom_killed=True)
+    await until(lambda: world.states() == {})
+    assert {"error": 1} == world.outcomes("supervisor_exits_total")
+
+
+async def test_what_is_removed_while_somebody_looks_is_closed_for_what_was_seen(
+    world: World,
+) -> None:
+    await world.launch("a-1")
+    container_id = world.container("a-1").id
+    hold = world.faults.hold("tail")
+    world.host.exit(container_id, 137, oom_killed=True)
+    await hold.reached()
+    await world.host.remove(container_id)
+    hold.release()
+    await until(lambda: world.states() == {})
+    [entry] = world.logged("job.exited")
+    assert ("oom", 137, True) == (entry["outcome"], entry["exit_code"], entry["oom_killed"])
+
+
+async def test_a_removal_that_is_refused_does_not_make_it_forgotten(world: World) -> None:
+    container_id = await killed(world)
+    world.faults.fail("remove", EngineRefused("device busy"))
+    world.host.tell_out_of_memory(container_id)
+    await until(lambda: world.states() == {}, within=10)
+    assert {"oom": 1} == world.outcomes("supervisor_exits_total")
+    assert 1 == len(world.logged("job.exited"))
