@@ -176,7 +176,7 @@ class Reaper:
     def _may_be_told_more(self, job: Job, seen: Inspection, hint: Hint) -> bool:
         """Whether it was killed just now, not by us, and nobody has said yet what for."""
         current = self._registry.get(job.launch_id) or job
-        explained = seen.oom_killed or hint.oom_killed or current.kill_intended
+        explained = seen.oom_killed or current.kill_intended
         fresh = hint.witnessed and not hint.waited
         return seen.exit_code == _SIGKILLED and fresh and not explained
 

@@ -138,7 +138,57 @@ async def test_the_want_of_memory_of_another_container_is_not_why(world: World) 
     assert {"error": 1} == world.outcomes("supervisor_exits_total")
 
 
-async def test_what_is_removed_while_somebody_looks_is_closed_for_what_was_seen(
+async def test_what_is_told_while_somebody_looks_is_not_waited_for(world: World) -> None:
+    await world.launch("a-1")
+    container_id = world.container("a-1").id
+    hold = world.faults.hold("inspect", after=True)
+    world.host.exit(container_id, 137)
+    await hold.reached()
+    world.host.tell_out_of_memory(container_id)
+    await pass_time(0.01)
+    hold.release()
+    began = now()
+    await until(lambda: world.states() == {})
+    assert now() - began < AT_ONCE
+    assert {"oom": 1} == world.outcomes("supervisor_exits_total")
+
+
+@pytest.mark.parametrize("oom_killed", [True, False])
+async def test_what_is_removed_while_somebody_looks_has_ended_as_was_seen(
+    world: World, *, oom_killed: bool
+) -> None:
+    """Where no event has told it."""
+    await world.launch("a-1")
+    (job,) = world.supervisor.list_jobs()
+    container = world.container("a-1")
+    world.host.listeners.clear()
+    world.host.exit(container.id, 137)
+    container.oom_killed = oom_killed
+    hold = world.faults.hold("tail")
+    looks = [asyncio.create_task(world.reaper.reap(job.launch_id))]
+    await pass_time(DELAY / 5)
+    if oom_killed:
+        await hold.reached()
+    await world.host.remove(container.id)
+    looks.append(asyncio.create_task(world.reaper.reap(job.launch_id)))
+    await asyncio.sleep(0)
+    hold.release()
+    await asyncio.gather(*looks)
+    [entry] = world.logged("job.exited")
+    outcome = "oom" if oom_killed else "error"
+    assert (outcome, 137, oom_killed) == tuple(
+        entry[key] for key in ("outcome", "exit_code", "oom_killed")
+    )
+
+
+async def test_what_is_said_of_a_job_and_not_awaited_any_more_is_forgotten(world: World) -> None:
+    await killed(world)
+    await until(lambda: world.states() == {})
+    assert {} == world.reaper._hints._awaited
+    assert {} == world.reaper._hints._hints
+
+
+async def test_what_is_removed_while_somebody_looks_is_closed_for_what_was_told(
     world: World,
 ) -> None:
     await world.launch("a-1")
