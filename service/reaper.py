@@ -58,7 +58,7 @@ class Reaper:
         self._keep = keep  # development keeps exited containers
         self._reaps: dict[str, asyncio.Task[None]] = {}
         self._hints = Hints()
-        self._troubled: set[str] = set()  # launches that will be looked into again
+        self._troubled: set[str] = set()  # launches that will be looked into again, and their hints
 
     async def reap(
         self,
@@ -99,7 +99,8 @@ class Reaper:
     def _end(self, launch_id: str, task: "asyncio.Task[None]") -> None:
         if self._reaps.get(launch_id) is task:
             del self._reaps[launch_id]
-            self._hints.take(launch_id)
+            if launch_id not in self._troubled:
+                self._hints.take(launch_id)
         if not task.cancelled():
             task.exception()  # seen: whoever waited may have gone
 
@@ -110,35 +111,31 @@ class Reaper:
                 await self._reap(job, hint)
             except (EngineRefused, EngineTimeout):
                 # Nobody else would come back to it soon, as the watcher does to an Engine.
-                self._look_again(job.launch_id, hint)
+                self._hints.put_back(job.launch_id, hint)
+                self._look_again(job.launch_id)
                 raise
 
-    def _look_again(self, launch_id: str, hint: Hint) -> None:
+    def _look_again(self, launch_id: str) -> None:
         """Later, and until it goes well; once at a time, however many ask for it."""
         if launch_id not in self._troubled:
             self._troubled.add(launch_id)
-            work = self._again_and_again(launch_id, hint)
-            self._background.spawn(work, f"reap {launch_id}")
+            self._background.spawn(self._again_and_again(launch_id), f"reap {launch_id}")
 
-    async def _again_and_again(self, launch_id: str, hint: Hint) -> None:
+    async def _again_and_again(self, launch_id: str) -> None:
         delay = _RETRY
         try:
             while self._registry.get(launch_id):
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, _LAST_RETRY)
                 with suppress(EngineRefused, EngineTimeout):
-                    await self.reap(
-                        launch_id,
-                        exit_code=hint.exit_code,
-                        oom_killed=hint.oom_killed,
-                        witnessed=hint.witnessed,
-                    )
+                    await self.reap(launch_id, witnessed=False)
                     return
         finally:
             self._troubled.discard(launch_id)
 
     async def _reap(self, job: Job, hint: Hint) -> None:
         assert job.container_id is not None
+        exit_known = self._exit_seen(job)
         try:
             seen = await self._look(job.container_id)
         except NoSuchWorkload:
@@ -146,7 +143,8 @@ class Reaper:
             self._close(job, end, "")
             return
         if seen.status is Status.LIVE:
-            self._found_live(job, seen)
+            if exit_known or not self._exit_seen(job):  # else it has been told while we looked
+                self._found_live(job, seen)
             return
         self._registry.observe(job.launch_id, ExitSeen())
         if self._may_be_told_more(job, seen, hint):
@@ -173,10 +171,13 @@ class Reaper:
         if self._keep or await self._remove(job, container_id):
             self._close(job, end, output)
 
+    def _exit_seen(self, job: Job) -> bool:
+        return (self._registry.get(job.launch_id) or job).exit_seen
+
     def _may_be_told_more(self, job: Job, seen: Inspection, hint: Hint) -> bool:
         """Whether it was killed just now, not by us, and nobody has said yet what for."""
         current = self._registry.get(job.launch_id) or job
-        explained = seen.oom_killed or current.kill_intended
+        explained = seen.oom_killed or hint.oom_killed or current.kill_intended
         fresh = hint.witnessed and not hint.waited
         return seen.exit_code == _SIGKILLED and fresh and not explained
 

@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import suppress
 from typing import Any, Protocol
 
 import docker
@@ -16,7 +15,7 @@ from service.engine.base import Engine, Event, Listing, WorkloadSpec
 from service.engine.docker import DockerEngine
 from service.engine.fake import FakeEngine
 from service.errors import EngineError
-from tests.support import worker
+from tests.support import containers, worker
 
 OURS = "test.contract.instance"
 
@@ -136,13 +135,8 @@ class DockerRig:
     async def clean(self) -> None:
         self.private.thaw()
         await asyncio.to_thread(self.private.start)
-        await asyncio.to_thread(self._remove_all)
+        await asyncio.to_thread(containers.remove_everything, self.client)
         await self.engine.close()
-
-    def _remove_all(self) -> None:
-        for container in self.client.api.containers(all=True):
-            with suppress(docker.errors.NotFound):
-                self.client.api.remove_container(container["Id"], force=True)
 
 
 class Listener:

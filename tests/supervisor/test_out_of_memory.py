@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from service.errors import EngineRefused
+from service.errors import EngineError, EngineRefused, EngineTimeout
 from tests.supervisor.world import World, pass_time, until
 
 pytestmark = pytest.mark.timeout(30)
@@ -47,6 +47,32 @@ async def test_what_is_told_in_time_is_not_waited_for(world: World) -> None:
     await until(lambda: world.states() == {})
     assert now() - began < AT_ONCE
     assert {"oom": 1} == world.outcomes("supervisor_exits_total")
+
+
+async def test_what_is_told_with_the_exit_is_not_waited_for(world: World) -> None:
+    await world.launch("a-1")
+    began = now()
+    world.host.exit(world.container("a-1").id, 137)
+    world.host.tell_out_of_memory(world.container("a-1").id)
+    await until(lambda: world.states() == {})
+    assert now() - began < AT_ONCE
+    assert {"oom": 1} == world.outcomes("supervisor_exits_total")
+
+
+async def test_a_launch_does_not_take_what_has_just_ended_for_running(world: World) -> None:
+    """Memory runs out, somebody looks, and the exit is told before the look's older answer."""
+    await world.launch("a-1")
+    ended = world.container("a-1")
+    hold = world.faults.hold("inspect", after=True)
+    world.host.tell_out_of_memory(ended.id)
+    await hold.reached()
+    world.host.exit(ended.id, 137)
+    launch = world.launching("a-1")
+    hold.release()
+    await launch
+    await until(lambda: {"a-1": "running"} == world.states())
+    assert world.container("a-1") is not ended
+    assert {"launches": 2, "exits": 1} == world.counted()
 
 
 async def test_what_only_the_state_tells_is_not_waited_for(world: World) -> None:
@@ -201,6 +227,37 @@ async def test_what_is_removed_while_somebody_looks_is_closed_for_what_was_told(
     await until(lambda: world.states() == {})
     [entry] = world.logged("job.exited")
     assert ("oom", 137, True) == (entry["outcome"], entry["exit_code"], entry["oom_killed"])
+
+
+@pytest.mark.parametrize("error", [EngineRefused("no"), EngineTimeout("late")], ids=repr)
+async def test_a_look_that_fails_does_not_make_it_forgotten(
+    world: World, error: EngineError
+) -> None:
+    await world.launch("a-1")
+    container = world.container("a-1")
+    hold = world.faults.hold("inspect")
+    world.host.exit(container.id, 137)
+    await hold.reached()
+    world.faults.fail("inspect", error, times=2)
+    world.host.tell_out_of_memory(container.id)
+    await pass_time(0.01)
+    hold.refuse(error)
+    await until(lambda: world.states() == {}, within=10)
+    assert {"oom": 1} == world.outcomes("supervisor_exits_total")
+
+
+async def test_a_removal_that_is_refused_does_not_pass_it_on_to_another_life(
+    world: World,
+) -> None:
+    container_id = await killed(world)
+    world.faults.fail("remove", EngineRefused("device busy"), times=5)
+    world.host.tell_out_of_memory(container_id)
+    await pass_time(5)
+    world.host.start(container_id)
+    await until(lambda: world.states() == {"a-1": "running"})
+    world.host.exit(container_id, 1)
+    await until(lambda: world.states() == {}, within=60)
+    assert {"error": 1} == world.outcomes("supervisor_exits_total")
 
 
 async def test_a_removal_that_is_refused_does_not_make_it_forgotten(world: World) -> None:

@@ -1,5 +1,6 @@
 """What is really on the Engine, seen with a client of the tests' own."""
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -12,6 +13,7 @@ from docker.models.containers import Container
 from tests.support import worker
 
 PREFIX = "area.supervisor."
+_REMOVAL_SECONDS = 30.0
 
 
 def everything(client: docker.DockerClient) -> list[Container]:
@@ -109,10 +111,15 @@ def labels_of_another(
 
 
 def remove_everything(client: docker.DockerClient) -> None:
-    """Leave no container behind."""
-    found = client.api.containers(all=True)
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda item: _remove(client, item["Id"]), found))
+    """Leave no container behind.
+
+    One that is just being made is listed before it can be removed.
+    """
+    deadline = time.monotonic() + _REMOVAL_SECONDS
+    while found := client.api.containers(all=True):
+        assert time.monotonic() < deadline, f"cannot be removed: {found}"
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda item: _remove(client, item["Id"]), found))
 
 
 def _remove(client: docker.DockerClient, container_id: str) -> None:

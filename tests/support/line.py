@@ -20,7 +20,7 @@ class Line:
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
         self._open: set[socket.socket] = set()
-        self.posts = 0  # requests to do something that have been passed on
+        self.posts = 0  # requests with a body that have been passed on, whole
         self.mend()
 
     @property
@@ -71,10 +71,13 @@ class Line:
         return (self._pass_on, (here, there)), (self._pass_on, (there, here))
 
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        posts = False
         with suppress(OSError):
             while data := source.recv(_CHUNK):
                 sink.sendall(data)
-                if data.startswith(b"POST "):
+                posts = posts or data.startswith(b"POST ")
+                if posts and not data.endswith(b"\r\n\r\n"):  # the head may come by itself
+                    posts = False
                     with self._lock:
                         self.posts += 1
         self._hang_up(source, sink)
