@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from service.errors import EngineError, EngineRefused, EngineTimeout
+from service.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
 from tests.supervisor.world import World, pass_time, until
 
 pytestmark = pytest.mark.timeout(30)
@@ -267,3 +267,21 @@ async def test_a_removal_that_is_refused_does_not_make_it_forgotten(world: World
     await until(lambda: world.states() == {}, within=10)
     assert {"oom": 1} == world.outcomes("supervisor_exits_total")
     assert 1 == len(world.logged("job.exited"))
+
+
+async def test_what_was_said_when_the_engine_went_away_is_forgotten(world: World) -> None:
+    """It may have taken its containers along."""
+    await world.launch("a-1")
+    (job,) = world.supervisor.list_jobs()
+    container = world.container("a-1")
+    hold = world.faults.hold("inspect")
+    world.host.exit(container.id, 137)
+    await hold.reached()
+    world.host.tell_out_of_memory(container.id)
+    await pass_time(0.01)
+    world.faults.fail("inspect", EngineUnavailable("away"), times=2)
+    hold.refuse(EngineUnavailable("away"))
+    await pass_time(5)
+    assert {"a-1": "stopping"} == world.states()
+    await world.reaper.reap(job.launch_id, witnessed=False)
+    assert {"lost": 1} == world.outcomes("supervisor_exits_total")

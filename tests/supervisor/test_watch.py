@@ -214,6 +214,18 @@ async def test_a_removal_that_is_refused_frees_the_identifier_all_the_same(world
     assert ["a-1"] == world.running() == world.left()
 
 
+async def test_an_end_that_nobody_saw_is_not_seen_by_looking_again(world: World) -> None:
+    await world.launch("a-1")
+    (job,) = world.supervisor.list_jobs()
+    world.host.listeners.clear()
+    world.host.exit(world.container("a-1").id, 1)
+    world.faults.fail("remove", EngineRefused("device busy"))
+    with pytest.raises(EngineRefused):
+        await world.reaper.reap(job.launch_id, witnessed=False)
+    await until(lambda: world.states() == {}, within=10)
+    assert {"lost": 1} == world.outcomes("supervisor_exits_total")
+
+
 async def test_a_removal_that_is_refused_for_long_is_tried_more_and_more_seldom(
     world: World,
 ) -> None:
