@@ -78,6 +78,7 @@ class Job:
     ended_at: float | None = None
     kill_intended: bool = False
     exit_seen: bool = False
+    exits: int = 0  # so far: a third party may start the container again
     paused: bool = False
     outcome: Outcome | None = None
     exit_code: int | None = None
@@ -162,7 +163,7 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
         case KillFailed():
             return _moved(replace(job, kill_intended=False))
         case ExitSeen():
-            return _moved(replace(job, exit_seen=True))
+            return _moved(replace(job, exit_seen=True, exits=job.exits + 1))
         case FoundLive():
             return _moved(replace(job, exit_seen=False))
         case PauseSeen(paused):

@@ -58,7 +58,7 @@ class Reaper:
         self._keep = keep  # development keeps exited containers
         self._reaps: dict[str, asyncio.Task[None]] = {}
         self._hints = Hints()
-        self._troubled: set[str] = set()  # launches that will be looked into again, and their hints
+        self._troubled: set[str] = set()  # launches to look into again: their hints are kept
 
     async def reap(
         self,
@@ -132,10 +132,12 @@ class Reaper:
                     return
         finally:
             self._troubled.discard(launch_id)
+            if launch_id not in self._reaps:  # else its end does so
+                self._hints.take(launch_id)
 
     async def _reap(self, job: Job, hint: Hint) -> None:
         assert job.container_id is not None
-        exit_known = self._exit_seen(job)
+        exits = self._exits(job)
         try:
             seen = await self._look(job.container_id)
         except NoSuchWorkload:
@@ -143,8 +145,7 @@ class Reaper:
             self._close(job, end, "")
             return
         if seen.status is Status.LIVE:
-            if exit_known or not self._exit_seen(job):  # else it has been told while we looked
-                self._found_live(job, seen)
+            self._found_live(job, seen, exits)
             return
         self._registry.observe(job.launch_id, ExitSeen())
         if self._may_be_told_more(job, seen, hint):
@@ -171,8 +172,8 @@ class Reaper:
         if self._keep or await self._remove(job, container_id):
             self._close(job, end, output)
 
-    def _exit_seen(self, job: Job) -> bool:
-        return (self._registry.get(job.launch_id) or job).exit_seen
+    def _exits(self, job: Job) -> int:
+        return (self._registry.get(job.launch_id) or job).exits
 
     def _may_be_told_more(self, job: Job, seen: Inspection, hint: Hint) -> bool:
         """Whether it was killed just now, not by us, and nobody has said yet what for."""
@@ -181,8 +182,13 @@ class Reaper:
         fresh = hint.witnessed and not hint.waited
         return seen.exit_code == _SIGKILLED and fresh and not explained
 
-    def _found_live(self, job: Job, seen: Inspection) -> None:
-        """The container runs, or runs again. A kill under way decides for itself."""
+    def _found_live(self, job: Job, seen: Inspection, exits: int) -> None:
+        """The container runs, or runs again. A kill under way decides for itself.
+
+        `exits` is how many there were when the look began: another one makes it worthless.
+        """
+        if exits != self._exits(job):
+            return
         self._note_pause(job.launch_id, paused=seen.paused)
         now = self._registry.get(job.launch_id)
         if now is not None and not now.kill_intended:
@@ -223,8 +229,9 @@ class Reaper:
         try:
             await self._take_away(container_id)
         except EngineRefused:
+            exits = self._exits(job)
             if seen := await self._live(container_id):
-                self._found_live(job, seen)
+                self._found_live(job, seen, exits)
                 return False
             raise
         return True

@@ -198,7 +198,7 @@ class Watcher:
         job = self._registry.get(launch_id)
         if event.change in (Change.CREATED, Change.STARTED):
             if job is None:
-                self._spawn(self._adopter.meet(event.id, event.labels), event)
+                self._spawn(self._meet(launch_id, event), event)
             elif job.exit_seen and job.container_id == event.id:
                 self._spawn(self._look_again(launch_id, event), event)
         elif job is not None:
@@ -216,11 +216,16 @@ class Watcher:
                 # Nobody looks while the kill goes on, and it may fail.
                 self._reaper.hear_pause(launch_id, paused=event.change is Change.PAUSED)
 
+    async def _meet(self, launch_id: str, event: Event) -> None:
+        """Look at a container that turns up; nobody heard of its exit before it was a job."""
+        await self._adopter.meet(event.id, event.labels)
+        await self._reaper.reap(launch_id)
+
     async def _look_again(self, launch_id: str, event: Event) -> None:
         """At a container that runs again; its job may be closed before anybody looks."""
         await self._reaper.reap(launch_id)
         if self._registry.get(launch_id) is None:
-            await self._adopter.meet(event.id, event.labels)
+            await self._meet(launch_id, event)
 
     def _spawn(self, work: Coroutine[Any, Any, None], event: Event) -> None:
         self._background.spawn(work, f"{event.change} {event.id[:12]}")
