@@ -16,6 +16,7 @@ from benchmarks.h2load import H2load
 from benchmarks.stats import interleaved
 from scripts import images
 from scripts.private_engine import PrivateEngine
+from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import Response
 from tests.support.supervised import Supervised
 
@@ -92,8 +93,8 @@ class Bench:
         yield from self._progress.track(turns, description=text)
 
 
-def launch(supervised: Supervised, identifier: str) -> None:
+def launch(stub: AreaSupervisorServiceStub, identifier: str) -> None:
     """Launch a job, and see that it was."""
-    answer = supervised.stub.LaunchJob(launch_of(identifier), timeout=60)
+    answer = stub.LaunchJob(launch_of(identifier), timeout=60)
     if answer != Response():
         raise RuntimeError(f"{identifier} was not launched: {answer}")

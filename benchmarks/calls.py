@@ -43,6 +43,11 @@ def identifier_of(number: int) -> str:
     return f"timer-seconds-interval-{number}"
 
 
+def number_of(identifier: str) -> int:
+    """Which of the many it is."""
+    return int(identifier.rpartition("-")[2])
+
+
 DEDUP = Call("dedup", f"{_SERVICE}/LaunchJob", launch_of(identifier_of(0)))
 LIST_JOBS = Call("ListJobs", f"{_SERVICE}/ListJobs", Empty())
 HEALTH = Call("health", "/grpc.health.v1.Health/Check", HealthCheckRequest())

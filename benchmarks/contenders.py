@@ -1,11 +1,18 @@
 """Who launches and kills containers: the supervisor, and the bare Engine to compare it with."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
 
 from benchmarks.bare_engine import BareEngine
 from benchmarks.bench import Bench, launch
 from benchmarks.calls import identifier_of
+from benchmarks.processes import Program
 from benchmarks.result import AGAIN
+from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import Response
 from tests.support.supervised import Supervised
 
@@ -23,28 +30,42 @@ class Contender(Protocol):
         """Return when all containers are gone."""
 
 
-class SupervisorContender:
-    """What a backend has: gRPC."""
+class OverGrpc:
+    """What a backend has: the contract, whoever serves it."""
 
-    def __init__(self, supervised: Supervised) -> None:
-        self._supervised = supervised
+    def __init__(self, stub: AreaSupervisorServiceStub) -> None:
+        self._stub = stub
 
     def launch(self, number: int) -> None:
         """LaunchJob."""
-        launch(self._supervised, identifier_of(number))
+        launch(self._stub, identifier_of(number))
 
     def end_all(self) -> None:
         """KillAllJobs."""
-        answer = self._supervised.kill_all()
+        answer = self._stub.KillAllJobs(Empty(), timeout=60)
         if answer != Response():
             raise RuntimeError(f"not everything was killed: {answer}")
 
 
 def contenders(bench: Bench, supervised: Supervised) -> dict[str, Contender]:
     """By name. All containers have the same options: those of the supervisor's."""
-    ours = SupervisorContender(supervised)
+    ours = OverGrpc(supervised.stub)
     bare = BareEngine(bench.engine.socket)
     ours.launch(0)
     bare.copy_options(bare.only_container())
     ours.end_all()
     return {BARE: bare, SUPERVISOR: ours, BARE + AGAIN: bare}
+
+
+@contextmanager
+def bare_grpc(bench: Bench) -> Iterator[tuple[Contender, int]]:
+    """A server that asks the bare Engine, and does nothing else; and its process.
+
+    Its containers have the options of the one that runs when it is made.
+    """
+    socket, log = str(bench.engine.socket), bench.directory / "bare-grpc.log"
+    with (
+        Program("benchmarks.servers.launching", socket, log=log) as program,
+        grpc.insecure_channel(f"127.0.0.1:{program.port}") as channel,
+    ):
+        yield OverGrpc(AreaSupervisorServiceStub(channel)), program.pid

@@ -65,7 +65,7 @@ def _measure_processes(bench: Bench, found: Rounds, text: str) -> None:
 
 def _with_jobs(supervised: Supervised) -> Server:
     for number in range(LISTED_JOBS):
-        launch(supervised, identifier_of(number))
+        launch(supervised.stub, identifier_of(number))
     assert supervised.process is not None
     return Server(supervised.port, supervised.process.pid)
 

@@ -84,5 +84,5 @@ def _launch(supervised: Supervised, pid: int, launches: int) -> float:
     """The CPU time of each, in a process that has launched nothing before."""
     before = cpu_seconds(pid)
     for number in range(launches):
-        launch(supervised, identifier_of(number))
+        launch(supervised.stub, identifier_of(number))
     return (cpu_seconds(pid) - before) / launches

@@ -1,13 +1,14 @@
-"""Launch rate and latency beside bare create and start, and CPU time beside docker-py alone."""
+"""Launch rate and latency beside bare create and start, and beside docker-py and gRPC alone."""
 
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from statistics import median
 
 from benchmarks.bench import Bench
-from benchmarks.contenders import BARE, SUPERVISOR, Contender, contenders
+from benchmarks.contenders import BARE, SUPERVISOR, Contender, bare_grpc, contenders
 from benchmarks.docker_py import DockerPy
 from benchmarks.processes import cpu_seconds
 from benchmarks.result import Goal, Result, Rounds, Row
@@ -15,23 +16,27 @@ from benchmarks.result import Goal, Result, Rounds, Row
 # The Engine finishes some of its work after it has answered (seconds).
 _SETTLE = 0.5
 _AS_FAST = 0.90
-_ROUNDS = 24
+_ROUNDS = 20  # all orders of the five, twice
 _CPU = Goal(5, absolute=True)
 DOCKER_PY = "docker-py alone"
+BARE_GRPC = "bare gRPC"
 
 
 def measure(bench: Bench) -> Result:
     """Launch with 1, 4 and 16 in flight, in rounds."""
     rows: list[Row] = []
-    with bench.supervisor() as supervised:
+    with ExitStack() as stack:
+        supervised = stack.enter_context(bench.supervisor())
         assert supervised.process is not None
-        library, pid = DockerPy(bench.engine.socket), supervised.process.pid
-        everybody = {**contenders(bench, supervised), DOCKER_PY: library}
+        library = DockerPy(bench.engine.socket)
+        everybody = contenders(bench, supervised) | {DOCKER_PY: library}
         everybody[SUPERVISOR].launch(0)
         library.copy_options()
+        everybody[BARE_GRPC], bare_pid = stack.enter_context(bare_grpc(bench))
         everybody[SUPERVISOR].end_all()
         clocks: dict[str, Callable[[], float]] = {
-            SUPERVISOR: partial(cpu_seconds, pid),
+            SUPERVISOR: partial(cpu_seconds, supervised.process.pid),
+            BARE_GRPC: partial(cpu_seconds, bare_pid),
             DOCKER_PY: library.cpu_seconds,
         }
         for in_flight, launches in (1, 16), (4, 32), (16, 64):

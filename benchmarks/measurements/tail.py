@@ -46,7 +46,7 @@ def _rows(found: Rounds, call: Call) -> list[Row]:
 
 
 def _round(bench: Bench, supervised: Supervised, ports: dict[str, int], found: Rounds) -> None:
-    launch(supervised, identifier_of(0))
+    launch(supervised.stub, identifier_of(0))
     with _launching(supervised):
         calls = bench.size(400, 100)
         for (call, who), paced in _all_at_once(bench, ports, calls).items():
@@ -74,7 +74,7 @@ def _launching(supervised: Supervised) -> Iterator[None]:
 
     def launch_on() -> None:
         while not ended.is_set():
-            launch(supervised, identifier_of(next(numbers)))
+            launch(supervised.stub, identifier_of(next(numbers)))
 
     with ThreadPoolExecutor(_LAUNCHES) as pool:
         launching = [pool.submit(launch_on) for _ in range(_LAUNCHES)]

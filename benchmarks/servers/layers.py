@@ -40,7 +40,9 @@ class Layer(StrEnum):
     LOGS = "logs"  # everything
 
 
-class _EmptyService(AreaSupervisorServiceServicer):
+class EmptyService(AreaSupervisorServiceServicer):
+    """Says yes to everything, and does nothing."""
+
     _jobs = JobList(
         jobs=[
             Job(name=ACTION, identifier=identifier_of(number), status="running")
@@ -101,7 +103,7 @@ async def _empty_server(layer: Layer) -> aio.Server:
 
 
 def _add_services(server: Any) -> None:
-    add_AreaSupervisorServiceServicer_to_server(_EmptyService(), server)
+    add_AreaSupervisorServiceServicer_to_server(EmptyService(), server)
     add_HealthServicer_to_server(_EmptyHealth(), server)
 
 

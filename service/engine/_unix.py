@@ -1,26 +1,35 @@
 """HTTP over a Unix socket: what docker-py's calls need of it, and no more."""
 
-import http.client
 import select
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
+from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlencode
 
 from docker.constants import DEFAULT_USER_AGENT
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from requests import Response
 
-_AGENT = {"User-Agent": DEFAULT_USER_AGENT}
+_HEADERS = {
+    "Host": "localhost",
+    "User-Agent": DEFAULT_USER_AGENT,
+    "Accept-Encoding": "identity",
+}
+# Either tells where an answer ends; without them, that is where the connection does.
+_FRAMING = (b"content-length", b"transfer-encoding")
+_READ_BYTES = 64 * 1024
 
 
 class UnixSocket:
     """A connection that is kept from call to call. Not for two threads at once."""
 
     def __init__(self, path: str) -> None:
-        self._connection = _Connection(path)
+        self._path = path
+        self._connection: socket.socket | None = None
 
     def request(
         self,
@@ -42,40 +51,100 @@ class UnixSocket:
         """
         if params:
             target = f"{target}?{urlencode(_given(params))}"
-        self._connection.prepare(timeout)
+        message = _message(method, target, _given(headers or {}), data)
         try:
-            body = None if data is None else data.encode()
+            connection = self._connected(timeout)
             with suppress(BrokenPipeError):  # who has not read all may have answered all the same
-                self._connection.request(method, target, body, {**_AGENT, **_given(headers or {})})
-            return _response(target, self._connection.getresponse())
+                connection.sendall(message)
+            answer = _read(connection)
+            if not answer.leaves_open:
+                self.close()
+            return _response(target, answer)
         except BaseException:
             self.close()  # an answer that is still to come would be taken for that of the next call
             raise
 
     def close(self) -> None:
         """Hang up. The next call connects anew."""
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self, timeout: float) -> socket.socket:
+        """The connection, or a new one where it is dead."""
+        if self._connection is not None and _can_be_read(self._connection):
+            self.close()  # nothing is to come: an Engine that was restarted has hung up
+        if self._connection is not None:
+            self._connection.settimeout(timeout)
+            return self._connection
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.settimeout(timeout)
+        self._connection.connect(self._path)
+        return self._connection
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost")
-        self._path = path
+class _Answer:
+    """Takes an answer in as it comes; the methods `on_...` are what httptools calls."""
 
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+    def __init__(self) -> None:
+        self.status = 0
+        self.reason = ""
+        self.ended = False
+        self.leaves_open = False
+        self._framed = False
+        self._body: list[bytes] = []
+        self._parser = HttpResponseParser(self)
 
-    def prepare(self, timeout: float) -> None:
-        """Set the time limit of the next call, and see that it meets no connection that is dead."""
-        self.timeout = timeout
-        if self.sock is None:
-            return
-        if _can_be_read(self.sock):  # nothing is to come: an Engine that was restarted has hung up
-            self.close()
+    @property
+    def body(self) -> bytes:
+        """What has come of it."""
+        return b"".join(self._body)
+
+    def feed(self, received: bytes) -> None:
+        """The next bytes, or none at the end of the connection."""
+        if received:
+            self._parser.feed_data(received)
+        elif not self.status:
+            raise RemoteDisconnected("without an answer")
+        elif self._framed:
+            raise IncompleteRead(self.body)
         else:
-            self.sock.settimeout(timeout)
+            self.ended = True
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason = reason.decode("latin-1")
+
+    def on_header(self, name: bytes, _: bytes) -> None:
+        self._framed = self._framed or name.lower() in _FRAMING
+
+    def on_headers_complete(self) -> None:
+        if self.status:
+            raise ValueError("more than one answer")
+        self.status = self._parser.get_status_code()
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        self.ended = True
+        self.leaves_open = self._parser.should_keep_alive()
+
+
+def _message(method: str, target: str, headers: Mapping[str, str], data: str | None) -> bytes:
+    body = (data or "").encode()
+    fields = {**_HEADERS, **headers, "Content-Length": len(body)}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode("ascii") + body
+
+
+def _read(connection: socket.socket) -> _Answer:
+    answer = _Answer()
+    try:
+        while not answer.ended:
+            answer.feed(connection.recv(_READ_BYTES))
+    except (HttpParserError, HttpParserUpgrade) as error:
+        raise BadStatusLine(str(error)) from None
+    return answer
 
 
 def _given(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -89,14 +158,13 @@ def _can_be_read(sock: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def _response(target: str, answer: http.client.HTTPResponse) -> Response:
+def _response(target: str, answer: _Answer) -> Response:
     if not _is_final(answer.status):
-        raise http.client.HTTPException(f"status {answer.status}")
+        raise HTTPException(f"status {answer.status}")
     response = Response()
     response.url, response.status_code, response.reason = target, answer.status, answer.reason
-    response.headers.update(answer.getheaders())
     response.encoding = "utf-8"  # as all JSON is; requests would guess
-    response.raw = BytesIO(answer.read())
+    response.raw = BytesIO(answer.body)
     return response
 
 

@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http import HTTPStatus
-from http.client import HTTPException, IncompleteRead
+from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
@@ -46,8 +47,12 @@ class _Handler(BaseHTTPRequestHandler):
         body = text.encode()
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Length", str(len(body) + (self.path == "/cut")))
+        if self.path == "/last":
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
+        if self.path == "/last":
+            time.sleep(_SLOW)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -114,18 +119,81 @@ def test_what_is_no_final_answer_is_an_error(engine: UnixSocket, status: int) ->
     assert 304 == engine.request("GET", "/status/304", timeout=10).status_code
 
 
-def test_who_answers_before_all_is_read_is_heard(tmp_path: Path) -> None:
-    path = str(tmp_path / "hasty")
+@pytest.fixture
+def answering(tmp_path: Path) -> Iterator[Callable[[bytes], UnixSocket]]:
+    """A client of something that says the same to everybody, and hangs up."""
+    with ExitStack() as stack:
 
-    class Hasty(StreamRequestHandler):
-        def handle(self) -> None:
-            self.wfile.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+        def start(answer: bytes) -> UnixSocket:
+            path = str(tmp_path / "fixed")
 
-    with ThreadingUnixStreamServer(path, Hasty) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
-        answer = UnixSocket(path).request("POST", "/", timeout=10, data="x" * 3_000_000)
-        server.shutdown()
+            class Fixed(StreamRequestHandler):
+                def handle(self) -> None:
+                    self.request.recv(10_000)  # what is left unread resets the connection
+                    self.wfile.write(answer)
+
+            server = stack.enter_context(ThreadingUnixStreamServer(path, Fixed))
+            threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+            stack.callback(server.shutdown)
+            return UnixSocket(path)
+
+        yield start
+
+
+_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def test_who_answers_before_all_is_read_is_heard(
+    answering: Callable[[bytes], UnixSocket],
+) -> None:
+    engine = answering(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+    answer = engine.request("POST", "/", timeout=10, data="x" * 3_000_000)
     assert (403, "no") == (answer.status_code, answer.text)
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (b"HTTP/1.0 200 OK\r\n\r\nuntil the end", "until the end"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end", "until the end"),
+        (b"HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n", "ab"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", ""),
+        (b"HTTP/1.1 200 \xe4\r\nX: \xe4\r\nContent-Length: 1\r\n\r\na", "a"),
+    ],
+)
+def test_an_answer_ends_where_it_says(
+    answering: Callable[[bytes], UnixSocket], answer: bytes, text: str
+) -> None:
+    assert text == _get(answering(answer), "/")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"", RemoteDisconnected),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", RemoteDisconnected),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nno", IncompleteRead),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n", IncompleteRead),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", BadStatusLine),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", BadStatusLine),
+        (_OK + _OK, BadStatusLine),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + _OK, BadStatusLine),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n",
+            BadStatusLine,
+        ),
+    ],
+)
+def test_what_is_no_answer_is_an_error(
+    answering: Callable[[bytes], UnixSocket], answer: bytes, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        _get(answering(answer), "/")
+
+
+def test_a_connection_that_is_to_be_closed_is_not_used_again(engine: UnixSocket) -> None:
+    """Before the other side gets to closing it, too."""
+    assert ["1 /last", "2 /a"] == [_get(engine, "/last"), _get(engine, "/a")]
 
 
 def test_parameters_that_are_not_given_are_left_out(engine: UnixSocket) -> None:
