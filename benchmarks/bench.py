@@ -25,9 +25,9 @@ T = TypeVar("T")
 CATALOG_FILE = Path(__file__).with_name("catalog.toml")
 _IMAGE = "supervisor-bench-worker"
 _BASE = "supervisor-bench-busybox"
-# Where the Engine keeps its data: a disk would be measured, too, and what was removed from it before.
-# (ext4 without a journal passes over all that was freed in the last minutes, one after the other:
-# `recently_deleted` in the kernel's fs/ext4/ialloc.c.)
+# Where the Engine keeps its data. A disk would be measured, too, and what was removed from it: ext4
+# without a journal passes over all that was freed in the last minutes, one after the other
+# (`recently_deleted` in the kernel's fs/ext4/ialloc.c).
 _IN_MEMORY = "/dev/shm"  # noqa: S108 - a folder with a name of its own is made in it
 # A worker that does nothing, whatever its arguments, and ends at once when it is told to.
 _ENTRYPOINT = ["/bin/busybox", "sh", "-c", "exec /bin/busybox sleep 1000000"]
