@@ -1,4 +1,4 @@
-"""The least that launches over gRPC in Python: the bare Engine's two requests, in a thread.
+"""What launches over gRPC and does nothing besides: the bare Engine's two requests, in a thread.
 
 python -m benchmarks.servers.launching ENGINE_SOCKET PORT
 """
@@ -54,6 +54,7 @@ async def _serve(engine: BareEngine, port: int) -> None:
     add_AreaSupervisorServiceServicer_to_server(_Launches(engine), server)
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
+    runtime.set_up_garbage_collections()
     await server.wait_for_termination()
 
 

@@ -111,15 +111,21 @@ class _Answer:
         else:
             self.ended = True
 
+    def let_go(self) -> None:
+        """Part from the parser: they hold each other, and garbage is looked for seldom here."""
+        del self._parser
+
+    def on_message_begin(self) -> None:
+        if self.ended:
+            raise ValueError("more than one answer")
+
     def on_status(self, reason: bytes) -> None:
-        self.reason = reason.decode("latin-1")
+        self.reason += reason.decode("latin-1")  # it may come in parts
 
     def on_header(self, name: bytes, _: bytes) -> None:
         self._framed = self._framed or name.lower() in _FRAMING
 
     def on_headers_complete(self) -> None:
-        if self.status:
-            raise ValueError("more than one answer")
         self.status = self._parser.get_status_code()
 
     def on_body(self, body: bytes) -> None:
@@ -133,8 +139,10 @@ class _Answer:
 def _message(method: str, target: str, headers: Mapping[str, str], data: str | None) -> bytes:
     body = (data or "").encode()
     fields = {**_HEADERS, **headers, "Content-Length": len(body)}
-    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode("ascii") + body
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise HTTPException("a line that would be two")  # docker-py quotes; its config.json may not
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
 def _read(connection: socket.socket) -> _Answer:
@@ -144,6 +152,8 @@ def _read(connection: socket.socket) -> _Answer:
             answer.feed(connection.recv(_READ_BYTES))
     except (HttpParserError, HttpParserUpgrade) as error:
         raise BadStatusLine(str(error)) from None
+    finally:
+        answer.let_go()
     return answer
 
 

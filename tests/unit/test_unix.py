@@ -1,9 +1,12 @@
 """HTTP over a Unix socket: kept, found dead, given up, and never mixed up."""
 
+import gc
+import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http import HTTPStatus
 from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
 from http.server import BaseHTTPRequestHandler
@@ -12,7 +15,8 @@ from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 
 import pytest
 
-from service.engine._unix import UnixSocket
+from service.engine import _unix
+from service.engine._unix import UnixSocket, _Answer, _read
 
 _SLOW = 0.5
 
@@ -177,6 +181,8 @@ def test_an_answer_ends_where_it_says(
         (b"SSH-2.0-OpenSSH_9.2\r\n", BadStatusLine),
         (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", BadStatusLine),
         (_OK + _OK, BadStatusLine),
+        (_OK + b"HTTP/1.1 500 Oops\r\nContent-Le", BadStatusLine),
+        (b"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n" + _OK, BadStatusLine),
         (b"HTTP/1.1 100 Continue\r\n\r\n" + _OK, BadStatusLine),
         (
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n",
@@ -189,6 +195,52 @@ def test_what_is_no_answer_is_an_error(
 ) -> None:
     with pytest.raises(error):
         _get(answering(answer), "/")
+
+
+def test_an_answer_may_come_in_parts(tmp_path: Path) -> None:
+    class Slow(StreamRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(10_000)
+            for part in b"HTTP/1.1 404 Not ", b"Found\r\nContent-", b"Length: 4\r\n\r\ngo", b"ne":
+                self.wfile.write(part)
+                time.sleep(0.05)
+
+    with ThreadingUnixStreamServer(str(tmp_path / "slow"), Slow) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        answer = UnixSocket(str(tmp_path / "slow")).request("GET", "/", timeout=10)
+        server.shutdown()
+    assert (404, "Not Found", "gone") == (answer.status_code, answer.reason, answer.text)
+
+
+@pytest.mark.parametrize("raw", [_OK, _OK[:-1], b"nonsense", b"HTTP/1.0 200 OK\r\n\r\nok"])
+def test_an_answer_is_no_garbage_that_has_to_be_found(
+    raw: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is found seldom, as here, would be hundreds of MB of answers."""
+    made: list[weakref.ref[_Answer]] = []
+
+    class Seen(_Answer):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr(_unix, "_Answer", Seen)
+    ours, theirs = socket.socketpair()
+    theirs.sendall(raw)
+    theirs.close()
+    gc.disable()
+    try:
+        with ours, suppress(HTTPException):
+            _read(ours)
+        assert [None] == [each() for each in made]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\rb"])
+def test_a_header_that_would_be_two_is_not_sent(engine: UnixSocket, value: str) -> None:
+    with pytest.raises(HTTPException):
+        engine.request("GET", "/a", timeout=10, headers={"X": value})
 
 
 def test_a_connection_that_is_to_be_closed_is_not_used_again(engine: UnixSocket) -> None:
