@@ -31,6 +31,10 @@ def _memory(supervised: Supervised) -> int:
     return int(line.split()[1])
 
 
+def _failed(launch: "grpc.Future[Response]") -> bool:
+    return launch.done() and 0 != launch.result().error.code
+
+
 @pytest.mark.timeout(400)
 def test_a_burst_of_500_waits_its_turn_and_loses_none(
     supervisor: Supervised, docker_client: docker.DockerClient
@@ -51,6 +55,7 @@ def test_a_burst_of_500_waits_its_turn_and_loses_none(
         assert "SERVING" == supervisor.health("liveness")
         assert Response() == supervisor.launch("timer", "runs-already")
         took.append(time.monotonic() - began)
+        assert [] == [launch.result().error for launch in launches if _failed(launch)]
         time.sleep(0.2)
     assert Counter({0: _BURST}) == Counter(launch.result().error.code for launch in launches)
     assert len(took) > 5
