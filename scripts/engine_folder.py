@@ -9,6 +9,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from scripts import leftovers
 
 _PREFIX = "area-engine-"
 _NEW = "area-new-"
+_ACCOUNT_SECONDS = 10.0
 
 # A socket's path has at most 108 bytes and containerd adds to ours, so everything is kept in a
 # short folder whatever TMPDIR says; only the data may lie elsewhere.
@@ -57,6 +59,18 @@ def log_of(run: Path) -> str:
     """What both daemons of an engine have said so far."""
     file = run / "log"
     return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+
+
+def take_account(run: Path) -> str:
+    """What a daemon has been asked to say of its goroutines; empty if it does not, in a while."""
+    deadline = time.monotonic() + _ACCOUNT_SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(0.5)
+        for account in (run / "x").glob("goroutine-stacks-*.log"):
+            text = account.read_text(encoding="utf-8", errors="replace")
+            account.unlink()  # the next one asked for is another
+            return text
+    return ""
 
 
 def erase(run: Path) -> None:

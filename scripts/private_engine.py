@@ -125,6 +125,13 @@ class PrivateEngine:
         if self._containerd:
             _hold(self._containerd)
 
+    def goroutines(self) -> str:
+        """What the daemon is at, by its own account; empty if it hangs, and gives none."""
+        if not self._dockerd or not _runs(self._dockerd):
+            return ""
+        self._dockerd.send_signal(signal.SIGUSR1)
+        return engine_folder.take_account(self._run)
+
     def thaw(self) -> None:
         """Lets what is frozen go on."""
         for daemon in (self._containerd, self._dockerd):

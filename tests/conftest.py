@@ -1,6 +1,6 @@
 """One private Docker Engine for the whole run, and supervisors on it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Protocol
@@ -11,13 +11,16 @@ import pytest
 
 from scripts.private_engine import PrivateEngine, ensure_installed
 from tests.support import catalog as catalog_of_tests
-from tests.support import containers, worker
+from tests.support import containers, lockout, worker
 from tests.support.supervised import Supervised
 
 # How long an example takes says nothing on a machine that does three things at once. The same
 # examples each time: what fails for somebody has to fail for everybody.
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("default")
+
+
+_ENGINE = pytest.StashKey[PrivateEngine]()
 
 
 class Start(Protocol):
@@ -27,10 +30,11 @@ class Start(Protocol):
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[PrivateEngine]:
+def engine(pytestconfig: pytest.Config) -> Iterator[PrivateEngine]:
     """The Engine of the tests, which they may stop and kill, if they start it again."""
     ensure_installed()
     with PrivateEngine() as private:
+        pytestconfig.stash[_ENGINE] = private
         with closing(docker.DockerClient(private.host)) as client:
             worker.make(client)
         yield private
@@ -72,3 +76,30 @@ def start(
 def supervisor(start: Callable[..., Supervised]) -> Supervised:
     """A ready supervisor in production mode."""
     return start()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """A failure on an Engine that has locked itself out is told apart, in all three phases."""
+    yield from _unless_locked_out(item.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """As above."""
+    yield from _unless_locked_out(item.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """As above."""
+    yield from _unless_locked_out(item.config)
+
+
+def _unless_locked_out(config: pytest.Config) -> Generator[None, None, None]:
+    try:
+        yield
+    except (Exception, pytest.fail.Exception) as error:
+        if _ENGINE in config.stash and lockout.mended(config.stash[_ENGINE]):
+            raise lockout.EngineLockedOutError from error
+        raise
