@@ -1,6 +1,8 @@
 # `make help` lists what there is. Each target gets for itself what it is missing.
 
 BIN := .venv/bin
+# A test whose Docker has locked itself out is run again, and named: see tests/support/lockout.py.
+RERUN := --reruns 1 --only-rerun ^EngineLockedOutError -raR --rerun-show-tracebacks
 ARGS :=
 
 .DEFAULT_GOAL := help
@@ -17,7 +19,7 @@ demo: setup ## Show it at work: the supervisor in its container launches a worke
 
 test: setup ## Run every test, on a Docker Engine of its own (ARGS="-k name" picks some)
 	@$(BIN)/python -m scripts.prepare
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(RERUN) $(ARGS)
 
 chaos: setup ## Faults at random, for DURATION=90 seconds, from SEED=...: the same plan again
 	@$(BIN)/python -m tests.chaos

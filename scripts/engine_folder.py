@@ -17,6 +17,7 @@ from scripts import leftovers
 
 _PREFIX = "area-engine-"
 _NEW = "area-new-"
+_ACCOUNTS = "goroutine-stacks-*.log"
 _ACCOUNT_SECONDS = 10.0
 
 # A socket's path has at most 108 bytes and containerd adds to ours, so everything is kept in a
@@ -61,15 +62,24 @@ def log_of(run: Path) -> str:
     return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
 
-def take_account(run: Path) -> str:
+def forget_accounts(run: Path) -> None:
+    """Removes what a daemon has said of its goroutines earlier."""
+    for account in (run / "x").glob(_ACCOUNTS):
+        account.unlink()
+
+
+def account_of(run: Path) -> str:
     """What a daemon has been asked to say of its goroutines; empty if it does not, in a while."""
     deadline = time.monotonic() + _ACCOUNT_SECONDS
+    text = ""
     while time.monotonic() < deadline:
-        time.sleep(0.5)
-        for account in (run / "x").glob("goroutine-stacks-*.log"):
-            text = account.read_text(encoding="utf-8", errors="replace")
-            account.unlink()  # the next one asked for is another
+        before = text
+        text = "".join(
+            account.read_text("utf-8", "replace") for account in (run / "x").glob(_ACCOUNTS)
+        )
+        if text and text == before:  # nothing is added any more
             return text
+        time.sleep(0.2)
     return ""
 
 

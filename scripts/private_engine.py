@@ -129,8 +129,9 @@ class PrivateEngine:
         """What the daemon is at, by its own account; empty if it hangs, and gives none."""
         if not self._dockerd or not _runs(self._dockerd):
             return ""
+        engine_folder.forget_accounts(self._run)
         self._dockerd.send_signal(signal.SIGUSR1)
-        return engine_folder.take_account(self._run)
+        return engine_folder.account_of(self._run)
 
     def thaw(self) -> None:
         """Lets what is frozen go on."""

@@ -81,25 +81,34 @@ def supervisor(start: Callable[..., Supervised]) -> Supervised:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """A failure on an Engine that has locked itself out is told apart, in all three phases."""
-    yield from _unless_locked_out(item.config)
+    yield from _told_apart(item)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """As above."""
-    yield from _unless_locked_out(item.config)
+    yield from _told_apart(item)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """As above."""
-    yield from _unless_locked_out(item.config)
+    """As above; and what could not be removed is removed now."""
+    try:
+        yield from _told_apart(item)
+    except lockout.EngineLockedOutError:
+        lockout.clean_up(item.config.stash[_ENGINE])
+        raise
 
 
-def _unless_locked_out(config: pytest.Config) -> Generator[None, None, None]:
+def _told_apart(item: pytest.Item) -> Generator[None, None, None]:
     try:
         yield
-    except (Exception, pytest.fail.Exception) as error:
-        if _ENGINE in config.stash and lockout.mended(config.stash[_ENGINE]):
-            raise lockout.EngineLockedOutError from error
+    except (Exception, BaseExceptionGroup, pytest.fail.Exception) as failure:
+        if _ENGINE in item.config.stash and _uses_the_engine(item):
+            lockout.tell_apart(item, item.config.stash[_ENGINE], failure)
         raise
+
+
+def _uses_the_engine(item: pytest.Item) -> bool:
+    names = getattr(item, "fixturenames", [])
+    return not {"engine", "rig", "docker_rig"}.isdisjoint(names)

@@ -61,14 +61,12 @@ def test_a_pause_is_noticed_within_two_seconds(
 ) -> None:
     assert Response() == supervisor.launch("timer", "t-1")
     container = containers.one(docker_client, "t-1")
-    for act, status in ((container.pause, "paused"), (container.unpause, "running")):
-        act()
+    for paused, status in ((True, "paused"), (False, "running")):
+        containers.pause(docker_client, str(container.id), paused=paused)
         eventually(partial(_says, supervisor, status), within=_NOTICED_SECONDS)
         assert 1 == supervisor.metric("supervisor_jobs", state=status)
-    (paused, unpaused) = supervisor.events("job.paused"), supervisor.events("job.unpaused")
-    assert [["t-1"], ["t-1"]] == [
-        [e["identifier"] for e in events] for events in (paused, unpaused)
-    ]
+    for event in ("job.paused", "job.unpaused"):
+        assert ["t-1"] == [e["identifier"] for e in supervisor.events(event)]
 
 
 def test_a_restart_by_a_third_party_is_noticed_within_two_seconds(

@@ -110,11 +110,7 @@ class DockerRig:
         await asyncio.to_thread(self.client.api.start, container_id)
 
     async def pause_by_hand(self, container_id: str, *, paused: bool) -> None:
-        api = self.client.api
-        await asyncio.to_thread(api.pause if paused else api.unpause, container_id)
-        # containerd tells Docker of it as well, and later. Docker takes that for news if it has
-        # been told to do the opposite meanwhile, and is wrong from then on: 2 in 100 under load.
-        await asyncio.sleep(0.3)
+        await asyncio.to_thread(containers.pause, self.client, container_id, paused=paused)
 
     async def go_away(self) -> None:
         await asyncio.to_thread(self.private.kill)

@@ -14,6 +14,7 @@ from tests.support import worker
 
 PREFIX = "area.supervisor."
 _REMOVAL_SECONDS = 30.0
+_ECHO_SECONDS = 0.3
 
 
 def everything(client: docker.DockerClient) -> list[Container]:
@@ -80,6 +81,16 @@ def exists(container: Container) -> bool:
 def runs(container: Container) -> bool:
     """Whether a container is there, and runs."""
     return exists(container) and container.status == "running"
+
+
+def pause(client: docker.DockerClient, container_id: str, *, paused: bool) -> None:
+    """Pause or unpause by hand.
+
+    containerd tells Docker of it as well, and later. Docker takes that for news if it has been told
+    to do the opposite meanwhile, and is wrong from then on: 2 in 100 under load. So it is awaited.
+    """
+    (client.api.pause if paused else client.api.unpause)(container_id)
+    time.sleep(_ECHO_SECONDS)
 
 
 def stranger(

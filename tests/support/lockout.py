@@ -1,14 +1,14 @@
 """A Docker that has locked itself out (moby/moby issue 46661): no test can pass on it.
 
 Before version 23, two parts of Docker's network code may wait for each other, and from then on
-nothing starts and nothing ends. Sixteen threads that started short containers brought it about
-after some thousands. It is told from every other failure by the daemon's own account of what
-its goroutines wait for.
+nothing starts and nothing ends. It is told from every other failure by the daemon's own account
+of what its goroutines wait for.
 """
 
 from contextlib import closing
 
 import docker
+import pytest
 import requests
 
 from scripts.private_engine import PrivateEngine
@@ -16,26 +16,43 @@ from tests.support import containers
 
 _ANSWER_SECONDS = 15
 _WAIT_FOR_EACH_OTHER = ("getSvcRecords", "processEndpointDelete")
+_WAITS = ("[semacquire", "[sync.Mutex.Lock")
 
 
 class EngineLockedOutError(Exception):
-    """The test is run again, once, and the summary counts that: see `only_rerun`."""
+    """Says what the two parts were at. The Makefile has tests that end with it run again, once."""
 
 
-def mended(engine: PrivateEngine) -> bool:
-    """Whether it was locked out. If so, it is a new and empty one now."""
-    if _tells_its_networks(engine) or not is_account_of_it(engine.goroutines()):
-        return False
+def tell_apart(item: pytest.Item, engine: PrivateEngine, failure: BaseException) -> None:
+    """Restarts an Engine that is locked out, and raises EngineLockedOutError from the failure."""
+    if not (account := account_of(engine)):
+        return
+    item.config.hook.pytest_timeout_cancel_timer(item=item)  # half a restart helps nobody
     engine.kill()
     engine.start()
+    raise EngineLockedOutError(account) from failure
+
+
+def clean_up(engine: PrivateEngine) -> None:
+    """What a teardown that has failed for it would have done."""
     with closing(docker.DockerClient(engine.host)) as client:
         containers.remove_everything(client)
-    return True
 
 
-def is_account_of_it(goroutines: str) -> bool:
-    """Whether goroutines say that the two are waiting."""
-    return all(name in goroutines for name in _WAIT_FOR_EACH_OTHER)
+def account_of(engine: PrivateEngine) -> str:
+    """What the two parts are at, if they wait for each other; else empty."""
+    return "" if _tells_its_networks(engine) else excerpt(engine.goroutines())
+
+
+def excerpt(goroutines: str) -> str:
+    """The stacks of the two, if both are there and wait for a lock; else empty."""
+    waiting = [
+        stack
+        for stack in goroutines.split("\n\n")
+        if any(state in stack.partition("\n")[0] for state in _WAITS)
+    ]
+    found = [[one for one in waiting if f").{name}(" in one] for name in _WAIT_FOR_EACH_OTHER]
+    return "\n\n".join(each[0] for each in found) if all(found) else ""
 
 
 def _tells_its_networks(engine: PrivateEngine) -> bool:
@@ -43,6 +60,8 @@ def _tells_its_networks(engine: PrivateEngine) -> bool:
     try:
         with closing(docker.APIClient(engine.host, timeout=_ANSWER_SECONDS)) as api:
             api.networks()
-    except (docker.errors.DockerException, requests.RequestException) as error:
-        return not isinstance(error, requests.ReadTimeout)
+    except requests.ReadTimeout:
+        return False  # and its version it has told
+    except (docker.errors.DockerException, requests.ConnectionError):
+        pass
     return True
