@@ -20,11 +20,15 @@ BARE = "bare Engine"
 SUPERVISOR = "supervisor"
 
 
-class Contender(Protocol):
-    """Launches containers one at a time, from any thread, and ends them all."""
+class Launcher(Protocol):
+    """Launches containers one at a time, from any thread."""
 
     def launch(self, number: int) -> None:
         """Return when the container runs."""
+
+
+class Contender(Launcher, Protocol):
+    """Ends them all as well."""
 
     def end_all(self) -> None:
         """Return when all containers are gone."""
@@ -58,7 +62,7 @@ def contenders(bench: Bench, supervised: Supervised) -> dict[str, Contender]:
 
 
 @contextmanager
-def bare_grpc(bench: Bench) -> Iterator[tuple[Contender, int]]:
+def bare_grpc(bench: Bench) -> Iterator[tuple[Launcher, int]]:
     """A server that asks the bare Engine, and does nothing else; and its process.
 
     Its containers have the options of the one that runs when it is made.

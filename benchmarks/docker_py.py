@@ -19,7 +19,6 @@ class DockerPy:
     def __init__(self, path: Path) -> None:
         self._url = f"unix://{path}"
         self._local = threading.local()
-        self._running: list[str] = []
         self._cpu_seconds: list[float] = []
         self._spec = WorkloadSpec(name="", image="", arguments=())
 
@@ -44,13 +43,6 @@ class DockerPy:
         container_id = _launch.create(client, spec)
         _launch.start(client, container_id, spec)
         self._cpu_seconds.append(time.thread_time() - began)
-        self._running.append(container_id)
-
-    def end_all(self) -> None:
-        """Remove everything that was launched here."""
-        for container_id in self._running:
-            self._client().remove_container(container_id, force=True)
-        self._running.clear()
 
     def cpu_seconds(self) -> float:
         """What the launches have taken of the processor so far."""

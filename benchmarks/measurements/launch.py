@@ -3,19 +3,24 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from statistics import median
 
+import docker
+
 from benchmarks.bench import Bench
-from benchmarks.contenders import BARE, SUPERVISOR, Contender, bare_grpc, contenders
+from benchmarks.contenders import BARE, SUPERVISOR, Launcher, bare_grpc, contenders
 from benchmarks.docker_py import DockerPy
 from benchmarks.processes import cpu_seconds
 from benchmarks.result import Goal, Result, Rounds, Row
+from tests.support import containers
+from tests.support.supervised import Supervised, eventually
 
 # The Engine finishes some of its work after it has answered (seconds).
 _SETTLE = 0.5
 _AS_FAST = 0.90
+_LAUNCHES = {1: 16, 4: 32, 16: 64}  # with so many in flight, in a round
 _ROUNDS = 20  # all orders of the five, twice
 _CPU = Goal(5, absolute=True)
 DOCKER_PY = "docker-py alone"
@@ -29,30 +34,30 @@ def measure(bench: Bench) -> Result:
         supervised = stack.enter_context(bench.supervisor())
         assert supervised.process is not None
         library = DockerPy(bench.engine.socket)
-        everybody = contenders(bench, supervised) | {DOCKER_PY: library}
+        everybody: dict[str, Launcher] = {**contenders(bench, supervised), DOCKER_PY: library}
         everybody[SUPERVISOR].launch(0)
         library.copy_options()
         everybody[BARE_GRPC], bare_pid = stack.enter_context(bare_grpc(bench))
-        everybody[SUPERVISOR].end_all()
+        _end(bench, supervised)
         clocks: dict[str, Callable[[], float]] = {
             SUPERVISOR: partial(cpu_seconds, supervised.process.pid),
             BARE_GRPC: partial(cpu_seconds, bare_pid),
             DOCKER_PY: library.cpu_seconds,
         }
-        for in_flight, launches in (1, 16), (4, 32), (16, 64):
-            many = bench.size(launches, 16)
-            rows += _in_flight(bench, everybody, clocks, in_flight, many)
+        end = partial(_end, bench, supervised)
+        for in_flight in _LAUNCHES:
+            rows += _in_flight(bench, everybody, clocks, end, in_flight)
     return Result("launch", rows)
 
 
 def _in_flight(
     bench: Bench,
-    everybody: dict[str, Contender],
+    everybody: dict[str, Launcher],
     clocks: dict[str, Callable[[], float]],
+    end: Callable[[], None],
     in_flight: int,
-    launches: int,
 ) -> list[Row]:
-    found = Rounds()
+    found, launches = Rounds(), bench.size(_LAUNCHES[in_flight], 16)
     text = f"launch, {in_flight} in flight"
     rate, latency, cpu_time = f"rate, {text}", f"latency, {text}", f"CPU time, {text}"
     for who in bench.rounds(list(everybody), bench.size(_ROUNDS, 2), text):
@@ -62,8 +67,7 @@ def _in_flight(
         found.add(latency, who, median(took) * 1000)
         if who in clocks:
             found.add(cpu_time, who, (clocks[who]() - before) / launches * 1000)
-        everybody[who].end_all()
-        time.sleep(_SETTLE)
+        end()
     return [
         *found.rows(rate, "1/s", baseline=BARE, goals={SUPERVISOR: Goal(_AS_FAST, at_least=True)}),
         *found.rows(latency, "ms", baseline=BARE, goals={SUPERVISOR: Goal(1 / _AS_FAST)}),
@@ -71,7 +75,18 @@ def _in_flight(
     ]
 
 
-def _launch(who: Contender, in_flight: int, launches: int) -> tuple[float, list[float]]:
+def _end(bench: Bench, supervised: Supervised) -> None:
+    """A third party removes them, so that everybody leaves the Engine the same behind.
+
+    And few at once: Docker 20.10 may lock itself out (see docs/reliability.md).
+    """
+    with closing(docker.DockerClient(bench.engine.host)) as client:
+        containers.remove_everything(client)
+    eventually(lambda: not supervised.jobs())
+    time.sleep(_SETTLE)
+
+
+def _launch(who: Launcher, in_flight: int, launches: int) -> tuple[float, list[float]]:
     """The seconds for all of them, and for each."""
 
     def timed(number: int) -> float:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from google.protobuf.empty_pb2 import Empty
 from grpc import aio
 
 from benchmarks.bare_engine import BareEngine
@@ -23,7 +22,7 @@ _THREADS = 16  # as many as there are launches at once
 
 
 class _Launches(EmptyService):
-    """Launches and ends, and knows of nothing else: no limits, no exits, no errors."""
+    """Launches, and knows of nothing else: no limits, no exits, no errors."""
 
     def __init__(self, engine: BareEngine) -> None:
         self._engine = engine
@@ -32,10 +31,6 @@ class _Launches(EmptyService):
     async def LaunchJob(self, request: AuthenticatedJobData, context: Any) -> Response:
         loop, number = asyncio.get_running_loop(), number_of(request.identifier)
         await loop.run_in_executor(self._pool, self._engine.launch, number)
-        return Response()
-
-    async def KillAllJobs(self, request: Empty, context: Any) -> Response:
-        await asyncio.get_running_loop().run_in_executor(self._pool, self._engine.end_all)
         return Response()
 
 
