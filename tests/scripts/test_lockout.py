@@ -1,5 +1,10 @@
 """An Engine that has locked itself out is told from one that works, hangs, or is gone."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import docker
 import pytest
 
@@ -90,3 +95,53 @@ def test_an_engine_that_is_locked_out_is_restarted_and_the_failure_told_apart(
     assert not containers.runs(container)
     lockout.clean_up(engine)
     assert [] == containers.everything(docker_client)
+
+
+_ROOT = Path(__file__).parents[2]
+# What each of the tests below is given, and where it fails the first time. An Engine that tells
+# nothing of its networks, and gives the account of a lockout, once.
+_CONFTEST = """\
+from tests.conftest import *
+from tests.conftest import PrivateEngine, lockout
+
+real = lockout.account_of
+
+def once(engine):
+    lockout.account_of = real
+    return "both of them wait"
+
+@pytest.fixture(params=["setup", "call", "teardown", "elsewhere"])
+def place(request, engine, seen=[]):
+    def fail(here):
+        if here != request.param or here in seen:
+            return
+        seen.append(here)
+        if here != "elsewhere":
+            lockout.account_of = once
+        raise ValueError(here)
+    fail("setup")
+    yield fail
+    fail("teardown")
+"""
+_TEST = """\
+def test(place):
+    place("call")
+    place("elsewhere")
+"""
+
+
+def test_what_fails_on_such_an_engine_is_run_again_and_nothing_else(tmp_path: Path) -> None:
+    """With the hooks of our conftest, and with the options that `make test` has."""
+    (tmp_path / "conftest.py").write_text(_CONFTEST)
+    (tmp_path / "test_it.py").write_text(_TEST)
+    found = re.search(r"^RERUN := (.*)$", (_ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert found
+    command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", *found[1].split()]
+    run = subprocess.run(
+        [*command, str(tmp_path)], cwd=_ROOT, capture_output=True, text=True, check=False
+    )
+    for place in ("setup", "call", "teardown"):
+        assert re.search(rf"^RERUN .*test_it.py::test\[{place}\]", run.stdout, re.MULTILINE)
+    assert re.search(r"^FAILED .*test_it.py::test\[elsewhere\]", run.stdout, re.MULTILINE)
+    assert re.search(r" 1 failed, 4 passed, 3 rerun in ", run.stdout), run.stdout
+    assert "EngineLockedOutError: both of them wait" in run.stdout

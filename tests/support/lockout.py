@@ -25,9 +25,10 @@ class EngineLockedOutError(Exception):
 
 def tell_apart(item: pytest.Item, engine: PrivateEngine, failure: BaseException) -> None:
     """Restarts an Engine that is locked out, and raises EngineLockedOutError from the failure."""
+    # Half a restart would help nobody; and a failure ends the test's time limit anyway.
+    item.config.hook.pytest_timeout_cancel_timer(item=item)
     if not (account := account_of(engine)):
         return
-    item.config.hook.pytest_timeout_cancel_timer(item=item)  # half a restart helps nobody
     engine.kill()
     engine.start()
     raise EngineLockedOutError(account) from failure
