@@ -2,7 +2,7 @@
 
 BIN := .venv/bin
 # A test whose Docker has locked itself out is run again, and named: see tests/support/lockout.py.
-RERUN := --reruns 1 --only-rerun ^EngineLockedOutError -raR --rerun-show-tracebacks
+RERUN := --reruns 1 --only-rerun ^EngineLockedOutError --rerun-show-tracebacks
 ARGS :=
 
 .DEFAULT_GOAL := help
