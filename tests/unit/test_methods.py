@@ -267,12 +267,21 @@ async def test_requests_of_a_stream_come_one_by_one(channel: Any, metrics: Metri
 
 
 async def test_a_method_overtakes_a_crowd_of_calls_of_another(channel: Any) -> None:
-    """As health must: gRPC takes in one call of each registered method in each turn."""
+    """As health must: gRPC takes in one call of each registered method in each turn.
+
+    On a busy machine it may set off late. Behind the crowd it would be last at each try.
+    """
+    assert min([await _gone_before(channel) for _ in range(5)]) < 400
+
+
+async def _gone_before(channel: Any) -> int:
+    """How many of a crowd of 600 are answered before a call of another method."""
     crowd = [channel.unary_unary(f"/{SPIN}")(b"x") for _ in range(600)]
     await crowd[0]
     await channel.unary_unary(f"/{UNARY}")(b"x")
-    assert sum(call.done() for call in crowd) < 400
+    done: int = sum(call.done() for call in crowd)
     await asyncio.gather(*crowd)
+    return done
 
 
 # What the span of a call says, and what nobody is told
