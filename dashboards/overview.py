@@ -3,6 +3,7 @@
 from dashboards.dashboard import dashboard
 from dashboards.panels import HALF, Panel, bars, heat, lines, number, timeline, yes_or_no
 from dashboards.promql import (
+    actions_of_the_ten_most,
     buckets,
     growth,
     in_range,
@@ -186,9 +187,8 @@ def _failures() -> list[Panel]:
 
 
 def _kills_and_exits() -> list[Panel]:
-    badly = of_the_ten_most(
-        "supervisor_exits_total", 'outcome=~"ended|error|oom|lost"', by=["job_name", "outcome"]
-    )
+    exits, badly = "supervisor_exits_total", 'outcome=~"ended|error|oom|lost"'
+    by = ["job_name", "outcome"]
     return [
         lines(
             "Kills by outcome",
@@ -216,18 +216,29 @@ def _kills_and_exits() -> list[Panel]:
             query(per_minute("supervisor_exits_total", by=["outcome"]), "{{outcome}}"),
             stacked=True,
             known=EXIT_OUTCOMES,
-        ),
-        lines(
-            "Ended badly, by job",
-            "Of the ten jobs that failed, ran out of memory, were lost, or ended though they should"
-            " go on the most.",
-            "cpm",
-            query(badly, "{{job_name}}: {{outcome}}"),
+            width=HALF,
         ),
         heat(
             "Lifetimes",
             "How many containers have ended after how long.",
             "s",
             buckets("supervisor_job_duration_seconds"),
+            width=HALF,
+        ),
+        lines(
+            "Actions that ended, by job",
+            "Actions that nobody stopped and that ended all the same, with whatever exit code: their"
+            " automations stand still until the backend launches them again.",
+            "cpm",
+            query(actions_of_the_ten_most(exits, badly, by=by), "{{job_name}}: {{outcome}}"),
+            width=HALF,
+        ),
+        lines(
+            "Ended badly, by job",
+            "Of the ten jobs that failed, ran out of memory, were lost, or ended though they should"
+            " go on the most. Reactions among them: a user's token that has expired, for one.",
+            "cpm",
+            query(of_the_ten_most(exits, badly, by=by), "{{job_name}}: {{outcome}}"),
+            width=HALF,
         ),
     ]

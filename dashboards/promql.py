@@ -48,6 +48,15 @@ def of_the_ten_most(name: str, *matchers: str, by: Sequence[str]) -> str:
     return f"{per_minute(name, *matchers, by=by)} {_among_the_ten_most(grown, by)}"
 
 
+def actions_of_the_ten_most(name: str, *matchers: str, by: Sequence[str]) -> str:
+    """As `of_the_ten_most`, of the actions alone that have to go on until they are stopped."""
+    actions = series("supervisor_job_info", 'kind="action"', 'ends="false"')
+    only = f"and on (job, instance, job_name) {actions}"
+    grown = f"increase({series(name, *matchers)}[$__range] @ end()) {only}"
+    each_minute = f"60 * sum by ({', '.join(by)}) ({rate(name, *matchers)} {only})"
+    return f"{each_minute} {_among_the_ten_most(grown, by)}"
+
+
 def of_the_ten_highest(name: str, *, by: Sequence[str]) -> str:
     """A gauge, of the ten that have been the highest in the time that is shown."""
     highest = f"max_over_time({series(name)}[$__range] @ end())"

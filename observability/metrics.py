@@ -78,6 +78,14 @@ class Metrics:
         """The `job_name` of a name that a client may have made up."""
         return name if name in self._jobs else UNKNOWN
 
+    def describe_job(self, name: str, *, kind: str, ends: bool) -> None:
+        """Say what a job of the catalogue is: `kind` is action or reaction.
+
+        `ends` tells an action that ends by itself from one that has to go on. Without this an
+        alert cannot know whose exit matters.
+        """
+        self.job_info.labels(name).info({"kind": kind, "ends": str(ends).lower()})
+
     def job_moved(self, name: str, before: str | None, after: str | None, live: int) -> None:
         """A job went from one state to another; `live` is the change of live containers."""
         if before in STATES:
@@ -139,6 +147,8 @@ class Metrics:
             buckets=_LIFE_BUCKETS,
             registry=r,
         )
+
+        self.job_info = Info("supervisor_job", "The jobs of the catalogue.", name, registry=r)
 
         self.launches_in_progress = Gauge(
             "supervisor_launches_in_progress",

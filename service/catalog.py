@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from reprlib import Repr
@@ -126,6 +126,10 @@ class Catalog:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def items(self) -> ItemsView[str, Entry]:
+        """Every job with its name."""
+        return self._entries.items()
 
     def get(self, name: str) -> Entry | None:
         """The job of that name, if there is one."""

@@ -43,6 +43,8 @@ class Core:
         self, engine: Engine, catalog: Catalog, metrics: Metrics, options: Options
     ) -> None:
         grace = options.policy.stop_grace
+        for name, entry in catalog.items():
+            metrics.describe_job(name, kind=entry.kind, ends=entry.ends_by_itself)
         self.readiness = readiness = Readiness()
         self.registry = registry = Registry(metrics)
         self.background = background = Background()

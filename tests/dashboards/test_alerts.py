@@ -153,6 +153,7 @@ def _asked_for(text: str) -> Iterator[tuple[str, str, str]]:
 def _exported() -> Mapping[str, Mapping[str, set[str]]]:
     """The metrics of a supervisor that has just started, each with the values of its labels."""
     metrics = Metrics(["timer"], version="1", engine="docker", mode="production")
+    metrics.describe_job("timer", kind="action", ends=False)
     found: dict[str, dict[str, set[str]]] = {"up": {"": {""}}}
     for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
         for sample in family.samples:

@@ -130,6 +130,15 @@ def test_traces_are_exported_only_if_somebody_asks_for_it(
     assert line in (ROOT / "docker-compose.yml").read_text()
 
 
+def test_a_restart_takes_over_the_jobs_unless_somebody_asks_for_their_removal(
+    services: Mapping[str, Any], tmp_path: Path
+) -> None:
+    variable = "SUPERVISOR_ON_START"
+    assert "adopt" == services["supervisor"]["environment"][variable]
+    asked = config(tmp_path, variables=f"{variable}=remove")["supervisor"]["environment"]
+    assert "remove" == asked[variable]
+
+
 def test_every_image_of_the_profile_has_a_version(services: Mapping[str, Any]) -> None:
     for name in _OBSERVERS:
         assert re.fullmatch(r"[a-z]+/[a-z-]+:v?\d+\.\d+\.\d+", services[name]["image"])

@@ -74,6 +74,7 @@ def test_the_lines_of_a_dashboard_are_full(file: Path) -> None:
 
 def test_every_metric_of_ours_is_shown_somewhere() -> None:
     metrics = Metrics(["timer"], version="1", engine="docker", mode="production")
+    metrics.describe_job("timer", kind="action", ends=False)
     ours = {
         family.name
         for family in metrics.registry.collect()
@@ -86,6 +87,7 @@ def test_every_metric_of_ours_is_shown_somewhere() -> None:
 
 def test_nothing_is_asked_for_that_nobody_exports() -> None:
     metrics = Metrics(["timer"], version="1", engine="docker", mode="production")
+    metrics.describe_job("timer", kind="action", ends=False)
     metrics.grpc_started.labels("x").inc()
     metrics.grpc_duration.labels("x", "OK").observe(1)
     exported = {sample.name for family in metrics.registry.collect() for sample in family.samples}

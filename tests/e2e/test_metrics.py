@@ -75,6 +75,14 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     ),
     "supervisor_kills": ("counter", {"job_name": _JOBS, "outcome": _KILLS}),
     "supervisor_exits": ("counter", {"job_name": _JOBS, "outcome": _EXITS}),
+    "supervisor_job": (
+        "info",
+        {
+            "job_name": _JOBS - {"unknown"},
+            "kind": {"action", "reaction"},
+            "ends": {"true", "false"},
+        },
+    ),
     "supervisor_launches_in_progress": ("gauge", {"state": {"under_way", "waiting", "limit"}}),
     "supervisor_launch_duration_seconds": (
         "histogram",

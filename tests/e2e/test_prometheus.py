@@ -175,6 +175,12 @@ def test_prometheus_evaluates_every_rule(run: Run) -> None:
     assert {} == {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"}
 
 
+def test_an_alert_tells_of_each_action_that_ended_and_of_no_reaction_that_failed(run: Run) -> None:
+    """timer ended with 0, weather crashed with 134, small ran out of memory; mail ended with 3."""
+    firing = run.prometheus.now('ALERTS{alertname="SupervisorActionEnded"}', at=run.ended)
+    assert {"timer", "weather", "small"} == {series.labels["job_name"] for series in firing}
+
+
 def test_promtool_finds_no_fault_with_the_metrics(run: Run) -> None:
     done = subprocess.run(
         ["promtool", "check", "metrics"],

@@ -48,6 +48,7 @@ class Load:
         self.launch("mail", {"exit": 0})
         self.launch("webhook", {"exit": 0})
         self.launch("timer", {"exit": 0})
+        self.launch("weather", {"exit": 134})
         self.launch("mail", {"exit": 3})
         self.launch("small", {"after": 1, "eat": 1})
 

@@ -15,7 +15,7 @@ EXAMPLE = (ROOT / ".env.example").read_text()
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 # It would be the container's address; PUBLISH_ADDRESS is for the host's.
 _NOT_WITH_COMPOSE = {"BIND_ADDRESS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"}
-_OF_COMPOSE_ITSELF = {"COMPOSE_PROFILES"}
+_OF_COMPOSE_ITSELF = {"COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME"}
 _SPANS = r"OTEL_(BSP_\w+|EXPORTER_OTLP_(?!TRACES_|METRICS_|LOGS_)\w+|RESOURCE_\w+|SERVICE_NAME)"
 
 
