@@ -227,8 +227,8 @@ def _kills_and_exits() -> list[Panel]:
         ),
         lines(
             "Actions that ended, by job",
-            "Actions that nobody stopped and that ended all the same, with whatever exit code: their"
-            " automations stand still until the backend launches them again.",
+            "Actions that nobody stopped and that ended all the same, with whatever exit code:"
+            " their automations stand still until the backend launches them again.",
             "cpm",
             query(actions_of_the_ten_most(exits, badly, by=by), "{{job_name}}: {{outcome}}"),
             width=HALF,
