@@ -8,9 +8,10 @@ from typing import NoReturn
 
 from opentelemetry.sdk.trace import TracerProvider
 
-from observability.http import HttpEndpoint, Probe, every_interface
+from observability.http import HttpEndpoint, every_interface
 from observability.logs import configure_logs, get_logger
 from observability.metrics import Metrics
+from observability.pages import Probe
 from observability.tracing import configure_tracing, shut_down
 from service import __version__, runtime
 from service.admission import Bounds
@@ -86,8 +87,8 @@ class _Process:
         core.readiness.subscribe(metrics.ready.set)
         http = self._http(metrics)
         lock = hold_instance(settings.supervisor_instance, self._connection.url)
-        http.start()
         await server.start()
+        http.start()
         signalled = _heed_signals()
         self._say_hello()
         runtime.set_up_garbage_collections()
@@ -106,7 +107,7 @@ class _Process:
         with binding("METRICS_PORT", self._address(), port):
             return HttpEndpoint(self._address(), port, metrics.registry, probes)
 
-    def _ready(self) -> tuple[bool, str]:
+    async def _ready(self) -> tuple[bool, str]:
         return self._readiness.ready, self._readiness.reason
 
     def _address(self) -> str:
@@ -196,12 +197,12 @@ def _heed_signals() -> asyncio.Event:
 
 
 def _liveness(loop: asyncio.AbstractEventLoop) -> Probe:
-    """Whether the event loop, which does all the work, still turns."""
+    """Whether the event loop, which does all the work, still turns. To be asked from another."""
 
-    def probe() -> tuple[bool, str]:
+    async def probe() -> tuple[bool, str]:
         turn = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop)
         try:
-            turn.result(timeout=2)
+            await asyncio.wait_for(asyncio.wrap_future(turn), timeout=2)
         except TimeoutError:
             return False, "the event loop does not answer"
         return True, "alive"
