@@ -151,7 +151,7 @@ class _Process:
             version=__version__,
             mode=settings.go_env,
             instance=settings.supervisor_instance,
-            engine=self._connection.url,
+            engine=self._connection.shown,
             grpc_port=settings.grpc_server_port,
             metrics_port=settings.metrics_port,
             callback=settings.callback,

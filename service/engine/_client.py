@@ -1,11 +1,23 @@
 """docker-py's client: with the shortest way to a local Engine, and a time limit for everything."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import docker
+import requests
+from docker.auth import AuthConfig
+from docker.constants import DEFAULT_DOCKER_API_VERSION, DEFAULT_USER_AGENT
+from docker.errors import APIError
+from docker.tls import TLSConfig
 from docker.transport import UnixHTTPAdapter
+from docker.utils import parse_host
+from docker.utils.proxy import ProxyConfig
 
 from service.engine._unix import UnixSocket
+
+# Seconds; each call brings its own.
+_TIMEOUT = 10
+_MOST_OF_A_PAGE = 500  # characters, of an error that is no JSON
 
 
 class Client(docker.APIClient):
@@ -16,7 +28,32 @@ class Client(docker.APIClient):
     takes (docs/benchmarks.md). Streams, and an Engine over TCP, are left to them.
     """
 
-    _socket: UnixSocket | None = None  # from the first call, which is made while this is made
+    def __init__(self, url: str, tls: TLSConfig | None, headers: Mapping[str, str]) -> None:
+        """Connects to nothing yet. `headers` go with each call.
+
+        docker-py's own constructor is left out: it reads config.json, where it fails at what
+        concerns us as little as credentials, and asks proxies for the Engine's version.
+        """
+        requests.Session.__init__(self)
+        self.trust_env = False  # no proxy and no netrc between us and the Engine
+        self.timeout = _TIMEOUT
+        self.headers["User-Agent"] = DEFAULT_USER_AGENT
+        self._general_configs = {"HttpHeaders": dict(headers)} if headers else {}
+        self._proxy_configs = ProxyConfig()
+        self._auth_configs = AuthConfig({})
+        self._version = DEFAULT_DOCKER_API_VERSION
+        self._socket: UnixSocket | None = None
+        self.base_url = str(parse_host(url, tls=tls is not None))
+        if tls is not None:
+            tls.configure_client(self)
+        elif self.base_url.startswith("http+unix://"):
+            self._custom_adapter = UnixHTTPAdapter(self.base_url, _TIMEOUT)
+            self.mount("http+docker://", self._custom_adapter)
+            self.base_url = "http+docker://localhost"
+
+    def use_version(self, version: str) -> None:
+        """Speak this version of the API."""
+        self._version = version
 
     def request(self, method: Any, url: Any, *args: Any, **options: Any) -> Any:
         """See `requests.Session.request`."""
@@ -42,7 +79,24 @@ class Client(docker.APIClient):
         return response
 
     def close(self) -> None:
-        """See `requests.Session.close`."""
+        """See `requests.Session.close`. The next call connects anew."""
         if self._socket is not None:
             self._socket.close()
         super().close()
+
+    def _raise_for_status(self, response: requests.Response) -> None:
+        """As docker-py's, which fails at an error that is JSON of another shape."""
+        try:
+            response.raise_for_status()
+        except requests.HTTPError as error:
+            raise APIError(str(error), response, _explanation(response)) from None
+
+
+def _explanation(response: requests.Response) -> str:
+    """What an error says, or its page; never its URL, which may hold a password."""
+    try:
+        said = response.json()["message"]
+    except (LookupError, TypeError, ValueError, RecursionError):
+        said = None
+    text = said if isinstance(said, str) else response.text.strip()[:_MOST_OF_A_PAGE]
+    return text or f"status {response.status_code}"

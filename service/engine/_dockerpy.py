@@ -2,39 +2,61 @@
 
 import os
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
-import docker
+from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException, TLSParameterError
 from docker.tls import TLSConfig
-from docker.utils import kwargs_from_env, parse_host
+from docker.utils import kwargs_from_env, parse_host, version_lt
 
 from observability.printable import printable
 from service.engine._client import Client
+from service.engine._config_json import http_headers
 from service.errors import StartError
 
 _SCHEMES = ("unix://", "tcp://")
 _TLS_VARIABLES = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
-_NO_ENGINES_ANSWER = (KeyError, TypeError, ValueError)  # to the question for its version
+# To the question for its version.
+_NO_ENGINES_ANSWER = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 NOT_DOCKER = "what answers there is not a Docker Engine"
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where the Engine listens."""
+    """Where the Engine listens. The URL and the headers may hold a password."""
 
-    url: str
+    url: str = field(repr=False)
     tls: TLSConfig | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The URL without a password."""
+        return _shown(self.url)
 
 
 def connection_from_env() -> Connection:
     """The Engine of `DOCKER_HOST` and its TLS companions. Raises `StartError`."""
     url = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     if url == "unix://" or not url.startswith(_SCHEMES) or not _can_be_parsed(url):
-        raise StartError(f"DOCKER_HOST={printable(url)}: allowed is unix://PATH or tcp://HOST:PORT")
-    return Connection(url, _tls_from_env() if url.startswith("tcp://") else None)
+        raise StartError(
+            f"DOCKER_HOST={printable(_shown(url))}: allowed is unix://PATH or tcp://HOST:PORT"
+        )
+    tls = _tls_from_env() if url.startswith("tcp://") else None
+    return Connection(url, tls, http_headers())
+
+
+def _shown(url: str) -> str:
+    """Without a password, which ends at the last `@`."""
+    if url.startswith("unix://") or "@" not in url:
+        return url
+    before, _, host = url.rpartition("@")
+    scheme, found, login = before.rpartition("://")
+    user, has_password, _ = login.partition(":")
+    return f"{scheme}{found}{user}{':***' if has_password else ''}@{host}"
 
 
 def _can_be_parsed(url: str) -> bool:
@@ -63,39 +85,38 @@ class Clients:
         self._version: str | None = None
         self._local = threading.local()
 
-    def get(self) -> docker.APIClient:
+    def get(self) -> Client:
         """Find or make the client of this thread."""
-        client: docker.APIClient | None = getattr(self._local, "client", None)
+        client: Client | None = getattr(self._local, "client", None)
         if client is None or client.api_version != self._version:
             client = self._local.client = self._connect(self._version)
             self._version = client.api_version
         return client
 
-    def negotiate(self) -> docker.APIClient:
+    def negotiate(self) -> Client:
         """A new client that has asked the Engine for its version: it may be another Engine now."""
         client = self._connect(None)
         self._version = client.api_version
         return client
 
-    def _connect(self, version: str | None) -> docker.APIClient:
-        client = self._made(version)
-        client.trust_env = False  # no proxy and no netrc between us and the Engine
+    def _connect(self, version: str | None) -> Client:
+        at = self._connection
+        client = Client(at.url, at.tls, at.headers)
+        client.use_version(version or _version_of(client))
         return client
 
-    def _made(self, version: str | None) -> docker.APIClient:
-        try:
-            return Client(
-                base_url=self._connection.url,
-                tls=self._connection.tls or False,
-                version=version or "auto",
-                timeout=10,
-            )
-        except (DockerException, *_NO_ENGINES_ANSWER) as error:
-            met = error.__cause__ or error  # it wraps what the negotiation has met
-        if isinstance(met, _NO_ENGINES_ANSWER) or _is_not_found(met):
-            met = DockerException(NOT_DOCKER)
-        raise met  # not in there, where it would become its own context
 
-
-def _is_not_found(error: BaseException) -> bool:
-    return isinstance(error, APIError) and error.status_code == HTTPStatus.NOT_FOUND
+def _version_of(client: Client) -> str:
+    """The newest version of the API that the Engine speaks. Raises what docker-py does."""
+    met = DockerException(NOT_DOCKER)
+    try:
+        version: str = client.version(api_version=False)["ApiVersion"]
+        if not version_lt(version, MINIMUM_DOCKER_API_VERSION):
+            return version
+        met = DockerException(f"its API {version} is no longer supported")
+    except APIError as error:
+        if error.status_code != HTTPStatus.NOT_FOUND:
+            raise
+    except _NO_ENGINES_ANSWER:
+        pass
+    raise met  # not in there, where what was met would be taken for its reason

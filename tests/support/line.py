@@ -30,10 +30,7 @@ class Line:
 
     def mend(self) -> None:
         """Take connections, from now on."""
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(self._path))
-        listener.listen(128)
-        self._listener = listener
+        self._listener = listener = self._listen()
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def cut(self) -> None:
@@ -47,6 +44,12 @@ class Line:
             for connection in self._open:
                 _end(connection)
             self._open.clear()
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self._path))
+        listener.listen(128)
+        return listener
 
     def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
@@ -87,6 +90,30 @@ class Line:
             self._open -= set(connections)
         for connection in connections:
             _end(connection)
+
+
+class TcpLine(Line):
+    """The same, on a TCP port of this host."""
+
+    @property
+    def host(self) -> str:
+        """What DOCKER_HOST is for it."""
+        assert self._listener is not None
+        return f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def _listen(self) -> socket.socket:
+        self._path.touch()
+        return socket.create_server(("127.0.0.1", 0), backlog=128)
+
+
+@contextmanager
+def a_tcp_line(path: Path, to: Path) -> Iterator[TcpLine]:
+    """A line on a port, that is cut at the end. `path` is a file to mark that by."""
+    line = TcpLine(path, to)
+    try:
+        yield line
+    finally:
+        line.cut()
 
 
 @contextmanager

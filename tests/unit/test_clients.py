@@ -60,6 +60,11 @@ def http(body: str, status: str = "200 OK") -> bytes:
         http("[]"),
         http("null"),
         http('{"ApiVersion": "x"}'),
+        http('{"ApiVersion": 1.41}'),
+        http('{"ApiVersion": null}'),
+        http(""),
+        http("[" * 100_000),
+        http('"a text"', "404 Not Found"),
         http("not here", "404 Not Found"),
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"HTTP/2.0 200 OK\r\n\r\n{}",
@@ -82,3 +87,33 @@ def test_an_answer_that_is_cut_is_told(serve: Serve) -> None:
     cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
     address = serve(cut)
     assert ("ChunkedEncodingError" if "tcp" in address else "IncompleteRead") == told(address)
+
+
+def test_a_proxy_of_the_environment_is_not_asked(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    address = serve(http('{"ApiVersion": "1.41"}'))
+    assert "1.41" == Clients(Connection(address)).get().api_version
+
+
+def test_headers_go_with_each_call(tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.request.recv(10_000))
+            self.wfile.write(http('{"ApiVersion": "1.41", "Id": "x"}'))
+
+    with UnixStreamServer(str(tmp_path / "sock"), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        connection = Connection(f"unix://{tmp_path}/sock", headers={"X-Token": "t0ken"})
+        client = Clients(connection).get()
+        client.ping()
+        client.create_container("image")
+        client.events(decode=False)
+        server.shutdown()
+    assert 4 == len(asked)
+    assert all(b"X-Token: t0ken\r\n" in head for head in asked)

@@ -93,3 +93,30 @@ def test_a_socket_needs_no_certificates(tmp_path: Path) -> None:
 def test_a_place_of_several_lines_is_told_in_one() -> None:
     told = r"DOCKER_HOST='x\ny': allowed is unix://PATH or tcp://HOST:PORT"
     assert told == fault(DOCKER_HOST="x\ny")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("tcp://me:s3cret@host:2375", "tcp://me:***@host:2375"),
+        ("tcp://me:s3@cr/et@host", "tcp://me:***@host"),
+        ("me:s3cret@host:2375", "me:***@host:2375"),
+        ("https://:s3cret@host", "https://:***@host"),
+    ],
+)
+def test_a_password_is_not_printed(url: str, shown: str) -> None:
+    told = f"DOCKER_HOST={shown}: allowed is unix://PATH or tcp://HOST:PORT"
+    assert told == fault(DOCKER_HOST=url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("tcp://me:s3cret@host:2375", "tcp://me:***@host:2375"),
+        ("tcp://me@host:2375", "tcp://me@host:2375"),
+        ("unix:///a:b@c/docker.sock", "unix:///a:b@c/docker.sock"),
+    ],
+)
+def test_a_connection_is_shown_without_a_password(url: str, shown: str) -> None:
+    assert shown == Connection(url).shown
+    assert "s3cret" not in repr(Connection(url, headers={"X": "s3cret"}))
