@@ -12,6 +12,8 @@ from opentelemetry.sdk.trace.export import (
     SpanExporter,
 )
 
+from observability.otel_env import protocol
+
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 # Without a collector, the last export may hold up the drain for this long (seconds).
 _EXPORT_TIMEOUT = "3"
@@ -20,10 +22,11 @@ _EXPORT_TIMEOUT = "3"
 def configure_tracing(service: str, version: str, instance: str) -> TracerProvider:
     """The provider of every span of this process; it exports where `OTEL_*` ask for it.
 
-    The variables have to be checked before: see `observability.otel_env`.
+    The variables have to be settled before: see `observability.otel_env`.
     """
     provider = TracerProvider(resource=_resource(service, version, instance))
-    if exporter := _exporter():
+    for kind in _kinds():
+        exporter = ConsoleSpanExporter() if kind == "console" else _otlp_exporter()
         provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     return provider
@@ -37,18 +40,19 @@ def _resource(service: str, version: str, instance: str) -> Resource:
     return found
 
 
-def _exporter() -> SpanExporter | None:
+def _kinds() -> list[str]:
     """OTLP is the specification's default, but without an endpoint nobody has asked for it."""
-    kind = os.environ.get("OTEL_TRACES_EXPORTER", "").strip()
-    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or kind == "none":
-        return None
-    if kind == "console":
-        return ConsoleSpanExporter()
-    if not kind and not any(os.environ.get(name) for name in _ENDPOINTS):
-        return None
+    asked = os.environ.get("OTEL_TRACES_EXPORTER", "")
+    kinds = asked.split(",") if asked else ["otlp"] if any(map(os.environ.get, _ENDPOINTS)) else []
+    if os.environ.get("OTEL_SDK_DISABLED") == "true" or "none" in kinds:
+        return []
+    return kinds
+
+
+def _otlp_exporter() -> SpanExporter:
     os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", _EXPORT_TIMEOUT)
     # Imported where they are needed: they are a fifth of the start otherwise.
-    if _protocol() == "http/protobuf":
+    if protocol() == "http/protobuf":
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
             OTLPSpanExporter as OverHttp,
         )
@@ -57,11 +61,6 @@ def _exporter() -> SpanExporter | None:
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
     return OTLPSpanExporter()
-
-
-def _protocol() -> str | None:
-    names = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-    return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
 def shut_down(provider: TracerProvider, *, within: float) -> None:

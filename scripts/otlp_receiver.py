@@ -67,9 +67,13 @@ class Receiver(TraceServiceServicer):
         """Take a batch of spans."""
         del context
         self._answers.wait()
+        self.take(request)
+        return ExportTraceServiceResponse()
+
+    def take(self, request: ExportTraceServiceRequest) -> None:
+        """Keep a batch of spans, however it has come."""
         with self._lock:
             self._spans.extend(_read(request))
-        return ExportTraceServiceResponse()
 
     def spans(self, name: str = "") -> list[Span]:
         """What has arrived, of one name or at all, by its start."""

@@ -1,5 +1,6 @@
 """The allow-list of jobs: which image a name stands for, read from one TOML file."""
 
+import json
 import re
 import tomllib
 from collections.abc import ItemsView, Iterator, Mapping
@@ -8,7 +9,15 @@ from pathlib import Path
 from reprlib import Repr
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from observability.metrics import UNKNOWN
@@ -16,6 +25,7 @@ from observability.printable import printable
 from service.engine.base import Limits
 from service.errors import StartError
 from service.job import Kind
+from service.textfile import read_text
 
 _MEMORY_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 _MEMORY = re.compile(r"([0-9]+)([kmg])")
@@ -23,12 +33,16 @@ _MEMORY = re.compile(r"([0-9]+)([kmg])")
 _LEAST_MEMORY = 6 * 2**20
 _MOST_MEMORY = 2**50
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-# The reference grammar of the distribution specification, and Docker's: what has no dot and no port
-# is no registry, but the first part of a name, and names are in lower case.
+# The grammar of github.com/distribution/reference, and Docker's: what has no dot and no port is no
+# registry, but the first part of a name, and names are in lower case.
 _PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
-_REGISTRY = r"((localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)(:[0-9]+)?|[A-Za-z0-9-]+:[0-9]+)"
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST = rf"localhost|{_LABEL}(\.{_LABEL})+|\[[0-9A-Fa-f:]+\]"
+_REGISTRY = rf"(({_HOST})(:[0-9]+)?|{_LABEL}:[0-9]+)"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
-_IMAGE = rf"^({_REGISTRY}/)?{_PART}(/{_PART})*(:{_TAG})?(@sha256:[0-9a-f]{{64}})?$"
+_DIGEST = r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}"
+_IMAGE = re.compile(rf"({_REGISTRY}/)?(?P<path>{_PART}(/{_PART})*)(:{_TAG})?(@({_DIGEST}))?")
+_LONGEST_PATH = 255
 
 _PLAINER = {
     "extra_forbidden": "is no key that a catalogue has; a job may have kind, image,"
@@ -53,6 +67,14 @@ def _bytes(value: object) -> object:
     return size
 
 
+def _image(value: str) -> str:
+    """A reference; its length is limited without registry, tag and digest."""
+    match = _IMAGE.fullmatch(value)
+    if match is None or len(match["path"]) > _LONGEST_PATH:
+        raise ValueError
+    return value
+
+
 def _key(default: object, allowed: str) -> Any:
     return Field(default, json_schema_extra={"allowed": allowed})
 
@@ -63,7 +85,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     kind: Annotated[Kind, Field(strict=False)] = _key(..., '"action" or "reaction"')
-    image: Annotated[str, Field(pattern=_IMAGE, max_length=255)] | None = _key(
+    image: Annotated[str, AfterValidator(_image)] | None = _key(
         None, "an image's name, such as supervisor-github:latest"
     )
     first_argument: Annotated[str, Field(pattern=r"^[^\x00]+$")] | None = _key(
@@ -97,10 +119,27 @@ class Entry(BaseModel):
         return Limits(memory=self.memory, cpus=self.cpus, pids=self.pids)
 
 
+def _first_table(table: dict[str, Any]) -> str | None:
+    return next((key for key, value in table.items() if isinstance(value, dict)), None)
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     jobs: dict[str, Entry]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _dots_are_quoted(cls, file: dict[str, Any]) -> dict[str, Any]:
+        """To TOML a dot that is not quoted is a table within a table, which no job has."""
+        jobs = file.get("jobs")
+        for name, job in jobs.items() if isinstance(jobs, dict) else ():
+            inner = job
+            while isinstance(inner, dict) and (part := _first_table(inner)):
+                name, inner = f"{name}.{part}", inner[part]  # noqa: PLW2901
+            if inner is not job:
+                raise ValueError(f"a name with a dot in it needs quotes: {json.dumps(name)}")
+        return file
 
     @model_validator(mode="after")
     def _names_are_names(self) -> Self:
@@ -151,8 +190,8 @@ def load_catalog(path: Path | None = None) -> Catalog:
             (files("service") / "catalogs" / "area.toml").read_text(encoding="utf-8"), "area.toml"
         )
     try:
-        return _parse(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
+        return _parse(read_text(path), str(path))
+    except (OSError, ValueError) as error:
         raise StartError(f"JOB_CATALOG={printable(str(path))}: cannot be read: {error}") from error
 
 

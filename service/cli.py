@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from observability.otel_env import TracingError, check_variables
+from observability.corrections import Correction
+from observability.otel_env import settle_variables
 from service import __version__
-from service.config import Settings, load_env_file, load_settings
+from service.config import Settings, drop_service_links, load_env_file, load_settings
 from service.errors import EngineError, StartError
 
 _WIDE = 1_000
@@ -42,15 +43,12 @@ def _options(
 @app.command()
 def serve() -> None:
     """Serve the backend until SIGTERM. The settings come from the environment and from .env."""
-    settings = _settings()
-    try:
-        check_variables()  # before OpenTelemetry is imported, which reads them then
-    except TracingError as error:
-        raise StartError(str(error)) from None
+    settings, corrections = _settings()
+    corrections += settle_variables()  # before OpenTelemetry is imported, which reads them then
     gc.disable()  # until the start is over: what it makes stays, and looking at it takes time
     from service.serve import serve as run
 
-    run(settings)
+    run(settings, corrections)
 
 
 @app.command()
@@ -63,7 +61,7 @@ def health(
     """Ask the supervisor on this host for its health; exit 0 if it is SERVING, else 1."""
     from service.probe import check_health
 
-    settings = _settings()
+    settings, _ = _settings()
     host = str(settings.bind_address or "127.0.0.1")
     well, status = check_health(host, settings.grpc_server_port, service)
     typer.echo(status)
@@ -80,7 +78,7 @@ def remove_legacy(
     from service.engine.legacy import LegacyContainers
     from service.workload import INSTANCE_LABEL
 
-    settings = _settings()
+    settings, _ = _settings()
     legacy = LegacyContainers(connection_from_env())
     found = legacy.find(load_catalog(settings.job_catalog).images, INSTANCE_LABEL)
     _show(["container", "image", "status"], [(c.name, c.image, c.status) for c in found])
@@ -99,9 +97,10 @@ def remove_legacy(
     raise typer.Exit(1 if left else 0)
 
 
-def _settings() -> Settings:
+def _settings() -> tuple[Settings, list[Correction]]:
+    corrections = drop_service_links()
     load_env_file()
-    return load_settings()
+    return load_settings(), corrections
 
 
 def _show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -13,12 +13,15 @@ from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from observability.corrections import Correction
 from observability.printable import printable
 from service.errors import StartError
+from service.textfile import read_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?\.?")
 _IPV6 = re.compile(r"(\[)?([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(?(1)\])")
+_SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S+")
 _WHOLE = re.compile(r"[0-9]+")
 
 
@@ -55,6 +58,10 @@ def _setting(default: object, description: str, *, allowed: str) -> Any:
 Whole = Annotated[int, BeforeValidator(_whole)]
 Port = Annotated[Whole, Field(ge=1, le=65535)]
 Name = Annotated[str, AfterValidator(_name)]
+_LINKED = (
+    "a Kubernetes Service of this name puts its address here: counts as unset;"
+    " `enableServiceLinks: false` in the pod's spec, or a value of your own, avoids it"
+)
 _A_PORT = "a whole number from 1 to 65535"
 _A_NAME = "a letter or digit, then at most 62 letters, digits, _ . or -"
 
@@ -138,15 +145,28 @@ class Settings(BaseSettings):
         return sys.stdout.isatty() if self.log_format is None else self.log_format == "console"
 
 
+def drop_service_links() -> list[Correction]:
+    """Take from the environment what Kubernetes, and `docker run --link`, put where a port goes.
+
+    For a Service named `metrics` each pod gets METRICS_PORT=tcp://10.0.0.1:9464; nobody set it.
+    """
+    ports = [name.upper() for name in Settings.model_fields if name.endswith("_port")]
+    return [
+        Correction(port, os.environ.pop(port), "", _LINKED)
+        for port in ports
+        if _SERVICE_LINK.fullmatch(os.environ.get(port, ""))
+    ]
+
+
 def load_env_file(path: Path = Path(".env")) -> None:
     """Put the file's variables into the environment, where they are not set or empty.
 
     Into the environment, so that `DOCKER_HOST` and `OTEL_*` may stand in it too.
     """
-    if not path.is_file():
+    if not os.path.lexists(path):
         return
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         _require_lines(path, text)
         for key, value in dotenv_values(stream=StringIO(text)).items():
             if value and not os.environ.get(key):

@@ -4,10 +4,12 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 from opentelemetry.sdk.trace import TracerProvider
 
+from observability.corrections import Correction
 from observability.http import HttpEndpoint, every_interface
 from observability.logs import configure_logs, get_logger
 from observability.metrics import Metrics
@@ -38,9 +40,10 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SAME_SIGNAL = 0.5
 
 
-def serve(settings: Settings) -> NoReturn:
+def serve(settings: Settings, corrections: Sequence[Correction] = ()) -> NoReturn:
     """Run the supervisor until SIGTERM; then exit 0. Raises `StartError`."""
     configure_logs(level=settings.log_level, console=settings.console_logs)
+    _tell(corrections)
     catalog = load_catalog(settings.job_catalog)
     connection = connection_from_env()
     tracing = configure_tracing("area-supervisor", __version__, settings.supervisor_instance)
@@ -48,6 +51,17 @@ def serve(settings: Settings) -> NoReturn:
     sys.stdout.flush()
     # Not sys.exit: a thread that waits for a hung Engine must not hold up the end.
     os._exit(code)
+
+
+def _tell(corrections: Sequence[Correction]) -> None:
+    for each in corrections:
+        log.warning(
+            "setting.corrected",
+            variable=each.variable,
+            given=each.given,
+            used=each.used,
+            reason=each.reason,
+        )
 
 
 class _Process:

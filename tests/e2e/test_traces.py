@@ -1,5 +1,6 @@
 """Traces, as a collector gets them; and that no collector, or a broken one, harms nothing."""
 
+import json
 import socket
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers, worker
 from tests.support.agreement import await_fall
-from tests.support.collector import Collector, Seen, collecting
+from tests.support.collector import Collector, Seen, collecting, taking_http
 from tests.support.supervised import Supervised, eventually
 
 _SERVICE = "area_supervisor.AreaSupervisorService"
@@ -338,36 +339,73 @@ def test_a_broken_collector_harms_nothing(start: Start, variables: dict[str, str
 @pytest.mark.parametrize(
     "variables",
     [
-        {"OTEL_EXPORTER_OTLP_ENDPOINT": "not a url at all"},
         {"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"},
         {"OTEL_RESOURCE_ATTRIBUTES": "garbage"},
         {"OTEL_EXPORTER_OTLP_COMPRESSION": "zip"},
         {"OTEL_EXPORTER_OTLP_CERTIFICATE": "/does/not/exist"},
-        {"OTEL_BSP_MAX_QUEUE_SIZE": "many"},
+        {"OTEL_BSP_MAX_QUEUE_SIZE": "256"},
         {"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "100000"},
         {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"},
-        {"OTEL_PROPAGATORS": "no-such-propagator"},
+        {"OTEL_PROPAGATORS": "tracecontext,baggage,b3"},
+        {"OTEL_PYTHON_TRACER_PROVIDER": "sdk_tracer_provider"},
+        {"OTEL_EXPORTER_OTLP_HEADERS": "x=y,trace-bin=s3cret"},
+        {"OTEL_SDK_DISABLED": "1"},
+        {"OTEL_EXPORTER_OTLP_PROTOCOL": "http"},
     ],
     ids=str,
 )
-def test_a_standard_variable_with_an_odd_value_harms_nothing_or_is_told_in_one_line(
+def test_what_a_standard_variable_asks_for_and_is_not_there_is_told_and_harms_no_trace(
     start: Start, collector: Collector, variables: dict[str, str]
 ) -> None:
-    supervised = start(
-        ready=False, **{"OTEL_EXPORTER_OTLP_ENDPOINT": collector.address} | variables
-    )
-    eventually(lambda: _ended(supervised) or "engine.in_step" in supervised.log(), within=30)
-    if _ended(supervised):
-        (line,) = supervised.lines()
-        ((variable, value),) = variables.items()
-        assert f"{variable}={value}" in line
-    else:
-        assert Response() == supervised.launch("timer", "t-1")
+    supervised = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, **variables)
+    assert Response() == supervised.launch("timer", "t-1", metadata=_METADATA)
+    assert 0 == supervised.stop()
+    assert _TRACE_ID == _rpc(collector, "LaunchJob").trace_id
+    (told,) = supervised.events("setting.corrected")
+    assert told["variable"] in ({*variables} | {"OTEL_BSP_MAX_EXPORT_BATCH_SIZE"})
+    assert "warning" == told["level"]
+    assert [told] == [line for line in map(json.loads, supervised.lines()) if _is_bad(line)]
+    assert "s3cret" not in supervised.log()
+
+
+def _is_bad(line: dict[str, Any]) -> bool:
+    return line["level"] not in ("debug", "info")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "1e0"},
+        {"OTEL_EXPORTER_OTLP_COMPRESSION": "none"},
+        {"OTEL_EXPORTER_OTLP_INSECURE": "false"},
+        {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "process,os,*"},
+        {"OTEL_TRACES_SAMPLER": "traceidratio"},
+    ],
+    ids=str,
+)
+def test_what_a_standard_variable_asks_for_and_is_there_needs_no_word(
+    start: Start, collector: Collector, variables: dict[str, str]
+) -> None:
+    supervised = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, **variables)
+    assert Response() == supervised.launch("timer", "t-1", metadata=_METADATA)
+    assert 0 == supervised.stop()
+    assert _TRACE_ID == _rpc(collector, "LaunchJob").trace_id
+    assert [] == [line for line in map(json.loads, supervised.lines()) if _is_bad(line)]
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "http/json"])
+def test_over_http_an_address_without_a_scheme_reaches_its_collector(
+    start: Start, collector: Collector, protocol: str
+) -> None:
+    with taking_http(collector) as address:
+        supervised = start(
+            OTEL_EXPORTER_OTLP_ENDPOINT=address, OTEL_EXPORTER_OTLP_PROTOCOL=protocol
+        )
+        assert Response() == supervised.launch("timer", "t-1", metadata=_METADATA)
         assert 0 == supervised.stop()
-
-
-def _ended(supervised: Supervised) -> bool:
-    return supervised.process is not None and supervised.process.poll() is not None
+    assert _TRACE_ID == _rpc(collector, "LaunchJob").trace_id
+    told = {event["variable"]: event for event in supervised.events("setting.corrected")}
+    assert f"http://{address}" == told["OTEL_EXPORTER_OTLP_ENDPOINT"]["used"]
 
 
 @pytest.mark.parametrize("timeout", ["", "10000"])  # by the specification it is milliseconds

@@ -1,0 +1,30 @@
+"""Reading a file that a person has written: the settings' or the catalogue's."""
+
+import threading
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from pathlib import Path
+
+# A named pipe is empty until somebody writes into it (seconds).
+_PATIENCE = 5.0
+
+
+def read_text(path: Path) -> str:
+    """The text, which is UTF-8, with or without a byte order mark. A named pipe is waited for.
+
+    Raises OSError and ValueError.
+    """
+    data = _read_in_time(path) if path.is_fifo() else path.read_bytes()
+    if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise ValueError("it is UTF-16; save it as UTF-8")
+    return data.decode("utf-8-sig").replace("\r\n", "\n")
+
+
+def _read_in_time(path: Path) -> bytes:
+    """In a thread, which is left to itself where nobody ever writes, or ends."""
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(path.read_bytes()), daemon=True)
+    reader.start()
+    reader.join(_PATIENCE)
+    if not read:
+        raise TimeoutError(f"nobody has written into this named pipe for {_PATIENCE:g} s")
+    return read[0]
