@@ -357,7 +357,7 @@ def test_a_broken_collector_harms_nothing(start: Start, variables: dict[str, str
 def test_what_a_standard_variable_asks_for_and_is_not_there_is_told_and_harms_no_trace(
     start: Start, collector: Collector, variables: dict[str, str]
 ) -> None:
-    supervised = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, **variables)
+    supervised = start(ready=True, OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, **variables)
     assert Response() == supervised.launch("timer", "t-1", metadata=_METADATA)
     assert 0 == supervised.stop()
     assert _TRACE_ID == _rpc(collector, "LaunchJob").trace_id
@@ -386,7 +386,7 @@ def _is_bad(line: dict[str, Any]) -> bool:
 def test_what_a_standard_variable_asks_for_and_is_there_needs_no_word(
     start: Start, collector: Collector, variables: dict[str, str]
 ) -> None:
-    supervised = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, **variables)
+    supervised = start(ready=True, OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, **variables)
     assert Response() == supervised.launch("timer", "t-1", metadata=_METADATA)
     assert 0 == supervised.stop()
     assert _TRACE_ID == _rpc(collector, "LaunchJob").trace_id

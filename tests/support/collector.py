@@ -28,7 +28,7 @@ def taking_http(collector: Collector) -> Iterator[str]:
     """A second entrance to a collector, OTLP over HTTP without TLS: its HOST:PORT."""
 
     class Entrance(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - the library's name
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             known = self.path == "/v1/traces"
             if known:

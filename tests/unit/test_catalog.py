@@ -1,4 +1,6 @@
 import csv
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -133,6 +135,12 @@ def test_cpus_are_read(path: Path, cpus: str) -> None:
         "localhost/x",
         "Registry:5000/x",
         "registry.Example/x__y:1@sha256:" + "a" * 64,
+        "x@sha512:" + "0" * 128,
+        "x:1@sha384:" + "0" * 96,
+        "[::1]:5000/x",
+        "[2001:db8::1]/area/x:1",
+        "sha256:" + "0" * 64,  # an image's id
+        "x" * 255 + ":" + "t" * 128 + "@sha512:" + "0" * 128,
     ],
 )
 def test_an_image_is_read_as_it_stands(path: Path, image: str) -> None:
@@ -235,6 +243,15 @@ def test_a_wrong_structure_is_told_with_its_key(path: Path, text: str, told: str
             for name in ("a/B", "A/b", "a//b", "a/", "/a", "a:", "a:b:c", "a..b", "a-", "a:5/b/C")
         ),
         ("image", '"' + "x" * 256 + '"', "'xxx"),
+        ("image", '"x@sha256:' + "A" * 64 + '"', "'x@sha256:AA"),
+        ("image", '"x@sha256:' + "a" * 63 + '"', "'x@sha256:aa"),
+        ("image", '"x@sha512:' + "a" * 64 + '"', "'x@sha512:aa"),
+        ("image", '"x@md5:' + "a" * 32 + '"', "'x@md5:aa"),
+        *(
+            ("image", f'"{name}"', f"'{name}': allowed is an image's name")
+            for name in ("-a.b/x", "a.b-/x", "[::1/x", "::1/x", "[]/x", "x:" + "t" * 0, "a_b:5/x")
+        ),
+        ("image", '"x:' + "t" * 129 + '"', "'x:ttt"),
         ("first_argument", '""', "'': allowed is a text that is not empty and has no NUL in it"),
         ("first_argument", '"a\\u0000"', "'a\\x00': allowed is a text that is not empty"),
         ("first_argument", "1", "1: "),
@@ -280,6 +297,28 @@ def test_fewer_cpus_than_the_engine_can_give_are_refused(path: Path, cpus: str) 
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('[jobs.github.on-commit]\nkind = "action"', "github.on-commit"),
+        ('[jobs]\nweather.fetch = { kind = "action" }', "weather.fetch"),
+        ('[jobs]\nweather.fetch.kind = "action"', "weather.fetch"),
+        ('[jobs]\na.b.c = { kind = "action" }', "a.b.c"),
+        ('[jobs]\na = { kind = "action" }\nb.image = { kind = "action" }', "b.image"),
+        ('[jobs.a]\nkind = "action"\n[jobs.a.b]\nkind = "action"', "a.b"),
+    ],
+)
+def test_a_name_with_a_dot_that_is_not_quoted_is_told_to_be(
+    path: Path, text: str, name: str
+) -> None:
+    assert f'jobs: a name with a dot in it needs quotes: "{name}"' == fault(path, text)
+
+
+def test_a_name_with_a_dot_that_is_quoted_is_one(path: Path) -> None:
+    path.write_text('[jobs."github.on-commit"]\nkind = "action"')
+    assert ["github.on-commit"] == list(load_catalog(path))
+
+
 def test_only_an_action_can_be_said_to_end(path: Path) -> None:
     message = fault(path, '[jobs]\nx = { kind = "reaction", ends = true }')
     assert message.startswith("jobs.x: `ends` is for actions")
@@ -311,6 +350,28 @@ def test_a_folder_is_no_catalogue(path: Path) -> None:
     path.mkdir()
     with pytest.raises(StartError, match=r"cannot be read: .*directory"):
         load_catalog(path)
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+def test_a_catalogue_may_come_from_any_editor(path: Path, start: bytes) -> None:
+    path.write_bytes(
+        start + b'[jobs]\r\nx = { kind = "action", first_argument = "caf\xc3\xa9" }\r\n'
+    )
+    assert ["x"] == list(load_catalog(path))
+
+
+def test_a_catalogue_in_utf_16_is_told_to_be_saved_anew(path: Path) -> None:
+    path.write_text("[jobs]", encoding="utf-16")
+    with pytest.raises(StartError, match="cannot be read: it is UTF-16; save it as UTF-8"):
+        load_catalog(path)
+
+
+def test_a_catalogue_may_come_through_a_named_pipe(path: Path) -> None:
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=('[jobs]\nx = { kind = "action" }',))
+    writer.start()
+    assert ["x"] == list(load_catalog(path))
+    writer.join()
 
 
 def test_a_file_that_is_not_utf_8_is_told(path: Path) -> None:

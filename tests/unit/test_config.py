@@ -1,5 +1,7 @@
 import os
+import socket
 import sys
+import threading
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.config import Settings, load_env_file, load_settings
+from service.config import Settings, drop_service_links, load_env_file, load_settings
 from service.errors import StartError
 
 A_PORT = "a whole number from 1 to 65535"
@@ -141,6 +143,8 @@ def test_production_is_a_mode(mode: str, production: bool) -> None:
         ("2001:DB8:0::5", "[2001:db8::5]:50050"),
         ("::ffff:10.0.0.1", "[::ffff:a00:1]:50050"),
         ("x" * 254, "x" * 254 + ":50050"),
+        ("backend.example.", "backend.example.:50050"),
+        ("localhost.", "localhost.:50050"),
     ],
 )
 def test_workers_get_the_callback_as_host_and_port(host: str, target: str) -> None:
@@ -219,6 +223,8 @@ def test_logs_are_for_a_person_on_a_terminal_unless_told(
                 "-x",
                 "x-",
                 "é",
+                ".",
+                "backend..example..",
                 "1::2::3",
                 "[]",
                 "[::1",
@@ -287,6 +293,25 @@ def test_a_wrong_value_of_several_lines_is_told_in_one() -> None:
     assert r"GO_ENV='a\nb': allowed is production or development" == fault(GO_ENV="a\nb")
 
 
+# What Kubernetes puts into the environment
+
+
+@pytest.mark.parametrize("name", ["GRPC_SERVER_PORT", "GRPC_CALLBACK_PORT", "METRICS_PORT"])
+@pytest.mark.parametrize("link", ["tcp://10.0.0.1:9464", "udp://[fd00::1]:53", "sctp://10.0.0.1:1"])
+def test_the_address_of_a_service_of_the_same_name_counts_as_unset(name: str, link: str) -> None:
+    os.environ[name] = link
+    (told,) = drop_service_links()
+    assert (name, link, "") == (told.variable, told.given, told.used)
+    assert "enableServiceLinks" in told.reason
+    assert Settings.model_fields[name.lower()].default == getattr(settings(), name.lower())
+
+
+def test_a_port_of_ones_own_is_no_address_of_a_service() -> None:
+    os.environ |= {"METRICS_PORT": "1234", "GRPC_SERVER_PORT": "http://10.0.0.1:1"}
+    assert [] == drop_service_links()
+    assert f"GRPC_SERVER_PORT=http://10.0.0.1:1: allowed is {A_PORT}" == fault()
+
+
 # The file
 
 
@@ -348,6 +373,57 @@ def test_the_file_is_that_of_the_working_directory(
     monkeypatch.chdir(env_file.parent)
     load_env_file()
     assert settings().production
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_file_may_come_from_any_editor(env_file: Path, start: bytes, end: bytes) -> None:
+    env_file.write_bytes(start + b"GO_ENV=production" + end + b'METRICS_PORT="1234"' + end)
+    load_env_file(env_file)
+    assert ("production", 1234) == (settings().go_env, settings().metrics_port)
+
+
+def test_a_named_pipe_is_read(env_file: Path) -> None:
+    os.mkfifo(env_file)
+    writer = threading.Thread(target=env_file.write_text, args=("GO_ENV=production\n",))
+    writer.start()
+    load_env_file(env_file)
+    writer.join()
+    assert settings().production
+
+
+def test_a_named_pipe_that_nobody_writes_into_is_told(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.textfile._PATIENCE", 0.05)
+    os.mkfifo(env_file)
+    with pytest.raises(StartError, match=r"\.env: cannot be read: nobody has written into this"):
+        load_env_file(env_file)
+
+
+def test_what_is_called_so_and_is_no_file_is_never_passed_over(env_file: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(env_file))
+        _assert_it_cannot_be_read(env_file)
+    env_file.unlink()
+    env_file.symlink_to("nowhere")
+    _assert_it_cannot_be_read(env_file)
+    env_file.unlink()
+    env_file.mkdir()
+    _assert_it_cannot_be_read(env_file)
+
+
+def _assert_it_cannot_be_read(path: Path) -> None:
+    with pytest.raises(StartError) as caught:
+        load_env_file(path)
+    assert str(caught.value).startswith(f"{path}: cannot be read: ")
+
+
+def test_a_file_of_nothing_is_a_file(env_file: Path) -> None:
+    before = dict(os.environ)
+    env_file.symlink_to("/dev/null")
+    load_env_file(env_file)
+    assert before == dict(os.environ)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfeG\0O\0", b"GO_ENV=a\0b\n", b"'a=b'=c\n"])
