@@ -140,7 +140,7 @@ def test_cpus_are_read(path: Path, cpus: str) -> None:
         "[::1]:5000/x",
         "[2001:db8::1]/area/x:1",
         "sha256:" + "0" * 64,  # an image's id
-        "x" * 255 + ":" + "t" * 128 + "@sha512:" + "0" * 128,
+        "registry.example:5000/" + "x" * 255 + ":" + "t" * 128 + "@sha512:" + "0" * 128,
     ],
 )
 def test_an_image_is_read_as_it_stands(path: Path, image: str) -> None:
