@@ -24,6 +24,11 @@ _SENDABLE = re.compile(r"[\x20-\x7e]*")
 _PORTS = range(1, 65536)
 _INTEGERS = range(2**31)  # of the specification
 _SAMPLERS = ("always_on", "always_off", "traceidratio")
+_STATUS_CODES = (
+    "cancelled unknown invalid_argument deadline_exceeded not_found already_exists"
+    " permission_denied resource_exhausted failed_precondition aborted out_of_range unimplemented"
+    " internal unavailable data_loss unauthenticated"
+)
 _PEM = b"-----BEGIN "
 _MILLISECONDS = 1000.0  # nobody means seconds from here on
 
@@ -76,12 +81,6 @@ def _endpoint(given: str) -> str | None:
 
 def _header(given: str) -> str | None:
     return given if _HEADER.fullmatch(given) and _SENDABLE.fullmatch(unquote(given)) else None
-
-
-def _status_code(given: str) -> str | None:
-    from grpc import StatusCode
-
-    return given if given.upper() in StatusCode.__members__ else None
 
 
 def _pem_file(given: str) -> str | None:
@@ -150,8 +149,8 @@ RULES = (
     ),
     _listed(
         r"OTEL_PYTHON_EXPORTER_OTLP_GRPC_RETRYABLE_ERROR_CODES",
-        _status_code,
-        "gRPC status codes",
+        _one_of(*_STATUS_CODES.split()),
+        "names of gRPC's status codes",
     ),
     Rule(r"OTEL_PYTHON_(TRACER|METER)_PROVIDER", lambda _: None, f"nothing: {_ARE_OURS}"),
 )

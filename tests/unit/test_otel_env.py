@@ -126,7 +126,7 @@ def test_the_argument_of_a_sampler_that_is_not_there_is_not_looked_at() -> None:
         ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "process,azure_vm", "process"),
         ("OTEL_PYTHON_CONTEXT", "gevent", ""),
         ("OTEL_PYTHON_TRACER_PROVIDER", "sdk_tracer_provider", ""),
-        ("OTEL_PYTHON_EXPORTER_OTLP_GRPC_RETRYABLE_ERROR_CODES", "ABORTED,429", "ABORTED"),
+        ("OTEL_PYTHON_EXPORTER_OTLP_GRPC_RETRYABLE_ERROR_CODES", "ABORTED,429", "aborted"),
         ("OTEL_SERVICE_NAME", "caf\udce9", ""),
     ],
 )
