@@ -48,11 +48,20 @@ def account_failure(
     )
 
 
-def account_dedup(metrics: Metrics, job: Job, *, differs: bool) -> None:
-    """Count and log a launch of what runs; `differs` if it was not asked for in the same words."""
+def account_dedup(metrics: Metrics, job: Job, *, differs: bool, key: str = "") -> None:
+    """Count and log a launch of what runs; `differs` if it was not asked for in the same words.
+
+    `key` is the idempotency-key, where that has told it: the job may have ended by now.
+    """
     metrics.dedups.labels(metrics.job_label(job.name)).inc()
     tell = log.warning if differs else log.info
-    tell("launch.dedup", job=job.name, identifier=job.identifier, differs=differs)
+    tell(
+        "launch.dedup",
+        job=job.name,
+        identifier=job.identifier,
+        differs=differs,
+        **({"idempotency_key": key} if key else {}),
+    )
 
 
 def time_launch(metrics: Metrics, outcome: str, *, began: float) -> None:

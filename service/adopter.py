@@ -6,14 +6,20 @@ from collections.abc import Awaitable, Mapping, Sequence
 from observability.logs import get_logger
 from service.background import side_by_side
 from service.engine.base import Engine, Inspection, Status, Workload
-from service.errors import EngineError, EngineUnavailable, NoSuchWorkload
+from service.errors import (
+    EngineError,
+    EngineRefused,
+    EngineTimeout,
+    EngineUnavailable,
+    NoSuchWorkload,
+)
 from service.job import ExitSeen, Job, Started
 from service.launcher import Launcher
 from service.life import tell_adoption
 from service.patience import patiently
 from service.reaper import Reaper
 from service.registry import Registry
-from service.workload import IDENTIFIER_LABEL, job_from_labels, launch_id_in
+from service.workload import IDENTIFIER_LABEL, KEY_LABEL, job_from_labels, launch_id_in
 
 log = get_logger(__name__)
 
@@ -65,7 +71,23 @@ class Adopter:
     async def inherit(self, workloads: Sequence[Workload]) -> None:
         """Take over from an earlier run, at the start: what runs, and the ends nobody has seen."""
         left = {Status.LIVE} if self._keep else {Status.LIVE, Status.EXITED}
+        half_done = [w for w in workloads if w.status is Status.CREATED and KEY_LABEL in w.labels]
+        await side_by_side(self._decide, half_done)
         await self.meet_all([w for w in workloads if w.status in left])
+        for kept in (w for w in workloads if w.status is Status.EXITED and self._keep):
+            if job := job_from_labels(kept.labels):
+                self._registry.keys.remember(job)
+
+    async def _decide(self, workload: Workload) -> None:
+        """Whether a launch with a key has happened, which was under way when its supervisor died.
+
+        Its start may still be with the Engine, while its client asks for it again. The Engine
+        removes the container, which then cannot start any more, or refuses to, since it runs.
+        """
+        try:
+            await patiently(lambda: self._engine.remove(workload.id))
+        except (EngineRefused, EngineTimeout):
+            await bearing(self.meet(workload.id, workload.labels))
 
     async def _look(self, workload_id: str) -> Inspection | None:
         try:

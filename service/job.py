@@ -50,7 +50,8 @@ FAILED_OUTCOMES = frozenset({Outcome.ERROR, Outcome.OOM, Outcome.ENDED, Outcome.
 class JobSpec:
     """What a backend asks to be launched. `auth` is secret and stays out of the repr.
 
-    `fingerprint` tells a differing request; 0 where nobody knows.
+    `fingerprint` tells a differing request; 0 where nobody knows. `idempotency_key` is empty where
+    none was given.
     """
 
     name: str
@@ -58,6 +59,7 @@ class JobSpec:
     params: Mapping[str, JsonValue] = field(default_factory=dict)
     auth: Mapping[str, JsonValue] = field(default_factory=dict, repr=False)
     fingerprint: int = field(default=0, compare=False)
+    idempotency_key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,7 @@ class Job:
     kind: Kind
     ends: bool = False
     fingerprint: int = 0  # of its request; 0 for a job that was taken over
+    idempotency_key: str = ""  # that its request came with
     traceparent: str | None = None  # the span of its launch
     adopted: bool = False  # it ran before this process knew of it
     state: State = State.STARTING

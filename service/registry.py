@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from observability.metrics import Metrics
+from service.idempotency import Keys
 from service.job import Job, Observation, Started, State, advance
 
 
@@ -16,6 +17,7 @@ class Registry:
     """The live jobs, in the order of their launch."""
 
     def __init__(self, metrics: Metrics) -> None:
+        self.keys = Keys()
         self._metrics = metrics
         self._jobs: dict[str, Job] = {}
         self._launches: dict[str, dict[str, None]] = {}  # identifier: launch ids, oldest first
@@ -27,6 +29,7 @@ class Registry:
         assert job.launch_id not in self._jobs
         self._jobs[job.launch_id] = job
         self._launches.setdefault(job.identifier, {})[job.launch_id] = None
+        self.keys.hold(job)
         self._account(None, job)
 
     def adopt(self, job: Job, started: Started) -> None:
@@ -89,6 +92,7 @@ class Registry:
         del launches[job.launch_id]
         if not launches:
             del self._launches[job.identifier]
+        self.keys.release(job)
         if end := self._ends.pop(job.launch_id, None):
             end.set_result(job)
 

@@ -16,6 +16,7 @@ from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceSer
 from service._generated.area_types_pb2 import AuthenticatedJobData, Error, Response
 from service.accounting import account_crash, account_failure
 from service.errors import REASONS, SupervisorError, TooLarge
+from service.idempotency import key_in
 from service.job import JobSpec, JsonValue
 from service.readiness import Readiness
 from service.supervisor import Supervisor
@@ -38,21 +39,21 @@ class Servicer(AreaSupervisorServiceServicer):
         """Run a job; see the contract."""
         began = time.perf_counter()
         whole = request.SerializeToString(deterministic=True)
-        if (size := len(whole)) > MAX_MESSAGE_BYTES:
-            large = TooLarge(
-                f"the request: is {size} bytes; at most {MAX_MESSAGE_BYTES} are allowed"
-            )
-            account_failure(
-                self._metrics, "launch", request.name, request.identifier, large, began=began
-            )
-            return _failure(large.code, large.message)
         # Keyed anew by each process: it tells nothing of the secrets in it.
         fingerprint = hash(whole)
         if self._supervisor.repeats(request.identifier, fingerprint):
             return Response()
+        try:
+            _check_size(whole)
+            key = key_in(context.invocation_metadata())
+        except SupervisorError as error:
+            account_failure(
+                self._metrics, "launch", request.name, request.identifier, error, began=began
+            )
+            return _failure(error.code, error.message)
         auth = _json_object(request.auth)
         params = _json_object(request.params)
-        spec = JobSpec(request.name, request.identifier, params, auth, fingerprint)
+        spec = JobSpec(request.name, request.identifier, params, auth, fingerprint, key)
         work = lambda: self._supervisor.launch(spec)  # noqa: E731 - said where it is used
         return await self._answer(work, "launch", spec.name, Redactor(auth))
 
@@ -97,6 +98,11 @@ def in_band_error(response: object) -> InBandError | None:
         reason = REASONS[response.error.code]
         return InBandError(reason, response.error.message)
     return None
+
+
+def _check_size(whole: bytes) -> None:
+    if (size := len(whole)) > MAX_MESSAGE_BYTES:
+        raise TooLarge(f"the request: is {size} bytes; at most {MAX_MESSAGE_BYTES} are allowed")
 
 
 def _failure(code: int, message: str) -> Response:

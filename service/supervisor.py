@@ -1,7 +1,6 @@
 """The use cases: launch, kill, kill all, list."""
 
 import asyncio
-import secrets
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -11,7 +10,7 @@ from observability.metrics import UNKNOWN, Metrics
 from observability.spans import annotate, trace_environment, waiting
 from service.accounting import account_crash, account_dedup, account_failure, time_launch
 from service.admission import Admission
-from service.catalog import Catalog, Entry
+from service.catalog import Catalog
 from service.engine.base import WorkloadSpec
 from service.errors import EngineTimeout, KillAllFailed, SupervisorError, UnknownJob
 from service.job import Job, JobSpec, Kind, Started, StartFailed, State
@@ -22,7 +21,7 @@ from service.life import tell_adoption
 from service.readiness import Readiness
 from service.registry import Registry
 from service.validation import check_identifier, check_spec, shown
-from service.workload import Policy, arguments_of, check_size, workload_of
+from service.workload import Policy, arguments_of, check_size, job_of, workload_of
 
 log = get_logger(__name__)
 
@@ -155,9 +154,11 @@ class Supervisor:
         environment = trace_environment()
         check_size(arguments, environment)
         await self._await_listing()
+        if earlier := self._launched_before(spec):
+            return await self._join(earlier, spec.fingerprint, key=spec.idempotency_key)
         if entry.kind is Kind.ACTION and (running := self._joinable(spec.identifier)):
             return await self._join(running, spec.fingerprint)
-        job = _new_job(spec, entry, environment.get("TRACEPARENT"))
+        job = job_of(spec, entry, environment.get("TRACEPARENT"))
         workload = workload_of(
             job, spec, entry, self._policy, arguments=arguments, environment=environment
         )
@@ -177,7 +178,12 @@ class Supervisor:
             return None
         return job
 
-    async def _join(self, job: Job, fingerprint: int) -> LaunchOutcome:
+    def _launched_before(self, spec: JobSpec) -> Job | None:
+        """What an earlier request with the same idempotency-key has launched."""
+        job = self._registry.keys.find(spec)
+        return None if job is None or self._launches.revoked(job.launch_id) else job
+
+    async def _join(self, job: Job, fingerprint: int, key: str = "") -> LaunchOutcome:
         """Share the fate of a launch under way, or find the job running."""
         if self._launches.under_way(job.launch_id):
             with waiting("launch", linked=job.traceparent):
@@ -185,7 +191,7 @@ class Supervisor:
         differs = 0 not in (job.fingerprint, fingerprint) and job.fingerprint != fingerprint
         if differs:
             annotate({"supervisor.launch.differs": True})
-        account_dedup(self._metrics, job, differs=differs)
+        account_dedup(self._metrics, job, differs=differs, key=key)
         return "dedup"
 
     def _begin(self, job: Job, workload: WorkloadSpec) -> None:
@@ -270,15 +276,3 @@ class Supervisor:
     def _observe_launch(self, outcome: str, began: float) -> None:
         annotate({"supervisor.launch.outcome": outcome})
         time_launch(self._metrics, outcome, began=began)
-
-
-def _new_job(spec: JobSpec, entry: Entry, traceparent: str | None) -> Job:
-    return Job(
-        launch_id=secrets.token_hex(8),
-        name=spec.name,
-        identifier=spec.identifier,
-        kind=entry.kind,
-        ends=entry.ends_by_itself,
-        fingerprint=spec.fingerprint,
-        traceparent=traceparent,
-    )

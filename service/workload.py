@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ KIND_LABEL = LABEL_PREFIX + "kind"
 ENDS_LABEL = LABEL_PREFIX + "ends"
 LAUNCH_LABEL = LABEL_PREFIX + "launch-id"
 TRACE_LABEL = LABEL_PREFIX + "traceparent"
+KEY_LABEL = LABEL_PREFIX + "idempotency-key"
 
 DEFAULT_INSTANCE = "default"
 
@@ -136,12 +138,27 @@ def labels_of(job: Job, instance: str) -> Mapping[str, str]:
         ENDS_LABEL: "true" if job.ends else "false",
         LAUNCH_LABEL: job.launch_id,
     }
-    return labels | ({TRACE_LABEL: job.traceparent} if job.traceparent else {})
+    optional = {TRACE_LABEL: job.traceparent, KEY_LABEL: job.idempotency_key}
+    return labels | {label: value for label, value in optional.items() if value}
 
 
 def launch_id_in(labels: Mapping[str, str]) -> str:
     """Which launch a container is of; empty where it is nobody's."""
     return labels.get(LAUNCH_LABEL, "")
+
+
+def job_of(spec: JobSpec, entry: Entry, traceparent: str | None) -> Job:
+    """The job of a new launch."""
+    return Job(
+        launch_id=secrets.token_hex(8),
+        name=spec.name,
+        identifier=spec.identifier,
+        kind=entry.kind,
+        ends=entry.ends_by_itself,
+        fingerprint=spec.fingerprint,
+        idempotency_key=spec.idempotency_key,
+        traceparent=traceparent,
+    )
 
 
 def job_from_labels(labels: Mapping[str, str]) -> Job | None:
@@ -155,6 +172,7 @@ def job_from_labels(labels: Mapping[str, str]) -> Job | None:
             identifier=labels[IDENTIFIER_LABEL],
             kind=Kind(labels[KIND_LABEL]),
             ends=labels[ENDS_LABEL] == "true",
+            idempotency_key=labels.get(KEY_LABEL, ""),
             traceparent=labels.get(TRACE_LABEL),
         )
     except (KeyError, ValueError):

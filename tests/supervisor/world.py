@@ -58,9 +58,12 @@ class World:
 
     # What a backend asks
 
-    def launching(self, identifier: str, name: str = "timer", **params: Any) -> "Asked":
-        """A launch, under way."""
-        spec = JobSpec(name, identifier, params, fingerprint=hash((name, repr(params))))
+    def launching(
+        self, identifier: str, name: str = "timer", *, key: str = "", **params: Any
+    ) -> "Asked":
+        """A launch, under way; `key` is its idempotency-key."""
+        fingerprint = hash((name, repr(params)))
+        spec = JobSpec(name, identifier, params, fingerprint=fingerprint, idempotency_key=key)
         return _asked(self.supervisor.launch(spec))
 
     async def launch(self, identifier: str, name: str = "timer", **params: Any) -> None:
@@ -105,13 +108,21 @@ class World:
         """The names of all containers, sorted."""
         return sorted(container.spec.name for container in self.host.containers)
 
-    def put(self, name: str, labels: dict[str, str] | None = None, **more: Any) -> Container:
+    def put(
+        self,
+        name: str,
+        labels: dict[str, str] | None = None,
+        *,
+        started: bool = True,
+        **more: Any,
+    ) -> Container:
         """A container that was there before, or that somebody else runs."""
         spec = WorkloadSpec(
             name=name, image=IMAGE, arguments=(), labels=labels or {}, **{"network": "host"} | more
         )
         container = self.host.create(spec)
-        self.host.start(container.id)
+        if started:
+            self.host.start(container.id)
         return container
 
     # What was counted

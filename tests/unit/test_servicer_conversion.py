@@ -152,6 +152,12 @@ class Aborted(Exception):
 
 
 class Context:
+    def __init__(self, *metadata: tuple[str, str]) -> None:
+        self._metadata = metadata
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return self._metadata
+
     async def abort(self, code: Any, details: str) -> None:
         raise Aborted(code.name, details)
 
@@ -171,7 +177,7 @@ REQUEST = AuthenticatedJobData(
     auth=Struct(fields={"token": Value(string_value="hunter2")}),
 )
 CALLS: list[tuple[str, Callable[[Servicer], Awaitable[Response]]]] = [
-    ("launch", lambda s: s.LaunchJob(REQUEST, None)),
+    ("launch", lambda s: s.LaunchJob(REQUEST, Context())),
     ("kill", lambda s: s.KillJob(JobId(identifier="t-1"), None)),
     ("kill_all", lambda s: s.KillAllJobs(Empty(), None)),
 ]
@@ -179,7 +185,7 @@ CALLS: list[tuple[str, Callable[[Servicer], Awaitable[Response]]]] = [
 
 async def test_a_launch_is_asked_for_with_everything_that_the_message_says() -> None:
     recording = Recording()
-    await servicer(recording)[0].LaunchJob(REQUEST, None)
+    await servicer(recording)[0].LaunchJob(REQUEST, Context())
     assert [JobSpec("timer", "t-1", {"seconds": 3}, {"token": "hunter2"})] == recording.asked
 
 
@@ -191,7 +197,7 @@ async def test_the_very_same_request_is_recognized_whatever_the_order_of_its_fie
     other.update({"b": [2], "a": 1})
     for params in (one, other):
         request = AuthenticatedJobData(name="timer", identifier="t-1", params=params)
-        assert Response() == await made.LaunchJob(request, None)
+        assert Response() == await made.LaunchJob(request, Context())
     assert 1 == len(recording.asked)
     (first, second) = recording.fingerprints
     assert first == second
@@ -204,7 +210,7 @@ async def test_any_other_request_is_not() -> None:
     other.CopyFrom(REQUEST)
     other.auth.update({"token": "hunter3"})
     for request in (REQUEST, other):
-        await made.LaunchJob(request, None)
+        await made.LaunchJob(request, Context())
     assert 2 == len(recording.asked) == len(set(recording.fingerprints))
 
 
@@ -213,14 +219,14 @@ async def test_a_request_that_is_too_large_is_refused_before_it_is_read() -> Non
     params = Struct()
     params.update({"a": "x" * MAX_MESSAGE_BYTES})
     request = AuthenticatedJobData(name="timer", identifier="t-1", params=params)
-    response = await servicer(recording)[0].LaunchJob(request, None)
+    response = await servicer(recording)[0].LaunchJob(request, Context())
     assert (413, []) == (response.error.code, recording.asked)
 
 
 async def test_a_launch_without_params_and_auth_has_none() -> None:
     recording = Recording()
     await servicer(recording)[0].LaunchJob(
-        AuthenticatedJobData(name="timer", identifier="t-1"), None
+        AuthenticatedJobData(name="timer", identifier="t-1"), Context()
     )
     assert [JobSpec("timer", "t-1", {}, {})] == recording.asked
 
@@ -277,7 +283,7 @@ async def test_the_log_of_what_nobody_expected_has_no_credentials(
             told.append({"event": event, **details})
 
     monkeypatch.setattr("service.accounting.log", Log())
-    await servicer(Recording(RuntimeError("hunter2 is odd")))[0].LaunchJob(REQUEST, None)
+    await servicer(Recording(RuntimeError("hunter2 is odd")))[0].LaunchJob(REQUEST, Context())
     assert ["request.crashed"] == [event["event"] for event in told]
     assert "RuntimeError: [redacted] is odd" in told[0]["traceback"]
     assert "hunter2" not in str(told)
