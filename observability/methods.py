@@ -23,6 +23,17 @@ from observability.spans import fail_span
 
 log = get_logger(__name__)
 
+_Deserialize = Callable[[bytes], Any]
+
+# What a handler has its function in, and what makes one of the kind, by whether its requests and
+# its responses are streams.
+_KINDS: Mapping[tuple[bool, bool], tuple[str, Callable[..., Any]]] = {
+    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
+    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
+    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
+    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+}
+
 # What may be left of a call, by our clock, when the deadline of its client hangs up (seconds).
 _HANGING_UP = 0.1
 
@@ -88,16 +99,26 @@ class ObservedMethods(grpc.GenericRpcHandler):
         return await self._tracing.intercept_service(observed, details)
 
     def _observe(self, method: "_Method", handler: Any) -> Any:
-        if handler.response_streaming:
-            return self._observe_stream(method, handler)
-        return self._observe_unary(method, handler)
+        """The same kind of handler, which takes requests that are still bytes."""
+        streams = handler.request_streaming, handler.response_streaming
+        attribute, make = _KINDS[streams]
+        observe = self._observe_stream if handler.response_streaming else self._observe_unary
+        observed = observe(
+            method,
+            getattr(handler, attribute),
+            _Call.read_all if handler.request_streaming else _Call.read,
+            handler.request_deserializer or _as_it_is,
+        )
+        return make(observed, response_serializer=handler.response_serializer)
 
-    def _observe_unary(self, method: "_Method", handler: Any) -> Any:
+    def _observe_unary(
+        self, method: "_Method", behavior: Any, read: Any, deserialize: _Deserialize
+    ) -> Any:
         async def observed(request: Any, context: Any) -> Any:
             """With the request read in here: one that cannot be read is a call that failed, too."""
             call = _Call(method, context)
             try:
-                response = await handler.unary_unary(await call.read(deserialize, request), context)
+                response = await behavior(await read(call, deserialize, request), context)
                 in_band = self._in_band_error(response)
             except BaseException as error:
                 if call.ended_by(error):
@@ -107,28 +128,15 @@ class ObservedMethods(grpc.GenericRpcHandler):
                 return response
             return await call.tell_fault()
 
-        deserialize = handler.request_deserializer or _as_it_is
-        return grpc.unary_unary_rpc_method_handler(
-            observed,
-            response_serializer=handler.response_serializer,
-        )
+        return observed
 
-    def _observe_stream(self, method: "_Method", handler: Any) -> Any:
-        behavior = handler.stream_stream if handler.request_streaming else handler.unary_stream
-        make = (
-            grpc.stream_stream_rpc_method_handler
-            if handler.request_streaming
-            else grpc.unary_stream_rpc_method_handler
-        )
-
+    def _observe_stream(
+        self, method: "_Method", behavior: Any, read: Any, deserialize: _Deserialize
+    ) -> Any:
         async def observed(request: Any, context: Any) -> AsyncIterator[Any]:
             call = _Call(method, context)
             try:
-                if handler.request_streaming:
-                    read = call.read_all(deserialize, request)
-                else:
-                    read = await call.read(deserialize, request)
-                async for response in behavior(read, context):
+                async for response in behavior(await read(call, deserialize, request), context):
                     yield response
             except BaseException as error:
                 if call.ended_by(error):
@@ -138,8 +146,7 @@ class ObservedMethods(grpc.GenericRpcHandler):
                 return
             await call.tell_fault()
 
-        deserialize = handler.request_deserializer or _as_it_is
-        return make(observed, response_serializer=handler.response_serializer)
+        return observed
 
 
 class _Method:
@@ -163,7 +170,7 @@ class _Call:
         self._began = time.perf_counter()
         method.started.inc()
 
-    async def read(self, deserialize: Callable[[bytes], Any], raw: bytes) -> Any:
+    async def read(self, deserialize: _Deserialize, raw: bytes) -> Any:
         """The request; a call whose request cannot be read ends here."""
         with suppress(Exception):  # protobuf does not say which
             return deserialize(raw)
@@ -171,11 +178,15 @@ class _Call:
         return await self._context.abort(status, "the request cannot be read")
 
     async def read_all(
-        self, deserialize: Callable[[bytes], Any], requests: AsyncIterable[bytes]
+        self, deserialize: _Deserialize, requests: AsyncIterable[bytes]
     ) -> AsyncIterator[Any]:
         """The requests of a stream, as they come."""
-        async for raw in requests:
-            yield await self.read(deserialize, raw)
+
+        async def read() -> AsyncIterator[Any]:
+            async for raw in requests:
+                yield await self.read(deserialize, raw)
+
+        return read()
 
     def ended(self, error: InBandError | None) -> None:
         """The handler has answered."""

@@ -11,8 +11,6 @@ from typing import Any
 from grpc import aio
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
-from grpc_reflection.v1alpha import reflection
-from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
 from observability.logs import get_logger
@@ -23,6 +21,7 @@ from service._generated.area_supervisor_pb2_grpc import add_AreaSupervisorServic
 from service.background import Background
 from service.errors import StartError
 from service.health import Health
+from service.reflection import add_reflection
 from service.servicer import Servicer, in_band_error
 
 log = get_logger(__name__)
@@ -51,6 +50,12 @@ _OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.server_handshake_timeout_ms", 10_000),
+    # Clients ping as often as a firewall on their way wants it. gRPC would hang up at the third
+    # ping within ten minutes that no answer came between, on the calls that are under way as well.
+    # Here a thousand may come within half a second each: enough for pings that the network has
+    # held back for months, and not for a flood.
+    ("grpc.http2.min_ping_interval_without_data_ms", 500),
+    ("grpc.http2.max_ping_strikes", 1000),
 ]
 # How soon a crash of gRPC's loop is noticed, and how long nothing listens then (seconds).
 _CRASH_PAUSE = 0.5
@@ -76,8 +81,7 @@ class GrpcServer:
         methods: Any = self._methods  # the types of what is called here know servers only
         add_AreaSupervisorServiceServicer_to_server(servicer, methods)
         add_HealthServicer_to_server(self.health, methods)
-        reflected = reflection.aio.ReflectionServicer((SERVICE, _HEALTH, reflection.SERVICE_NAME))
-        add_ServerReflectionServicer_to_server(reflected, methods)  # type: ignore[no-untyped-call]
+        add_reflection((SERVICE, _HEALTH), methods)
         streams = ("grpc.max_concurrent_streams", launches + _STREAMS_BESIDE_LAUNCHES)
         self._options = [*_OPTIONS, streams]
         self._address, self._port = address, port

@@ -21,7 +21,12 @@ from tests.support.reflection import ReflectingClient
 from tests.support.supervised import Supervised, eventually, free_port, run_command
 
 _SERVICE = "area_supervisor.AreaSupervisorService"
-_SERVICES = [_SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"]
+_SERVICES = [
+    _SERVICE,
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+]
 
 
 class _Watch:
@@ -220,10 +225,10 @@ _FIELDS = {
 }
 
 
-@pytest.fixture
-def reflecting(shared: Supervised) -> ReflectingClient:
-    """A client that knows the supervisor by its reflection alone."""
-    return ReflectingClient(shared.channel)
+@pytest.fixture(params=["v1", "v1alpha"])
+def reflecting(shared: Supervised, request: pytest.FixtureRequest) -> ReflectingClient:
+    """A client that knows the supervisor by its reflection alone, of either version."""
+    return ReflectingClient(shared.channel, request.param)
 
 
 def test_reflection_lists_every_service(reflecting: ReflectingClient) -> None:
@@ -247,6 +252,15 @@ def test_reflection_describes_the_contract(reflecting: ReflectingClient, message
 @pytest.mark.parametrize("service", _SERVICES)
 def test_reflection_describes_every_service(reflecting: ReflectingClient, service: str) -> None:
     assert reflecting.methods(service)
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_reflection_describes_itself(reflecting: ReflectingClient, version: str) -> None:
+    package = f"grpc.reflection.{version}"
+    asked, answered = f"{package}.ServerReflectionRequest", f"{package}.ServerReflectionResponse"
+    methods = [f"ServerReflectionInfo({asked}) returns {answered}"]
+    assert methods == reflecting.methods(f"{package}.ServerReflection")
+    assert f"{package}.ErrorResponse error_response = 7" in reflecting.fields(answered)
 
 
 def test_health_can_be_asked_by_reflection(reflecting: ReflectingClient) -> None:

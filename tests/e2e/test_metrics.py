@@ -56,6 +56,7 @@ _SERVICE = "area_supervisor.AreaSupervisorService"
 _METHODS = {
     *(f"{_SERVICE}/{name}" for name in ("LaunchJob", "KillJob", "KillAllJobs", "ListJobs")),
     *(f"grpc.health.v1.Health/{name}" for name in ("Check", "Watch", "List")),
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     "other",
 }

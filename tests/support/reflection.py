@@ -16,9 +16,10 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 class ReflectingClient:
     """Describes what a server offers, and calls it by names and in JSON."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel, version: str = "v1alpha") -> None:
         self._channel = channel
-        self._database = ProtoReflectionDescriptorDatabase(channel)
+        asking: Any = _Asking(channel, version)
+        self._database = ProtoReflectionDescriptorDatabase(asking)
         self._pool = DescriptorPool(self._database)
 
     def services(self) -> list[str]:
@@ -50,6 +51,18 @@ class ReflectingClient:
         return json_format.MessageToDict(
             call(json_format.Parse(request, request_class()), timeout=60)
         )
+
+
+class _Asking:
+    """A channel for reflection of another version: grpcio's client knows v1alpha alone."""
+
+    def __init__(self, channel: grpc.Channel, version: str) -> None:
+        self._channel, self._version = channel, version
+
+    def stream_stream(self, method: str, *args: Any, **options: Any) -> Any:
+        """As a channel has it."""
+        asked = method.replace("v1alpha", self._version)
+        return self._channel.stream_stream(asked, *args, **options)
 
 
 def _type(field: FieldDescriptor) -> str:

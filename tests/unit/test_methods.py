@@ -59,6 +59,10 @@ async def echo(requests: AsyncIterator[bytes], _: Any) -> AsyncIterator[bytes]:
         yield request
 
 
+async def join(requests: AsyncIterator[bytes], context: Any) -> bytes:
+    return await unary(b"".join([request async for request in requests]), context)
+
+
 async def spin(request: bytes, _: Any) -> bytes:
     until = time.perf_counter() + 0.0005
     while time.perf_counter() < until:
@@ -73,6 +77,7 @@ def _ascii(raw: bytes) -> bytes:
 HANDLERS: dict[str, Any] = {
     "Unary": grpc.unary_unary_rpc_method_handler(unary, _ascii),
     "Stream": grpc.unary_stream_rpc_method_handler(stream, _ascii),
+    "Join": grpc.stream_unary_rpc_method_handler(join, _ascii),
     "Echo": grpc.stream_stream_rpc_method_handler(echo, _ascii),
     "Spin": grpc.unary_unary_rpc_method_handler(spin),
 }
@@ -130,7 +135,7 @@ async def eventually(check: Callable[[], object]) -> None:
 
 
 UNARY, STREAM = "a.Service/Unary", "a.Service/Stream"
-ECHO, SPIN = "a.Service/Echo", "a.Service/Spin"
+ECHO, SPIN, JOIN = "a.Service/Echo", "a.Service/Spin", "a.Service/Join"
 
 
 async def test_a_call_is_counted_and_timed(channel: Any, metrics: Metrics) -> None:
@@ -235,12 +240,14 @@ async def answers(channel: Any, method: str, request: bytes) -> list[bytes]:
     """All of them, whichever kind of method it is."""
     if method == UNARY:
         return [await channel.unary_unary(f"/{method}")(request)]
+    if method == JOIN:
+        return [await channel.stream_unary(f"/{method}")(iter([request]))]
     if method == STREAM:
         return [answer async for answer in channel.unary_stream(f"/{method}")(request)]
     return [answer async for answer in channel.stream_stream(f"/{method}")(iter([request]))]
 
 
-@pytest.mark.parametrize("method", [UNARY, STREAM, ECHO])
+@pytest.mark.parametrize("method", [UNARY, STREAM, JOIN, ECHO])
 async def test_a_request_that_cannot_be_read_is_the_clients_fault(
     channel: Any, metrics: Metrics, recorded: Recorded, method: str
 ) -> None:
@@ -253,6 +260,24 @@ async def test_a_request_that_cannot_be_read_is_the_clients_fault(
     await eventually(lambda: recorded.spans)
     (span,) = recorded.spans
     assert "codec" not in span.to_json()  # what protobuf says of a request may be some of it
+
+
+async def test_many_requests_may_have_one_response(
+    channel: Any, metrics: Metrics, recorded: Recorded
+) -> None:
+    join = channel.stream_unary(f"/{JOIN}")
+    assert b"ok" == await join(iter([b"o", b"k"]))
+    assert b"" == await join(iter([]))
+    assert b"bad" == await join(iter([b"ba", b"d"]))
+    with pytest.raises(aio.AioRpcError) as caught:
+        await join(iter([b"ab", b"ort"]))
+    assert grpc.StatusCode.UNAVAILABLE is caught.value.code()
+    await eventually(lambda: 4 == sum(ended(metrics).values()))
+    assert {(JOIN, "OK"): 3, (JOIN, "UNAVAILABLE"): 1} == ended(metrics)
+    failed = [span for span in recorded.spans if span.status.status_code is StatusCode.ERROR]
+    assert ["image_missing", "UNAVAILABLE"] == [
+        (span.attributes or {})["error.type"] for span in failed
+    ]
 
 
 async def test_requests_of_a_stream_come_one_by_one(channel: Any, metrics: Metrics) -> None:
@@ -314,7 +339,8 @@ async def test_what_the_filter_leaves_out_has_no_span(channel: Any, recorded: Re
 
 
 @pytest.mark.parametrize(
-    ("method", "request_"), [(UNARY, b"raise"), (UNARY, b"odd"), (STREAM, b"raise")]
+    ("method", "request_"),
+    [(UNARY, b"raise"), (UNARY, b"odd"), (STREAM, b"raise"), (JOIN, b"raise")],
 )
 async def test_nobody_is_told_what_an_unexpected_error_says(
     channel: Any,
