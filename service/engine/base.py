@@ -111,7 +111,10 @@ class Engine(Protocol):
         """
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
-        """Create and start a workload; its id. What the Engine refuses to start is removed again.
+        """Create and start a workload; its id. Returns when its program has begun.
+
+        What the Engine refuses to start, or whose program cannot be run, is removed again. A
+        program that has begun is a success, however soon and with whatever code it ends.
 
         The timeout counts from the first call to the Engine. After EngineUnavailable,
         EngineTimeout and EngineFaltered a workload with these labels may exist, or still come to

@@ -12,11 +12,13 @@ import docker
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from observability.spans import waiting
+from service.engine._begun import Beginnings
 from service.engine._calls import Call, Calls
 from service.engine._dockerpy import Clients, Connection
 from service.engine._events import EventStream
 from service.engine._launch import create, start
 from service.engine.base import (
+    Change,
     Event,
     Inspection,
     Listing,
@@ -67,6 +69,7 @@ class DockerEngine:
     ) -> None:
         self._clients = Clients(connection)
         self._calls = Calls(self._clients, metrics)
+        self._beginnings = Beginnings(self._calls)
         self._selector = selector
         self._stops = asyncio.Semaphore(_STOPS_AT_ONCE)
 
@@ -78,8 +81,10 @@ class DockerEngine:
             await self._calls.call(Call("ping", lambda c: c.ping()), timeout=_PING)
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
-        """See `Engine.start`. Two calls: create and start."""
+        """See `Engine.start`. Two calls, create and start, and a look where that is needed."""
         about = {_IMAGE: spec.image, _NAME: spec.name}
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
 
         def then(container_id: str) -> Call[None]:
             about[_ID] = container_id
@@ -88,13 +93,15 @@ class DockerEngine:
 
         make = Call("create", lambda c: create(c, spec), about, spec.redact)
         try:
-            return await self._calls.call(make, timeout=timeout, then=then)
+            container_id = await self._calls.call(make, timeout=timeout, then=then)
+            await self._beginnings.confirm(container_id, spec, timeout=deadline - clock())
         except EngineFaltered:
             raise  # it may have started all the same
         except EngineRefused:
-            if container_id := about.get(_ID):
-                await self._undo(container_id)
+            if made := about.get(_ID):
+                await self._undo(made)
             raise
+        return container_id
 
     async def stop(self, workload_id: str, *, grace: float) -> None:
         """See `Engine.stop`."""
@@ -181,6 +188,8 @@ class DockerEngine:
             stream.drain(put)
             yield Listing(await self.list())
             while event := await queue.get():
+                if event.change is Change.EXITED:
+                    self._beginnings.hear(event.labels.get("image", ""), event.exit_code)
                 yield event
         finally:
             stream.close()

@@ -15,6 +15,7 @@ from service.errors import EngineRefused, ImageMissing, NameTaken, NoSuchWorkloa
 
 _SIGTERMED = 143
 _SIGKILLED = 137
+_NOT_RUN = 127
 
 
 @dataclass(slots=True, eq=False)
@@ -52,6 +53,7 @@ class FakeHost:
     def __init__(self, images: Collection[str], networks: Collection[str]) -> None:
         self.images = set(images)
         self.networks = set(networks)
+        self.broken: dict[str, str] = {}  # images, with why their program cannot be run
         self.removal_seconds = 0.01  # while the name is still taken
         self.listeners: list[Callable[[Event], None]] = []
         self._containers: dict[str, Container] = {}
@@ -107,10 +109,18 @@ class FakeHost:
         container.exited.clear()
         _speak(container)
         self._tell(container, Change.STARTED)
-        if (code := container.option("--exit")) is not None:
+        if spec.image in self.broken:
+            self.exit(container_id, _NOT_RUN)
+        elif (code := container.option("--exit")) is not None:
             self.exit(container_id, int(code))
         elif container.option("--eat") is not None:
             self.exit(container_id, _SIGKILLED, oom_killed=True)
+
+    def check_begun(self, container_id: str) -> None:
+        """Raise EngineRefused where the init could not run the program."""
+        spec = self.get(container_id).spec
+        if obstacle := self.broken.get(spec.image):
+            raise EngineRefused(f"the program of {spec.name} cannot be run: {obstacle}")
 
     def pause(self, container_id: str, *, paused: bool = True) -> None:
         """The process of a live container is held, or let go on."""

@@ -56,7 +56,8 @@ class FakeRig:
 
     def __init__(self) -> None:
         self.selector = {OURS: secrets.token_hex(4)}
-        self.fake = FakeEngine(self.selector, images=[worker.IMAGE])
+        self.fake = FakeEngine(self.selector, images=[worker.IMAGE, worker.BROKEN])
+        self.fake.host.broken[worker.BROKEN] = "exec /nope failed: No such file or directory"
         self.engine: Engine = self.fake
 
     async def stranger(self, name: str, labels: dict[str, str] | None = None) -> str:

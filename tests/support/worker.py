@@ -5,6 +5,8 @@ import docker
 from scripts import images
 
 IMAGE = "supervisor-test-worker"
+# An image whose program is not there.
+BROKEN = "supervisor-test-broken"
 _BASE = "supervisor-test-busybox"
 
 # It prints its arguments, as a careless worker would; then --after SECONDS (a wait), --exit CODE,
@@ -33,8 +35,8 @@ while :; do /bin/busybox sleep 1; done
 def make(client: docker.DockerClient) -> None:
     """Make the image on an engine."""
     images.import_busybox(client, _BASE)
-    container = client.containers.create(
-        _BASE, entrypoint=["/bin/busybox", "sh", "-c", _SCRIPT, "worker"], command=[]
-    )
-    container.commit(IMAGE)
-    container.remove()
+    program = ["/bin/busybox", "sh", "-c", _SCRIPT, "worker"]
+    for image, entrypoint in ((IMAGE, program), (BROKEN, ["/nope"])):
+        container = client.containers.create(_BASE, entrypoint=entrypoint, command=[])
+        container.commit(image)
+        container.remove()
