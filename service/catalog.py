@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import ItemsView, Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from reprlib import Repr
@@ -54,6 +54,7 @@ _PLAINER = {
 _SHORT = Repr()
 _SHORT.maxstring = 80
 _KEY_DEPTH = 3  # jobs, the job, the key
+_INIT = 1  # process
 _TOML_INTEGERS = range(-(2**63), 2**63)
 
 
@@ -178,6 +179,11 @@ class Catalog:
     def images(self) -> frozenset[str]:
         """Every image that a job runs."""
         return frozenset(e.image for e in self._entries.values() if e.image)
+
+    @property
+    def without_room(self) -> Sequence[str]:
+        """The jobs that can never run: the init of their container is all that `pids` allows."""
+        return [name for name, entry in self._entries.items() if entry.pids == _INIT]
 
 
 def load_catalog(path: Path | None = None) -> Catalog:

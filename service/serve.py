@@ -172,6 +172,8 @@ class _Process:
             network=settings.job_network,
             jobs=len(self._catalog),
         )
+        for job in self._catalog.without_room:
+            log.warning("catalog.too_few_pids", job=job)
 
 
 def _options(settings: Settings) -> Options:

@@ -30,7 +30,10 @@ LABELS = {
 LAUNCH = ("launched", "dedup", "failed")
 KILL = ("stopped", "forced", "not_running", "failed")
 EXIT = ("success", "ended", "error", "oom", "killed", "lost")
-ENGINE = ("ping", "create", "start", "stop", "kill", "remove", "inspect", "list", "logs", "events")
+ENGINE = (
+    *("ping", "create", "start", "stop", "kill", "remove"),
+    *("inspect", "list", "logs", "events", "top"),
+)
 ENGINE_REASONS = (
     "name_taken",
     "image_missing",
