@@ -2,16 +2,23 @@
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any, Protocol, TextIO, cast
 
 import orjson
 import structlog
 from opentelemetry import trace
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
+# Fields that a client fills, and how many characters of them are told.
+_FROM_CLIENTS = ("job", "identifier")
+_TOLD_CHARACTERS = 512
+# Of these, some can be printed after all.
+_NOT_PRINTABLE = re.compile(r"[^ -~]+")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "exception": 40, "critical": 50}
 
 
@@ -96,6 +103,9 @@ def _envelope(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
     event["logger"] = event.pop("logger_name") if record is None else record.name
     event["level"] = "error" if method == "exception" else method
     event["timestamp"] = datetime.now(UTC)
+    for field in _FROM_CLIENTS:
+        if len(text := event.get(field, "")) > _TOLD_CHARACTERS:
+            event[field] = text[:_TOLD_CHARACTERS] + "…"
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         event["trace_id"] = format(context.trace_id, "032x")
@@ -104,12 +114,35 @@ def _envelope(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
 
 
 def _console() -> Processor:
-    columns = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    columns = structlog.dev.ConsoleRenderer(exception_formatter=_plain_traceback)
 
     def render(logger: WrappedLogger, method: str, event: EventDict) -> str:
-        return str(columns(logger, method, {**event, "timestamp": _text(event["timestamp"])}))
+        told = {key: _presentable(value) for key, value in event.items()}
+        return str(columns(logger, method, {**told, "timestamp": _text(event["timestamp"])}))
 
     return render
+
+
+class _Literal:
+    """A text that is shown as Python writes it: structlog leaves it to `repr`."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return repr(self._text)
+
+
+def _presentable(value: object) -> object:
+    """A text that a terminal would obey in part becomes a literal; most do not change."""
+    return _Literal(value) if isinstance(value, str) and not value.isprintable() else value
+
+
+def _plain_traceback(sio: TextIO, exc_info: ExcInfo) -> None:
+    """What a terminal would obey is in it as an escape; its lines stay lines."""
+    raw = StringIO()
+    structlog.dev.plain_traceback(raw, exc_info)
+    sio.write("\n".join(map(_escaped, raw.getvalue().split("\n"))))
 
 
 def _render(logger: WrappedLogger, method: str, event: EventDict) -> str:
@@ -117,9 +150,24 @@ def _render(logger: WrappedLogger, method: str, event: EventDict) -> str:
         # As text, without the local variables: those hold requests, and secrets.
         event = structlog.processors.format_exc_info(logger, method, event)
     try:
-        return orjson.dumps(event, default=_text, option=orjson.OPT_UTC_Z).decode()
+        line = orjson.dumps(event, default=_text, option=orjson.OPT_UTC_Z).decode()
     except TypeError:  # half a character, or a number without end: no event is lost for that
         return json.dumps(event, default=_text)
+    # Hardly ever is there more to look at: what is below U+0020 is escaped by now.
+    return line if line.isascii() and "\x7f" not in line else _escaped(line)
+
+
+def _escaped(text: str) -> str:
+    """The text with what cannot be printed as JSON escapes.
+
+    JSON allows it, but some of it ends a line for many readers (U+0085, U+2028), and a terminal
+    obeys some (U+009B is ESC and a bracket).
+    """
+    return _NOT_PRINTABLE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in match[0])
 
 
 def _text(value: object) -> str:

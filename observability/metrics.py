@@ -88,10 +88,13 @@ class Metrics:
         self.job_info.labels(name).info({"kind": kind, "ends": str(ends).lower()})
 
     def job_moved(self, name: str, before: str | None, after: str | None, live: int) -> None:
-        """A job went from one state to another; `live` is the change of live containers."""
-        if before in STATES:
+        """A job went from one state to another; `live` is the change of live containers.
+
+        None is the state of what is not there yet, or not any more.
+        """
+        if before is not None:
             self.jobs.labels(before).dec()
-        if after in STATES:
+        if after is not None:
             self.jobs.labels(after).inc()
         if live:
             self.jobs_running.labels(self.job_label(name)).inc(live)

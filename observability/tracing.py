@@ -15,6 +15,10 @@ from opentelemetry.sdk.trace.export import (
 from observability.otel_env import protocol
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+# Of a text on a span, unless the environment says otherwise: an identifier may have any length, and
+# a collector takes 4 MiB for hundreds of spans.
+_LENGTH_LIMITS = ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")
+_MOST_CHARACTERS = "512"
 # Without a collector, the last export may hold up the drain for this long (seconds).
 _EXPORT_TIMEOUT = "3"
 
@@ -24,6 +28,8 @@ def configure_tracing(service: str, version: str, instance: str) -> TracerProvid
 
     The variables have to be settled before: see `observability.otel_env`.
     """
+    if not any(os.environ.get(name) for name in _LENGTH_LIMITS):
+        os.environ[_LENGTH_LIMITS[0]] = _MOST_CHARACTERS
     provider = TracerProvider(resource=_resource(service, version, instance))
     for kind in _kinds():
         exporter = ConsoleSpanExporter() if kind == "console" else _otlp_exporter()

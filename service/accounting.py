@@ -11,7 +11,6 @@ from service.job import Job
 
 log = get_logger(__name__)
 
-_SHOWN_CHARACTERS = 512
 _KEEP_NOTHING = Redactor()
 
 
@@ -40,8 +39,8 @@ def account_failure(
     log.warning(
         "request.failed",
         operation=operation,
-        job=job[:_SHOWN_CHARACTERS],
-        identifier=identifier[:_SHOWN_CHARACTERS],
+        job=job,
+        identifier=identifier,
         code=error.code,
         error=error.message,
         seconds=round(time.perf_counter() - began, 3),

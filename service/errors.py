@@ -27,6 +27,17 @@ Every message is for a person: what was wrong, with which field or job, and what
 from collections.abc import Sequence
 from typing import ClassVar
 
+from observability.printable import printable, shown
+
+# Of what KillAllJobs could not stop, this many jobs are told, with so much of each reason: a client
+# may limit an answer, and a person reads the first lines.
+_TOLD_FAILURES = 10
+_TOLD_CHARACTERS = 300
+
+
+# The reason that each code of `Response.error` stands for: every class of the tree adds its own.
+REASONS = {500: "internal"}
+
 
 class SupervisorError(Exception):
     """A request that could not be carried out."""
@@ -34,6 +45,11 @@ class SupervisorError(Exception):
     code: int = 500
     reason: str = "internal"
     counted: ClassVar[bool] = True
+
+    def __init_subclass__(cls) -> None:
+        """Note the class's code; a code has one reason, whichever error it is of."""
+        if REASONS.setdefault(cls.code, cls.reason) != cls.reason:
+            raise TypeError(f"{cls.__name__}: the reason of {cls.code} is {REASONS[cls.code]!r}")
 
     @property
     def message(self) -> str:
@@ -150,28 +166,16 @@ class KillAllFailed(SupervisorError):
     """Some jobs could not be stopped; `failures` pairs each identifier with its error."""
 
     def __init__(self, failures: Sequence[tuple[str, SupervisorError]], total: int) -> None:
-        told = "; ".join(f"{identifier}: {error.message}" for identifier, error in failures)
-        super().__init__(f"{len(failures)} of {total} jobs could not be stopped: {told}")
+        by_reason: dict[str, list[str]] = {}
+        for identifier, error in failures[:_TOLD_FAILURES]:
+            reason = printable(error.message)[:_TOLD_CHARACTERS]
+            by_reason.setdefault(reason, []).append(shown(identifier))
+        told = [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+        if (more := len(failures) - _TOLD_FAILURES) > 0:
+            told.append(f"and {more} more, which the log names")
+        super().__init__(f"{len(failures)} of {total} jobs could not be stopped: {'; '.join(told)}")
         self.code, self.reason = failures[0][1].code, failures[0][1].reason
 
 
 class StartError(Exception):
     """The process cannot start. The message is the one line that the operator sees."""
-
-
-REASONS = {
-    error.code: error.reason
-    for error in (
-        InvalidRequest,
-        UnknownJob,
-        NameTaken,
-        ImageMissing,
-        LimitReached,
-        SupervisorError,
-        EngineRefused,
-        EngineUnavailable,
-        EngineTimeout,
-        TooLarge,
-    )
-}
-"""The reason that each code of `Response.error` stands for."""

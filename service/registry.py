@@ -105,9 +105,9 @@ class Registry:
         metrics, label = self._metrics, self._metrics.job_label(after.name)
         was_live = before is not None and before.container_id is not None
         is_live = after.container_id is not None and after.state is not State.GONE
-        metrics.job_moved(
-            after.name, before.state if before else None, after.state, live=is_live - was_live
-        )
+        entered = None if after.state is State.GONE else after.state
+        left = before.state if before else None
+        metrics.job_moved(after.name, left, entered, live=is_live - was_live)
         if before is not None and before.container_id is None and is_live:
             (metrics.adoptions if after.adopted else metrics.launches).labels(label).inc()
         if after.state is State.GONE and after.outcome is not None:

@@ -95,7 +95,7 @@ class Servicer(AreaSupervisorServiceServicer):
 def in_band_error(response: object) -> InBandError | None:
     """The failure inside an answer, for spans and metrics."""
     if isinstance(response, Response) and response.HasField("error"):
-        reason = REASONS[response.error.code]
+        reason = REASONS.get(response.error.code, SupervisorError.reason)
         return InBandError(reason, response.error.message)
     return None
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from observability.logs import get_logger
 from observability.metrics import UNKNOWN, Metrics
+from observability.printable import shown
 from observability.spans import annotate, trace_environment, waiting
 from service.accounting import account_crash, account_dedup, account_failure, time_launch
 from service.admission import Admission
@@ -20,7 +21,7 @@ from service.launches import Launches, LaunchOutcome
 from service.life import tell_adoption
 from service.readiness import Readiness
 from service.registry import Registry
-from service.validation import check_identifier, check_spec, shown
+from service.validation import check_spec
 from service.workload import Policy, arguments_of, check_size, job_of, workload_of
 
 log = get_logger(__name__)
@@ -99,7 +100,6 @@ class Supervisor:
         """
         began = time.perf_counter()
         try:
-            check_identifier(identifier)
             annotate({"supervisor.job.identifier": identifier})
             await self._readiness.wait_listed()
         except SupervisorError as error:
@@ -142,14 +142,14 @@ class Supervisor:
         await self._launcher.finish()
 
     async def _launch(self, spec: JobSpec) -> LaunchOutcome | None:
-        check_spec(spec)
-        annotate({"supervisor.job.name": spec.name, "supervisor.job.identifier": spec.identifier})
         entry = self._catalog.get(spec.name)
+        annotate({"supervisor.job.name": spec.name, "supervisor.job.identifier": spec.identifier})
+        if entry is not None and entry.image is None:
+            log.info("launch.no_image", job=spec.name, identifier=spec.identifier)
+            return None  # whatever it asks for: nothing of it would run
+        check_spec(spec)
         if entry is None:
             raise UnknownJob(f"name: {shown(spec.name)} is not a job of the catalogue")
-        if entry.image is None:
-            log.info("launch.no_image", job=spec.name, identifier=spec.identifier)
-            return None
         arguments = arguments_of(spec, entry, self._policy.callback)
         environment = trace_environment()
         check_size(arguments, environment)

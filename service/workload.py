@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from observability.printable import shown
 from observability.redaction import Redactor
 from service.catalog import Entry
 from service.engine.base import WorkloadSpec
 from service.errors import TooLarge
 from service.job import Job, JobSpec, JsonValue, Kind
-from service.validation import shown
+from service.validation import RESERVED_PARAMETERS
 
 # Labels carry the prefix so that none can hide an attribute of the Engine's own events.
 LABEL_PREFIX = "area.supervisor."
@@ -40,6 +41,8 @@ _CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _UNCLEAN = re.compile(r"[^a-zA-Z0-9_.-]+")
 _HASHED_NAME = re.compile(r".*\.[0-9a-f]{12}")
 _MAX_CLEANED = 100
+# A container's name is in every event and in many messages; the Engine itself has no limit.
+_MAX_NAME = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def check_size(arguments: Sequence[str], environment: Mapping[str, str]) -> None
     total = sum(sizes) + _POINTER_BYTES * len(sizes)
     if total > MAX_TOTAL_BYTES:
         raise TooLarge(
-            f"params and auth: are {total} bytes as arguments;"
+            f"identifier, params and auth: are {total} bytes as arguments;"
             f" at most {MAX_TOTAL_BYTES} are allowed together"
         )
 
@@ -104,18 +107,18 @@ def _fields(arguments: Sequence[str]) -> Iterator[str]:
     yield from ["name"] * first
     for option in arguments[first::2]:
         key = option.removeprefix("--")
-        yield from ["auth" if key == "auth" else f"params: {shown(key)}"] * 2
+        yield from [key if key in RESERVED_PARAMETERS else f"params: {shown(key)}"] * 2
 
 
 def base_name(identifier: str, instance: str) -> str:
     """The container name of an identifier, before what a reaction or development adds.
 
-    The identifier itself where it can be one. Otherwise cleaned, with a hash that keeps apart
-    what cleaning made alike; an identifier that looks hashed is hashed again, so that no two
-    identifiers share a name.
+    The identifier itself where it can be one and is not very long. Otherwise cleaned and cut, with
+    a hash that keeps apart what became alike; an identifier that looks hashed is hashed again, so
+    that no two identifiers share a name.
     """
-    verbatim = instance == DEFAULT_INSTANCE and _CONTAINER_NAME.fullmatch(identifier)
-    if verbatim and not _HASHED_NAME.fullmatch(identifier):
+    usable = len(identifier) <= _MAX_NAME and _CONTAINER_NAME.fullmatch(identifier)
+    if usable and instance == DEFAULT_INSTANCE and not _HASHED_NAME.fullmatch(identifier):
         return identifier
     digest = hashlib.sha256(f"{instance}\0{identifier}".encode()).hexdigest()[:12]
     cleaned = _UNCLEAN.sub("-", identifier)[:_MAX_CLEANED].strip("-_.")

@@ -28,6 +28,12 @@ async def test_a_kill_of_what_does_not_run_is_a_success(world: World) -> None:
     assert 0 == world.engine.calls["stop"]
 
 
+@pytest.mark.parametrize("identifier", ["", " ", "\t", "a\n", "\0", "\x85", "x" * 600])
+async def test_a_kill_of_what_cannot_run_is_a_success(world: World, identifier: str) -> None:
+    await world.kill(identifier)
+    assert {"not_running": 1} == world.outcomes("supervisor_kills_total")
+
+
 async def test_a_kill_forces_what_ignores_sigterm(world: World) -> None:
     await world.launch("a-1", stubborn=1)
     began = now()
@@ -509,7 +515,7 @@ async def test_kill_all_tries_every_one_and_reports_what_failed(world: World) ->
     assert isinstance(error, KillAllFailed)
     assert 2 == len(world.running())
     assert dict.fromkeys(world.running(), "running") == world.states()
-    assert all(f"{name}: cannot" in error.message for name in world.running())
+    assert f"{', '.join(map(repr, sorted(world.running())))}: cannot" in error.message
     assert error.message.startswith("2 of 4 jobs")
     assert 2 == world.metric("supervisor_failures_total", operation="kill_all")
     (told,) = world.logged("kill_all.ended")

@@ -1,6 +1,9 @@
+from collections.abc import Iterator
+
 import pytest
 
-from observability.metrics import REASONS as METRIC_REASONS
+from observability.methods import InBandError
+from service._generated.area_types_pb2 import Error, Response
 from service.errors import (
     REASONS,
     Draining,
@@ -19,6 +22,7 @@ from service.errors import (
     TooLarge,
     UnknownJob,
 )
+from service.servicer import in_band_error
 
 CODES = {
     InvalidRequest: (400, "invalid"),
@@ -47,8 +51,32 @@ def test_every_code_has_the_reason_of_its_errors() -> None:
     assert dict(CODES.values()) == REASONS
 
 
-def test_every_reason_is_one_that_the_metrics_know() -> None:
-    assert set(REASONS.values()) <= set(METRIC_REASONS)
+@pytest.fixture
+def _reasons_as_they_were() -> Iterator[None]:
+    before = dict(REASONS)
+    yield
+    REASONS.clear()
+    REASONS.update(before)
+
+
+@pytest.mark.usefixtures("_reasons_as_they_were")
+def test_a_new_error_adds_its_code_by_itself() -> None:
+    class Teapot(EngineError):
+        code, reason = 418, "teapot"
+
+    answer = Response(error=Error(code=Teapot.code, message="short and stout"))
+    assert InBandError("teapot", "short and stout") == in_band_error(answer)
+
+
+@pytest.mark.usefixtures("_reasons_as_they_were")
+def test_a_code_has_one_reason_only() -> None:
+    with pytest.raises(TypeError, match="the reason of 504 is 'timeout'"):
+        type("Slow", (SupervisorError,), {"code": 504, "reason": "slow"})
+
+
+def test_a_code_that_nobody_knows_is_told_as_ours() -> None:
+    answer = Response(error=Error(code=999, message="odd"))
+    assert InBandError("internal", "odd") == in_band_error(answer)
 
 
 @pytest.mark.parametrize(
@@ -75,10 +103,41 @@ def test_a_shared_failure_says_the_same_and_is_not_counted_again() -> None:
     assert (True, False) == (cause.counted, shared.counted)
 
 
+def _kill_all(*failures: tuple[str, SupervisorError], total: int = 500) -> str:
+    return KillAllFailed(failures, total).message
+
+
 def test_what_could_not_be_killed_is_told_by_its_identifiers() -> None:
     error = KillAllFailed([("a", EngineTimeout("too slow")), ("b", EngineRefused("no"))], 5)
-    assert "2 of 5 jobs could not be stopped: a: too slow; b: no" == error.message
+    assert "2 of 5 jobs could not be stopped: 'a': too slow; 'b': no" == error.message
     assert (504, "timeout") == (error.code, error.reason)
+
+
+def test_a_reason_is_told_once_for_all_that_could_not_be_killed_for_it() -> None:
+    slow, no = EngineTimeout("too slow"), EngineRefused("no")
+    message = _kill_all(("a", slow), ("b", no), ("c", EngineTimeout("too slow")))
+    assert "3 of 500 jobs could not be stopped: 'a', 'c': too slow; 'b': no" == message
+
+
+def test_ten_of_those_that_could_not_be_killed_are_named() -> None:
+    ten = [(f"t-{number}", EngineTimeout("too slow")) for number in range(10)]
+    names = ", ".join(f"'t-{number}'" for number in range(10))
+    assert f"10 of 500 jobs could not be stopped: {names}: too slow" == _kill_all(*ten)
+    more = [*ten, *[("x", EngineRefused("no"))] * 2]
+    expected = f"12 of 500 jobs could not be stopped: {names}: too slow; and 2 more, which the log"
+    assert f"{expected} names" == _kill_all(*more)
+
+
+@pytest.mark.parametrize("character", ["x", "é", "🚀", "\n", "\x1b", "\u2028", "\U000e0041"])
+def test_what_could_not_be_killed_is_some_kilobytes_whatever_there_is_of_it(character: str) -> None:
+    failures = [
+        (character * 131_000, EngineRefused(f"{number}: {character * 100_000}"))
+        for number in range(2_000)
+    ]
+    message = _kill_all(*failures, total=2_000)
+    assert message.startswith("2000 of 2000 jobs could not be stopped: ")
+    assert message.isprintable()
+    assert len(message.encode()) < 16_384
 
 
 def test_the_code_of_one_error_is_its_own() -> None:

@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -131,6 +132,63 @@ def test_a_traceback_is_one_line_of_json() -> None:
     log_failure(get_logger("x"))
     [event] = events(stream)
     assert event["exception"].startswith("Traceback (most recent call last):\n")
+
+
+# What ends a line for somebody, what a terminal obeys, and what cannot be seen.
+ODD = [
+    *"\n\r\t\v\f\x07\x08\x1b\x1c\x1d\x1e\x7f\x80\x85\x9b",
+    *"\u200b\u2028\u2029\u202e\u2066\ufeff\U000e0041",
+]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("odd", ODD)
+def test_nothing_of_a_text_is_a_line_or_a_command_to_a_terminal(odd: str, ours: bool) -> None:
+    stream = configured()
+    text = f"é{odd}🚀{odd}"
+    if ours:
+        get_logger("x").info("told", identifier=text, output=[text])
+    else:
+        logging.getLogger("library").warning(text)
+    line = stream.getvalue().removesuffix("\n")
+    assert line.isprintable()
+    assert [line] == line.splitlines()
+    event = json.loads(line)
+    assert ([text] * 2 if ours else text) == (
+        [event["identifier"], *event["output"]] if ours else event["event"]
+    )
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_nothing_of_a_text_is_a_command_to_the_terminal_of_a_console(odd: str) -> None:
+    stream = configured(console=True)
+    get_logger("x").info("told", identifier=f"a{odd}b", job=f"{odd}b", output=[f"a{odd}"])
+    logging.getLogger("library").warning("theirs %s", f"a{odd}b")
+    lines = stream.getvalue().removesuffix("\n").split("\n")
+    assert 2 == len(lines)
+    assert all(re.sub(r"\x1b\[\d*m", "", line).isprintable() for line in lines)
+    assert all(f"a{repr(odd)[1:-1]}b" in line for line in lines)
+
+
+def test_a_traceback_on_a_console_commands_nothing() -> None:
+    stream = configured(console=True)
+    try:
+        raise RuntimeError("a\x1b[2J\u2028b")  # noqa: TRY301 - it is all that it is for
+    except RuntimeError:
+        get_logger("x").exception("crashed")
+    text = stream.getvalue()
+    assert r"RuntimeError: a\u001b[2J\u2028b" in text
+    assert "\x1b[2J" not in text
+    assert "in test_a_traceback_on_a_console_commands_nothing\n" in text
+
+
+@pytest.mark.parametrize("field", ["job", "identifier"])
+def test_what_a_client_made_up_is_told_as_it_is_up_to_512_characters(field: str) -> None:
+    stream = configured()
+    for text in ("é" * 512, "é" * 513, "x" * 100_000):
+        get_logger("x").info("told", **{field: text})
+    told = [event[field] for event in events(stream)]
+    assert ["é" * 512, "é" * 512 + "…", "x" * 512 + "…"] == told
 
 
 def test_an_event_carries_its_trace() -> None:

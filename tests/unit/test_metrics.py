@@ -1,12 +1,17 @@
 import re
 from itertools import product
+from typing import get_args
 
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from observability import metrics as known
 from observability.metrics import Metrics, trace_exemplar
 from service.catalog import load_catalog
+from service.errors import REASONS, EngineError, NoSuchWorkload
+from service.job import Outcome, State
+from service.launches import LaunchOutcome
 from tests.unit.samples import NAMES
 from tests.unit.tracing_support import sampled_span, unsampled_span
 
@@ -185,6 +190,28 @@ def test_names_that_clients_make_up_make_no_series() -> None:
         "supervisor_failures_total",
         {"job_name": "unknown", "operation": "launch", "reason": "unknown_job"},
     )
+
+
+def _raised(kind: type[EngineError]) -> set[str]:
+    below = {reason for each in kind.__subclasses__() for reason in _raised(each)}
+    return below | {kind.reason}
+
+
+def test_what_metrics_preset_is_what_the_service_has() -> None:
+    assert set(State) - {State.GONE} == set(known.STATES)
+    assert set(Outcome) == set(known.EXIT_OUTCOMES)
+    assert {*get_args(LaunchOutcome), "failed"} == set(known.LAUNCH_OUTCOMES)
+    assert set(REASONS.values()) == set(known.REASONS)
+    unseen = {NoSuchWorkload.reason}  # it never leaves the service
+    assert _raised(EngineError) - unseen == set(known.ENGINE_REASONS)
+
+
+def test_a_state_that_nobody_has_preset_is_counted_all_the_same() -> None:
+    metrics = fresh()
+    metrics.job_moved("timer", None, "thawing", live=0)
+    assert 1 == metrics.registry.get_sample_value("supervisor_jobs", {"state": "thawing"})
+    metrics.job_moved("timer", "thawing", None, live=0)
+    assert 0 == metrics.registry.get_sample_value("supervisor_jobs", {"state": "thawing"})
 
 
 def test_a_failure_counts_under_the_name_of_its_job() -> None:

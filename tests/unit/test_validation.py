@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.errors import InvalidRequest
 from service.job import JobSpec
-from service.validation import check_identifier, check_spec, shown
+from service.validation import check_spec
 
 PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 
@@ -34,51 +34,36 @@ def refusal(
         "\u200b",
         "a\u2028b",
         "\u00a0x",
-        "x" * 512,
+        "a\n",
+        "\ta",
+        "\x85a",
+        "\x1b[2J",
+        "\x7f",
+        "\x9b",
+        "\ufeff",
+        "\u202e",
+        "x" * 600,
         "😀" * 512,
+        "x" * 2**20,
     ],
 )
 def test_an_identifier_is_allowed(identifier: str) -> None:
-    check_identifier(identifier)
     check_spec(JobSpec("timer", identifier))
 
 
-@pytest.mark.parametrize("identifier", ["", " ", "\t", "   \n ", "\u00a0", "\u3000", "\x85"])
+@pytest.mark.parametrize(
+    "identifier", ["", " ", "\t", "   \n ", "\u00a0", "\u3000", "\x85", "\u2028"]
+)
 def test_an_empty_or_blank_identifier_is_refused(identifier: str) -> None:
     assert "identifier: is empty or blank; give the job's unique identifier" == str(
         refusal(identifier)
     )
 
 
-def test_an_identifier_of_513_characters_is_refused_with_its_length() -> None:
-    assert "identifier: has 513 characters; at most 512 are allowed" == str(refusal("x" * 513))
-
-
-@pytest.mark.parametrize(
-    ("character", "name"),
-    [
-        ("\0", "U+0000"),
-        ("\t", "U+0009"),
-        ("\n", "U+000A"),
-        ("\x1b", "U+001B"),
-        ("\x1f", "U+001F"),
-        ("\x7f", "U+007F"),
-        ("\x80", "U+0080"),
-        ("\x85", "U+0085"),
-        ("\x9f", "U+009F"),
-    ],
-)
-@pytest.mark.parametrize("around", ["ab{}", "ab{}cd"])
-def test_a_control_character_in_an_identifier_is_refused_with_its_place(
-    around: str, character: str, name: str
-) -> None:
-    message = str(refusal(around.format(character)))
-    assert f"identifier: has the control character {name} at position 2" in message
-
-
-def test_a_kill_checks_its_identifier_in_the_same_way() -> None:
-    with pytest.raises(InvalidRequest, match=r"^identifier: "):
-        check_identifier("x" * 513)
+@pytest.mark.parametrize("identifier", ["\0", "ab\0", "a\0b" * 1000, " \0"])
+def test_an_identifier_with_a_nul_is_refused(identifier: str) -> None:
+    expected = "identifier: has a NUL character, which no argument can carry"
+    assert expected == str(refusal(identifier))
 
 
 @pytest.mark.parametrize("name", ["a", "_", "A", "a.b-c_d9", "Auth", "targets", "_auth", "x" * 999])
@@ -159,25 +144,15 @@ def test_a_parameter_name_is_allowed_exactly_if_it_matches_the_contract(name: st
         assert allowed
 
 
-@given(st.text(max_size=30))
+@given(st.text(max_size=30) | st.text(st.characters(categories=["Cc", "Cf", "Zs", "Zl", "Zp"])))
 @settings(max_examples=200)
-def test_an_identifier_is_allowed_exactly_if_it_is_not_blank_and_has_no_control_character(
+def test_an_identifier_is_allowed_exactly_if_it_is_not_blank_and_has_no_nul(
     identifier: str,
 ) -> None:
-    controls = {*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))}
-    allowed = identifier.strip() != "" and not controls & set(identifier)
+    allowed = identifier.strip() != "" and "\0" not in identifier
     try:
-        check_identifier(identifier)
+        check_spec(JobSpec("timer", identifier))
     except InvalidRequest:
         assert not allowed
     else:
         assert allowed
-
-
-def test_a_text_is_shown_quoted_and_in_one_line() -> None:
-    assert r"'a\nb'" == shown("a\nb")
-
-
-def test_80_characters_are_shown_and_what_is_longer_is_cut() -> None:
-    assert repr("x" * 80) == shown("x" * 80)
-    assert repr("x" * 80 + "…") == shown("x" * 81)

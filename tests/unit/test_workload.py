@@ -30,7 +30,7 @@ ACTION = Entry(kind=Kind.ACTION, image="supervisor-timer")
 WITH_FIRST = Entry(kind=Kind.ACTION, image="supervisor-github", first_argument="setup-webhook")
 DOCKER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
 IDENTIFIERS = st.text(
-    st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=40
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40
 ) | st.from_regex(r"[a-zA-Z0-9_./-]{1,12}(\.[0-9a-f]{12})?", fullmatch=True)
 INSTANCES = st.sampled_from(["default", "demo", "a"])
 
@@ -202,6 +202,15 @@ def test_an_argument_of_131072_bytes_is_refused_with_its_field() -> None:
     assert told == refusal({"text": "é" * 65_536})
 
 
+def test_an_identifier_of_131072_bytes_is_refused_with_its_field() -> None:
+    for entry in (ACTION, WITH_FIRST):
+        check_size(arguments(identifier="é" * 65_535, entry=entry), {})
+        with pytest.raises(TooLarge) as caught:
+            check_size(arguments(identifier="é" * 65_536, entry=entry), {})
+        told = "identifier: is 131072 bytes as an argument; at most 131071 are allowed"
+        assert told == str(caught.value)
+
+
 def test_credentials_of_131072_bytes_are_refused_without_telling_them() -> None:
     frame = len('{"token":""}')
     check_size(arguments({}, {"token": "s" * (131_071 - frame)}), {})
@@ -236,10 +245,8 @@ def test_all_together_may_take_one_mebibyte_and_no_more(environment: dict[str, s
     check_size(filled_up_to(1_048_576, environment), environment)
     with pytest.raises(TooLarge) as caught:
         check_size(filled_up_to(1_048_577, environment), environment)
-    assert (
-        "params and auth: are 1048577 bytes as arguments; at most 1048576 are allowed together"
-        == str(caught.value)
-    )
+    told = "identifier, params and auth: are 1048577 bytes as arguments; at most 1048576"
+    assert f"{told} are allowed together" == str(caught.value)
 
 
 # Names
@@ -264,6 +271,9 @@ def test_an_identifier_that_can_be_a_container_name_is_the_name(identifier: str)
         ("...", "job"),
         ("Paris, été", "Paris-t"),
         ("a" * 300 + "/", "a" * 100),
+        ("a" * 513, "a" * 100),
+        ("a\n", "a"),
+        ("\x1b[2J\u2028", "2J"),
         ("x.0123456789ab", "x.0123456789ab"),
     ],
 )
