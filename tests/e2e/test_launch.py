@@ -99,6 +99,8 @@ def test_numbers_are_whole_without_point_or_in_their_shortest_form(
         "g": (0.30000000000000004, "0.30000000000000004"),
         "h": (-0.25, "-0.25"),
         "i": (0.0, "0"),
+        "j": (-0.0, "0"),
+        "k": (1e300, str(int(1e300))),
     }
     values = {key: value for key, (value, _) in numbers.items()}
     params = {**values, "list": list(values.values()), "tiny": 5e-324}

@@ -69,7 +69,7 @@ def test_identifiers_that_look_alike_run_side_by_side(
     shared: Supervised, docker_client: docker.DockerClient
 ) -> None:
     # The last é is an e and an accent.
-    identifiers = ["a/b", "a-b", "a b", "a//b", "é", "è", "e\u0301", "A/b", "a/b/", " a/b"]
+    identifiers = ["a/b", "a-b", "a b", "a//b", "é", "è", "e\u0301", "A/b", "a/b/", " a/b", "a/b\n"]
     for identifier in identifiers:
         assert Response() == shared.launch("timer", identifier)
     assert sorted(identifiers) == shared.running() == containers.live(docker_client)
@@ -100,7 +100,6 @@ def test_five_hundred_and_twelve_characters_run(
         assert Response() == shared.launch("timer", identifier)
     assert sorted([longest, other]) == shared.running() == containers.live(docker_client)
     assert longest == containers.arguments(containers.one(docker_client, longest))[3]
-    assert 400 == shared.launch("timer", f"{longest}z").error.code
     assert Response() == shared.kill(longest)
     assert [other] == shared.running()
 
