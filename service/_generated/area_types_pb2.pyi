@@ -67,8 +67,8 @@ class AuthenticatedJobData(_message.Message):
     name: _builtins.str
     """The job's name. It has to be in the supervisor's catalogue."""
     identifier: _builtins.str
-    """The job's unique identifier: 1 to 512 characters, none of them a control
-    character. An action whose identifier already runs is not launched twice.
+    """The job's unique identifier: any text that is not blank, has no NUL and is
+    below 128 KiB. An action whose identifier already runs is not launched twice.
     """
     @_builtins.property
     def params(self) -> _struct_pb2.Struct:

@@ -68,6 +68,12 @@ def _series(supervised: Supervised) -> set[str]:
     return {line.rpartition(" ")[0] for line in lines if line.startswith("supervisor_")}
 
 
+def _docker_ps(engine: PrivateEngine, what: str) -> list[str]:
+    command = ["docker", "-H", engine.host, "ps", "--no-trunc", "--format", what]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return listed.removesuffix("\n").split("\n")
+
+
 def _assert_the_log_is_sound(supervised: Supervised) -> None:
     """Whoever splits it into lines, by whichever characters, gets JSON, and no terminal obeys."""
     lines = supervised.log().splitlines()
@@ -102,15 +108,10 @@ def test_nothing_of_an_identifier_breaks_what_tells_of_it(
     )
     assert 200 == traced.http("/readyz")[0]
 
-    # What an operator types.
-    listed = subprocess.run(
-        ["docker", "-H", engine.host, "ps", "--no-trunc", "--format", "{{.Names}}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert len(_ODD) == len(listed.splitlines())
-    assert all(_NAME.fullmatch(name) for name in listed.splitlines())
+    # What an operator types: names, and labels as JSON.
+    assert all(_NAME.fullmatch(name) for name in _docker_ps(engine, "{{.Names}}"))
+    label = '{{json (.Label "area.supervisor.identifier")}}'
+    assert sorted(_ODD) == sorted(json.loads(line) for line in _docker_ps(engine, label))
 
     # The traces.
     def launches() -> list[str]:
