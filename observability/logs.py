@@ -1,10 +1,10 @@
-"""Structured logs on stdout: one line per event, JSON for machines or columns for a terminal."""
+"""Structured logs: one line per event, JSON for machines or columns for a terminal."""
 
 import json
 import logging
 import re
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any, Protocol, TextIO, cast
@@ -19,6 +19,7 @@ _FROM_CLIENTS = ("job", "identifier")
 _TOLD_CHARACTERS = 512
 # Of these, some can be printed after all.
 _NOT_PRINTABLE = re.compile(r"[^ -~]+")
+_LINE = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "exception": 40, "critical": 50}
 
 
@@ -42,32 +43,61 @@ def get_logger(name: str) -> Logger:
     return cast("Logger", structlog.get_logger(logger_name=name))
 
 
-def configure_logs(*, level: str, console: bool, stream: TextIO = sys.stdout) -> None:
-    """Send our events, and what libraries log, to one stream in one format.
+Write = Callable[[bytes], object]
+"""Takes a line with its newline."""
+
+
+def configure_logs(*, level: str, console: bool, write: Write) -> None:
+    """Send our events, and what libraries log, one way in one format.
 
     `level` is one of debug, info, warning, error.
     """
-    renderer = _console() if console else _render
-    # Ours go straight to the stream: a detour through `logging` would cost as much again.
+    processors = [_envelope, _console() if console else _render]
+    # Ours go straight there: a detour through `logging` would cost as much again.
     structlog.configure(
-        processors=[_envelope, renderer],
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        processors=processors,
+        logger_factory=lambda *_: _Output(write),
         wrapper_class=_bound_logger(_LEVELS[level]),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_envelope],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        )
-    )
     root = logging.getLogger()
-    root.handlers = [handler]
+    root.handlers = [_Handler(processors, write)]
     root.setLevel(_LEVELS[level])
+    logging.captureWarnings(capture=True)
     # Below warning, these tell of every connection and every export.
     for noisy in ("urllib3", "docker", "asyncio", "grpc", "opentelemetry"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """Where our own events go, once they are lines."""
+
+    msg: Write
+
+
+class _Handler(logging.Handler):
+    """Makes an event of what a library logs, and sends it where ours go."""
+
+    def __init__(self, processors: Sequence[Processor], write: Write) -> None:
+        super().__init__()
+        self._processors = processors
+        self._write = write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        told: Any = {"event": _message(record), "logger_name": record.name}
+        if record.exc_info:
+            told["exc_info"] = record.exc_info
+        for process in self._processors:
+            told = process(None, record.levelname.lower(), told)
+        self._write(told)
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - the arguments do not fit, or cannot be shown
+        return _text(record.msg)
 
 
 def _bound_logger(least: int) -> type[structlog.BoundLoggerBase]:
@@ -99,8 +129,7 @@ def _say_nothing(_: structlog.BoundLoggerBase, event: str, **fields: object) -> 
 
 def _envelope(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """What every event has. In one step: a dedup has hardly anything that costs more."""
-    record: logging.LogRecord | None = event.get("_record")
-    event["logger"] = event.pop("logger_name") if record is None else record.name
+    event["logger"] = event.pop("logger_name")
     event["level"] = "error" if method == "exception" else method
     event["timestamp"] = datetime.now(UTC)
     for field in _FROM_CLIENTS:
@@ -116,9 +145,15 @@ def _envelope(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
 def _console() -> Processor:
     columns = structlog.dev.ConsoleRenderer(exception_formatter=_plain_traceback)
 
-    def render(logger: WrappedLogger, method: str, event: EventDict) -> str:
+    def render(logger: WrappedLogger, method: str, event: EventDict) -> bytes:
         told = {key: _presentable(value) for key, value in event.items()}
-        return str(columns(logger, method, {**told, "timestamp": _text(event["timestamp"])}))
+        told["timestamp"] = _text(event["timestamp"])
+        try:
+            line = columns(logger, method, told)
+        except Exception:  # noqa: BLE001 - no event is lost for a value that cannot be shown
+            told = {key: _presentable(_text(value)) for key, value in event.items()}
+            line = columns(logger, method, told)
+        return f"{line}\n".encode(errors="backslashreplace")
 
     return render
 
@@ -145,16 +180,26 @@ def _plain_traceback(sio: TextIO, exc_info: ExcInfo) -> None:
     sio.write("\n".join(map(_escaped, raw.getvalue().split("\n"))))
 
 
-def _render(logger: WrappedLogger, method: str, event: EventDict) -> str:
+def _render(logger: WrappedLogger, method: str, event: EventDict) -> bytes:
     if "exc_info" in event:
         # As text, without the local variables: those hold requests, and secrets.
         event = structlog.processors.format_exc_info(logger, method, event)
     try:
-        line = orjson.dumps(event, default=_text, option=orjson.OPT_UTC_Z).decode()
+        line = orjson.dumps(event, default=_text, option=_LINE)
     except TypeError:  # half a character, or a number without end: no event is lost for that
-        return json.dumps(event, default=_text)
+        line = _render_odd(event)
     # Hardly ever is there more to look at: what is below U+0020 is escaped by now.
-    return line if line.isascii() and "\x7f" not in line else _escaped(line)
+    if line.isascii() and b"\x7f" not in line:
+        return line
+    return _escaped(line.decode().removesuffix("\n")).encode() + b"\n"
+
+
+def _render_odd(event: EventDict) -> bytes:
+    try:
+        text = json.dumps(event, default=_text, skipkeys=True)
+    except (ValueError, RecursionError):  # it holds itself
+        text = json.dumps({key: _text(value) for key, value in event.items()})
+    return text.encode() + b"\n"
 
 
 def _escaped(text: str) -> str:
@@ -173,4 +218,7 @@ def _escape(match: re.Match[str]) -> str:
 def _text(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
-    return str(value)
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a log is never the reason for anything
+        return f"<{type(value).__name__}>"

@@ -70,6 +70,11 @@ class Metrics:
         self._make_job_metrics()
         self._make_engine_metrics()
         self._make_grpc_metrics()
+        self.log_lines_dropped = Counter(
+            "supervisor_log_lines_dropped",
+            "Lines of the log that could not be written.",
+            registry=registry,
+        )
         info = Info("supervisor_build", "What runs here.", registry=registry)
         info.info({"version": version, "engine": engine, "mode": mode})
         self._keep_children()

@@ -1,6 +1,7 @@
 """The command line."""
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -12,6 +13,7 @@ from observability.otel_env import settle_variables
 from service import __version__
 from service.config import Settings, drop_service_links, load_env_file, load_settings
 from service.errors import EngineError, StartError
+from service.process import STDERR, STDOUT, never_block_on, set_up_process
 
 _WIDE = 1_000
 
@@ -25,6 +27,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run a command; what is wrong with the environment is told in one line."""
+    set_up_process()
     try:
         app()
     except (StartError, EngineError) as error:
@@ -36,7 +39,7 @@ def _options(
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if version:
-        typer.echo(f"area-supervisor {__version__}")
+        _say(f"area-supervisor {__version__}")
         raise typer.Exit
 
 
@@ -61,10 +64,11 @@ def health(
     """Ask the supervisor on this host for its health; exit 0 if it is SERVING, else 1."""
     from service.probe import check_health
 
+    never_block_on(STDOUT)
     settings, _ = _settings()
     host = str(settings.bind_address or "127.0.0.1")
     well, status = check_health(host, settings.grpc_server_port, service)
-    typer.echo(status)
+    _say(status)
     raise typer.Exit(0 if well else 1)
 
 
@@ -83,18 +87,28 @@ def remove_legacy(
     found = legacy.find(load_catalog(settings.job_catalog).images, INSTANCE_LABEL)
     _show(["container", "image", "status"], [(c.name, c.image, c.status) for c in found])
     if dry_run:
-        typer.echo(f"{len(found)} would be removed")
+        _say(f"{len(found)} would be removed")
         return
     left = 0
     for container in found:
         try:
             legacy.remove(container, settings.job_stop_grace_seconds)
-            typer.echo(f"removed {container.name}")
+            _say(f"removed {container.name}")
         except EngineError as error:
             left += 1
-            typer.echo(f"left {container.name}: {error}", err=True)
-    typer.echo(f"{len(found) - left} removed, {left} left")
+            _say(f"left {container.name}: {error}", err=True)
+    _say(f"{len(found) - left} removed, {left} left")
     raise typer.Exit(1 if left else 0)
+
+
+def _say(text: str, *, err: bool = False) -> None:
+    """What a command does, and its exit code, do not depend on who reads what it prints."""
+    try:
+        typer.echo(text, err=err)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, STDERR if err else STDOUT)  # or the end would try to write it once more
+        os.close(nowhere)
 
 
 def _settings() -> tuple[Settings, list[Correction]]:
@@ -111,4 +125,7 @@ def _show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     # Whoever reads it through a pipe wants whole names, not those that fit into 80 columns.
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+    console = Console(width=None if sys.stdout.isatty() else _WIDE)
+    with console.capture() as shown:
+        console.print(table)
+    _say(shown.get().rstrip("\n"))

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -11,6 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from observability.corrections import Correction
 from observability.http import HttpEndpoint, every_interface
+from observability.log_writer import LogWriter
 from observability.logs import configure_logs, get_logger
 from observability.metrics import Metrics
 from observability.pages import Probe
@@ -23,6 +23,7 @@ from service.core import Core, Options
 from service.engine._dockerpy import Connection, connection_from_env
 from service.engine.docker import DockerEngine
 from service.errors import StartError
+from service.process import STDOUT, raise_file_limit
 from service.rivals import hold_instance
 from service.server import GrpcServer, binding
 from service.servicer import Servicer
@@ -32,9 +33,11 @@ from service.workload import INSTANCE_LABEL, Policy
 
 log = get_logger(__name__)
 
-# Of the 15 s that a stop may take: for calls under way, and for the last spans (seconds).
+# Of the 15 s that a stop may take: for calls under way, for the last spans, and for the last lines
+# of the log (seconds).
 DRAIN_GRACE = 10.0
 SPANS_GRACE = 3.0
+LOG_GRACE = 1.0
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Some programs signal a process and then its whole group: twice within this time is once.
 _SAME_SIGNAL = 0.5
@@ -42,13 +45,16 @@ _SAME_SIGNAL = 0.5
 
 def serve(settings: Settings, corrections: Sequence[Correction] = ()) -> NoReturn:
     """Run the supervisor until SIGTERM; then exit 0. Raises `StartError`."""
-    configure_logs(level=settings.log_level, console=settings.console_logs)
-    _tell(corrections)
-    catalog = load_catalog(settings.job_catalog)
-    connection = connection_from_env()
-    tracing = configure_tracing("area-supervisor", __version__, settings.supervisor_instance)
-    code = runtime.run(_Process(settings, catalog, connection, tracing).run())
-    sys.stdout.flush()
+    writer = LogWriter(STDOUT)
+    configure_logs(level=settings.log_level, console=settings.console_logs, write=writer.write)
+    try:
+        _tell(corrections)
+        catalog = load_catalog(settings.job_catalog)
+        connection = connection_from_env()
+        tracing = configure_tracing("area-supervisor", __version__, settings.supervisor_instance)
+        code = runtime.run(_Process(settings, catalog, connection, tracing, writer).run())
+    finally:
+        writer.close(within=LOG_GRACE)
     # Not sys.exit: a thread that waits for a hung Engine must not hold up the end.
     os._exit(code)
 
@@ -73,16 +79,20 @@ class _Process:
         catalog: Catalog,
         connection: Connection,
         tracing: TracerProvider,
+        writer: LogWriter,
     ) -> None:
         self._settings = settings
         self._catalog = catalog
         self._connection = connection
         self._tracing = tracing
+        self._writer = writer
 
     async def run(self) -> int:
         """Start, work, and stop; the exit code."""
         settings = self._settings
         metrics = Metrics(self._catalog, version=__version__, engine="docker", mode=settings.go_env)
+        self._writer.on_drop = metrics.log_lines_dropped.inc
+        self._writer.on_recovery = _tell_dropped
         selector = {INSTANCE_LABEL: settings.supervisor_instance}
         engine = DockerEngine(self._connection, selector, metrics)
         options = _options(settings)
@@ -171,6 +181,7 @@ class _Process:
             callback=settings.callback,
             network=settings.job_network,
             jobs=len(self._catalog),
+            open_files=raise_file_limit(),
         )
         for job in self._catalog.without_room:
             log.warning("catalog.too_few_pids", job=job)
@@ -210,6 +221,10 @@ def _heed_signals() -> asyncio.Event:
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, heed)
     return received
+
+
+def _tell_dropped(lines: int) -> None:
+    log.warning("log.dropped", lines=lines)
 
 
 def _liveness(loop: asyncio.AbstractEventLoop) -> Probe:

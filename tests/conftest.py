@@ -1,9 +1,9 @@
 """One private Docker Engine for the whole run, and supervisors on it."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import docker
 import hypothesis
@@ -24,9 +24,14 @@ _ENGINE = pytest.StashKey[PrivateEngine]()
 
 
 class Start(Protocol):
-    """Starts a supervisor on the private Engine; variables are settings."""
+    """Starts a supervisor on the private Engine; variables are settings.
 
-    def __call__(self, *, ready: bool = True, **environment: str) -> Supervised: ...
+    `popen` is for `subprocess.Popen`: what the process inherits.
+    """
+
+    def __call__(
+        self, *, ready: bool = True, popen: Mapping[str, Any] | None = None, **environment: str
+    ) -> Supervised: ...
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +67,11 @@ def start(
     """A function that starts supervisors; they and every container are gone afterwards."""
     with ExitStack() as stack:
 
-        def start_one(*, ready: bool = True, **environment: str) -> Supervised:
+        def start_one(
+            *, ready: bool = True, popen: Mapping[str, Any] | None = None, **environment: str
+        ) -> Supervised:
             settings = {"DOCKER_HOST": engine.host, "JOB_CATALOG": str(catalog)} | environment
-            supervised = Supervised(tmp_path, settings)
+            supervised = Supervised(tmp_path, settings, **(popen or {}))
             stack.push(supervised)
             return supervised.start(ready=ready)
 

@@ -4,6 +4,7 @@ python -m benchmarks.servers.layers LAYER PORT
 """
 
 import asyncio
+import sys
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
 from benchmarks.calls import ACTION, LISTED_JOBS, identifier_of
 from benchmarks.servers.service import Service, new_metrics
+from observability.log_writer import LogWriter
 from observability.logs import configure_logs
 from observability.methods import ObservedMethods
 from observability.tracing import configure_tracing
@@ -70,7 +72,8 @@ class _EmptyHealth(HealthServicer):
 
 def main(layer: Annotated[Layer, typer.Argument()], port: Annotated[int, typer.Argument()]) -> None:
     """Serve until killed."""
-    configure_logs(level="info" if layer is Layer.LOGS else "error", console=False)
+    level = "info" if layer is Layer.LOGS else "error"
+    configure_logs(level=level, console=False, write=LogWriter(sys.stdout.fileno()).write)
     if layer is not Layer.BARE:
         configure_tracing("bench", "0", "bench")
     run = asyncio.run if layer in (Layer.BARE, Layer.TRACING) else runtime.run

@@ -3,7 +3,6 @@
 None of the three can be had here: see `grafana` and `_COMPONENTS` for what their documents say.
 """
 
-import io
 import json
 import logging
 import re
@@ -64,13 +63,14 @@ def loki() -> Mapping[str, Any]:
 @pytest.fixture
 def line() -> Iterator[str]:
     """A line that the supervisor logs within a trace, with what is attached to its metrics."""
-    root, stream = logging.getLogger(), io.StringIO()
+    root, lines = logging.getLogger(), list[bytes]()
     handlers, level = list(root.handlers), root.level
-    configure_logs(level="info", console=False, stream=stream)
+    configure_logs(level="info", console=False, write=lines.append)
     with TracerProvider().get_tracer("test").start_as_current_span("launch"):
         get_logger("test").info("job.launched", exemplar=trace_exemplar())
-    yield stream.getvalue()
+    yield lines[0].decode()
     structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
     root.handlers, root.level = handlers, level
 
 

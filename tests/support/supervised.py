@@ -32,6 +32,9 @@ T = TypeVar("T")
 
 COMMAND = str(Path(sys.executable).with_name("area-supervisor"))
 _START_SECONDS = 30.0
+# The log is written a little later than what it tells of: it is read once it has not grown for so
+# long, or if it always grows, after so long (seconds).
+_QUIET, _SETTLED = 0.1, 2.0
 
 
 def eventually(check: Callable[[], T], *, within: float = 10.0) -> T:
@@ -89,7 +92,9 @@ def run_command(
 class Supervised:
     """A supervisor in a process of its own, with clients for all that it offers."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, environment: Mapping[str, str], **popen: Any) -> None:
+        """`popen` is for `subprocess.Popen`; without a `stdout`, a file has what is printed."""
+        self._popen = popen
         self.port, self.metrics_port = free_port(), free_port()
         self.log_file = directory / f"supervisor-{self.port}.log"
         self._directory = directory
@@ -114,8 +119,7 @@ class Supervised:
                 [COMMAND, "serve"],
                 env=self._environment,
                 cwd=self._directory,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                **({"stdout": log, "stderr": subprocess.STDOUT} | self._popen),
             )
         if ready:
             eventually(self.is_ready, within=_START_SECONDS)
@@ -210,8 +214,15 @@ class Supervised:
         return self.metric("grpc_server_call_started_total", grpc_method=name)
 
     def log(self) -> str:
-        """Everything that the process has printed."""
-        return self.log_file.read_text()
+        """Everything that the process has printed, a moment ago at the latest."""
+        text = self.log_file.read_text()
+        deadline = time.monotonic() + _SETTLED
+        while self.process is not None and self.process.poll() is None:
+            time.sleep(_QUIET)
+            before, text = text, self.log_file.read_text()
+            if text == before or time.monotonic() > deadline:
+                break
+        return text
 
     def lines(self) -> list[str]:
         """The lines of the log. JSON may hold what `splitlines` takes for the end of one."""

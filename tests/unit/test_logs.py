@@ -1,7 +1,7 @@
-import io
 import json
 import logging
 import re
+import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -22,20 +22,26 @@ def _logging_as_it_was() -> Iterator[None]:
     levels = {name: logging.getLogger(name).level for name in NOISY}
     yield
     structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
     root.handlers = handlers
     root.setLevel(level)
     for name, its_level in levels.items():
         logging.getLogger(name).setLevel(its_level)
 
 
-def configured(*, level: str = "debug", console: bool = False) -> io.StringIO:
-    stream = io.StringIO()
-    configure_logs(level=level, console=console, stream=stream)
-    return stream
+class Lines(list[bytes]):
+    def getvalue(self) -> str:
+        return b"".join(self).decode()
 
 
-def events(stream: io.StringIO) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
+def configured(*, level: str = "debug", console: bool = False) -> Lines:
+    lines = Lines()
+    configure_logs(level=level, console=console, write=lines.append)
+    return lines
+
+
+def events(lines: Lines) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines]
 
 
 def test_an_event_is_one_line_of_json_with_its_level_logger_and_time() -> None:
@@ -219,3 +225,44 @@ def test_configuring_again_does_not_tell_everything_twice() -> None:
     stream = configured()
     get_logger("x").info("once")
     assert 1 == len(events(stream))
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    __repr__ = __str__
+
+
+class Cyclic(dict[str, object]):
+    def __init__(self) -> None:
+        self["self"] = self
+
+
+@pytest.mark.parametrize("odd", [Unspeakable(), Cyclic(), {(1, 2): "pair", "half": "\ud800"}])
+@pytest.mark.parametrize("ours", [True, False])
+def test_what_cannot_be_shown_is_no_reason_to_fail(odd: object, ours: bool) -> None:
+    lines = configured()
+    if ours:
+        get_logger("x").info("told", odd=odd)
+    else:
+        logging.getLogger("library").warning("told %d", odd)
+    [event] = events(lines)
+    assert event["event"].startswith("told")
+
+
+@pytest.mark.parametrize("odd", [Unspeakable(), "\ud800", Cyclic()])
+def test_on_a_console_neither(odd: object) -> None:
+    lines = configured(console=True)
+    get_logger("x").info("told", odd=odd)
+    assert "told" in lines.getvalue()
+
+
+def test_warnings_of_libraries_are_lines_as_well() -> None:
+    lines = configured()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=True)
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+    [event] = events(lines)
+    assert ("warning", "py.warnings") == (event["level"], event["logger"])

@@ -1,0 +1,70 @@
+"""What the process inherits, made harmless: standard streams, signals, limits.
+
+Called before anything else opens a file or starts a thread.
+"""
+
+import os
+import resource
+import signal
+import stat
+import sys
+from contextlib import suppress
+from typing import Any
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+# As many as the hard limit allows, but not more than anybody needs: with Docker's 2^30, what walks
+# through all possible descriptors would take minutes.
+_MOST_FILES = 65_536
+
+
+def set_up_process() -> None:
+    """Make a process of whatever it was started from."""
+    _open_missing_streams()
+    never_block_on(STDERR)  # gRPC and the interpreter write there, from any thread
+    _unblock_signals()
+    raise_file_limit()
+
+
+def _open_missing_streams() -> None:
+    """Or the next socket would get the number of one, and the log would go there."""
+    for number in (STDIN, STDOUT, STDERR):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.set_inheritable(number, True)  # noqa: FBT003 - it takes no name
+    for name, number in (("stdout", STDOUT), ("stderr", STDERR)):
+        stream: Any = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def never_block_on(number: int) -> None:
+    """Have a standard stream take what it can, and refuse the rest, where nobody reads it.
+
+    A pipe or terminal is opened anew, since others share what we have inherited.
+    """
+    with suppress(OSError):
+        if stat.S_ISFIFO(os.fstat(number).st_mode) or os.isatty(number):
+            anew = os.open(f"/proc/self/fd/{number}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            os.dup2(anew, number)
+            os.close(anew)
+
+
+def _unblock_signals() -> None:
+    """A parent may have blocked SIGTERM, say; children inherit that."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def raise_file_limit() -> int:
+    """Raise the soft limit on open files to the hard one, within reason; what it is now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft
