@@ -1,7 +1,7 @@
 """The second look, when the first one shows that something is wrong: what the process does."""
 
 from dashboards.dashboard import dashboard
-from dashboards.panels import QUARTER, SIXTH, Panel, lines, name, number
+from dashboards.panels import HALF, QUARTER, SIXTH, Panel, lines, name, number
 from dashboards.promql import (
     in_range,
     latest,
@@ -191,21 +191,18 @@ def _process() -> list[Panel]:
             "Of one core. Python runs on one at a time, so that near 100 % all calls get slow.",
             "percentunit",
             query(f"sum by (instance) ({rate('process_cpu_seconds_total')})", "{{instance}}"),
-            width=QUARTER,
         ),
         lines(
             "Memory",
             "Resident: what the process holds.",
             "bytes",
             query(series("process_resident_memory_bytes"), "{{instance}}"),
-            width=QUARTER,
         ),
         lines(
             "File descriptors",
             "Open ones, of as many as there may be.",
             "percentunit",
             query(f"{series('process_open_fds')} / {series('process_max_fds')}", "{{instance}}"),
-            width=QUARTER,
         ),
         lines(
             "Garbage collections",
@@ -215,6 +212,15 @@ def _process() -> list[Panel]:
                 f"sum by (generation) ({rate('python_gc_collections_total')})",
                 "generation {{generation}}",
             ),
-            width=QUARTER,
+            width=HALF,
+        ),
+        lines(
+            "Log lines dropped",
+            "Lines that could not be written: a full disk, or nobody who reads them.",
+            "cpm",
+            query(
+                per_minute("supervisor_log_lines_dropped_total", by=["instance"]), "{{instance}}"
+            ),
+            width=HALF,
         ),
     ]

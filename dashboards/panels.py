@@ -38,6 +38,7 @@ DATASOURCE: Final = DataSourceRef(type_val="prometheus", uid="$datasource")
 EIGHTH: Final = 3
 SIXTH: Final = 4
 QUARTER: Final = 6
+HALF: Final = 12
 THIRD: Final = 8
 HALF: Final = 12
 

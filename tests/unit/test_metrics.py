@@ -59,6 +59,7 @@ PRESET = [
     ("supervisor_launches_total", {"job_name": JOBS}),
     ("supervisor_adoptions_total", {"job_name": JOBS}),
     ("supervisor_dedups_total", {"job_name": JOBS}),
+    ("supervisor_log_lines_dropped_total", {}),
     (
         "supervisor_failures_total",
         {
