@@ -1,6 +1,6 @@
 """One private Docker Engine for the whole run, and supervisors on it."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,11 +26,11 @@ _ENGINE = pytest.StashKey[PrivateEngine]()
 class Start(Protocol):
     """Starts a supervisor on the private Engine; variables are settings.
 
-    `popen` is for `subprocess.Popen`: what the process inherits.
+    `popen` is a mapping for `subprocess.Popen`: what the process inherits.
     """
 
     def __call__(
-        self, *, ready: bool = True, popen: Mapping[str, Any] | None = None, **environment: str
+        self, *, ready: bool = True, popen: Any = None, **environment: str
     ) -> Supervised: ...
 
 
@@ -67,9 +67,7 @@ def start(
     """A function that starts supervisors; they and every container are gone afterwards."""
     with ExitStack() as stack:
 
-        def start_one(
-            *, ready: bool = True, popen: Mapping[str, Any] | None = None, **environment: str
-        ) -> Supervised:
+        def start_one(*, ready: bool = True, popen: Any = None, **environment: str) -> Supervised:
             settings = {"DOCKER_HOST": engine.host, "JOB_CATALOG": str(catalog)} | environment
             supervised = Supervised(tmp_path, settings, **(popen or {}))
             stack.push(supervised)
