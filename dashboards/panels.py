@@ -40,7 +40,6 @@ SIXTH: Final = 4
 QUARTER: Final = 6
 HALF: Final = 12
 THIRD: Final = 8
-HALF: Final = 12
 
 # The same thing has the same colour wherever it is shown.
 _COLORS: Final = {

@@ -115,11 +115,12 @@ class Supervised:
         """Start the process, with other settings or as before; with `ready`, wait for SERVING."""
         self._environment |= environment
         with self.log_file.open("ab") as log:
+            streams: Any = {"stdout": log, "stderr": subprocess.STDOUT} | self._popen
             self.process = subprocess.Popen(
                 [COMMAND, "serve"],
                 env=self._environment,
                 cwd=self._directory,
-                **({"stdout": log, "stderr": subprocess.STDOUT} | self._popen),
+                **streams,
             )
         if ready:
             eventually(self.is_ready, within=_START_SECONDS)

@@ -94,7 +94,7 @@ def test_a_line_that_broke_off_does_not_spoil_the_next(
         left.clear()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(log_writer.os, "write", until_the_disk_is_full)
+    monkeypatch.setattr(os, "write", until_the_disk_is_full)
     writer = LogWriter(file)
     drops = Drops(writer)
     writer.write(b"first\n")
