@@ -16,7 +16,7 @@ import pytest
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support.line import Line
-from tests.support.supervised import COMMAND, Supervised, eventually, run_command
+from tests.support.supervised import COMMAND, Supervised, eventually
 
 _DROPPED = "supervisor_log_lines_dropped_total"
 
@@ -237,9 +237,3 @@ def test_a_health_check_says_the_truth_whoever_reads_it(
             for service in ("liveness", "nobody")
         ]
     assert [0, 1] == codes
-
-
-def test_the_last_lines_of_a_process_that_cannot_start_are_there(tmp_path: Path) -> None:
-    ended = run_command(tmp_path, {"JOB_CATALOG": "none.toml"}, "serve")
-    assert 1 == ended.returncode
-    assert ended.stdout.startswith("area-supervisor: none.toml: ")
