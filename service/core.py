@@ -16,6 +16,7 @@ from service.reaper import Reaper
 from service.registry import Registry
 from service.rivals import Rivals
 from service.supervisor import Supervisor
+from service.surroundings import Surroundings
 from service.watcher import Watcher
 from service.workload import Policy
 
@@ -92,6 +93,7 @@ class Core:
                 dry_run=options.orphan_dry_run,
             ),
             rivals=Rivals(engine, options.policy.instance),
+            surroundings=Surroundings(engine, options.policy),
             readiness=readiness,
             background=background,
             metrics=metrics,

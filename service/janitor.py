@@ -14,6 +14,9 @@ from service.patience import patiently
 
 log = get_logger(__name__)
 
+_NOBODY_LAUNCHES = "the backend launches them anew at its own start alone, and not after ours"
+_ADOPT = "restart the backend; SUPERVISOR_ON_START=adopt keeps what runs"
+
 
 class Janitor:
     """Removes containers by their labels: never by image, and never a stranger's.
@@ -48,6 +51,8 @@ class Janitor:
         if workloads:
             log.info("janitor.started", containers=len(workloads))
         await side_by_side(partial(self._remove, force=True), workloads)
+        if jobs := sum(each.status is Status.LIVE for each in workloads):
+            log.warning("janitor.ended_jobs", jobs=jobs, meaning=_NOBODY_LAUNCHES, helps=_ADOPT)
 
     async def sweep(self, unknown: Sequence[Workload]) -> None:
         """Remove those orphans among what the registry does not know that had their grace.

@@ -22,7 +22,7 @@ class Readiness:
         self.listed = False  # whether there is a last known state at all
         self.draining = False
         self.reason = "the Docker Engine has not answered yet"
-        self._in_step = False
+        self.in_step = False  # the registry with the Engine
         self._settled = asyncio.Event()  # ready, or draining: nothing to wait for
         self._unready = asyncio.Event()  # away, or draining
         self._unready.set()
@@ -31,7 +31,7 @@ class Readiness:
     @property
     def ready(self) -> bool:
         """Whether new work is welcome."""
-        return self._in_step and not self.draining
+        return self.in_step and not self.draining
 
     def subscribe(self, listener: Callable[[bool], None]) -> None:
         """Call the listener whenever `ready` may have changed."""
@@ -39,12 +39,12 @@ class Readiness:
 
     def rise(self) -> None:
         """The registry is in step with the Engine."""
-        self._in_step = self.listed = True
+        self.in_step = self.listed = True
         self._tell("ready")
 
     def fall(self, reason: str) -> None:
         """The registry is not known to be in step any more."""
-        self._in_step = False
+        self.in_step = False
         self._tell(reason)
 
     def drain(self) -> None:
@@ -66,7 +66,7 @@ class Readiness:
 
         Raises `EngineUnavailable` or `Draining`.
         """
-        if not self._in_step:
+        if not self.in_step:
             await self._wait(GAP_PATIENCE)
 
     async def when_ready(

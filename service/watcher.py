@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any, NoReturn
 
 from observability.logs import get_logger
@@ -25,6 +26,7 @@ from service.readiness import Readiness
 from service.reaper import Reaper
 from service.registry import Registry
 from service.rivals import Rivals
+from service.surroundings import Surroundings
 from service.workload import launch_id_in
 
 log = get_logger(__name__)
@@ -35,6 +37,8 @@ _PING_INTERVAL = 1.0
 _DEEP_PING_INTERVAL = 2.0
 # An event that got lost without a gap in the stream is made good within this time.
 _COMPARE_INTERVAL = 30.0
+# An event stream that ends after this time, with the Engine there, was cut off for being idle.
+_IDLE = 5.0
 # What an event may take to get here, after a listing has told the same.
 _EVENT_DELAY = 2.0
 
@@ -54,6 +58,7 @@ class Watcher:
         adopter: Adopter,
         janitor: Janitor,
         rivals: Rivals,
+        surroundings: Surroundings,
         readiness: Readiness,
         background: Background,
         metrics: Metrics,
@@ -66,6 +71,7 @@ class Watcher:
         self._adopter = adopter
         self._janitor = janitor
         self._rivals = rivals
+        self._surroundings = surroundings
         self._readiness = readiness
         self._background = background
         self._metrics = metrics
@@ -74,15 +80,28 @@ class Watcher:
 
     async def run(self) -> NoReturn:
         """Follow the Engine for ever, through all its absences. Raises `StartError`."""
+        self._surroundings.tell_settings()
         while True:
-            try:
-                await self._follow()
-                reason = "the Docker Engine has ended its event stream"
-            except EngineError as error:
-                reason = error.message
-            self._fall(reason)
-            # Jittered, and short: an Engine that is away refuses a connection for next to nothing.
-            await asyncio.sleep(random.uniform(0.1, 0.5))  # noqa: S311 - no secret hangs on it
+            if reason := await self._connection():
+                self._fall(reason)
+                # Jittered, and short: an Engine that is away refuses for next to nothing.
+                await asyncio.sleep(random.uniform(0.1, 0.5))  # noqa: S311 - no secret hangs on it
+
+    async def _connection(self) -> str:
+        """Why a connection has ended; empty if the Engine is there all the same.
+
+        A proxy in between cuts off what is idle, for which no request has to wait.
+        """
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            await self._follow()
+            if clock() - began >= _IDLE:
+                await self._engine.ping()
+                return ""
+        except EngineError as error:
+            return error.message
+        return "the Docker Engine has ended its event stream"
 
     async def _follow(self) -> None:
         """One connection, until it ends or a probe fails. Raises the `EngineError`s."""
@@ -151,9 +170,14 @@ class Watcher:
             self._metrics.stream_reconnects.inc()
         else:
             workloads = await self._begin(workloads)
-        await self._compare(workloads, known, closely=after_a_gap)
-        self._readiness.rise()
-        log.info("engine.in_step", jobs=len(self._registry))
+        # Where the Engine was there all the time, it has not taken along what has ended.
+        await self._compare(
+            workloads, known, closely=after_a_gap, witnessed=self._readiness.in_step
+        )
+        if not self._readiness.in_step:
+            self._readiness.rise()
+            log.info("engine.in_step", jobs=len(self._registry))
+            self._background.spawn(self._surroundings.look(), "surroundings")
 
     async def _begin(self, workloads: Sequence[Workload]) -> Sequence[Workload]:
         """Deal with what an earlier run has left; what is there afterwards."""
@@ -165,7 +189,12 @@ class Watcher:
         return await self._engine.list()
 
     async def _compare(
-        self, workloads: Sequence[Workload], known: frozenset[str], *, closely: bool = False
+        self,
+        workloads: Sequence[Workload],
+        known: frozenset[str],
+        *,
+        closely: bool = False,
+        witnessed: bool = False,
     ) -> None:
         """Look closely at whatever the registry and the listing do not agree on.
 
@@ -177,14 +206,14 @@ class Watcher:
         started = [job for job in self._registry.jobs() if job.container_id is not None]
         differing = [job.launch_id for job in started if closely or _differs(job, listed)]
         unknown = [w for w in workloads if self._registry.get(launch_id_in(w.labels)) is None]
-        await side_by_side(self._find_ended, differing)
+        await side_by_side(partial(self._find_ended, witnessed=witnessed), differing)
         await self._adopter.meet_all([w for w in unknown if self._is_strange(w)])
         nobodys = [w for w in unknown if launch_id_in(w.labels) not in known]
         await self._janitor.sweep([w for w in nobodys if not self._is_strange(w)])
         self._metrics.reconciled_at.set(time.time())
 
-    async def _find_ended(self, launch_id: str) -> None:
-        await bearing(self._reaper.reap(launch_id, witnessed=False))
+    async def _find_ended(self, launch_id: str, *, witnessed: bool) -> None:
+        await bearing(self._reaper.reap(launch_id, witnessed=witnessed))
 
     def _is_strange(self, workload: Workload) -> bool:
         """Whether an unknown container may be a job, or one that somebody has given up."""

@@ -16,6 +16,7 @@ from service.engine.base import (
     Inspection,
     Listing,
     Status,
+    Trait,
     Workload,
     WorkloadSpec,
 )
@@ -111,6 +112,10 @@ class InstantEngine:
     async def names(self) -> Sequence[str]:
         """See `Engine.names`."""
         return [str(key) for key in self._labels]
+
+    async def traits(self) -> frozenset[Trait]:
+        """See `Engine.traits`."""
+        return frozenset()
 
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """See `Engine.watch`."""

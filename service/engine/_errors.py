@@ -11,6 +11,7 @@ from docker.errors import APIError, DockerException
 
 from observability.redaction import Redactor
 from service.engine._dockerpy import NOT_DOCKER
+from service.engine._helps import with_help
 from service.errors import (
     EngineError,
     EngineFaltered,
@@ -50,7 +51,7 @@ def _why(error: BaseException) -> str:
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, OSError) and inner.strerror:
-            return inner.strerror
+            return with_help(inner.strerror)
         if isinstance(inner, BadStatusLine | UnknownProtocol) and not isinstance(inner, OSError):
             return NOT_DOCKER
         inner = inner.__cause__ or inner.__context__
@@ -77,4 +78,4 @@ def _from_answer(operation: str, target: str, error: APIError, redact: Redactor)
         return EngineUnavailable(f"the Docker Engine cannot be reached: {text}")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return EngineFaltered(f"the Docker Engine failed: {operation}{about}: {text}")
-    return EngineRefused(f"the Docker Engine refused: {operation}{about}: {text}")
+    return EngineRefused(f"the Docker Engine refused: {operation}{about}: {with_help(text)}")

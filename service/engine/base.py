@@ -101,6 +101,13 @@ class Event:
     exit_code: int | None = None
 
 
+class Trait(StrEnum):
+    """What an Engine may be like that matters to who runs workloads on it."""
+
+    ROOTLESS = "rootless"
+    USERNS_REMAP = "userns"
+
+
 class Engine(Protocol):
     """Runs workloads. Its methods may be called side by side, for different workloads."""
 
@@ -147,6 +154,9 @@ class Engine(Protocol):
 
     async def names(self) -> Sequence[str]:
         """The names that are taken on the Engine, by whomever."""
+
+    async def traits(self) -> frozenset[Trait]:
+        """What it is like."""
 
     def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """One connection's worth of news: first a Listing, then Events, without a gap between.

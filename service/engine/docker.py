@@ -23,6 +23,7 @@ from service.engine.base import (
     Inspection,
     Listing,
     Status,
+    Trait,
     Workload,
     WorkloadSpec,
 )
@@ -171,6 +172,11 @@ class DockerEngine:
         found = await self._calls.call(listing, timeout=_SHORT)
         return [name.removeprefix("/") for item in found for name in item.get("Names") or ()]
 
+    async def traits(self) -> frozenset[Trait]:
+        """See `Engine.traits`."""
+        look = Call("info", lambda c: c.info())
+        return _traits(await self._calls.call(look, timeout=_SHORT))
+
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """See `Engine.watch`. Listens before it lists, so that nothing falls between."""
         stream = EventStream(_filter(self._selector))
@@ -222,6 +228,13 @@ class DockerEngine:
 
 def _filter(labels: Mapping[str, str]) -> list[str]:
     return [f"{key}={value}" for key, value in labels.items()]
+
+
+def _traits(info: dict[str, Any]) -> frozenset[Trait]:
+    """From its security options, such as `name=seccomp,profile=default`."""
+    options = info.get("SecurityOptions")
+    names = {str(o).split(",")[0] for o in options} if isinstance(options, list) else set()
+    return frozenset(trait for trait in Trait if f"name={trait}" in names)
 
 
 def _workload(item: Mapping[str, Any]) -> Workload:

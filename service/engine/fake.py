@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Map
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from service.engine.base import Event, Inspection, Listing, Status, Workload, WorkloadSpec
+from service.engine.base import Event, Inspection, Listing, Status, Trait, Workload, WorkloadSpec
 from service.engine.fake_faults import Faults, Operation
 from service.engine.fake_host import Container, FakeHost
 from service.errors import (
@@ -50,6 +50,7 @@ class FakeEngine:
         self.faults = Faults()
         self.calls: Counter[Operation] = Counter()
         self.latency: Callable[[], float] = lambda: 0.0  # seconds, there and back each
+        self.has_traits: frozenset[Trait] = frozenset()
         self._selector = dict(selector)
         self._here = True
         self._awake = asyncio.Event()
@@ -141,6 +142,10 @@ class FakeEngine:
         """See `Engine.names`."""
         work = _at_once(lambda: [c.spec.name for c in self.host.containers])
         return await self._call("names", work, _SHORT)
+
+    async def traits(self) -> frozenset[Trait]:
+        """See `Engine.traits`."""
+        return await self._call("traits", _at_once(lambda: self.has_traits), _SHORT)
 
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """See `Engine.watch`."""

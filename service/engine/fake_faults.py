@@ -15,6 +15,7 @@ Operation = Literal[
     "stop",
     "remove",
     "inspect",
+    "traits",
     "tail",
     "list",
     "names",

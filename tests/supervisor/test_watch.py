@@ -14,6 +14,7 @@ from tests.supervisor.world import NOTICE, World, a_world, is_live, pass_time, u
 pytestmark = pytest.mark.timeout(30)
 
 COMPARE = 30.0
+IDLE = 10.0
 
 
 def now() -> float:
@@ -494,6 +495,44 @@ async def test_a_stream_that_ends_is_taken_up_again(world: World) -> None:
     world.host.exit(world.container("a-1").id, 0)
     await until(lambda: world.states() == {} and world.readiness.ready)
     assert 1 == world.metric("supervisor_event_stream_reconnects_total")
+
+
+async def test_a_stream_that_is_cut_off_for_being_idle_costs_no_readiness(world: World) -> None:
+    await world.launch("a-1")
+    await world.launch("a-2")
+    heard: list[bool] = []
+    world.readiness.subscribe(heard.append)
+    for count in (1, 2):
+        await pass_time(IDLE)
+        world.engine.disconnect()
+        if count == 1:  # what nobody hears of, though the Engine was there
+            world.host.exit(world.container("a-1").id, 3)
+        await until(
+            lambda n=count: n == world.metric("supervisor_event_stream_reconnects_total")  # type: ignore[misc]
+        )
+    await until(lambda: world.states() == {"a-2": "running"})
+    assert [] == heard
+    assert [] == world.logged("engine.away")
+    assert 1 == len(world.logged("engine.in_step"))
+    assert {"error": 1} == world.outcomes("supervisor_exits_total")
+
+
+async def test_a_stream_that_ends_again_and_again_at_once_is_an_engine_in_trouble(
+    world: World,
+) -> None:
+    await pass_time(IDLE)
+    world.engine.disconnect()
+    await until(lambda: 1 == world.metric("supervisor_event_stream_reconnects_total"))
+    world.engine.disconnect()
+    await until(lambda: not world.readiness.ready)
+    await world.ready()
+
+
+async def test_a_stream_that_ends_with_its_engine_is_a_fall(world: World) -> None:
+    await pass_time(IDLE)
+    world.engine.go_away()
+    await until(lambda: not world.readiness.ready)
+    assert 1 == len(world.logged("engine.away"))
 
 
 async def test_an_engine_that_hangs_is_noticed_within_five_seconds(world: World) -> None:

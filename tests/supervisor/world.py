@@ -41,14 +41,21 @@ CATALOG = Catalog(
 class World:
     """A supervisor, its Engine, and what a test asks of them. Make it with `a_world`."""
 
-    def __init__(self, *, keep: bool, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        keep: bool,
+        callback: str = "localhost:50050",
+        network: str = "host",
+        **options: Any,
+    ) -> None:
         self.engine = engine = FakeEngine({INSTANCE_LABEL: INSTANCE}, images=[IMAGE])
         self.host = engine.host
         self.faults = engine.faults
         chance = random.Random(0)
         engine.latency = lambda: chance.uniform(0, 0.01)
         self.metrics = metrics = Metrics(CATALOG, version="test", engine="fake", mode="test")
-        policy = Policy("localhost:50050", INSTANCE, "host", GRACE)
+        policy = Policy(callback, INSTANCE, network, GRACE)
         core = Core(engine, CATALOG, metrics, Options(policy=policy, keep=keep, **options))
         self.readiness, self.registry = core.readiness, core.registry
         self.background, self.reaper = core.background, core.reaper

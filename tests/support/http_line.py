@@ -45,7 +45,15 @@ class HttpLine(Line):
     def __init__(self, path: Path, to: Path) -> None:
         self.meddle: Meddle = untouched
         self.faults: Counter[Fault] = Counter()
+        self._listening: set[socket.socket] = set()  # to events
         super().__init__(path, to)
+
+    def end_events(self) -> int:
+        """Hang up on who listens to events, as a proxy does with what is idle; on how many."""
+        with self._lock:
+            ended, self._listening = self._listening & self._open, set()
+        self._hang_up(*ended)
+        return len(ended)
 
     def _directions(self, here: socket.socket, there: socket.socket) -> Directions:
         return (self._pass_on_requests, (here, there)), (self._pass_on, (there, here))
@@ -55,6 +63,8 @@ class HttpLine(Line):
         with suppress(OSError), source.makefile("rb") as reader:
             while request := _read_request(reader):
                 method, path = request.split(b" ", 2)[:2]
+                if b"/events" in path:
+                    self._listening.add(source)
                 fault = self.meddle(method.decode(), path.decode())
                 if fault is None:
                     sink.sendall(request)

@@ -4,6 +4,7 @@ import pytest
 
 from observability.methods import InBandError
 from service._generated.area_types_pb2 import Error, Response
+from service.engine._errors import mapped
 from service.errors import (
     REASONS,
     Draining,
@@ -143,3 +144,10 @@ def test_what_could_not_be_killed_is_some_kilobytes_whatever_there_is_of_it(char
 def test_the_code_of_one_error_is_its_own() -> None:
     SharedFailure(ImageMissing("x"))
     assert (500, "internal") == (SharedFailure.code, SharedFailure.reason)
+
+
+def test_a_socket_that_may_not_be_used_is_told_with_what_helps() -> None:
+    with pytest.raises(EngineUnavailable) as caught, mapped("ping", ""):
+        raise PermissionError(13, "Permission denied")
+    assert "cannot be reached: Permission denied (" in caught.value.message
+    assert "label:disable" in caught.value.message
