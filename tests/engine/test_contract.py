@@ -64,6 +64,10 @@ async def test_ping_returns_if_the_engine_answers(rig: Rig) -> None:
 # start
 
 
+async def test_an_engine_as_it_is_set_up_by_default_has_no_traits(rig: Rig) -> None:
+    assert frozenset() == await rig.engine.traits()
+
+
 async def test_start_creates_and_starts(rig: Rig) -> None:
     began = time.time()
     workload_id = await start(rig, "a-1")
