@@ -47,7 +47,6 @@ def _options(
 def serve() -> None:
     """Serve the backend until SIGTERM. The settings come from the environment and from .env."""
     settings, corrections = _settings()
-    corrections += settle_variables()  # before OpenTelemetry is imported, which reads them then
     gc.disable()  # until the start is over: what it makes stays, and looking at it takes time
     from service.serve import serve as run
 
@@ -62,10 +61,10 @@ def health(
     ] = "liveness",
 ) -> None:
     """Ask the supervisor on this host for its health; exit 0 if it is SERVING, else 1."""
+    settings, _ = _settings()
     from service.probe import check_health
 
     never_block_on(STDOUT)
-    settings, _ = _settings()
     host = str(settings.bind_address or "127.0.0.1")
     well, status = check_health(host, settings.grpc_server_port, service)
     _say(status)
@@ -77,12 +76,12 @@ def remove_legacy(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them.")] = False,
 ) -> None:
     """Remove the Go supervisor's containers: without our labels, of the catalogue's images."""
+    settings, _ = _settings()
     from service.catalog import load_catalog
     from service.engine._dockerpy import connection_from_env
     from service.engine.legacy import LegacyContainers
     from service.workload import INSTANCE_LABEL
 
-    settings, _ = _settings()
     legacy = LegacyContainers(connection_from_env())
     found = legacy.find(load_catalog(settings.job_catalog).images, INSTANCE_LABEL)
     _show(["container", "image", "status"], [(c.name, c.image, c.status) for c in found])
@@ -112,9 +111,12 @@ def _say(text: str, *, err: bool = False) -> None:
 
 
 def _settings() -> tuple[Settings, list[Correction]]:
-    corrections = drop_service_links()
+    """And what of the environment was not taken as it was given."""
+    links = drop_service_links()
     load_env_file()
-    return load_settings(), corrections
+    settings = load_settings()
+    # Before OpenTelemetry is imported, which reads its variables then.
+    return settings, [*links, *settle_variables()]
 
 
 def _show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

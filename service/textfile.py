@@ -3,6 +3,7 @@
 import threading
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 # A named pipe is empty until somebody writes into it (seconds).
 _PATIENCE = 5.0
@@ -21,10 +22,20 @@ def read_text(path: Path) -> str:
 
 def _read_in_time(path: Path) -> bytes:
     """In a thread, which is left to itself where nobody ever writes, or ends."""
-    read: list[bytes] = []
-    reader = threading.Thread(target=lambda: read.append(path.read_bytes()), daemon=True)
-    reader.start()
-    reader.join(_PATIENCE)
-    if not read:
-        raise TimeoutError(f"nobody has written into this named pipe for {_PATIENCE:g} s")
-    return read[0]
+    results: SimpleQueue[bytes | OSError] = SimpleQueue()
+
+    def read() -> None:
+        try:
+            results.put(path.read_bytes())
+        except OSError as error:
+            results.put(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        result = results.get(timeout=_PATIENCE)
+    except Empty:
+        message = f"nobody has written into this named pipe for {_PATIENCE:g} s"
+        raise TimeoutError(message) from None
+    if isinstance(result, OSError):
+        raise result
+    return result

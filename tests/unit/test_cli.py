@@ -101,6 +101,25 @@ def test_what_the_sdk_cannot_read_is_told_and_ends_no_start(tmp_path: Path) -> N
     assert ["METRICS_PORT", *sorted(_ODD)] == sorted(line["variable"] for line in told)
 
 
+def test_what_the_sdk_cannot_read_is_nothing_to_the_other_commands(tmp_path: Path) -> None:
+    settings = {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "DOCKER_HOST": f"unix://{tmp_path}/none.sock",
+        "METRICS_PORT": "tcp://10.0.0.1:9464",
+    }
+    for command in (["remove-legacy", "--dry-run"], ["health"]):
+        ended = subprocess.run(
+            [sys.executable, "-m", "service", *command],
+            env=settings | _ODD,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (1, 1) == (ended.returncode, len(ended.stdout.splitlines())), ended.stdout
+
+
 def test_the_env_file_of_the_working_directory_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
