@@ -99,7 +99,7 @@ class FakeEngine:
         try:
             work = _at_once(lambda: self.host.start(container.id))
             await self._call("start", work, deadline - clock())
-            self.host.check_begun(container.id)
+            self.host.check_begun(spec)
         except EngineFaltered:
             raise  # it may have started all the same
         except EngineRefused:

@@ -116,9 +116,8 @@ class FakeHost:
         elif container.option("--eat") is not None:
             self.exit(container_id, _SIGKILLED, oom_killed=True)
 
-    def check_begun(self, container_id: str) -> None:
+    def check_begun(self, spec: WorkloadSpec) -> None:
         """Raise EngineRefused where the init could not run the program."""
-        spec = self.get(container_id).spec
         if obstacle := self.broken.get(spec.image):
             raise EngineRefused(f"the program of {spec.name} cannot be run: {obstacle}")
 
