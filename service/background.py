@@ -1,7 +1,7 @@
 """Work beside other work: what nobody waits for, and many things of one kind at once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from observability.logs import get_logger
@@ -12,19 +12,12 @@ log = get_logger(__name__)
 T = TypeVar("T")
 
 
-# More at once would only crowd out the calls of requests.
-_AT_ONCE = 16
+async def side_by_side(work: Callable[[T], Coroutine[Any, Any, None]], items: Iterable[T]) -> None:
+    """Do the work on all items at once; the first failure ends it, and is raised.
 
-
-async def side_by_side(work: Callable[[T], Awaitable[None]], items: Iterable[T]) -> None:
-    """Do the work on each item, on some at a time; the first failure ends it, and is raised."""
-    turns = asyncio.Semaphore(_AT_ONCE)
-
-    async def in_turn(item: T) -> None:
-        async with turns:
-            await work(item)
-
-    tasks = [asyncio.create_task(in_turn(item)) for item in items]
+    Their calls to the Engine take their turns there.
+    """
+    tasks = [asyncio.create_task(work(item)) for item in items]
     try:
         await asyncio.gather(*tasks)
     finally:

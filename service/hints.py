@@ -4,6 +4,8 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 
+from service.engine.base import Exit
+
 
 @dataclass(frozen=True, slots=True)
 class Hint:
@@ -13,6 +15,7 @@ class Hint:
     witnessed: bool = False
     oom_killed: bool = False
     waited: bool = False  # for what the Engine tells late
+    stopped: Exit | None = None  # by a kill, which knows how
 
     def and_then(self, later: "Hint") -> "Hint":
         """Both in one, where nobody has looked in between."""
@@ -21,6 +24,7 @@ class Hint:
             self.witnessed or later.witnessed,
             self.oom_killed or later.oom_killed,
             self.waited or later.waited,
+            later.stopped or self.stopped,
         )
 
 

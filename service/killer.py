@@ -10,7 +10,7 @@ from observability.metrics import Metrics, trace_exemplar
 from observability.spans import waiting
 from service.accounting import account_crash, account_failure
 from service.background import Background
-from service.engine.base import Engine
+from service.engine.base import Engine, Exit
 from service.errors import EngineRefused, NoSuchWorkload, SupervisorError
 from service.job import Job, KillFailed, KillIntended
 from service.patience import patiently
@@ -125,9 +125,10 @@ class Killer:
         container_id = running.container_id
         with waiting("engine"):
             await self._readiness.wait_for_engine()
+        exited: Exit | None = None
         with suppress(NoSuchWorkload):  # it is as gone as it could be
-            await patiently(lambda: self._engine.stop(container_id, grace=self._grace))
-        await patiently(lambda: self._reaper.reap(job.launch_id))
+            exited = await patiently(lambda: self._engine.stop(container_id, grace=self._grace))
+        await patiently(lambda: self._reaper.reap(job.launch_id, stopped=exited))
         if not end.done():
             raise EngineRefused(f"container {container_id}: was started again by somebody else")
         return "forced" if end.result().exit_code == _SIGKILLED else "stopped"

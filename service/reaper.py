@@ -11,7 +11,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from observability.redaction import MOST_CHARACTERS, Redactor
 from service.background import Background
-from service.engine.base import Engine, Inspection, Status
+from service.engine.base import Engine, Exit, Inspection, Status
 from service.errors import (
     EngineError,
     EngineRefused,
@@ -68,17 +68,19 @@ class Reaper:
         exit_code: int | None = None,
         oom_killed: bool = False,
         witnessed: bool = True,
+        stopped: Exit | None = None,
     ) -> None:
         """Look at a job's container and, where it does not run any more, close the job.
 
         `container_id` says which container the hint was about, `exit_code` and `oom_killed` what
         it told; `witnessed` is False where there was no hint and a comparison has found it out.
+        `stopped` is how a kill has ended it, as the Engine told: then there is nothing to look at.
         Raises the `EngineError`s; the job then stays as it is.
         """
         job = await self._registry.wait(launch_id, lambda job: job.container_id is not None)
         if job is None or container_id not in (None, job.container_id):
             return
-        self._hints.add(launch_id, Hint(exit_code, witnessed, oom_killed))
+        self._hints.add(launch_id, Hint(exit_code, witnessed, oom_killed, stopped=stopped))
         under_way = self._reaps.get(launch_id)
         if under_way is None or under_way.done():
             under_way = self._begin(job)
@@ -105,8 +107,11 @@ class Reaper:
             task.exception()  # seen: whoever waited may have gone
 
     async def _follow_hints(self, job: Job) -> None:
-        """Look once more for each hint that arrives meanwhile: what was seen may be stale."""
-        while hint := self._hints.take(job.launch_id):
+        """Look once more for each hint that arrives meanwhile: what was seen may be stale.
+
+        Of a job that is gone, the last one tells of its removal, which was our own.
+        """
+        while self._registry.get(job.launch_id) and (hint := self._hints.take(job.launch_id)):
             try:
                 await self._reap(job, hint)
             except (EngineRefused, EngineTimeout):
@@ -137,6 +142,9 @@ class Reaper:
 
     async def _reap(self, job: Job, hint: Hint) -> None:
         assert job.container_id is not None
+        if hint.stopped and self._current(job).kill_intended:
+            await self._finish_stopped(job, job.container_id, hint.stopped)
+            return
         exits = self._exits(job)
         try:
             seen = await self._look(job.container_id)
@@ -150,10 +158,16 @@ class Reaper:
         self._registry.observe(job.launch_id, ExitSeen())
         if self._may_be_told_more(job, seen, hint):
             await self._hints.wait(job.launch_id, _OOM_DELAY)
-            known = replace(hint, exit_code=seen.exit_code, waited=True)
-            self._hints.put_back(job.launch_id, known)
-            return
+            if job.launch_id in self._hints:
+                known = replace(hint, exit_code=seen.exit_code, waited=True)
+                self._hints.put_back(job.launch_id, known)
+                return
         await self._finish(job, job.container_id, seen, hint)
+
+    async def _finish_stopped(self, job: Job, container_id: str, exited: Exit) -> None:
+        self._registry.observe(job.launch_id, ExitSeen())
+        if self._keep or await self._remove(job, container_id):
+            self._close(job, Ended(exited.at, exited.code), "")
 
     async def _finish(self, job: Job, container_id: str, seen: Inspection, hint: Hint) -> None:
         """Remove an exited container and tell of its end, unless there are news of it meanwhile."""
@@ -173,11 +187,14 @@ class Reaper:
             self._close(job, end, output)
 
     def _exits(self, job: Job) -> int:
-        return (self._registry.get(job.launch_id) or job).exits
+        return self._current(job).exits
+
+    def _current(self, job: Job) -> Job:
+        return self._registry.get(job.launch_id) or job
 
     def _may_be_told_more(self, job: Job, seen: Inspection, hint: Hint) -> bool:
         """Whether it was killed just now, not by us, and nobody has said yet what for."""
-        current = self._registry.get(job.launch_id) or job
+        current = self._current(job)
         explained = seen.oom_killed or hint.oom_killed or current.kill_intended
         fresh = hint.witnessed and not hint.waited
         return seen.exit_code == _SIGKILLED and fresh and not explained
@@ -212,8 +229,7 @@ class Reaper:
 
     async def _last_lines(self, job: Job, end: Ended, seen: Inspection) -> str:
         """The end of a failed job's output, without the secrets that it may hold."""
-        current = self._registry.get(job.launch_id) or job
-        if outcome_of(current, end) not in FAILED_OUTCOMES:
+        if outcome_of(self._current(job), end) not in FAILED_OUTCOMES:
             return ""
         edit = partial(_fit_for_the_log, arguments=seen.arguments)
         try:

@@ -94,7 +94,12 @@ class _Process:
         self._writer.on_drop = metrics.log_lines_dropped.inc
         self._writer.on_recovery = _tell_dropped
         selector = {INSTANCE_LABEL: settings.supervisor_instance}
-        engine = DockerEngine(self._connection, selector, metrics)
+        engine = DockerEngine(
+            self._connection,
+            selector,
+            metrics,
+            launches=self._settings.max_launches_under_way,
+        )
         options = _options(settings)
         core = Core(engine, self._catalog, metrics, options)
         self._readiness = core.readiness

@@ -1,14 +1,15 @@
 """Calls to the Engine: in bounded threads, each timed, traced, counted, and ended by its limit.
 
 docker-py blocks and is not promised to be thread-safe, so every call runs in one of a bounded
-number of threads, each with a client of its own.
+number of threads, each with a client of its own. There are no more than the Engine can take at
+once: with more, each call only takes longer, until it is out of time.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from time import perf_counter, time
+from time import monotonic, perf_counter, time
 from typing import Any, Generic, TypeVar
 
 import docker
@@ -19,12 +20,15 @@ from observability.spans import end_span, fail_span, has_waited, start_client_sp
 from service.engine._dockerpy import Clients
 from service.engine._errors import KEEP_NOTHING, mapped, too_long
 from service.engine._threads import Threads
-from service.errors import EngineError, EngineUnavailable, NoSuchWorkload
+from service.errors import EngineError, EngineTimeout, EngineUnavailable, NoSuchWorkload
 
 T = TypeVar("T")
 
-# Enough for 64 kills that wait out their grace beside the launches and everything short.
-THREADS = 96
+# What there may be hundreds of at once. On two cores an Engine is no faster with more of them.
+_BULK = frozenset({"stop", "kill", "remove", "inspect", "logs"})
+BULK_THREADS = 12
+# Beside the launches: a comparison, an event stream, what looks for a launch that was given up.
+MORE_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,41 +56,57 @@ Then = Callable[[T], Call[Any]]
 class Calls:
     """Runs docker-py in threads; what it raises are the `EngineError`s."""
 
-    def __init__(self, clients: Clients, metrics: Metrics) -> None:
+    def __init__(self, clients: Clients, metrics: Metrics, *, launches: int) -> None:
         self._clients = clients
         self._metrics = metrics
-        self._threads = Threads(THREADS, "engine")
+        launch_threads = launches + MORE_THREADS
+        self._threads = Threads(launch_threads, "engine")
+        # A launch or a list must not wait behind a kill of everything.
+        self._bulk_threads = Threads(BULK_THREADS, "bulk")
         # Behind our own calls, a ping would take a crowd of them for the Engine's absence.
         self._ping_threads = Threads(2, "ping")
         self._closed = False
-        metrics.engine_workers.labels("busy").set_function(lambda: self._threads.busy)
-        metrics.engine_workers.labels("queued").set_function(lambda: self._threads.queued)
-        metrics.engine_workers.labels("limit").set(THREADS)
+        both = self._threads, self._bulk_threads
+        metrics.engine_workers.labels("busy").set_function(lambda: sum(t.busy for t in both))
+        metrics.engine_workers.labels("queued").set_function(lambda: sum(t.queued for t in both))
+        metrics.engine_workers.labels("limit").set(launch_threads + BULK_THREADS)
 
     async def call(self, first: Call[T], *, timeout: float, then: Then[T] | None = None) -> T:
-        """Ask the Engine, for at most `timeout` seconds, waiting included; the answer.
+        """Ask the Engine, for at most `timeout` seconds from when a thread has it; the answer.
 
         `then` makes a second call of the answer, for the same thread and within the same time: to
-        hand work to a thread costs as much as a call. Raises the `EngineError`s.
+        hand work to a thread costs as much as a call. Raises the `EngineError`s: EngineTimeout also
+        for all that waits for a thread, once the Engine has answered nobody for so long.
         """
         if self._closed:
             raise EngineUnavailable("the Docker Engine is left to itself: this process is stopping")
-        threads = self._ping_threads if first.operation == "ping" else self._threads
+        threads = self._threads_for(first.operation)
         turn = _Turn(first, timeout)
         try:
-            async with asyncio.timeout(timeout):
-                return await threads.run(partial(turn.take, self._clients, then))
+            async with asyncio.timeout(None) as limit:
+                return await threads.run(
+                    partial(turn.take, self._clients, then),
+                    taken=partial(turn.begin, limit),
+                    last=first.operation == "stop",
+                )
         except TimeoutError:
             raise turn.give_up() from None
         finally:
             turn.over = True
+            if isinstance(turn.legs[-1].error, EngineTimeout):
+                threads.give_up(since=turn.begun)
             self._account(turn)
+
+    def _threads_for(self, operation: str) -> Threads:
+        if operation == "ping":
+            return self._ping_threads
+        return self._bulk_threads if operation in _BULK else self._threads
 
     def close(self) -> None:
         """Take no more calls. Threads that still wait for the Engine are left to themselves."""
         self._closed = True
-        self._threads.close()
-        self._ping_threads.close()
+        for threads in (self._threads, self._bulk_threads, self._ping_threads):
+            threads.close()
 
     def _account(self, turn: "_Turn[Any]") -> None:
         legs = tuple(turn.legs)  # a thread that is given up may add one
@@ -115,10 +135,17 @@ class _Turn(Generic[T]):
     """A thread's: one call or two. The thread writes here, and the event loop reads in the end."""
 
     def __init__(self, first: Call[T], timeout: float) -> None:
-        began = perf_counter()
-        self._deadline = began + timeout
-        self.legs: list[_Leg[Any]] = [_Leg(first, began)]
+        self._timeout = timeout
+        self._deadline = 0.0  # from when a thread has it
+        self.begun = 0.0  # likewise, by the monotonic clock
+        self.legs: list[_Leg[Any]] = [_Leg(first, perf_counter())]
         self.over = False  # for whoever waited
+
+    def begin(self, limit: asyncio.Timeout) -> None:
+        """A thread has it: the time counts from here."""
+        self.begun = monotonic()
+        self._deadline = perf_counter() + self._timeout
+        limit.reschedule(asyncio.get_running_loop().time() + self._timeout)
 
     def take(self, clients: Clients, then: Then[T] | None) -> T:
         """Make the calls; in a thread."""

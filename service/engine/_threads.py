@@ -7,7 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
+from time import monotonic
 from typing import Any, Generic, TypeVar
+
+from service.errors import EngineTimeout
 
 T = TypeVar("T")
 
@@ -15,6 +18,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True, eq=False)
 class _Work(Generic[T]):
     function: Callable[[], T]
+    taken: Callable[[], None]  # told once a thread has it
     done: asyncio.Future[T]
 
 
@@ -35,7 +39,9 @@ class Threads:
         self._name = name
         self._started = 0
         self._idle: list[_Inbox] = []
-        self._waiting: deque[_Work[Any]] = deque()
+        # What ends something that has begun goes before what begins something new.
+        self._waiting: tuple[deque[_Work[Any]], deque[_Work[Any]]] = (deque(), deque())
+        self._answered = monotonic()
         self._closed = False
 
     @property
@@ -46,36 +52,56 @@ class Threads:
     @property
     def queued(self) -> int:
         """The pieces of work that wait for a thread."""
-        return len(self._waiting)
+        return sum(map(len, self._waiting))
 
-    async def run(self, function: Callable[[], T]) -> T:
-        """Run a function in a thread.
+    async def run(
+        self,
+        function: Callable[[], T],
+        *,
+        taken: Callable[[], None] = lambda: None,
+        last: bool = False,
+    ) -> T:
+        """Run a function in a thread, with `last` after all that waits without it.
 
-        Given up while it waits for one, it never runs; later, it is left to itself.
+        `taken` is called as soon as a thread has it. Given up while it waits for one, it never
+        runs; later, it is left to itself. Raises TimeoutError if `give_up` gives it up.
         """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        work = _Work(function, done)
-        self._waiting.append(work)
+        work, line = _Work(function, taken, done), self._waiting[last]
+        line.append(work)
         try:
             self._hand_out()
             return await done
         except BaseException:
             with suppress(ValueError):
-                self._waiting.remove(work)
+                line.remove(work)
             raise
+
+    def give_up(self, *, since: float) -> None:
+        """Give up what waits, if since then (`monotonic`) all that was done has run out of time."""
+        if self._answered >= since:
+            return
+        for line in self._waiting:
+            while line:
+                work = line.popleft()
+                if not work.done.done():
+                    work.done.set_exception(TimeoutError())
 
     def close(self) -> None:
         """End the threads, each when it has nothing to do, and cancel what waits for one."""
         self._closed = True
-        while self._waiting:
-            self._waiting.popleft().done.cancel()
+        for line in self._waiting:
+            while line:
+                line.popleft().done.cancel()
         while self._idle:
             self._idle.pop().put(None)
             self._started -= 1
 
     def _hand_out(self) -> None:
-        while self._waiting and (inbox := self._free()):
-            inbox.put(self._waiting.popleft())
+        while (line := self._waiting[0] or self._waiting[1]) and (inbox := self._free()):
+            work = line.popleft()
+            work.taken()
+            inbox.put(work)
 
     def _free(self) -> _Inbox | None:
         if self._idle:
@@ -103,6 +129,8 @@ class Threads:
         self, inbox: _Inbox, work: _Work[Any], result: Any, error: BaseException | None
     ) -> None:
         self._idle.append(inbox)
+        if not isinstance(error, EngineTimeout):
+            self._answered = monotonic()
         if not work.done.done():
             if error is None:
                 work.done.set_result(result)

@@ -2,7 +2,9 @@
 
 An adapter knows one engine; everything above knows only this page. Any method may raise the
 `EngineError`s of `service.errors`: `EngineUnavailable`, `EngineTimeout` and `EngineFaltered` leave
-open whether the Engine did what it was asked. All times are seconds.
+open whether the Engine did what it was asked. All times are seconds. An adapter asks its engine for
+no more at once than that can take; what waits for its turn uses up no time limit, and waits in vain
+only where the engine answers nobody.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -73,6 +75,14 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True)
+class Exit:
+    """How a workload has exited, as the Engine's event told. `at` is seconds since the epoch."""
+
+    code: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """Every workload of ours there is: what follows a new connection."""
 
@@ -128,9 +138,11 @@ class Engine(Protocol):
         exist. Raises NameTaken, ImageMissing, EngineRefused, and these.
         """
 
-    async def stop(self, workload_id: str, *, grace: float) -> None:
-        """Send SIGTERM, after the grace SIGKILL; return when it has exited.
+    async def stop(self, workload_id: str, *, grace: float) -> Exit | None:
+        """Send SIGTERM, after the grace SIGKILL; return when it has exited, and how.
 
+        None where that is not known, and an inspect has to tell. Any number of stops may be under
+        way: they take their turns with the Engine, and each grace counts from its own SIGTERM.
         Raises NoSuchWorkload. A workload that does not run is a success.
         """
 

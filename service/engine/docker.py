@@ -1,9 +1,7 @@
 """The adapter for one Docker Engine."""
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -11,15 +9,17 @@ import docker
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
-from observability.spans import waiting
 from service.engine._begun import Beginnings
 from service.engine._calls import Call, Calls
 from service.engine._dockerpy import Clients, Connection
 from service.engine._events import EventStream
+from service.engine._exits import Exits
 from service.engine._launch import create, start
+from service.engine._stops import Stops
 from service.engine.base import (
     Change,
     Event,
+    Exit,
     Inspection,
     Listing,
     Status,
@@ -58,21 +58,26 @@ _STATUS = {
     "exited": Status.EXITED,
     "dead": Status.EXITED,
 }
-# Kills that wait out their grace each hold a thread; the rest are for everything else.
-_STOPS_AT_ONCE = 64
 
 
 class DockerEngine:
     """Runs workloads as containers; ours are those that carry the labels of `selector`."""
 
     def __init__(
-        self, connection: Connection, selector: Mapping[str, str], metrics: Metrics
+        self,
+        connection: Connection,
+        selector: Mapping[str, str],
+        metrics: Metrics,
+        *,
+        launches: int = 8,
     ) -> None:
+        """`launches` is how many `start`s there may be at once."""
         self._clients = Clients(connection)
-        self._calls = Calls(self._clients, metrics)
+        self._calls = Calls(self._clients, metrics, launches=launches)
         self._beginnings = Beginnings(self._calls)
         self._selector = selector
-        self._stops = asyncio.Semaphore(_STOPS_AT_ONCE)
+        self._exits = Exits()
+        self._stops = Stops(self._calls, self._exits, self._is_live)
 
     async def ping(self, *, deep: bool = False) -> None:
         """See `Engine.ping`. For its version the Engine asks containerd, which a ping does not."""
@@ -104,25 +109,9 @@ class DockerEngine:
             raise
         return container_id
 
-    async def stop(self, workload_id: str, *, grace: float) -> None:
+    async def stop(self, workload_id: str, *, grace: float) -> Exit | None:
         """See `Engine.stop`."""
-        clock = asyncio.get_running_loop().time
-        end = clock() + grace
-        if self._stops.locked():
-            await self._terminate(workload_id)  # so that its grace does not wait for its turn
-        with waiting("slot"):
-            await self._stops.acquire()
-        try:
-            left = math.ceil(max(0.0, end - clock()))
-            stop = Call("stop", lambda c: c.stop(workload_id, timeout=left), {_ID: workload_id})
-            await self._calls.call(stop, timeout=_SHORT + left)
-        finally:
-            self._stops.release()
-
-    async def _terminate(self, workload_id: str) -> None:
-        with suppress(EngineRefused):  # it does not run
-            kill = Call("kill", lambda c: c.kill(workload_id, "SIGTERM"), {_ID: workload_id})
-            await self._calls.call(kill, timeout=_SHORT)
+        return await self._stops.stop(workload_id, grace)
 
     async def remove(self, workload_id: str, *, force: bool = False) -> None:
         """See `Engine.remove`."""
@@ -183,15 +172,23 @@ class DockerEngine:
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
+        def hear(event: Event | None) -> None:
+            if event is None:
+                self._exits.closed()
+            else:
+                self._exits.hear(event)
+            queue.put_nowait(event)
+
         def put(event: Event | None) -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(queue.put_nowait, event)
+                loop.call_soon_threadsafe(hear, event)
 
         try:
             # A client of its own: the stream holds its connection for as long as it lives.
             listen = Call("events", lambda _: stream.open(self._clients.negotiate()))
             await self._calls.call(listen, timeout=_SHORT)
             stream.drain(put)
+            self._exits.opened()
             yield Listing(await self.list())
             while event := await queue.get():
                 if event.change is Change.EXITED:
@@ -203,6 +200,9 @@ class DockerEngine:
     async def close(self) -> None:
         """See `Engine.close`."""
         self._calls.close()
+
+    async def _is_live(self, container_id: str) -> bool:
+        return (await self.inspect(container_id)).status is Status.LIVE
 
     async def _undo(self, container_id: str) -> None:
         try:

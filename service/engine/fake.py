@@ -16,7 +16,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Map
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from service.engine.base import Event, Inspection, Listing, Status, Trait, Workload, WorkloadSpec
+from service.engine.base import (
+    Event,
+    Exit,
+    Inspection,
+    Listing,
+    Status,
+    Trait,
+    Workload,
+    WorkloadSpec,
+)
 from service.engine.fake_faults import Faults, Operation
 from service.engine.fake_host import Container, FakeHost
 from service.errors import (
@@ -108,9 +117,9 @@ class FakeEngine:
             raise
         return container.id
 
-    async def stop(self, workload_id: str, *, grace: float) -> None:
+    async def stop(self, workload_id: str, *, grace: float) -> Exit | None:
         """See `Engine.stop`."""
-        await self._call("stop", lambda: self.host.stop(workload_id, grace), _SHORT + grace)
+        return await self._call("stop", lambda: self.host.stop(workload_id, grace), _SHORT + grace)
 
     async def remove(self, workload_id: str, *, force: bool = False) -> None:
         """See `Engine.remove`."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from service.engine.base import Change, Event, Status, WorkloadSpec
+from service.engine.base import Change, Event, Exit, Status, WorkloadSpec
 from service.errors import EngineRefused, ImageMissing, NameTaken, NoSuchWorkload
 
 _SIGTERMED = 143
@@ -143,20 +143,21 @@ class FakeHost:
         """Say so late: only an event, as Docker 20.10 does."""
         self._tell(self.get(container_id), Change.OUT_OF_MEMORY)
 
-    async def stop(self, container_id: str, grace: float) -> None:
-        """SIGTERM, and SIGKILL for what has not exited after the grace."""
+    async def stop(self, container_id: str, grace: float) -> Exit | None:
+        """SIGTERM, and SIGKILL for what has not exited after the grace. How, if it did run."""
         container = self.get(container_id)
         if container.status is not Status.LIVE:
-            return
+            return None
         if container.option("--stubborn") is None:
             self.exit(container_id, _SIGTERMED)
-            return
+            return Exit(_SIGTERMED, time.time())
         try:
             async with asyncio.timeout(grace):
                 await container.exited.wait()
         except TimeoutError:
             if container.status is Status.LIVE:
                 self.exit(container_id, _SIGKILLED)
+        return Exit(container.exit_code, time.time())
 
     async def remove(self, container_id: str, *, force: bool = False) -> None:
         """Remove a container, which takes a moment; a removal under way is waited for.

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from observability.metrics import Metrics
 from observability.redaction import Redactor
 from scripts.private_engine import PrivateEngine
+from service.engine import _calls
+from service.engine._dockerpy import Connection
 from service.engine.base import Change, Engine, Limits, Status, WorkloadSpec
 from service.engine.docker import DockerEngine
 from service.errors import (
@@ -160,6 +163,18 @@ async def test_stop_sends_sigterm_and_returns_when_it_has_exited(rig: Rig) -> No
     assert time.monotonic() - began < 5
     seen = await rig.engine.inspect(workload_id)
     assert (Status.EXITED, 143) == (seen.status, seen.exit_code)
+
+
+async def test_stop_tells_how_it_has_exited(rig: Rig) -> None:
+    listener = await a_listener(rig)
+    workload_id = await start(rig, "a-1")
+    began = time.time()
+    exited = await rig.engine.stop(workload_id, grace=10)
+    assert exited is not None
+    assert 143 == exited.code
+    assert abs(exited.at - began) < 5
+    assert await rig.engine.stop(workload_id, grace=10) is None  # somebody else knows
+    await listener.close()
 
 
 async def test_stop_sends_sigkill_after_the_grace(rig: Rig) -> None:
@@ -535,19 +550,53 @@ async def test_docker_waits_for_a_removal_that_a_third_party_began(docker_rig: D
     await start(docker_rig, "a-1")
 
 
-async def test_docker_stops_more_at_once_than_it_has_threads_for_the_graces(
-    docker_rig: DockerRig,
+@pytest.mark.parametrize("listens", [True, False])
+async def test_docker_stops_more_at_once_than_it_has_threads(
+    docker_rig: DockerRig, monkeypatch: pytest.MonkeyPatch, *, listens: bool
 ) -> None:
-    assert isinstance(docker_rig.engine, DockerEngine)
-    docker_rig.engine._stops = asyncio.Semaphore(2)
+    monkeypatch.setattr(_calls, "BULK_THREADS", 2)
+    metrics = Metrics([], version="test", engine="docker", mode="test")
+    connection = Connection(docker_rig.private.host)
+    engine = DockerEngine(connection, docker_rig.selector, metrics)
+    listener = Listener(engine) if listens else None
+    await until(lambda: listener is None or bool(listener.heard))
     ids = await asyncio.gather(
-        *(start(docker_rig, f"a-{n}", "--stubborn", "1", "--say", "!") for n in range(6))
+        *(start(docker_rig, f"a-{n}", "--stubborn", "1", "--say", "!") for n in range(8))
     )
     for workload_id in ids:
         await until_async(lambda: _tail_has(docker_rig, workload_id, "\n!\n"))  # noqa: B023
     began = time.monotonic()
-    await asyncio.gather(*(docker_rig.engine.stop(i, grace=2) for i in ids))
-    assert time.monotonic() - began < 4  # one grace, and not three
+    await asyncio.gather(*(engine.stop(i, grace=4) for i in ids))
+    assert time.monotonic() - began < 12  # one grace, and not four
+    for workload_id in ids:
+        assert 137 == (await docker_rig.engine.inspect(workload_id)).exit_code
+    if listener is not None:
+        await listener.close()
+    await engine.close()
+
+
+async def test_docker_does_not_wait_for_an_event_that_got_lost(docker_rig: DockerRig) -> None:
+    """The grace ends it. An event that is late is of no use then, and does no harm."""
+    listener = await a_listener(docker_rig)
+    workload_id = await start(docker_rig, "a-1")
+    assert isinstance(docker_rig.engine, DockerEngine)
+    docker_rig.engine._exits.hear = lambda _: None  # type: ignore[method-assign]
+    assert await docker_rig.engine.stop(workload_id, grace=1) is None
+    assert 143 == (await docker_rig.engine.inspect(workload_id)).exit_code
+    await listener.close()
+
+
+async def test_docker_sees_an_exit_whose_event_stream_has_ended(docker_rig: DockerRig) -> None:
+    listener = await a_listener(docker_rig)
+    workload_id = await start(docker_rig, "a-1", "--stubborn", "1", "--say", "!")
+    await until_async(lambda: _tail_has(docker_rig, workload_id, "\n!\n"))
+    stop = asyncio.create_task(docker_rig.engine.stop(workload_id, grace=60))
+    await asyncio.wait({stop}, timeout=1)
+    await listener.close()
+    await asyncio.to_thread(docker_rig.client.api.kill, workload_id)
+    async with asyncio.timeout(20):  # a third of the grace
+        await stop
+    assert 137 == (await docker_rig.engine.inspect(workload_id)).exit_code
 
 
 async def test_docker_counts_no_container_that_is_gone_as_an_error(docker_rig: DockerRig) -> None:

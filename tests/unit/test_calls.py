@@ -41,9 +41,10 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def calls(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
-    """Calls that share a single thread."""
-    monkeypatch.setattr(_calls, "THREADS", 1)
-    made = Calls(cast("Clients", _NoEngine()), metrics)
+    """Calls that share a single thread, but for launches and lists, which have another."""
+    monkeypatch.setattr(_calls, "BULK_THREADS", 1)
+    monkeypatch.setattr(_calls, "MORE_THREADS", 0)
+    made = Calls(cast("Clients", _NoEngine()), metrics, launches=1)
     yield made
     made.close()
 
@@ -84,18 +85,72 @@ async def test_a_collector_gets_the_wait_below_the_call_that_waited(
         assert wait.parent_id in {span.span_id for span in collector.spans("inspect")}
 
 
-async def test_the_time_limit_of_a_call_holds_while_it_waits_for_a_thread(
+async def test_the_time_limit_of_a_call_counts_from_when_a_thread_has_it(
     calls: Calls, metrics: Metrics
 ) -> None:
     long = asyncio.create_task(_call(calls, _LONG))
+    waits = [asyncio.create_task(_call(calls, 0, timeout=_LONG / 2)) for _ in range(3)]
     await asyncio.sleep(0)
-    began = time.monotonic()
+    assert {"busy": 1, "queued": 3, "limit": 2} == _workers(metrics)
+    await asyncio.gather(long, *waits)
     with pytest.raises(EngineTimeout, match="took too long: inspect"):
-        await _call(calls, 0, timeout=0.05)
-    assert time.monotonic() - began < _LONG
-    assert {"busy": 1, "queued": 0, "limit": 1} == _workers(metrics)
-    await long
-    assert {"busy": 0, "queued": 0, "limit": 1} == _workers(metrics)
+        await _call(calls, _LONG, timeout=0.05)
+    await _call(calls, 0)
+    assert {"busy": 0, "queued": 0, "limit": 2} == _workers(metrics)
+
+
+async def test_what_waits_is_given_up_with_a_call_that_an_engine_does_not_answer(
+    calls: Calls, metrics: Metrics
+) -> None:
+    """One that answers nobody would keep hundreds waiting, one time limit after the other."""
+    hung = threading.Event()
+    unanswered = Call("inspect", lambda _: hung.wait(60))
+    asked = [asyncio.create_task(calls.call(unanswered, timeout=0.05)) for _ in range(500)]
+    began = time.monotonic()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert time.monotonic() - began < 5  # and not 500 time limits
+    assert {EngineTimeout} == {type(answer) for answer in answers}
+    assert {"busy": 1, "queued": 0, "limit": 2} == _workers(metrics)
+    hung.set()
+    await _call(calls, 0)
+
+
+async def test_one_call_that_is_not_answered_takes_no_other_along(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_calls, "BULK_THREADS", 2)
+    calls = Calls(cast("Clients", _NoEngine()), metrics, launches=1)
+    hung = threading.Event()
+    unanswered = Call("inspect", lambda _: hung.wait(60))
+    odd = asyncio.create_task(calls.call(unanswered, timeout=_LONG))
+    others = [asyncio.create_task(_call(calls, _LONG / 10, timeout=5)) for _ in range(100)]
+    assert [None] * 100 == await asyncio.gather(*others)
+    with pytest.raises(EngineTimeout):
+        await odd
+    hung.set()
+    calls.close()
+
+
+async def test_what_ends_something_goes_before_what_stops_something_new(calls: Calls) -> None:
+    """Or each exit would wait behind a kill of everything."""
+    order: list[str] = []
+
+    def note(operation: str) -> Call[None]:
+        return Call(operation, lambda _: order.append(operation))
+
+    asked = ["inspect", "stop", "stop", "remove", "logs"]
+    await asyncio.gather(*(calls.call(note(each), timeout=5) for each in asked))
+    assert ["inspect", "remove", "logs", "stop", "stop"] == order
+
+
+async def test_a_launch_and_a_list_do_not_wait_behind_kills(calls: Calls) -> None:
+    go = threading.Event()
+    kill = asyncio.create_task(calls.call(Call("stop", lambda _: go.wait(60)), timeout=60))
+    for operation in ("create", "list", "ping"):
+        await calls.call(Call(operation, lambda _: None), timeout=5)
+    assert not kill.done()
+    go.set()
+    await kill
 
 
 async def test_a_call_that_is_given_up_is_counted_no_more(calls: Calls, metrics: Metrics) -> None:
@@ -107,7 +162,7 @@ async def test_a_call_that_is_given_up_is_counted_no_more(calls: Calls, metrics:
 
     await asyncio.gather(*map(call_in_haste, range(100)))
     await _call(calls, 0)  # behind whatever the thread still does
-    assert {"busy": 0, "queued": 0, "limit": 1} == _workers(metrics)
+    assert {"busy": 0, "queued": 0, "limit": 2} == _workers(metrics)
 
 
 # Two calls in one
@@ -214,6 +269,6 @@ async def test_when_the_first_has_been_given_up_there_is_no_second(
     slow = Call("create", lambda _: time.sleep(_LONG))
     with pytest.raises(EngineTimeout, match="took too long: create"):
         await calls.call(slow, timeout=0.05, then=lambda _: Call("start", lambda _: ran.set()))
-    await _call(calls, 0)  # behind the first, in the one thread that there is
+    await calls.call(Call("list", lambda _: None), timeout=5)  # in the same thread, behind it
     assert not ran.is_set()
     assert {"create": 1, "start": 0} == _made(metrics)
