@@ -78,6 +78,21 @@ class Client(docker.APIClient):
         self._disable_socket_timeout(socket)  # type: ignore[attr-defined]
         return response
 
+    def ask_to_stop(self, container_id: str, grace: int, *, within: float) -> int | None:
+        """The status of the answer; None, and the line is dropped, if it does not come in time.
+
+        The Engine then goes on by itself: "cancelling the request should not cancel the stop"
+        (moby's daemon/stop.go). docker-py's own `stop` waits for the whole grace.
+        """
+        url = self._url("/containers/{0}/stop", container_id)
+        try:
+            answer = self._post(url, params={"t": grace}, timeout=within)
+        except (TimeoutError, requests.exceptions.Timeout):
+            return None
+        self._raise_for_status(answer)
+        status: int = answer.status_code
+        return status
+
     def close(self) -> None:
         """See `requests.Session.close`. The next call connects anew."""
         if self._socket is not None:

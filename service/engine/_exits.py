@@ -1,15 +1,15 @@
 """Who waits for the exit of which container, as the event streams tell of it."""
 
+import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 
 from service.engine.base import Change, Event, Exit
 
-# Set by the event loop, and awaited in a thread or on the loop. None: it will not be told.
-Told = Future[Exit | None]
+# None: it will not be told.
+Told = asyncio.Future[Exit | None]
 
 
 class Exits:
@@ -22,7 +22,7 @@ class Exits:
     @contextmanager
     def awaited(self, container_id: str) -> Iterator[Told]:
         """What is told from here to the end of the block; None at once if no stream is open."""
-        told: Told = Future()
+        told: Told = asyncio.get_running_loop().create_future()
         if not self._streams:
             told.set_result(None)
         self._awaited[container_id].append(told)

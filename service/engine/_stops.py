@@ -1,29 +1,41 @@
-"""Stopping containers, any number at once: SIGTERM, the wait for the exit, and SIGKILL."""
+"""Stopping containers, any number at once, of which only a few are on their way out."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from http import HTTPStatus
 from time import monotonic
+from typing import cast
 
 import docker
 
 from service.engine._calls import Call, Calls
-from service.engine._exits import Exits, Told
+from service.engine._client import Client
+from service.engine._exits import Exits
 from service.engine.base import Exit
-from service.errors import EngineFaltered, EngineRefused
 
+_ID = "container.id"
 # What a short call may take (seconds).
 _SHORT = 10.0
-# How long one that was sent SIGTERM holds up the next (seconds). So as many end at once as there
-# are threads, and those that do not heed it, or take their time, hold up nobody for long.
-_TURN = 0.5
+# How long a stop keeps its thread (seconds): twice as long as an exit usually takes, within these
+# limits. So as many containers are on their way out at once as there are threads, and those that
+# do not heed SIGTERM hold up nobody for long.
+_SHORTEST_TURN, _LONGEST_TURN = 0.5, 3.0
+_SHARE_OF_THE_LAST = 0.2  # of the last exit, in what is usual
+_SIGKILLED = 137
+# What an event may take to get here after the answer that it goes with, and the Engine to send
+# SIGKILL after the grace (seconds).
+_EVENT_DELAY, _KILL_DELAY = 1.0, 2.0
 # How often an exit is looked for that no event will tell of: at first, and in the end (seconds).
 _LOOK, _LAST_LOOK = 0.05, 1.0
-_ID = "container.id"
 
 
 class Stops:
-    """Stops without `docker stop`, which would hold a thread, and a place, for the whole grace."""
+    """Asks for a stop, and does not hold a thread, and a place, for the whole grace.
+
+    The Engine keeps the grace by itself, whoever hangs up meanwhile, and the event stream tells of
+    the exit.
+    """
 
     def __init__(
         self, calls: Calls, exits: Exits, is_live: Callable[[str], Awaitable[bool]]
@@ -31,49 +43,48 @@ class Stops:
         self._calls = calls
         self._exits = exits
         self._is_live = is_live
+        self._usual = 0.0  # seconds from a stop to the exit
 
     async def stop(self, container_id: str, grace: float) -> Exit | None:
         """See `Engine.stop`."""
         with self._exits.awaited(container_id) as told:
-            try:
-                sent = await self._terminate(container_id, told, min(grace, _TURN))
-            except EngineFaltered:
-                raise
-            except EngineRefused:  # as it does for what does not run
-                if await self._is_live(container_id):
-                    raise
+            sent, answer = await self._ask(container_id, math.ceil(grace))
+            if answer == HTTPStatus.NOT_MODIFIED:  # it did not run
                 return None
-            return await self._exit(container_id, told, sent + grace)
-
-    async def _terminate(self, container_id: str, told: Told, turn: float) -> float:
-        """Send SIGTERM; when. The thread is kept until that is heeded, or its turn is over.
-
-        Docker unpauses what is paused, as it does for nothing but the stop signal.
-        """
-
-        def terminate(client: docker.APIClient) -> float:
-            client.kill(container_id, "SIGTERM")
-            sent = monotonic()
-            with suppress(TimeoutError):
-                told.result(turn)
-            return sent
-
-        stop = Call("stop", terminate, {_ID: container_id})
-        return await self._calls.call(stop, timeout=_SHORT + turn)
-
-    async def _exit(self, container_id: str, told: Told, deadline: float) -> Exit | None:
-        """How it exits. It has until the deadline (`monotonic`), and is then sent SIGKILL."""
-        if told.done() and (exited := told.result()):
+            has_exited = answer is not None
+            left = _EVENT_DELAY if has_exited else sent + grace + _KILL_DELAY - monotonic()
+            exited: Exit | None = None
+            try:
+                async with asyncio.timeout(left):
+                    exited = await told
+                    if not (exited or has_exited):
+                        await self._look_for_exit(container_id)
+            except TimeoutError:
+                if not has_exited:
+                    await self._kill(container_id)
+            self._learn(exited, sent)
             return exited
-        try:
-            async with asyncio.timeout(deadline - monotonic()):
-                if exited := await asyncio.wrap_future(told):
-                    return exited
-                await self._look_for_exit(container_id)
-        except TimeoutError:
-            kill = Call("kill", lambda c: c.stop(container_id, timeout=0), {_ID: container_id})
-            await self._calls.call(kill, timeout=_SHORT)
-        return None
+
+    async def _ask(self, container_id: str, grace: int) -> tuple[float, int | None]:
+        """Ask for a stop: when (`monotonic`), and the status of an answer within the turn."""
+
+        def ask(client: docker.APIClient) -> tuple[float, int | None]:
+            turn = min(max(_SHORTEST_TURN, 2 * self._usual), _LONGEST_TURN)
+            sent = monotonic()
+            return sent, cast("Client", client).ask_to_stop(container_id, grace, within=turn)
+
+        stop = Call("stop", ask, {_ID: container_id})
+        return await self._calls.call(stop, timeout=_SHORT)
+
+    def _learn(self, exited: Exit | None, sent: float) -> None:
+        """Note how long an exit takes, where it was none for want of heeding SIGTERM."""
+        if exited is not None and exited.code != _SIGKILLED:
+            self._usual += _SHARE_OF_THE_LAST * (monotonic() - sent - self._usual)
+
+    async def _kill(self, container_id: str) -> None:
+        """See to it that it has exited: the Engine may not have heard of the stop."""
+        kill = Call("kill", lambda c: c.stop(container_id, timeout=0), {_ID: container_id})
+        await self._calls.call(kill, timeout=_SHORT)
 
     async def _look_for_exit(self, container_id: str) -> None:
         wait = _LOOK

@@ -146,7 +146,7 @@ def test_an_engine_that_fails_at_it_each_time_is_a_502_and_leaves_nothing(
     agree(supervised, docker_client)
     meddled.meddle = untouched
     assert Response() == supervised.launch("timer", "t-1")
-    meddled.meddle = requests("POST", "/kill", Fault.REFUSED)
+    meddled.meddle = requests("POST", "/stop", Fault.REFUSED)
     assert 502 == supervised.kill("t-1").error.code
     agree(supervised, docker_client, "t-1")
 

@@ -4,11 +4,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from service.engine.fake_faults import Operation
 from tests.supervisor.world import World, pass_time, until
 
 pytestmark = pytest.mark.timeout(30)
 
-_OF_AN_END = ("stop", "inspect", "tail", "remove", "list")
+_OF_AN_END: tuple[Operation, ...] = ("stop", "inspect", "tail", "remove", "list")
 
 
 async def _asked(world: World, end: Callable[[], Awaitable[None]]) -> dict[str, int]:
@@ -42,7 +43,7 @@ async def test_an_exit_costs_a_look_the_output_of_what_failed_and_a_removal(
 
 @pytest.mark.parametrize("stubborn", [{}, {"stubborn": 1}], ids=["heeds", "stubborn"])
 async def test_a_kill_costs_a_stop_and_a_removal(world: World, stubborn: dict[str, int]) -> None:
-    await world.launch("a-1", **stubborn)
+    await world.launch("a-1", "timer", **stubborn)
     assert {"stop": 1, "remove": 1} == await _asked(world, lambda: world.kill("a-1"))
     [entry] = world.logged("job.exited")
     assert (137 if stubborn else 143) == entry["exit_code"]
