@@ -84,12 +84,12 @@ class Client(docker.APIClient):
         The Engine then goes on by itself: "cancelling the request should not cancel the stop"
         (moby's daemon/stop.go). docker-py's own `stop` waits for the whole grace.
         """
-        url = self._url("/containers/{0}/stop", container_id)
+        url = self._url("/containers/{0}/stop", container_id)  # type: ignore[attr-defined]
         try:
-            answer = self._post(url, params={"t": grace}, timeout=within)
+            answer = self._post(url, params={"t": grace}, timeout=within)  # type: ignore[attr-defined]
         except (TimeoutError, requests.exceptions.Timeout):
             return None
-        self._raise_for_status(answer)
+        self._raise_for_status(answer)  # type: ignore[attr-defined]
         status: int = answer.status_code
         return status
 
