@@ -89,7 +89,7 @@ class Client(docker.APIClient):
             answer = self._post(url, params={"t": grace}, timeout=within)  # type: ignore[attr-defined]
         except (TimeoutError, requests.exceptions.Timeout):
             return None
-        self._raise_for_status(answer)  # type: ignore[attr-defined]
+        self._raise_for_status(answer)
         status: int = answer.status_code
         return status
 
