@@ -10,6 +10,7 @@ import typer
 
 from observability.corrections import Correction
 from observability.otel_env import settle_variables
+from observability.printable import printable
 from service import __version__
 from service.config import Settings, drop_service_links, load_env_file, load_settings
 from service.errors import EngineError, StartError
@@ -122,10 +123,11 @@ def _settings() -> tuple[Settings, list[Correction]]:
 def _show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*columns)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))  # neither markup nor commands
     # Whoever reads it through a pipe wants whole names, not those that fit into 80 columns.
     console = Console(width=None if sys.stdout.isatty() else _WIDE)
     with console.capture() as shown:

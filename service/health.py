@@ -18,6 +18,8 @@ from grpc_health.v1.health_pb2 import (  # type: ignore[attr-defined]  # newer t
 )
 from grpc_health.v1.health_pb2_grpc import HealthServicer
 
+from observability.printable import shown
+
 LIVENESS = "liveness"
 
 
@@ -47,7 +49,8 @@ class Health(HealthServicer):
         """The status of one service; NOT_FOUND for one that is not here."""
         status = self._status.get(request.service)
         if status is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r} here")
+            told = f"no service {shown(request.service)} here"
+            await context.abort(grpc.StatusCode.NOT_FOUND, told)
         return HealthCheckResponse(status=status)
 
     async def List(self, request: HealthListRequest, context: Any) -> HealthListResponse:

@@ -61,6 +61,9 @@ async def test_a_service_that_is_not_here_is_not_found(health: Health) -> None:
     with pytest.raises(Aborted) as caught:
         await check(health, "other.Service")
     assert ("NOT_FOUND", "no service 'other.Service' here") == caught.value.args
+    with pytest.raises(Aborted) as caught:
+        await check(health, "x" * 100_000)
+    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize("service", FOLLOWING)
