@@ -226,6 +226,15 @@ def test_bytes_that_are_no_message_harm_nothing(shared: Supervised) -> None:
     assert all(line.startswith("{") for line in shared.lines())
 
 
+def test_half_a_character_makes_a_request_that_cannot_be_read(shared: Supervised) -> None:
+    half = "ab\ud83d".encode(errors="surrogatepass")  # as protobuf.js sends it
+    for method, field in (("LaunchJob", 2), ("KillJob", 1)):
+        with pytest.raises(grpc.RpcError) as raised:
+            _raw(shared, method)(bytes([field << 3 | 2, len(half)]) + half, timeout=10)
+        assert grpc.StatusCode.INVALID_ARGUMENT == raised.value.code()
+        assert "the request cannot be read" == raised.value.details()
+
+
 def test_a_method_that_is_not_there_is_counted_as_other(shared: Supervised) -> None:
     before = shared.metric("grpc_server_call_started_total", grpc_method="other")
     call = _raw(shared, "Nonsense")
