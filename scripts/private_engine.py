@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -67,6 +68,7 @@ class PrivateEngine:
         self._containerd: subprocess.Popen[bytes] | None = None
         self._dockerd: subprocess.Popen[bytes] | None = None
         self._live_restore = live_restore
+        self._pass_fds: Sequence[int] = ()  # to what is started
         atexit.register(self.close)
 
     @property
@@ -97,6 +99,10 @@ class PrivateEngine:
         self.thaw()
         _end(self._dockerd, signal.SIGTERM)
         _end(self._containerd, signal.SIGTERM)
+
+    def stop_daemon(self) -> None:
+        """Ends the daemon alone, as `systemctl stop docker` does."""
+        _end(self._dockerd, signal.SIGTERM)
 
     def kill(self) -> None:
         """SIGKILL of the daemon alone, as in a crash: the containers run on."""
@@ -211,6 +217,7 @@ class PrivateEngine:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=self._pass_fds,
                 env={**os.environ, "PATH": f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}"},
             )
 

@@ -141,7 +141,7 @@ class Ended:
     exit_code: int | None = None
     oom_killed: bool = False
     started_at: float | None = None  # as the Engine tells it, which knows better than we do
-    witnessed: bool = True  # False where it was found dead after the Engine had been away
+    witnessed: bool = True  # False where the Engine had been away, or was going away
 
 
 @dataclass(frozen=True, slots=True)

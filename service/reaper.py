@@ -73,7 +73,8 @@ class Reaper:
         """Look at a job's container and, where it does not run any more, close the job.
 
         `container_id` says which container the hint was about, `exit_code` and `oom_killed` what
-        it told; `witnessed` is False where there was no hint and a comparison has found it out.
+        it told; `witnessed` is False where there was no hint and a comparison has found it out, and
+        where the Engine was going away.
         `stopped` is how a kill has ended it, as the Engine told: then there is nothing to look at.
         Raises the `EngineError`s; the job then stays as it is.
         """
@@ -149,7 +150,12 @@ class Reaper:
         try:
             seen = await self._look(job.container_id)
         except NoSuchWorkload:
-            end = Ended(time.time(), hint.exit_code, oom_killed=hint.oom_killed)
+            end = Ended(
+                time.time(),
+                hint.exit_code,
+                oom_killed=hint.oom_killed,
+                witnessed=hint.witnessed,
+            )
             self._close(job, end, "")
             return
         if seen.status is Status.LIVE:

@@ -234,25 +234,30 @@ class Watcher:
             if event.change is Change.EXITED and job.container_id == event.id:
                 self._registry.observe(launch_id, ExitSeen())
             if not job.kill_intended:  # a kill closes its job itself, within its own trace
-                look = self._reaper.reap(
-                    launch_id,
-                    container_id=event.id,
-                    exit_code=event.exit_code,
-                    oom_killed=event.change is Change.OUT_OF_MEMORY,
-                )
-                self._spawn(look, event)
+                self._spawn(self._look_into(job, event), event)
             elif event.change in _PAUSES and job.container_id == event.id:
                 # Nobody looks while the kill goes on, and it may fail.
                 self._reaper.hear_pause(launch_id, paused=event.change is Change.PAUSED)
 
+    async def _look_into(self, job: Job, event: Event) -> None:
+        """At what an event says of a job; an Engine that goes away takes its containers along."""
+        at_its_end = job.ends and event.exit_code == 0  # whoever else ends meanwhile
+        await self._reaper.reap(
+            job.launch_id,
+            container_id=event.id,
+            exit_code=event.exit_code,
+            oom_killed=event.change is Change.OUT_OF_MEMORY,
+            witnessed=at_its_end or not await self._engine.leaving(),
+        )
+
     async def _meet(self, launch_id: str, event: Event) -> None:
         """Look at a container that turns up; nobody heard of its exit before it was a job."""
         await self._adopter.meet(event.id, event.labels)
-        await self._reaper.reap(launch_id)
+        await self._reaper.reap(launch_id, witnessed=not await self._engine.leaving())
 
     async def _look_again(self, launch_id: str, event: Event) -> None:
         """At a container that runs again; its job may be closed before anybody looks."""
-        await self._reaper.reap(launch_id)
+        await self._reaper.reap(launch_id, witnessed=not await self._engine.leaving())
         if self._registry.get(launch_id) is None:
             await self._meet(launch_id, event)
 

@@ -12,15 +12,21 @@ from functools import partial
 from time import monotonic, perf_counter, time
 from typing import Any, Generic, TypeVar
 
-import docker
-
 from observability.metrics import Metrics
 from observability.redaction import Redactor
 from observability.spans import end_span, fail_span, has_waited, start_client_span
+from service.engine._client import Client
 from service.engine._dockerpy import Clients
 from service.engine._errors import KEEP_NOTHING, mapped, too_long
+from service.engine._presence import judged
 from service.engine._threads import Threads
-from service.errors import EngineError, EngineTimeout, EngineUnavailable, NoSuchWorkload
+from service.errors import (
+    EngineError,
+    EngineFaltered,
+    EngineTimeout,
+    EngineUnavailable,
+    NoSuchWorkload,
+)
 
 T = TypeVar("T")
 
@@ -40,7 +46,7 @@ class Call(Generic[T]):
     """
 
     operation: str
-    function: Callable[[docker.APIClient], T]
+    function: Callable[[Client], T]
     about: Mapping[str, str] = field(default_factory=dict)
     redact: Redactor = KEEP_NOTHING
 
@@ -182,6 +188,9 @@ class _Leg(Generic[T]):
                     raise TimeoutError
                 client.timeout = left  # type: ignore[assignment]  # fractions are fine
                 return self.call.function(client)
+        except EngineFaltered as error:
+            self.error = error if self.call.operation == "ping" else judged(error, clients)
+            raise self.error from None
         except EngineError as error:
             self.error = error
             raise

@@ -127,6 +127,9 @@ class Engine(Protocol):
         With `deep` it has to ask what runs its containers, which may hang by itself.
         """
 
+    async def leaving(self) -> bool:
+        """Whether it is going away, with its containers: it answers nobody who comes anew."""
+
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
         """Create and start a workload; its id. Returns when its program has begun.
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import docker
@@ -15,6 +16,7 @@ from service.engine._dockerpy import Clients, Connection
 from service.engine._events import EventStream
 from service.engine._exits import Exits
 from service.engine._launch import create, start
+from service.engine._presence import Presence, ping_anew
 from service.engine._stops import Stops
 from service.engine.base import (
     Change,
@@ -42,6 +44,8 @@ log = get_logger(__name__)
 _SHORT = 10.0
 _PING = 2.0
 _DEEP_PING = 2.5
+# What leads to an exit being told as lost may take longer, on a busy machine.
+_PRESENCE = 5.0
 # A name is free again 50 to 90 ms after a removal that somebody else began.
 _REMOVAL_POLL = 0.05
 _UNDER_WAY = "already in progress"
@@ -78,13 +82,21 @@ class DockerEngine:
         self._selector = selector
         self._exits = Exits()
         self._stops = Stops(self._calls, self._exits, self._is_live)
+        self._presence = Presence(partial(self._ping_anew, _PRESENCE))
 
     async def ping(self, *, deep: bool = False) -> None:
         """See `Engine.ping`. For its version the Engine asks containerd, which a ping does not."""
         if deep:
             await self._calls.call(Call("ping", lambda c: c.version()), timeout=_DEEP_PING)
         else:
-            await self._calls.call(Call("ping", lambda c: c.ping()), timeout=_PING)
+            await self._ping_anew(_PING)
+
+    async def leaving(self) -> bool:
+        """See `Engine.leaving`."""
+        return await self._presence.leaving()
+
+    async def _ping_anew(self, timeout: float) -> None:
+        await self._calls.call(Call("ping", ping_anew), timeout=timeout)
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
         """See `Engine.start`. Two calls, create and start, and a look where that is needed."""

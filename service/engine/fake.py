@@ -61,6 +61,7 @@ class FakeEngine:
         self.latency: Callable[[], float] = lambda: 0.0  # seconds, there and back each
         self.has_traits: frozenset[Trait] = frozenset()
         self._selector = dict(selector)
+        self.departing = False  # it still answers
         self._here = True
         self._awake = asyncio.Event()
         self._awake.set()
@@ -99,6 +100,11 @@ class FakeEngine:
             await self._call("deep ping", _at_once(lambda: None), _DEEP_PING)
         else:
             await self._call("ping", _at_once(lambda: None), _PING)
+
+    async def leaving(self) -> bool:
+        """See `Engine.leaving`."""
+        await asyncio.sleep(self.latency())
+        return self.departing or not self._here
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
         """See `Engine.start`. Two calls, so that each can fail by itself."""

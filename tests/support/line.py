@@ -35,15 +35,19 @@ class Line:
 
     def cut(self) -> None:
         """End every connection, and take none: as if the Engine had died."""
-        if self._listener is None:
-            return
+        self.take_no_more()
         with self._lock:
-            self._path.unlink()
-            _end(self._listener)
-            self._listener = None
             for connection in self._open:
                 _end(connection)
             self._open.clear()
+
+    def take_no_more(self) -> None:
+        """Refuse connections, and keep those that there are, as an Engine does that is to stop."""
+        with self._lock:
+            if self._listener is not None:
+                self._path.unlink()
+                _end(self._listener)
+                self._listener = None
 
     def _listen(self) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX)

@@ -1,0 +1,194 @@
+"""An Engine that is told to stop: it answers while its containers end, and takes them along."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+import docker
+import pytest
+
+from scripts.private_engine import PrivateEngine
+from service._generated.area_types_pb2 import Response
+from tests.conftest import Start
+from tests.support import catalog as catalog_of_tests
+from tests.support import containers, worker
+from tests.support.activated_engine import ActivatedEngine
+from tests.support.agreement import agree, await_fall, await_return, exits
+from tests.support.http_line import Fault, HttpLine, requests, untouched
+from tests.support.supervised import Supervised, eventually
+
+pytestmark = pytest.mark.timeout(240)
+
+# "up to 5 s", tested generously.
+_PATIENCE_SECONDS = 3.5
+# How workers take a SIGTERM: not at all, with 0, with 1, with 143, or being deaf to it.
+_MANNERS: tuple[dict[str, int], ...] = (
+    {},
+    {"leave": 0},
+    {"leave": 1},
+    {"leave": 143},
+    {"stubborn": 1},
+)
+
+
+@pytest.fixture
+def activated() -> Iterator[ActivatedEngine]:
+    """An Engine whose socket stays while it is away, with the tests' image."""
+    with ActivatedEngine() as engine:
+        with closing(docker.DockerClient(engine.host)) as client:
+            worker.make(client)
+        yield engine
+
+
+@contextmanager
+def _supervised(engine: PrivateEngine, directory: Path) -> Iterator[Supervised]:
+    path = directory / "catalog.toml"
+    path.write_text(catalog_of_tests.TEXT)
+    with Supervised(
+        directory, {"DOCKER_HOST": engine.host, "JOB_CATALOG": str(path)}
+    ) as supervised:
+        yield supervised
+
+
+def _await_pings(supervised: Supervised) -> None:
+    """Until each thread that pings is connected."""
+    pings = partial(
+        supervised.metric, "supervisor_engine_operation_duration_seconds_count", operation="ping"
+    )
+    eventually(lambda: pings() >= 6)
+
+
+def _run_twenty(supervised: Supervised) -> list[str]:
+    identifiers = [f"t-{number}" for number in range(20)]
+    for number, identifier in enumerate(identifiers):
+        manner = _MANNERS[number % len(_MANNERS)]
+        assert Response() == supervised.launch("timer", identifier, manner)
+    return identifiers
+
+
+def _lost(supervised: Supervised, identifiers: list[str]) -> None:
+    eventually(lambda: [] == supervised.jobs(), within=45)
+    told = {event["identifier"]: event["outcome"] for event in supervised.events("job.exited")}
+    assert dict.fromkeys(identifiers, "lost") == told
+    assert {"lost": float(len(identifiers))} == exits(supervised)
+
+
+def test_whatever_a_worker_makes_of_sigterm_a_stopping_engine_has_lost_its_job(
+    start: Start, fragile: PrivateEngine, docker_client: docker.DockerClient
+) -> None:
+    supervised = start()
+    identifiers = _run_twenty(supervised)
+    fragile.restart()
+    await_return(supervised)
+    _lost(supervised, identifiers)
+    agree(supervised, docker_client)
+
+
+def test_the_same_where_systemd_holds_the_engines_socket(
+    activated: ActivatedEngine, tmp_path: Path
+) -> None:
+    with _supervised(activated, tmp_path) as supervised:
+        identifiers = _run_twenty(supervised)
+        activated.restart()
+        await_return(supervised)
+        _lost(supervised, identifiers)
+
+
+def test_what_ends_by_itself_is_a_success_also_while_the_engine_stops(
+    start: Start, fragile: PrivateEngine
+) -> None:
+    supervised = start()
+    assert Response() == supervised.launch("webhook", "w-1", {"leave": 0})
+    assert Response() == supervised.launch("mail", "m-1", {"leave": 1})
+    fragile.restart()
+    await_return(supervised)
+    eventually(lambda: [] == supervised.jobs(), within=45)
+    assert {"success": 1, "lost": 1} == exits(supervised)
+
+
+def test_an_exit_is_no_loss_while_the_engine_stays(start: Start) -> None:
+    supervised = start()
+    assert Response() == supervised.launch("timer", "t-1", {"exit": 143, "after": 0.2})
+    assert Response() == supervised.launch("timer", "t-2", {"exit": 0, "after": 0.2})
+    eventually(lambda: [] == supervised.jobs())
+    assert {"error": 1, "ended": 1} == exits(supervised)
+
+
+def test_readiness_falls_while_a_stopping_engine_still_answers(
+    start: Start, meddled: HttpLine
+) -> None:
+    supervised = start(DOCKER_HOST=meddled.host)
+    _await_pings(supervised)
+    meddled.take_no_more()
+    await_fall(supervised)
+    assert "Docker Engine" in supervised.http("/readyz")[1]
+    meddled.cut()
+    meddled.mend()
+    await_return(supervised)
+
+
+def test_a_launch_waits_for_an_engine_that_fails_because_it_stops(
+    start: Start, meddled: HttpLine, docker_client: docker.DockerClient
+) -> None:
+    supervised = start(DOCKER_HOST=meddled.host)
+    identifiers = [f"before-{number}" for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:  # each thread that may be next is connected
+        answers = pool.map(lambda each: supervised.launch("timer", each), identifiers)
+        assert [Response()] * 4 == list(answers)
+    _await_pings(supervised)
+    meddled.meddle = requests("POST", "/start", Fault.REFUSED)
+    meddled.take_no_more()
+    with ThreadPoolExecutor(1) as pool:
+        launch = pool.submit(supervised.launch, "timer", "t-1")
+        eventually(lambda: meddled.faults[Fault.REFUSED])
+        await_fall(supervised)
+        assert not launch.done()
+        meddled.cut()
+        meddled.meddle = untouched
+        meddled.mend()
+        assert Response() == launch.result()
+    await_return(supervised)
+    agree(supervised, docker_client, *identifiers, "t-1")
+
+
+def test_an_engine_that_fails_and_stays_is_not_waited_for(start: Start, meddled: HttpLine) -> None:
+    supervised = start(DOCKER_HOST=meddled.host)
+    meddled.meddle = requests("POST", "/start", Fault.REFUSED)
+    assert 502 == supervised.launch("timer", "t-1").error.code
+    meddled.meddle = untouched
+
+
+def test_launches_that_meet_a_graceful_restart_succeed(
+    start: Start, fragile: PrivateEngine, docker_client: docker.DockerClient
+) -> None:
+    supervised = start()
+    for number in range(8):
+        assert Response() == supervised.launch("timer", f"before-{number}")
+
+    def restart() -> float:
+        began = time.monotonic()
+        fragile.stop_daemon()
+        fragile.start()
+        return time.monotonic() - began
+
+    def launch(identifier: str) -> tuple[Response, float]:
+        began = time.monotonic()
+        return supervised.launch("timer", identifier), time.monotonic() - began
+
+    launches: list[Future[tuple[Response, float]]] = []
+    with ThreadPoolExecutor(64) as pool:
+        restarting = pool.submit(restart)
+        while not restarting.done():
+            launches.append(pool.submit(launch, f"t-{len(launches)}"))
+            time.sleep(0.03)  # one after the other, so that there is one at each stage
+        answers = [launch.result() for launch in launches]
+    failed = [(answer.error, took) for answer, took in answers if answer != Response()]
+    # On a machine on which that takes longer, as much is waited as is promised.
+    assert [] == [error for error, took in failed if error.code != 503 or took < _PATIENCE_SECONDS]
+    assert restarting.result() > _PATIENCE_SECONDS or [] == failed
+    await_return(supervised)
+    eventually(lambda: supervised.running() == containers.live(docker_client), within=45)
+    agree(supervised, docker_client, *supervised.running())
