@@ -64,6 +64,14 @@ async def test_ping_returns_if_the_engine_answers(rig: Rig) -> None:
     await rig.engine.ping()
 
 
+async def test_an_engine_is_leaving_that_answers_nobody_who_comes_anew(rig: Rig) -> None:
+    assert [False] * 9 == await asyncio.gather(*[rig.engine.leaving() for _ in range(9)])
+    await rig.go_away()
+    assert await rig.engine.leaving()
+    await rig.come_back()
+    assert not await rig.engine.leaving()
+
+
 # start
 
 

@@ -51,6 +51,37 @@ async def test_an_exit_is_noticed_and_the_container_removed(
     assert 1 == len(world.running())
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "outcome"),
+    [
+        ("timer", 0, "lost"),
+        ("timer", 1, "lost"),
+        ("timer", 137, "lost"),
+        ("timer", 143, "lost"),
+        ("webhook", 143, "lost"),
+        ("webhook", 0, "success"),
+        ("mail", 0, "success"),
+    ],
+)
+async def test_an_engine_that_is_leaving_has_lost_what_ends(
+    world: World, name: str, code: int, outcome: str
+) -> None:
+    await world.launch("a-1", name)
+    world.engine.departing = True
+    [container] = world.host.live
+    world.host.exit(container.id, code)
+    await until(lambda: world.states() == {})
+    assert {outcome: 1} == world.outcomes("supervisor_exits_total")
+
+
+async def test_what_a_third_party_removes_while_the_engine_is_leaving_is_lost(world: World) -> None:
+    await world.launch("a-1")
+    world.engine.departing = True
+    await world.host.remove(world.container("a-1").id, force=True)
+    await until(lambda: world.states() == {})
+    assert {"lost": 1} == world.outcomes("supervisor_exits_total")
+
+
 async def test_a_failed_jobs_last_words_are_logged_without_secrets(world: World) -> None:
     auth = {"token": "s3cret-token"}
     spec = JobSpec("timer", "a-1", {"say": "goodbye"}, auth)
