@@ -48,6 +48,10 @@ class InstantEngine:
         """See `Engine.ping`."""
         del deep
 
+    async def leaving(self) -> bool:
+        """See `Engine.leaving`."""
+        return False
+
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
         """See `Engine.start`."""
         del timeout
