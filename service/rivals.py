@@ -7,20 +7,23 @@ runs in no labelled container.
 
 import hashlib
 import math
-import re
 import socket
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from service.engine.base import Engine, Status
+from observability.logs import get_logger
+from service.engine.base import Engine, Status, Workload
 from service.errors import NoSuchWorkload, StartError
+from service.own_container import whereabouts
 from service.workload import LABEL_PREFIX
+
+log = get_logger(__name__)
 
 SERVES_LABEL = LABEL_PREFIX + "serves"
 """On a supervisor's own container: the instance that it is. Whoever deploys it sets it."""
 
-_NOT_YET = (math.inf, "")
-_MOUNTS = Path("/proc/self/mountinfo")
-_OWN_CONTAINER = re.compile(r"/containers/([0-9a-f]{64})/")
+_Since = tuple[float, str]
+_NOT_YET: _Since = (math.inf, "")
 
 
 def hold_instance(instance: str, engine_url: str) -> socket.socket:
@@ -58,16 +61,19 @@ class Rivals:
         """Raise `StartError` if there is one, and it was there first. Raises `EngineError`s."""
         labelled = await self._engine.find({SERVES_LABEL: self._instance})
         since = {each.id: await self._since(each.id) for each in labelled}
-        ours = since.get(own_container_id() or "", _NOT_YET)
-        for other in labelled:
-            if since[other.id] < ours:
-                raise StartError(
-                    f"SUPERVISOR_INSTANCE={self._instance}: the container {other.name!r} is a"
-                    " supervisor of this name on the same Docker Engine;"
-                    " stop it, or give this one a name of its own"
-                )
+        here = whereabouts()
+        ours = next((each for each in labelled if here.may_be(each.id, each.network)), None)
+        before = _first(labelled, since, before=since[ours.id] if ours else _NOT_YET)
+        if ours is None and here.unclear and len(before) == 1:
+            log.warning("rival.unclear", container_name=before[0].name)
+        elif before:
+            raise StartError(
+                f"SUPERVISOR_INSTANCE={self._instance}: {_told(before, unclear=here.unclear)}"
+                " of this name on the same Docker Engine;"
+                " stop it, or give this one a name of its own"
+            )
 
-    async def _since(self, workload_id: str) -> tuple[float, str]:
+    async def _since(self, workload_id: str) -> _Since:
         """Since when it runs: a container that was made first may have been started last."""
         try:
             seen = await self._engine.inspect(workload_id)
@@ -76,10 +82,16 @@ class Rivals:
         return (seen.started_at, seen.id) if seen.status is Status.LIVE else _NOT_YET
 
 
-def own_container_id() -> str | None:
-    """The id of the container that this process runs in, as Docker's mounts tell it."""
-    try:
-        found = _OWN_CONTAINER.search(_MOUNTS.read_text(encoding="utf-8"))
-    except OSError:
-        return None
-    return found and found[1]
+def _first(
+    labelled: Sequence[Workload], since: Mapping[str, _Since], *, before: _Since
+) -> Sequence[Workload]:
+    """Those that were started before that, the first of them first."""
+    earlier = [each for each in labelled if since[each.id] < before]
+    return sorted(earlier, key=lambda each: since[each.id])
+
+
+def _told(rivals: Sequence[Workload], *, unclear: bool) -> str:
+    if not unclear:
+        return f"the container {rivals[0].name!r} is a supervisor"
+    names = ", ".join(repr(each.name) for each in rivals)
+    return f"one at least of the containers {names} is another supervisor"

@@ -57,6 +57,7 @@ class Workload:
     labels: Mapping[str, str]
     created_at: float
     paused: bool = False
+    network: str = ""  # as Docker has it: "container:ID" for that of another container
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

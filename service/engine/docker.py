@@ -258,6 +258,7 @@ def _workload(item: Mapping[str, Any]) -> Workload:
         labels=item.get("Labels") or {},
         created_at=float(item["Created"]),
         paused=item["State"] == "paused",
+        network=(item.get("HostConfig") or {}).get("NetworkMode") or "",
     )
 
 

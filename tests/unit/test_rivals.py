@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service import rivals
 from service.errors import StartError
-from service.rivals import hold_instance, own_container_id
+from service.rivals import hold_instance
 
 ENGINE = f"tcp://127.0.0.1:{secrets.randbelow(65535)}"
 
@@ -39,15 +38,3 @@ def test_a_socket_is_the_same_by_whatever_path(tmp_path: Path) -> None:
         pytest.raises(StartError),
     ):
         hold_instance("x" * 63, f"unix://{tmp_path}/link/docker.sock")
-
-
-def test_a_process_knows_its_own_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mounts = tmp_path / "mountinfo"
-    monkeypatch.setattr(rivals, "_MOUNTS", mounts)
-    assert own_container_id() is None
-    mounts.write_text("1 2 0:1 / /etc/hosts rw - ext4 /dev/sda rw\n")
-    assert own_container_id() is None
-    mounts.write_text(
-        f"1 2 8:1 /var/lib/docker/containers/{'ab' * 32}/hostname /etc/hostname rw - ext4 x rw\n"
-    )
-    assert "ab" * 32 == own_container_id()
