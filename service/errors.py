@@ -15,6 +15,7 @@
         ├── EngineRefused      502
         │   └── EngineFaltered     (it may do it if asked again)
         ├── EngineUnavailable  503
+        │   └── EngineUnmounted    (and it will be, until the process is started anew)
         ├── EngineTimeout      504
         └── NoSuchWorkload     (never leaves the service)
 
@@ -130,6 +131,10 @@ class EngineUnavailable(EngineError):
 
     code = 503
     reason = "unavailable"
+
+
+class EngineUnmounted(EngineUnavailable):
+    """The Engine's socket that is mounted here has been deleted: nobody will ever listen on it."""
 
 
 class EngineTimeout(EngineError):

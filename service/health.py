@@ -1,5 +1,7 @@
 """The health service of gRPC: `""` and our service follow readiness, `liveness` the process.
 
+`liveness` is NOT_SERVING only where a new start of the process helps, and nothing else does.
+
 Source: https://github.com/grpc/grpc/blob/master/doc/health-checking.md. Not grpcio's own servicer:
 its Watch writes to the context instead of yielding, so that what we put around a stream does not
 fit it; and it cannot be ended, so that one open Watch would hold up a stop for its whole grace.
@@ -38,6 +40,12 @@ class Health(HealthServicer):
         status = HealthCheckResponse.SERVING if ready else HealthCheckResponse.NOT_SERVING
         for service in self._follow_readiness:
             self._status[service] = status
+        self._wake()
+
+    def set_alive(self, *, alive: bool) -> None:
+        """Say SERVING or NOT_SERVING for the process."""
+        serving, not_serving = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+        self._status[LIVENESS] = serving if alive else not_serving
         self._wake()
 
     def close(self) -> None:

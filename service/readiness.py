@@ -21,6 +21,7 @@ class Readiness:
     def __init__(self) -> None:
         self.listed = False  # whether there is a last known state at all
         self.draining = False
+        self.hopeless = False  # only a new start of the process can make it ready again
         self.reason = "the Docker Engine has not answered yet"
         self.in_step = False  # the registry with the Engine
         self._settled = asyncio.Event()  # ready, or draining: nothing to wait for
@@ -40,11 +41,13 @@ class Readiness:
     def rise(self) -> None:
         """The registry is in step with the Engine."""
         self.in_step = self.listed = True
+        self.hopeless = False
         self._tell("ready")
 
-    def fall(self, reason: str) -> None:
-        """The registry is not known to be in step any more."""
+    def fall(self, reason: str, *, for_good: bool = False) -> None:
+        """The registry is not known to be in step any more; `for_good`: and it will not be."""
         self.in_step = False
+        self.hopeless = for_good
         self._tell(reason)
 
     def drain(self) -> None:

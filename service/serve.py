@@ -113,6 +113,9 @@ class _Process:
             launches=options.bounds.inside,
         )
         core.readiness.subscribe(server.health.set_ready)
+        core.readiness.subscribe(
+            lambda _: server.health.set_alive(alive=not core.readiness.hopeless)
+        )
         core.readiness.subscribe(metrics.ready.set)
         http = self._http(metrics)
         lock = hold_instance(settings.supervisor_instance, self._connection.url)
@@ -132,9 +135,20 @@ class _Process:
 
     def _http(self, metrics: Metrics) -> HttpEndpoint:
         port = self._settings.metrics_port
-        probes = {"/livez": _liveness(asyncio.get_running_loop()), "/readyz": self._ready}
+        turns = _turns(asyncio.get_running_loop())
+        probes = {"/livez": self._alive(turns), "/readyz": self._ready}
         with binding("METRICS_PORT", self._address(), port):
             return HttpEndpoint(self._address(), port, metrics.registry, probes)
+
+    def _alive(self, turns: Probe) -> Probe:
+        """Whether a new start of the process would not help."""
+
+        async def probe() -> tuple[bool, str]:
+            if self._readiness.hopeless:
+                return False, self._readiness.reason
+            return await turns()
+
+        return probe
 
     async def _ready(self) -> tuple[bool, str]:
         return self._readiness.ready, self._readiness.reason
@@ -232,7 +246,7 @@ def _tell_dropped(lines: int) -> None:
     log.warning("log.dropped", lines=lines)
 
 
-def _liveness(loop: asyncio.AbstractEventLoop) -> Probe:
+def _turns(loop: asyncio.AbstractEventLoop) -> Probe:
     """Whether the event loop, which does all the work, still turns. To be asked from another."""
 
     async def probe() -> tuple[bool, str]:

@@ -18,7 +18,7 @@ from observability.metrics import Metrics
 from service.adopter import Adopter, bearing
 from service.background import Background, side_by_side
 from service.engine.base import Change, Engine, Event, Listing, Status, Workload
-from service.errors import EngineError, EngineUnavailable
+from service.errors import EngineError, EngineUnavailable, EngineUnmounted
 from service.janitor import Janitor
 from service.job import ExitSeen, Job
 from service.launcher import Launcher
@@ -82,13 +82,13 @@ class Watcher:
         """Follow the Engine for ever, through all its absences. Raises `StartError`."""
         self._surroundings.tell_settings()
         while True:
-            if reason := await self._connection():
-                self._fall(reason)
+            if away := await self._connection():
+                self._fall(away)
                 # Jittered, and short: an Engine that is away refuses for next to nothing.
                 await asyncio.sleep(random.uniform(0.1, 0.5))  # noqa: S311 - no secret hangs on it
 
-    async def _connection(self) -> str:
-        """Why a connection has ended; empty if the Engine is there all the same.
+    async def _connection(self) -> EngineError | None:
+        """Why a connection has ended; None if the Engine is there all the same.
 
         A proxy in between cuts off what is idle, for which no request has to wait.
         """
@@ -98,10 +98,10 @@ class Watcher:
             await self._follow()
             if clock() - began >= _IDLE:
                 await self._engine.ping()
-                return ""
+                return None
         except EngineError as error:
-            return error.message
-        return "the Docker Engine has ended its event stream"
+            return error
+        return EngineUnavailable("the Docker Engine has ended its event stream")
 
     async def _follow(self) -> None:
         """One connection, until it ends or a probe fails. Raises the `EngineError`s."""
@@ -153,11 +153,11 @@ class Watcher:
                 raise EngineUnavailable("the Docker Engine's event stream has gone quiet")
             await self._compare(workloads, known)
 
-    def _fall(self, reason: str) -> None:
+    def _fall(self, away: EngineError) -> None:
         self._metrics.engine_up.set(0)
-        if reason != self._readiness.reason:
-            log.warning("engine.away", reason=reason)
-        self._readiness.fall(reason)
+        if away.message != self._readiness.reason:
+            log.warning("engine.away", reason=away.message)
+        self._readiness.fall(away.message, for_good=isinstance(away, EngineUnmounted))
 
     def _known(self) -> frozenset[str]:
         """The launches of all jobs, as they are before a listing is asked for."""

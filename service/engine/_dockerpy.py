@@ -3,8 +3,10 @@
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 
 from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException, TLSParameterError
@@ -14,7 +16,7 @@ from docker.utils import kwargs_from_env, parse_host, version_lt
 from observability.printable import printable
 from service.engine._client import Client
 from service.engine._config_json import http_headers
-from service.errors import StartError
+from service.errors import EngineUnmounted, StartError
 
 _SCHEMES = ("unix://", "tcp://")
 _TLS_VARIABLES = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
@@ -36,6 +38,20 @@ class Connection:
     def shown(self) -> str:
         """The URL without a password."""
         return _shown(self.url)
+
+    def check_mount(self) -> None:
+        """Raise `EngineUnmounted` where the Engine's socket has been deleted, and is here still.
+
+        So it is once an Engine has made its socket anew where the file itself is mounted, and not
+        its folder: the mount keeps the old one, which has no name any more.
+        """
+        scheme, _, path = self.url.partition("://")
+        with suppress(OSError):
+            if scheme == "unix" and not Path(path).stat().st_nlink:
+                raise EngineUnmounted(
+                    f"the Docker Engine cannot be reached: the mount of {path} is of a socket that"
+                    " has been deleted; restart this container, or mount the socket's folder"
+                ) from None
 
 
 def connection_from_env() -> Connection:

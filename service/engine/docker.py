@@ -34,6 +34,7 @@ from service.errors import (
     EngineFaltered,
     EngineRefused,
     EngineTimeout,
+    EngineUnavailable,
     NoSuchWorkload,
 )
 
@@ -76,6 +77,7 @@ class DockerEngine:
         launches: int = 8,
     ) -> None:
         """`launches` is how many `start`s there may be at once."""
+        self._connection = connection
         self._clients = Clients(connection)
         self._calls = Calls(self._clients, metrics, launches=launches)
         self._beginnings = Beginnings(self._calls)
@@ -206,6 +208,9 @@ class DockerEngine:
                 if event.change is Change.EXITED:
                     self._beginnings.hear(event.labels.get("image", ""), event.exit_code)
                 yield event
+        except EngineUnavailable:
+            self._connection.check_mount()
+            raise
         finally:
             stream.close()
 

@@ -19,6 +19,7 @@ from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import catalog, containers
 from tests.support.backend import Backend
+from tests.support.line import a_line
 from tests.support.supervised import Supervised, eventually
 
 # The first test waits for the images: a base from Debian's packages, and two installations.
@@ -195,16 +196,26 @@ class Contained(Supervised):
         eventually(self.is_ready, within=60)
 
     def make(
-        self, job_catalog: Path, backend_port: int, socket: str = "/var/run/docker.sock"
+        self,
+        job_catalog: Path,
+        backend_port: int,
+        socket: str = "/var/run/docker.sock",
+        folder: Path | None = None,
     ) -> None:
-        """Make the container, in which the Engine's socket has a path, and do not start it."""
+        """Make the container, in which the Engine's socket has a path, and do not start it.
+
+        Where there is a folder, that is mounted, for nobody to write to, in place of the socket.
+        """
+        mounted = {str(self._engine.socket): {"bind": socket, "mode": "rw"}}
+        if folder is not None:
+            mounted = {str(folder): {"bind": str(Path(socket).parent), "mode": "ro"}}
         self._container = self._client.containers.create(
             _SUPERVISOR_IMAGE,
             name=self.name,
             labels={"area.supervisor.serves": "default"},
             network_mode="host",
-            volumes={
-                str(self._engine.socket): {"bind": socket, "mode": "rw"},
+            volumes=mounted
+            | {
                 str(job_catalog): {"bind": "/etc/supervisor/catalog.toml", "mode": "ro"},
             },
             environment={
@@ -303,6 +314,51 @@ def test_sigterm_ends_the_container_with_zero_and_its_jobs_run_on(
     eventually(running.is_ready, within=60)
     assert [container] == containers.everything(docker_client)
     assert [] == running.jobs()
+
+
+@pytest.fixture
+def lasting(engine: PrivateEngine) -> Iterator[PrivateEngine]:
+    """The Engine, whose containers outlive it for a while."""
+    engine.live_restore(on=True)
+    yield engine
+    engine.start()
+    engine.live_restore(on=False)
+
+
+def test_a_mounted_socket_that_was_made_anew_is_told_and_a_restart_mends_it(
+    running: Contained, lasting: PrivateEngine
+) -> None:
+    lasting.kill()
+    eventually(lambda: 503 == running.http("/readyz")[0])
+    assert (200, "alive\n") == running.http("/livez")  # it may come back to this very socket
+    assert "SERVING" == running.health("liveness")
+    lasting.start()
+    eventually(lambda: "NOT_SERVING" == running.health("liveness"))
+    status, reason = running.http("/readyz")
+    assert 503 == status
+    assert "the mount of /var/run/docker.sock is of a socket that has been deleted" in reason
+    assert (503, reason) == running.http("/livez")
+    eventually(lambda: "unhealthy" == _health(running.container), within=60)
+    running.container.restart(timeout=_STOP_SECONDS)
+    eventually(running.is_ready, within=60)
+    assert (200, "alive\n") == running.http("/livez")
+    assert "SERVING" == running.health("liveness")
+
+
+def test_a_socket_that_was_made_anew_in_a_mounted_folder_is_found(
+    contained: Contained, job_catalog: Path, engine: PrivateEngine, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with a_line(folder / "docker.sock", engine.socket) as line:
+        contained.make(job_catalog, 1, "/run/engine/docker.sock", folder)
+        contained.container.start()
+        eventually(contained.is_ready, within=60)
+        line.cut()
+        eventually(lambda: 503 == contained.http("/readyz")[0])
+        assert (200, "alive\n") == contained.http("/livez")
+        line.mend()
+        eventually(contained.is_ready)
 
 
 def test_beside_a_supervisor_in_a_container_no_other_of_its_name_starts(

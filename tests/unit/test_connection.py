@@ -1,13 +1,14 @@
 """Where the Engine is, as the environment says it."""
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service.engine._dockerpy import Connection, connection_from_env
-from service.errors import StartError
+from service.errors import EngineUnmounted, StartError
 
 VARIABLES = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
@@ -120,3 +121,23 @@ def test_a_password_is_not_printed(url: str, shown: str) -> None:
 def test_a_connection_is_shown_without_a_password(url: str, shown: str) -> None:
     assert shown == Connection(url).shown
     assert "s3cret" not in repr(Connection(url, headers={"X": "s3cret"}))
+
+
+def test_a_socket_that_has_been_deleted_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "docker.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        held = os.open(path, os.O_PATH)  # as a mount holds it
+    try:
+        one = Connection(f"unix:///proc/self/fd/{held}")
+        one.check_mount()  # nobody listens, and somebody may
+        path.unlink()
+        with pytest.raises(EngineUnmounted, match=r"the mount of .* has been deleted; restart"):
+            one.check_mount()
+    finally:
+        os.close(held)
+
+
+@pytest.mark.parametrize("url", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:1"])
+def test_an_engine_that_is_merely_away_is_not_taken_for_a_deleted_socket(url: str) -> None:
+    Connection(url).check_mount()

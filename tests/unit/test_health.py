@@ -57,6 +57,17 @@ async def test_liveness_is_the_process_alone(health: Health) -> None:
     assert "SERVING" == await check(health, "liveness")
 
 
+async def test_liveness_falls_where_only_a_new_start_helps(health: Health) -> None:
+    stream = watch(health, "liveness")
+    assert "SERVING" == await following(stream)
+    health.set_alive(alive=False)
+    assert "NOT_SERVING" == await following(stream)
+    assert "NOT_SERVING" == await check(health, "liveness")
+    health.set_alive(alive=True)
+    assert "SERVING" == await check(health, "liveness")
+    await stream.aclose()
+
+
 async def test_a_service_that_is_not_here_is_not_found(health: Health) -> None:
     with pytest.raises(Aborted) as caught:
         await check(health, "other.Service")

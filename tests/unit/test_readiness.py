@@ -42,6 +42,20 @@ def test_it_is_not_ready_in_a_gap_but_still_has_a_last_known_state() -> None:
     )
 
 
+def test_where_it_will_not_be_ready_again_it_says_so() -> None:
+    readiness = Readiness()
+    readiness.rise()
+    readiness.fall("connection refused")
+    assert not readiness.hopeless
+    readiness.fall("deleted", for_good=True)
+    assert (False, True) == (readiness.ready, readiness.hopeless)
+    readiness.fall("connection refused")
+    assert not readiness.hopeless
+    readiness.fall("deleted", for_good=True)
+    readiness.rise()
+    assert not readiness.hopeless
+
+
 def test_a_drain_is_for_good_and_keeps_its_reason() -> None:
     readiness = Readiness()
     readiness.rise()
