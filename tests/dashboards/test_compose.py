@@ -21,6 +21,7 @@ from tests.dashboards import alloy
 from tests.support import worker
 
 ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
 _OBSERVERS = {"prometheus", "jaeger", "loki", "alloy", "grafana"}
 _SOCKET = "/var/run/docker.sock"
 _PROFILE = "--profile=observability"
@@ -171,6 +172,16 @@ def test_the_configurations_that_commands_name_are_mounted(services: Mapping[str
         target = str(Path(path).parent)
         assert (str(folder), target, "ro") in mounts(services[name])
         assert (folder / Path(path).name).is_file()
+
+
+def test_the_override_for_live_restore_mounts_the_folder_of_its_socket(tmp_path: Path) -> None:
+    (text,) = re.findall(r"^```yaml\n(services:.*?)^```", README, re.DOTALL | re.MULTILINE)
+    (tmp_path / "override.yml").write_text(text)
+    merged = run(tmp_path, "--file", str(tmp_path / "override.yml"), "config")
+    supervisor = yaml.safe_load(merged)["services"]["supervisor"]
+    socket = Path(supervisor["environment"]["DOCKER_HOST"].removeprefix("unix://"))
+    assert (str(socket.parent), str(socket.parent), "ro") in mounts(supervisor)
+    assert f"-H unix://{socket}`" in README
 
 
 def test_prometheus_scrapes_the_port_that_the_supervisor_has(services: Mapping[str, Any]) -> None:
