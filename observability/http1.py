@@ -88,11 +88,11 @@ class _Conversation:
 
     async def request(self) -> Request | None:
         """The next one; None where the client has hung up. Raises `h11.RemoteProtocolError`."""
+        self._is_head = False
         async with asyncio.timeout(_PATIENCE):
             request = await self._read()
         if request is None:
             return None
-        self._is_head = request.method == b"HEAD"
         path, query = _parted(request.target.decode("ascii"))
         headers = {name.decode("ascii"): v.decode("latin-1") for name, v in request.headers}
         return Request(request.method.decode("ascii"), path, query, headers)
@@ -108,6 +108,7 @@ class _Conversation:
                 self._http.receive_data(await self._reader.read(_READ_BYTES))
             elif isinstance(event, h11.Request):
                 request = event
+                self._is_head = event.method == b"HEAD"
             elif isinstance(event, h11.EndOfMessage):
                 return request
             elif isinstance(event, h11.ConnectionClosed):

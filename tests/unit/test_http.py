@@ -246,6 +246,16 @@ def test_what_is_no_request_is_told_so_and_hung_up_on(
     assert ("", "") == capfd.readouterr()
 
 
+def test_garbage_after_a_request_is_told_so(
+    serve: Serve, capfd: pytest.CaptureFixture[str]
+) -> None:
+    served = serve(livez=says("alive"))
+    answers = raw_until_refused(served, b"HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\n\x16\x03\r\n\r\n")
+    assert b"\r\n\r\nHTTP/1.1 400 Bad Request\r\n" in answers
+    assert answers.count(b"not a request: ") == 1
+    assert ("", "") == capfd.readouterr()
+
+
 def raw_until_refused(served: Served, sent: bytes) -> bytes:
     """What is answered to a client that may not get to the end of what it wanted to send."""
     with socket.create_connection(("127.0.0.1", served.port), 30) as connection:
