@@ -4,6 +4,8 @@ import http.client
 import re
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -362,6 +364,62 @@ def test_it_keeps_two_threads_however_many_ask(serve: Serve) -> None:
         assert {200} == {status for status, _, _ in answers}
     made = set(threading.enumerate()) - before
     assert {"http", "scrapes_0"} == {thread.name for thread in made}
+
+
+_WITH_FEW_FILES = """
+import logging, os, resource, sys, time
+from prometheus_client import CollectorRegistry
+from observability.http import HttpEndpoint
+logging.basicConfig()
+endpoint = HttpEndpoint("127.0.0.1", 0, CollectorRegistry(), {})
+endpoint.start()
+import observability.http1
+files = len(os.listdir("/proc/self/fd")) + 5
+resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+print(endpoint.port, flush=True)
+sys.stdin.readline()
+print(time.process_time(), flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_where_no_more_files_can_be_opened_nothing_is_logged_and_nothing_spins() -> None:
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", _WITH_FEW_FILES],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+        ExitStack() as stack,
+    ):
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        port = int(process.stdout.readline())
+        many = [stack.enter_context(_connected(port)) for _ in range(40)]
+        with suppress(ConnectionResetError):
+            assert b"" == many[-1].recv(1)  # hung up on
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert float(process.stdout.readline()) < 5
+        for each in many:
+            each.close()
+        eventually(lambda: _gets_an_answer(port))
+        process.stdin.close()
+        assert "" == process.stderr.read()
+
+
+def _connected(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), 30)
+
+
+def _gets_an_answer(port: int) -> bool:
+    with suppress(ConnectionResetError), _connected(port) as connection:
+        connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        return connection.recv(12) == b"HTTP/1.1 200"
+    return False
 
 
 def test_a_version_that_is_no_number_gets_the_text_format(serve: Serve) -> None:
