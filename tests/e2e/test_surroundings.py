@@ -45,17 +45,22 @@ def test_a_proxy_that_cuts_off_idle_events_costs_no_readiness(
 
 
 class _Remapping(PrivateEngine):
-    """Remaps users. It needs entries of its own in /etc, which nobody else sees."""
+    """Remaps users. It needs entries of its own in /etc, which nobody else sees.
+
+    Its containerd has to see what it mounts, so both are in one mount namespace.
+    """
 
     def _spawn(self, program: str, *arguments: str) -> Any:
         if program != "dockerd":
-            return super()._spawn(program, *arguments)
+            return super()._spawn("unshare", "--mount", program, *arguments)
+        assert self._containerd is not None
         self.socket.parent.chmod(0o711)  # the remapped root has to get to its folders
         ids = self.socket.parent / "ids"
         ids.write_text("daemon:200000:65536\n", encoding="ascii")
         mounts = "".join(f"mount --bind {ids} /etc/{name} && " for name in ("subuid", "subgid"))
         script = f'{mounts}exec dockerd "$@" --userns-remap=daemon'
-        return super()._spawn("unshare", "--mount", "sh", "-c", script, "sh", *arguments)
+        there = ("--mount", f"--target={self._containerd.pid}")
+        return super()._spawn("nsenter", *there, "sh", "-c", script, "sh", *arguments)
 
 
 @pytest.fixture(scope="module")
