@@ -69,6 +69,7 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     "supervisor_jobs": ("gauge", {"state": {"starting", "running", "paused", "stopping"}}),
     "supervisor_launches": ("counter", {"job_name": _JOBS}),
     "supervisor_adoptions": ("counter", {"job_name": _JOBS}),
+    "supervisor_log_lines_dropped": ("counter", {}),
     "supervisor_dedups": ("counter", {"job_name": _JOBS}),
     "supervisor_failures": (
         "counter",
