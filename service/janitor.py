@@ -60,7 +60,13 @@ class Janitor:
         Never by force: what runs by now is a job, and the Engine refuses. Raises
         EngineUnavailable.
         """
-        orphans = [w for w in unknown if self._orphaned(w.status) and await self._still_orphaned(w)]
+        orphans: list[Workload] = []
+
+        async def look(workload: Workload) -> None:
+            if await self._still_orphaned(workload):
+                orphans.append(workload)
+
+        await side_by_side(look, [w for w in unknown if self._orphaned(w.status)])
         now = time.monotonic()
         new = [orphan for orphan in orphans if orphan.id not in self._first_seen]
         self._first_seen = {orphan.id: self._first_seen.get(orphan.id, now) for orphan in orphans}

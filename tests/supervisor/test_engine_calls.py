@@ -1,11 +1,14 @@
 """What the Engine is asked for each end: with hundreds at once, each call too many is seen."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
 from service.engine.fake_faults import Operation
-from tests.supervisor.world import World, pass_time, until
+from service.workload import LAUNCH_LABEL
+from tests.supervisor.world import World, a_world, pass_time, until
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -73,3 +76,58 @@ async def test_in_development_an_exit_is_looked_at_once_and_kept(development: Wo
 
     asked = await _asked(development, end)
     assert {"inspect": 1, "tail": 1} == asked
+
+
+MANY = 1_000
+
+
+async def _many(world: World) -> None:
+    await asyncio.gather(*(world.launch(f"a-{n}", "webhook") for n in range(MANY)))
+
+
+async def test_many_ends_at_one_moment_are_each_looked_at_once(world: World) -> None:
+    await _many(world)
+    before = world.engine.calls.copy()
+    for container in world.host.live:
+        world.host.exit(container.id, 0)
+    await until(lambda: world.states() == {}, within=30)
+    made = world.engine.calls - before
+    assert (MANY, MANY) == (made["inspect"], made["remove"])
+    assert {"success": MANY} == world.outcomes("supervisor_exits_total")
+
+
+async def test_many_kills_at_once_cost_two_calls_each(world: World) -> None:
+    await _many(world)
+    before = world.engine.calls.copy()
+    assert 0 == await world.killing_all().answer()
+    made = world.engine.calls - before
+    assert (MANY, MANY, 0) == (made["stop"], made["remove"], made["inspect"])
+    assert {"stopped": MANY} == world.outcomes("supervisor_kills_total")
+
+
+async def test_many_that_run_on_behind_a_gap_are_looked_at_side_by_side(world: World) -> None:
+    await _many(world)
+    before, began = world.engine.calls.copy(), asyncio.get_running_loop().time()
+    world.engine.latency = lambda: 0.1
+    world.engine.disconnect()
+    await until(lambda: not world.readiness.ready)
+    await world.ready()
+    assert MANY == (world.engine.calls - before)["inspect"]
+    assert asyncio.get_running_loop().time() - began < 5  # one after the other it would be 200
+    assert MANY == len(world.states())
+
+
+async def test_many_orphans_are_looked_at_and_removed_side_by_side() -> None:
+    async with a_world(orphan_grace=0) as world:
+        await world.launch("a-1")
+        spec = world.container("a-1").spec
+        for n in range(MANY):
+            labels = {**spec.labels, LAUNCH_LABEL: f"{n:016}"}
+            world.host.create(replace(spec, name=f"left-{n}", labels=labels))
+        await pass_time()
+        world.engine.latency = lambda: 0.1
+        began = asyncio.get_running_loop().time()
+        world.engine.disconnect()
+        await until(lambda: world.left() == ["a-1"], within=60)
+        assert asyncio.get_running_loop().time() - began < 20  # one by one it would be 200
+        await until(lambda: MANY == world.metric("supervisor_orphans_removed_total"))
