@@ -11,8 +11,8 @@ from typing import Any
 
 from benchmarks.calls import identifier_of
 
-# All of them: with 8 or 16 at once it takes longer.
-_STOPS_AT_ONCE = 50
+# Some ten at a time take longer where there are 50, and more where there are hundreds.
+_ALL_AT_ONCE, _OF_MANY_AT_ONCE = 50, 16
 # With this the supervisor takes a container for a stranger's.
 OF_NOBODY = {"area.supervisor.instance": "bare"}
 # An Engine that has locked itself out ends the run, and does not hold it up for ever (seconds).
@@ -26,7 +26,7 @@ class BareEngine:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._local = threading.local()
-        self._pool = ThreadPoolExecutor(_STOPS_AT_ONCE)
+        self._pools = {many: ThreadPoolExecutor(many) for many in (_ALL_AT_ONCE, _OF_MANY_AT_ONCE)}
         self._running: list[str] = []
         self._body: dict[str, Any] = {}
 
@@ -52,7 +52,9 @@ class BareEngine:
 
     def end_all(self) -> None:
         """Stop and remove everything that was launched here, side by side."""
-        list(self._pool.map(self._end, self._running))
+        many = len(self._running) > _ALL_AT_ONCE
+        pool = self._pools[_OF_MANY_AT_ONCE if many else _ALL_AT_ONCE]
+        list(pool.map(self._end, self._running))
         self._running.clear()
 
     def _end(self, container_id: str) -> None:

@@ -46,7 +46,7 @@ class OverGrpc:
 
     def end_all(self) -> None:
         """KillAllJobs."""
-        answer = self._stub.KillAllJobs(Empty(), timeout=60)
+        answer = self._stub.KillAllJobs(Empty(), timeout=600)
         if answer != Response():
             raise RuntimeError(f"not everything was killed: {answer}")
 

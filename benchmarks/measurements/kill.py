@@ -1,28 +1,95 @@
-"""KillAllJobs beside a parallel stop and remove."""
+"""KillAllJobs beside a parallel stop and remove, and how soon others are answered meanwhile."""
 
+import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
-from benchmarks.bench import Bench
-from benchmarks.contenders import BARE, SUPERVISOR, contenders
-from benchmarks.result import Goal, Result, Rounds
+from benchmarks.bench import Bench, launch
+from benchmarks.calls import identifier_of
+from benchmarks.contenders import BARE, SUPERVISOR, Contender, contenders
+from benchmarks.result import Goal, Result, Rounds, Row
+from benchmarks.stats import percentile
+from tests.support.supervised import Supervised
 
 _AT_ONCE = 8  # launches: what is launched here is not measured
 _SETTLE = 1.0
+_PAUSE = 0.02  # between a look and the next
 
 
 def measure(bench: Bench) -> Result:
-    """Kill 50 jobs, in rounds."""
-    found = Rounds()
-    jobs = bench.size(50, 16)
-    what = f"end of {jobs} jobs"
+    """Kill 50 jobs, and 400, in rounds."""
+    found, answers = Rounds(), Rounds()
+    sizes = {bench.size(50, 16): bench.size(12, 2), bench.size(400, 32): bench.size(4, 1)}
     with bench.supervisor() as supervised:
         everybody = contenders(bench, supervised)
-        for who in bench.rounds(list(everybody), bench.size(12, 2), "kill"):
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
-                list(pool.map(everybody[who].launch, range(jobs)))
-            time.sleep(_SETTLE)
-            began = time.perf_counter()
-            everybody[who].end_all()
-            found.add(what, who, time.perf_counter() - began)
-    return Result("kill", found.rows(what, "s", baseline=BARE, goals={SUPERVISOR: Goal(1.15)}))
+        for jobs, rounds in sizes.items():
+            for who in bench.rounds(list(everybody), rounds, f"kill {jobs}"):
+                _launch(everybody[who], jobs)
+                began = time.perf_counter()
+                everybody[who].end_all()
+                found.add(_end(jobs), who, time.perf_counter() - began)
+            for _ in bench.rounds([None], rounds, f"answers, kill {jobs}"):
+                _launch(everybody[SUPERVISOR], jobs)
+                _answers_meanwhile(supervised, everybody[SUPERVISOR], jobs, answers)
+    return Result("kill", [row for jobs in sizes for row in _rows(found, answers, jobs)])
+
+
+def _rows(found: Rounds, answers: Rounds, jobs: int) -> list[Row]:
+    rows = found.rows(_end(jobs), "s", baseline=BARE, goals={SUPERVISOR: Goal(1.15)})
+    for call in ("health", "dedup"):
+        rows += answers.rows(_p99(call, jobs), "ms")
+    return rows
+
+
+def _end(jobs: int) -> str:
+    return f"end of {jobs} jobs"
+
+
+def _p99(call: str, jobs: int) -> str:
+    return f"p99, {call}, meanwhile ({jobs} jobs)"
+
+
+def _launch(who: Contender, jobs: int) -> None:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(who.launch, range(jobs)))
+    time.sleep(_SETTLE)
+
+
+def _answers_meanwhile(supervised: Supervised, who: Contender, jobs: int, answers: Rounds) -> None:
+    """Ask for health, and for a job that runs, until everything else has been killed."""
+    took: dict[str, list[float]] = {"health": [], "dedup": []}
+    steady = identifier_of(jobs)  # one more, launched once the others are being killed
+    with _side_by_side(who.end_all) as ended:
+        launch(supervised.stub, steady)
+        while not ended.is_set():
+            for call, times in took.items():
+                began = time.perf_counter()
+                if call == "health":
+                    supervised.health()
+                else:
+                    launch(supervised.stub, steady)
+                times.append(time.perf_counter() - began)
+            time.sleep(_PAUSE)
+    supervised.kill(steady)
+    for call, times in took.items():
+        if times:
+            answers.add(_p99(call, jobs), SUPERVISOR, percentile(times, 99) * 1000)
+
+
+@contextmanager
+def _side_by_side(work: Callable[[], None]) -> Iterator[threading.Event]:
+    """The work, and whether it has ended; at the end of the block it has, and what it raised."""
+    ended = threading.Event()
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            ended.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(run)
+        yield ended
+        working.result()
