@@ -25,7 +25,7 @@ _SHARE_OF_THE_LAST = 0.2  # of the last exit, in what is usual
 _SIGKILLED = 137
 # What an event may take to get here after the answer that it goes with, and the Engine to send
 # SIGKILL after the grace (seconds).
-_EVENT_DELAY, _KILL_DELAY = 1.0, 2.0
+_EVENT_DELAY, _KILL_DELAY = 3.0, 2.0
 # How often an exit is looked for that no event will tell of: at first, and in the end (seconds).
 _LOOK, _LAST_LOOK = 0.05, 1.0
 
