@@ -45,7 +45,7 @@ KILL_OUTCOMES: Final = ("stopped", "forced", "not_running", "failed")
 EXIT_OUTCOMES: Final = ("success", "ended", "error", "oom", "killed", "lost")
 ENGINE_OPERATIONS: Final = (
     "ping", "create", "start", "stop", "kill", "remove", "inspect", "list", "logs", "events",
-    "top", "info",
+    "top", "info", "rename",
 )  # fmt: skip
 # What a call to the Engine can fail with; the other reasons are found before it is asked.
 ENGINE_REASONS: Final = (

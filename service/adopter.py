@@ -19,6 +19,7 @@ from service.life import tell_adoption
 from service.patience import patiently
 from service.reaper import Reaper
 from service.registry import Registry
+from service.removal import Remover
 from service.workload import IDENTIFIER_LABEL, KEY_LABEL, job_from_labels, launch_id_in
 
 log = get_logger(__name__)
@@ -31,6 +32,7 @@ class Adopter:
         self,
         *,
         engine: Engine,
+        remover: Remover,
         registry: Registry,
         reaper: Reaper,
         launcher: Launcher,
@@ -38,6 +40,7 @@ class Adopter:
         grace: float,
     ) -> None:
         self._engine = engine
+        self._remover = remover
         self._registry = registry
         self._reaper = reaper
         self._launcher = launcher
@@ -69,12 +72,15 @@ class Adopter:
             await bearing(self.meet(workload.id, workload.labels))
 
     async def inherit(self, workloads: Sequence[Workload]) -> None:
-        """Take over from an earlier run, at the start: what runs, and the ends nobody has seen."""
+        """Take over from an earlier run, at the start: what runs, and the ends nobody has seen.
+
+        The end of what was set aside has been told.
+        """
         left = {Status.LIVE} if self._keep else {Status.LIVE, Status.EXITED}
         half_done = [w for w in workloads if w.status is Status.CREATED and KEY_LABEL in w.labels]
         await side_by_side(self._decide, half_done)
-        await self.meet_all([w for w in workloads if w.status in left])
-        for kept in (w for w in workloads if w.status is Status.EXITED and self._keep):
+        await self.meet_all([w for w in workloads if w.status in left and not w.aside])
+        for kept in (w for w in workloads if w.aside or (w.status is Status.EXITED and self._keep)):
             if job := job_from_labels(kept.labels):
                 self._registry.keys.remember(job)
 
@@ -128,7 +134,7 @@ class Adopter:
         )
         await self._engine.stop(workload_id, grace=self._grace)
         if not self._keep:
-            await self._engine.remove(workload_id)
+            await self._remover.remove(workload_id)
 
 
 async def bearing(work: Awaitable[None]) -> None:

@@ -14,6 +14,7 @@ from service.launcher import Launcher
 from service.readiness import Readiness
 from service.reaper import Reaper
 from service.registry import Registry
+from service.removal import Remover
 from service.rivals import Rivals
 from service.supervisor import Supervisor
 from service.surroundings import Surroundings
@@ -49,9 +50,15 @@ class Core:
         self.readiness = readiness = Readiness()
         self.registry = registry = Registry(metrics)
         self.background = background = Background()
-        self.reaper = reaper = Reaper(engine, registry, background, keep=options.keep)
+        remover = Remover(engine)
+        self.reaper = reaper = Reaper(engine, remover, registry, background, keep=options.keep)
         launcher = Launcher(
-            engine, reaper, background, timeout=options.launch_timeout, count_names=options.keep
+            engine,
+            remover,
+            reaper,
+            background,
+            timeout=options.launch_timeout,
+            count_names=options.keep,
         )
         self.supervisor = Supervisor(
             registry=registry,
@@ -78,6 +85,7 @@ class Core:
             launcher=launcher,
             adopter=Adopter(
                 engine=engine,
+                remover=remover,
                 registry=registry,
                 reaper=reaper,
                 launcher=launcher,
@@ -86,6 +94,7 @@ class Core:
             ),
             janitor=Janitor(
                 engine,
+                remover,
                 metrics,
                 grace=min(grace, _START_GRACE),
                 keep=options.keep,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 from observability.logs import get_logger
@@ -11,11 +12,27 @@ from service.background import side_by_side
 from service.engine.base import Engine, Status, Workload
 from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
 from service.patience import patiently
+from service.removal import Remover
 
 log = get_logger(__name__)
 
 _NOBODY_LAUNCHES = "the backend launches them anew at its own start alone, and not after ours"
 _ADOPT = "restart the backend; SUPERVISOR_ON_START=adopt keeps what runs"
+# How soon a removal is tried again that has failed (seconds), at first and in the end.
+_RETRY, _LAST_RETRY = 30.0, 3600.0
+
+
+@dataclass(slots=True)
+class _Plan:
+    """When an orphan's removal is tried, and how long after that again."""
+
+    due: float
+    retry: float = _RETRY
+
+    def postpone(self, now: float) -> None:
+        """Try again later, and later each time."""
+        self.due = now + self.retry
+        self.retry = min(2 * self.retry, _LAST_RETRY)
 
 
 class Janitor:
@@ -28,6 +45,7 @@ class Janitor:
     def __init__(
         self,
         engine: Engine,
+        remover: Remover,
         metrics: Metrics,
         *,
         grace: float,
@@ -36,17 +54,19 @@ class Janitor:
         dry_run: bool,
     ) -> None:
         self._engine = engine
+        self._remover = remover
         self._metrics = metrics
         self._grace = grace
         self._keep = keep  # development keeps exited containers
         self._orphan_grace = orphan_grace
         self._dry_run = dry_run
-        self._first_seen: dict[str, float] = {}
+        self._plans: dict[str, _Plan] = {}
 
     async def clean(self, workloads: Sequence[Workload]) -> None:
         """Remove all of them at the start, live ones after a SIGTERM, side by side.
 
-        What the Engine refuses to remove is logged and left. Raises EngineUnavailable.
+        What the Engine cannot remove is set aside; it is logged, and left. Raises
+        EngineUnavailable.
         """
         if workloads:
             log.info("janitor.started", containers=len(workloads))
@@ -63,43 +83,65 @@ class Janitor:
         orphans: list[Workload] = []
 
         async def look(workload: Workload) -> None:
-            if await self._still_orphaned(workload):
+            if await self._orphaned(workload):
                 orphans.append(workload)
 
-        await side_by_side(look, [w for w in unknown if self._orphaned(w.status)])
+        await side_by_side(look, unknown)
         now = time.monotonic()
-        new = [orphan for orphan in orphans if orphan.id not in self._first_seen]
-        self._first_seen = {orphan.id: self._first_seen.get(orphan.id, now) for orphan in orphans}
+        new = [orphan for orphan in orphans if orphan.id not in self._plans]
+        self._plans = {o.id: self._plans.get(o.id) or self._plan(o, now) for o in orphans}
         self._metrics.orphans.set(len(orphans))
         for orphan in new:
             log.warning("orphan.found", container_name=orphan.name, container_id=orphan.id)
         if not self._dry_run:
-            due = [o for o in orphans if now - self._first_seen[o.id] >= self._orphan_grace]
+            due = [orphan for orphan in orphans if self._plans[orphan.id].due <= now]
+            for orphan in due:
+                self._plans[orphan.id].postpone(now)
             await side_by_side(partial(self._remove, force=False), due)
 
-    def _orphaned(self, status: Status) -> bool:
-        """What was never started, or has exited where nothing is kept."""
-        return status is Status.CREATED or (status is Status.EXITED and not self._keep)
+    def _plan(self, orphan: Workload, now: float) -> _Plan:
+        """What stands aside is known to be nobody's."""
+        grace = self._orphan_grace
+        return _Plan(now + (min(_RETRY, grace) if orphan.aside else grace))
 
-    async def _still_orphaned(self, workload: Workload) -> bool:
-        """A listing is a moment old: what it tells of may have run, and been closed, since."""
+    async def _orphaned(self, workload: Workload) -> bool:
+        """A listing is a moment old: what it tells of may have run, and been closed, since.
+
+        Docker lists what it has failed to remove as being removed, for ever.
+        """
+        removing = workload.status is Status.REMOVING
+        if not (removing or workload.aside or self._nobodys(workload.status)):
+            return False
         try:
-            return self._orphaned((await self._engine.inspect(workload.id)).status)
+            status = (await self._engine.inspect(workload.id)).status
         except NoSuchWorkload:
             return False
         except (EngineRefused, EngineTimeout):
-            return True
+            status = workload.status
+        return self._nobodys(status) or (workload.aside and status is not Status.LIVE)
+
+    def _nobodys(self, status: Status) -> bool:
+        """What was never started, or has exited where nothing is kept."""
+        return status is Status.CREATED or (status is Status.EXITED and not self._keep)
 
     async def _remove(self, workload: Workload, *, force: bool) -> None:
         try:
             if workload.status is Status.LIVE:
                 await self._stop(workload.id)
-            await patiently(lambda: self._engine.remove(workload.id, force=force))
+            removed = await self._free(workload, force=force)
         except (EngineRefused, EngineTimeout) as error:
             log.warning("janitor.failed", container_name=workload.name, error=error.message)
             return
-        self._metrics.orphans_removed.inc()
-        log.info("janitor.removed", container_name=workload.name, container_id=workload.id)
+        if removed:
+            self._metrics.orphans_removed.inc()
+            log.info("janitor.removed", container_name=workload.name, container_id=workload.id)
+
+    async def _free(self, workload: Workload, *, force: bool) -> bool:
+        """Remove a container, or set it aside; once is enough for one that stands aside."""
+        if workload.aside:
+            await self._engine.remove(workload.id, force=force)
+            return True
+        return await patiently(lambda: self._remover.remove(workload.id, force=force))
 
     async def _stop(self, workload_id: str) -> None:
         with suppress(NoSuchWorkload, EngineRefused, EngineTimeout):  # then by force

@@ -19,6 +19,7 @@ from service.errors import (
 from service.job import Job
 from service.patience import patiently
 from service.reaper import Reaper
+from service.removal import Remover
 from service.workload import (
     IDENTIFIER_LABEL,
     INSTANCE_LABEL,
@@ -82,6 +83,7 @@ class Launcher:
     def __init__(
         self,
         engine: Engine,
+        remover: Remover,
         reaper: Reaper,
         background: Background,
         *,
@@ -89,6 +91,7 @@ class Launcher:
         count_names: bool,
     ) -> None:
         self._engine = engine
+        self._remover = remover
         self._reaper = reaper
         self._background = background
         self._timeout = timeout
@@ -197,7 +200,7 @@ class Launcher:
             if job.identifier != spec.labels[IDENTIFIER_LABEL]:  # somebody has renamed it
                 raise NameTaken(f"the container's name is taken: {spec.name} runs another job")
             raise NameRunsAlready(job, holder)
-        await self._engine.remove(holder.id, force=left_over)
+        await self._remover.remove(holder.id, force=left_over)
 
     def _abandon(self, spec: WorkloadSpec, attempts: "_Attempts") -> None:
         """The Engine may have done, or may still do, what nobody waits for any more."""
@@ -217,11 +220,10 @@ class Launcher:
     async def discard(self, workload_id: str) -> None:
         """Remove a container that nobody wants, whatever it does."""
         try:
-            await self._engine.remove(workload_id, force=True)
+            if await self._remover.remove(workload_id, force=True):
+                log.info("container.discarded", container_id=workload_id)
         except EngineError as error:
             log.warning("container.left_behind", container_id=workload_id, error=error.message)
-        else:
-            log.info("container.discarded", container_id=workload_id)
 
 
 def _has_done_it(job: Job, holder: Inspection) -> bool:

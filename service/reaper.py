@@ -23,6 +23,7 @@ from service.hints import Hint, Hints
 from service.job import FAILED_OUTCOMES, Ended, ExitSeen, FoundLive, Job, PauseSeen, outcome_of
 from service.life import tell_life, tell_pause
 from service.registry import Registry
+from service.removal import Remover
 from service.workload import auth_in
 
 # How soon an exit is looked into again that the Engine made trouble about (seconds), at first and
@@ -50,9 +51,16 @@ class Reaper:
     """Closes jobs whose container has exited or vanished; once for each launch at a time."""
 
     def __init__(
-        self, engine: Engine, registry: Registry, background: Background, *, keep: bool
+        self,
+        engine: Engine,
+        remover: Remover,
+        registry: Registry,
+        background: Background,
+        *,
+        keep: bool,
     ) -> None:
         self._engine = engine
+        self._remover = remover
         self._registry = registry
         self._background = background
         self._keep = keep  # development keeps exited containers
@@ -244,7 +252,7 @@ class Reaper:
             return f"(the output cannot be read: {error.message})"
 
     async def _remove(self, job: Job, container_id: str) -> bool:
-        """Remove an exited container; never by force, since a third party may have restarted it.
+        """Free an exited container's name; never by force: a third party may have restarted it.
 
         False where that is so. Raises the `EngineError`s: the name is not free then.
         """
@@ -260,7 +268,7 @@ class Reaper:
 
     @_a_few_times(retry=retry_if_exception_type(EngineUnavailable))
     async def _take_away(self, container_id: str) -> None:
-        await self._engine.remove(container_id)
+        await self._remover.remove(container_id)
 
     async def _live(self, container_id: str) -> Inspection | None:
         try:

@@ -75,6 +75,10 @@ class InstantEngine:
         del self._labels[key]
         self._exits.pop(key, None)
 
+    async def set_aside(self, workload_id: str) -> str:
+        """See `Engine.set_aside`."""
+        return workload_id
+
     async def inspect(self, workload_id: str) -> Inspection:
         """See `Engine.inspect`."""
         key = int(workload_id, 16)

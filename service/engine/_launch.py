@@ -1,4 +1,4 @@
-"""What docker-py is asked for a launch."""
+"""What docker-py is asked for a launch, and to undo one."""
 
 from contextlib import suppress
 from http import HTTPStatus
@@ -7,7 +7,7 @@ from typing import Any
 import docker
 from docker.errors import APIError
 
-from service.engine.base import Limits, WorkloadSpec
+from service.engine.base import Limits, WorkloadSpec, name_aside
 from service.errors import EngineFaltered
 
 
@@ -37,6 +37,15 @@ def start(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> No
             raise
         told = spec.redact(str(error.explanation))
         raise EngineFaltered(f"the Docker Engine failed: start for {spec.name}: {told}") from None
+
+
+def set_aside(client: docker.APIClient, container_id: str) -> str:
+    """Give a container the name of one that cannot be removed; that name."""
+    name: str = client.inspect_container(container_id)["Name"].removeprefix("/")
+    aside = name_aside(name, container_id)
+    if aside != name:
+        client.rename(container_id, aside)
+    return aside
 
 
 def _has_been_removed(error: APIError) -> bool:

@@ -58,6 +58,7 @@ class Workload:
     created_at: float
     paused: bool = False
     network: str = ""  # as Docker has it: "container:ID" for that of another container
+    aside: bool = False  # it could not be removed, and has given up its name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,20 @@ class Listing:
     """Every workload of ours there is: what follows a new connection."""
 
     workloads: Sequence[Workload]
+
+
+def name_aside(name: str, workload_id: str) -> str:
+    """What a workload is called once it is set aside; no other has that name."""
+    return name if is_aside(name, workload_id) else f"{name}{_aside(workload_id)}"
+
+
+def is_aside(name: str, workload_id: str) -> bool:
+    """Whether this is the name of a workload that was set aside."""
+    return name.endswith(_aside(workload_id))
+
+
+def _aside(workload_id: str) -> str:
+    return f".removing-{workload_id[:12]}"
 
 
 class Change(StrEnum):
@@ -154,6 +169,12 @@ class Engine(Protocol):
         """Remove a workload; return when its name is free. One that is not there is a success.
 
         Without `force` a live one is refused (EngineRefused).
+        """
+
+    async def set_aside(self, workload_id: str) -> str:
+        """Free the name of a workload that cannot be removed; the name that it has instead.
+
+        That says what it is called for, and with which id. Once is enough. Raises NoSuchWorkload.
         """
 
     async def inspect(self, workload_id: str) -> Inspection:

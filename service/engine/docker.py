@@ -15,7 +15,7 @@ from service.engine._calls import Call, Calls
 from service.engine._dockerpy import Clients, Connection
 from service.engine._events import EventStream
 from service.engine._exits import Exits
-from service.engine._launch import create, start
+from service.engine._launch import create, set_aside, start
 from service.engine._presence import Presence, ping_anew
 from service.engine._stops import Stops
 from service.engine.base import (
@@ -28,6 +28,7 @@ from service.engine.base import (
     Trait,
     Workload,
     WorkloadSpec,
+    is_aside,
 )
 from service.errors import (
     EngineError,
@@ -140,6 +141,11 @@ class DockerEngine:
             return
         except EngineRefused as refusal:
             await self._await_removal(workload_id, refusal)
+
+    async def set_aside(self, workload_id: str) -> str:
+        """See `Engine.set_aside`. One call: it is inspected and renamed in one turn."""
+        call = Call("rename", lambda c: set_aside(c, workload_id), {_ID: workload_id})
+        return await self._calls.call(call, timeout=_SHORT)
 
     async def inspect(self, workload_id: str) -> Inspection:
         """See `Engine.inspect`."""
@@ -255,15 +261,16 @@ def _traits(info: dict[str, Any]) -> frozenset[Trait]:
 
 
 def _workload(item: Mapping[str, Any]) -> Workload:
-    names = item.get("Names") or ["/"]
+    name = (item.get("Names") or ["/"])[0].removeprefix("/")
     return Workload(
         id=item["Id"],
-        name=names[0].removeprefix("/"),
+        name=name,
         status=_STATUS.get(item["State"], Status.EXITED),
         labels=item.get("Labels") or {},
         created_at=float(item["Created"]),
         paused=item["State"] == "paused",
         network=(item.get("HostConfig") or {}).get("NetworkMode") or "",
+        aside=is_aside(name, item["Id"]),
     )
 
 

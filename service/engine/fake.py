@@ -25,6 +25,7 @@ from service.engine.base import (
     Trait,
     Workload,
     WorkloadSpec,
+    is_aside,
 )
 from service.engine.fake_faults import Faults, Operation
 from service.engine.fake_host import Container, FakeHost
@@ -132,6 +133,11 @@ class FakeEngine:
         with suppress(NoSuchWorkload):
             await self._call("remove", lambda: self.host.remove(workload_id, force=force), _SHORT)
 
+    async def set_aside(self, workload_id: str) -> str:
+        """See `Engine.set_aside`."""
+        work = _at_once(lambda: self.host.set_aside(workload_id))
+        return await self._call("set aside", work, _SHORT)
+
     async def inspect(self, workload_id: str) -> Inspection:
         """See `Engine.inspect`."""
         work = _at_once(lambda: _inspection(self.host.get(workload_id)))
@@ -237,6 +243,7 @@ def _workload(container: Container) -> Workload:
         labels=dict(container.spec.labels),
         created_at=container.created_at,
         paused=container.paused,
+        aside=is_aside(container.spec.name, container.id),
     )
 
 

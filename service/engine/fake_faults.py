@@ -14,6 +14,7 @@ Operation = Literal[
     "start",
     "stop",
     "remove",
+    "set aside",
     "inspect",
     "traits",
     "tail",

@@ -8,9 +8,9 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from service.engine.base import Change, Event, Exit, Status, WorkloadSpec
+from service.engine.base import Change, Event, Exit, Status, WorkloadSpec, name_aside
 from service.errors import EngineRefused, ImageMissing, NameTaken, NoSuchWorkload
 
 _SIGTERMED = 143
@@ -181,6 +181,13 @@ class FakeHost:
         del self._containers[container_id]
         container.removed.set()
         self._tell(container, Change.REMOVED)
+
+    def set_aside(self, container_id: str) -> str:
+        """Rename a container, as one that cannot be removed; its new name."""
+        container = self.get(container_id)
+        name = name_aside(container.spec.name, container_id)
+        container.spec = replace(container.spec, name=name)
+        return name
 
     def _tell(self, container: Container, change: Change, code: int | None = None) -> None:
         event = Event(

@@ -49,7 +49,7 @@ _KILLS = {"stopped", "forced", "not_running", "failed"}
 _EXITS = {"success", "ended", "error", "oom", "killed", "lost"}
 _ENGINE_CALLS = {
     *("ping", "create", "start", "stop", "kill"),
-    *("remove", "inspect", "list", "logs", "events", "top", "info"),
+    *("remove", "inspect", "list", "logs", "events", "top", "info", "rename"),
 }
 _ENGINE_REASONS = _REASONS - {"invalid", "unknown_job", "limit", "internal"}
 _SERVICE = "area_supervisor.AreaSupervisorService"

@@ -37,7 +37,7 @@ KILL = ("stopped", "forced", "not_running", "failed")
 EXIT = ("success", "ended", "error", "oom", "killed", "lost")
 ENGINE = (
     *("ping", "create", "start", "stop", "kill", "remove"),
-    *("inspect", "list", "logs", "events", "top", "info"),
+    *("inspect", "list", "logs", "events", "top", "info", "rename"),
 )
 ENGINE_REASONS = (
     "name_taken",

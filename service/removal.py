@@ -1,0 +1,80 @@
+"""Removing a container, so that its name is free, whether or not the Engine can."""
+
+import asyncio
+
+from observability.logs import get_logger
+from service.engine.base import Engine, Status
+from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
+
+log = get_logger(__name__)
+
+# Seconds. Somebody waits for the name: an Engine that has tried for this long by itself, as Docker
+# does for what is busy, is not asked again.
+_PAUSES = (0.05, 0.2, 0.5)
+_LONG = 1.0
+_TO_SET_ASIDE = 3.0
+
+
+class Remover:
+    """Removes containers, and sets aside those that the Engine cannot remove.
+
+    A file that may not be deleted or a mount that does not end (EPERM, EBUSY) keeps a container for
+    ever. It can be renamed all the same, which frees its name, and with that the identifier. The
+    janitor goes on trying to remove it (`Workload.aside`).
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def remove(self, workload_id: str, *, force: bool = False) -> bool:
+        """Free the name of a container; False where it was set aside for that.
+
+        Raises EngineUnavailable, and what the removal has failed with for a live one, which is
+        never set aside, and for one whose name cannot be freed either.
+        """
+        try:
+            await self._try(workload_id, force=force)
+        except (EngineRefused, EngineTimeout) as failure:
+            return not await self._set_aside(workload_id, failure)
+        return True
+
+    async def _try(self, workload_id: str, *, force: bool) -> None:
+        clock = asyncio.get_running_loop().time
+        for pause in _PAUSES:
+            began = clock()
+            try:
+                return await self._engine.remove(workload_id, force=force)
+            except EngineRefused:
+                if clock() - began > _LONG or await self._lives(workload_id):
+                    raise
+            await asyncio.sleep(pause)
+        return await self._engine.remove(workload_id, force=force)
+
+    async def _set_aside(self, workload_id: str, failure: EngineRefused | EngineTimeout) -> bool:
+        """Whether it was; it may have gone by now."""
+        try:
+            async with asyncio.timeout(_TO_SET_ASIDE):
+                lives = await self._lives(workload_id)
+                name = "" if lives else await self._engine.set_aside(workload_id)
+        except NoSuchWorkload:
+            return False
+        except TimeoutError:
+            raise failure from None
+        except (EngineRefused, EngineTimeout) as error:
+            told = f"{failure.message}; nor can it be set aside: {error.message}"
+            raise type(failure)(told) from None
+        if lives:
+            raise failure
+        log.warning(
+            "container.set_aside",
+            container_id=workload_id,
+            container_name=name,
+            error=failure.message,
+        )
+        return True
+
+    async def _lives(self, workload_id: str) -> bool:
+        try:
+            return (await self._engine.inspect(workload_id)).status is Status.LIVE
+        except NoSuchWorkload:
+            return False
