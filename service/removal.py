@@ -62,7 +62,9 @@ class Remover:
             raise failure from None
         except (EngineRefused, EngineTimeout) as error:
             told = f"{failure.message}; nor can it be set aside: {error.message}"
-            raise type(failure)(told) from None
+            # It has been tried often enough: no `EngineFaltered`, which would be tried again.
+            kind = EngineTimeout if isinstance(failure, EngineTimeout) else EngineRefused
+            raise kind(told) from None
         if lives:
             raise failure
         log.warning(

@@ -256,6 +256,26 @@ async def test_remove_by_force_takes_a_live_one(rig: Rig) -> None:
     await start(rig, "a-1")
 
 
+# set aside
+
+
+async def test_what_is_set_aside_gives_up_its_name_once(rig: Rig) -> None:
+    workload_id = await start(rig, "a-1", "--exit", "0")
+    await exited(rig, workload_id)
+    name = await rig.engine.set_aside(workload_id)
+    assert f"a-1.removing-{workload_id[:12]}" == name
+    assert name == await rig.engine.set_aside(workload_id)
+    await start(rig, "a-1")
+    assert {name: True, "a-1": False} == {w.name: w.aside for w in await rig.engine.list()}
+    await rig.engine.remove(workload_id)
+    assert {"a-1": Status.LIVE} == await listed(rig)
+
+
+async def test_what_is_gone_cannot_be_set_aside(rig: Rig) -> None:
+    with pytest.raises(NoSuchWorkload):
+        await rig.engine.set_aside(NOBODY)
+
+
 # inspect
 
 

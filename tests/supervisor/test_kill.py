@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from service.errors import EngineRefused, EngineTimeout, KillAllFailed
-from tests.supervisor.world import GRACE, World, pass_time, until
+from tests.supervisor.world import GRACE, World, pass_time, refuse_removal, until
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -46,9 +46,10 @@ async def test_a_kill_forces_what_ignores_sigterm(world: World) -> None:
 async def test_a_kill_whose_container_cannot_be_removed_fails_and_is_made_good(
     world: World,
 ) -> None:
+    """Nor renamed, which would free its name as well."""
     await world.launch("a-1")
-    world.faults.fail("remove", EngineRefused("device busy"))
-    with pytest.raises(EngineRefused, match="device busy"):
+    refuse_removal(world)
+    with pytest.raises(EngineRefused, match="device busy; nor can it be set aside: not permitted"):
         await world.kill("a-1")
     assert ["a-1"] == world.left()  # its name is not free, and nobody was told that it is
     await until(lambda: world.states() == {}, within=3)

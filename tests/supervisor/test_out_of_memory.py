@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from service.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
-from tests.supervisor.world import World, pass_time, until
+from tests.supervisor.world import World, pass_time, refuse_removal, until
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -250,9 +250,11 @@ async def test_a_removal_that_is_refused_does_not_pass_it_on_to_another_life(
     world: World,
 ) -> None:
     container_id = await killed(world)
-    world.faults.fail("remove", EngineRefused("device busy"), times=5)
+    for _ in range(9):
+        refuse_removal(world)
     world.host.tell_out_of_memory(container_id)
     await pass_time(5)
+    world.faults.clear()
     world.host.start(container_id)
     await until(lambda: world.states() == {"a-1": "running"})
     world.host.exit(container_id, 1)

@@ -3,7 +3,7 @@
 import pytest
 
 from service.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
-from tests.supervisor.world import World, pass_time, until
+from tests.supervisor.world import World, pass_time, refuse_removal, until
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -72,9 +72,9 @@ async def test_an_exit_before_a_container_is_known_as_a_job_is_noticed(developme
 @pytest.mark.parametrize("error", [EngineRefused("no"), EngineTimeout("late")], ids=repr)
 async def test_nothing_is_kept_of_a_job_that_is_gone(world: World, error: EngineError) -> None:
     await world.launch("a-1")
-    world.faults.fail("remove", EngineRefused("device busy"))
+    refuse_removal(world)
     world.host.exit(world.container("a-1").id, 1)
-    await pass_time(0.5)
+    await pass_time(1.2)
     removal = world.faults.hold("remove", after=True)
     await removal.reached()
     await pass_time(MOMENT)  # the removal has been told, which is a hint
@@ -90,9 +90,9 @@ async def test_what_was_said_while_a_retry_met_no_engine_is_forgotten(world: Wor
     await world.launch("a-1")
     (job,) = world.supervisor.list_jobs()
     container = world.container("a-1")
-    world.faults.fail("remove", EngineRefused("device busy"))
+    refuse_removal(world)
     world.host.exit(container.id, 137)
-    await pass_time(0.9)
+    await pass_time(1.6)
     look = world.faults.hold("inspect")
     await look.reached()
     world.host.tell_out_of_memory(container.id)

@@ -9,7 +9,16 @@ from service.engine.base import Inspection, Status
 from service.engine.fake_faults import Operation
 from service.errors import EngineRefused, EngineTimeout, EngineUnavailable
 from service.job import JobSpec
-from tests.supervisor.world import NOTICE, World, a_world, is_live, pass_time, until
+from tests.supervisor.world import (
+    NOTICE,
+    TRIES,
+    World,
+    a_world,
+    is_live,
+    pass_time,
+    refuse_removal,
+    until,
+)
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -251,7 +260,7 @@ async def test_an_end_that_nobody_saw_is_not_seen_by_looking_again(world: World)
     (job,) = world.supervisor.list_jobs()
     world.host.listeners.clear()
     world.host.exit(world.container("a-1").id, 1)
-    world.faults.fail("remove", EngineRefused("device busy"))
+    refuse_removal(world)
     with pytest.raises(EngineRefused):
         await world.reaper.reap(job.launch_id, witnessed=False)
     await until(lambda: world.states() == {}, within=10)
@@ -261,8 +270,10 @@ async def test_an_end_that_nobody_saw_is_not_seen_by_looking_again(world: World)
 async def test_a_removal_that_is_refused_for_long_is_tried_more_and_more_seldom(
     world: World,
 ) -> None:
+    """Where it cannot be set aside either."""
     await world.launch("a-1")
-    world.faults.fail("remove", EngineRefused("device busy"), times=1000)
+    for _ in range(1000):
+        refuse_removal(world)
     world.host.exit(world.container("a-1").id, 1)
     tries = []
     for _ in range(10):
@@ -271,7 +282,7 @@ async def test_a_removal_that_is_refused_for_long_is_tried_more_and_more_seldom(
         with suppress(EngineRefused):
             await world.kill("a-1")  # which does not help, and does not make it worse
         tries.append(world.engine.calls["remove"] - before)
-    assert max(tries[2:]) <= 8
+    assert max(tries[2:]) <= 8 * TRIES
     world.faults.clear()
     await until(lambda: world.states() == {}, within=31)
 
@@ -661,6 +672,7 @@ async def test_one_container_that_makes_trouble_does_not_stop_the_comparison(wor
     for n in range(3):
         world.host.exit(world.container(f"a-{n}").id, 0)
     world.faults.fail("remove", EngineTimeout("too long"))
+    world.faults.fail("set aside", EngineTimeout("too long"))
     world.engine.come_back()
     await until(lambda: len(world.states()) == 1 and world.readiness.ready)
     await until(lambda: world.states() == {}, within=COMPARE + NOTICE)
@@ -696,7 +708,7 @@ async def test_a_container_that_cannot_be_removed_does_not_stop_the_start(
     unstarted: World,
 ) -> None:
     unstarted.put("a-1", {"area.supervisor.instance": "default"})
-    unstarted.faults.fail("remove", EngineRefused("device busy"))
+    refuse_removal(unstarted)
     unstarted.watch()
     await unstarted.ready()
     assert 1 == len(unstarted.logged("janitor.failed"))

@@ -14,7 +14,7 @@ from service.core import Core, Options
 from service.engine.base import Status, WorkloadSpec
 from service.engine.fake import FakeEngine
 from service.engine.fake_host import Container
-from service.errors import NoSuchWorkload, SupervisorError
+from service.errors import EngineFaltered, NoSuchWorkload, SupervisorError
 from service.job import JobSpec, Kind
 from service.workload import INSTANCE_LABEL, Policy
 from tests.supervisor.clock import skipping_waits
@@ -24,6 +24,8 @@ T = TypeVar("T")
 INSTANCE = "default"
 IMAGE = "worker"
 GRACE = 5.0
+# How often a removal is tried before the container is set aside.
+TRIES = 4
 # Within which an exit has to be noticed (seconds).
 NOTICE = 2.0
 
@@ -246,6 +248,12 @@ async def a_world(
             await world.ready()
         yield world
         await world.end()
+
+
+def refuse_removal(world: World) -> None:
+    """Let the next removal fail as often as it is tried, and its container not be renamed."""
+    world.faults.fail("remove", EngineFaltered("device busy"), times=TRIES)
+    world.faults.fail("set aside", EngineFaltered("not permitted"))
 
 
 async def until(check: Callable[[], bool], *, within: float = NOTICE) -> None:
