@@ -28,7 +28,7 @@ _KEPT: list[_Kept] = [kept_file, lambda _, container: layer_of(container)]
 
 
 def _aside(client: docker.DockerClient) -> list[str]:
-    return [c.name for c in containers.everything(client) if ".removing-" in str(c.name)]
+    return [str(c.name) for c in containers.everything(client) if ".removing-" in str(c.name)]
 
 
 @pytest.mark.parametrize("kept", _KEPT, ids=["a file of the Engine's", "the layer"])
