@@ -256,12 +256,14 @@ class Reaper:
 
         False where that is so. Raises the `EngineError`s: the name is not free then.
         """
+        exits = self._exits(job)
         try:
             await self._take_away(container_id)
         except EngineRefused:
-            exits = self._exits(job)
             if seen := await self._live(container_id):
                 self._found_live(job, seen, exits)
+                return False
+            if job.launch_id in self._hints:  # it ran, and has ended again
                 return False
             raise
         return True

@@ -32,23 +32,22 @@ class Remover:
         Raises EngineUnavailable, and what the removal has failed with for a live one, which is
         never set aside, and for one whose name cannot be freed either.
         """
-        try:
-            await self._try(workload_id, force=force)
-        except (EngineRefused, EngineTimeout) as failure:
-            return not await self._set_aside(workload_id, failure)
-        return True
-
-    async def _try(self, workload_id: str, *, force: bool) -> None:
         clock = asyncio.get_running_loop().time
-        for pause in _PAUSES:
+        for pause in (*_PAUSES, None):
             began = clock()
             try:
-                return await self._engine.remove(workload_id, force=force)
-            except EngineRefused:
-                if clock() - began > _LONG or await self._lives(workload_id):
+                await self._engine.remove(workload_id, force=force)
+            except EngineTimeout as error:
+                return not await self._set_aside(workload_id, error)
+            except EngineRefused as error:
+                if await self._lives(workload_id):
                     raise
-            await asyncio.sleep(pause)
-        return await self._engine.remove(workload_id, force=force)
+                if pause is None or clock() - began > _LONG:
+                    return not await self._set_aside(workload_id, error)
+                await asyncio.sleep(pause)
+            else:
+                break
+        return True
 
     async def _set_aside(self, workload_id: str, failure: EngineRefused | EngineTimeout) -> bool:
         """Whether it was; it may have gone by now."""
