@@ -2,6 +2,7 @@
 
 import os
 import threading
+from contextlib import suppress
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
@@ -72,5 +73,6 @@ def _otlp_exporter() -> SpanExporter:
 def shut_down(provider: TracerProvider, *, within: float) -> None:
     """Send the last spans, for `within` seconds at most: a collector may hang."""
     flushing = threading.Thread(target=provider.shutdown, name="spans", daemon=True)
-    flushing.start()
-    flushing.join(within)
+    with suppress(RuntimeError):  # where there may be no more threads, the last spans are lost
+        flushing.start()
+        flushing.join(within)

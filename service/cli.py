@@ -14,6 +14,7 @@ from observability.printable import printable
 from service import __version__
 from service.config import Settings, drop_service_links, load_env_file, load_settings
 from service.errors import EngineError, StartError
+from service.limits import HEALTH_THREADS, require_threads
 from service.process import STDERR, STDOUT, never_block_on, set_up_process
 
 _WIDE = 1_000
@@ -65,6 +66,7 @@ def health(
     settings, _ = _settings()
     from service.probe import check_health
 
+    require_threads(HEALTH_THREADS)
     never_block_on(STDOUT)
     host = str(settings.bind_address or "127.0.0.1")
     well, status = check_health(host, settings.grpc_server_port, service)

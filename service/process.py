@@ -4,17 +4,15 @@ Called before anything else opens a file or starts a thread.
 """
 
 import os
-import resource
 import signal
 import stat
 import sys
 from contextlib import suppress
 from typing import Any
 
+from service.limits import raise_file_limit
+
 STDIN, STDOUT, STDERR = 0, 1, 2
-# As many as the hard limit allows, but not more than anybody needs: with Docker's 2^30, what walks
-# through all possible descriptors would take minutes.
-_MOST_FILES = 65_536
 
 
 def set_up_process() -> None:
@@ -56,15 +54,3 @@ def never_block_on(number: int) -> None:
 def _unblock_signals() -> None:
     """A parent may have blocked SIGTERM, say; children inherit that."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def raise_file_limit() -> int:
-    """Raise the soft limit on open files to the hard one, within reason; what it is now."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return soft
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        return wanted
-    return soft

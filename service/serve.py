@@ -23,7 +23,8 @@ from service.core import Core, Options
 from service.engine._dockerpy import Connection, connection_from_env
 from service.engine.docker import DockerEngine
 from service.errors import StartError
-from service.process import STDOUT, raise_file_limit
+from service.limits import SERVE_THREADS, raise_file_limit, require_threads
+from service.process import STDOUT
 from service.rivals import hold_instance
 from service.server import GrpcServer, binding
 from service.servicer import Servicer
@@ -45,6 +46,7 @@ _SAME_SIGNAL = 0.5
 
 def serve(settings: Settings, corrections: Sequence[Correction] = ()) -> NoReturn:
     """Run the supervisor until SIGTERM; then exit 0. Raises `StartError`."""
+    require_threads(SERVE_THREADS)
     writer = LogWriter(STDOUT)
     configure_logs(level=settings.log_level, console=settings.console_logs, write=writer.write)
     try:
@@ -126,8 +128,8 @@ class _Process:
         runtime.set_up_garbage_collections()
         code = await self._until_stopped(core.watcher, server, signalled)
         await self._drain(server, core.supervisor)
-        await asyncio.to_thread(shut_down, self._tracing, within=SPANS_GRACE)
-        http.close()
+        http.close()  # whose threads make room for the next one, where they are few
+        shut_down(self._tracing, within=SPANS_GRACE)
         await engine.close()
         lock.close()
         log.info("supervisor.stopped", code=code)

@@ -22,6 +22,7 @@ from service.errors import (
     NameTaken,
     NoSuchWorkload,
 )
+from service.limits import lacking
 
 KEEP_NOTHING = Redactor()
 _HOLDER = re.compile(r'container "?([0-9a-f]{64})')
@@ -36,8 +37,11 @@ def mapped(operation: str, target: str, redact: Redactor = KEEP_NOTHING) -> Iter
         raise _from_answer(operation, target, error, redact) from None
     except (requests.exceptions.Timeout, TimeoutError):
         raise too_long(operation, target) from None
+    except MemoryError as error:
+        raise EngineUnavailable(str(lacking(error))) from None
     except (DockerException, requests.exceptions.RequestException, HTTPException, OSError) as error:
-        raise EngineUnavailable(f"the Docker Engine cannot be reached: {_why(error)}") from None
+        told = lacking(error) or f"the Docker Engine cannot be reached: {_why(error)}"
+        raise EngineUnavailable(told) from None
 
 
 def too_long(operation: str, target: str) -> EngineTimeout:

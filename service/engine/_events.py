@@ -14,6 +14,8 @@ import orjson
 
 from observability.logs import get_logger
 from service.engine.base import Change, Event
+from service.errors import EngineUnavailable
+from service.limits import NO_MORE_THREADS
 
 log = get_logger(__name__)
 
@@ -51,8 +53,15 @@ class EventStream:
                 self._hang_up()
 
     def drain(self, put: Callable[[Event | None], None]) -> None:
-        """Hand every event to `put`, from a thread, and None at the end."""
-        threading.Thread(target=self._drain, args=(put,), name="events", daemon=True).start()
+        """Hand every event to `put`, from a thread, and None at the end.
+
+        Raises `EngineUnavailable` where there may be no such thread.
+        """
+        thread = threading.Thread(target=self._drain, args=(put,), name="events", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            raise EngineUnavailable(NO_MORE_THREADS) from None
 
     def close(self) -> None:
         """Hang up, now or as soon as the connection is there."""

@@ -10,7 +10,8 @@ from queue import SimpleQueue
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
-from service.errors import EngineTimeout
+from service.errors import EngineTimeout, EngineUnavailable
+from service.limits import NO_MORE_THREADS, room_for_threads
 
 T = TypeVar("T")
 
@@ -64,7 +65,8 @@ class Threads:
         """Run a function in a thread, with `last` after all that waits without it.
 
         `taken` is called as soon as a thread has it. Given up while it waits for one, it never
-        runs; later, it is left to itself. Raises TimeoutError if `give_up` gives it up.
+        runs; later, it is left to itself. Raises TimeoutError if `give_up` gives it up, and
+        `EngineUnavailable` where there is no thread, and there may be none.
         """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         work, line = _Work(function, taken, done), self._waiting[last]
@@ -79,13 +81,8 @@ class Threads:
 
     def give_up(self, *, since: float) -> None:
         """Give up what waits, if since then (`monotonic`) all that was done has run out of time."""
-        if self._answered >= since:
-            return
-        for line in self._waiting:
-            while line:
-                work = line.popleft()
-                if not work.done.done():
-                    work.done.set_exception(TimeoutError())
+        if self._answered < since:
+            self._refuse(TimeoutError())
 
     def close(self) -> None:
         """End the threads, each when it has nothing to do, and cancel what waits for one."""
@@ -106,17 +103,31 @@ class Threads:
     def _free(self) -> _Inbox | None:
         if self._idle:
             return self._idle.pop()
-        if self._started == self._most:
+        if self._started == self._most or (self._started and not room_for_threads()):
             return None
         inbox: _Inbox = SimpleQueue()
-        threading.Thread(
+        thread = threading.Thread(
             target=self._serve,
             args=(inbox, asyncio.get_running_loop()),
             name=f"{self._name}_{self._started + 1}",
             daemon=True,
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # the work waits for the threads that are there
+            if self._started == 0:
+                self._refuse(EngineUnavailable(NO_MORE_THREADS))
+            return None
         self._started += 1
         return inbox
+
+    def _refuse(self, error: Exception) -> None:
+        """Raise it for all that waits."""
+        for line in self._waiting:
+            while line:
+                work = line.popleft()
+                if not work.done.done():
+                    work.done.set_exception(error)
 
     def _serve(self, inbox: _Inbox, loop: asyncio.AbstractEventLoop) -> None:
         """In a thread: do what comes, and tell the event loop, until that is closed."""
