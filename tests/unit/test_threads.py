@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.engine._threads import Threads
+from service.errors import EngineUnavailable
 
 _FOREVER = 60.0
 
@@ -84,7 +85,7 @@ async def test_where_no_thread_can_be_started_nothing_is_left_to_run_later(
     ran = threading.Event()
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", _cannot_start)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(EngineUnavailable):
             await threads.run(ran.set)
     assert (0, 0) == (threads.busy, threads.queued)
     assert "test_1" == await threads.run(_name)
