@@ -105,6 +105,8 @@ class Calls:
 
     def _threads_for(self, operation: str) -> Threads:
         if operation == "ping":
+            for threads in (self._ping_threads, self._threads, self._bulk_threads):
+                threads.begin()
             return self._ping_threads
         return self._bulk_threads if operation in _BULK else self._threads
 

@@ -79,6 +79,11 @@ class Threads:
                 line.remove(work)
             raise
 
+    def begin(self) -> None:
+        """Start the first thread, before others have taken all that there may be."""
+        if self._started == 0 and (inbox := self._free()):
+            self._idle.append(inbox)
+
     def give_up(self, *, since: float) -> None:
         """Give up what waits, if since then (`monotonic`) all that was done has run out of time."""
         if self._answered < since:
