@@ -7,7 +7,7 @@ import sys
 
 import docker
 
-from scripts import apt, images, private_engine
+from scripts import apt, images, node, private_engine
 from scripts.progress import PrerequisiteError, say, step
 
 
@@ -17,6 +17,7 @@ def main() -> int:
         apt.ensure("docker-compose", "docker-compose")
         private_engine.ensure_installed()
         apt.ensure("promtool", "prometheus")
+        node.ensure_installed()
         with step("Trying a private Docker Engine"), private_engine.PrivateEngine() as engine:
             client = docker.DockerClient(base_url=engine.host, timeout=120)
             images.base_image(client)

@@ -37,7 +37,7 @@ log = get_logger(__name__)
 # Of the 15 s that a stop may take: for calls under way, for the last spans, and for the last lines
 # of the log (seconds).
 DRAIN_GRACE = 10.0
-SPANS_GRACE = 3.0
+SPANS_GRACE = 0.5  # a collector that answers does so in less; nobody listens meanwhile
 LOG_GRACE = 1.0
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Some programs signal a process and then its whole group: twice within this time is once.
