@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -20,8 +21,7 @@ from service.admission import Bounds
 from service.catalog import Catalog, load_catalog
 from service.config import Settings
 from service.core import Core, Options
-from service.engine._dockerpy import Connection, connection_from_env
-from service.engine.docker import DockerEngine
+from service.engine.late import LateEngine
 from service.errors import StartError
 from service.limits import SERVE_THREADS, raise_file_limit, require_threads
 from service.process import STDOUT
@@ -52,9 +52,8 @@ def serve(settings: Settings, corrections: Sequence[Correction] = ()) -> NoRetur
     try:
         _tell(corrections)
         catalog = load_catalog(settings.job_catalog)
-        connection = connection_from_env()
         tracing = configure_tracing("area-supervisor", __version__, settings.supervisor_instance)
-        code = runtime.run(_Process(settings, catalog, connection, tracing, writer).run())
+        code = runtime.run(_Process(settings, catalog, tracing, writer).run())
     finally:
         writer.close(within=LOG_GRACE)
     # Not sys.exit: a thread that waits for a hung Engine must not hold up the end.
@@ -79,13 +78,11 @@ class _Process:
         self,
         settings: Settings,
         catalog: Catalog,
-        connection: Connection,
         tracing: TracerProvider,
         writer: LogWriter,
     ) -> None:
         self._settings = settings
         self._catalog = catalog
-        self._connection = connection
         self._tracing = tracing
         self._writer = writer
 
@@ -95,15 +92,9 @@ class _Process:
         metrics = Metrics(self._catalog, version=__version__, engine="docker", mode=settings.go_env)
         self._writer.on_drop = metrics.log_lines_dropped.inc
         self._writer.on_recovery = _tell_dropped
-        selector = {INSTANCE_LABEL: settings.supervisor_instance}
-        engine = DockerEngine(
-            self._connection,
-            selector,
-            metrics,
-            launches=self._settings.max_launches_under_way,
-        )
+        engine = LateEngine()
         options = _options(settings)
-        core = Core(engine, self._catalog, metrics, options)
+        core = Core(engine.as_engine(), self._catalog, metrics, options)
         self._readiness = core.readiness
         servicer = Servicer(core.supervisor, core.readiness, metrics)
         # Both ports before any container: a second supervisor must not clean up after the first.
@@ -120,20 +111,37 @@ class _Process:
         )
         core.readiness.subscribe(metrics.ready.set)
         http = self._http(metrics)
-        lock = hold_instance(settings.supervisor_instance, self._connection.url)
         await server.start()
         http.start()
+        # From here on calls wait, and are not refused: what takes its time comes now.
         signalled = _heed_signals()
-        self._say_hello()
+        try:
+            lock = self._reach_for_docker(engine, metrics)
+        except StartError:
+            await server.stop(0)
+            http.close()
+            raise
         runtime.set_up_garbage_collections()
         code = await self._until_stopped(core.watcher, server, signalled)
         await self._drain(server, core.supervisor)
         http.close()  # whose threads make room for the next one, where they are few
         shut_down(self._tracing, within=SPANS_GRACE)
-        await engine.close()
+        await engine.as_engine().close()
         lock.close()
         log.info("supervisor.stopped", code=code)
         return code
+
+    def _reach_for_docker(self, engine: LateEngine, metrics: Metrics) -> socket.socket:
+        """Name the engine, and take the lock on our instance there. Raises `StartError`."""
+        from service.engine._dockerpy import connection_from_env
+        from service.engine.docker import DockerEngine
+
+        connection, instance = connection_from_env(), self._settings.supervisor_instance
+        lock = hold_instance(instance, connection.url)
+        selector, launches = {INSTANCE_LABEL: instance}, self._settings.max_launches_under_way
+        engine.name(DockerEngine(connection, selector, metrics, launches=launches))
+        self._say_hello(connection.shown)
+        return lock
 
     def _http(self, metrics: Metrics) -> HttpEndpoint:
         port = self._settings.metrics_port
@@ -189,14 +197,14 @@ class _Process:
         except TimeoutError:
             log.warning("supervisor.drain_cut_short", seconds=DRAIN_GRACE)
 
-    def _say_hello(self) -> None:
+    def _say_hello(self, engine: str) -> None:
         settings = self._settings
         log.info(
             "supervisor.started",
             version=__version__,
             mode=settings.go_env,
             instance=settings.supervisor_instance,
-            engine=self._connection.shown,
+            engine=engine,
             grpc_port=settings.grpc_server_port,
             metrics_port=settings.metrics_port,
             callback=settings.callback,

@@ -1,16 +1,22 @@
 """What a restart with SUPERVISOR_ON_START=adopt is to those who launch meanwhile."""
 
+import json
 import signal
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import docker
 import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest
 
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
-from tests.support import containers
+from tests.support import containers, node
+from tests.support.collector import collecting
 from tests.support.supervised import Supervised, eventually
 
 _ENDS = [signal.SIGTERM, signal.SIGKILL]
@@ -71,3 +77,103 @@ def test_crashes_in_the_middle_of_launches_that_are_tried_again_double_none(
 
 def _await_live(client: docker.DockerClient, many: int) -> None:
     eventually(lambda: len(containers.live(client)) >= many, within=30)
+
+
+# A Node client, as the Area backend has it (docs/backends.md has these settings)
+
+_SERVICE = "area_supervisor.AreaSupervisorService"
+_RETRIES = {
+    "methodConfig": [
+        {
+            "name": [{"service": _SERVICE}],
+            "waitForReady": True,
+            "retryPolicy": {
+                "maxAttempts": 5,
+                "initialBackoff": "0.2s",
+                "maxBackoff": "5s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+_BRIDGING = {"grpc.service_config": json.dumps(_RETRIES), "grpc.max_reconnect_backoff_ms": 2000}
+_BY_NAME = {"grpc.dns_min_time_between_resolutions_ms": 1000}
+_MANY, _BEFORE = 40, 8
+
+
+def _launches(
+    supervised: Supervised, number: signal.Signals, *, host: str = "127.0.0.1", **wanted: Any
+) -> list[dict[str, Any]]:
+    """What a client tells of its launches, while the supervisor is restarted in their midst."""
+    asked = {"address": f"{host}:{supervised.port}", "many": _MANY, "seconds": 60} | wanted
+    with node.running("launches.js", {"milliseconds": 50} | asked) as client:
+        told = _lines(client.stdout)
+        found = [next(told) for _ in range(_BEFORE)]
+        supervised.stop(number)
+        supervised.start(ready=False)
+        return found + list(told)
+
+
+def _lines(output: Any) -> Iterator[dict[str, Any]]:
+    for line in output:
+        yield json.loads(line)
+
+
+@pytest.mark.parametrize("number", _ENDS)
+@pytest.mark.parametrize(("host", "more"), [("127.0.0.1", {}), ("localhost", _BY_NAME)])
+def test_a_node_client_that_waits_and_retries_with_keys_loses_and_doubles_no_launch(
+    adopting: Supervised,
+    docker_client: docker.DockerClient,
+    number: signal.Signals,
+    host: str,
+    more: dict[str, Any],
+) -> None:
+    options = _BRIDGING | more
+    told = _launches(adopting, number, host=host, options=options, wait=True, keyed=True)
+    assert [] == [each for each in told if each["code"]]
+    launched = sorted(each["identifier"] for each in told)
+    assert _MANY == len(launched)
+    assert launched == containers.live(docker_client)
+
+
+def test_a_node_client_with_its_defaults_is_refused_while_nobody_listens(
+    adopting: Supervised, docker_client: docker.DockerClient
+) -> None:
+    told = _launches(adopting, signal.SIGTERM, options={}, wait=False, keyed=False)
+    assert {0, grpc.StatusCode.UNAVAILABLE.value[0]} == {each["code"] for each in told}
+    launched = sorted(each["identifier"] for each in told if not each["code"])
+    assert launched == containers.live(docker_client)
+
+
+# How long nobody listens
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_somebody_listens_again_soon(adopting: Supervised, watched: bool) -> None:
+    """Some tenths of a second on a machine that has nothing else to do."""
+    watch = adopting.health_stub.Watch  # type: ignore[attr-defined]
+    if watched:
+        assert next(watch(HealthCheckRequest()))
+    began = time.monotonic()
+    assert 0 == adopting.stop()
+    adopting.start(ready=False)
+    eventually(lambda: _is_alive(adopting), within=10)
+    assert time.monotonic() - began < 10
+
+
+def _is_alive(supervised: Supervised) -> bool:
+    with suppress(grpc.RpcError):
+        return supervised.health("liveness") == "SERVING"
+    return False
+
+
+def test_a_collector_that_does_not_answer_keeps_the_next_start_waiting_for_half_a_second(
+    start: Start,
+) -> None:
+    with collecting(hangs=True) as collector:
+        supervised = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address)
+        assert Response() == supervised.launch("timer", "t-1")
+        began = time.monotonic()
+        assert 0 == supervised.stop()
+        assert time.monotonic() - began < 2.5  # it was 3 s more

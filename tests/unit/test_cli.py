@@ -159,3 +159,13 @@ def test_a_table_shows_texts_as_they_are_and_obeys_none(capsys: pytest.CaptureFi
     shown = capsys.readouterr().out
     assert all(line.isprintable() for line in shown.splitlines())
     assert all(text in shown for text in ("[bold]a[/bold]", r"'a\x1b[2J\u2028b'", "é"))
+
+
+def test_a_start_does_not_load_docker_py_before_it_listens() -> None:
+    code = (
+        "import service.cli, service.serve, sys; print({'docker', 'requests'} & set(sys.modules))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "set()\n" == result.stdout
