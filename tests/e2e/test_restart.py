@@ -86,7 +86,6 @@ _RETRIES = {
     "methodConfig": [
         {
             "name": [{"service": _SERVICE}],
-            "waitForReady": True,
             "retryPolicy": {
                 "maxAttempts": 5,
                 "initialBackoff": "0.2s",
