@@ -16,7 +16,6 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers, node
-from tests.support.collector import collecting
 from tests.support.supervised import Supervised, eventually
 
 _ENDS = [signal.SIGTERM, signal.SIGKILL]
@@ -165,14 +164,3 @@ def _is_alive(supervised: Supervised) -> bool:
     with suppress(grpc.RpcError):
         return supervised.health("liveness") == "SERVING"
     return False
-
-
-def test_a_collector_that_does_not_answer_keeps_the_next_start_waiting_for_half_a_second(
-    start: Start,
-) -> None:
-    with collecting(hangs=True) as collector:
-        supervised = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address)
-        assert Response() == supervised.launch("timer", "t-1")
-        began = time.monotonic()
-        assert 0 == supervised.stop()
-        assert time.monotonic() - began < 2.5  # it was 3 s more
