@@ -20,8 +20,10 @@ _SHORT = 10.0
 # How long a stop keeps its thread (seconds): twice as long as an exit usually takes, within these
 # limits. So as many containers are on their way out at once as there are threads, and those that
 # do not heed SIGTERM hold up nobody for long.
-_SHORTEST_TURN, _LONGEST_TURN = 0.5, 3.0
-_SHARE_OF_THE_LAST = 0.2  # of the last exit, in what is usual
+_SHORTEST_TURN, _LONGEST_TURN = 0.5, 5.0
+# What is taken for usual at first, and the share of a quicker exit in it. A slower one is usual at
+# once: hundreds would be on their way out before an average told that the Engine is busy.
+_USUAL, _SHARE = 0.5, 0.1
 _SIGKILLED = 137
 # What an event may take to get here after the answer that it goes with, and the Engine to send
 # SIGKILL after the grace (seconds).
@@ -43,7 +45,7 @@ class Stops:
         self._calls = calls
         self._exits = exits
         self._is_live = is_live
-        self._usual = 0.0  # seconds from a stop to the exit
+        self._usual = _USUAL  # seconds from a stop to the exit
 
     async def stop(self, container_id: str, grace: float) -> Exit | None:
         """See `Engine.stop`."""
@@ -52,7 +54,7 @@ class Stops:
             if answer == HTTPStatus.NOT_MODIFIED:  # it did not run
                 return None
             has_exited = answer is not None
-            left = _EVENT_DELAY if has_exited else sent + grace + _KILL_DELAY - monotonic()
+            left = _EVENT_DELAY if has_exited else sent + grace + self._delay - monotonic()
             exited: Exit | None = None
             try:
                 async with asyncio.timeout(left):
@@ -64,6 +66,11 @@ class Stops:
                     await self._kill(container_id)
             self._learn(exited, sent)
             return exited
+
+    @property
+    def _delay(self) -> float:
+        """What the Engine may take beyond the grace. A busy one is slow with the SIGKILL, too."""
+        return _KILL_DELAY + min(2 * self._usual, _LONGEST_TURN)
 
     async def _ask(self, container_id: str, grace: int) -> tuple[float, int | None]:
         """Ask for a stop: when (`monotonic`), and the status of an answer within the turn."""
@@ -79,7 +86,8 @@ class Stops:
     def _learn(self, exited: Exit | None, sent: float) -> None:
         """Note how long an exit takes, where it was none for want of heeding SIGTERM."""
         if exited is not None and exited.code != _SIGKILLED:
-            self._usual += _SHARE_OF_THE_LAST * (monotonic() - sent - self._usual)
+            took = monotonic() - sent
+            self._usual = max(took, self._usual + _SHARE * (took - self._usual))
 
     async def _kill(self, container_id: str) -> None:
         """See to it that it has exited: the Engine may not have heard of the stop."""
