@@ -76,7 +76,7 @@ class Adopter:
 
         The end of what was set aside has been told.
         """
-        left = {Status.LIVE} if self._keep else {Status.LIVE, Status.EXITED}
+        left = {Status.LIVE, Status.UNKNOWN} | (set() if self._keep else {Status.EXITED})
         half_done = [w for w in workloads if w.status is Status.CREATED and KEY_LABEL in w.labels]
         await side_by_side(self._decide, half_done)
         await self.meet_all([w for w in workloads if w.status in left and not w.aside])

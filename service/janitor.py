@@ -126,7 +126,7 @@ class Janitor:
 
     async def _remove(self, workload: Workload, *, force: bool) -> None:
         try:
-            if workload.status is Status.LIVE:
+            if workload.status in (Status.LIVE, Status.UNKNOWN):
                 await self._stop(workload.id)
             removed = await self._free(workload, force=force)
         except (EngineRefused, EngineTimeout) as error:

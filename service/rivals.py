@@ -13,8 +13,9 @@ from pathlib import Path
 
 from observability.logs import get_logger
 from service.engine.base import Engine, Status, Workload
-from service.errors import NoSuchWorkload, StartError
+from service.errors import EngineRefused, NoSuchWorkload, StartError
 from service.own_container import whereabouts
+from service.patience import patiently
 from service.workload import LABEL_PREFIX
 
 log = get_logger(__name__)
@@ -76,8 +77,8 @@ class Rivals:
     async def _since(self, workload_id: str) -> _Since:
         """Since when it runs: a container that was made first may have been started last."""
         try:
-            seen = await self._engine.inspect(workload_id)
-        except NoSuchWorkload:
+            seen = await patiently(lambda: self._engine.inspect(workload_id))
+        except (NoSuchWorkload, EngineRefused):  # one that cannot be looked at keeps nobody away
             return _NOT_YET
         return (seen.started_at, seen.id) if seen.status is Status.LIVE else _NOT_YET
 

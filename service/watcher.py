@@ -268,6 +268,8 @@ class Watcher:
 def _differs(job: Job, listed: Mapping[str, Workload]) -> bool:
     """Whether the listing says anything but what is known of this job: it runs, or is paused."""
     workload = listed.get(job.container_id or "")
+    if workload is not None and workload.status is Status.UNKNOWN:
+        return False  # it says nothing; an event will
     if workload is None or workload.status is not Status.LIVE:
         return True
     return job.exit_seen or workload.paused != job.paused

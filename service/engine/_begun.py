@@ -16,8 +16,9 @@ from typing import TypeVar
 import docker
 from docker.errors import APIError
 
+from service.engine._answers import Processes, inspection, read
 from service.engine._calls import Call, Calls
-from service.engine.base import Limits, WorkloadSpec
+from service.engine.base import Limits, Status, WorkloadSpec
 from service.errors import EngineError, EngineRefused
 
 T = TypeVar("T")
@@ -124,13 +125,13 @@ def _runs(client: docker.APIClient, container_id: str) -> bool:
         if error.status_code == HTTPStatus.CONFLICT:  # it does not run any more
             return False
         raise
-    return len({row[-1] for row in found["Processes"] or ()}) > 1
+    return len({row[-1] for row in read(Processes, found).Processes or ()}) > 1
 
 
 def _exit_code(client: docker.APIClient, container_id: str) -> int | None:
     """None while it runs."""
-    state = client.inspect_container(container_id)["State"]
-    return None if state["Running"] else int(state["ExitCode"])
+    seen = inspection(client.inspect_container(container_id))
+    return seen.exit_code if seen.status is Status.EXITED else None
 
 
 def _words(client: docker.APIClient, container_id: str) -> str:

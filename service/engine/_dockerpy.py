@@ -14,6 +14,7 @@ from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env, parse_host, version_lt
 
 from observability.printable import printable
+from service.engine._answers import MISREAD, Version, read
 from service.engine._client import Client
 from service.engine._config_json import http_headers
 from service.errors import EngineUnmounted, StartError
@@ -21,8 +22,6 @@ from service.errors import EngineUnmounted, StartError
 _SCHEMES = ("unix://", "tcp://")
 _TLS_VARIABLES = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
-# To the question for its version.
-_NO_ENGINES_ANSWER = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 NOT_DOCKER = "what answers there is not a Docker Engine"
 
 
@@ -126,13 +125,13 @@ def _version_of(client: Client) -> str:
     """The newest version of the API that the Engine speaks. Raises what docker-py does."""
     met = DockerException(NOT_DOCKER)
     try:
-        version: str = client.version(api_version=False)["ApiVersion"]
+        version = read(Version, client.version(api_version=False)).ApiVersion
         if not version_lt(version, MINIMUM_DOCKER_API_VERSION):
             return version
         met = DockerException(f"its API {version} is no longer supported")
     except APIError as error:
         if error.status_code != HTTPStatus.NOT_FOUND:
             raise
-    except _NO_ENGINES_ANSWER:
+    except MISREAD:
         pass
     raise met  # not in there, where what was met would be taken for its reason

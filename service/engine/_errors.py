@@ -10,6 +10,7 @@ import requests
 from docker.errors import APIError, DockerException
 
 from observability.redaction import Redactor
+from service.engine._answers import MISREAD, Unreadable
 from service.engine._dockerpy import NOT_DOCKER
 from service.engine._helps import with_help
 from service.errors import (
@@ -37,17 +38,31 @@ def mapped(operation: str, target: str, redact: Redactor = KEEP_NOTHING) -> Iter
         raise _from_answer(operation, target, error, redact) from None
     except (requests.exceptions.Timeout, TimeoutError):
         raise too_long(operation, target) from None
+    except requests.exceptions.JSONDecodeError:
+        raise _misread(operation, target, "it is no JSON") from None
     except MemoryError as error:
         raise EngineUnavailable(str(lacking(error))) from None
     except (DockerException, requests.exceptions.RequestException, HTTPException, OSError) as error:
         told = lacking(error) or f"the Docker Engine cannot be reached: {_why(error)}"
         raise EngineUnavailable(told) from None
+    except Unreadable as error:
+        raise _misread(operation, target, str(error)) from None
+    except MISREAD as error:  # whose text may be a secret of the answer
+        raise _misread(operation, target, type(error).__name__) from None
 
 
 def too_long(operation: str, target: str) -> EngineTimeout:
     """What is raised for a call that has taken all of its time."""
     about = f" for {target}" if target else ""
     return EngineTimeout(f"the Docker Engine took too long: {operation}{about}")
+
+
+def _misread(operation: str, target: str, why: str) -> EngineFaltered:
+    """What was asked may have been done."""
+    about = f" for {target}" if target else ""
+    return EngineFaltered(
+        f"the Docker Engine answered what cannot be read: {operation}{about}: {why}"
+    )
 
 
 def _why(error: BaseException) -> str:

@@ -6,35 +6,27 @@ stream may be left open that nobody reads, however its opening went.
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import docker
 import orjson
 
 from observability.logs import get_logger
-from service.engine.base import Change, Event
+from service.engine._answers import CHANGES, Oddities
+from service.engine.base import Event
 from service.errors import EngineUnavailable
 from service.limits import NO_MORE_THREADS
 
 log = get_logger(__name__)
 
-_CHANGES = {
-    "create": Change.CREATED,
-    "start": Change.STARTED,
-    "die": Change.EXITED,
-    "oom": Change.OUT_OF_MEMORY,
-    "destroy": Change.REMOVED,
-    "pause": Change.PAUSED,
-    "unpause": Change.UNPAUSED,
-}
-
 
 class EventStream:
     """One connection to the events of containers with certain labels."""
 
-    def __init__(self, labels: Sequence[str]) -> None:
-        self._filters = {"type": "container", "event": list(_CHANGES), "label": list(labels)}
+    def __init__(self, labels: Sequence[str], oddities: Oddities) -> None:
+        self._filters = {"type": "container", "event": list(CHANGES), "label": list(labels)}
+        self._oddities = oddities
         self._lock = threading.Lock()
         self._closed = False
         self._client: docker.APIClient | None = None
@@ -83,22 +75,9 @@ class EventStream:
             # An event is a line. docker-py would look for its end itself, and read it in two parts.
             lines = self._stream._response.iter_lines(chunk_size=None)  # noqa: SLF001 - no way else
             for line in filter(bytes.strip, lines):
-                raw = orjson.loads(line)
-                if change := _CHANGES.get(raw.get("Action", "")):
-                    put(_event(change, raw["Actor"]))
+                if event := self._oddities.event(orjson.loads(line)):  # no JSON is no Engine
+                    put(event)
         except Exception as error:  # noqa: BLE001 - whatever ends a stream, the watcher begins anew
             log.debug("events.ended", error=type(error).__name__)
         finally:
             put(None)
-
-
-def _event(change: Change, actor: Mapping[str, Any]) -> Event:
-    attributes = actor["Attributes"]
-    code = attributes.get("exitCode") if change is Change.EXITED else None
-    return Event(
-        id=actor["ID"],
-        change=change,
-        labels=attributes,
-        # A label of this name hides the real one, and may say anything.
-        exit_code=int(code) if code and code.isdecimal() else None,
-    )

@@ -7,6 +7,7 @@ from typing import Any
 import docker
 from docker.errors import APIError
 
+from service.engine._answers import Created, read
 from service.engine.base import Limits, WorkloadSpec, name_aside
 from service.errors import EngineFaltered
 
@@ -22,8 +23,7 @@ def create(client: docker.APIClient, spec: WorkloadSpec) -> str:
         stop_signal="SIGTERM",  # whatever the image says: it is what workers are promised
         host_config=_host_config(client, spec.network, spec.limits),
     )
-    container_id: str = created["Id"]
-    return container_id
+    return read(Created, created).Id
 
 
 def start(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> None:

@@ -8,6 +8,7 @@ it listens at may be systemd's, which takes connections for it; so a ping has to
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from service.engine._answers import Unreadable
 from service.engine._client import Client
 from service.engine._dockerpy import Clients
 from service.engine._errors import mapped
@@ -20,7 +21,8 @@ _FAREWELL = 1.0
 def ping_anew(client: Client) -> None:
     """Ping over a new connection."""
     client.close()
-    client.ping()
+    if not client.ping():
+        raise Unreadable("it is none to a ping")
 
 
 def judged(error: EngineFaltered, clients: Clients) -> EngineError:

@@ -45,6 +45,7 @@ class Status(StrEnum):
     LIVE = "live"  # running, paused or restarting
     EXITED = "exited"
     REMOVING = "removing"
+    UNKNOWN = "unknown"  # listed in a way that cannot be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

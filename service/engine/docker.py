@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -10,6 +9,7 @@ import docker
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
+from service.engine._answers import Oddities, Version, inspection, read, read_list
 from service.engine._begun import Beginnings
 from service.engine._calls import Call, Calls
 from service.engine._dockerpy import Clients, Connection
@@ -55,16 +55,6 @@ _UNDER_WAY = "already in progress"
 # OpenTelemetry's semantic conventions for containers.
 _ID, _NAME, _IMAGE = "container.id", "container.name", "container.image.name"
 
-_STATUS = {
-    "created": Status.CREATED,
-    "running": Status.LIVE,
-    "paused": Status.LIVE,
-    "restarting": Status.LIVE,
-    "removing": Status.REMOVING,
-    "exited": Status.EXITED,
-    "dead": Status.EXITED,
-}
-
 
 class DockerEngine:
     """Runs workloads as containers; ours are those that carry the labels of `selector`."""
@@ -85,12 +75,15 @@ class DockerEngine:
         self._selector = selector
         self._exits = Exits()
         self._stops = Stops(self._calls, self._exits, self._is_live)
+        self._oddities = Oddities()
         self._presence = Presence(partial(self._ping_anew, _PRESENCE))
 
     async def ping(self, *, deep: bool = False) -> None:
         """See `Engine.ping`. For its version the Engine asks containerd, which a ping does not."""
         if deep:
-            await self._calls.call(Call("ping", lambda c: c.version()), timeout=_DEEP_PING)
+            await self._calls.call(
+                Call("ping", lambda c: read(Version, c.version())), timeout=_DEEP_PING
+            )
         else:
             await self._ping_anew(_PING)
 
@@ -149,8 +142,10 @@ class DockerEngine:
 
     async def inspect(self, workload_id: str) -> Inspection:
         """See `Engine.inspect`."""
-        look = Call("inspect", lambda c: c.inspect_container(workload_id), {_ID: workload_id})
-        return _inspection(await self._calls.call(look, timeout=_SHORT))
+        look = Call(
+            "inspect", lambda c: inspection(c.inspect_container(workload_id)), {_ID: workload_id}
+        )
+        return await self._calls.call(look, timeout=_SHORT)
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
         """See `Engine.tail`."""
@@ -171,24 +166,23 @@ class DockerEngine:
 
         def read(client: docker.APIClient) -> Sequence[Workload]:
             """In the thread: 10,000 of them would hold up the event loop for 10 ms and more."""
-            return [_workload(item) for item in client.containers(all=True, filters=filters)]
+            return self._oddities.workloads(read_list(client.containers(all=True, filters=filters)))
 
         return await self._calls.call(Call("list", read), timeout=_SHORT)
 
     async def names(self) -> Sequence[str]:
         """See `Engine.names`."""
-        listing = Call("list", lambda c: c.containers(all=True))
-        found = await self._calls.call(listing, timeout=_SHORT)
-        return [name.removeprefix("/") for item in found for name in item.get("Names") or ()]
+        listing = Call("list", lambda c: list(self._oddities.names(c.containers(all=True))))
+        return await self._calls.call(listing, timeout=_SHORT)
 
     async def traits(self) -> frozenset[Trait]:
         """See `Engine.traits`."""
-        look = Call("info", lambda c: c.info())
-        return _traits(await self._calls.call(look, timeout=_SHORT))
+        look = Call("info", lambda c: _traits(c.info()))
+        return await self._calls.call(look, timeout=_SHORT)
 
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """See `Engine.watch`. Listens before it lists, so that nothing falls between."""
-        stream = EventStream(_filter(self._selector))
+        stream = EventStream(_filter(self._selector), self._oddities)
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -258,39 +252,3 @@ def _traits(info: dict[str, Any]) -> frozenset[Trait]:
     options = info.get("SecurityOptions")
     names = {str(o).split(",")[0] for o in options} if isinstance(options, list) else set()
     return frozenset(trait for trait in Trait if f"name={trait}" in names)
-
-
-def _workload(item: Mapping[str, Any]) -> Workload:
-    name = (item.get("Names") or ["/"])[0].removeprefix("/")
-    return Workload(
-        id=item["Id"],
-        name=name,
-        status=_STATUS.get(item["State"], Status.EXITED),
-        labels=item.get("Labels") or {},
-        created_at=float(item["Created"]),
-        paused=item["State"] == "paused",
-        network=(item.get("HostConfig") or {}).get("NetworkMode") or "",
-        aside=is_aside(name, item["Id"]),
-    )
-
-
-def _inspection(found: Mapping[str, Any]) -> Inspection:
-    state, config = found["State"], found["Config"]
-    return Inspection(
-        id=found["Id"],
-        status=_STATUS.get(state["Status"], Status.EXITED),
-        labels=config.get("Labels") or {},
-        exit_code=state["ExitCode"],
-        oom_killed=state["OOMKilled"],
-        started_at=_timestamp(state["StartedAt"]) or 0.0,
-        ended_at=_timestamp(state["FinishedAt"]),
-        arguments=tuple(config.get("Cmd") or ()),
-        paused=state["Paused"],
-    )
-
-
-def _timestamp(text: str) -> float | None:
-    """Seconds since the epoch; None for the Engine's zero time."""
-    if text.startswith("0001-"):
-        return None
-    return datetime.fromisoformat(text).timestamp()

@@ -4,11 +4,11 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import docker
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from service.engine._answers import Imaged, Oddities, Stranger, Unreadable, read, read_list
 from service.engine._dockerpy import Clients, Connection
 from service.engine._errors import mapped
 from service.errors import EngineRefused, NoSuchWorkload
@@ -34,27 +34,35 @@ class LegacyContainers:
 
     def __init__(self, connection: Connection) -> None:
         self._clients = Clients(connection)
+        self._oddities = Oddities()
 
     def find(self, images: Collection[str], our_label: str) -> Sequence[LegacyContainer]:
         """Containers of these images without our label, and not Compose's own, live or not."""
         wanted = set(map(_untagged, images))
         with mapped("list", "containers"):
-            listed = self._clients.get().containers(all=True)
-        strangers = [item for item in listed if _is_strange(item.get("Labels") or {}, our_label)]
+            listed = read_list(self._clients.get().containers(all=True))
+        readable = filter(None, map(self._read, listed))
+        strangers = [item for item in readable if _is_strange(item.Labels or {}, our_label)]
         found = [_legacy(item, self._image_of(item)) for item in strangers]
         return [container for container in found if _untagged(container.image) in wanted]
 
-    def _image_of(self, item: dict[str, Any]) -> str:
-        """The image's name as it was asked for: the list has an id once the image is built anew."""
-        image: str = item["Image"]
-        if not _IMAGE_ID.fullmatch(image):
-            return image
+    def _read(self, item: object) -> Stranger | None:
+        """One of a list; None where it cannot be read, which is told, and harms no other."""
         try:
-            with mapped("inspect", item["Id"]):
-                named: str = self._clients.get().inspect_container(item["Id"])["Config"]["Image"]
+            return read(Stranger, item)
+        except Unreadable as error:
+            self._oddities.tell("list", f"a container: {error}")
+            return None
+
+    def _image_of(self, item: Stranger) -> str:
+        """The image's name as it was asked for: the list has an id once the image is built anew."""
+        if not _IMAGE_ID.fullmatch(item.Image):
+            return item.Image
+        try:
+            with mapped("inspect", item.Id):
+                return read(Imaged, self._clients.get().inspect_container(item.Id)).Config.Image
         except NoSuchWorkload:
-            return image
-        return named
+            return item.Image
 
     def remove(self, container: LegacyContainer, grace: int) -> None:
         """Stop and remove one. The Go supervisor's remove themselves once they have stopped."""
@@ -84,8 +92,8 @@ def _is_strange(labels: Mapping[str, str], our_label: str) -> bool:
     return our_label not in labels and _COMPOSE_CONTAINER not in labels
 
 
-def _legacy(item: Mapping[str, Any], image: str) -> LegacyContainer:
-    names = item.get("Names") or ["/"]
+def _legacy(item: Stranger, image: str) -> LegacyContainer:
+    names = item.Names or ["/"]
     return LegacyContainer(
-        id=item["Id"], name=names[0].removeprefix("/"), image=image, status=item["Status"]
+        id=item.Id, name=names[0].removeprefix("/"), image=image, status=item.Status
     )

@@ -34,6 +34,10 @@ Meddle = Callable[[str, str], Fault | None]
 """Decides about a request, from its method and its path."""
 
 
+Rewrite = Callable[[str, str], Callable[[bytes], bytes] | None]
+"""What makes another body of a request's answer, from its method and its path."""
+
+
 def untouched(method: str, path: str) -> None:
     """No fault for any request."""
     del method, path
@@ -44,6 +48,7 @@ class HttpLine(Line):
 
     def __init__(self, path: Path, to: Path) -> None:
         self.meddle: Meddle = untouched
+        self.rewrite: Rewrite = untouched
         self.faults: Counter[Fault] = Counter()
         self._listening: set[socket.socket] = set()  # to events
         super().__init__(path, to)
@@ -66,7 +71,10 @@ class HttpLine(Line):
                 if b"/events" in path:
                     self._listening.add(source)
                 fault = self.meddle(method.decode(), path.decode())
-                if fault is None:
+                edit = self.rewrite(method.decode(), path.decode())
+                if edit is not None:
+                    source.sendall(_answer(*self._carry_out(request), edit))
+                elif fault is None:
                     sink.sendall(request)
                 else:
                     self._suffer(fault, request, source)
@@ -79,14 +87,15 @@ class HttpLine(Line):
         if fault in (Fault.REFUSED, Fault.DENIED):
             source.sendall(_ANSWER)
 
-    def _carry_out(self, request: bytes) -> None:
-        """On a connection of its own, whose answer nobody gets to see."""
+    def _carry_out(self, request: bytes) -> tuple[int, bytes]:
+        """On a connection of its own; status and body of the answer, which nobody else sees."""
         with suppress(OSError, HTTPException), socket.socket(socket.AF_UNIX) as engine:
             engine.connect(str(self._to))
             engine.sendall(request)
             answer = HTTPResponse(engine)
             answer.begin()
-            answer.read()
+            return answer.status, answer.read()
+        return 500, b""
 
 
 @contextmanager
@@ -113,6 +122,15 @@ def a_share(fault: Fault, share: float, seed: int) -> Meddle:
     return meddle
 
 
+def answers(method: str, end: str, edit: Callable[[bytes], bytes]) -> Rewrite:
+    """Another body for the answers to requests whose path ends so."""
+
+    def rewrite(asked: str, path: str) -> Callable[[bytes], bytes] | None:
+        return edit if asked == method and path.partition("?")[0].endswith(end) else None
+
+    return rewrite
+
+
 def requests(method: str, end: str, fault: Fault) -> Meddle:
     """A fault for the requests whose path ends so."""
 
@@ -120,6 +138,12 @@ def requests(method: str, end: str, fault: Fault) -> Meddle:
         return fault if asked == method and path.partition("?")[0].endswith(end) else None
 
     return meddle
+
+
+def _answer(status: int, body: bytes, edit: Callable[[bytes], bytes]) -> bytes:
+    body = edit(body)
+    head = f"HTTP/1.1 {status} \r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    return head.encode() + b"\r\n\r\n" + body
 
 
 def _read_request(reader: BufferedReader) -> bytes:

@@ -1,0 +1,290 @@
+"""What the Engine's answers look like, and what they say.
+
+An Engine, or what stands before it, may answer anything. What is not as described here is
+`Unreadable`, with a text that says where, and nothing of what was there: it may be a secret.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from observability.logs import get_logger
+from service.engine.base import Change, Event, Inspection, Status, Workload, is_aside
+
+log = get_logger(__name__)
+
+STATUS = {
+    "created": Status.CREATED,
+    "initialized": Status.CREATED,  # Podman's
+    "running": Status.LIVE,
+    "paused": Status.LIVE,
+    "restarting": Status.LIVE,
+    "stopping": Status.LIVE,  # Podman's
+    "removing": Status.REMOVING,
+    "exited": Status.EXITED,
+    "stopped": Status.EXITED,  # Podman's
+    "dead": Status.EXITED,
+}
+CHANGES = {
+    "create": Change.CREATED,
+    "start": Change.STARTED,
+    "die": Change.EXITED,
+    "oom": Change.OUT_OF_MEMORY,
+    "destroy": Change.REMOVED,
+    "pause": Change.PAUSED,
+    "unpause": Change.UNPAUSED,
+}
+# Of what docker-py and our own reading raise at an answer of another shape.
+MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+# As many are told of once; then it begins anew.
+_REMEMBERED = 1_000
+_LONGEST_CODE = 10  # digits
+
+_Labels = dict[str, str] | None
+# Windows has exit codes of 32 bits without a sign.
+_Code = Annotated[int, Field(ge=-(2**31), lt=2**32)]
+_Id = Annotated[str, Field(min_length=1)]
+
+
+class Unreadable(ValueError):
+    """An answer of an unexpected shape; the text says what is wrong with it."""
+
+
+class Answer(BaseModel):
+    """What every answer may have besides is of no interest."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Version(Answer):
+    """Of the Engine."""
+
+    ApiVersion: str
+
+
+class Created(Answer):
+    """A container that was just made."""
+
+    Id: _Id
+    Warnings: list[str] | None = None
+
+
+class _HostConfig(Answer):
+    NetworkMode: str | None = None
+
+
+class Listed(Answer):
+    """A container in a list."""
+
+    Id: _Id
+    Names: list[str] | None = None
+    Labels: _Labels = None
+    State: str
+    Created: float
+    HostConfig: _HostConfig | None = None
+
+
+class Named(Answer):
+    """Likewise, of which only the names are wanted."""
+
+    Names: list[str] | None = None
+
+
+class Stranger(Answer):
+    """A container in a list, as somebody else has made it."""
+
+    Id: _Id
+    Names: list[str] | None = None
+    Labels: _Labels = None
+    Image: str
+    Status: str
+
+
+class _Image(Answer):
+    Image: str
+
+
+class Imaged(Answer):
+    """A container looked at for its image's name."""
+
+    Config: _Image
+
+
+class Processes(Answer):
+    """Of a container: a row of columns for each."""
+
+    Processes: list[Annotated[list[str], Field(min_length=1)]] | None = None
+
+
+class _State(Answer):
+    Status: str
+    Paused: bool
+    OOMKilled: bool
+    ExitCode: _Code
+    StartedAt: str
+    FinishedAt: str
+
+
+class _Config(Answer):
+    Labels: _Labels = None
+    Cmd: list[str] | None = None
+
+
+class Inspected(Answer):
+    """A container looked at closely."""
+
+    Id: _Id
+    State: _State
+    Config: _Config
+
+
+class _Actor(Answer):
+    ID: _Id
+    Attributes: _Labels = None
+
+
+class _Told(Answer):
+    Action: str = ""
+    Actor: _Actor | None = None
+
+
+A = TypeVar("A", bound=Answer)
+
+
+def read(kind: type[A], answer: object) -> A:
+    """An answer, or a part of one, as what it should be. Raises `Unreadable`."""
+    try:
+        return kind.model_validate(answer)
+    except ValidationError as error:
+        raise Unreadable(_fault(error)) from None
+
+
+def read_list(answer: object) -> list[Any]:
+    """A list of whatever. Raises `Unreadable`."""
+    if not isinstance(answer, list):
+        raise Unreadable("it is no list")
+    return answer
+
+
+def workload(item: object) -> Workload:
+    """Of a list. Raises `Unreadable`."""
+    found = read(Listed, item)
+    name = (found.Names or ["/"])[0].removeprefix("/")
+    return Workload(
+        id=found.Id,
+        name=name,
+        aside=is_aside(name, found.Id),
+        status=_status(found.State),
+        labels=found.Labels or {},
+        created_at=found.Created,
+        paused=found.State == "paused",
+        network=(found.HostConfig and found.HostConfig.NetworkMode) or "",
+    )
+
+
+def inspection(answer: object) -> Inspection:
+    """Of one container. Raises `Unreadable`."""
+    found = read(Inspected, answer)
+    state, config = found.State, found.Config
+    return Inspection(
+        id=found.Id,
+        status=_status(state.Status),
+        labels=config.Labels or {},
+        exit_code=state.ExitCode,
+        oom_killed=state.OOMKilled,
+        started_at=_timestamp(state.StartedAt) or 0.0,
+        ended_at=_timestamp(state.FinishedAt),
+        arguments=tuple(config.Cmd or ()),
+        paused=state.Paused,
+    )
+
+
+def event(answer: object) -> Event | None:
+    """None for one that is not cared about. Raises `Unreadable`."""
+    told = read(_Told, answer)
+    change = CHANGES.get(told.Action)
+    if change is None:
+        return None
+    if told.Actor is None:
+        raise Unreadable("Actor: is missing")
+    labels = told.Actor.Attributes or {}
+    code = _code(labels.get("exitCode", "")) if change is Change.EXITED else None
+    return Event(id=told.Actor.ID, change=change, labels=labels, exit_code=code)
+
+
+class Oddities:
+    """Tells of what cannot be read where all else goes on, each once."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def tell(self, operation: str, error: str) -> None:
+        """Log it, unless that has been done."""
+        if len(self._told) >= _REMEMBERED:
+            self._told.clear()
+        if error not in self._told:
+            self._told.add(error)
+            log.warning("answer.unreadable", operation=operation, error=error)
+
+    def workloads(self, items: Iterable[object]) -> list[Workload]:
+        """Those of a list. One that cannot be read is `UNKNOWN`, or not there without an id."""
+        return [found for found in map(self._workload, items) if found is not None]
+
+    def names(self, answer: object) -> Iterator[str]:
+        """All that a list has. Raises `Unreadable`."""
+        for item in read_list(answer):
+            try:
+                yield from (name.removeprefix("/") for name in read(Named, item).Names or ())
+            except Unreadable as error:
+                self.tell("list", f"the names of a container: {error}")
+
+    def event(self, answer: object) -> Event | None:
+        """As `event`; None also for one that cannot be read."""
+        try:
+            return event(answer)
+        except Unreadable as error:
+            self.tell("events", f"an event: {error}")
+            return None
+
+    def _workload(self, item: object) -> Workload | None:
+        try:
+            return workload(item)
+        except Unreadable as error:
+            identity = item.get("Id") if isinstance(item, dict) else None
+            known = isinstance(identity, str) and identity
+            self.tell("list", f"container {identity if known else 'without an id'}: {error}")
+            if not known:
+                return None
+            return Workload(
+                id=str(identity), name="", status=Status.UNKNOWN, labels={}, created_at=0.0
+            )
+
+
+def _status(state: str) -> Status:
+    if state not in STATUS:
+        raise Unreadable("the state is none that is known")
+    return STATUS[state]
+
+
+def _code(text: str) -> int | None:
+    """A label of this name hides the real one, and may say anything."""
+    return int(text) if text.isdecimal() and len(text) <= _LONGEST_CODE else None
+
+
+def _timestamp(text: str) -> float | None:
+    """Seconds since the epoch; None for the Engine's zero time. Raises `Unreadable`."""
+    if text.startswith("0001-"):
+        return None
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ArithmeticError, ValueError):
+        raise Unreadable("a time is none") from None
+
+
+def _fault(error: ValidationError) -> str:
+    """The first thing that is wrong. What is a key of labels is left out: anybody may set those."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = [str(part) for part in first["loc"][:2]]
+    return f"{'.'.join(where) or 'all of it'}: {first['msg']}"
