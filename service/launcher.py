@@ -64,6 +64,7 @@ class _Attempts:
         self._clock = asyncio.get_running_loop().time
         self.deadline = self._clock() + timeout
         self.name = ""  # the same for each, so that what one left is in the way of the next
+        self.failure: EngineFaltered | None = None  # of the last try that failed
         self.uncertain = False  # whether a container may be there, or come to be there
 
     @property
@@ -132,8 +133,14 @@ class Launcher:
             raise EngineTimeout(
                 f"the Docker Engine took too long to start {attempts.name or spec.name}"
             ) from None
-        except (EngineTimeout, EngineUnavailable, EngineFaltered):
+        except (EngineTimeout, EngineUnavailable, EngineFaltered) as error:
             attempts.uncertain = True
+            if isinstance(error, EngineFaltered):
+                attempts.failure = error
+            raise
+        except NameTaken as error:
+            if attempts.failure is not None and error.holder is None:  # it is what that has left
+                raise attempts.failure from None
             raise
 
     async def _name(self, spec: WorkloadSpec) -> str:

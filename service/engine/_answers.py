@@ -75,6 +75,13 @@ class _HostConfig(Answer):
     NetworkMode: str | None = None
 
 
+class Holder(Answer):
+    """A container that was asked for by its name."""
+
+    Id: _Id
+    Name: str
+
+
 class Listed(Answer):
     """A container in a list."""
 
@@ -215,18 +222,27 @@ def event(answer: object) -> Event | None:
 
 
 class Oddities:
-    """Tells of what cannot be read where all else goes on, each once."""
+    """Tells of what is odd with the Engine where all else goes on: each once, not each time."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()
 
     def tell(self, operation: str, error: str) -> None:
-        """Log it, unless that has been done."""
+        """Log what cannot be read, unless that has been done."""
+        if self._is_new(error):
+            log.warning("answer.unreadable", operation=operation, error=error)
+
+    def warn(self, warning: str) -> None:
+        """Log what the Engine warns of, unless that has been done."""
+        if self._is_new(warning):
+            log.warning("engine.warned", warning=warning)
+
+    def _is_new(self, text: str) -> bool:
         if len(self._told) >= _REMEMBERED:
             self._told.clear()
-        if error not in self._told:
-            self._told.add(error)
-            log.warning("answer.unreadable", operation=operation, error=error)
+        new = text not in self._told
+        self._told.add(text)
+        return new
 
     def workloads(self, items: Iterable[object]) -> list[Workload]:
         """Those of a list. One that cannot be read is `UNKNOWN`, or not there without an id."""

@@ -26,7 +26,7 @@ from service.errors import (
 from service.limits import lacking
 
 KEEP_NOTHING = Redactor()
-_HOLDER = re.compile(r'container "?([0-9a-f]{64})')
+HOLDER = re.compile(r'container "?([0-9a-f]{64})')
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def _from_answer(operation: str, target: str, error: APIError, redact: Redactor)
             " build or tag it under this name"
         )
     if operation == "create" and status == HTTPStatus.CONFLICT:
-        holder = _HOLDER.search(explanation)
+        holder = HOLDER.search(explanation)
         return NameTaken(f"the container's name is taken: {text}", holder and holder[1])
     if operation != "start" and status == HTTPStatus.NOT_FOUND:
         return NoSuchWorkload(f"container {target}: does not exist")

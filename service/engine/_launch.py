@@ -7,23 +7,64 @@ from typing import Any
 import docker
 from docker.errors import APIError
 
-from service.engine._answers import Created, read
+from service.engine._answers import Created, Holder, Oddities, Unreadable, read
+from service.engine._errors import HOLDER
 from service.engine.base import Limits, WorkloadSpec, name_aside
-from service.errors import EngineFaltered
+from service.errors import EngineFaltered, EngineRefused, NameTaken
 
 
-def create(client: docker.APIClient, spec: WorkloadSpec) -> str:
+def create(client: docker.APIClient, spec: WorkloadSpec, oddities: Oddities) -> str:
     """Make a container; its id."""
-    created = client.create_container(
-        image=spec.image,
-        command=list(spec.arguments),
-        name=spec.name,
-        environment=dict(spec.environment),
-        labels=dict(spec.labels),
-        stop_signal="SIGTERM",  # whatever the image says: it is what workers are promised
-        host_config=_host_config(client, spec.network, spec.limits),
-    )
-    return read(Created, created).Id
+    try:
+        answer = client.create_container(
+            image=spec.image,
+            command=list(spec.arguments),
+            name=spec.name,
+            environment=dict(spec.environment),
+            labels=dict(spec.labels),
+            stop_signal="SIGTERM",  # whatever the image says: it is what workers are promised
+            host_config=_host_config(client, spec.network, spec.limits),
+        )
+    except APIError as error:
+        _explain(client, spec, error)
+        raise
+    created = read(Created, answer)
+    for warning in created.Warnings or ():
+        oddities.warn(spec.redact(warning))
+    return created.Id
+
+
+def _explain(client: docker.APIClient, spec: WorkloadSpec, error: APIError) -> None:
+    """Raise what an answer does not say by itself, as seen on the Engine."""
+    status = error.status_code or 0
+    told = spec.redact(str(error.explanation))
+    if status == HTTPStatus.NOT_FOUND and _has_image(client, spec.image):
+        raise EngineRefused(f"the Docker Engine refused: create for {spec.name}: {told}") from None
+    # Podman's words are others, and its status may be 500.
+    unclear = status == HTTPStatus.CONFLICT and not HOLDER.search(str(error.explanation))
+    if (unclear or status >= HTTPStatus.INTERNAL_SERVER_ERROR) and (
+        holder := _holder_of(client, spec.name)
+    ):
+        raise NameTaken(f"the container's name is taken: {told}", holder) from None
+
+
+def _has_image(client: docker.APIClient, image: str) -> bool:
+    try:
+        client.inspect_image(image)  # type: ignore[no-untyped-call]
+    except APIError as error:
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return False
+        raise
+    return True
+
+
+def _holder_of(client: docker.APIClient, name: str) -> str | None:
+    """The id of the container of this name, if the Engine tells it."""
+    try:
+        found = read(Holder, client.inspect_container(name))
+    except (APIError, Unreadable):
+        return None
+    return found.Id if found.Name == f"/{name}" else None
 
 
 def start(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> None:
@@ -41,7 +82,7 @@ def start(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> No
 
 def set_aside(client: docker.APIClient, container_id: str) -> str:
     """Give a container the name of one that cannot be removed; that name."""
-    name: str = client.inspect_container(container_id)["Name"].removeprefix("/")
+    name = read(Holder, client.inspect_container(container_id)).Name.removeprefix("/")
     aside = name_aside(name, container_id)
     if aside != name:
         client.rename(container_id, aside)

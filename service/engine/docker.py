@@ -105,7 +105,7 @@ class DockerEngine:
             by_name = {_NAME: spec.name, **about}
             return Call("start", lambda c: start(c, container_id, spec), by_name, spec.redact)
 
-        make = Call("create", lambda c: create(c, spec), about, spec.redact)
+        make = Call("create", lambda c: create(c, spec, self._oddities), about, spec.redact)
         try:
             container_id = await self._calls.call(make, timeout=timeout, then=then)
             await self._beginnings.confirm(container_id, spec, timeout=deadline - clock())

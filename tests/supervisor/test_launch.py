@@ -7,7 +7,7 @@ import pytest
 
 from service.engine.base import Change, Event, WorkloadSpec
 from service.engine.fake_faults import Operation
-from service.errors import EngineError, EngineFaltered, EngineRefused, EngineTimeout
+from service.errors import EngineError, EngineFaltered, EngineRefused, EngineTimeout, NameTaken
 from service.workload import labels_of
 from tests.supervisor.world import World, a_world, pass_time, until
 from tests.unit.samples import a_job
@@ -562,3 +562,16 @@ async def test_finish_waits_for_the_removal_of_what_was_given_up(world: World) -
     removal.release()
     await finish
     assert [] == world.left()
+
+
+async def test_a_name_that_a_failed_start_has_left_taken_does_not_hide_its_reason(
+    world: World,
+) -> None:
+    hold = world.faults.hold("start")
+    launch = world.launching("a-1")
+    await hold.reached()
+    world.faults.fail("create", NameTaken("the name is in use"), times=9)
+    hold.refuse(EngineFaltered("the runtime has no cgroups"))
+    assert 502 == await launch.answer()
+    assert "the runtime has no cgroups" in str(launch.error)
+    await until(lambda: [] == world.left())

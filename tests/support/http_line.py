@@ -1,5 +1,6 @@
 """A line to the Engine that looks into the requests, and does something to some of them."""
 
+import json
 import random
 import socket
 import threading
@@ -13,19 +14,16 @@ from pathlib import Path
 
 from tests.support.line import Directions, Line
 
-_FAILURE = b'{"message": "an error that a test has made"}'
-_ANSWER = (
-    b"HTTP/1.1 500 Internal Server Error\r\n"
-    b"Content-Type: application/json\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (len(_FAILURE), _FAILURE)
-)
+_FAILURE = (500, "an error that a test has made")
 
 
 class Fault(Enum):
     """What becomes of a request."""
 
-    REFUSED = auto()  # answered 500, and not passed on
-    DENIED = auto()  # passed on, and answered 500 all the same: what was asked has happened
+    REFUSED = auto()  # answered with the failure, and not passed on
+    DENIED = (
+        auto()
+    )  # passed on, and answered with the failure all the same: what was asked has happened
     UNANSWERED = auto()  # passed on, and never answered
     LOST = auto()  # neither passed on nor answered
 
@@ -49,6 +47,7 @@ class HttpLine(Line):
     def __init__(self, path: Path, to: Path) -> None:
         self.meddle: Meddle = untouched
         self.rewrite: Rewrite = untouched
+        self.failure = _FAILURE  # status and message of what is answered to a fault
         self.faults: Counter[Fault] = Counter()
         self._listening: set[socket.socket] = set()  # to events
         super().__init__(path, to)
@@ -73,7 +72,8 @@ class HttpLine(Line):
                 fault = self.meddle(method.decode(), path.decode())
                 edit = self.rewrite(method.decode(), path.decode())
                 if edit is not None:
-                    source.sendall(_answer(*self._carry_out(request), edit))
+                    status, body = self._carry_out(request)
+                    source.sendall(_answer(status, edit(body)))
                 elif fault is None:
                     sink.sendall(request)
                 else:
@@ -85,7 +85,8 @@ class HttpLine(Line):
         if fault in (Fault.DENIED, Fault.UNANSWERED):
             self._carry_out(request)
         if fault in (Fault.REFUSED, Fault.DENIED):
-            source.sendall(_ANSWER)
+            status, message = self.failure
+            source.sendall(_answer(status, json.dumps({"message": message}).encode()))
 
     def _carry_out(self, request: bytes) -> tuple[int, bytes]:
         """On a connection of its own; status and body of the answer, which nobody else sees."""
@@ -140,8 +141,7 @@ def requests(method: str, end: str, fault: Fault) -> Meddle:
     return meddle
 
 
-def _answer(status: int, body: bytes, edit: Callable[[bytes], bytes]) -> bytes:
-    body = edit(body)
+def _answer(status: int, body: bytes) -> bytes:
     head = f"HTTP/1.1 {status} \r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     return head.encode() + b"\r\n\r\n" + body
 
