@@ -10,6 +10,7 @@ import docker
 from benchmarks.bare_engine import OF_NOBODY
 from benchmarks.calls import identifier_of
 from service.engine import _launch
+from service.engine._answers import Oddities
 from service.engine.base import WorkloadSpec
 
 
@@ -19,6 +20,7 @@ class DockerPy:
     def __init__(self, path: Path) -> None:
         self._url = f"unix://{path}"
         self._local = threading.local()
+        self._oddities = Oddities()
         self._cpu_seconds: list[float] = []
         self._spec = WorkloadSpec(name="", image="", arguments=())
 
@@ -40,7 +42,7 @@ class DockerPy:
         """Create and start a container."""
         client, began = self._client(), time.thread_time()
         spec = replace(self._spec, name=f"docker-py-{identifier_of(number)}")
-        container_id = _launch.create(client, spec)
+        container_id = _launch.create(client, spec, self._oddities)
         _launch.start(client, container_id, spec)
         self._cpu_seconds.append(time.thread_time() - began)
 
