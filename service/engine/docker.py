@@ -28,7 +28,6 @@ from service.engine.base import (
     Trait,
     Workload,
     WorkloadSpec,
-    is_aside,
 )
 from service.errors import (
     EngineError,

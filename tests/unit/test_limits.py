@@ -11,6 +11,7 @@ import requests
 from docker.errors import DockerException
 
 from service import limits
+from service.engine._answers import Oddities
 from service.engine._errors import mapped
 from service.engine._events import EventStream
 from service.engine._threads import Threads
@@ -75,7 +76,7 @@ def test_without_a_thread_for_it_an_event_stream_is_an_absence(
 ) -> None:
     monkeypatch.setattr(threading.Thread, "start", _refuse)
     with pytest.raises(EngineUnavailable, match="no more threads"):
-        EventStream([]).drain(print)
+        EventStream([], Oddities()).drain(print)
 
 
 def _wrapped(number: int) -> BaseException:
