@@ -19,6 +19,8 @@ _TRACES, _ALL = "OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"
 _BATCH, _QUEUE = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_BSP_MAX_QUEUE_SIZE"
 _BATCH_DEFAULT, _QUEUE_DEFAULT = 512, 2048
 _RATIO = "OTEL_TRACES_SAMPLER_ARG"
+# Of a password and of a query in an address, and of a key that stands where its file belongs.
+_SECRET_SIGNS = ("@", "?", "-----BEGIN ")
 
 
 def settle_variables() -> list[Correction]:
@@ -86,7 +88,7 @@ def _settle_endpoints() -> Iterator[Correction]:
             if used:
                 os.environ[name] = used
             reason = "OTLP over HTTP needs a URL with http:// or https://"
-            yield Correction(name, printable(given), used, reason)
+            yield Correction(name, _shown(name, given), _shown(name, used), reason)
 
 
 def _let_the_scheme_decide() -> None:
@@ -138,6 +140,6 @@ def _settle_batch() -> Iterator[Correction]:
 
 
 def _shown(name: str, value: str) -> str:
-    """The value, unless it may be a secret: headers hold tokens, an address may a password."""
-    hidden = value and (name.endswith("HEADERS") or "@" in value)
+    """The value, unless it may be a secret: headers, a password in an address, a key itself."""
+    hidden = value and (name.endswith("HEADERS") or any(sign in value for sign in _SECRET_SIGNS))
     return "(not shown)" if hidden else printable(value)

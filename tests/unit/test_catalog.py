@@ -314,6 +314,11 @@ def test_a_name_with_a_dot_that_is_not_quoted_is_told_to_be(
     assert f'jobs: a name with a dot in it needs quotes: "{name}"' == fault(path, text)
 
 
+def test_a_table_within_a_job_is_not_taken_for_a_name_with_a_dot(path: Path) -> None:
+    message = fault(path, '[jobs]\nx = { kind = "action", limits = { memory = "1g" } }')
+    assert message.startswith("jobs.x.limits: is no key that a catalogue has")
+
+
 def test_a_name_with_a_dot_that_is_quoted_is_one(path: Path) -> None:
     path.write_text('[jobs."github.on-commit"]\nkind = "action"')
     assert ["github.on-commit"] == list(load_catalog(path))
