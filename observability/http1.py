@@ -131,7 +131,6 @@ class _Conversation:
         if not (self._http.our_state is self._http.their_state is h11.DONE):
             return False
         self._http.start_next_cycle()
-        self._is_head = False
         return True
 
     async def refuse(self, error: h11.RemoteProtocolError) -> None:
