@@ -73,9 +73,11 @@ class LogWriter:
             self._thread = thread
 
     def _serve(self) -> None:
-        while not self._closing:
+        closing = False
+        while not closing:
             self._wake.get()
-            if not self._closing:
+            closing = self._closing  # seen before the last look, so that no line comes after it
+            if not closing:
                 time.sleep(_GATHERING)
             while batch := self._take():
                 self._write_all(batch)
@@ -99,17 +101,19 @@ class LogWriter:
     def _write_some(self, lines: list[bytes]) -> None:
         """Write lines as one; what an error leaves of them is dropped."""
         whole = b"".join(lines)
-        rest = memoryview(b"\n" + whole if self._in_a_line else whole)
+        if self._in_a_line:
+            whole = b"\n" + whole
+        rest = memoryview(whole)
         try:
             while rest:
                 rest = rest[self._write(rest) :]
         except OSError:
-            left = bytes(rest)
-            self._drop(left.count(b"\n"))
-            self._in_a_line = len(left) < len(whole) and not whole[: -len(left)].endswith(b"\n")
+            # Those that end in the rest; none does with what ends the one that broke off.
+            self._drop(min(len(lines), bytes(rest).count(b"\n")))
         else:
-            self._in_a_line = False
             self._tell()
+        if written := whole[: len(whole) - len(rest)]:
+            self._in_a_line = not written.endswith(b"\n")
 
     def _write(self, data: memoryview) -> int:
         """Write some of it, also where whoever has opened the descriptor wants no waiting."""
