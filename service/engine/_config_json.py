@@ -72,7 +72,8 @@ def http_headers() -> Mapping[str, str]:
 
 
 def _found() -> Path | None:
-    folders = (os.environ.get("DOCKER_CONFIG"), str(Path("~/.docker").expanduser()))
+    # Not pathlib's, which raises for a user without a home.
+    folders = (os.environ.get("DOCKER_CONFIG"), os.path.expanduser("~/.docker"))  # noqa: PTH111
     paths = [os.path.join(folder, "config.json") for folder in folders if folder]  # noqa: PTH118
     return next((Path(path) for path in paths if os.path.exists(path)), None)  # noqa: PTH110
 

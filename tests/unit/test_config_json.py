@@ -90,3 +90,13 @@ def test_headers_are_used_though_the_rest_is_odd(
     with capture_logs() as logs:
         assert {"X-Token": "t"} == http_headers()
     assert ["config_json.ignored"] == [log["event"] for log in logs]
+
+
+def test_a_user_without_a_home_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def know_nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("DOCKER_CONFIG", raising=False)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", know_nobody)
+    assert [] == warnings()
