@@ -138,6 +138,7 @@ class Acts:
             "stop": (engine.stop, engine.start),
             "kill": (engine.kill, engine.start),
             "freeze": (engine.freeze, engine.thaw),
+            "odd": (lambda: self._stage.answer_oddly(act.seconds), self._stage.answer_well),
         }[act.what]
         self._stage.say(f"engine: {act.what} for {act.seconds:.1f} s")
         begin()

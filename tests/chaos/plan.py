@@ -43,7 +43,7 @@ class KillAll:
 
 
 HandWork: TypeAlias = Literal["kill", "remove", "restart", "pause", "unpause", "start"]
-EngineTrouble: TypeAlias = Literal["stop", "kill", "freeze"]
+EngineTrouble: TypeAlias = Literal["stop", "kill", "freeze", "odd"]
 Signal: TypeAlias = Literal["SIGTERM", "SIGKILL"]
 OnStart: TypeAlias = Literal["remove", "adopt"]
 Mode: TypeAlias = Literal["production", "development"]
@@ -59,7 +59,7 @@ class ByHand:
 
 @dataclass(frozen=True, slots=True)
 class EngineFault:
-    """The Engine goes away, or hangs, for so long."""
+    """The Engine goes away, hangs, or answers oddly, for so long."""
 
     what: EngineTrouble
     seconds: float
@@ -183,9 +183,11 @@ def _by_hand(chance: random.Random) -> ByHand:
 
 def _engine_fault(chance: random.Random, *, deadly: bool) -> EngineFault:
     """A deadly one takes the containers along, but for a live-restore."""
-    whats: tuple[EngineTrouble, ...] = ("stop", "kill", "freeze") if deadly else ("freeze",)
+    whats: tuple[EngineTrouble, ...] = ("freeze", "odd")
+    if deadly:
+        whats += ("stop", "kill")
     what = chance.choice(whats)
-    return EngineFault(what, chance.uniform(0.1, 6.0 if what == "freeze" else 2.0))
+    return EngineFault(what, chance.uniform(0.1, 6.0 if what in ("freeze", "odd") else 2.0))
 
 
 def _restart(chance: random.Random, *, gentle: bool) -> Restart:

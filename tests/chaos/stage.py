@@ -13,9 +13,11 @@ import docker
 import docker.errors
 
 from scripts.private_engine import PrivateEngine
+from tests.chaos.odd import odd_answers
 from tests.chaos.plan import Life
 from tests.chaos.witness import Witness
 from tests.support import catalog, containers, worker
+from tests.support.http_line import HttpLine, untouched
 from tests.support.supervised import Supervised
 
 INSTANCE = "chaos"
@@ -46,7 +48,8 @@ class Stage:
         self._began = time.monotonic()
         self._said: deque[str] = deque(maxlen=60)
         self._directory = directory
-        settings = {"DOCKER_HOST": engine.host, "JOB_CATALOG": str(directory / "catalog.toml")}
+        self._line = HttpLine(directory / "engine.sock", engine.socket)
+        settings = {"DOCKER_HOST": self._line.host, "JOB_CATALOG": str(directory / "catalog.toml")}
         self.supervised = Supervised(directory, _SETTINGS | settings)
         self._logs: list[Path] = []
         self._speaking = threading.Lock()
@@ -65,6 +68,14 @@ class Stage:
             return list(self._said)
 
     # The Engine
+
+    def answer_oddly(self, seed: float) -> None:
+        """From now on, it tells the supervisor odd things now and then."""
+        self._line.rewrite = odd_answers(hash(seed))
+
+    def answer_well(self) -> None:
+        """From now on, it tells what it says."""
+        self._line.rewrite = untouched
 
     @contextmanager
     def client(self) -> Iterator[docker.DockerClient]:
@@ -140,6 +151,7 @@ class Stage:
         self.witness.stop()
         self.engine.thaw()
         self.supervised.__exit__(None, None, None)
+        self._line.cut()
 
 
 def _exists(client: docker.DockerClient, container_id: str) -> bool:
