@@ -102,6 +102,9 @@ class Threads:
     def _hand_out(self) -> None:
         while (line := self._waiting[0] or self._waiting[1]) and (inbox := self._free()):
             work = line.popleft()
+            if work.done.done():  # given up just now
+                self._idle.append(inbox)
+                continue
             work.taken()
             inbox.put(work)
 

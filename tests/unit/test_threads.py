@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 
@@ -49,6 +50,19 @@ async def test_what_is_raised_is_raised_where_it_is_awaited(threads: Threads) ->
     with pytest.raises(ZeroDivisionError):
         await threads.run(lambda: 1 // 0)
     assert "test_1" == await threads.run(_name)
+
+
+async def test_what_is_given_up_as_a_thread_comes_free_never_runs(threads: Threads) -> None:
+    go, ran = threading.Event(), threading.Event()
+    works = [asyncio.create_task(threads.run(lambda: go.wait(_FOREVER))) for _ in range(2)]
+    given_up = asyncio.create_task(threads.run(ran.set))
+    await asyncio.sleep(0)
+    go.set()
+    time.sleep(0.1)  # noqa: ASYNC251 - the event loop is to hear of all three in one turn
+    given_up.cancel()
+    await asyncio.wait([given_up, *works])
+    assert "test_1" in {await threads.run(_name) for _ in range(9)}
+    assert not ran.is_set()
 
 
 async def test_what_is_given_up_in_the_queue_never_runs(threads: Threads) -> None:
