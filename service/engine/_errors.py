@@ -26,6 +26,8 @@ from service.errors import (
 from service.limits import lacking
 
 KEEP_NOTHING = Redactor()
+# What proxies say whose Engine is away: HAProxy the one, nginx, Traefik and Caddy the other.
+_AWAY = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.BAD_GATEWAY}
 HOLDER = re.compile(r'container "?([0-9a-f]{64})')
 
 
@@ -77,7 +79,9 @@ def _why(error: BaseException) -> str:
     return str(error) if isinstance(error, DockerException) else type(error).__name__
 
 
-def _from_answer(operation: str, target: str, error: APIError, redact: Redactor) -> EngineError:
+def _from_answer(  # noqa: PLR0911 - a case, a return
+    operation: str, target: str, error: APIError, redact: Redactor
+) -> EngineError:
     """An error that the Engine has answered, told by its HTTP status and by what was asked."""
     explanation = str(error.explanation or error)
     text = redact(explanation)
@@ -93,8 +97,10 @@ def _from_answer(operation: str, target: str, error: APIError, redact: Redactor)
     if operation != "start" and status == HTTPStatus.NOT_FOUND:
         return NoSuchWorkload(f"container {target}: does not exist")
     about = f" for {target}" if target else ""
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:  # as a proxy says whose Engine is away
+    if status in _AWAY:
         return EngineUnavailable(f"the Docker Engine cannot be reached: {text}")
+    if status == HTTPStatus.GATEWAY_TIMEOUT:
+        return too_long(operation, target)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return EngineFaltered(f"the Docker Engine failed: {operation}{about}: {text}")
     return EngineRefused(f"the Docker Engine refused: {operation}{about}: {with_help(text)}")

@@ -1,6 +1,8 @@
 from collections.abc import Iterator
 
 import pytest
+import requests
+from docker.errors import APIError
 
 from observability.methods import InBandError
 from service._generated.area_types_pb2 import Error, Response
@@ -9,6 +11,7 @@ from service.errors import (
     REASONS,
     Draining,
     EngineError,
+    EngineFaltered,
     EngineRefused,
     EngineTimeout,
     EngineUnavailable,
@@ -151,3 +154,23 @@ def test_a_socket_that_may_not_be_used_is_told_with_what_helps() -> None:
         raise PermissionError(13, "Permission denied")
     assert "cannot be reached: Permission denied (" in caught.value.message
     assert "label:disable" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, EngineRefused),
+        (500, EngineFaltered),
+        (502, EngineUnavailable),
+        (503, EngineUnavailable),
+        (504, EngineTimeout),
+    ],
+)
+def test_a_proxy_tells_that_its_engine_is_away_or_hangs(
+    status: int, kind: type[EngineError]
+) -> None:
+    response = requests.Response()
+    response.status_code = status
+    with pytest.raises(EngineError) as caught, mapped("create", "a-1"):
+        raise APIError("x", response, "<html>")
+    assert kind is type(caught.value)
