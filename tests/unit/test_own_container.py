@@ -1,4 +1,4 @@
-"""What a container engine leaves to be seen, as it was recorded: here, or in reports of others."""
+"""What container engines leave to be seen: texts made after Docker's here, and after reports."""
 
 from pathlib import Path
 
