@@ -456,7 +456,11 @@ def test_a_line_that_is_not_understood_is_told_by_its_number_and_not_shown(
     assert "METRICS_PORT" not in os.environ
 
 
-def test_a_value_may_take_several_lines_and_others_may_stand_in_it(env_file: Path) -> None:
-    env_file.write_text('GO_ENV=production\nexport X_Y="a\nb"\nX_Z=${GO_ENV}!\n')
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_value_may_take_several_lines_and_others_may_stand_in_it(
+    env_file: Path, end: str
+) -> None:
+    text = 'GO_ENV=production\nexport X_Y="a\nb"\nX_Z=${GO_ENV}!\n'
+    env_file.write_bytes(text.replace("\n", end).encode())
     load_env_file(env_file)
     assert ("a\nb", "production!") == (os.environ["X_Y"], os.environ["X_Z"])

@@ -143,6 +143,11 @@ def test_what_is_not_here_is_told_with_what_is(serve: Serve, path: str) -> None:
     assert headers["content-type"].startswith("text/plain")
 
 
+def test_what_is_not_here_is_told_in_one_line(serve: Serve) -> None:
+    told = serve().get("/%1b%0a%c2%85")[2].decode()
+    assert "'/\\x1b\\n\\x85' is not here; there are /metrics\n" == told
+
+
 def test_a_slow_answer_holds_up_no_other(serve: Serve) -> None:
     entered, release = threading.Event(), threading.Event()
 

@@ -147,11 +147,14 @@ ODD = [
 ]
 
 
+@pytest.mark.parametrize("letter", ["é", "a"])
 @pytest.mark.parametrize("ours", [True, False])
 @pytest.mark.parametrize("odd", ODD)
-def test_nothing_of_a_text_is_a_line_or_a_command_to_a_terminal(odd: str, ours: bool) -> None:
+def test_nothing_of_a_text_is_a_line_or_a_command_to_a_terminal(
+    odd: str, ours: bool, letter: str
+) -> None:
     stream = configured()
-    text = f"é{odd}🚀{odd}"
+    text = f"{letter}{odd}{letter}{odd}"
     if ours:
         get_logger("x").info("told", identifier=text, output=[text])
     else:

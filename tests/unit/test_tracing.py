@@ -44,6 +44,25 @@ def exporter_of(provider: TracerProvider) -> SpanExporter | None:
     return processors[0].span_exporter if processors else None  # type: ignore[attr-defined]
 
 
+# What is on them
+
+
+@pytest.mark.parametrize(
+    ("variables", "length"),
+    [
+        ({}, 512),
+        ({"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": "600"}, 600),
+        ({"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "5"}, 5),
+        ({"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "-1"}, 512),
+    ],
+)
+def test_a_text_on_a_span_has_512_characters_unless_told_otherwise(
+    variables: dict[str, str], length: int
+) -> None:
+    span = configured(**variables).get_tracer("x").start_span("x", attributes={"a": "é" * 10_000})
+    assert {"a": "é" * length} == span.attributes  # type: ignore[attr-defined]
+
+
 # Where spans go
 
 
