@@ -1,6 +1,7 @@
 """docker-py's client: with the shortest way to a local Engine, and a time limit for everything."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 import docker
@@ -18,6 +19,9 @@ from service.engine._unix import UnixSocket
 # Seconds; each call brings its own.
 _TIMEOUT = 10
 _MOST_OF_A_PAGE = 500  # characters, of an error that is no JSON
+# Docker 23 and 24, of which some send SIGKILL at once when whoever asked for a stop hangs up
+# (mended in 24.0.3 by moby's commit fc94ed0a86).
+_KILL_WHEN_LEFT = {"1.42", "1.43"}
 
 
 class Client(docker.APIClient):
@@ -78,20 +82,40 @@ class Client(docker.APIClient):
         self._disable_socket_timeout(socket)  # type: ignore[attr-defined]
         return response
 
+    @property
+    def keeps_grace(self) -> bool:
+        """Whether the Engine goes on with a stop after whoever asked for it has hung up."""
+        return self._version not in _KILL_WHEN_LEFT
+
     def ask_to_stop(self, container_id: str, grace: int, *, within: float) -> int | None:
         """The status of the answer; None, and the line is dropped, if it does not come in time.
 
-        The Engine then goes on by itself: "cancelling the request should not cancel the stop"
-        (moby's daemon/stop.go). docker-py's own `stop` waits for the whole grace.
+        An Engine that `keeps_grace` then goes on by itself: "cancelling the request should not
+        cancel the stop" (moby's daemon/stop.go). Any other is only asked for the SIGTERM.
+        docker-py's own `stop` waits for the whole grace.
         """
-        url = self._url("/containers/{0}/stop", container_id)  # type: ignore[attr-defined]
         try:
-            answer = self._post(url, params={"t": grace}, timeout=within)  # type: ignore[attr-defined]
+            if not self.keeps_grace and not self._terminate(container_id, within):
+                return HTTPStatus.NOT_MODIFIED
+            action, params = ("stop", {"t": grace}) if self.keeps_grace else ("wait", None)
+            answer = self._act(container_id, action, params, within)
         except (TimeoutError, requests.exceptions.Timeout):
             return None
         self._raise_for_status(answer)
         status: int = answer.status_code
         return status
+
+    def _terminate(self, container_id: str, timeout: float) -> bool:
+        """Send SIGTERM; whether it runs."""
+        answer = self._act(container_id, "kill", {"signal": "SIGTERM"}, timeout)
+        if answer.status_code == HTTPStatus.CONFLICT:
+            return False
+        self._raise_for_status(answer)
+        return True
+
+    def _act(self, container_id: str, action: str, params: Any, timeout: float) -> Any:
+        url = self._url("/containers/{0}/" + action, container_id)  # type: ignore[attr-defined]
+        return self._post(url, params=params, timeout=timeout)  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """See `requests.Session.close`. The next call connects anew."""

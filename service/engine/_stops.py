@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from time import monotonic
 from typing import cast
@@ -32,11 +33,20 @@ _EVENT_DELAY, _KILL_DELAY = 3.0, 2.0
 _LOOK, _LAST_LOOK = 0.05, 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The Engine, for a stop."""
+
+    at: float  # `monotonic`
+    answer: int | None  # its status, if it came within the turn
+    of_the_grace: bool  # whether the Engine was told of it, and sends SIGKILL
+
+
 class Stops:
     """Asks for a stop, and does not hold a thread, and a place, for the whole grace.
 
     The Engine keeps the grace by itself, whoever hangs up meanwhile, and the event stream tells of
-    the exit.
+    the exit. Where the Engine would not, the grace is kept here (`Client.keeps_grace`).
     """
 
     def __init__(
@@ -50,11 +60,12 @@ class Stops:
     async def stop(self, container_id: str, grace: float) -> Exit | None:
         """See `Engine.stop`."""
         with self._exits.awaited(container_id) as told:
-            sent, answer = await self._ask(container_id, math.ceil(grace))
-            if answer == HTTPStatus.NOT_MODIFIED:  # it did not run
+            asked = await self._ask(container_id, math.ceil(grace))
+            if asked.answer == HTTPStatus.NOT_MODIFIED:  # it did not run
                 return None
-            has_exited = answer is not None
-            left = _EVENT_DELAY if has_exited else sent + grace + self._delay - monotonic()
+            has_exited = asked.answer is not None
+            delay = self._delay if asked.of_the_grace else 0.0
+            left = _EVENT_DELAY if has_exited else asked.at + grace + delay - monotonic()
             exited: Exit | None = None
             try:
                 async with asyncio.timeout(left):
@@ -64,7 +75,7 @@ class Stops:
             except TimeoutError:
                 if not has_exited:
                     await self._kill(container_id)
-            self._learn(exited, sent)
+            self._learn(exited, asked.at)
             return exited
 
     @property
@@ -72,13 +83,15 @@ class Stops:
         """What the Engine may take beyond the grace. A busy one is slow with the SIGKILL, too."""
         return _KILL_DELAY + min(2 * self._usual, _LONGEST_TURN)
 
-    async def _ask(self, container_id: str, grace: int) -> tuple[float, int | None]:
-        """Ask for a stop: when (`monotonic`), and the status of an answer within the turn."""
+    async def _ask(self, container_id: str, grace: int) -> _Asked:
+        """Ask for a stop."""
 
-        def ask(client: docker.APIClient) -> tuple[float, int | None]:
+        def ask(api: docker.APIClient) -> _Asked:
+            client = cast("Client", api)
             turn = min(max(_SHORTEST_TURN, 2 * self._usual), _LONGEST_TURN)
             sent = monotonic()
-            return sent, cast("Client", client).ask_to_stop(container_id, grace, within=turn)
+            answer = client.ask_to_stop(container_id, grace, within=turn)
+            return _Asked(sent, answer, client.keeps_grace)
 
         stop = Call("stop", ask, {_ID: container_id})
         return await self._calls.call(stop, timeout=_SHORT)

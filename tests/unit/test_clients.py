@@ -8,6 +8,7 @@ from socketserver import StreamRequestHandler, TCPServer, UnixStreamServer
 
 import pytest
 
+from service.engine._client import Client
 from service.engine._dockerpy import Clients, Connection
 from service.engine._errors import mapped
 from service.errors import EngineUnavailable
@@ -117,3 +118,36 @@ def test_headers_go_with_each_call(tmp_path: Path) -> None:
         server.shutdown()
     assert 4 == len(asked)
     assert all(b"X-Token: t0ken\r\n" in head for head in asked)
+
+
+@pytest.mark.parametrize(
+    ("version", "kill", "status", "asked"),
+    [
+        ("1.41", "204 No Content", None, ["stop?t=10"]),
+        ("1.42", "204 No Content", None, ["kill?signal=SIGTERM", "wait"]),
+        ("1.43", "204 No Content", None, ["kill?signal=SIGTERM", "wait"]),
+        ("1.43", "409 Conflict", 304, ["kill?signal=SIGTERM"]),
+        ("1.44", "204 No Content", None, ["stop?t=10"]),
+    ],
+)
+def test_no_engine_is_left_with_a_stop_that_then_sends_sigkill(
+    tmp_path: Path, version: str, kill: str, status: int | None, asked: list[str]
+) -> None:
+    """Docker 23 and 24 do so; nothing but a kill is answered here."""
+    paths: list[str] = []
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            while head := self.request.recv(10_000).decode():
+                paths.append(head.split(" ")[1].rpartition("/")[2])
+                if "/kill" in head:
+                    self.wfile.write(f"HTTP/1.1 {kill}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    with UnixStreamServer(str(tmp_path / "sock"), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        client = Client(f"unix://{tmp_path}/sock", None, {})
+        client.use_version(version)
+        answer = client.ask_to_stop("c", 10, within=0.2)
+        client.close()
+        server.shutdown()
+    assert (status, asked) == (answer, paths)
