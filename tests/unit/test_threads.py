@@ -61,7 +61,7 @@ async def test_what_is_given_up_as_a_thread_comes_free_never_runs(threads: Threa
     time.sleep(0.1)  # noqa: ASYNC251 - the event loop is to hear of all three in one turn
     given_up.cancel()
     await asyncio.wait([given_up, *works])
-    assert "test_1" in {await threads.run(_name) for _ in range(9)}
+    assert "test" in await threads.run(_name)  # the threads still take work
     assert not ran.is_set()
 
 
