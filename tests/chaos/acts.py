@@ -14,7 +14,18 @@ from google.protobuf.empty_pb2 import Empty
 
 from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_types_pb2 import AuthenticatedJobData
-from tests.chaos.plan import Act, ByHand, EngineFault, Kill, KillAll, Launch, Restart, Round
+from tests.chaos.plan import (
+    Act,
+    ByHand,
+    EngineFault,
+    Kill,
+    KillAll,
+    Launch,
+    LogFault,
+    Restart,
+    Round,
+    Shortage,
+)
 from tests.chaos.stage import Stage
 from tests.support.containers import PREFIX
 from tests.support.supervised import struct
@@ -28,6 +39,7 @@ _ALL_DONE = 100.0
 # away or the client has gone. A 500 is always ours, and a 409 has no stranger here to come from;
 # a kill is refused (502) where a third party starts the container again.
 _ALWAYS = {"OK", "404", "422", "503", "504", "UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED"}
+_ALONE = ("engine", "supervisor", "log", "means")
 _ALLOWED = {Launch: _ALWAYS, Kill: _ALWAYS | {"502"}, KillAll: _ALWAYS | {"502"}}
 
 
@@ -42,7 +54,7 @@ class Acts:
         self._stage = stage
         self._lanes = {
             lane: ThreadPoolExecutor(threads, thread_name_prefix=lane)
-            for lane, threads in {"requests": 64, "hands": 4, "engine": 1, "supervisor": 1}.items()
+            for lane, threads in {"requests": 64, "hands": 4, **dict.fromkeys(_ALONE, 1)}.items()
         }
 
     def play(self, plan: Round) -> None:
@@ -73,6 +85,10 @@ class Acts:
                 return self._lanes["engine"].submit(self._engine, act)
             case Restart():
                 return self._lanes["supervisor"].submit(self._restart, act)
+            case LogFault():
+                return self._lanes["log"].submit(self._log_fault, act)
+            case Shortage():
+                return self._lanes["means"].submit(self._shortage, act)
 
     # Requests
 
@@ -155,7 +171,32 @@ class Acts:
         time.sleep(act.seconds)
         self._stage.begin_life(act.life)
         self.faults[f"supervisor {act.signal}, {act.life.on_start}"] += 1
-        self._stage.say(f"supervisor: starts, {act.life.on_start}, {act.life.mode}")
+        self.faults[f"log on {act.life.log}"] += act.life.log == "a full disk"
+        self.faults["few threads and files"] += act.life.poor
+        self._stage.say(f"supervisor: starts as {act.life}")
+
+    # Its surroundings
+
+    def _log_fault(self, act: LogFault) -> None:
+        tap = self._stage.around.tap
+        if tap is None:
+            self._stage.say("log: nobody reads it anyway")
+            return
+        self._stage.say(f"log: its reader {act.what} for {act.seconds:.1f} s")
+        with tap.trouble(act.what):
+            time.sleep(act.seconds)
+        self.faults[f"log's reader {act.what}"] += 1
+        self._stage.say("log: is read again")
+
+    def _shortage(self, act: Shortage) -> None:
+        with self._stage.shortage(act.of) as begun:
+            if not begun:
+                self._stage.say(f"no shortage of {act.of}: the supervisor is not there")
+                return
+            self._stage.say(f"no more {act.of} for {act.seconds:.1f} s")
+            time.sleep(act.seconds)
+        self.faults[f"no more {act.of}"] += 1
+        self._stage.say(f"{act.of} again")
 
 
 _HANDS: Mapping[str, Callable[[docker.APIClient, str], object]] = {

@@ -18,6 +18,7 @@ _NAMES = ("timer", "weather", "webhook", "mail", "unknown")
 # At most 98 threads talk to the Engine, each over one connection; gRPC has some of its own.
 _MOST_THREADS = 160
 _MOST_FILES = 200
+_DROPPED = "supervisor_log_lines_dropped_total"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Sight:
     threads: int
     files: int
     development: bool
+    drops_told: int | None  # how many lines the log says are missing; None where it is lost itself
 
     @property
     def live(self) -> Counter[tuple[str, str]]:
@@ -57,6 +59,9 @@ def look(stage: Stage) -> Sight:
     process = Path(f"/proc/{supervised.process.pid}")
     with stage.client() as client:
         everything = client.api.containers(all=True)
+    told = stage.around.dropped_lines_told()
+    if told is not None and told < supervised.metric(_DROPPED):
+        supervised.kill("nobody")  # with the next line, the log tells of those that are missing
     return Sight(
         jobs=[(job.name, job.identifier, job.status) for job in supervised.jobs()],
         containers=stage.ours(all_of_them=True),
@@ -68,6 +73,7 @@ def look(stage: Stage) -> Sight:
         threads=len(list((process / "task").iterdir())),
         files=len(list((process / "fd").iterdir())),
         development=stage.life.mode == "development",
+        drops_told=told,
     )
 
 
@@ -151,6 +157,14 @@ def _no_leak(sight: Sight) -> Iterator[str]:
         yield f"{sight.threads} threads, {sight.files} open files"
 
 
+def _drops_told(sight: Sight) -> Iterator[str]:
+    dropped = sight.scrape.sum(_DROPPED)
+    if sight.drops_told is None and not dropped:
+        yield "the disk is full, and not one"
+    if sight.drops_told is not None and sight.drops_told != dropped:
+        yield f"{dropped:g} are, and {sight.drops_told} are told of"
+
+
 CHECKS: Mapping[str, Callable[[Sight], Iterable[str]]] = {
     "a live container that the registry does not know": _no_unknown_container,
     "a job without a live container": _no_job_without_container,
@@ -161,6 +175,7 @@ CHECKS: Mapping[str, Callable[[Sight], Iterable[str]]] = {
     "not settled": _all_settled,
     "not ready": _ready,
     "leaking": _no_leak,
+    "lines of the log dropped": _drops_told,
 }
 
 

@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from tests.support.surroundings import Means
+from tests.support.tap import Trouble
+
 TURMOIL = 6.0
 """How long the turmoil of a round lasts (seconds)."""
 
@@ -47,6 +50,7 @@ EngineTrouble: TypeAlias = Literal["stop", "kill", "freeze", "odd"]
 Signal: TypeAlias = Literal["SIGTERM", "SIGKILL"]
 OnStart: TypeAlias = Literal["remove", "adopt"]
 Mode: TypeAlias = Literal["production", "development"]
+Log: TypeAlias = Literal["a pipe", "a full disk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,31 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """How a supervisor is started."""
+    """How a supervisor is started; a poor one may have 32 threads and 128 open files."""
 
     on_start: OnStart
     mode: Mode
+    log: Log
+    poor: bool
 
 
-Act: TypeAlias = Launch | Kill | KillAll | ByHand | EngineFault | Restart
+@dataclass(frozen=True, slots=True)
+class LogFault:
+    """Whoever reads the log sleeps, or has gone, for so long."""
+
+    what: Trouble
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """The supervisor gets nothing of a kind, on top of what it has, for so long."""
+
+    of: Means
+    seconds: float
+
+
+Act: TypeAlias = Launch | Kill | KillAll | ByHand | EngineFault | Restart | LogFault | Shortage
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +145,7 @@ def _round(chance: random.Random, number: int) -> Round:
         for _ in range(max(0, chance.randint(-1, 2)))
     ]
     faults += [_restart(chance, gentle=gentle) for _ in range(chance.randint(0, 1))]
+    faults += [_surroundings_fault(chance) for _ in range(chance.randint(0, 2))]
     others: list[Act] = [_request(chance, gentle=gentle) for _ in range(chance.randint(15, 60))]
     others += [_by_hand(chance) for _ in range(chance.randint(0, 15))]
     steps = [Step(chance.uniform(0, TURMOIL), fault) for fault in faults]
@@ -198,4 +221,16 @@ def _restart(chance: random.Random, *, gentle: bool) -> Restart:
 def _life(chance: random.Random, *, gentle: bool) -> Life:
     starts: tuple[OnStart, ...] = ("adopt",) if gentle else ("remove", "adopt")
     modes: tuple[Mode, ...] = ("production", "production", "development")
-    return Life(chance.choice(starts), chance.choice(modes))
+    logs: tuple[Log, ...] = ("a pipe", "a pipe", "a pipe", "a full disk")
+    return Life(
+        chance.choice(starts), chance.choice(modes), chance.choice(logs), chance.random() < 0.5
+    )
+
+
+def _surroundings_fault(chance: random.Random) -> LogFault | Shortage:
+    seconds = chance.uniform(0.1, 4.0)
+    if chance.random() < 0.5:
+        troubles: tuple[Trouble, ...] = ("sleeps", "goes")
+        return LogFault(chance.choice(troubles), seconds)
+    means: tuple[Means, ...] = ("threads", "files")
+    return Shortage(chance.choice(means), seconds)

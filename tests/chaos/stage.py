@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from tests.chaos.witness import Witness
 from tests.support import catalog, containers, worker
 from tests.support.http_line import HttpLine, untouched
 from tests.support.supervised import Supervised
+from tests.support.surroundings import Means, Surroundings, surroundings
 
 INSTANCE = "chaos"
 _OURS = {"label": f"{containers.PREFIX}instance={INSTANCE}"}
@@ -39,8 +41,10 @@ _SETTINGS = {
 class Stage:
     """Make it with `a_stage`."""
 
-    def __init__(self, engine: PrivateEngine, directory: Path) -> None:
+    def __init__(self, engine: PrivateEngine, directory: Path, around: Surroundings) -> None:
         self.engine = engine
+        self.around = around
+        self._changing = threading.Lock()
         self.witness = Witness(engine.host, INSTANCE)
         self.touched: set[str] = set()  # containers that a third party has started again
         self.neighbours: dict[str, str] = {}  # ids by name
@@ -107,19 +111,57 @@ class Stage:
 
     def begin_life(self, life: Life) -> None:
         """Start the supervisor, without waiting for it to be ready."""
-        self.life = life
-        self.lives += 1
-        self.supervised.log_file = self._directory / f"life-{self.lives}.log"
-        self._logs.append(self.supervised.log_file)
-        self.supervised.start(ready=False, SUPERVISOR_ON_START=life.on_start, GO_ENV=life.mode)
+        log = self._directory / f"life-{self.lives + 1}.log"
+        full = life.log == "a full disk"
+        with self._changing, self.around.output(log, full=full) as output:
+            self.life = life
+            self.lives += 1
+            self._logs.append(log)
+            self.supervised.log_file = log
+            self.supervised.popen = {"stdout": output}
+            self.supervised.start(ready=False, SUPERVISOR_ON_START=life.on_start, GO_ENV=life.mode)
+            self.around.hold(self._pid(), poor=life.poor)
 
     def end_life(self, number: signal.Signals) -> None:
         """End the supervisor; AssertionError where it does not end as it should."""
+        # Until it heeds a SIGTERM it has touched nothing. It may come to heed it meanwhile.
+        expected = {0} if number in self._heeded() else {0, -number}
+        if number is signal.SIGKILL:
+            expected = {-number}
         code = self.supervised.stop(number, within=_STOP_SECONDS)
-        # It heeds a SIGTERM from the moment it says hello; until then it has touched nothing.
-        heeds = number is signal.SIGTERM and "supervisor.started" in self.supervised.log()
-        expected = 0 if heeds else -number
-        assert code == expected, f"the supervisor ended with {code} and not with {expected}"
+        assert code in expected, f"the supervisor ended with {code} and not with {expected}"
+
+    def _pid(self) -> int:
+        assert self.supervised.process is not None
+        return self.supervised.process.pid
+
+    def _heeded(self) -> set[int]:
+        """The signals that the process has a handler for, whatever its log has come to."""
+        status = Path(f"/proc/{self._pid()}/status").read_text()
+        (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+        return {number for number in signal.valid_signals() if int(caught, 16) >> number - 1 & 1}
+
+    # What it may have
+
+    @contextmanager
+    def shortage(self, of: Means) -> Iterator[bool]:
+        """None may come on top of what is there; False where nobody listens who could notice.
+
+        A start with too little is refused, and a new life gets what is its due.
+        """
+        with self._changing:
+            begun = self._listens()
+            end = self.around.begin_shortage(of, self._pid()) if begun else lambda: None
+        try:
+            yield begun
+        finally:
+            with self._changing:
+                end()
+
+    def _listens(self) -> bool:
+        with suppress(OSError):
+            return self.supervised.http("/livez")[0] == HTTPStatus.OK
+        return False
 
     def logs(self) -> Mapping[Path, list[str]]:
         """The lines of each life of this round."""
@@ -168,4 +210,4 @@ def a_stage(directory: Path) -> Iterator[Stage]:
         engine = stack.enter_context(PrivateEngine())
         with closing(docker.DockerClient(engine.host)) as client:
             worker.make(client)
-        yield stack.enter_context(Stage(engine, directory))
+        yield stack.enter_context(Stage(engine, directory, stack.enter_context(surroundings())))

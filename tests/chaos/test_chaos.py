@@ -11,10 +11,11 @@ from tests.chaos.play import Play
 from tests.chaos.stage import a_stage
 
 _SECONDS_EACH = 30
+SEEDS = (1, 2, 3)
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_after_turmoil_everything_is_true_again(tmp_path: Path, seed: int) -> None:
     ensure_installed()
     with a_stage(tmp_path) as stage:

@@ -8,7 +8,8 @@ import pytest
 
 from tests.chaos.invariants import CHECKS, Sight, wrong_with
 from tests.chaos.ledger import Ledger
-from tests.chaos.plan import first_life, rounds
+from tests.chaos.plan import LogFault, Restart, Shortage, first_life, rounds
+from tests.chaos.test_chaos import SEEDS
 from tests.support.supervised import Scrape
 
 
@@ -16,6 +17,16 @@ def test_a_seed_is_a_plan() -> None:
     assert list(islice(rounds(7), 9)) == list(islice(rounds(7), 9))
     assert first_life(7) == first_life(7)
     assert next(rounds(7)) != next(rounds(8))
+
+
+def test_the_short_run_meets_every_fault_of_the_surroundings() -> None:
+    acts = [s.act for seed in SEEDS for plan in islice(rounds(seed), 2) for s in plan.steps]
+    lives = [act.life for act in acts if isinstance(act, Restart)]
+    lives += [first_life(seed) for seed in SEEDS]
+    assert {"sleeps", "goes"} == {act.what for act in acts if isinstance(act, LogFault)}
+    assert {"threads", "files"} == {act.of for act in acts if isinstance(act, Shortage)}
+    assert {"a pipe", "a full disk"} == {life.log for life in lives}
+    assert {True, False} == {life.poor for life in lives}
 
 
 # The ledger
@@ -65,7 +76,12 @@ def test_a_new_round_remembers_what_runs() -> None:
 
 
 def _scrape(
-    *, jobs_running: int = 1, exits_total: int = 2, waiting: int = 0, engine_up: int = 1
+    *,
+    jobs_running: int = 1,
+    exits_total: int = 2,
+    waiting: int = 0,
+    engine_up: int = 1,
+    dropped: int = 3,
 ) -> Scrape:
     return Scrape(f"""
 supervisor_jobs_running{{job_name="timer"}} {jobs_running}
@@ -76,6 +92,7 @@ supervisor_jobs{{state="running"}} 1
 supervisor_launches_in_progress{{state="limit"}} 1008
 supervisor_launches_in_progress{{state="waiting"}} {waiting}
 supervisor_engine_up {engine_up}
+supervisor_log_lines_dropped_total {dropped}
 """)
 
 
@@ -100,6 +117,7 @@ _WELL = Sight(
     threads=20,
     files=40,
     development=False,
+    drops_told=3,
 )
 
 
@@ -123,6 +141,8 @@ _FLAWS: list[tuple[dict[str, Any], list[str]]] = [
     ({"health": "NOT_SERVING"}, ["not ready"]),
     ({"threads": 500}, ["leaking"]),
     ({"files": 500}, ["leaking"]),
+    ({"drops_told": 2}, ["lines of the log dropped"]),
+    ({"scrape": _scrape(dropped=0), "drops_told": None}, ["lines of the log dropped"]),
 ]
 
 

@@ -18,7 +18,11 @@ class Group:
 
     def join(self) -> None:
         """Put the calling process into it; for `preexec_fn`."""
-        (self._folder / "cgroup.procs").write_text(str(os.getpid()))
+        self.add(os.getpid())
+
+    def add(self, pid: int) -> None:
+        """Put a process into it."""
+        (self._folder / "cgroup.procs").write_text(str(pid))
 
     def limit(self, threads: int) -> None:
         """Allow so many from now on, and leave alone those that are there."""

@@ -94,7 +94,7 @@ class Supervised:
 
     def __init__(self, directory: Path, environment: Mapping[str, str], **popen: Any) -> None:
         """`popen` is for `subprocess.Popen`; without a `stdout`, a file has what is printed."""
-        self._popen = popen
+        self.popen = popen
         self.port, self.metrics_port = free_port(), free_port()
         self.log_file = directory / f"supervisor-{self.port}.log"
         self._directory = directory
@@ -115,7 +115,7 @@ class Supervised:
         """Start the process, with other settings or as before; with `ready`, wait for SERVING."""
         self._environment |= environment
         with self.log_file.open("ab") as log:
-            streams: Any = {"stdout": log, "stderr": subprocess.STDOUT} | self._popen
+            streams: Any = {"stdout": log, "stderr": subprocess.STDOUT} | self.popen
             self.process = subprocess.Popen(
                 [COMMAND, "serve"],
                 env=self._environment,
