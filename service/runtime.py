@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import uvloop
@@ -15,8 +16,14 @@ _GARBAGE = 10_000
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run it on an event loop of its own, to its end."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    try:
         return runner.run(work)
+    finally:
+        # To close it, uvloop opens a pair of sockets; without files that fails, and so does the
+        # rest. The process ends now, and what it has come to counts.
+        with suppress(OSError, RuntimeError):
+            runner.close()
 
 
 def set_up_garbage_collections() -> None:

@@ -116,6 +116,16 @@ def test_128_files_are_enough(start: Start) -> None:
     assert 0 == supervised.stop()
 
 
+def test_a_stop_without_files_is_a_stop(start: Start) -> None:
+    supervised = start()
+    assert Response() == supervised.launch("timer", "first")
+    assert supervised.process
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.prlimit(supervised.process.pid, resource.RLIMIT_NOFILE, (1, hard))  # none may come
+    assert 0 == supervised.stop()
+    assert "Traceback" not in supervised.log()
+
+
 def cpu_seconds(supervised: Supervised) -> float:
     assert supervised.process
     fields = Path(f"/proc/{supervised.process.pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,6 +1,10 @@
-"""`make soak`: some thousand cycles. CYCLES and DURATION (seconds) end it, whichever is first."""
+"""`make soak`: some thousand cycles. CYCLES and DURATION (seconds) end it, whichever is first.
+
+With ROUGH=1 the supervisor has few threads and files, and a log that nobody reads now and then.
+"""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -21,8 +25,10 @@ def main() -> int:
     duration = float(os.environ.get("DURATION") or _SECONDS)
     ensure_installed()
     console = Console(record=True, width=100)
-    _PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    done = soak(_PICTURE.parent, duration=duration, cycles=cycles, sampled_every=2)
+    rough = bool(os.environ.get("ROUGH"))
+    shutil.rmtree(_PICTURE.parent, ignore_errors=True)
+    _PICTURE.parent.mkdir(parents=True)
+    done = soak(_PICTURE.parent, duration=duration, cycles=cycles, sampled_every=2, rough=rough)
     show(console, done.samples)
     growing = grown(done.samples)
     console.print(f"{done.done.total()} cycles: {dict(done.done)}")

@@ -13,9 +13,12 @@ from tests.soak.samples import USES, Sample, grown
 
 
 @pytest.mark.timeout(300)
-def test_nothing_grows(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rough", "seconds"), [(False, 30), (True, 20)], ids=["smooth", "few means, no reader"]
+)
+def test_nothing_grows(tmp_path: Path, *, rough: bool, seconds: float) -> None:
     ensure_installed()
-    done = soak(tmp_path, duration=30, cycles=10_000, sampled_every=0.5)
+    done = soak(tmp_path, duration=seconds, cycles=10_000, sampled_every=0.5, rough=rough)
     show(Console(), done.samples)
     assert [] == grown(done.samples)
     assert done.done.total() > 0

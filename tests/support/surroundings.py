@@ -31,9 +31,9 @@ class Surroundings:
     def output(self, log: Path, *, full: bool) -> Iterator[Any]:
         """Where the next process' log goes: to a file by way of a pipe, or to a full disk."""
         self._log = log
-        log.touch()
         if full:
             self.tap = None
+            log.touch()
             with Path("/dev/full").open("wb") as disk:
                 yield disk
         else:

@@ -20,6 +20,7 @@ class Tap:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        file.touch()
         self._pipe = file.with_suffix(".pipe")
         os.mkfifo(self._pipe)
         self._trouble: Trouble | None = None
