@@ -171,7 +171,7 @@ class Acts:
         time.sleep(act.seconds)
         self._stage.begin_life(act.life)
         self.faults[f"supervisor {act.signal}, {act.life.on_start}"] += 1
-        self.faults[f"log on {act.life.log}"] += act.life.log == "a full disk"
+        self.faults["log on a full disk"] += act.life.log == "a full disk"
         self.faults["few threads and files"] += act.life.poor
         self._stage.say(f"supervisor: starts as {act.life}")
 
