@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from observability.metrics import Metrics
 from observability.redaction import Redactor
 from scripts.private_engine import PrivateEngine
-from service.engine import _calls
+from service.engine import _calls, _client, _stops
 from service.engine._dockerpy import Connection
 from service.engine.base import Change, Engine, Limits, Status, WorkloadSpec
 from service.engine.docker import DockerEngine
@@ -27,6 +28,7 @@ from service.errors import (
 from service.patience import patiently
 from tests.engine.rigs import DockerRig, Listener, Rig, until, until_async
 from tests.support import worker
+from tests.support.http_line import an_http_line
 
 NOBODY = "0" * 64
 TIMEOUT = 30.0
@@ -601,6 +603,43 @@ async def test_docker_stops_more_at_once_than_it_has_threads(
     if listener is not None:
         await listener.close()
     await engine.close()
+
+
+async def test_docker_is_left_with_no_stop_where_it_would_kill_at_once(
+    docker_rig: DockerRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As 23.0 and 24.0 do, of which none is here."""
+    version = docker_rig.client.version()["ApiVersion"]
+    monkeypatch.setattr(_client, "_KILL_WHEN_LEFT", {version})
+    monkeypatch.setattr(_stops, "_LONGEST_TURN", 0.5)
+    asked: list[str] = []
+
+    def note(method: str, path: str) -> None:
+        asked.append(f"{method} {path.partition(f'/v{version}/')[2]}")
+
+    to = Path(docker_rig.private.host.removeprefix("unix://"))
+    with an_http_line(tmp_path / "sock", to) as line:
+        line.meddle = note
+        metrics = Metrics([], version="test", engine="docker", mode="test")
+        engine = DockerEngine(Connection(f"unix://{tmp_path}/sock"), docker_rig.selector, metrics)
+        listener = Listener(engine)
+        await until(lambda: bool(listener.heard))
+        ignores = ("--stubborn", "1", "--say", "!")
+        quick = await start(docker_rig, "quick")
+        stubborn = await start(docker_rig, "stubborn", *ignores)
+        slow = await start(docker_rig, "slow", *ignores, "--after", "3", "--exit", "7")
+        for workload_id in (slow, stubborn):
+            await until_async(lambda: _tail_has(docker_rig, workload_id, "\n!\n"))  # noqa: B023
+        began = time.monotonic()
+        ends = await asyncio.gather(*(engine.stop(i, grace=5) for i in (quick, slow, stubborn)))
+        assert 5 <= time.monotonic() - began < 15
+        assert [143, 7, None] == [end and end.code for end in ends]
+        assert 137 == (await engine.inspect(stubborn)).exit_code
+        assert await engine.stop(quick, grace=5) is None  # it does not run
+        await listener.close()
+        await engine.close()
+    stops = [path for path in asked if "/stop" in path]
+    assert [f"POST containers/{stubborn}/stop?t=0"] == stops
 
 
 async def test_docker_does_not_wait_for_an_event_that_got_lost(
