@@ -252,7 +252,7 @@ def test_what_runs_here_is_told(shared: Supervised) -> None:
     assert 1 == shared.metric("supervisor_ready")
     assert 1 == shared.metric("supervisor_engine_up")
     assert abs(time.time() - shared.metric(_RECONCILED)) < 60
-    assert 64 <= shared.metric("supervisor_engine_workers", state="limit")
+    assert 8 < shared.metric("supervisor_engine_workers", state="limit")  # more than launches
     assert 0 == shared.metric("supervisor_engine_workers", state="queued")
 
 

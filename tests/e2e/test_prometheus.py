@@ -1,6 +1,7 @@
 """A real Prometheus scrapes a supervisor at work: what the dashboards and the alerts then get."""
 
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -89,6 +90,7 @@ def run(
             load.launch_and_kill()
             load.watch_health()
             _be_away(line, supervised, load, docker_client)
+            _drop_lines(supervised, load)
             time.sleep(_SETTLE)
             yield Run(prometheus, supervised, load.traces, began, quiet, time.time())
     containers.remove_everything(docker_client)
@@ -116,6 +118,16 @@ def _be_away(line: Line, supervised: Supervised, load: Load, client: docker.Dock
         line.mend()
         waits.result()
     eventually(supervised.is_ready)
+
+
+def _drop_lines(supervised: Supervised, load: Load) -> None:
+    """A log that may not grow any more, as on a full disk."""
+    assert supervised.process is not None
+    process = supervised.process.pid
+    size, most = resource.prlimit(process, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    load.launch("unknown")
+    eventually(lambda: 0 < supervised.metric("supervisor_log_lines_dropped_total"))
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (size, most))
 
 
 @pytest.mark.parametrize("question", _QUESTIONS)
