@@ -104,9 +104,9 @@ class Calls:
             self._account(turn)
 
     def _threads_for(self, operation: str) -> Threads:
+        for threads in (self._ping_threads, self._threads, self._bulk_threads):
+            threads.begin()  # with the first call of any kind: there may be none left later
         if operation == "ping":
-            for threads in (self._ping_threads, self._threads, self._bulk_threads):
-                threads.begin()
             return self._ping_threads
         return self._bulk_threads if operation in _BULK else self._threads
 
