@@ -12,7 +12,16 @@ from rich.progress import Progress
 
 from benchmarks import h2load, machine, publication, report
 from benchmarks.bench import Bench
-from benchmarks.measurements import dedup, footprint, growth, kill, launch, layers, tail
+from benchmarks.measurements import (
+    dedup,
+    footprint,
+    growth,
+    hundreds,
+    kill,
+    launch,
+    layers,
+    tail,
+)
 from benchmarks.result import Result, Run
 from scripts import private_engine
 from scripts.progress import PrerequisiteError
@@ -28,6 +37,7 @@ class Name(StrEnum):
 
     LAUNCH = "launch"
     KILL = "kill"
+    HUNDREDS = "hundreds"
     DEDUP = "dedup"
     LAYERS = "layers"
     TAIL = "tail"
@@ -38,6 +48,7 @@ class Name(StrEnum):
 _MEASUREMENTS: dict[Name, Callable[[Bench], Result]] = {
     Name.LAUNCH: launch.measure,
     Name.KILL: kill.measure,
+    Name.HUNDREDS: hundreds.measure,
     Name.DEDUP: dedup.measure,
     Name.LAYERS: layers.measure,
     Name.TAIL: tail.measure,
