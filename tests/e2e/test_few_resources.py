@@ -4,7 +4,7 @@ import os
 import resource
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support.pids import Group, a_group_of
-from tests.support.supervised import COMMAND, Supervised, eventually, refusal
+from tests.support.supervised import COMMAND, Supervised, after, eventually, refusal
 
 _JOBS = [f"job-{number}" for number in range(30)]
 
@@ -40,13 +40,12 @@ def launch_all(supervised: Supervised) -> list[Response]:
 def health_inside(group: Group, supervised: Supervised) -> int:
     """What a container's health check says, which counts as well."""
     return subprocess.run(
-        [COMMAND, "health"],
+        after(group.join, COMMAND, "health"),
         env={
             "PATH": os.environ["PATH"],
             "GRPC_SERVER_PORT": str(supervised.port),
             "BIND_ADDRESS": "127.0.0.1",
         },
-        preexec_fn=group.join,
         timeout=60,
         check=False,
     ).returncode
@@ -63,7 +62,7 @@ def ended(supervised: Supervised) -> Iterator[None]:
 
 def test_32_threads_are_enough_for_everything(group: Group, start: Start) -> None:
     tracing = "http://127.0.0.1:1"
-    supervised = start(popen={"preexec_fn": group.join}, OTEL_EXPORTER_OTLP_ENDPOINT=tracing)
+    supervised = start(popen={"first": group.join}, OTEL_EXPORTER_OTLP_ENDPOINT=tracing)
     with ended(supervised):
         assert [Response()] * len(_JOBS) == launch_all(supervised)
         assert [Response()] * len(_JOBS) == launch_all(supervised)
@@ -78,7 +77,7 @@ def test_32_threads_are_enough_for_everything(group: Group, start: Start) -> Non
 
 
 def test_threads_that_run_out_are_waited_for(group: Group, start: Start) -> None:
-    supervised = start(popen={"preexec_fn": group.join})
+    supervised = start(popen={"first": group.join})
     with ended(supervised):
         assert Response() == supervised.launch("timer", "first")
         group.limit(1)  # none may come
@@ -91,17 +90,17 @@ def test_threads_that_run_out_are_waited_for(group: Group, start: Start) -> None
 
 def test_a_start_with_too_few_threads_says_so(group: Group, start: Start) -> None:
     group.limit(10)
-    line = refusal(start(ready=False, popen={"preexec_fn": group.join}))
+    line = refusal(start(ready=False, popen={"first": group.join}))
     assert line.startswith("area-supervisor: this process may start no more threads; ")
     assert "pids_limit" in line
 
 
-def files(soft: int, hard: int) -> Callable[[], None]:
-    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+def files(soft: int, hard: int) -> str:
+    return f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))"
 
 
 def test_the_soft_limit_on_files_is_raised_to_the_hard_one(start: Start) -> None:
-    supervised = start(popen={"preexec_fn": files(128, 4096)})
+    supervised = start(popen={"first": files(128, 4096)})
     (started,) = supervised.events("supervisor.started")
     assert 4096 == started["open_files"]
     assert supervised.process
@@ -110,7 +109,7 @@ def test_the_soft_limit_on_files_is_raised_to_the_hard_one(start: Start) -> None
 
 
 def test_128_files_are_enough(start: Start) -> None:
-    supervised = start(popen={"preexec_fn": files(128, 128)})
+    supervised = start(popen={"first": files(128, 128)})
     assert [Response()] * len(_JOBS) == launch_all(supervised)
     assert Response() == supervised.kill_all()
     assert 0 == supervised.stop()
@@ -138,7 +137,7 @@ def open_files(supervised: Supervised) -> int:
 
 
 def test_files_that_run_out_are_told_and_there_again_it_goes_on(start: Start) -> None:
-    supervised = start(popen={"preexec_fn": files(64, 64)})
+    supervised = start(popen={"first": files(64, 64)})
     assert Response() == supervised.launch("timer", "first")
     with ExitStack() as crowd:
         for _ in range(80):

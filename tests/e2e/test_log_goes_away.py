@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import resource
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +15,7 @@ import pytest
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support.line import Line
-from tests.support.supervised import COMMAND, Supervised, eventually
+from tests.support.supervised import COMMAND, Supervised, after, eventually
 
 _DROPPED = "supervisor_log_lines_dropped_total"
 
@@ -55,7 +54,7 @@ def a_reader_that_has_gone() -> Iterator[Mapping[str, Any]]:
 
 @contextmanager
 def a_limit_on_files() -> Iterator[Mapping[str, Any]]:
-    yield {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))}
+    yield {"first": "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"}
 
 
 OUTPUTS = {
@@ -161,11 +160,8 @@ def test_a_slow_reader_gets_every_line_in_order(start: Start) -> None:
 
 @pytest.mark.parametrize("closed", ["1", "0 1", "2", "0 1 2"])
 def test_no_socket_gets_the_number_of_a_standard_stream(closed: str, start: Start) -> None:
-    def close() -> None:
-        for number in map(int, closed.split()):
-            os.close(number)
-
-    supervised = start(popen={"preexec_fn": close})
+    close = "; ".join(f"os.close({number})" for number in closed.split())
+    supervised = start(popen={"first": close})
     works(supervised)
     assert supervised.process
     for number in map(int, closed.split()):
@@ -182,25 +178,19 @@ def test_a_log_is_utf_8_whatever_the_locale_is(start: Start) -> None:
     assert 0 == supervised.stop()
 
 
-def _block() -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+INHERITED = {
+    "blocked": "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())",
+    "ignored, and a umask that allows nothing": "os.umask(0o777)\n"
+    "for each in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP):\n"
+    "    signal.signal(each, signal.SIG_IGN)",
+    "the end for whoever writes to nobody": "signal.signal(signal.SIGPIPE, signal.SIG_DFL)",
+}
 
 
-def _ignore() -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    os.umask(0o777)
-
-
-def _die_of_a_pipe() -> None:
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
-
-
-@pytest.mark.parametrize("inherited", [_block, _ignore, _die_of_a_pipe])
-def test_inherited_signals_change_nothing(inherited: Callable[[], None], start: Start) -> None:
+@pytest.mark.parametrize("inherited", INHERITED.values(), ids=INHERITED)
+def test_inherited_signals_change_nothing(inherited: str, start: Start) -> None:
     with a_reader_that_has_gone() as popen:
-        supervised = start(popen={**popen, "preexec_fn": inherited})
+        supervised = start(popen={**popen, "first": inherited})
         works(supervised)
         assert 0 == supervised.stop()
 
@@ -225,14 +215,15 @@ def test_a_health_check_says_the_truth_whoever_reads_it(
     supervised = start()
     port = {"GRPC_SERVER_PORT": str(supervised.port), "BIND_ADDRESS": "127.0.0.1"}
     with output() as popen:
+        streams = {name: value for name, value in popen.items() if name != "first"}
         codes = [
             subprocess.run(
-                [COMMAND, "health", "--service", service],
+                after(popen.get("first", ""), COMMAND, "health", "--service", service),
                 env={"PATH": os.environ["PATH"], **port},
                 cwd=tmp_path,
                 timeout=60,
                 check=False,
-                **popen,
+                **streams,
             ).returncode
             for service in ("liveness", "nobody")
         ]

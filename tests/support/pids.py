@@ -16,9 +16,10 @@ class Group:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def join(self) -> None:
-        """Put the calling process into it; for `preexec_fn`."""
-        self.add(os.getpid())
+    @property
+    def join(self) -> str:
+        """The Python that puts a process into it, see `supervised.after`."""
+        return f"open({str(self._folder / 'cgroup.procs')!r}, 'w').write(str(os.getpid()))"
 
     def add(self, pid: int) -> None:
         """Put a process into it."""

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -89,11 +89,30 @@ def run_command(
     )
 
 
+def after(first: str, *command: str) -> Sequence[str]:
+    """The command, in a process that runs some Python first, with `os`, `resource`, `signal`.
+
+    Not Popen's `preexec_fn`, which forks this process: gRPC's threads in it may break the child.
+    """
+    lines = [
+        "import os, resource, signal, sys",
+        "signal.signal(signal.SIGPIPE, signal.SIG_DFL)",  # Python ignores both,
+        "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)",  # and what it becomes would, too
+        first,
+        "os.execv(sys.argv[1], sys.argv[1:])",
+    ]
+    return [sys.executable, "-IS", "-c", "\n".join(lines), *command]
+
+
 class Supervised:
     """A supervisor in a process of its own, with clients for all that it offers."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str], **popen: Any) -> None:
-        """`popen` is for `subprocess.Popen`; without a `stdout`, a file has what is printed."""
+        """`popen` is for `subprocess.Popen`; without a `stdout`, a file has what is printed.
+
+        Its `first` is what the process runs before it is a supervisor, see `after`.
+        """
+        self._first = popen.pop("first", "")
         self.popen = popen
         self.port, self.metrics_port = free_port(), free_port()
         self.log_file = directory / f"supervisor-{self.port}.log"
@@ -117,7 +136,7 @@ class Supervised:
         with self.log_file.open("ab") as log:
             streams: Any = {"stdout": log, "stderr": subprocess.STDOUT} | self.popen
             self.process = subprocess.Popen(
-                [COMMAND, "serve"],
+                after(self._first, COMMAND, "serve") if self._first else [COMMAND, "serve"],
                 env=self._environment,
                 cwd=self._directory,
                 **streams,
