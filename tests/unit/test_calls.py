@@ -120,13 +120,15 @@ async def test_one_call_that_is_not_answered_takes_no_other_along(
 ) -> None:
     monkeypatch.setattr(_calls, "BULK_THREADS", 2)
     calls = Calls(cast("Clients", _NoEngine()), metrics, launches=1)
-    hung = threading.Event()
-    unanswered = Call("inspect", lambda _: hung.wait(60))
-    odd = asyncio.create_task(calls.call(unanswered, timeout=_LONG))
-    others = [asyncio.create_task(_call(calls, _LONG / 10, timeout=5)) for _ in range(100)]
-    assert [None] * 100 == await asyncio.gather(*others)
+    hung, given_up = threading.Event(), threading.Event()
+    odd = asyncio.create_task(calls.call(Call("inspect", lambda _: hung.wait(60)), timeout=_LONG))
+    await _call(calls, 0)  # the Engine answers others meanwhile
+    waits_for_odd = Call("inspect", lambda _: given_up.wait(60))
+    others = [asyncio.create_task(calls.call(waits_for_odd, timeout=60)) for _ in range(100)]
     with pytest.raises(EngineTimeout):
         await odd
+    given_up.set()
+    assert [True] * 100 == await asyncio.gather(*others)
     hung.set()
     calls.close()
 
