@@ -15,6 +15,7 @@ from service import __version__
 from service.config import Settings, drop_service_links, load_env_file, load_settings
 from service.errors import EngineError, StartError
 from service.limits import HEALTH_THREADS, require_threads
+from service.misspelt import misspelt
 from service.process import STDERR, STDOUT, never_block_on, set_up_process
 
 _WIDE = 1_000
@@ -52,7 +53,7 @@ def serve() -> None:
     gc.disable()  # until the start is over: what it makes stays, and looking at it takes time
     from service.serve import serve as run
 
-    run(settings, corrections)
+    run(settings, corrections, misspelt(os.environ))
 
 
 @app.command()
@@ -80,6 +81,9 @@ def remove_legacy(
 ) -> None:
     """Remove the Go supervisor's containers: without our labels, of the catalogue's images."""
     settings, _ = _settings()
+    for variable, nearest in misspelt(os.environ).items():
+        meant = f"; the nearest is {nearest}" if nearest else ""
+        _say(f"{printable(variable)} is no setting{meant}", err=True)
     from service.catalog import load_catalog
     from service.engine._dockerpy import connection_from_env
     from service.engine.legacy import LegacyContainers

@@ -21,7 +21,7 @@ from service.textfile import read_text
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?\.?")
 _IPV6 = re.compile(r"(\[)?([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(?(1)\])")
-_SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S+")
+SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S+")
 _WHOLE = re.compile(r"[0-9]+")
 
 
@@ -154,7 +154,7 @@ def drop_service_links() -> list[Correction]:
     return [
         Correction(port, os.environ.pop(port), "", _LINKED)
         for port in ports
-        if _SERVICE_LINK.fullmatch(os.environ.get(port, ""))
+        if SERVICE_LINK.fullmatch(os.environ.get(port, ""))
     ]
 
 
@@ -169,10 +169,17 @@ def load_env_file(path: Path = Path(".env")) -> None:
         text = read_text(path)
         _require_lines(path, text)
         for key, value in dotenv_values(stream=StringIO(text)).items():
-            if value and not os.environ.get(key):
+            if value and not _is_set(key):
                 os.environ[key] = value
     except (OSError, ValueError) as error:
         raise StartError(f"{path}: cannot be read: {error}") from error
+
+
+def _is_set(variable: str) -> bool:
+    """Whether the environment has it; settings are read in upper and in lower case."""
+    if variable.lower() not in Settings.model_fields:
+        return bool(os.environ.get(variable))
+    return any(value and name.lower() == variable.lower() for name, value in os.environ.items())
 
 
 def _require_lines(path: Path, text: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from opentelemetry.sdk.trace import TracerProvider
@@ -44,13 +44,18 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SAME_SIGNAL = 0.5
 
 
-def serve(settings: Settings, corrections: Sequence[Correction] = ()) -> NoReturn:
-    """Run the supervisor until SIGTERM; then exit 0. Raises `StartError`."""
+def serve(
+    settings: Settings, corrections: Sequence[Correction], misspelt: Mapping[str, str]
+) -> NoReturn:
+    """Run the supervisor until SIGTERM; then exit 0. Raises `StartError`.
+
+    What of the environment was corrected, and what of it is no setting, are told first.
+    """
     require_threads(SERVE_THREADS)
     writer = LogWriter(STDOUT)
     configure_logs(level=settings.log_level, console=settings.console_logs, write=writer.write)
     try:
-        _tell(corrections)
+        _tell(corrections, misspelt)
         catalog = load_catalog(settings.job_catalog)
         tracing = configure_tracing("area-supervisor", __version__, settings.supervisor_instance)
         code = runtime.run(_Process(settings, catalog, tracing, writer).run())
@@ -60,7 +65,7 @@ def serve(settings: Settings, corrections: Sequence[Correction] = ()) -> NoRetur
     os._exit(code)
 
 
-def _tell(corrections: Sequence[Correction]) -> None:
+def _tell(corrections: Sequence[Correction], misspelt: Mapping[str, str]) -> None:
     for each in corrections:
         log.warning(
             "setting.corrected",
@@ -69,6 +74,8 @@ def _tell(corrections: Sequence[Correction]) -> None:
             used=each.used,
             reason=each.reason,
         )
+    for variable, nearest in misspelt.items():
+        log.warning("setting.unknown", variable=variable, nearest=nearest)
 
 
 class _Process:

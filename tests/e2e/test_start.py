@@ -401,6 +401,32 @@ def test_the_probe_does_not_take_a_proxy_for_itself(start: Start, tmp_path: Path
     assert (0, "SERVING\n") == (ended.returncode, ended.stdout)
 
 
+def test_a_misspelt_setting_is_told_before_it_takes_effect(
+    start: Start, docker_client: docker.DockerClient, tmp_path: Path
+) -> None:
+    """It does nothing: here jobs are removed that somebody wanted to keep."""
+    supervised = start()
+    assert Response() == supervised.launch("timer", "t-1")
+    assert 0 == supervised.stop()
+    (tmp_path / ".env").write_text(
+        "JOBCATALOG=s3cret-of-the-file\nBASE_IMAGE=x\nGF_LOG_LEVEL=info\n"
+    )
+    supervised.start(
+        SUPERVISOR_ON_STRAT="adopt-s3cret",
+        SUPERVISOR_PORT="tcp://10.0.0.1:50051",
+        GRPC_VERBOSITY="error",
+    )
+    assert [] == containers.everything(docker_client)
+    told = list(supervised.events("setting.unknown"))
+    assert [
+        ("warning", "JOBCATALOG", "JOB_CATALOG"),
+        ("warning", "SUPERVISOR_ON_STRAT", "SUPERVISOR_ON_START"),
+    ] == [(each["level"], each["variable"], each["nearest"]) for each in told]
+    names = [json.loads(line)["event"] for line in supervised.lines()]
+    assert names.index("setting.unknown") < names.index("janitor.ended_jobs")
+    assert "s3cret" not in supervised.log()
+
+
 def test_a_wrong_setting_in_the_file_is_told_like_any_other(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("GO_ENV=staging\n")
     ended = run_command(tmp_path, {}, "serve")

@@ -146,6 +146,19 @@ def test_an_engine_that_is_not_there_ends_the_removal_in_one_line(
     assert "\n" not in message
 
 
+def test_a_misspelt_setting_is_told_before_containers_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    monkeypatch.setenv("JOB_CATALOGUE", "s3cret.toml")
+    monkeypatch.setenv("SUPERVISOR_MODE", "s3cret")
+    ended(monkeypatch, "remove-legacy")
+    assert [
+        "JOB_CATALOGUE is no setting; the nearest is JOB_CATALOG",
+        "SUPERVISOR_MODE is no setting",
+    ] == capsys.readouterr().err.splitlines()
+
+
 def test_health_of_a_supervisor_that_is_not_there_is_an_exit_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -340,6 +340,20 @@ def test_the_environment_goes_before_the_file(env_file: Path) -> None:
     assert "development" == settings().go_env
 
 
+def test_settings_are_read_in_lower_case_as_well(env_file: Path) -> None:
+    env_file.write_text("supervisor_on_start=adopt")
+    load_env_file(env_file)
+    read = settings(go_env="production")
+    assert ("adopt", True) == (read.supervisor_on_start, read.production)
+
+
+def test_the_environment_goes_before_the_file_in_whatever_case(env_file: Path) -> None:
+    env_file.write_text("go_env=production\nMETRICS_PORT=1234")
+    os.environ |= {"GO_ENV": "development", "metrics_port": "4321"}
+    load_env_file(env_file)
+    assert ("development", 4321) == (settings().go_env, settings().metrics_port)
+
+
 def test_the_file_fills_what_is_empty(env_file: Path) -> None:
     env_file.write_text("GO_ENV=production")
     os.environ["GO_ENV"] = ""
