@@ -1,4 +1,4 @@
-"""The stock gRPC client of a Node backend, for tests: Node, and what its lock names."""
+"""Node for the tests, and gRPC for it: what the lock of the example client names."""
 
 import fcntl
 import shutil
@@ -9,7 +9,7 @@ from scripts import apt
 from scripts.progress import PrerequisiteError, step, tail
 
 _ROOT = Path(__file__).resolve().parents[1]
-_WANTED = _ROOT / "tests" / "node"
+_WANTED = _ROOT / "examples" / "clients"
 _FOLDER = _ROOT / ".cache" / "node"
 _FILES = ("package.json", "package-lock.json")
 

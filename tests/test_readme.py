@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from service.catalog import load_catalog
 from service.config import Settings
 from service.errors import REASONS
 from tests.conftest import Start
-from tests.support import containers, worker
+from tests.support import containers, node, worker
 from tests.support.reflection import ReflectingClient
 from tests.support.supervised import Supervised
 
@@ -25,6 +27,7 @@ _EXAMPLE = re.compile(r"```sh\n(grpcurl [^\n]*)\n```\n```(\w*)\n(.*?)```", re.DO
 _BUILD = re.compile(r"^docker build -f examples/worker/Dockerfile -t (\S+) \.$", re.MULTILINE)
 _ARGUMENTS = re.compile(r"^`(seconds-interval --target [^`]*)`", re.MULTILINE)
 _SETTING = re.compile(r"^\| `([A-Z_]+)` \| ([^|]*) \|", re.MULTILINE)
+_CLIENT = re.compile(r"^(node|\.venv/bin/python) (.*) localhost:50051$", re.MULTILINE)
 _CODE = re.compile(r"^\| (\d{3}) \| [^|]+ \| [^|]+ \|$", re.MULTILINE)
 
 
@@ -57,6 +60,32 @@ def test_the_worker_gets_the_arguments_that_the_readme_says(
     (container,) = containers.of_ours(docker_client)
     container.reload()
     assert [" ".join(containers.arguments(container))] == _ARGUMENTS.findall(README)
+
+
+@pytest.mark.parametrize("program", ["node", ".venv/bin/python"])
+def test_the_clients_of_the_page_for_backends_do_what_it_says(
+    supervisor: Supervised, program: str
+) -> None:
+    page = (ROOT / "docs" / "backends.md").read_text()
+    (told,) = re.findall(r"^```\n(health: .*?)```", page, re.DOTALL | re.MULTILINE)
+    ended = subprocess.run(
+        [
+            sys.executable if "python" in program else program,
+            *shlex.split(dict(_CLIENT.findall(page))[program]),
+            f"localhost:{supervisor.port}",
+        ],
+        cwd=ROOT,
+        env=node.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (0, told) == (ended.returncode, ended.stdout)
+    # The reaction was asked for twice with one key.
+    assert 2 == supervisor.metric("supervisor_launches_total")
+    assert 1 == supervisor.metric("supervisor_dedups_total", job_name="console-send-message")
 
 
 def test_the_readme_lists_every_setting_with_its_default() -> None:

@@ -5,7 +5,8 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 from typing import Any
 
 import docker
@@ -13,6 +14,7 @@ import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 
+from examples.clients import supervisor as python
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers, node
@@ -78,25 +80,8 @@ def _await_live(client: docker.DockerClient, many: int) -> None:
     eventually(lambda: len(containers.live(client)) >= many, within=30)
 
 
-# A Node client, as the Area backend has it (docs/backends.md has these settings)
+# The clients of examples/clients, and one with the defaults, as the Area backend has it
 
-_SERVICE = "area_supervisor.AreaSupervisorService"
-_RETRIES = {
-    "methodConfig": [
-        {
-            "name": [{"service": _SERVICE}],
-            "retryPolicy": {
-                "maxAttempts": 5,
-                "initialBackoff": "0.2s",
-                "maxBackoff": "5s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
-_BRIDGING = {"grpc.service_config": json.dumps(_RETRIES), "grpc.max_reconnect_backoff_ms": 2000}
-_BY_NAME = {"grpc.dns_min_time_between_resolutions_ms": 1000}
 _MANY, _BEFORE = 40, 8
 
 
@@ -104,8 +89,8 @@ def _launches(
     supervised: Supervised, number: signal.Signals, *, host: str = "127.0.0.1", **wanted: Any
 ) -> list[dict[str, Any]]:
     """What a client tells of its launches, while the supervisor is restarted in their midst."""
-    asked = {"address": f"{host}:{supervised.port}", "many": _MANY, "seconds": 60} | wanted
-    with node.running("launches.js", {"milliseconds": 50} | asked) as client:
+    asked = {"address": f"{host}:{supervised.port}", "many": _MANY, "milliseconds": 50} | wanted
+    with node.running("launches.js", asked) as client:
         told = _lines(client.stdout)
         found = [next(told) for _ in range(_BEFORE)]
         supervised.stop(number)
@@ -119,26 +104,41 @@ def _lines(output: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("number", _ENDS)
-@pytest.mark.parametrize(("host", "more"), [("127.0.0.1", {}), ("localhost", _BY_NAME)])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_node_client_that_waits_and_retries_with_keys_loses_and_doubles_no_launch(
     adopting: Supervised,
     docker_client: docker.DockerClient,
     number: signal.Signals,
     host: str,
-    more: dict[str, Any],
 ) -> None:
-    options = _BRIDGING | more
-    told = _launches(adopting, number, host=host, options=options, wait=True, keyed=True)
+    told = _launches(adopting, number, host=host, bridging=True)
     assert [] == [each for each in told if each["code"]]
     launched = sorted(each["identifier"] for each in told)
     assert _MANY == len(launched)
     assert launched == containers.live(docker_client)
 
 
+@pytest.mark.parametrize("number", _ENDS)
+def test_a_python_client_that_waits_and_retries_with_keys_loses_and_doubles_no_launch(
+    adopting: Supervised, docker_client: docker.DockerClient, number: signal.Signals
+) -> None:
+    with (
+        closing(python.Supervisor(f"localhost:{adopting.port}")) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        identifiers = sorted(f"m-{n}" for n in range(_MANY))
+        launches = pool.map(partial(client.launch, "mail"), identifiers)
+        _await_live(docker_client, _BEFORE)
+        adopting.stop(number)
+        adopting.start(ready=False)
+        assert [None] * _MANY == list(launches)
+    assert identifiers == containers.live(docker_client)
+
+
 def test_a_node_client_with_its_defaults_is_refused_while_nobody_listens(
     adopting: Supervised, docker_client: docker.DockerClient
 ) -> None:
-    told = _launches(adopting, signal.SIGTERM, options={}, wait=False, keyed=False)
+    told = _launches(adopting, signal.SIGTERM, bridging=False)
     assert {0, grpc.StatusCode.UNAVAILABLE.value[0]} == {each["code"] for each in told}
     launched = sorted(each["identifier"] for each in told if not each["code"])
     assert launched == containers.live(docker_client)

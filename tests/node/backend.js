@@ -3,13 +3,14 @@
 // Any error is thrown, and ends the process with 1.
 'use strict';
 
-const { connect, ask, struct, wanted } = require('./supervisor');
+const { example, connect, ask, wanted } = require('./supervisor');
 
 async function main() {
   const { address, workflows, toggled, never } = wanted();
   const client = connect(address);
+  const { toStruct } = example;
   const launch = ({ name, identifier, params, auth }) =>
-    ask(client, 'LaunchJob', { name, identifier, params: struct(params), auth: struct(auth) });
+    ask(client, 'LaunchJob', { name, identifier, params: toStruct(params), auth: toStruct(auth) });
 
   await ask(client, 'KillAllJobs', {});
   for (const workflow of workflows) await launch(workflow);

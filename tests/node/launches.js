@@ -1,22 +1,28 @@
 // Launches one reaction after another, and tells of each in a line of JSON: how it ended, and when.
-// `wait` lets a call wait for a connection, `keyed` sends an idempotency-key, `options` are the
-// channel's. An error is told and not thrown, so that the test sees each.
+// `bridging` is the example's client, which waits, retries and sends keys; otherwise grpc-js has its
+// defaults. An error is told and not thrown, so that the test sees each.
 'use strict';
 
-const { randomUUID } = require('node:crypto');
 const { setTimeout: pause } = require('node:timers/promises');
-const { grpc, connect, ask, struct, wanted } = require('./supervisor');
+const { example, connect, ask, wanted } = require('./supervisor');
+
+// A function that launches, and one that closes its client.
+function launcher(address, bridging) {
+  if (bridging) {
+    const supervisor = new example.Supervisor(address);
+    return [(request) => supervisor.launch(request), () => supervisor.close()];
+  }
+  const client = connect(address);
+  return [(request) => ask(client, 'LaunchJob', request), () => client.close()];
+}
 
 async function main() {
-  const { address, options, wait, keyed, seconds, many, milliseconds } = wanted();
-  const client = connect(address, options);
+  const { address, bridging, many, milliseconds } = wanted();
+  const [launch, close] = launcher(address, bridging);
   for (let n = 0; n < many; n++) {
-    const metadata = new grpc.Metadata({ waitForReady: wait });
-    if (keyed) metadata.set('idempotency-key', randomUUID());
-    const request = { name: 'mail', identifier: `m-${n}`, params: struct({}), auth: struct({}) };
-    const told = { identifier: request.identifier, code: 0, began: Date.now() };
+    const told = { identifier: `m-${n}`, code: 0, began: Date.now() };
     try {
-      await ask(client, 'LaunchJob', request, { metadata, seconds });
+      await launch({ name: 'mail', identifier: told.identifier });
     } catch (error) {
       Object.assign(told, { code: error.code ?? -1, error: error.message });
     }
@@ -24,7 +30,7 @@ async function main() {
     process.stdout.write(`${JSON.stringify(told)}\n`);
     await pause(milliseconds);
   }
-  client.close();
+  close();
 }
 
 main();

@@ -1,4 +1,4 @@
-"""Programs of tests/node: the stock gRPC client for Node, as the Area backend has it."""
+"""Programs of tests/node, which have the client of examples/clients and the stock one below it."""
 
 import json
 import os
@@ -13,13 +13,17 @@ from scripts import node
 _PROGRAMS = Path(__file__).parents[1] / "node"
 
 
+def environment() -> dict[str, str]:
+    """What a program for Node needs: its modules, installed if they are missing."""
+    return {"PATH": os.environ["PATH"], "NODE_PATH": str(node.ensure_installed())}
+
+
 @contextmanager
 def running(program: str, wanted: Mapping[str, Any]) -> Iterator["subprocess.Popen[str]"]:
     """A program at work, which has read what is wanted of it; it is gone after the block."""
-    environment = {"PATH": os.environ["PATH"], "NODE_PATH": str(node.ensure_installed())}
     with subprocess.Popen(
         ["node", str(_PROGRAMS / program)],
-        env=environment,
+        env=environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -45,3 +49,10 @@ def run(program: str, wanted: Mapping[str, Any], *, within: float) -> tuple[int,
         assert process.stderr is not None
         said, complained = process.stdout.read(), process.stderr.read()
         return process.wait(within), said, complained
+
+
+def told(program: str, wanted: Mapping[str, Any], *, within: float) -> Any:
+    """What a program that ends well has said, as JSON."""
+    code, said, complained = run(program, wanted, within=within)
+    assert (0, "") == (code, complained)
+    return json.loads(said)

@@ -1,0 +1,1 @@
+"""Clients of the supervisor, to copy."""

@@ -1,0 +1,148 @@
+"""A client of the supervisor for Python, to copy. docs/backends.md has the reasons.
+
+    python -m examples.clients.supervisor localhost:50051
+
+The stubs are those of this checkout. Your own come from `python -m grpc_tools.protoc -I proto
+--python_out=. --grpc_python_out=. proto/area_types.proto proto/area_supervisor.proto`.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.struct_pb2 import Struct
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from service._generated.area_supervisor_pb2 import Job, JobId
+from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
+from service._generated.area_types_pb2 import AuthenticatedJobData, Response
+
+# Bridges a restart of the supervisor, together with `wait_for_ready`.
+_OPTIONS = {
+    "grpc.service_config": json.dumps(
+        {
+            "methodConfig": [
+                {
+                    "name": [{"service": "area_supervisor.AreaSupervisorService"}],
+                    "retryPolicy": {
+                        "maxAttempts": 5,
+                        "initialBackoff": "0.2s",
+                        "maxBackoff": "5s",
+                        "backoffMultiplier": 2,
+                        "retryableStatusCodes": ["UNAVAILABLE"],
+                    },
+                }
+            ]
+        }
+    ),
+    "grpc.max_reconnect_backoff_ms": 2000,
+    "grpc.dns_min_time_between_resolutions_ms": 1000,
+}
+
+
+class SupervisorError(Exception):
+    """A request that the supervisor has refused; `code` is the answer's, such as 404.
+
+    Whatever else fails is a `grpc.RpcError`.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{code} {message}")
+        self.code = code
+
+
+class Supervisor:
+    """What a backend asks of the supervisor."""
+
+    def __init__(self, address: str, *, seconds: float = 60) -> None:
+        """`seconds` is the deadline of each call. It has to cover a restart and a launch."""
+        self._call: dict[str, Any] = {"timeout": seconds, "wait_for_ready": True}
+        self._channel = grpc.insecure_channel(address, options=list(_OPTIONS.items()))
+        self._supervisor = AreaSupervisorServiceStub(self._channel)
+        self._health: Any = HealthStub(self._channel)
+
+    def launch(
+        self,
+        name: str,
+        identifier: str,
+        params: Mapping[str, Any] | None = None,
+        auth: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+    ) -> None:
+        """Launch a job.
+
+        A key stands for one launch. Whoever tries a launch again passes the key of the first try.
+        """
+        request = AuthenticatedJobData(
+            name=name, identifier=identifier, params=_struct(params), auth=_struct(auth)
+        )
+        metadata = (("idempotency-key", key or str(uuid4())),)
+        _check(self._supervisor.LaunchJob(request, metadata=metadata, **self._call))
+
+    def kill(self, identifier: str) -> None:
+        """Stop every container of an identifier; what does not run is a success."""
+        _check(self._supervisor.KillJob(JobId(identifier=identifier), **self._call))
+
+    def kill_all(self) -> None:
+        """Stop everything."""
+        _check(self._supervisor.KillAllJobs(Empty(), **self._call))
+
+    def jobs(self) -> list[Job]:
+        """What is alive: each job has a name, an identifier and a status."""
+        return list(self._supervisor.ListJobs(Empty(), **self._call).jobs)
+
+    def health(self, service: str = "") -> str:
+        """SERVING or NOT_SERVING: "" asks whether it is ready, "liveness" whether it lives."""
+        answer = self._health.Check(HealthCheckRequest(service=service), **self._call)
+        return HealthCheckResponse.ServingStatus.Name(answer.status)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._channel.close()
+
+
+def _check(response: Response) -> None:
+    if response.HasField("error"):
+        raise SupervisorError(response.error.code, response.error.message)
+
+
+def _struct(values: Mapping[str, Any] | None) -> Struct:
+    """Plain values as a Struct. ValueError for what it cannot hold, such as a date."""
+    struct = Struct()
+    struct.update(dict(values or {}))
+    return struct
+
+
+def main() -> None:
+    """Launch the example workers: see examples/worker/README.md for their image."""
+    supervisor = Supervisor(sys.argv[1] if len(sys.argv) > 1 else "localhost:50051")
+    timer, message = "timer-seconds-interval", "console-send-message"
+    print(f"health: {supervisor.health()}")
+    supervisor.launch(timer, f"{timer}-42", {"seconds": 5})
+
+    key = str(uuid4())
+    for _ in range(2):  # tried again: it has run once
+        supervisor.launch(message, f"{message}-42", {"message": "Hello"}, key=key)
+
+    for job in supervisor.jobs():
+        print(f"launched: {job.identifier}")
+
+    try:
+        supervisor.launch("unheard-of", "x")
+    except SupervisorError as error:
+        print(f"refused: {error}")
+
+    for name in (timer, message):
+        supervisor.kill(f"{name}-42")
+    print(f"left: {len(supervisor.jobs())}")
+    supervisor.close()
+
+
+if __name__ == "__main__":
+    main()
