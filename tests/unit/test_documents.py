@@ -1,0 +1,147 @@
+"""What others rely on stands in the documents, and what stands there is true.
+
+Metrics: tests/dashboards/test_documents.py. Events: test_events_page.py. Settings and codes:
+tests/test_readme.py.
+"""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from service import catalog, rivals, workload
+from service.catalog import Entry
+from service.cli import app
+from service.health import Health
+from service.job import State
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+OBSERVABILITY = (ROOT / "docs" / "observability.md").read_text()
+EVENTS = (ROOT / "docs" / "events.md").read_text()
+
+
+def section(page: str, heading: str) -> str:
+    """What stands under a heading, to the next one of any depth."""
+    return re.split(r"^#+ ", page.split(f"# {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of the rows of a table, without its head."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[1:]]
+
+
+# Keys of the catalogue
+
+TYPES = {"text": str, "boolean": bool, "number": float, "whole number": int}
+KEYS = {row[0].strip("`"): row for row in rows(section(README, "Add a job"))}
+
+
+def test_the_readme_has_every_key_of_the_catalogue() -> None:
+    assert list(Entry.model_fields) == list(KEYS)
+
+
+@pytest.mark.parametrize("key", Entry.model_fields)
+def test_the_readme_has_the_type_the_default_and_the_allowed_values_of_a_key(key: str) -> None:
+    _, meaning, kind, default, allowed, example = KEYS[key]
+    field = Entry.model_fields[key]
+    assert meaning
+    assert _default(field.get_default(), required=field.is_required()) == default.split(":")[0]
+    assert isinstance(field.json_schema_extra, dict)
+    assert field.json_schema_extra["allowed"] == allowed
+    read = tomllib.loads(example.strip("`"))
+    assert (TYPES[kind], [key]) == (type(read[key]), list(read))
+    assert Entry.model_validate({"kind": "action"} | read)
+    others = [value for name, value in SAMPLES.items() if not kind.endswith(name)]
+    for value in others:
+        with pytest.raises(ValidationError):
+            Entry.model_validate({"kind": "action", key: value})
+
+
+SAMPLES: dict[str, Any] = {"text": "x y", "boolean": True, "number": 1}
+
+
+def _default(value: object, *, required: bool) -> str:
+    if required:
+        return "required"
+    return "none" if value is None else f"`{str(value).lower()}`"
+
+
+def test_a_key_that_is_unknown_is_told_with_all_that_there_are() -> None:
+    told = catalog._PLAINER["extra_forbidden"].rpartition("may have ")[2]
+    assert list(Entry.model_fields) == re.split(r", | and ", told)
+
+
+def test_the_example_catalogue_tells_of_every_key() -> None:
+    text = (ROOT / "examples" / "catalog.toml").read_text()
+    assert list(Entry.model_fields) == re.findall(r"^#   ([a-z_]+)  ", text, re.MULTILINE)
+
+
+# Labels, spans, health, commands
+
+
+def test_every_label_of_a_container_is_told() -> None:
+    labels = {
+        value
+        for module in (workload, rivals)
+        for name, value in vars(module).items()
+        if name.endswith("_LABEL")
+    }
+    table = section(OBSERVABILITY, "Labels of a job's container")
+    told = [row[0].strip("`") for row in rows(table)]
+    assert len(told) > 5
+    assert sorted(labels) == sorted(told)
+
+
+def _code() -> Iterator[ast.AST]:
+    for path in (*ROOT.glob("service/**/*.py"), *ROOT.glob("observability/*.py")):
+        yield from ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_every_attribute_of_a_span_is_told() -> None:
+    attribute = re.compile(r"(supervisor|container|error|client|user_agent)(\.[a-z_]+)+")
+    texts = {node.value for node in _code() if isinstance(node, ast.Constant)}
+    events = set(re.findall(r"^\| `([a-z_.]+)`", EVENTS, re.MULTILINE))
+    given = {text for text in texts if isinstance(text, str) and attribute.fullmatch(text)}
+    table = "| attribute" + section(OBSERVABILITY, "Traces").partition("| attribute")[2]
+    told = [name for row in rows(table) for name in re.findall(r"`([^`]+)`", row[0])]
+    assert len(told) > 10
+    assert sorted(given - events) == sorted(told)
+
+
+def test_every_wait_that_is_a_span_is_told() -> None:
+    waits = {
+        f"wait for {ast.literal_eval(node.args[0])}"
+        for node in _code()
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("waiting", "has_waited")
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert len(waits) > 3
+    assert waits == set(re.findall(r"`(wait for [a-z ]+)`", section(OBSERVABILITY, "Traces")))
+
+
+async def test_every_service_of_health_is_told() -> None:
+    services = {name or '""' for name in Health("area_supervisor.AreaSupervisorService")._status}
+    for page in (section(README, "Watch it"), section(OBSERVABILITY, "Probes")):
+        told = [row[0] for row in rows(page) if row[0].startswith("gRPC health")]
+        assert services == set(re.findall(r"`([^`]+)`", " ".join(told)))
+
+
+def test_every_status_of_a_job_is_told() -> None:
+    (told,) = re.findall(r"^\*\*ListJobs\*\* says what is alive: (.*)\.$", README, re.MULTILINE)
+    assert sorted(set(State) - {State.GONE}) == sorted(re.findall(r"`(\w+)`", told))
+
+
+def test_every_command_is_told() -> None:
+    for command in app.registered_commands:
+        assert command.callback is not None
+        name = command.name or command.callback.__name__
+        assert f"`area-supervisor {name}" in README
