@@ -26,7 +26,7 @@ CATALOG = ROOT / "examples" / "catalog.toml"
 _EXAMPLE = re.compile(r"```sh\n(grpcurl [^\n]*)\n```\n```(\w*)\n(.*?)```", re.DOTALL)
 _BUILD = re.compile(r"^docker build -f examples/worker/Dockerfile -t (\S+) \.$", re.MULTILINE)
 _ARGUMENTS = re.compile(r"^`(seconds-interval --target [^`]*)`", re.MULTILINE)
-_SETTING = re.compile(r"^\| `([A-Z_]+)` \| ([^|]*) \|", re.MULTILINE)
+_SETTING = re.compile(r"^\| `([A-Z_]+)` \| ([^|]*) \| ([^|]*) \|", re.MULTILINE)
 _CLIENT = re.compile(r"^(node|\.venv/bin/python) (.*) localhost:50051$", re.MULTILINE)
 _CODE = re.compile(r"^\| (\d{3}) \| [^|]+ \| [^|]+ \|$", re.MULTILINE)
 
@@ -88,10 +88,12 @@ def test_the_clients_of_the_page_for_backends_do_what_it_says(
     assert 1 == supervisor.metric("supervisor_dedups_total", job_name="console-send-message")
 
 
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    listed = {name: default.strip() for name, default in _SETTING.findall(README)}
+def test_the_readme_lists_every_setting_with_its_default_and_what_is_allowed() -> None:
+    listed = {name: (default, allowed) for name, default, allowed in _SETTING.findall(README)}
     for name, field in Settings.model_fields.items():
-        default = listed[name.upper()]
+        default, allowed = listed[name.upper()]
+        assert isinstance(field.json_schema_extra, dict)
+        assert field.json_schema_extra["allowed"] == allowed.replace("`", "")
         if field.default is not None:
             assert f"`{str(field.default).lower()}`" == default, name
 

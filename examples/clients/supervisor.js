@@ -144,7 +144,7 @@ async function main(address) {
       await supervisor.launch({ name: 'unheard-of', identifier: 'x' });
     } catch (error) {
       if (!(error instanceof SupervisorError)) throw error;
-      console.log(`refused: ${error.message}`);
+      console.log(`refused: ${error.code}`); // and its message says why
     }
 
     for (const name of [timer, message]) await supervisor.kill(`${name}-42`);

@@ -136,7 +136,7 @@ def main() -> None:
     try:
         supervisor.launch("unheard-of", "x")
     except SupervisorError as error:
-        print(f"refused: {error}")
+        print(f"refused: {error.code}")  # and its text says why
 
     for name in (timer, message):
         supervisor.kill(f"{name}-42")
