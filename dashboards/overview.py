@@ -188,6 +188,7 @@ def _failures() -> list[Panel]:
 
 def _kills_and_exits() -> list[Panel]:
     exits, badly = "supervisor_exits_total", 'outcome=~"ended|error|oom|lost"'
+    early, by_others = "supervisor_early_exits_total", "supervisor_exits_by_others_total"
     by = ["job_name", "outcome"]
     return [
         lines(
@@ -239,6 +240,22 @@ def _kills_and_exits() -> list[Panel]:
             " go on the most. Reactions among them: a user's token that has expired, for one.",
             "cpm",
             query(of_the_ten_most(exits, badly, by=by), "{{job_name}}: {{outcome}}"),
+            width=HALF,
+        ),
+        lines(
+            "Ended early, by job",
+            "Containers that ended badly within ten seconds of their start, of the ten jobs that have"
+            " the most. Many of one job: a release that does not run.",
+            "cpm",
+            query(of_the_ten_most(early, by=["job_name"]), "{{job_name}}"),
+            width=HALF,
+        ),
+        lines(
+            "Ended by others, by job",
+            "Containers that somebody has stopped, killed or removed past the supervisor, of the"
+            " ten jobs that have the most.",
+            "cpm",
+            query(of_the_ten_most(by_others, by=["job_name"]), "{{job_name}}"),
             width=HALF,
         ),
     ]

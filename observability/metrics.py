@@ -135,6 +135,18 @@ class Metrics:
         self.exits = Counter(
             "supervisor_exits", "Containers that ended, by how.", [*name, "outcome"], registry=r
         )
+        self.early_exits = Counter(
+            "supervisor_early_exits",
+            "Containers that ended badly within ten seconds of their start.",
+            name,
+            registry=r,
+        )
+        self.exits_by_others = Counter(
+            "supervisor_exits_by_others",
+            "Containers that somebody else has ended.",
+            name,
+            registry=r,
+        )
         self.launch_duration = Histogram(
             "supervisor_launch_duration_seconds",
             "From the request to a running container.",
@@ -238,6 +250,8 @@ class Metrics:
             self.failures: ((UNKNOWN,), OPERATIONS, REASONS),
             self.kills: (jobs, KILL_OUTCOMES),
             self.exits: (jobs, EXIT_OUTCOMES),
+            self.early_exits: (jobs,),
+            self.exits_by_others: (jobs,),
             self.launches_in_progress: (LAUNCH_STATES,),
             self.launch_duration: (LAUNCH_OUTCOMES,),
             self.kill_duration: (KILL_OUTCOMES,),

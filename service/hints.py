@@ -3,8 +3,16 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from signal import Signals as S
 
 from service.engine.base import Exit
+
+# How long after a signal an exit may be its doing (seconds). `docker stop` waits for ten.
+_FRESH = 60.0
+# What ends no process by itself. Clients that are attached pass some of these on.
+_HARMLESS = frozenset(
+    {S.SIGCHLD, S.SIGCONT, S.SIGSTOP, S.SIGTSTP, S.SIGTTIN, S.SIGTTOU, S.SIGURG, S.SIGWINCH}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +24,7 @@ class Hint:
     oom_killed: bool = False
     waited: bool = False  # for what the Engine tells late
     stopped: Exit | None = None  # by a kill, which knows how
+    signal: int | None = None  # that others have sent before an exit; 0 where it is not known
 
     def and_then(self, later: "Hint") -> "Hint":
         """Both in one, where nobody has looked in between."""
@@ -25,6 +34,7 @@ class Hint:
             self.oom_killed or later.oom_killed,
             self.waited or later.waited,
             later.stopped or self.stopped,
+            self.signal if later.signal is None else later.signal,
         )
 
 
@@ -67,3 +77,27 @@ class Hints:
                     await awaited.wait()
         finally:
             del self._awaited[launch_id]
+
+
+class Signals:
+    """What others have sent to containers: an exit that follows soon is their doing."""
+
+    def __init__(self) -> None:
+        self._sent: dict[str, tuple[int, float]] = {}  # by container: the last one, and when
+
+    def note(self, container_id: str, signal: int) -> None:
+        """Remember a signal; 0 is one of which nobody can tell which."""
+        if signal not in _HARMLESS:
+            now = asyncio.get_running_loop().time()
+            self._sent = {each: sent for each, sent in self._sent.items() if _is_fresh(sent, now)}
+            self._sent[container_id] = (signal, now)
+
+    def before_exit(self, container_id: str) -> int | None:
+        """The signal that a container has just ended with; None if it has got none lately."""
+        sent = self._sent.pop(container_id, None)
+        fresh = sent is not None and _is_fresh(sent, asyncio.get_running_loop().time())
+        return sent[0] if sent is not None and fresh else None
+
+
+def _is_fresh(sent: tuple[int, float], now: float) -> bool:
+    return now - sent[1] < _FRESH

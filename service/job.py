@@ -44,6 +44,12 @@ class Outcome(StrEnum):
 
 
 FAILED_OUTCOMES = frozenset({Outcome.ERROR, Outcome.OOM, Outcome.ENDED, Outcome.LOST})
+# Where the container's process has ended for reasons of its own, or because of a signal.
+_BY_ITSELF = frozenset({Outcome.SUCCESS, Outcome.ENDED, Outcome.ERROR})
+_BADLY = frozenset({Outcome.ENDED, Outcome.ERROR, Outcome.OOM})
+
+# An end within this time of the start (seconds) is an early one.
+EARLY = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +86,13 @@ class Job:
     started_at: float | None = None
     ended_at: float | None = None
     kill_intended: bool = False
+    kill_tried: bool = False  # whether or not that went well
     exit_seen: bool = False
     exits: int = 0  # so far: a third party may start the container again
     paused: bool = False
     outcome: Outcome | None = None
     exit_code: int | None = None
+    signal: int | None = None  # that others have ended it with; 0 where it is not known
 
     @property
     def grouped(self) -> bool:
@@ -95,6 +103,14 @@ class Job:
     def steady(self) -> bool:
         """Whether nothing is under way with it."""
         return self.state in (State.RUNNING, State.PAUSED)
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether it ended badly soon after its start, and nobody else has ended it."""
+        if self.started_at is None or self.ended_at is None:
+            return False
+        badly = self.outcome in _BADLY and self.signal is None
+        return badly and self.ended_at - self.started_at < EARLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +158,7 @@ class Ended:
     oom_killed: bool = False
     started_at: float | None = None  # as the Engine tells it, which knows better than we do
     witnessed: bool = True  # False where the Engine had been away, or was going away
+    signal: int | None = None  # that others have sent shortly before; 0 where it is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +179,8 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
         case Started(container_id, at, paused):
             return _moved(replace(job, container_id=container_id, started_at=at, paused=paused))
         case KillIntended():
-            return _moved(replace(job, kill_intended=job.kill_intended or not job.exit_seen))
+            intended = job.kill_intended or not job.exit_seen
+            return _moved(replace(job, kill_intended=intended, kill_tried=True))
         case KillFailed():
             return _moved(replace(job, kill_intended=False))
         case ExitSeen():
@@ -187,13 +205,16 @@ def _moved(job: Job) -> Job:
 
 
 def _ended(job: Job, end: Ended) -> Job:
+    outcome = outcome_of(job, end)
+    by_itself = end.witnessed and outcome in _BY_ITSELF  # or because of the signal
     return replace(
         job,
         state=State.GONE,
         started_at=end.started_at or job.started_at,
         ended_at=end.at,
-        outcome=outcome_of(job, end),
+        outcome=outcome,
         exit_code=end.exit_code,
+        signal=end.signal if by_itself else None,
     )
 
 

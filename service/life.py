@@ -1,5 +1,7 @@
 """What becomes of a job: how it is found, its pauses, and its life as a span and a log line."""
 
+from signal import Signals
+
 from observability.logs import get_logger
 from observability.spans import fail_span, links_to, past_span, trace_environment
 from service.engine.base import Inspection
@@ -37,7 +39,8 @@ def tell_life(job: Job, *, oom_killed: bool, output: str) -> None:
     with past_span("job", _attributes(job), began=began, ended=job.ended_at, links=links) as span:
         if failed:
             fail_span(span, job.outcome)
-        tell = log.warning if failed else log.info
+        by_others = job.signal is not None
+        tell = log.warning if failed or by_others else log.info
         tell(
             "job.exited",
             job=job.name,
@@ -48,8 +51,18 @@ def tell_life(job: Job, *, oom_killed: bool, output: str) -> None:
             oom_killed=oom_killed,
             # The Engine may date an instant exit before its start.
             seconds=round(max(0.0, job.ended_at - began), 3),
+            **({"by": "others"} if by_others else {}),
+            **({"signal": _name(job.signal)} if job.signal else {}),
             **({"output": output.splitlines()} if output else {}),
         )
+
+
+def _name(signal: int) -> str:
+    """SIGKILL for 9; the number itself where it has no name."""
+    try:
+        return Signals(signal).name
+    except ValueError:
+        return str(signal)
 
 
 def _attributes(job: Job) -> dict[str, str | int]:

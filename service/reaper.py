@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from signal import SIGKILL
 
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -75,21 +76,23 @@ class Reaper:
         container_id: str | None = None,
         exit_code: int | None = None,
         oom_killed: bool = False,
+        signal: int | None = None,
         witnessed: bool = True,
         stopped: Exit | None = None,
     ) -> None:
         """Look at a job's container and, where it does not run any more, close the job.
 
         `container_id` says which container the hint was about, `exit_code` and `oom_killed` what
-        it told; `witnessed` is False where there was no hint and a comparison has found it out, and
-        where the Engine was going away.
+        it told, `signal` what others had sent before; `witnessed` is False where there was no hint
+        and a comparison has found it out, and where the Engine was going away.
         `stopped` is how a kill has ended it, as the Engine told: then there is nothing to look at.
         Raises the `EngineError`s; the job then stays as it is.
         """
         job = await self._registry.wait(launch_id, lambda job: job.container_id is not None)
         if job is None or container_id not in (None, job.container_id):
             return
-        self._hints.add(launch_id, Hint(exit_code, witnessed, oom_killed, stopped=stopped))
+        hint = Hint(exit_code, witnessed, oom_killed, stopped=stopped, signal=signal)
+        self._hints.add(launch_id, hint)
         under_way = self._reaps.get(launch_id)
         if under_way is None or under_way.done():
             under_way = self._begin(job)
@@ -163,6 +166,7 @@ class Reaper:
                 hint.exit_code,
                 oom_killed=hint.oom_killed,
                 witnessed=hint.witnessed,
+                signal=hint.signal,
             )
             self._close(job, end, "")
             return
@@ -191,6 +195,7 @@ class Reaper:
             oom_killed=seen.oom_killed or hint.oom_killed,
             started_at=seen.started_at,
             witnessed=hint.witnessed,
+            signal=hint.signal,
         )
         output = await self._last_lines(job, end, seen)
         if job.launch_id in self._hints:  # it may have been started again, or removed
@@ -209,7 +214,8 @@ class Reaper:
     def _may_be_told_more(self, job: Job, seen: Inspection, hint: Hint) -> bool:
         """Whether it was killed just now, not by us, and nobody has said yet what for."""
         current = self._current(job)
-        explained = seen.oom_killed or hint.oom_killed or current.kill_intended
+        for_want = seen.oom_killed or hint.oom_killed
+        explained = for_want or current.kill_intended or hint.signal == SIGKILL
         fresh = hint.witnessed and not hint.waited
         return seen.exit_code == _SIGKILLED and fresh and not explained
 

@@ -112,6 +112,10 @@ class Registry:
             (metrics.adoptions if after.adopted else metrics.launches).labels(label).inc()
         if after.state is State.GONE and after.outcome is not None:
             metrics.exits.labels(label, after.outcome).inc()
+            if after.signal is not None:
+                metrics.exits_by_others.labels(label).inc()
+            if after.ended_early:
+                metrics.early_exits.labels(label).inc()
             if after.started_at is not None and after.ended_at is not None:
                 life = max(0.0, after.ended_at - after.started_at)
                 metrics.job_duration.labels(after.outcome).observe(life)

@@ -19,6 +19,7 @@ from service.adopter import Adopter, bearing
 from service.background import Background, side_by_side
 from service.engine.base import Change, Engine, Event, Listing, Status, Workload
 from service.errors import EngineError, EngineUnavailable, EngineUnmounted
+from service.hints import Signals
 from service.janitor import Janitor
 from service.job import ExitSeen, Job
 from service.launcher import Launcher
@@ -76,6 +77,7 @@ class Watcher:
         self._background = background
         self._metrics = metrics
         self._events = 0  # that have been heard of
+        self._signals = Signals()
         self._adopt = adopt  # whether the first listing is taken over, or cleared away
 
     async def run(self) -> NoReturn:
@@ -230,6 +232,9 @@ class Watcher:
                 self._spawn(self._meet(launch_id, event), event)
             elif job.exit_seen and job.container_id == event.id:
                 self._spawn(self._look_again(launch_id, event), event)
+        elif event.change is Change.SIGNALLED:
+            if job is not None and not job.kill_tried:  # what a failed kill has sent may come late
+                self._signals.note(event.id, event.signal or 0)
         elif job is not None:
             if event.change is Change.EXITED and job.container_id == event.id:
                 self._registry.observe(launch_id, ExitSeen())
@@ -241,12 +246,15 @@ class Watcher:
 
     async def _look_into(self, job: Job, event: Event) -> None:
         """At what an event says of a job; an Engine that goes away takes its containers along."""
-        at_its_end = job.ends and event.exit_code == 0  # whoever else ends meanwhile
+        exited = event.change is Change.EXITED
+        signal = self._signals.before_exit(event.id) if exited else None
+        at_its_end = job.ends and event.exit_code == 0 and signal is None  # whoever else ends
         await self._reaper.reap(
             job.launch_id,
             container_id=event.id,
             exit_code=event.exit_code,
             oom_killed=event.change is Change.OUT_OF_MEMORY,
+            signal=signal,
             witnessed=at_its_end or not await self._engine.leaving(),
         )
 

@@ -30,6 +30,7 @@ STATUS = {
 CHANGES = {
     "create": Change.CREATED,
     "start": Change.STARTED,
+    "kill": Change.SIGNALLED,
     "die": Change.EXITED,
     "oom": Change.OUT_OF_MEMORY,
     "destroy": Change.REMOVED,
@@ -40,7 +41,7 @@ CHANGES = {
 MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 # As many are told of once; then it begins anew.
 _REMEMBERED = 1_000
-_LONGEST_CODE = 10  # digits
+_LONGEST_NUMBER = 10  # digits
 
 _Labels = dict[str, str] | None
 # Windows has exit codes of 32 bits without a sign.
@@ -217,8 +218,9 @@ def event(answer: object) -> Event | None:
     if told.Actor is None:
         raise Unreadable("Actor: is missing")
     labels = told.Actor.Attributes or {}
-    code = _code(labels.get("exitCode", "")) if change is Change.EXITED else None
-    return Event(id=told.Actor.ID, change=change, labels=labels, exit_code=code)
+    code = _number(labels.get("exitCode", "")) if change is Change.EXITED else None
+    signal = _number(labels.get("signal", "")) or 0 if change is Change.SIGNALLED else None
+    return Event(id=told.Actor.ID, change=change, labels=labels, exit_code=code, signal=signal)
 
 
 class Oddities:
@@ -284,9 +286,9 @@ def _status(state: str) -> Status:
     return STATUS[state]
 
 
-def _code(text: str) -> int | None:
+def _number(text: str) -> int | None:
     """A label of this name hides the real one, and may say anything."""
-    return int(text) if text.isdecimal() and len(text) <= _LONGEST_CODE else None
+    return int(text) if text.isdecimal() and len(text) <= _LONGEST_NUMBER else None
 
 
 def _timestamp(text: str) -> float | None:

@@ -111,6 +111,7 @@ class Change(StrEnum):
 
     CREATED = "created"
     STARTED = "started"
+    SIGNALLED = "signalled"  # through the Engine, as a stop and a removal by force do, too
     EXITED = "exited"
     OUT_OF_MEMORY = "out of memory"  # before the exit that it leads to, or shortly after it
     REMOVED = "removed"
@@ -120,12 +121,16 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A hint that one workload has changed. `exit_code` only where the Engine told it."""
+    """A hint that one workload has changed. `exit_code` only where the Engine told it.
+
+    `signal` is the number of the signal that it was sent, 0 where the Engine does not tell that.
+    """
 
     id: str
     change: Change
     labels: Mapping[str, str]
     exit_code: int | None = None
+    signal: int | None = None
 
 
 class Trait(StrEnum):

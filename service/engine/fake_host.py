@@ -9,12 +9,14 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from signal import SIGKILL, SIGTERM
 
 from service.engine.base import Change, Event, Exit, Status, WorkloadSpec, name_aside
 from service.errors import EngineRefused, ImageMissing, NameTaken, NoSuchWorkload
 
-_SIGTERMED = 143
-_SIGKILLED = 137
+_SIGNALLED = 128  # and the signal's number: what a process exits with that it has ended
+_SIGTERMED = _SIGNALLED + SIGTERM
+_SIGKILLED = _SIGNALLED + SIGKILL
 _NOT_RUN = 127
 
 
@@ -127,6 +129,15 @@ class FakeHost:
         container.paused = paused
         self._tell(container, Change.PAUSED if paused else Change.UNPAUSED)
 
+    def signal(self, container_id: str, number: int) -> None:
+        """Send a signal through the Engine. What the process makes of it is for the caller."""
+        self._tell(self.get(container_id), Change.SIGNALLED, signal=number)
+
+    def kill(self, container_id: str, number: int = SIGKILL) -> None:
+        """A signal ends a live container, as `docker kill` has it."""
+        self.signal(container_id, number)
+        self.exit(container_id, _SIGNALLED + number)
+
     def exit(self, container_id: str, code: int, *, oom_killed: bool = False) -> None:
         """The process of a live container ends; for want of memory, if so said."""
         container = self.get(container_id)
@@ -149,14 +160,15 @@ class FakeHost:
         if container.status is not Status.LIVE:
             return None
         if container.option("--stubborn") is None:
-            self.exit(container_id, _SIGTERMED)
+            self.kill(container_id, SIGTERM)
             return Exit(_SIGTERMED, time.time())
+        self.signal(container_id, SIGTERM)
         try:
             async with asyncio.timeout(grace):
                 await container.exited.wait()
         except TimeoutError:
             if container.status is Status.LIVE:
-                self.exit(container_id, _SIGKILLED)
+                self.kill(container_id)
         return Exit(container.exit_code, time.time())
 
     async def remove(self, container_id: str, *, force: bool = False) -> None:
@@ -171,7 +183,7 @@ class FakeHost:
         if container.status is Status.LIVE:
             if not force:
                 raise EngineRefused(f"container {container.spec.name}: runs; stop it first")
-            self.exit(container_id, _SIGKILLED)
+            self.kill(container_id)
         container.status = Status.REMOVING
         try:
             await asyncio.sleep(self.removal_seconds)
@@ -189,9 +201,19 @@ class FakeHost:
         container.spec = replace(container.spec, name=name)
         return name
 
-    def _tell(self, container: Container, change: Change, code: int | None = None) -> None:
+    def _tell(
+        self,
+        container: Container,
+        change: Change,
+        code: int | None = None,
+        signal: int | None = None,
+    ) -> None:
         event = Event(
-            id=container.id, change=change, labels=dict(container.spec.labels), exit_code=code
+            id=container.id,
+            change=change,
+            labels=dict(container.spec.labels),
+            exit_code=code,
+            signal=signal,
         )
         for listener in self.listeners:
             listener(event)

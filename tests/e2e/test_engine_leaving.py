@@ -74,6 +74,7 @@ def _lost(supervised: Supervised, identifiers: list[str]) -> None:
     told = {event["identifier"]: event["outcome"] for event in supervised.events("job.exited")}
     assert dict.fromkeys(identifiers, "lost") == told
     assert {"lost": float(len(identifiers))} == exits(supervised)
+    assert 0 == supervised.metric("supervisor_exits_by_others_total")
 
 
 def test_whatever_a_worker_makes_of_sigterm_a_stopping_engine_has_lost_its_job(
@@ -107,6 +108,7 @@ def test_what_ends_by_itself_is_a_success_also_while_the_engine_stops(
     await_return(supervised)
     eventually(lambda: [] == supervised.jobs(), within=45)
     assert {"success": 1, "lost": 1} == exits(supervised)
+    assert 0 == supervised.metric("supervisor_exits_by_others_total")
 
 
 def test_an_exit_is_no_loss_while_the_engine_stays(start: Start) -> None:

@@ -5,13 +5,14 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import docker
 import pytest
+from docker.models.containers import Container
 
 from dashboards.reading import FILES, Question, as_grafana_would, choices, filled_in, panels
 from scripts.private_engine import PrivateEngine
@@ -25,6 +26,7 @@ _PROMETHEUS_FOLDER = Path(__file__).parents[2] / "dashboards" / "prometheus"
 _TEXTS = {path: path.read_text() for path in sorted(_PROMETHEUS_FOLDER.glob("*.yml"))}
 _RULES = [path for path, text in _TEXTS.items() if re.search("^groups:", text, re.MULTILINE)]
 
+_ALERTS = 'ALERTS{{alertname="{}", alertstate="firing"}}'
 _SCRAPE = 1.0  # seconds
 # From the first scrapes that a rate needs to the last that have seen it all.
 _SETTLE = 6 * _SCRAPE
@@ -40,6 +42,19 @@ _CHOICES = [
     for label, series in choices(file)
 ]
 _WITH_EXEMPLARS = [each for each in _QUESTIONS if each.values[0].exemplars]  # type: ignore[union-attr]
+# What others do to an action past the supervisor, by the action's name.
+_PAST_IT: Mapping[str, Callable[[Container], object]] = {
+    "killed": Container.kill,
+    "stopped": lambda container: container.stop(timeout=1),
+    "removed": lambda container: container.remove(force=True),
+}
+_REACTIONS = ("bad-reaction", "good-reaction")
+_ACTIONS = ("bad-action", "suicidal", "switched-off", *_PAST_IT)
+_MORE_JOBS = "".join(
+    f'{name} = {{ kind = "{kind}", image = "{worker.IMAGE}" }}\n'
+    for kind, names in (("action", _ACTIONS), ("reaction", _REACTIONS))
+    for name in names
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +86,7 @@ def run(
 ) -> Iterator[Run]:
     """All sorts of requests and ends, and an Engine that is away for a while."""
     directory = tmp_path_factory.mktemp("watched")
-    (directory / "catalog.toml").write_text(catalog.TEXT)
+    (directory / "catalog.toml").write_text(catalog.TEXT + _MORE_JOBS)
     settings = {
         "DOCKER_HOST": line.host,
         "JOB_CATALOG": str(directory / "catalog.toml"),
@@ -89,6 +104,8 @@ def run(
             load.fail()
             load.launch_and_kill()
             load.watch_health()
+            _crash(load)
+            _act_past_it(load, docker_client)
             _be_away(line, supervised, load, docker_client)
             _drop_lines(supervised, load)
             time.sleep(_SETTLE)
@@ -100,6 +117,21 @@ def _leave_something_behind(supervised: Supervised, load: Load) -> None:
     load.launch("timer")
     supervised.stop(signal.SIGKILL)
     supervised.start()
+
+
+def _crash(load: Load) -> None:
+    """A release that does not run, beside what ends soon for good reasons."""
+    for _ in range(8):
+        load.launch("bad-reaction", {"exit": 1})
+        load.launch("bad-action", {"signal": "ABRT"})
+        load.launch("good-reaction", {"exit": 0})
+        load.kill(load.launch("switched-off"))
+
+
+def _act_past_it(load: Load, client: docker.DockerClient) -> None:
+    for name, act in _PAST_IT.items():
+        act(containers.one(client, load.launch(name)))
+    load.launch("suicidal", {"signal": "KILL"})
 
 
 def _be_away(line: Line, supervised: Supervised, load: Load, client: docker.DockerClient) -> None:
@@ -188,9 +220,30 @@ def test_prometheus_evaluates_every_rule(run: Run) -> None:
 
 
 def test_an_alert_tells_of_each_action_that_ended_and_of_no_reaction_that_failed(run: Run) -> None:
-    """timer ended with 0, weather crashed with 134, small ran out of memory; mail ended with 3."""
-    firing = run.prometheus.now('ALERTS{alertname="SupervisorActionEnded"}', at=run.ended)
-    assert {"timer", "weather", "small"} == {series.labels["job_name"] for series in firing}
+    """Those that were killed as asked and those that ended well are none either."""
+    own = {"timer", "weather", "small", "bad-action", "suicidal"}
+    assert own | _PAST_IT.keys() == _firing(run, "SupervisorActionEnded")
+    told = 'job_name_outcome:supervisor_exits:increase15m{job_name="timer"} > 0'
+    assert {"ended", "lost"} == {s.labels["outcome"] for s in run.prometheus.now(told, at=run.ended)}
+
+
+def test_an_alert_tells_of_jobs_that_crash_at_once_and_of_none_that_end_well_or_are_killed(
+    run: Run,
+) -> None:
+    assert {"bad-reaction", "bad-action"} == _firing(run, "SupervisorJobEndsEarly")
+
+
+def test_an_alert_tells_of_jobs_that_others_have_ended_and_of_none_that_ended_by_themselves(
+    run: Run,
+) -> None:
+    assert 1 == len(run.prometheus.now(_ALERTS.format("SupervisorJobsEndedByOthers"), at=run.ended))
+    counted = run.prometheus.now("job_name:supervisor_exits_by_others:increase15m > 0", at=run.ended)
+    assert dict.fromkeys(_PAST_IT, [1]) == {s.labels["job_name"]: s.numbers for s in counted}
+
+
+def _firing(run: Run, alert: str) -> set[str]:
+    firing = run.prometheus.now(_ALERTS.format(alert), at=run.ended)
+    return {series.labels["job_name"] for series in firing}
 
 
 def test_promtool_finds_no_fault_with_the_metrics(run: Run) -> None:

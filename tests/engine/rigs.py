@@ -32,6 +32,9 @@ class Rig(Protocol):
     async def start_by_hand(self, container_id: str) -> None:
         """What a third party does with `docker start`."""
 
+    async def kill_by_hand(self, container_id: str, signal: int) -> None:
+        """What a third party does with `docker kill -s`."""
+
     async def pause_by_hand(self, container_id: str, *, paused: bool) -> None:
         """What a third party does with `docker pause`, or `unpause`."""
 
@@ -68,6 +71,9 @@ class FakeRig:
 
     async def start_by_hand(self, container_id: str) -> None:
         self.fake.host.start(container_id)
+
+    async def kill_by_hand(self, container_id: str, signal: int) -> None:
+        self.fake.host.kill(container_id, signal)
 
     async def pause_by_hand(self, container_id: str, *, paused: bool) -> None:
         self.fake.host.pause(container_id, paused=paused)
@@ -109,6 +115,9 @@ class DockerRig:
 
     async def start_by_hand(self, container_id: str) -> None:
         await asyncio.to_thread(self.client.api.start, container_id)
+
+    async def kill_by_hand(self, container_id: str, signal: int) -> None:
+        await asyncio.to_thread(self.client.api.kill, container_id, signal)
 
     async def pause_by_hand(self, container_id: str, *, paused: bool) -> None:
         await asyncio.to_thread(containers.pause, self.client, container_id, paused=paused)

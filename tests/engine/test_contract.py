@@ -393,8 +393,35 @@ async def test_watch_tells_of_a_removal_by_force_and_of_a_start_by_hand(rig: Rig
     await rig.engine.remove(other_id, force=True)
     await until(lambda: "removed" in listener.changes(other_id))
     await until(lambda: "exited" in listener.changes(workload_id))
-    assert ["exited", "removed"] == listener.changes(other_id)
+    assert ["signalled", "exited", "removed"] == listener.changes(other_id)
     assert ["started", "exited"] == listener.changes(workload_id)
+    await listener.close()
+
+
+async def test_watch_tells_of_signals_before_the_exit_that_they_lead_to(rig: Rig) -> None:
+    listener = await a_listener(rig)
+    killed, stopped, removed = [await start(rig, name) for name in ("killed", "stopped", "removed")]
+    stubborn = await start(rig, "stubborn", "--stubborn", "1", "--say", "I stay")
+    crashed = await start(rig, "crashed", "--exit", "1")
+    await until_async(lambda: _tail_has(rig, stubborn, "\nI stay\n"))
+    await rig.kill_by_hand(killed, signal.SIGHUP)
+    await rig.engine.stop(stopped, grace=10)
+    await rig.engine.stop(stubborn, grace=1)
+    await rig.engine.remove(removed, force=True)
+    sent = {
+        killed: [signal.SIGHUP],
+        stopped: [signal.SIGTERM],
+        stubborn: [signal.SIGTERM, signal.SIGKILL],
+        removed: [signal.SIGKILL],
+        crashed: [],
+    }
+    for workload_id, signals in sent.items():
+        expected = ["signalled"] * len(signals) + ["exited"]
+        await until(lambda i=workload_id: "exited" in listener.changes(i))  # type: ignore[misc]
+        changes = [c for c in listener.changes(workload_id) if c in ("signalled", "exited")]
+        assert expected == changes
+        told = [e.signal for e in listener.events if e.id == workload_id and e.signal is not None]
+        assert signals == told
     await listener.close()
 
 

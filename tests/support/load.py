@@ -34,6 +34,10 @@ class Load:
         self._supervised.launch(name, identifier, params, metadata=metadata)
         return identifier
 
+    def kill(self, identifier: str) -> None:
+        """Kill a job."""
+        self._supervised.kill(identifier)
+
     def launch_and_kill(self) -> None:
         """Jobs that run, are found running, and are killed: one of them by force."""
         names = [self.launch("timer"), self.launch("weather"), self.launch("weather")]
@@ -41,7 +45,7 @@ class Load:
         for name in names[:2]:
             self.launch(name.partition("-")[0], who=name)
         for name in (*names, "nobody"):
-            self._supervised.kill(name)
+            self.kill(name)
 
     def launch_what_ends(self) -> None:
         """Jobs that end by themselves, in every way."""

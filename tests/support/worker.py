@@ -10,9 +10,11 @@ BROKEN = "supervisor-test-broken"
 _BASE = "supervisor-test-busybox"
 
 # It prints its arguments, as a careless worker would; then --after SECONDS (a wait), --exit CODE,
-# --leave CODE (at SIGTERM), --stubborn 1 (ignores SIGTERM) and --eat 1 (all the memory it can get)
-# do what they say; without --exit it waits. What eats at once may be gone before containerd watches
-# its memory: then nobody is told why (containerd issue 8180).
+# --signal NAME (sends it to itself, as an abort does), --leave CODE (at SIGTERM), --stubborn 1
+# (ignores SIGTERM), --say TEXT, --when-ready TEXT (says it after the others: a supervisor sorts them)
+# and --eat 1 (all the memory it can get) do what they say; without --exit it waits. What eats at
+# once may be gone before containerd watches its memory: then nobody is told why (containerd issue
+# 8180).
 _SCRIPT = r"""
 for argument in "$@"; do echo "argument: $argument"; done
 echo "traceparent: $TRACEPARENT"
@@ -21,7 +23,8 @@ while [ $# -gt 0 ]; do
     case "$1" in
         --after) /bin/busybox sleep "$2"; shift ;;
         --exit) code=$2; shift ;;
-        --say) echo "$2"; shift ;;
+        --say|--when-ready) echo "$2"; shift ;;
+        --signal) /bin/busybox kill -s "$2" $$; shift ;;
         --leave) trap "exit $2" TERM; shift ;;
         --stubborn) trap '' TERM; shift ;;
         --eat) s=xxxxxxxxxxxxxxxx; while :; do s=$s$s; done ;;

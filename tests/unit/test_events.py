@@ -73,3 +73,14 @@ def test_an_exit_code_that_is_none_is_left_open(code: str, known: int | None) ->
 def test_labels_that_are_null_are_none() -> None:
     died = b'{"Action": "destroy", "Actor": {"ID": "c1", "Attributes": null}}'
     assert [Event(id="c1", change=Change.REMOVED, labels={})] == _heard(died)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "signal"), [({"signal": "15"}, 15), ({"signal": "x"}, 0), ({}, 0)]
+)
+def test_a_signal_has_its_number_or_0(attributes: dict[str, str], signal: int) -> None:
+    """A label may hide it, and Podman does not tell it."""
+    told = json.dumps({"Action": "kill", "Actor": {"ID": "c1", "Attributes": attributes}}).encode()
+    assert [Event(id="c1", change=Change.SIGNALLED, labels=attributes, signal=signal)] == _heard(
+        told
+    )

@@ -180,6 +180,58 @@ def test_an_exit_after_a_failed_kill_is_no_kill() -> None:
     assert Outcome.ERROR == after(STARTED, KillIntended(), KillFailed(), Ended(1, 1)).outcome
 
 
+@pytest.mark.parametrize(
+    ("observations", "end", "told"),
+    [
+        ((), Ended(1, 143, signal=15), 15),
+        ((), Ended(1, 0, signal=0), 0),
+        ((), Ended(1, 1), None),
+        ((), Ended(1, 137, oom_killed=True, signal=9), None),
+        ((), Ended(1, 143, witnessed=False, signal=15), None),
+        ((), Ended(1, None, signal=9), None),
+        ((KillIntended(),), Ended(1, 143, signal=15), None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("job", [ACTION, ENDING], ids=["action", "ending"])
+def test_others_have_ended_what_neither_we_nor_memory_nor_the_engine_has(
+    job: Job, observations: tuple[Observation, ...], end: Ended, told: int | None
+) -> None:
+    assert told == after(STARTED, *observations, end, job=job).signal
+
+
+def test_a_kill_that_failed_is_not_forgotten() -> None:
+    assert not after(STARTED).kill_tried
+    assert after(STARTED, KillIntended(), KillFailed()).kill_tried
+
+
+@pytest.mark.parametrize(
+    ("job", "end", "early"),
+    [
+        (ACTION, Ended(109, 1), True),
+        (ACTION, Ended(109, 0), True),
+        (ACTION, Ended(99.9, 134), True),
+        (ACTION, Ended(109, 137, oom_killed=True), True),
+        (ENDING, Ended(109, 1), True),
+        (ENDING, Ended(109, 0), False),
+        (ACTION, Ended(110, 1), False),
+        (ACTION, Ended(109, 143, signal=15), False),
+        (ACTION, Ended(109, 1, witnessed=False), False),
+        (ACTION, Ended(109, 1, started_at=98), False),
+    ],
+    ids=str,
+)
+def test_a_bad_end_within_ten_seconds_of_the_start_is_early(
+    job: Job, end: Ended, *, early: bool
+) -> None:
+    assert early == after(STARTED, end, job=job).ended_early
+
+
+def test_a_kill_soon_after_the_start_is_no_early_end() -> None:
+    assert not after(STARTED, KillIntended(), Ended(101, 143)).ended_early
+    assert not after(StartFailed()).ended_early
+
+
 def test_a_resumed_job_can_be_killed() -> None:
     job = after(STARTED, ExitSeen(), FoundLive(), KillIntended(), Ended(1, 143))
     assert Outcome.KILLED == job.outcome

@@ -70,6 +70,8 @@ PRESET = [
     ),
     ("supervisor_kills_total", {"job_name": JOBS, "outcome": KILL}),
     ("supervisor_exits_total", {"job_name": JOBS, "outcome": EXIT}),
+    ("supervisor_early_exits_total", {"job_name": JOBS}),
+    ("supervisor_exits_by_others_total", {"job_name": JOBS}),
     ("supervisor_launches_in_progress", {"state": ("under_way", "waiting", "limit")}),
     ("supervisor_launch_duration_seconds_count", {"outcome": LAUNCH}),
     ("supervisor_kill_duration_seconds_count", {"outcome": KILL}),
