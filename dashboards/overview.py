@@ -244,8 +244,8 @@ def _kills_and_exits() -> list[Panel]:
         ),
         lines(
             "Ended early, by job",
-            "Containers that ended badly within ten seconds of their start, of the ten jobs that have"
-            " the most. Many of one job: a release that does not run.",
+            "Containers that ended badly within ten seconds of their start, of the ten jobs that"
+            " have the most. Many of one job: a release that does not run.",
             "cpm",
             query(of_the_ten_most(early, by=["job_name"]), "{{job_name}}"),
             width=HALF,

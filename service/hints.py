@@ -3,16 +3,14 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from signal import Signals as S
+from signal import SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH
 
 from service.engine.base import Exit
 
 # How long after a signal an exit may be its doing (seconds). `docker stop` waits for ten.
 _FRESH = 60.0
 # What ends no process by itself. Clients that are attached pass some of these on.
-_HARMLESS = frozenset(
-    {S.SIGCHLD, S.SIGCONT, S.SIGSTOP, S.SIGTSTP, S.SIGTTIN, S.SIGTTOU, S.SIGURG, S.SIGWINCH}
-)
+_HARMLESS = frozenset({SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +83,12 @@ class Signals:
     def __init__(self) -> None:
         self._sent: dict[str, tuple[int, float]] = {}  # by container: the last one, and when
 
-    def note(self, container_id: str, signal: int) -> None:
-        """Remember a signal; 0 is one of which nobody can tell which."""
-        if signal not in _HARMLESS:
+    def note(self, container_id: str, number: int) -> None:
+        """Remember a signal; 0 where nobody can tell which it was."""
+        if number not in _HARMLESS:
             now = asyncio.get_running_loop().time()
             self._sent = {each: sent for each, sent in self._sent.items() if _is_fresh(sent, now)}
-            self._sent[container_id] = (signal, now)
+            self._sent[container_id] = (number, now)
 
     def before_exit(self, container_id: str) -> int | None:
         """The signal that a container has just ended with; None if it has got none lately."""

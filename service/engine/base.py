@@ -111,7 +111,7 @@ class Change(StrEnum):
 
     CREATED = "created"
     STARTED = "started"
-    SIGNALLED = "signalled"  # through the Engine, as a stop and a removal by force do, too
+    SIGNALLED = "signalled"  # through the Engine, for a stop and a removal by force, too
     EXITED = "exited"
     OUT_OF_MEMORY = "out of memory"  # before the exit that it leads to, or shortly after it
     REMOVED = "removed"

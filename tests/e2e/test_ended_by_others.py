@@ -51,7 +51,8 @@ def test_who_has_ended_a_job_past_the_supervisor_is_told(
         assert Response() == shared.launch(name, identifier, params)
     assert Response() == shared.launch("timer", "killed by us")
     assert Response() == shared.kill("killed by us")
-    eventually(lambda: [] == shared.jobs())
+    everything = len(_BY_OTHERS) + len(_BY_NOBODY) + 1
+    eventually(lambda: everything == shared.metric("supervisor_exits_total"))
     told = {
         event["identifier"]: (event["outcome"], event.get("by"), event.get("signal"))
         for event in shared.events("job.exited")

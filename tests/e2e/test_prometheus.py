@@ -224,7 +224,9 @@ def test_an_alert_tells_of_each_action_that_ended_and_of_no_reaction_that_failed
     own = {"timer", "weather", "small", "bad-action", "suicidal"}
     assert own | _PAST_IT.keys() == _firing(run, "SupervisorActionEnded")
     told = 'job_name_outcome:supervisor_exits:increase15m{job_name="timer"} > 0'
-    assert {"ended", "lost"} == {s.labels["outcome"] for s in run.prometheus.now(told, at=run.ended)}
+    assert {"ended", "lost"} == {
+        s.labels["outcome"] for s in run.prometheus.now(told, at=run.ended)
+    }
 
 
 def test_an_alert_tells_of_jobs_that_crash_at_once_and_of_none_that_end_well_or_are_killed(
@@ -237,8 +239,10 @@ def test_an_alert_tells_of_jobs_that_others_have_ended_and_of_none_that_ended_by
     run: Run,
 ) -> None:
     assert 1 == len(run.prometheus.now(_ALERTS.format("SupervisorJobsEndedByOthers"), at=run.ended))
-    counted = run.prometheus.now("job_name:supervisor_exits_by_others:increase15m > 0", at=run.ended)
-    assert dict.fromkeys(_PAST_IT, [1]) == {s.labels["job_name"]: s.numbers for s in counted}
+    counted = run.prometheus.now(
+        "job_name:supervisor_exits_by_others:increase15m > 0", at=run.ended
+    )
+    assert {name: [1] for name in _PAST_IT} == {s.labels["job_name"]: s.numbers for s in counted}
 
 
 def _firing(run: Run, alert: str) -> set[str]:

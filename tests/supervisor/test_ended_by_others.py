@@ -38,7 +38,7 @@ async def test_a_signal_before_the_exit_is_somebody_elses(
     world: World, name: str, signal: int, code: int, outcome: str
 ) -> None:
     await world.launch("a-1", name)
-    container_id = world.container("a-1").id
+    container_id = world.host.live[0].id
     world.host.signal(container_id, signal)
     world.host.exit(container_id, code)
     assert (outcome, "others", type(SIGKILL)(signal).name) == await ended(world)
@@ -55,7 +55,7 @@ async def test_a_removal_by_force_is_somebody_elses(world: World) -> None:
 
 async def test_the_last_of_several_signals_counts(world: World) -> None:
     await world.launch("a-1", stubborn=1)
-    container_id = world.container("a-1").id
+    container_id = world.host.live[0].id
     await world.host.stop(container_id, 1)
     assert ("error", "others", "SIGKILL") == await ended(world)
 
@@ -65,7 +65,7 @@ async def test_a_signal_that_nobody_knows_is_one_all_the_same(
     world: World, number: int, name: str | None
 ) -> None:
     await world.launch("a-1")
-    container_id = world.container("a-1").id
+    container_id = world.host.live[0].id
     world.host.signal(container_id, number)
     world.host.exit(container_id, 1)
     assert ("error", "others", name) == await ended(world)
@@ -105,7 +105,7 @@ async def test_an_exit_without_a_signal_is_the_workers_own(world: World, code: i
 
 @pytest.mark.parametrize("stubborn", [False, True])
 async def test_our_own_kill_is_nobody_elses(world: World, *, stubborn: bool) -> None:
-    await world.launch("a-1", **({"stubborn": 1} if stubborn else {}))
+    await (world.launch("a-1", stubborn=1) if stubborn else world.launch("a-1"))
     await world.kill("a-1")
     assert ("killed", None, None) == await ended(world)
 
@@ -122,7 +122,7 @@ async def test_what_a_failed_kill_has_sent_may_work_late(world: World) -> None:
 @pytest.mark.parametrize("signal", [SIGWINCH, SIGURG])
 async def test_a_signal_that_ends_nothing_is_no_reason(world: World, signal: int) -> None:
     await world.launch("a-1")
-    container_id = world.container("a-1").id
+    container_id = world.host.live[0].id
     world.host.signal(container_id, signal)
     world.host.exit(container_id, 1)
     assert ("error", None, None) == await ended(world)
@@ -130,7 +130,7 @@ async def test_a_signal_that_ends_nothing_is_no_reason(world: World, signal: int
 
 async def test_a_signal_that_was_borne_is_no_reason_a_minute_later(world: World) -> None:
     await world.launch("a-1")
-    container_id = world.container("a-1").id
+    container_id = world.host.live[0].id
     world.host.signal(container_id, SIGHUP)
     await pass_time(61)
     world.host.exit(container_id, 1)
@@ -139,7 +139,7 @@ async def test_a_signal_that_was_borne_is_no_reason_a_minute_later(world: World)
 
 async def test_want_of_memory_is_nobody_elses(world: World) -> None:
     await world.launch("a-1")
-    container_id = world.container("a-1").id
+    container_id = world.host.live[0].id
     world.host.signal(container_id, SIGTERM)
     world.host.exit(container_id, 137, oom_killed=True)
     assert ("oom", None, None) == await ended(world)
@@ -153,7 +153,7 @@ async def test_an_engine_that_is_leaving_ends_its_containers_itself(
 ) -> None:
     await world.launch("a-1", name)
     world.engine.departing = True
-    container_id = world.container("a-1").id
+    container_id = world.host.live[0].id
     world.host.signal(container_id, SIGTERM)
     world.host.exit(container_id, code)
     told, *by = await ended(world)
@@ -225,7 +225,7 @@ async def test_a_bad_end_soon_after_the_start_is_counted(
     world: World, name: str, code: int, after: float, counted: int
 ) -> None:
     await world.launch("a-1", name)
-    container = world.container("a-1")
+    container = world.host.live[0]
     container.started_at -= after
     world.host.exit(container.id, code)
     await until(lambda: world.states() == {})

@@ -11,7 +11,7 @@ _BASE = "supervisor-test-busybox"
 
 # It prints its arguments, as a careless worker would; then --after SECONDS (a wait), --exit CODE,
 # --signal NAME (sends it to itself, as an abort does), --leave CODE (at SIGTERM), --stubborn 1
-# (ignores SIGTERM), --say TEXT, --when-ready TEXT (says it after the others: a supervisor sorts them)
+# (ignores SIGTERM), --say TEXT, --when-ready TEXT (likewise, and sorted after most of the others)
 # and --eat 1 (all the memory it can get) do what they say; without --exit it waits. What eats at
 # once may be gone before containerd watches its memory: then nobody is told why (containerd issue
 # 8180).

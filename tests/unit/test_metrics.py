@@ -169,10 +169,10 @@ def test_the_rendering_can_be_read_back() -> None:
     }
 
 
-def test_the_catalogue_of_area_makes_fewer_than_1500_samples() -> None:
+def test_the_catalogue_of_area_makes_fewer_than_1700_samples() -> None:
     metrics = fresh(tuple(load_catalog()))
     lines = generate_latest(metrics.registry).decode().splitlines()
-    assert 1500 > len([line for line in lines if not line.startswith("#")])
+    assert 1700 > len([line for line in lines if not line.startswith("#")])
 
 
 @pytest.mark.parametrize(
