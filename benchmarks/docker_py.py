@@ -10,7 +10,7 @@ import docker
 from benchmarks.bare_engine import OF_NOBODY
 from benchmarks.calls import identifier_of
 from service.engine import _launch
-from service.engine._answers import Oddities
+from service.engine._oddities import Oddities
 from service.engine.base import WorkloadSpec
 
 

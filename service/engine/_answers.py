@@ -4,16 +4,12 @@ An Engine, or what stands before it, may answer anything. What is not as describ
 `Unreadable`, with a text that says where, and nothing of what was there: it may be a secret.
 """
 
-from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from observability.logs import get_logger
 from service.engine.base import Change, Event, Inspection, Status, Workload, is_aside
-
-log = get_logger(__name__)
 
 STATUS = {
     "created": Status.CREATED,
@@ -39,8 +35,6 @@ CHANGES = {
 }
 # Of what docker-py and our own reading raise at an answer of another shape.
 MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-# As many are told of once; then it begins anew.
-_REMEMBERED = 1_000
 _LONGEST_NUMBER = 10  # digits
 
 _Labels = dict[str, str] | None
@@ -221,63 +215,6 @@ def event(answer: object) -> Event | None:
     code = _number(labels.get("exitCode", "")) if change is Change.EXITED else None
     signal = _number(labels.get("signal", "")) or 0 if change is Change.SIGNALLED else None
     return Event(id=told.Actor.ID, change=change, labels=labels, exit_code=code, signal=signal)
-
-
-class Oddities:
-    """Tells of what is odd with the Engine where all else goes on: each once, not each time."""
-
-    def __init__(self) -> None:
-        self._told: set[str] = set()
-
-    def tell(self, operation: str, error: str) -> None:
-        """Log what cannot be read, unless that has been done."""
-        if self._is_new(error):
-            log.warning("answer.unreadable", operation=operation, error=error)
-
-    def warn(self, warning: str) -> None:
-        """Log what the Engine warns of, unless that has been done."""
-        if self._is_new(warning):
-            log.warning("engine.warned", warning=warning)
-
-    def _is_new(self, text: str) -> bool:
-        if len(self._told) >= _REMEMBERED:
-            self._told.clear()
-        new = text not in self._told
-        self._told.add(text)
-        return new
-
-    def workloads(self, items: Iterable[object]) -> list[Workload]:
-        """Those of a list. One that cannot be read is `UNKNOWN`, or not there without an id."""
-        return [found for found in map(self._workload, items) if found is not None]
-
-    def names(self, answer: object) -> Iterator[str]:
-        """All that a list has. Raises `Unreadable`."""
-        for item in read_list(answer):
-            try:
-                yield from (name.removeprefix("/") for name in read(Named, item).Names or ())
-            except Unreadable as error:
-                self.tell("list", f"the names of a container: {error}")
-
-    def event(self, answer: object) -> Event | None:
-        """As `event`; None also for one that cannot be read."""
-        try:
-            return event(answer)
-        except Unreadable as error:
-            self.tell("events", f"an event: {error}")
-            return None
-
-    def _workload(self, item: object) -> Workload | None:
-        try:
-            return workload(item)
-        except Unreadable as error:
-            identity = item.get("Id") if isinstance(item, dict) else None
-            known = isinstance(identity, str) and identity
-            self.tell("list", f"container {identity if known else 'without an id'}: {error}")
-            if not known:
-                return None
-            return Workload(
-                id=str(identity), name="", status=Status.UNKNOWN, labels={}, created_at=0.0
-            )
 
 
 def _status(state: str) -> Status:

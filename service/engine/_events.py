@@ -13,7 +13,8 @@ import docker
 import orjson
 
 from observability.logs import get_logger
-from service.engine._answers import CHANGES, Oddities
+from service.engine._answers import CHANGES
+from service.engine._oddities import Oddities
 from service.engine.base import Event
 from service.errors import EngineUnavailable
 from service.limits import NO_MORE_THREADS

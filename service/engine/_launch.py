@@ -7,8 +7,9 @@ from typing import Any
 import docker
 from docker.errors import APIError
 
-from service.engine._answers import Created, Holder, Oddities, Unreadable, read
+from service.engine._answers import Created, Holder, Unreadable, read
 from service.engine._errors import HOLDER
+from service.engine._oddities import Oddities
 from service.engine.base import Limits, WorkloadSpec, name_aside
 from service.errors import EngineFaltered, EngineRefused, NameTaken
 

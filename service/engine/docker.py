@@ -9,13 +9,14 @@ import docker
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
-from service.engine._answers import Oddities, Version, inspection, read, read_list
+from service.engine._answers import Version, inspection, read, read_list
 from service.engine._begun import Beginnings
 from service.engine._calls import Call, Calls
 from service.engine._dockerpy import Clients, Connection
 from service.engine._events import EventStream
 from service.engine._exits import Exits
 from service.engine._launch import create, set_aside, start
+from service.engine._oddities import Oddities
 from service.engine._presence import Presence, ping_anew
 from service.engine._stops import Stops
 from service.engine.base import (

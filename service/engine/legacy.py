@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import docker
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from service.engine._answers import Imaged, Oddities, Stranger, Unreadable, read, read_list
+from service.engine._answers import Imaged, Stranger, Unreadable, read, read_list
 from service.engine._dockerpy import Clients, Connection
 from service.engine._errors import mapped
+from service.engine._oddities import Oddities
 from service.errors import EngineRefused, NoSuchWorkload
 
 # Compose's own containers; images that Compose has built carry its other labels.

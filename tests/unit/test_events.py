@@ -11,8 +11,8 @@ import pytest
 from requests import Response
 from structlog.testing import capture_logs
 
-from service.engine._answers import Oddities
 from service.engine._events import EventStream
+from service.engine._oddities import Oddities
 from service.engine.base import Change, Event
 
 _STARTED = json.dumps({"Action": "start", "Actor": {"ID": "c1", "Attributes": {"a": "b"}}}).encode()

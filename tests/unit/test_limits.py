@@ -11,9 +11,9 @@ import requests
 from docker.errors import DockerException
 
 from service import limits
-from service.engine._answers import Oddities
 from service.engine._errors import mapped
 from service.engine._events import EventStream
+from service.engine._oddities import Oddities
 from service.engine._threads import Threads
 from service.errors import EngineUnavailable, StartError
 
