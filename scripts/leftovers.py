@@ -52,7 +52,7 @@ def unmount(directory: Path) -> None:
     By the system call (umount2(2) with MNT_DETACH), since a small system has no `umount`.
     """
     libc = ctypes.CDLL(None)
-    for point in reversed(_mounts_at(directory)):
+    for point in reversed(mounts_at(directory)):
         libc.umount2(os.fsencode(point), 2)
 
 
@@ -104,7 +104,7 @@ def _read(pid: int, file: str) -> bytes:
         return b""
 
 
-def _mounts_at(directory: Path) -> list[str]:
+def mounts_at(directory: Path) -> list[str]:
     """The mounts at and below a directory, in the order in which they were made."""
     lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
     points = (line.split()[4].replace("\\040", " ") for line in lines)

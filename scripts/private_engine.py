@@ -147,7 +147,6 @@ class PrivateEngine:
 
     def close(self) -> None:
         """Ends everything that was started here, and deletes what it wrote. May be repeated."""
-        atexit.unregister(self.close)
         if not self._run.exists():
             return
         for pid in leftovers.workers(self._run.name):  # nobody is left to say goodbye to
@@ -156,6 +155,7 @@ class PrivateEngine:
         self.stop()
         engine_folder.erase(self._run)
         os.close(self._lock)
+        atexit.unregister(self.close)  # and not before: what is interrupted is begun anew
 
     def __enter__(self) -> Self:
         """Starts it; a start that fails leaves nothing either."""

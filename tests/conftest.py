@@ -11,7 +11,7 @@ import pytest
 
 from scripts.private_engine import PrivateEngine, ensure_installed
 from tests.support import catalog as catalog_of_tests
-from tests.support import containers, lockout, worker
+from tests.support import containers, lockout, own_folder, worker
 from tests.support.supervised import Supervised
 
 # How long an example takes says nothing on a machine that does three things at once. The same
@@ -21,6 +21,7 @@ hypothesis.settings.load_profile("default")
 
 
 _ENGINE = pytest.StashKey[PrivateEngine]()
+_FAILED = pytest.StashKey[int]()
 
 
 class Start(Protocol):
@@ -81,6 +82,27 @@ def start(
 def supervisor(start: Callable[..., Supervised]) -> Supervised:
     """A ready supervisor in production mode."""
     return start()
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest reads its option in the same hook
+def pytest_configure(config: pytest.Config) -> None:
+    own_folder.claim(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    own_folder.release(config, keep=bool(config.stash.get(_FAILED, 0)))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    session.config.stash[_FAILED] = session.testsfailed
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say where the files of failed tests are."""
+    if config.stash.get(_FAILED, 0) and (folder := own_folder.of(config)):
+        terminalreporter.write_line(f"What the failed tests have left is in {folder}.")
 
 
 @pytest.hookimpl(wrapper=True)

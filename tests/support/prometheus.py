@@ -72,7 +72,11 @@ class Prometheus:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        eventually(self._scrapes, within=30)
+        try:
+            eventually(self._scrapes, within=30)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
