@@ -17,7 +17,7 @@ from service.engine.fake_host import Container
 from service.errors import EngineFaltered, NoSuchWorkload, SupervisorError
 from service.job import JobSpec, Kind
 from service.workload import INSTANCE_LABEL, Policy
-from tests.supervisor.clock import skipping_waits
+from tests.support.clock import skipping_waits
 
 T = TypeVar("T")
 

@@ -39,7 +39,7 @@ async def test_work_is_done_without_anybody_waiting(log: Log) -> None:
         done.set()
 
     Background().spawn(work(), "work")
-    await asyncio.wait_for(done.wait(), 2)
+    await asyncio.wait_for(done.wait(), 30)
     assert [] == log.told
 
 

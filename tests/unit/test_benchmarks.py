@@ -177,6 +177,6 @@ async def test_the_service_works_on_the_engine_that_costs_nothing() -> None:
         assert service.engine.size > 0
         assert job.container_id is not None
         service.engine.exit(job.container_id, 0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await registry.wait(job.launch_id, lambda _: False)
         assert await service.engine.list() == []

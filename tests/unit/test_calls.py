@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import pytest
@@ -15,14 +15,19 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import StatusCode
 
 from observability.metrics import Metrics
-from service.engine import _calls
+from service.engine import _calls, _threads
 from service.engine._calls import Call, Calls
+from service.engine._client import Client
 from service.engine._dockerpy import Clients
 from service.errors import EngineTimeout, EngineUnavailable
+from tests.support.clock import Clock
 from tests.support.collector import collecting
 from tests.unit.tracing_support import Recorded
 
 _LONG = 0.2
+# A time limit that is over only when the clock is put forward (seconds).
+_LIMIT = 60.0
+_AT_ONCE: Call[None] = Call("inspect", lambda _: None)
 
 
 class _NoEngine:
@@ -55,8 +60,23 @@ def _workers(metrics: Metrics) -> dict[str, float | None]:
     return {s: metrics.registry.get_sample_value(name, {"state": s}) for s in states}
 
 
-async def _call(calls: Calls, seconds: float, timeout: float = 10.0) -> None:
+@pytest.fixture
+async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch, _calls, _threads)
+
+
+async def _call(calls: Calls, seconds: float, timeout: float = _LIMIT) -> None:
     await calls.call(Call("inspect", lambda _: time.sleep(seconds)), timeout=timeout)
+
+
+@contextmanager
+def _hung() -> Iterator[Call[bool]]:
+    """A call that is answered once this is over, and not before."""
+    over = threading.Event()
+    try:
+        yield Call("inspect", lambda _: over.wait(_LIMIT))
+    finally:
+        over.set()
 
 
 async def test_a_wait_for_a_thread_is_a_span(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,50 +106,56 @@ async def test_a_collector_gets_the_wait_below_the_call_that_waited(
 
 
 async def test_the_time_limit_of_a_call_counts_from_when_a_thread_has_it(
-    calls: Calls, metrics: Metrics
+    calls: Calls, metrics: Metrics, clock: Clock
 ) -> None:
-    long = asyncio.create_task(_call(calls, _LONG))
-    waits = [asyncio.create_task(_call(calls, 0, timeout=_LONG / 2)) for _ in range(3)]
-    await asyncio.sleep(0)
-    assert {"busy": 1, "queued": 3, "limit": 2} == _workers(metrics)
-    await asyncio.gather(long, *waits)
-    with pytest.raises(EngineTimeout, match="took too long: inspect"):
-        await _call(calls, _LONG, timeout=0.05)
+    with _hung() as long:
+        asked = [asyncio.create_task(calls.call(long, timeout=10 * _LIMIT))]
+        asked += [asyncio.create_task(calls.call(_AT_ONCE, timeout=_LIMIT)) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert {"busy": 1, "queued": 3, "limit": 2} == _workers(metrics)
+        await clock.pass_time(2 * _LIMIT)
+    await asyncio.gather(*asked)
+    with _hung() as unanswered:
+        given_up = asyncio.create_task(calls.call(unanswered, timeout=_LIMIT))
+        await asyncio.sleep(0)
+        await clock.pass_time(_LIMIT)
+        with pytest.raises(EngineTimeout, match="took too long: inspect"):
+            await given_up
     await _call(calls, 0)
     assert {"busy": 0, "queued": 0, "limit": 2} == _workers(metrics)
 
 
 async def test_what_waits_is_given_up_with_a_call_that_an_engine_does_not_answer(
-    calls: Calls, metrics: Metrics
+    calls: Calls, metrics: Metrics, clock: Clock
 ) -> None:
     """One that answers nobody would keep hundreds waiting, one time limit after the other."""
-    hung = threading.Event()
-    unanswered = Call("inspect", lambda _: hung.wait(60))
-    asked = [asyncio.create_task(calls.call(unanswered, timeout=0.05)) for _ in range(500)]
-    began = time.monotonic()
-    answers = await asyncio.gather(*asked, return_exceptions=True)
-    assert time.monotonic() - began < 5  # and not 500 time limits
-    assert {EngineTimeout} == {type(answer) for answer in answers}
-    assert {"busy": 1, "queued": 0, "limit": 2} == _workers(metrics)
-    hung.set()
+    with _hung() as unanswered:
+        asked = [asyncio.create_task(calls.call(unanswered, timeout=_LIMIT)) for _ in range(500)]
+        await asyncio.sleep(0)
+        await clock.pass_time(_LIMIT)  # and not 500 time limits
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert {EngineTimeout} == {type(answer) for answer in answers}
+        assert {"busy": 1, "queued": 0, "limit": 2} == _workers(metrics)
     await _call(calls, 0)
 
 
 async def test_one_call_that_is_not_answered_takes_no_other_along(
-    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     monkeypatch.setattr(_calls, "BULK_THREADS", 2)
     calls = Calls(cast("Clients", _NoEngine()), metrics, launches=1)
-    hung, given_up = threading.Event(), threading.Event()
-    odd = asyncio.create_task(calls.call(Call("inspect", lambda _: hung.wait(60)), timeout=_LONG))
-    await _call(calls, 0)  # the Engine answers others meanwhile
-    waits_for_odd = Call("inspect", lambda _: given_up.wait(60))
-    others = [asyncio.create_task(calls.call(waits_for_odd, timeout=60)) for _ in range(100)]
-    with pytest.raises(EngineTimeout):
-        await odd
-    given_up.set()
-    assert [True] * 100 == await asyncio.gather(*others)
-    hung.set()
+    with _hung() as unanswered:
+        odd = asyncio.create_task(calls.call(unanswered, timeout=_LIMIT))
+        await _call(calls, 0)  # the Engine answers others meanwhile
+        with _hung() as slow:
+            others = [
+                asyncio.create_task(calls.call(slow, timeout=10 * _LIMIT)) for _ in range(100)
+            ]
+            await asyncio.sleep(0)
+            await clock.pass_time(_LIMIT)
+            with pytest.raises(EngineTimeout):
+                await odd
+        assert [True] * 100 == await asyncio.gather(*others)
     calls.close()
 
 
@@ -215,25 +241,35 @@ async def test_a_second_call_has_the_thread_of_the_first_and_a_span_of_its_own(
 
 
 async def test_the_time_is_that_of_both_and_the_error_that_of_the_call_under_way(
-    calls: Calls, metrics: Metrics
+    calls: Calls, metrics: Metrics, clock: Clock
 ) -> None:
-    with pytest.raises(EngineTimeout, match="took too long: start for engine_1"):
-        await _two(calls, timeout=0.05, second=lambda: time.sleep(_LONG))
+    begun = threading.Event()
+    with _hung() as unanswered:
+
+        def second() -> None:
+            begun.set()
+            unanswered.function(cast("Client", None))
+
+        two = asyncio.create_task(_two(calls, timeout=_LIMIT, second=second))
+        await asyncio.to_thread(begun.wait, _LIMIT)
+        await clock.pass_time(_LIMIT)
+        with pytest.raises(EngineTimeout, match="took too long: start for engine_1"):
+            await two
     assert (0, 1) == (_failed(metrics, "create", "timeout"), _failed(metrics, "start", "timeout"))
     assert {"create": 1, "start": 1} == _made(metrics)
-    assert 0.04 < _seconds(metrics, "start") < _LONG
+    assert _seconds(metrics, "create") < _LIMIT <= _seconds(metrics, "start")
 
 
-async def test_docker_py_is_given_what_is_left_of_the_time(calls: Calls) -> None:
+async def test_docker_py_is_given_what_is_left_of_the_time(calls: Calls, clock: Clock) -> None:
     limits: list[float] = []
 
     def ask(client: Any) -> None:
         limits.append(client.timeout)
-        time.sleep(0.2)
+        clock.put_forward(_LIMIT / 3)
 
-    await calls.call(Call("create", ask), timeout=3, then=lambda _: Call("start", ask))
+    await calls.call(Call("create", ask), timeout=_LIMIT, then=lambda _: Call("start", ask))
     first, second = limits
-    assert second + 0.2 <= first <= 3
+    assert second + _LIMIT / 3 <= first <= _LIMIT
 
 
 async def test_a_socket_that_keeps_one_waiting_is_out_of_time_and_its_span_failed(
@@ -264,13 +300,19 @@ async def test_a_second_call_that_fails_is_what_fails(calls: Calls, metrics: Met
 
 
 async def test_when_the_first_has_been_given_up_there_is_no_second(
-    calls: Calls, metrics: Metrics
+    calls: Calls, metrics: Metrics, clock: Clock
 ) -> None:
     """A container that is started then would be one that nobody waits for."""
     ran = threading.Event()
-    slow = Call("create", lambda _: time.sleep(_LONG))
-    with pytest.raises(EngineTimeout, match="took too long: create"):
-        await calls.call(slow, timeout=0.05, then=lambda _: Call("start", lambda _: ran.set()))
+    with _hung() as unanswered:
+        slow = Call("create", unanswered.function)
+        given_up = asyncio.create_task(
+            calls.call(slow, timeout=_LIMIT, then=lambda _: Call("start", lambda _: ran.set()))
+        )
+        await asyncio.sleep(0)
+        await clock.pass_time(_LIMIT)
+        with pytest.raises(EngineTimeout, match="took too long: create"):
+            await given_up
     await calls.call(Call("list", lambda _: None), timeout=5)  # in the same thread, behind it
     assert not ran.is_set()
     assert {"create": 1, "start": 0} == _made(metrics)

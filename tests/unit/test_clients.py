@@ -147,7 +147,7 @@ def test_no_engine_is_left_with_a_stop_that_then_sends_sigkill(
         threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         client = Client(f"unix://{tmp_path}/sock", None, {})
         client.use_version(version)
-        answer = client.ask_to_stop("c", 10, within=0.2)
+        answer = client.ask_to_stop("c", 10, within=1)
         client.close()
         server.shutdown()
     assert (status, asked) == (answer, paths)

@@ -7,6 +7,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from service.health import Health
 
 SERVICE = "area_supervisor.AreaSupervisorService"
+_LONG = 30.0
 FOLLOWING = ("", SERVICE)
 
 
@@ -32,7 +33,7 @@ def watch(health: Health, service: str) -> Any:
 
 
 async def following(stream: Any) -> str:
-    return word(await asyncio.wait_for(anext(stream), 2))
+    return word(await asyncio.wait_for(anext(stream), _LONG))
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ async def test_closing_sends_the_last_status_and_ends_every_watch(health: Health
     health.set_ready(False)
     health.close()
     assert [["NOT_SERVING"], ["NOT_SERVING"], []] == await asyncio.wait_for(
-        asyncio.gather(*rest), 2
+        asyncio.gather(*rest), _LONG
     )
 
 
@@ -140,7 +141,7 @@ async def test_a_close_while_a_status_is_being_sent_is_told_as_well(health: Heal
     assert "SERVING" == await following(stream)  # being sent until the next one is asked for
     health.set_ready(False)
     health.close()
-    assert ["NOT_SERVING"] == await asyncio.wait_for(collect(stream), 2)
+    assert ["NOT_SERVING"] == await asyncio.wait_for(collect(stream), _LONG)
 
 
 async def collect(stream: Any) -> list[str]:
@@ -149,4 +150,4 @@ async def collect(stream: Any) -> list[str]:
 
 async def test_a_watch_that_comes_after_the_close_is_told_and_ends(health: Health) -> None:
     health.close()
-    assert ["NOT_SERVING"] == await asyncio.wait_for(collect(watch(health, "")), 2)
+    assert ["NOT_SERVING"] == await asyncio.wait_for(collect(watch(health, "")), _LONG)

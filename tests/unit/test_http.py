@@ -154,16 +154,16 @@ def test_a_slow_answer_holds_up_no_other(serve: Serve) -> None:
 
     async def slow() -> tuple[bool, str]:
         entered.set()
-        return await asyncio.to_thread(release.wait, 10), "slow"
+        return await asyncio.to_thread(release.wait, 60), "slow"
 
     served = serve(readyz=slow, livez=says("alive"))
     answers: list[int] = []
     waiting = threading.Thread(target=lambda: answers.append(served.get("/readyz")[0]))
     waiting.start()
-    assert entered.wait(5)
+    assert entered.wait(30)
     assert 200 == served.get("/livez")[0]
     release.set()
-    waiting.join(5)
+    waiting.join(30)
     assert [200] == answers
 
 
@@ -173,14 +173,14 @@ def test_a_scrape_that_takes_long_holds_up_no_probe(serve: Serve) -> None:
     class Slow:
         def collect(self) -> list[Metric]:
             entered.set()
-            assert release.wait(10)
+            assert release.wait(60)
             return []
 
     served = serve(livez=says("alive"))
     served.registry.register(Slow())
     with ThreadPoolExecutor(1) as pool:
         scrape = pool.submit(served.get, "/metrics")
-        assert entered.wait(5)
+        assert entered.wait(30)
         assert 200 == served.get("/livez")[0]
         assert not scrape.done()
         release.set()

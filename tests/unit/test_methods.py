@@ -129,7 +129,7 @@ def ended(metrics: Metrics) -> dict[tuple[str, str], float]:
 
 
 async def eventually(check: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not check():  # noqa: ASYNC110 - metrics tell nobody that they have changed
             await asyncio.sleep(0.01)
 
@@ -181,7 +181,7 @@ async def test_a_client_that_goes_away_cancels(
 
 async def test_a_call_that_takes_too_long_is_late(channel: Any, metrics: Metrics) -> None:
     with pytest.raises(aio.AioRpcError):
-        await channel.unary_unary(f"/{UNARY}")(b"sleep", timeout=0.2)
+        await channel.unary_unary(f"/{UNARY}")(b"sleep", timeout=1)
     await eventually(lambda: ended(metrics))
     assert {(UNARY, "DEADLINE_EXCEEDED"): 1} == ended(metrics)
 
@@ -190,7 +190,7 @@ async def test_a_deadline_that_hangs_up_a_little_early_is_one(
     channel: Any, metrics: Metrics
 ) -> None:
     """As the client's own does, by the time that its request was under way."""
-    call = channel.unary_unary(f"/{UNARY}")(b"sleep", timeout=0.5)
+    call = channel.unary_unary(f"/{UNARY}")(b"sleep", timeout=1)
     await eventually(lambda: call.time_remaining() < 0.02)
     call.cancel()
     await eventually(lambda: ended(metrics))

@@ -12,13 +12,14 @@ from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisc
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
+from typing import Any
 
 import pytest
 
 from service.engine import _unix
 from service.engine._unix import UnixSocket, _Answer, _read
 
-_SLOW = 0.5
+_LONG = 30.0
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -47,7 +48,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, text: str) -> None:
         if self.path == "/slow":
-            time.sleep(_SLOW)
+            self.server.go_on.wait(_LONG)
         body = text.encode()
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Length", str(len(body) + (self.path == "/cut")))
@@ -55,8 +56,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
-        if self.path == "/last":
-            time.sleep(_SLOW)
+        if self.path == "/last":  # its client is to close it
+            self.server.go_on.wait(_LONG)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -69,15 +70,29 @@ class _Server(ThreadingUnixStreamServer):
     connections = 0
     daemon_threads = True
 
+    def __init__(self, path: str) -> None:
+        super().__init__(path, _Handler)
+        self.go_on, self.hung_up = threading.Event(), threading.Event()
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        self.hung_up.set()
+
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[UnixSocket]:
-    with _Server(str(tmp_path / "sock"), _Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
-        client = UnixSocket(str(tmp_path / "sock"))
-        yield client
-        client.close()
-        server.shutdown()
+def server(tmp_path: Path) -> Iterator[_Server]:
+    with _Server(str(tmp_path / "sock")) as made:
+        threading.Thread(target=made.serve_forever, args=(0.01,)).start()
+        yield made
+        made.go_on.set()
+        made.shutdown()
+
+
+@pytest.fixture
+def engine(server: _Server) -> Iterator[UnixSocket]:
+    client = UnixSocket(str(server.server_address))
+    yield client
+    client.close()
 
 
 def _get(engine: UnixSocket, target: str, timeout: float = 10) -> str:
@@ -88,17 +103,22 @@ def test_a_connection_is_kept(engine: UnixSocket) -> None:
     assert ["1 /a", "1 /b"] == [_get(engine, "/a"), _get(engine, "/b")]
 
 
-def test_a_connection_that_the_other_side_has_closed_is_replaced(engine: UnixSocket) -> None:
+def test_a_connection_that_the_other_side_has_closed_is_replaced(
+    engine: UnixSocket, server: _Server
+) -> None:
     assert "1 /bye" == _get(engine, "/bye")
-    time.sleep(0.1)
+    assert server.hung_up.wait(_LONG)
     assert "2 /a" == _get(engine, "/a")
 
 
-def test_what_takes_too_long_is_given_up_and_its_answer_is_nobody_elses(engine: UnixSocket) -> None:
+def test_what_takes_too_long_is_given_up_and_its_answer_is_nobody_elses(
+    engine: UnixSocket, server: _Server
+) -> None:
     assert "1 /a" == _get(engine, "/a")
     with pytest.raises(TimeoutError):
         _get(engine, "/slow", timeout=0.05)
     assert "2 /b" == _get(engine, "/b")
+    server.go_on.set()
     assert "2 /slow" == _get(engine, "/slow")  # with the limit of this call
 
 
