@@ -1,25 +1,21 @@
 """Restarts that cost no running job, and who else may be there."""
 
-import json
 import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import docker
 import pytest
 
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
-from tests.support import catalog, containers, worker
-from tests.support.backend import Backend
+from tests.support import containers, worker
 from tests.support.collector import Collector, collecting
 from tests.support.line import Line
 from tests.support.supervised import Supervised, eventually
 
-# The last test waits for an image: a base from Debian's packages, and an installation.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(240)
 
 _ENDS = [signal.SIGTERM, signal.SIGKILL]
 
@@ -221,26 +217,3 @@ def test_a_labelled_container_that_serves_the_instance_is_a_second_one(
     rival.kill()
     refused.start()
     assert not containers.exists(ours)
-
-
-# An upgrade
-
-
-def test_an_upgrade_costs_a_worker_no_beat(
-    start: Start, tmp_path: Path, worker_image: str, listening: Backend
-) -> None:
-    path = tmp_path / "examples.toml"
-    path.write_text(catalog.example(worker_image))
-    supervised = start(
-        JOB_CATALOG=str(path),
-        GRPC_CALLBACK_HOST="127.0.0.1",
-        GRPC_CALLBACK_PORT=str(listening.port),
-        SUPERVISOR_ON_START="adopt",
-    )
-    assert Response() == supervised.launch("timer-seconds-interval", "t-1", {"seconds": 1})
-    beats = [listening.next_call() for _ in range(2)]
-    assert 0 == supervised.stop()
-    supervised.start()
-    beats += [listening.next_call() for _ in range(4)]
-    assert [1, 2, 3, 4, 5, 6] == [json.loads(beat.content)["count"] for beat in beats]
-    assert ["t-1"] == supervised.running()

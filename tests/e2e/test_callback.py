@@ -123,6 +123,16 @@ def test_workers_go_on_while_the_supervisor_is_away(
     assert [] == containers.everything(docker_client)
 
 
+def test_an_upgrade_costs_a_worker_no_beat(supervised: Supervised, listening: Backend) -> None:
+    assert Response() == _launch(supervised, "t-1", seconds=1)
+    calls = [listening.next_call() for _ in range(2)]
+    assert 0 == supervised.stop(within=_STOP_SECONDS)
+    supervised.start(SUPERVISOR_ON_START="adopt")
+    calls += [listening.next_call() for _ in range(4)]
+    assert [("OnAction", "t-1", count) for count in range(1, 7)] == [_told(c) for c in calls]
+    assert ["t-1"] == supervised.running()
+
+
 def test_a_worker_that_cannot_work_tells_the_backend_and_is_counted(
     supervised: Supervised, listening: Backend
 ) -> None:

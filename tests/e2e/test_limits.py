@@ -48,6 +48,8 @@ def test_a_burst_of_500_waits_its_turn_and_loses_none(
         )
         for number in range(_BURST)
     ]
+    eventually(lambda: _BURST + 1 == supervisor.calls("LaunchJob"), within=30)
+    assert _in_progress(supervisor)[1] > 100
     took = []
     while not all(launch.done() for launch in launches):
         began = time.monotonic()

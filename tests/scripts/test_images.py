@@ -42,6 +42,7 @@ def _a_base_that_takes_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "Dockerfile").write_text("ARG BASE_IMAGE=no-such-image\n")
     monkeypatch.setattr(images, "_ROOT", tmp_path)
     monkeypatch.setattr(images, "_pull", lambda *_: False)
+    monkeypatch.setattr(images, "_QUIET_SECONDS", 2.0)  # what is made here is small
     monkeypatch.setattr(debian_base, "tarball", lambda: tarball)
 
 
@@ -144,8 +145,9 @@ def test_an_image_is_noted_before_it_is_there(
 
 @pytest.mark.usefixtures("made")
 def test_an_image_that_appears_during_the_removal_is_removed_too(
-    docker_client: docker.DockerClient, engine: PrivateEngine
+    docker_client: docker.DockerClient, engine: PrivateEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(images, "_QUIET_SECONDS", 5.0)
     # The Engine finishes an import whose client has gone.
     def appear() -> None:
         with closing(docker.DockerClient(engine.host)) as another:
