@@ -11,7 +11,7 @@ from docker.models.containers import Container
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers, worker
-from tests.support.agreement import agree, await_fall, await_return
+from tests.support.agreement import agree, compare
 from tests.support.http_line import Fault, HttpLine, requests, untouched
 from tests.support.line import Line
 from tests.support.supervised import Supervised, eventually
@@ -25,14 +25,6 @@ def _created(client: docker.DockerClient, identifier: str, instance: str = "defa
     return client.containers.create(
         worker.IMAGE, name=identifier, labels=labels, network_mode="host", init=True
     )
-
-
-def _compare(supervised: Supervised, line: Line) -> None:
-    """Let it compare itself with the Engine, as it does on each new connection."""
-    line.cut()
-    await_fall(supervised)
-    line.mend()
-    await_return(supervised)
 
 
 def _told(supervised: Supervised, event: str) -> list[dict[str, Any]]:
@@ -51,19 +43,19 @@ def test_an_orphan_is_removed_once_it_has_had_its_grace_and_nothing_else_is(
     orphan = _created(docker_client, "orphan")
     theirs = _created(docker_client, "theirs", "another")
     stranger = docker_client.containers.create(worker.IMAGE, name="stranger")
-    _compare(supervised, line)
+    compare(supervised, line)
     assert 1 == supervised.metric("supervisor_orphans")
     assert containers.exists(orphan)
 
     def is_gone() -> bool:
-        _compare(supervised, line)
+        compare(supervised, line)
         return not containers.exists(orphan)
 
     eventually(is_gone, within=30)
     (found,), (removed,) = (_told(supervised, e) for e in ("orphan.found", "janitor.removed"))
     assert "orphan" == found["container_name"] == removed["container_name"]
     assert _at(removed) - _at(found) > _GRACE - 0.1
-    _compare(supervised, line)
+    compare(supervised, line)
     assert 0 == supervised.metric("supervisor_orphans")
     assert 1 == supervised.metric("supervisor_orphans_removed_total")
     assert containers.exists(theirs)
@@ -77,7 +69,7 @@ def test_a_dry_run_tells_of_orphans_and_removes_none(
     supervised = start(DOCKER_HOST=line.host, ORPHAN_GRACE_SECONDS="0", ORPHAN_DRY_RUN="true")
     orphan = _created(docker_client, "orphan")
     for _ in range(2):
-        _compare(supervised, line)
+        compare(supervised, line)
     assert containers.exists(orphan)
     assert 1 == supervised.metric("supervisor_orphans")
     assert 0 == supervised.metric("supervisor_orphans_removed_total")
@@ -93,7 +85,7 @@ def test_what_development_keeps_is_no_orphan(
     assert Response() == supervised.kill("killed")
     eventually(lambda: [] == supervised.running())
     orphan = _created(docker_client, "orphan")
-    _compare(supervised, line)
+    compare(supervised, line)
     assert not containers.exists(orphan)
     assert "exited" == containers.one(docker_client, "exited").status
     assert "exited" == containers.one(docker_client, "killed").status
@@ -105,14 +97,14 @@ def test_what_is_started_meanwhile_is_a_job_and_no_orphan(
 ) -> None:
     supervised = start(DOCKER_HOST=line.host, ORPHAN_GRACE_SECONDS=str(_GRACE))
     late = _created(docker_client, "late")
-    _compare(supervised, line)
+    compare(supervised, line)
     assert 1 == supervised.metric("supervisor_orphans")
     late.start()
     eventually(lambda: ["late"] == supervised.running())
     assert 1 == supervised.metric("supervisor_adoptions_total", job_name="timer")
 
     def has_had_its_grace() -> bool:
-        _compare(supervised, line)
+        compare(supervised, line)
         (found,) = _told(supervised, "orphan.found")
         (*_, latest) = _told(supervised, "engine.in_step")
         return _at(latest) - _at(found) > _GRACE + 1
@@ -143,7 +135,7 @@ def test_what_a_crash_between_create_and_start_has_left_is_found_and_removed(
     assert 1 == supervised.metric("supervisor_orphans")
 
     def is_gone() -> bool:
-        _compare(supervised, meddled)
+        compare(supervised, meddled)
         return [] == containers.everything(docker_client)
 
     eventually(is_gone, within=30)

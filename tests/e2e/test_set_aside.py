@@ -13,9 +13,10 @@ from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers, worker
-from tests.support.agreement import exits
+from tests.support.agreement import compare, exits
 from tests.support.http_line import Fault, HttpLine, requests, untouched
 from tests.support.immutable import folder_of, immutable, kept_file, layer_of
+from tests.support.line import Line
 from tests.support.supervised import eventually
 
 pytestmark = pytest.mark.timeout(180)
@@ -33,9 +34,13 @@ def _aside(client: docker.DockerClient) -> list[str]:
 
 @pytest.mark.parametrize("kept", _KEPT, ids=["a file of the Engine's", "the layer"])
 def test_what_cannot_be_removed_blocks_neither_kill_nor_launch(
-    start: Start, engine: PrivateEngine, docker_client: docker.DockerClient, kept: _Kept
+    start: Start,
+    engine: PrivateEngine,
+    line: Line,
+    docker_client: docker.DockerClient,
+    kept: _Kept,
 ) -> None:
-    supervised = start(ORPHAN_GRACE_SECONDS="1")
+    supervised = start(DOCKER_HOST=line.host, ORPHAN_GRACE_SECONDS="1")
     assert Response() == supervised.launch("timer", "t-1")
     container = containers.one(docker_client, "t-1")
     with immutable(kept(engine, container)):
@@ -49,8 +54,14 @@ def test_what_cannot_be_removed_blocks_neither_kill_nor_launch(
         assert {"killed": 1} == exits(supervised)
         (told,) = supervised.events("container.set_aside")
         assert "operation not permitted" in told["error"]
-        eventually(lambda: 1 == supervised.metric("supervisor_orphans"), within=60)
-    eventually(lambda: [] == _aside(docker_client), within=120)
+        compare(supervised, line)
+        assert 1 == supervised.metric("supervisor_orphans")
+
+    def is_gone() -> bool:
+        compare(supervised, line)
+        return [] == _aside(docker_client)
+
+    eventually(is_gone, within=60)
     assert ["t-1"] == supervised.running()
     assert Response() == supervised.kill_all()
 
@@ -107,14 +118,15 @@ def test_a_launch_clears_what_a_third_party_has_failed_to_remove(
 
 
 def test_what_cannot_be_renamed_either_fails_with_both_reasons_and_is_made_good(
-    start: Start, engine: PrivateEngine, docker_client: docker.DockerClient
+    start: Start, engine: PrivateEngine, line: Line, docker_client: docker.DockerClient
 ) -> None:
-    supervised = start()
+    supervised = start(DOCKER_HOST=line.host)
     assert Response() == supervised.launch("timer", "t-1")
     with immutable(folder_of(engine, containers.one(docker_client, "t-1"))):
         error = supervised.kill("t-1").error
         assert 502 == error.code
         assert "nor can it be set aside" in error.message
+    compare(supervised, line)
     eventually(lambda: [] == supervised.running(), within=60)
     assert [] == containers.everything(docker_client)
 

@@ -3,6 +3,7 @@
 import docker
 
 from tests.support import containers
+from tests.support.line import Line
 from tests.support.supervised import Supervised, eventually
 
 # "within 5 s", tested generously.
@@ -21,6 +22,14 @@ def await_fall(supervised: Supervised, *, within: float = _FALL_SECONDS) -> None
 def await_return(supervised: Supervised) -> None:
     """Wait until it says that it is ready."""
     eventually(lambda: "SERVING" == supervised.health(), within=_BACK_SECONDS)
+
+
+def compare(supervised: Supervised, line: Line) -> None:
+    """Let it compare itself with the Engine, as it does on each new connection."""
+    line.cut()
+    await_fall(supervised)
+    line.mend()
+    await_return(supervised)
 
 
 def agree(supervised: Supervised, client: docker.DockerClient, *running: str) -> None:
