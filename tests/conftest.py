@@ -11,7 +11,7 @@ import pytest
 
 from scripts.private_engine import PrivateEngine, ensure_installed
 from tests.support import catalog as catalog_of_tests
-from tests.support import containers, lockout, own_folder, worker
+from tests.support import containers, lockout, own_folder, schedule, worker
 from tests.support.supervised import Supervised
 
 # How long an example takes says nothing on a machine that does three things at once. The same
@@ -103,6 +103,11 @@ def pytest_terminal_summary(
     """Say where the files of failed tests are."""
     if config.stash.get(_FAILED, 0) and (folder := own_folder.of(config)):
         terminalreporter.write_line(f"What the failed tests have left is in {folder}.")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return schedule.scheduler(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
