@@ -240,8 +240,8 @@ class Contained(Supervised):
             },
             healthcheck={
                 "interval": _SECOND,
-                "timeout": 10 * _SECOND,
-                "retries": 3,
+                "timeout": 5 * _SECOND,
+                "retries": 2,
                 "start_period": _SECOND,
             },
             read_only=True,
