@@ -340,7 +340,7 @@ def test_a_broken_collector_harms_nothing(start: Start, variables: dict[str, str
 
 def _traced_launch(start: Start, collector: Collector, variables: dict[str, str]) -> Supervised:
     """One that has launched something, and has ended, and whose trace has arrived."""
-    supervised = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, **variables)
+    supervised = start(ready=True, OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, **variables)
     assert Response() == supervised.launch("timer", "t-1", metadata=_METADATA)
     assert 0 == supervised.stop()
     assert _TRACE_ID == _rpc(collector, "LaunchJob").trace_id

@@ -148,6 +148,7 @@ def test_an_image_that_appears_during_the_removal_is_removed_too(
     docker_client: docker.DockerClient, engine: PrivateEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(images, "_QUIET_SECONDS", 5.0)
+
     # The Engine finishes an import whose client has gone.
     def appear() -> None:
         with closing(docker.DockerClient(engine.host)) as another:

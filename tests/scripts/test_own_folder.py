@@ -13,7 +13,7 @@ from tests.support.mounts import bound
 
 _ROOT = Path(__file__).parents[2]
 # Some that make files, in a moment.
-_SOME = ["tests/unit/test_own_container.py", "--numprocesses", "2"]
+_SOME = "tests/unit/test_own_container.py"
 
 _CONFTEST = "from tests.conftest import *\n"
 _FAILING = """\
@@ -63,7 +63,7 @@ def test_a_stale_mount_and_another_run_are_neither_in_the_way_nor_touched(
     common = temporary / f"pytest-of-{getpass.getuser()}"
     stale = common / "garbage-of-a-crash" / "mounted"  # pytest clears away what is called so
     with bound(theirs, stale):
-        both = [_begun(temporary, *_SOME) for _ in range(2)]
+        both = [_begun(temporary, _SOME), _begun(temporary, _SOME, "--numprocesses", "1")]
         said = [run.communicate()[0] for run in both]
         assert [0, 0] == [run.returncode for run in both], "\n".join(said)
         assert [str(stale)] == leftovers.mounts_at(temporary)

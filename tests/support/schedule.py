@@ -3,14 +3,15 @@
 Each worker has an Engine of its own, and so an image is built once in each that needs it.
 """
 
+from typing import Any
+
 import pytest
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 _BUILDING = frozenset({"tests/e2e/test_callback.py", "tests/e2e/test_worker_traces.py"})
 
 
-class ByFile(LoadScopeScheduling):
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
     """Like xdist's `loadfile`, but for those."""
 
     def _split_scope(self, nodeid: str) -> str:
@@ -18,6 +19,6 @@ class ByFile(LoadScopeScheduling):
         return "images" if file in _BUILDING else file
 
 
-def scheduler(config: pytest.Config, log: Producer) -> ByFile | None:
+def scheduler(config: pytest.Config, log: Any) -> ByFile | None:
     """What distributes the tests; None where another way was asked for than `loadfile`."""
     return ByFile(config, log) if config.getoption("dist") == "loadfile" else None

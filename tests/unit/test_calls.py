@@ -27,7 +27,6 @@ from tests.unit.tracing_support import Recorded
 _LONG = 0.2
 # A time limit that is over only when the clock is put forward (seconds).
 _LIMIT = 60.0
-_AT_ONCE: Call[None] = Call("inspect", lambda _: None)
 
 
 class _NoEngine:
@@ -109,12 +108,12 @@ async def test_the_time_limit_of_a_call_counts_from_when_a_thread_has_it(
     calls: Calls, metrics: Metrics, clock: Clock
 ) -> None:
     with _hung() as long:
-        asked = [asyncio.create_task(calls.call(long, timeout=10 * _LIMIT))]
-        asked += [asyncio.create_task(calls.call(_AT_ONCE, timeout=_LIMIT)) for _ in range(3)]
+        asked = asyncio.create_task(calls.call(long, timeout=10 * _LIMIT))
+        waits = [asyncio.create_task(_call(calls, 0)) for _ in range(3)]
         await asyncio.sleep(0)
         assert {"busy": 1, "queued": 3, "limit": 2} == _workers(metrics)
         await clock.pass_time(2 * _LIMIT)
-    await asyncio.gather(*asked)
+    await asyncio.gather(asked, *waits)
     with _hung() as unanswered:
         given_up = asyncio.create_task(calls.call(unanswered, timeout=_LIMIT))
         await asyncio.sleep(0)

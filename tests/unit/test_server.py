@@ -22,8 +22,8 @@ from service.supervisor import Supervisor
 from tests.support.supervised import free_port
 
 _LAUNCHES = 50
-# Of the server in these tests (seconds): how often it asks whether somebody is there, and how long it
-# waits for an answer, or for a first word. A busy machine needs a while for either.
+# Of the server in these tests (seconds): how often it asks whether somebody is there, and how long
+# it waits for an answer, or for a first word. A busy machine needs a while for either.
 _BEAT, _PATIENCE = 0.3, 2.0
 _LONG = 20.0
 
