@@ -6,10 +6,10 @@ RERUN := --reruns 1 --only-rerun ^EngineLockedOutError --rerun-show-tracebacks
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos soak bench check generate dashboards pictures lock clean
+.PHONY: help setup demo test test-engines chaos soak bench check generate dashboards pictures lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv, with the command area-supervisor in it (PYTHON=... names another Python)
 	@scripts/setup
@@ -20,6 +20,9 @@ demo: setup ## Show it at work: the supervisor in its container launches a worke
 test: setup ## Run every test, on a Docker Engine of its own (ARGS="-k name" picks some)
 	@$(BIN)/python -m scripts.prepare
 	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(RERUN) $(ARGS)
+
+test-engines: setup ## Run what any Engine should pass on Docker 20.10, 26.1 and Podman 5.4, an hour and more
+	@$(BIN)/python -m scripts.try_engines $(ARGS)
 
 chaos: setup ## Faults at random, for DURATION=90 seconds, from SEED=...: the same plan again
 	@$(BIN)/python -m tests.chaos

@@ -23,7 +23,7 @@ _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/us
 
 def tarball() -> Path:
     """The base as a file, made once and kept, so that the next engine has it in a second."""
-    suite = _suite()
+    suite = own_release()
     recipe = hashlib.sha256(f"{_PACKAGES} {_LEFT_OUT}".encode()).hexdigest()[:8]
     file = _CACHE / f"base-{suite}-{platform.machine()}-{recipe}.tar"
     if not file.exists():
@@ -33,7 +33,7 @@ def tarball() -> Path:
     return file
 
 
-def _suite() -> str:
+def own_release() -> str:
     """The release this machine runs, since that is what its package sources are for."""
     try:
         release = platform.freedesktop_os_release()
@@ -63,9 +63,9 @@ def _build(suite: str, file: Path) -> None:
     half = file.with_suffix(f".{os.getpid()}.tar")
     command = ["mmdebstrap", "--mode=root", "--variant=essential", f"--include={_PACKAGES}"]
     command += [f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT]
-    command += [f"--aptopt={setting}" for setting in _apt_settings()]
+    command += [f"--aptopt={setting}" for setting in apt_settings()]
     try:
-        result = _run(*command, suite, str(half), *_sources(suite))
+        result = run(*command, suite, str(half), *_sources(suite))
         if result.returncode != 0:
             raise PrerequisiteError(f"mmdebstrap failed:\n{tail(result.stderr)}")
         half.replace(file)
@@ -75,7 +75,7 @@ def _build(suite: str, file: Path) -> None:
 
 def _sources(suite: str) -> list[str]:
     """The files that say where this machine gets its release from; not those of other vendors."""
-    entries = _run("apt-get", "indextargets", "--format", "$(SOURCESENTRY)|$(RELEASE)").stdout
+    entries = run("apt-get", "indextargets", "--format", "$(SOURCESENTRY)|$(RELEASE)").stdout
     files = {
         entry.rpartition(":")[0]
         for entry, _, release in (line.partition("|") for line in entries.splitlines())
@@ -84,12 +84,13 @@ def _sources(suite: str) -> list[str]:
     return sorted(files)
 
 
-def _apt_settings() -> list[str]:
+def apt_settings() -> list[str]:
     """How this machine reaches the archive, if it has to go through a proxy."""
-    settings = _run("apt-config", "dump", "--no-empty").stdout.splitlines()
+    settings = run("apt-config", "dump", "--no-empty").stdout.splitlines()
     prefixes = ("Acquire::http::", "Acquire::https::")
     return [setting for setting in settings if setting.startswith(prefixes)]
 
 
-def _run(*command: str) -> subprocess.CompletedProcess[str]:
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """What a command has answered, whatever it was."""
     return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)

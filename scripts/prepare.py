@@ -3,31 +3,50 @@
 An engine that cannot be had is said here, in one line, and not by every test in turn.
 """
 
+import subprocess
 import sys
 
 import docker
 
-from scripts import apt, images, node, private_engine
+from scripts import apt, engines, images, node, private_engine
+from scripts.private_engine import PrivateEngine
 from scripts.progress import PrerequisiteError, say, step
 
 
 def main() -> int:
-    """Install, try an engine, and make the base image that the image test builds on."""
+    """Prepare, and say which versions the tests run on."""
     try:
-        apt.ensure("docker-compose", "docker-compose")
-        private_engine.ensure_installed()
-        apt.ensure("promtool", "prometheus")
-        node.ensure_installed()
-        with step("Trying a private Docker Engine"), private_engine.PrivateEngine() as engine:
-            client = docker.DockerClient(base_url=engine.host, timeout=120)
-            images.base_image(client)
-            version = client.version()["Version"]
-            client.close()
+        engine, compose = prepare()
     except (PrerequisiteError, images.BuildError) as error:
         print(f"The tests cannot run. {error}", file=sys.stderr)
         return 1
-    say(f"The tests run on a Docker Engine {version} of their own.")
+    say(f"The tests run on {engine} of their own, and {compose}.")
     return 0
+
+
+def prepare() -> tuple[str, str]:
+    """Install, try an engine, and make the base image that images are built on.
+
+    Returns the names and versions of the engine and of its Compose. Raises `PrerequisiteError`.
+    """
+    private_engine.ensure_installed()
+    if not engines.root():
+        apt.ensure("docker-compose", "docker-compose")
+    apt.ensure("docker", "docker-cli")  # which Debian 12 has in docker.io
+    apt.ensure("promtool", "prometheus")
+    node.ensure_installed()
+    with step("Trying a private Engine"), engines.private() as engine:
+        client = docker.DockerClient(base_url=engine.host, timeout=120)
+        images.base_image(client)
+        version = client.version()["Version"].partition("+")[0]
+        client.close()
+        return f"{engines.kind()} {version}", f"Compose {_compose(engine)}"
+
+
+def _compose(engine: PrivateEngine) -> str:
+    command = engine.command("docker-compose", "version", "--short")
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 if __name__ == "__main__":

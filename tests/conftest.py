@@ -9,9 +9,10 @@ import docker
 import hypothesis
 import pytest
 
+from scripts import engines
 from scripts.private_engine import PrivateEngine, ensure_installed
 from tests.support import catalog as catalog_of_tests
-from tests.support import containers, lockout, own_folder, schedule, worker
+from tests.support import containers, exclusions, lockout, own_folder, schedule, worker
 from tests.support.supervised import Supervised
 
 # How long an example takes says nothing on a machine that does three things at once. The same
@@ -39,7 +40,7 @@ class Start(Protocol):
 def engine(pytestconfig: pytest.Config) -> Iterator[PrivateEngine]:
     """The Engine of the tests, which they may stop and kill, if they start it again."""
     ensure_installed()
-    with PrivateEngine() as private:
+    with engines.private() as private:
         pytestconfig.stash[_ENGINE] = private
         with closing(docker.DockerClient(private.host)) as client:
             worker.make(client)
@@ -108,6 +109,11 @@ def pytest_terminal_summary(
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return schedule.scheduler(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What the chosen Engine cannot pass is left out."""
+    exclusions.leave_out(items)
 
 
 @pytest.hookimpl(wrapper=True)

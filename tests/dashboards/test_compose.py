@@ -1,13 +1,11 @@
-"""The compose file with and without its profile, as Debian's docker-compose reads it.
+"""The compose file with and without its profile, as the Engine's own Compose reads it.
 
 No registry can be reached, so on the Engine other images stand in for those of the profile: what is
 shown is that the Engine makes each container as it is described, and not that it then works.
 """
 
 import re
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,40 +17,21 @@ from scripts.private_engine import PrivateEngine
 from service.config import Settings
 from tests.dashboards import alloy
 from tests.support import worker
+from tests.support.compose import PROFILE, ROOT, Compose, mounts, published
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 _OBSERVERS = {"prometheus", "jaeger", "loki", "alloy", "grafana"}
 _SOCKET = "/var/run/docker.sock"
-_PROFILE = "--profile=observability"
-
-
-def run(directory: Path, *words: str, variables: str = "", **environment: str) -> str:
-    """What docker-compose prints for the file, whatever this shell's variables are."""
-    (directory / "variables").write_text(variables)
-    command = ["docker-compose", "--file", str(ROOT / "docker-compose.yml")]
-    command += ["--project-name", "observed", "--env-file", str(directory / "variables"), *words]
-    done = subprocess.run(
-        command,
-        env={"PATH": "/usr/bin:/bin", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert 0 == done.returncode, done.stderr
-    return done.stdout
-
-
-def config(directory: Path, *options: str, variables: str = "") -> Mapping[str, Any]:
-    """The services as docker-compose understands them, those of every profile included."""
-    text = run(directory, *options, "config", variables=variables)
-    found: Mapping[str, Any] = yaml.safe_load(text)["services"]
-    return found
 
 
 @pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
-    return config(tmp_path_factory.mktemp("compose"), _PROFILE)
+def compose(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> Compose:
+    return Compose(engine, tmp_path_factory.mktemp("compose"))
+
+
+@pytest.fixture(scope="module")
+def services(compose: Compose) -> Mapping[str, Any]:
+    return compose.config(PROFILE)
 
 
 @pytest.fixture
@@ -67,28 +46,25 @@ def stand_ins(services: Mapping[str, Any], docker_client: docker.DockerClient) -
 
 
 @pytest.fixture
-def made(
-    engine: PrivateEngine, docker_client: docker.DockerClient, tmp_path: Path
-) -> Callable[..., set[str]]:
+def made(compose: Compose, docker_client: docker.DockerClient) -> Callable[..., set[str]]:
     """Has the Engine make the containers, and says of which services they are."""
 
     def make(*options: str, variables: str = "") -> set[str]:
-        variables += f"\nDOCKER_SOCKET={engine.socket}\n"
-        say = partial(run, tmp_path, variables=variables, DOCKER_HOST=engine.host)
+        variables += f"\n{compose.socket}\n"
         try:
-            say(*options, "up", "--no-start")
+            compose.run(*options, "up", "--no-start", variables=variables)
             found = docker_client.api.containers(all=True)
         finally:
-            say(_PROFILE, "down", "--volumes")
+            compose.run(PROFILE, "down", "--volumes", variables=variables)
         return {container["Labels"]["com.docker.compose.service"] for container in found}
 
     return make
 
 
 def test_it_reads_the_same_with_the_profile_and_without(
-    services: Mapping[str, Any], tmp_path: Path
+    services: Mapping[str, Any], compose: Compose
 ) -> None:
-    assert services == config(tmp_path)
+    assert services["supervisor"] == compose.config()["supervisor"]
     assert {"supervisor"} | _OBSERVERS == services.keys()
     profiles = {name: service.get("profiles") for name, service in services.items()}
     assert {"supervisor": None} | {name: ["observability"] for name in _OBSERVERS} == profiles
@@ -99,7 +75,7 @@ def test_the_profile_is_up_if_an_option_or_a_variable_asks_for_it(
     made: Callable[..., set[str]],
 ) -> None:
     assert {"supervisor"} == made()
-    assert {"supervisor"} | _OBSERVERS == made(_PROFILE)
+    assert {"supervisor"} | _OBSERVERS == made(PROFILE)
     assert {"supervisor"} | _OBSERVERS == made(variables="COMPOSE_PROFILES=observability")
 
 
@@ -121,22 +97,22 @@ def test_alloy_finds_the_supervisors_container_and_no_other(
 
 
 def test_traces_are_exported_only_if_somebody_asks_for_it(
-    services: Mapping[str, Any], tmp_path: Path
+    services: Mapping[str, Any], compose: Compose
 ) -> None:
     variable = "OTEL_EXPORTER_OTLP_ENDPOINT"
     assert "" == services["supervisor"]["environment"][variable]
     line = f"{variable}=http://jaeger:4317"
-    asked = config(tmp_path, variables=line)["supervisor"]["environment"]
+    asked = compose.config(variables=line)["supervisor"]["environment"]
     assert "http://jaeger:4317" == asked[variable]
     assert line in (ROOT / "docker-compose.yml").read_text()
 
 
 def test_a_restart_takes_over_the_jobs_unless_somebody_asks_for_their_removal(
-    services: Mapping[str, Any], tmp_path: Path
+    services: Mapping[str, Any], compose: Compose
 ) -> None:
     variable = "SUPERVISOR_ON_START"
     assert "adopt" == services["supervisor"]["environment"][variable]
-    asked = config(tmp_path, variables=f"{variable}=remove")["supervisor"]["environment"]
+    asked = compose.config(variables=f"{variable}=remove")["supervisor"]["environment"]
     assert "remove" == asked[variable]
 
 
@@ -146,11 +122,9 @@ def test_every_image_of_the_profile_has_a_version(services: Mapping[str, Any]) -
 
 
 def test_the_profile_is_published_on_the_loopback_alone(services: Mapping[str, Any]) -> None:
-    ports = [port for name in _OBSERVERS for port in services[name].get("ports", ())]
-    assert {"9090", "16686", "4317", "3000"} == {
-        port.rpartition(":")[2].split("/")[0] for port in ports
-    }
-    assert all(port.startswith("127.0.0.1:") for port in ports)
+    ports = [port for name in _OBSERVERS for port in published(services[name])]
+    assert {"9090", "16686", "4317", "3000"} == {inside for _, inside in ports}
+    assert {"127.0.0.1"} == {address for address, _ in ports}
 
 
 def test_what_is_mounted_is_there_and_read_only(services: Mapping[str, Any]) -> None:
@@ -174,10 +148,12 @@ def test_the_configurations_that_commands_name_are_mounted(services: Mapping[str
         assert (folder / Path(path).name).is_file()
 
 
-def test_the_override_for_live_restore_mounts_the_folder_of_its_socket(tmp_path: Path) -> None:
+def test_the_override_for_live_restore_mounts_the_folder_of_its_socket(
+    compose: Compose, tmp_path: Path
+) -> None:
     (text,) = re.findall(r"^```yaml\n(services:.*?)^```", README, re.DOTALL | re.MULTILINE)
     (tmp_path / "override.yml").write_text(text)
-    merged = run(tmp_path, "--file", str(tmp_path / "override.yml"), "config")
+    merged = compose.run("--file", str(tmp_path / "override.yml"), "config")
     supervisor = yaml.safe_load(merged)["services"]["supervisor"]
     socket = Path(supervisor["environment"]["DOCKER_HOST"].removeprefix("unix://"))
     assert (str(socket.parent), str(socket.parent), "ro") in mounts(supervisor)
@@ -195,9 +171,3 @@ def test_prometheus_scrapes_the_port_that_the_supervisor_has(services: Mapping[s
 
 def test_prometheus_keeps_exemplars(services: Mapping[str, Any]) -> None:
     assert "--enable-feature=exemplar-storage" in services["prometheus"]["command"]
-
-
-def mounts(service: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Source, target and mode of each volume."""
-    parts = [volume.split(":") for volume in service.get("volumes", ())]
-    return [(source, target, mode) for source, target, mode in parts]

@@ -7,10 +7,11 @@ from typing import Any
 
 import yaml
 
+from scripts.private_engine import PrivateEngine
 from service.config import Settings
 from service.health import LIVENESS
 from service.server import SERVICE
-from tests.dashboards.test_compose import ROOT, run
+from tests.support.compose import ROOT, Compose
 
 _GRPC = Settings.model_fields["grpc_server_port"].default
 _HTTP = Settings.model_fields["metrics_port"].default
@@ -56,10 +57,10 @@ def test_kubernetes_restarts_on_liveness_and_routes_on_readiness() -> None:
     assert startup["periodSeconds"] * startup["failureThreshold"] >= _START
 
 
-def test_compose_takes_its_example(tmp_path: Path) -> None:
+def test_compose_takes_its_example(engine: PrivateEngine, tmp_path: Path) -> None:
     (text,) = (text for text in _examples("yaml") if "services:" in text)
     (tmp_path / "override.yml").write_text(text)
-    merged = run(tmp_path, "--file", str(tmp_path / "override.yml"), "config")
+    merged = Compose(engine, tmp_path).run("--file", str(tmp_path / "override.yml"), "config")
     check = yaml.safe_load(merged)["services"]["supervisor"]["healthcheck"]
     assert ["CMD", "area-supervisor", "health", "--service", ""] == check["test"]
     assert f"{_START}s" == check["start_period"]

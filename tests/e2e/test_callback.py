@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import catalog, containers
 from tests.support.backend import Backend
+from tests.support.compose import Compose
 from tests.support.line import a_line
 from tests.support.supervised import Supervised, eventually
 
@@ -440,3 +441,70 @@ def test_the_image_holds_nothing_that_only_builds_need(
     assert not {"pip", "proto", "tests"} & set(found)
     with pytest.raises(NotFound):
         container.get_archive("/src")
+
+
+# ---------------------------------------------------------------- the compose file
+
+
+_OVERRIDE = """\
+services:
+  supervisor:
+    volumes:
+      - {catalog}:/etc/supervisor/catalog.toml:ro
+"""
+
+
+@pytest.fixture
+def compose(
+    contained: Contained,
+    engine: PrivateEngine,
+    job_catalog: Path,
+    listening: Backend,
+    tmp_path: Path,
+) -> Iterator[Callable[..., str]]:
+    """Runs a command of Compose on the compose file, with our image under the name it has there."""
+    (tmp_path / "override.yml").write_text(_OVERRIDE.format(catalog=job_catalog))
+    project = Compose(engine, tmp_path)
+    variables = "\n".join(
+        (
+            project.socket,
+            "GO_ENV=production",
+            "JOB_CATALOG=/etc/supervisor/catalog.toml",
+            "PUBLISH_ADDRESS=127.0.0.1",
+            f"GRPC_SERVER_PORT={contained.port}",
+            f"METRICS_PORT={contained.metrics_port}",
+            "GRPC_CALLBACK_HOST=127.0.0.1",
+            f"GRPC_CALLBACK_PORT={listening.port}",
+        )
+    )
+
+    def run(*words: str) -> str:
+        file = ("--file", str(tmp_path / "override.yml"))
+        return project.run(*file, *words, variables=variables)
+
+    yield run
+    run("down")
+
+
+def test_compose_runs_it_and_a_restart_takes_over_its_jobs(
+    contained: Contained,
+    compose: Callable[..., str],
+    docker_client: docker.DockerClient,
+    listening: Backend,
+) -> None:
+    docker_client.images.get(_SUPERVISOR_IMAGE).tag("area-supervisor")
+    compose("up", "--detach", "--no-build")
+    eventually(contained.is_ready, within=60)
+    assert Response() == _launch(contained, "lasting")
+    assert "OnAction" == listening.next_call().method
+    compose("stop")
+    container = docker_client.containers.get("area_supervisor")
+    assert 0 == container.attrs["State"]["ExitCode"], container.logs().decode()
+    assert ["lasting"] == containers.live(docker_client)
+    compose("up", "--detach", "--no-build")
+    eventually(contained.is_ready, within=60)
+    assert ["lasting"] == contained.running()
+    assert Response() == contained.kill("lasting")
+    compose("down")
+    assert [] == containers.everything(docker_client)
+    docker_client.images.remove("area-supervisor")

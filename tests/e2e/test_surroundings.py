@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import docker
 import pytest
@@ -50,17 +49,17 @@ class _Remapping(PrivateEngine):
     Its containerd has to see what it mounts, so both are in one mount namespace.
     """
 
-    def _spawn(self, program: str, *arguments: str) -> Any:
+    def command(self, program: str, *arguments: str) -> list[str]:
         if program != "dockerd":
-            return super()._spawn("unshare", "--mount", program, *arguments)
+            return super().command("unshare", "--mount", program, *arguments)
         assert self._containerd is not None
         self.socket.parent.chmod(0o711)  # the remapped root has to get to its folders
         ids = self.socket.parent / "ids"
         ids.write_text("daemon:200000:65536\n", encoding="ascii")
         mounts = "".join(f"mount --bind {ids} /etc/{name} && " for name in ("subuid", "subgid"))
         script = f'{mounts}exec dockerd "$@" --userns-remap=daemon'
-        there = ("--mount", f"--target={self._containerd.pid}")
-        return super()._spawn("nsenter", *there, "sh", "-c", script, "sh", *arguments)
+        there = ("--mount", "--root", "--wd", f"--target={self._containerd.pid}")
+        return super().command("nsenter", *there, "sh", "-c", script, "sh", *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """A Docker Engine as systemd runs it: its socket is systemd's, and there also while it is away."""
 
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -31,9 +30,10 @@ class ActivatedEngine(PrivateEngine):
         super().close()
         self._listener.close()
 
-    def _spawn(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def command(self, program: str, *arguments: str) -> list[str]:
         if program != "dockerd":
-            return super()._spawn(program, *arguments)
+            return super().command(program, *arguments)
         options = ["--host=fd://" if each.startswith("--host=") else each for each in arguments]
         number = str(self._listener.fileno())
-        return super()._spawn(sys.executable, "-c", _WITH_THE_SOCKET, number, program, *options)
+        command = super().command(program, *options)
+        return [sys.executable, "-c", _WITH_THE_SOCKET, number, *command]

@@ -1,0 +1,62 @@
+"""Which Engine the tests run on. `TEST_ENGINE` says it; without it, the Docker of this machine.
+
+An Engine of another release of Debian runs in a root of that release (see `debian_root`).
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts import debian_base, debian_root
+from scripts.progress import PrerequisiteError
+
+if TYPE_CHECKING:
+    from scripts.private_engine import PrivateEngine
+
+VARIABLE = "TEST_ENGINE"
+MACHINE = "machine"
+# The release of Debian that has it.
+RELEASES = {"docker-20.10": "bookworm", "docker-26.1": "trixie", "podman-5.4": "trixie"}
+
+# What a release needs to run them. `docker top` asks the `ps` of procps.
+_DOCKER = ("ca-certificates", "docker.io", "docker-compose", "iptables", "procps")
+_PACKAGES = {
+    "bookworm": _DOCKER,
+    "trixie": (*_DOCKER, "docker-cli", "podman", "runc", "catatonit", "netavark"),
+}
+
+
+def chosen() -> str:
+    """The Engine's name, or `machine`. Raises `PrerequisiteError` for any other."""
+    name = os.environ.get(VARIABLE) or MACHINE
+    if name not in {MACHINE, *RELEASES}:
+        allowed = ", ".join((MACHINE, *RELEASES))
+        raise PrerequisiteError(f"{VARIABLE}={name}: allowed are {allowed}")
+    return name
+
+
+def kind() -> str:
+    """Docker or Podman."""
+    name = chosen()
+    return "Docker" if name == MACHINE else name.partition("-")[0].capitalize()
+
+
+def root() -> Path | None:
+    """The root in which the chosen Engine runs, made where it is missing; None for our own."""
+    name = chosen()
+    if name == MACHINE or _is_the_machines(name):
+        return None
+    release = RELEASES[name]
+    return debian_root.folder(release, _PACKAGES[release])
+
+
+def _is_the_machines(name: str) -> bool:
+    """The tests install Docker where it is missing, and nothing else."""
+    return name.startswith("docker-") and RELEASES[name] == debian_base.own_release()
+
+
+def private() -> "PrivateEngine":
+    """An engine of the chosen kind, for a `with`."""
+    from scripts.private_engine import PrivateEngine
+
+    return PrivateEngine()

@@ -1,0 +1,155 @@
+"""Other Engines than the machine's: in a root of another release, chosen by a variable."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from scripts import debian_base, debian_root, engines, leftovers, try_engines
+from scripts.debian_root import Room
+from scripts.private_engine import ensure_installed
+from scripts.progress import PrerequisiteError
+from scripts.try_engines import Outcome
+from tests.support.exclusions import EXCLUDED
+from tests.support.supervised import eventually
+
+_ROOT = Path(__file__).parents[2]
+
+# What a killed owner had: it says which process holds its room, and waits.
+_OWNER = """
+import sys
+from pathlib import Path
+from scripts.debian_root import Room
+room = Room(Path(sys.argv[1]))
+print(room._holder.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The smallest root that there is."""
+    ensure_installed()
+    made = tmp_path / "root"
+    for folder in ("bin", "proc", "sys", "dev"):
+        (made / folder).mkdir(parents=True)
+    shutil.copy("/bin/busybox", made / "bin" / "busybox")
+    for applet in ("sh", "cat", "touch"):
+        (made / "bin" / applet).symlink_to("busybox")
+    return made
+
+
+def _inside(room: Room, *command: str) -> str:
+    return subprocess.run(room.command(*command), capture_output=True, text=True, check=True).stdout
+
+
+def test_a_room_shares_what_tests_and_engine_both_use_and_nothing_is_mounted_outside(
+    root: Path, tmp_path: Path
+) -> None:
+    with Room(root) as room:
+        _inside(room, "/bin/touch", str(tmp_path / "seen"))
+        assert str(os.getpid()) in _inside(room, "/bin/busybox", "ls", "/proc").split()
+        assert [] == leftovers.mounts_at(root)
+    assert (tmp_path / "seen").exists()
+
+
+def test_removing_a_root_removes_nothing_of_what_it_shares(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "kept").touch()
+    with Room(root):
+        shutil.rmtree(root)
+    assert (tmp_path / "kept").exists()
+    assert Path("/dev/null").exists()
+
+
+def test_a_room_ends_with_its_owner_however_that_ends(root: Path) -> None:
+    command = [sys.executable, "-c", _OWNER, str(root)]
+    with subprocess.Popen(
+        command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as owner:
+        assert owner.stdout is not None
+        holder = int(owner.stdout.readline())
+        assert Path(f"/proc/{holder}").exists()
+        owner.send_signal(signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{holder}").exists())
+
+
+def test_a_folder_that_is_no_root_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PrerequisiteError, match="cannot be made the root"):
+        Room(tmp_path / "empty")
+
+
+def test_an_engine_that_nobody_knows_is_refused_with_those_that_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TEST_ENGINE", "docker-19")
+    with pytest.raises(PrerequisiteError, match=r"docker-19: allowed are machine, docker-20\.10, "):
+        engines.chosen()
+
+
+def test_only_an_engine_of_another_release_needs_a_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Path("/made")
+    monkeypatch.setattr(debian_base, "own_release", lambda: "bookworm")
+    monkeypatch.setattr(debian_root, "folder", lambda *_: made)
+    roots: dict[str, Path | None] = {}
+    for name in ("", *engines.RELEASES):
+        monkeypatch.setenv("TEST_ENGINE", name)
+        roots[name] = engines.root()
+    assert {"": None, "docker-20.10": None, "docker-26.1": made, "podman-5.4": made} == roots
+
+
+def test_what_is_left_out_is_there_and_has_a_reason() -> None:
+    assert EXCLUDED.keys() <= engines.RELEASES.keys()
+    for prefix, reason in [item for each in EXCLUDED.values() for item in each.items()]:
+        file, _, name = prefix.partition("::")
+        assert reason.strip()
+        assert re.search(
+            rf"^(async )?def {re.escape(name.partition('[')[0])}",
+            (_ROOT / file).read_text(),
+            re.MULTILINE,
+        ), prefix
+
+
+_REPORT = """\
+<testsuites><testsuite>
+<testcase classname="tests.engine.test_contract" name="test_one[docker]" />
+<testcase classname="tests.e2e.test_kill" name="test_two" />
+<testcase classname="tests.e2e.test_kill" name="test_three"><failure message="no" /></testcase>
+<testcase classname="tests.e2e.test_kill" name="test_four"><error message="no" /></testcase>
+<testcase classname="tests.e2e.test_x" name="test_five"><skipped message="it lacks it" /></testcase>
+</testsuite></testsuites>
+"""
+
+
+def _outcome() -> Outcome:
+    cases = ET.fromstring(_REPORT).iter("testcase")
+    return try_engines.outcome("Docker 1.2", "Compose 3", cases)
+
+
+def test_the_table_says_what_passes_what_fails_and_what_does_not_apply() -> None:
+    text = try_engines.table([_outcome()])
+    assert "| the contract of the adapter | 1 pass |" in text
+    assert "| end to end | 1 pass, **2 fail** |" in text
+    assert "Fails on Docker 1.2: `test_three`." in text
+    assert "- it lacks it: 1" in text
+
+
+def test_the_table_is_written_between_its_marks() -> None:
+    page = "a\n<!-- engines -->\nold\n<!-- end -->\nb\n"
+    assert "a\n<!-- engines -->\n\nnew\n\n<!-- end -->\nb\n" == try_engines.written(page, "new")
+    with pytest.raises(ValueError, match="no block"):
+        try_engines.written("a page without", "new")
+
+
+def test_the_readme_has_a_table_of_all_engines() -> None:
+    page = (_ROOT / "README.md").read_text()
+    block = page.partition("<!-- engines -->")[2].partition("<!-- end -->")[0]
+    for name in engines.RELEASES:
+        kind, _, version = name.partition("-")
+        assert f"{kind.capitalize()} {version}" in block
