@@ -1,10 +1,11 @@
 """`make test-engines`: runs what any Engine should pass on each, and says what passes where.
 
-Without `--only` it writes the table of the README anew.
+The outcomes are kept, and once there is one of each, the README's table is written anew.
 """
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -15,6 +16,7 @@ from typing import Annotated
 from xml.etree import ElementTree as ET
 
 import typer
+from pydantic import TypeAdapter
 
 from scripts import engines, images, prepare
 from scripts.progress import PrerequisiteError, say
@@ -51,33 +53,50 @@ class Outcome:
     """How many tests, by the reason why they do not apply."""
 
 
+_OUTCOME = TypeAdapter(Outcome)
+
+
 def main(
-    only: Annotated[list[str] | None, typer.Option(help="Only this; may be repeated.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="This alone; the others as they were last.")
+    ] = None,
 ) -> None:
     """Run the tests on each Engine, print a table, and write it into the README."""
     try:
-        outcomes = [_run(name) for name in only or engines.RELEASES]
+        for name in only or engines.RELEASES:
+            _kept(name).write_bytes(_OUTCOME.dump_json(_run(name)))
     except (PrerequisiteError, images.BuildError) as error:
         sys.exit(f"test-engines: {error}")
+    names = [name for name in engines.RELEASES if _kept(name).exists()]
+    outcomes = [_OUTCOME.validate_json(_kept(name).read_bytes()) for name in names]
     text = table(outcomes)
     print(f"\n{text}")
-    if not only:
+    if len(outcomes) == len(engines.RELEASES):
         _README.write_text(written(_README.read_text("utf-8"), text), encoding="utf-8")
     sys.exit(any(lost for each in outcomes for lost in each.failed.values()))
+
+
+def _kept(name: str) -> Path:
+    """Where the last outcome of an Engine is kept."""
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    return _CACHE / f"{name}.json"
 
 
 def _run(name: str) -> Outcome:
     os.environ[engines.VARIABLE] = name
     versions = prepare.prepare()
     say(f"The tests on {versions[0]}, which may take half an hour ...")
-    _CACHE.mkdir(parents=True, exist_ok=True)
-    report = _CACHE / f"{name}.xml"
+    report = _kept(name).with_suffix(".xml")
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", *_PATHS, *_OPTIONS, f"--junitxml={report}"]
-    try:
-        subprocess.run(command, cwd=_ROOT, check=False, timeout=_SECONDS)
-    except subprocess.TimeoutExpired:
-        raise PrerequisiteError(f"the tests on {name} took more than {_SECONDS:.0f} s") from None
+    with subprocess.Popen(command, cwd=_ROOT) as process:
+        try:
+            process.wait(_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)  # so that its engines end, too
+            raise PrerequisiteError(
+                f"the tests on {name} took more than {_SECONDS:.0f} s"
+            ) from None
     if not report.exists():
         raise PrerequisiteError(f"the tests on {name} came to no end")
     return outcome(*versions, ET.parse(report).iter("testcase"))  # noqa: S314 - our own
