@@ -30,6 +30,7 @@ CHANGES = {
     "die": Change.EXITED,
     "oom": Change.OUT_OF_MEMORY,
     "destroy": Change.REMOVED,
+    "remove": Change.REMOVED,  # Podman's
     "pause": Change.PAUSED,
     "unpause": Change.UNPAUSED,
 }
@@ -57,6 +58,12 @@ class Version(Answer):
     """Of the Engine."""
 
     ApiVersion: str
+    Components: Any = None
+
+    @property
+    def is_podmans(self) -> bool:
+        """Podman's first component is called so, Docker's is called `Engine`."""
+        return "Podman Engine" in str(self.Components)
 
 
 class Created(Answer):
@@ -112,6 +119,17 @@ class Imaged(Answer):
     """A container looked at for its image's name."""
 
     Config: _Image
+
+
+class _Command(Answer):
+    Entrypoint: list[str] | None = None
+    Cmd: list[str] | None = None
+
+
+class Commanded(Answer):
+    """A container looked at for what it runs."""
+
+    Config: _Command
 
 
 class Processes(Answer):

@@ -16,8 +16,9 @@ from typing import TypeVar
 import docker
 from docker.errors import APIError
 
-from service.engine._answers import Processes, inspection, read
+from service.engine._answers import Commanded, Processes, inspection, read
 from service.engine._calls import Call, Calls
+from service.engine._podman import plain_name
 from service.engine.base import Limits, Status, WorkloadSpec
 from service.errors import EngineError, EngineRefused
 
@@ -32,10 +33,11 @@ _CALL = 5.0  # what the Engine may take for an answer (seconds)
 _COLUMNS = "-eo pid,comm"
 # An init and a shell end with one of these where they cannot run something; above are signals.
 _MAYBE_NOT_RUN = range(1, 128)
-# tini is Docker's init, catatonit is Podman's.
+# tini is Docker's init, catatonit is Podman's, which does not name the program.
 _INIT_SAID = re.compile(
     r"^(?:\[FATAL tini \(\d+\)\]|(?:ERROR \()?catatonit(?::\d+\))?:) (.+)$", re.MULTILINE
 )
+_CATATONITS = {"failed to exec pid1": "exec {} failed", "failed to fork child": "fork failed"}
 # The C library hands a file that the kernel cannot execute to the shell, as a script.
 _READ_AS_A_SCRIPT = re.compile(
     r"^\S+: (?:line )?1: (?:\x7fELF|[Ss]yntax error)|^(\S+): \1: cannot execute binary file",
@@ -81,7 +83,8 @@ class Beginnings:
     def hear(self, image: str, exit_code: int | None) -> None:
         """Look at an image again after an exit that may mean that it was built anew."""
         if exit_code in _MAYBE_NOT_RUN:
-            self._trusted = {program for program in self._trusted if program.image != image}
+            built_anew = plain_name(image)
+            self._trusted = {p for p in self._trusted if plain_name(p.image) != built_anew}
 
     async def _obstacle(self, container_id: str, timeout: float) -> str:
         """Why the program does not run; empty where it has begun."""
@@ -138,8 +141,17 @@ def _words(client: docker.APIClient, container_id: str) -> str:
     """What the init, or a shell, has said of a program that it could not run; or nothing."""
     output = client.logs(container_id, tail=_LAST_LINES).decode(errors="replace")
     if said := _INIT_SAID.search(output):
-        return str(said[1])
+        what, colon, why = said[1].partition(": ")
+        if told := _CATATONITS.get(what):
+            what = told.format(_program(client, container_id))
+        return f"{what}{colon}{why}"
     return _FORMAT if _READ_AS_A_SCRIPT.search(output) else ""
+
+
+def _program(client: docker.APIClient, container_id: str) -> str:
+    """What the init has to run; an empty entrypoint is none."""
+    config = read(Commanded, client.inspect_container(container_id)).Config
+    return next(filter(None, [*(config.Entrypoint or ()), *(config.Cmd or ())]), "")
 
 
 def _advice(obstacle: str, spec: WorkloadSpec) -> str:

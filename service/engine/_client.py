@@ -14,6 +14,7 @@ from docker.transport import UnixHTTPAdapter
 from docker.utils import parse_host
 from docker.utils.proxy import ProxyConfig
 
+from service.engine._answers import Version, read
 from service.engine._unix import UnixSocket
 
 # Seconds; each call brings its own.
@@ -82,6 +83,10 @@ class Client(docker.APIClient):
         self._disable_socket_timeout(socket)  # type: ignore[attr-defined]
         return response
 
+    def ping_deeply(self) -> None:
+        """For its version Docker asks containerd, and for a ping nobody. Raises `Unreadable`."""
+        read(Version, self.version())
+
     @property
     def keeps_grace(self) -> bool:
         """Whether the Engine goes on with a stop after whoever asked for it has hung up."""
@@ -128,10 +133,10 @@ class Client(docker.APIClient):
         try:
             response.raise_for_status()
         except requests.HTTPError as error:
-            raise APIError(str(error), response, _explanation(response)) from None
+            raise APIError(str(error), response, explanation(response)) from None
 
 
-def _explanation(response: requests.Response) -> str:
+def explanation(response: requests.Response) -> str:
     """What an error says, or its page; never its URL, which may hold a password."""
     try:
         said = response.json()["message"]

@@ -17,6 +17,7 @@ from observability.printable import printable
 from service.engine._answers import MISREAD, Version, read
 from service.engine._client import Client
 from service.engine._config_json import http_headers
+from service.engine._podman import PodmanClient
 from service.errors import EngineUnmounted, StartError
 
 _SCHEMES = ("unix://", "tcp://")
@@ -92,43 +93,52 @@ def _tls_from_env() -> TLSConfig | None:
         ) from None
 
 
+# What speaks to an Engine, and in which version of the API.
+_Fitting = tuple[type[Client], str]
+
+
 class Clients:
-    """A client for each thread. All speak the API version that was last negotiated."""
+    """A client for each thread: what fits the Engine that was last asked what it is."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._version: str | None = None
+        self._fitting: _Fitting | None = None
         self._local = threading.local()
 
     def get(self) -> Client:
         """Find or make the client of this thread."""
         client: Client | None = getattr(self._local, "client", None)
-        if client is None or client.api_version != self._version:
-            client = self._local.client = self._connect(self._version)
-            self._version = client.api_version
+        if client is None or (type(client), client.api_version) != self._fitting:
+            known = self._fitting
+            client = self._local.client = self._make(*known) if known else self.negotiate()
         return client
 
     def negotiate(self) -> Client:
-        """A new client that has asked the Engine for its version: it may be another Engine now."""
-        client = self._connect(None)
-        self._version = client.api_version
-        return client
+        """A new client that fits, once the Engine has been asked: it may be another one now."""
+        client = self._make(Client)
+        kind, version = self._fitting = _fitting(client)
+        if kind is Client:
+            client.use_version(version)
+            return client
+        client.close()
+        return self._make(kind, version)
 
-    def _connect(self, version: str | None) -> Client:
+    def _make(self, kind: type[Client], version: str = "") -> Client:
         at = self._connection
-        client = Client(at.url, at.tls, at.headers)
-        client.use_version(version or _version_of(client))
+        client = kind(at.url, at.tls, at.headers)
+        if version:
+            client.use_version(version)
         return client
 
 
-def _version_of(client: Client) -> str:
-    """The newest version of the API that the Engine speaks. Raises what docker-py does."""
+def _fitting(client: Client) -> _Fitting:
+    """What fits an Engine, by its own account. Raises what docker-py does."""
     met = DockerException(NOT_DOCKER)
     try:
-        version = read(Version, client.version(api_version=False)).ApiVersion
-        if not version_lt(version, MINIMUM_DOCKER_API_VERSION):
-            return version
-        met = DockerException(f"its API {version} is no longer supported")
+        told = read(Version, client.version(api_version=False))
+        if not version_lt(told.ApiVersion, MINIMUM_DOCKER_API_VERSION):
+            return (PodmanClient if told.is_podmans else Client), told.ApiVersion
+        met = DockerException(f"its API {told.ApiVersion} is no longer supported")
     except APIError as error:
         if error.status_code != HTTPStatus.NOT_FOUND:
             raise

@@ -92,7 +92,7 @@ def set_aside(client: docker.APIClient, container_id: str) -> str:
 
 def _has_been_removed(error: APIError) -> bool:
     """Whether a third party was quicker: `docker container prune` takes what is not started yet."""
-    gone = error.status_code == HTTPStatus.NOT_FOUND and "No such container" in str(error)
+    gone = error.status_code == HTTPStatus.NOT_FOUND and "no such container" in str(error).lower()
     return gone or error.status_code == HTTPStatus.CONFLICT  # "is marked for removal"
 
 

@@ -9,7 +9,7 @@ import docker
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
-from service.engine._answers import Version, inspection, read, read_list
+from service.engine._answers import inspection, read_list
 from service.engine._begun import Beginnings
 from service.engine._calls import Call, Calls
 from service.engine._dockerpy import Clients, Connection
@@ -79,11 +79,9 @@ class DockerEngine:
         self._presence = Presence(partial(self._ping_anew, _PRESENCE))
 
     async def ping(self, *, deep: bool = False) -> None:
-        """See `Engine.ping`. For its version the Engine asks containerd, which a ping does not."""
+        """See `Engine.ping`."""
         if deep:
-            await self._calls.call(
-                Call("ping", lambda c: read(Version, c.version())), timeout=_DEEP_PING
-            )
+            await self._calls.call(Call("ping", lambda c: c.ping_deeply()), timeout=_DEEP_PING)
         else:
             await self._ping_anew(_PING)
 

@@ -67,8 +67,8 @@ async def test_a_program_that_ends_at_once_has_begun(rig: Rig, code: str) -> Non
         ([entrypoint(_SCRIPT)], {"run.sh": (0o755, b"#!/nope\n")}, "interpreter"),
         ([entrypoint(_SCRIPT)], {"run.sh": (0o755, b"#!/bin/sh\r\n:\r\n")}, "interpreter"),
         (
-            [entrypoint("/run")],
-            {"run": (0o755, broken.elf_for_another_processor())},
+            [entrypoint("/odd")],
+            {"odd": (0o755, broken.elf_for_another_processor())},
             "exec format error; was the image .* built for another processor",
         ),
     ],
@@ -97,9 +97,9 @@ async def test_docker_says_why_a_program_cannot_be_run(
 async def test_docker_says_that_a_program_is_for_another_processor_without_a_shell(
     docker_rig: DockerRig,
 ) -> None:
-    files = {"run": (0o755, broken.elf_for_another_processor())}
-    broken.make(docker_rig.client, IMAGE, entrypoint("/run"), files=files, shell=False)
-    with pytest.raises(EngineRefused, match="cannot be run: exec /run failed"):
+    files = {"odd": (0o755, broken.elf_for_another_processor())}
+    broken.make(docker_rig.client, IMAGE, entrypoint("/odd"), files=files, shell=False)
+    with pytest.raises(EngineRefused, match="cannot be run: exec /odd failed"):
         await _start(docker_rig, IMAGE)
 
 

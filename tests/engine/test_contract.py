@@ -305,19 +305,21 @@ async def test_an_inspection_keeps_its_arguments_out_of_its_repr(rig: Rig) -> No
     assert "s3cret" not in repr(a_spec(rig, "a-1", "--auth", "s3cret"))
 
 
-async def test_want_of_memory_is_told_by_an_event_at_least(rig: Rig) -> None:
-    """Docker may send that after the exit, and then its inspections do not tell of it."""
+async def test_want_of_memory_is_told_by_an_event_or_by_an_inspection(rig: Rig) -> None:
+    """Docker may send the event after the exit, and then its inspections do not tell of it.
+
+    Podman has no such event.
+    """
     listener = await a_listener(rig)
     workload_id = await start(
         rig, "a-1", "--after", "1", "--eat", "1", limits=Limits(memory=16 * 2**20)
     )
     await exited(rig, workload_id)
-    changes = listener.changes
-    await until(lambda: {"exited", "out of memory"} <= set(changes(workload_id)))
+    await until(lambda: "exited" in listener.changes(workload_id))
     seen = await rig.engine.inspect(workload_id)
-    in_time = changes(workload_id)[-1] == "exited"
     assert 137 == seen.exit_code
-    assert seen.oom_killed or not in_time
+    if not seen.oom_killed:
+        await until(lambda: "out of memory" in listener.changes(workload_id))
     await listener.close()
 
 
@@ -569,11 +571,8 @@ async def test_docker_runs_it_as_asked(docker_rig: DockerRig) -> None:
     workload_id = await start(docker_rig, "a-1", limits=limits, environment=environment)
     found = await docker_rig.inspect(workload_id)
     host = found["HostConfig"]
-    assert ("host", True, "SIGTERM") == (
-        host["NetworkMode"],
-        host["Init"],
-        found["Config"]["StopSignal"],
-    )
+    assert ("host", True) == (host["NetworkMode"], host["Init"])
+    assert found["Config"]["StopSignal"] in ("SIGTERM", "15")
     assert (32 * 2**20, 32 * 2**20) == (host["Memory"], host["MemorySwap"])
     assert (500_000_000, 20) == (host["NanoCpus"], host["PidsLimit"])
     assert (False, "no") == (host["AutoRemove"], host["RestartPolicy"]["Name"] or "no")

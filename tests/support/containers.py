@@ -136,5 +136,7 @@ def remove_everything(client: docker.DockerClient) -> None:
 
 
 def _remove(client: docker.DockerClient, container_id: str) -> None:
+    with suppress(APIError):  # Podman would wait for 10 s until what ignores SIGTERM is dead
+        client.api.kill(container_id)
     with suppress(NotFound, APIError):
         client.api.remove_container(container_id, force=True)
