@@ -1,0 +1,50 @@
+"""A Podman of our own, as `PrivateEngine` is a Docker of our own.
+
+Its service is one process. The containers are no children of it, and run on whatever becomes of it;
+so what a stop and a crash of Docker do to them, nothing here does.
+"""
+
+import contextlib
+import subprocess
+
+from scripts import daemons
+from scripts.private_engine import PrivateEngine
+
+_REMOVE_SECONDS = 60.0
+
+
+class PrivatePodman(PrivateEngine):
+    """Starts, stops and kills one service; `close()` removes all that was its own."""
+
+    def start(self) -> None:
+        """Starts the service, and returns when it answers."""
+        if not daemons.runs(self._dockerd):
+            self.socket.unlink(missing_ok=True)  # a killed one leaves it, and its follower minds
+            self._dockerd = self._spawn(*self._podman("system", "service", "--time=0", self.host))
+        self._wait_until_it_answers()
+
+    def live_restore(self, *, on: bool) -> None:
+        """Containers always outlive it."""
+
+    def close(self) -> None:
+        """Removes the containers, too."""
+        if self._run.exists():
+            self.thaw()
+            command = self.command(*self._podman("rm", "--all", "--force", "--time=0"))
+            with contextlib.suppress(subprocess.SubprocessError):
+                subprocess.run(command, check=False, timeout=_REMOVE_SECONDS, capture_output=True)
+        super().close()
+
+    def _podman(self, *words: str) -> list[str]:
+        """The command for the containers of this one."""
+        run = self._run
+        return [
+            "podman",
+            f"--root={run}/data",
+            f"--runroot={run}/r",
+            f"--tmpdir={run}/t",
+            "--cgroup-manager=cgroupfs",
+            "--events-backend=file",
+            "--runtime=runc",  # crun refuses control groups of both versions side by side
+            *words,
+        ]
