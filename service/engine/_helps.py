@@ -8,6 +8,7 @@ _HELPS = {
     "cannot share the host's network namespace when user namespaces are enabled": (
         "with userns-remap JOB_NETWORK has to be a network of the Engine"
     ),
+    "container-init binary not found": "install catatonit on its host, the init of Podman",
     "Permission denied": _PRIVILEGES,
 }
 

@@ -15,19 +15,15 @@ from docker.errors import APIError
 from service.engine._answers import Unreadable
 from service.engine._client import Client, explanation
 
-# Nearly everything is answered 500. What its words mean to Docker; the first that fit count.
+# Nearly every failure is a 500. What Docker would answer, by its words; the first that fit count.
+# What is not here may go better if it is asked again, as after any 500.
 _MEANINGS = (
     ("is in state paused", HTTPStatus.CONFLICT),
     ("can only stop created or running containers", HTTPStatus.NOT_MODIFIED),
     ("container state improper", HTTPStatus.CONFLICT),
-    ("top can only be used on running containers", HTTPStatus.CONFLICT),
-    ("is already in use", HTTPStatus.CONFLICT),
-    ("no such container", HTTPStatus.NOT_FOUND),
-    ("container has already been removed", HTTPStatus.NOT_FOUND),
     ("network not found", HTTPStatus.NOT_FOUND),
     ("no matching entries in passwd file", HTTPStatus.BAD_REQUEST),
-    ("OCI runtime attempted to invoke a command that was not found", HTTPStatus.BAD_REQUEST),
-    ("OCI permission denied", HTTPStatus.BAD_REQUEST),
+    ("container-init binary not found", HTTPStatus.BAD_REQUEST),
 )
 # Where an image has no registry in its name, Podman puts one of these before it.
 _PLACES = ("localhost/", "docker.io/library/")

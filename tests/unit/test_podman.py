@@ -39,6 +39,7 @@ DOCKER = {
 }
 NOT_RUNNING = "top can only be used on running containers"
 PAUSED = f"container {ID} is running or paused, refusing to clean up: container state improper"
+PAUSED_STILL = f"can only stop created or running containers. {ID} is in state paused: container"
 RUNS = (
     f"cannot remove container {ID} as it is running - running or paused containers cannot be"
     " removed without force: container state improper"
@@ -50,6 +51,10 @@ IN_USE = (
     " already in use"
 )
 NO_NETWORK = "container create: unable to find network with name or ID nowhere: network not found"
+NO_INIT = (
+    "container create: container-init binary not found on the host: faccessat"
+    " /usr/libexec/podman/catatonit: no such file or directory"
+)
 NO_USER = "unable to find user nobody-here: no matching entries in passwd file"
 REMOVING = (
     f"container {ID} must be in Created or Stopped state to be started: container state improper"
@@ -142,6 +147,7 @@ def test_an_engine_is_known_by_its_own_account_and_may_be_another_one_later(
     ("answers", "error"),
     [
         ({"POST create": failure(NO_NETWORK), "GET json": (200, {})}, EngineRefused),
+        ({"POST create": failure(NO_INIT)}, EngineRefused),
         ({"POST start": failure(NO_USER)}, EngineRefused),
         ({"POST start": failure("runc: the cgroup is busy: OCI runtime error")}, EngineFaltered),
         ({"POST start": failure(REMOVING)}, EngineFaltered),  # a second launch may go better
@@ -158,6 +164,11 @@ async def test_a_launch_fails_for_good_or_may_go_better(
     assert error is type(caught.value)
     made = answers.keys().isdisjoint({"POST create"})
     assert (made and error is EngineRefused) is (f"DELETE {ID}" in client.asked)
+
+
+async def test_a_missing_init_is_told_with_what_helps() -> None:
+    with pytest.raises(EngineRefused, match="install catatonit"):
+        await an_engine(Recorded({"POST create": failure(NO_INIT)})).start(a_spec(), timeout=5)
 
 
 async def test_a_name_that_is_taken_is_told_with_its_holder() -> None:
@@ -181,8 +192,9 @@ async def test_what_does_not_run_is_stopped() -> None:
 # What it does in another way
 
 
-async def test_what_is_paused_goes_on_to_be_stopped() -> None:
-    client = Recorded({"POST stop": [failure(PAUSED), (204, None)]})
+@pytest.mark.parametrize("words", [PAUSED, PAUSED_STILL])
+async def test_what_is_paused_goes_on_to_be_stopped(words: str) -> None:
+    client = Recorded({"POST stop": [failure(words), (204, None)]})
     await an_engine(client).stop(ID, grace=1)
     assert ["POST stop", "POST unpause", "POST stop"] == client.asked
 
