@@ -58,5 +58,6 @@ def _is_the_machines(name: str) -> bool:
 def private() -> "PrivateEngine":
     """An engine of the chosen kind, for a `with`."""
     from scripts.private_engine import PrivateEngine
+    from scripts.private_podman import PrivatePodman
 
-    return PrivateEngine()
+    return PrivatePodman() if kind() == "Podman" else PrivateEngine()

@@ -14,7 +14,10 @@ import signal
 import time
 from pathlib import Path
 
-_DAEMONS = ("containerd", "containerd-shim", "containerd-shim-runc-v2", "dockerd", "runc")
+_DAEMONS = (
+    *("containerd", "containerd-shim", "containerd-shim-runc-v2", "dockerd", "runc"),
+    *("conmon", "podman"),
+)
 _CGROUPS = Path("/sys/fs/cgroup")
 _SHIM_SOCKETS = Path("/run/containerd/s")
 _CONTAINER_ID = re.compile(r"\b[0-9a-f]{64}\b")
@@ -31,13 +34,19 @@ def workers(group: str) -> list[int]:
     return [pid for pid in _pids() if f"/{group}/" in _read(pid, "cgroup").decode()]
 
 
+def started_by(parents: list[int]) -> list[int]:
+    """The children of processes."""
+    return [pid for pid in _pids() if _parent_of(pid) in parents]
+
+
 def end(directory: Path, group: str) -> None:
     """Kills what is left of an engine, and waits until it is gone.
 
-    It looks again after each round, since a shim may have been starting something.
+    It looks again after each round, since a shim may have been starting something. Podman's
+    containers are in no control group of ours: each is what its conmon has started.
     """
     deadline = time.monotonic() + _END_SECONDS
-    while pids := daemons(directory) + workers(group):
+    while pids := started_by(daemons(directory)) + daemons(directory) + workers(group):
         if time.monotonic() > deadline:
             raise TimeoutError(f"processes of {directory} cannot be ended: {pids}")
         for pid in pids:
@@ -92,6 +101,12 @@ def _is_daemon_of(pid: int, directory: bytes) -> bool:
     arguments = _read(pid, "cmdline").split(b"\0")
     program = Path(os.fsdecode(arguments[0]))
     return program.name in _DAEMONS and any(directory + b"/" in word for word in arguments)
+
+
+def _parent_of(pid: int) -> int:
+    """Zero for one that is gone."""
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    return int(fields[1]) if fields else 0
 
 
 def _read(pid: int, file: str) -> bytes:
