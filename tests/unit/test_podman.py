@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 from typing import Any
@@ -83,11 +83,11 @@ def failure(words: str, status: int = 500) -> Answer:
 class Recorded(PodmanClient):
     """Answers by the end of what is asked; 204 to all else."""
 
-    def __init__(self, answers: Mapping[str, Answer | Sequence[Answer]]) -> None:
+    def __init__(self, answers: Mapping[str, Answer | list[Answer]]) -> None:
         super().__init__("unix:///nowhere", None, {})
         self.use_version("1.41")
-        self.answers = {
-            end: list(told) if isinstance(told, list) else [told] for end, told in answers.items()
+        self.answers: dict[str, list[Answer]] = {
+            end: told if isinstance(told, list) else [told] for end, told in answers.items()
         }
         self.asked: list[str] = []
 
@@ -156,9 +156,9 @@ def test_an_engine_is_known_by_its_own_account_and_may_be_another_one_later(
     ],
 )
 async def test_a_launch_fails_for_good_or_may_go_better(
-    answers: dict[str, Answer], error: type[EngineError]
+    answers: Mapping[str, Answer], error: type[EngineError]
 ) -> None:
-    client = Recorded({"POST create": (201, {"Id": ID, "Warnings": []})} | answers)
+    client = Recorded({"POST create": (201, {"Id": ID, "Warnings": []}), **answers})
     with pytest.raises(EngineRefused) as caught:
         await an_engine(client).start(a_spec(), timeout=5)
     assert error is type(caught.value)
