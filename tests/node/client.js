@@ -12,7 +12,8 @@ async function main() {
   const supervisor = new example.Supervisor(address, { seconds });
   const client = connect(address);
   const more = {
-    odd: (kind) => supervisor.launch({ name: 'timer', identifier: 'x', params: { odd: ODD[kind] } }),
+    odd: (kind) =>
+      supervisor.launch({ name: 'timer', identifier: 'x', params: { odd: ODD[kind] } }),
     plain: (request) => ask(client, 'LaunchJob', request),
   };
   const told = [];
@@ -21,7 +22,8 @@ async function main() {
     try {
       told.push({ gave: (await call(...given)) ?? null });
     } catch (error) {
-      told.push({ error: error.constructor.name, code: error.code ?? null, message: error.message });
+      const { code = null, message } = error;
+      told.push({ error: error.constructor.name, code, message });
     }
   }
   process.stdout.write(JSON.stringify(told));

@@ -1,6 +1,6 @@
 // Launches one reaction after another, and tells of each in a line of JSON: how it ended, and when.
-// `bridging` is the example's client, which waits, retries and sends keys; otherwise grpc-js has its
-// defaults. An error is told and not thrown, so that the test sees each.
+// `bridging` is the example's client, which waits, retries and sends keys; otherwise grpc-js has
+// its defaults. An error is told and not thrown, so that the test sees each.
 'use strict';
 
 const { setTimeout: pause } = require('node:timers/promises');
