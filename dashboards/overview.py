@@ -104,8 +104,8 @@ def _what_runs() -> list[Panel]:
         ),
         lines(
             "Jobs by state",
-            "What ListJobs would say. A job that stays in starting or stopping hangs; what is"
-            " paused does nothing.",
+            "What ListJobs would say, and what has exited and still has its container. A job that"
+            " stays in starting, stopping or exited hangs; what is paused does nothing.",
             "none",
             query(f"sum by (state) ({series('supervisor_jobs')})", "{{state}}"),
             stacked=True,

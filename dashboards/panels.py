@@ -50,6 +50,7 @@ _COLORS: Final = {
     "running": "green",
     "paused": "purple",
     "stopping": "orange",
+    "exited": "blue",
     "stopped": "green",
     "forced": "orange",
     "not_running": "blue",

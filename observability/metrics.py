@@ -38,7 +38,7 @@ REASONS: Final = (
     "unavailable",
     "timeout",
 )
-STATES: Final = ("starting", "running", "paused", "stopping")
+STATES: Final = ("starting", "running", "paused", "stopping", "exited")
 LAUNCH_STATES: Final = ("under_way", "waiting", "limit")
 LAUNCH_OUTCOMES: Final = ("launched", "dedup", "failed")
 KILL_OUTCOMES: Final = ("stopped", "forced", "not_running", "failed")

@@ -1,10 +1,12 @@
 """What a job is and which states it goes through. Pure: no I/O, no clock, no locks.
 
     starting ──▶ running ──▶ stopping ──▶ gone
+                 └──▶ exited ─────▶ gone
 
-A job is `stopping` from the moment a kill is intended or an exit is seen, until its container is
-gone and its name is free. Observations are facts about the container of one launch; `advance` is
-the only place that turns one into the next state.
+A job is `stopping` from the moment a kill is intended, and `exited` from the moment its container is
+seen to have ended without one, until the container is gone and its name is free. Observations are
+facts about the container of one launch; `advance` is the only place that turns one into the next
+state.
 """
 
 from collections.abc import Mapping
@@ -23,12 +25,13 @@ class Kind(StrEnum):
 
 
 class State(StrEnum):
-    """Where a job is. All but the last are what ListJobs says."""
+    """Where a job is. All but the last two are what ListJobs says."""
 
     STARTING = "starting"
     RUNNING = "running"
     PAUSED = "paused"  # by a third party
-    STOPPING = "stopping"
+    STOPPING = "stopping"  # because we were asked to
+    EXITED = "exited"  # without that; its name is not free yet
     GONE = "gone"
 
 
@@ -98,6 +101,17 @@ class Job:
     def grouped(self) -> bool:
         """Whether the identifier may have one live container at most."""
         return self.kind is Kind.ACTION
+
+    @property
+    def ending(self) -> bool:
+        """Whether it is on its way out, so that a launch of its identifier runs anew."""
+        return self.state in (State.STOPPING, State.EXITED)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has a container that has not ended, as far as is known."""
+        has_ended = self.exit_seen or self.state is State.GONE
+        return self.container_id is not None and not has_ended
 
     @property
     def steady(self) -> bool:
@@ -197,8 +211,10 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
 
 def _moved(job: Job) -> Job:
     """The job in the state that its facts add up to."""
-    if job.kill_intended or job.exit_seen:
+    if job.kill_intended:
         return replace(job, state=State.STOPPING)
+    if job.exit_seen:
+        return replace(job, state=State.EXITED)
     if job.container_id is None:
         return replace(job, state=State.STARTING)
     return replace(job, state=State.PAUSED if job.paused else State.RUNNING)

@@ -103,12 +103,10 @@ class Registry:
 
     def _account(self, before: Job | None, after: Job) -> None:
         metrics, label = self._metrics, self._metrics.job_label(after.name)
-        was_live = before is not None and before.container_id is not None
-        is_live = after.container_id is not None and after.state is not State.GONE
         entered = None if after.state is State.GONE else after.state
-        left = before.state if before else None
-        metrics.job_moved(after.name, left, entered, live=is_live - was_live)
-        if before is not None and before.container_id is None and is_live:
+        left, ran = (before.state, before.runs) if before else (None, False)
+        metrics.job_moved(after.name, left, entered, live=after.runs - ran)
+        if before is not None and before.container_id is None and after.container_id is not None:
             (metrics.adoptions if after.adopted else metrics.launches).labels(label).inc()
         if after.state is State.GONE and after.outcome is not None:
             metrics.exits.labels(label, after.outcome).inc()

@@ -134,7 +134,7 @@ class Supervisor:
 
     def list_jobs(self) -> Sequence[Job]:
         """The live jobs, as far as they are known. Never waits for the Engine."""
-        return self._registry.jobs()
+        return [job for job in self._registry.jobs() if job.state is not State.EXITED]
 
     async def finish(self) -> None:
         """Wait for the launches under way, also those whose clients have gone or that fail."""
@@ -149,7 +149,9 @@ class Supervisor:
             return None  # whatever it asks for: nothing of it would run
         check_spec(spec)
         if entry is None:
-            raise UnknownJob(f"name: {shown(spec.name)} is not a job of the catalogue")
+            raise UnknownJob(
+                f"name: {shown(spec.name)} is not a job of the catalogue, which is read at the supervisor's start"
+            )
         arguments = arguments_of(spec, entry, self._policy.callback)
         environment = trace_environment()
         check_size(arguments, environment)
@@ -174,7 +176,7 @@ class Supervisor:
     def _joinable(self, identifier: str) -> Job | None:
         """The grouped job that a launch of this identifier would repeat."""
         job = self._registry.grouped(identifier)
-        if job is None or job.state is State.STOPPING or self._launches.revoked(job.launch_id):
+        if job is None or job.ending or self._launches.revoked(job.launch_id):
             return None
         return job
 

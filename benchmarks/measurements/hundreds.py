@@ -87,4 +87,4 @@ def _end_at_once(bench: Bench, supervised: Supervised) -> float:
         pids = [client.inspect_container(c["Id"])["State"]["Pid"] for c in client.containers()]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    return _timed(lambda: eventually(lambda: not supervised.jobs(), within=_PATIENCE))
+    return _timed(lambda: eventually(supervised.is_idle, within=_PATIENCE))

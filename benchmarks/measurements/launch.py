@@ -82,7 +82,7 @@ def _end(bench: Bench, supervised: Supervised) -> None:
     """
     with closing(docker.DockerClient(bench.engine.host)) as client:
         containers.remove_everything(client)
-    eventually(lambda: not supervised.jobs())
+    eventually(supervised.is_idle)
     time.sleep(_SETTLE)
 
 

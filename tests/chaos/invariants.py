@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from observability.metrics import STATES
 from tests.chaos.acts import STEADY
 from tests.chaos.stage import Stage
 from tests.support.containers import PREFIX
@@ -135,9 +136,9 @@ def _all_settled(sight: Sight) -> Iterator[str]:
         yield f"{unsettled}"
     states = {
         state: sight.scrape.sum("supervisor_jobs", state=state)
-        for state in ("starting", "running", "paused", "stopping")
+        for state in STATES
     }
-    if states != {"starting": 0, "running": len(sight.jobs), "paused": 0, "stopping": 0}:
+    if states != dict.fromkeys(STATES, 0) | {"running": len(sight.jobs)}:
         yield f"{len(sight.jobs)} jobs, but supervisor_jobs is {states}"
     waiting = sight.scrape.sum("supervisor_launches_in_progress") - sight.scrape.sum(
         "supervisor_launches_in_progress", state="limit"

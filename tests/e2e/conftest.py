@@ -44,7 +44,7 @@ def shared(long_running: Supervised, docker_client: docker.DockerClient) -> Iter
     """The module's supervisor, with nothing running before and after."""
     yield long_running
     containers.remove_everything(docker_client)
-    eventually(lambda: [] == long_running.jobs())
+    eventually(long_running.is_idle)
 
 
 @pytest.fixture

@@ -103,6 +103,23 @@ def test_what_ended_while_nobody_was_there_is_told_and_removed(
     )
 
 
+def test_a_changed_catalogue_takes_effect_with_a_restart_which_costs_no_job(
+    adopting: Supervised, catalog: Path, docker_client: docker.DockerClient
+) -> None:
+    assert Response() == adopting.launch("timer", "runs")
+    text = catalog.read_text()
+    catalog.write_text(text.replace("\ntimer =", "\nclock ="))
+    refused = adopting.launch("clock", "c-1").error
+    assert (404, True) == (refused.code, "read at the supervisor's start" in refused.message)
+    assert Response() == adopting.launch("timer", "still-known")
+    adopting.stop()
+    adopting.start()
+    assert Response() == adopting.launch("clock", "c-1")
+    assert 404 == adopting.launch("timer", "new").error.code
+    assert ["c-1", "runs", "still-known"] == adopting.running() == containers.live(docker_client)
+    assert Response() == adopting.kill("runs")
+
+
 def test_a_kill_that_was_half_done_is_done(
     adopting: Supervised, docker_client: docker.DockerClient
 ) -> None:
@@ -120,7 +137,7 @@ def test_a_kill_that_was_half_done_is_done(
         assert kill.exception()
     adopting.start()
     assert ["t-1"] == adopting.running()
-    eventually(lambda: [] == adopting.running())
+    eventually(adopting.is_idle)
     assert [] == containers.everything(docker_client)
     assert Response() == adopting.launch("timer", "t-1")
 

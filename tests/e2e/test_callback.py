@@ -141,7 +141,7 @@ def test_a_worker_that_cannot_work_tells_the_backend_and_is_counted(
     call = listening.next_call()
     assert ("OnError", "wrong") == (call.method, call.identifier)
     assert "--seconds" in call.content
-    eventually(lambda: [] == supervised.jobs())
+    eventually(supervised.is_idle)
     assert 1 == supervised.metric("supervisor_exits_total", job_name=_JOB, outcome="error")
     (event,) = supervised.events("job.exited")
     assert (2, "error") == (event["exit_code"], event["outcome"])
@@ -158,7 +158,7 @@ def test_a_reaction_tells_the_backend_ends_and_is_counted(
         call = listening.next_call()
         assert ("OnReaction", "m-1") == (call.method, call.identifier)
         assert {"characters": len(message)} == json.loads(call.content)
-    eventually(lambda: [] == supervised.jobs())
+    eventually(supervised.is_idle)
     assert 2 == supervised.metric("supervisor_exits_total", job_name=_REACTION, outcome="success")
     assert [] == containers.everything(docker_client)
 
@@ -173,7 +173,7 @@ def test_a_reaction_that_cannot_be_carried_out_tells_the_backend_and_is_counted(
         call.identifier,
         call.content,
     )
-    eventually(lambda: [] == supervised.jobs())
+    eventually(supervised.is_idle)
     assert 1 == supervised.metric("supervisor_exits_total", job_name=_REACTION, outcome="error")
 
 

@@ -91,7 +91,7 @@ def test_an_engine_that_is_stopped_takes_its_jobs_along(
         assert Response() == supervised.launch("timer", identifier)
     fragile.restart()
     await_return(supervised)
-    eventually(lambda: [] == supervised.jobs())
+    eventually(supervised.is_idle)
     agree(supervised, docker_client)
     # Of some it hears before the Engine is gone; either way each is counted, once.
     ended = exits(supervised)
@@ -134,7 +134,7 @@ def test_jobs_that_a_crash_has_killed_are_lost_and_can_be_launched_again(
     await_fall(supervised)
     fragile.start()
     await_return(supervised)
-    eventually(lambda: [] == supervised.jobs())
+    eventually(supervised.is_idle)
     assert {"lost": 5} == exits(supervised)
     assert {"lost"} == {event["outcome"] for event in supervised.events("job.exited")}
     assert containers.exists(stranger)
@@ -183,7 +183,7 @@ def test_crash_after_crash_it_comes_back_each_time(
         await_fall(supervised)
         fragile.start()
         await_return(supervised)
-        eventually(lambda: [] == supervised.jobs())
+        eventually(supervised.is_idle)
         assert {"lost": round_} == exits(supervised)
         assert round_ <= supervised.metric("supervisor_event_stream_reconnects_total")
     agree(supervised, docker_client)

@@ -70,7 +70,7 @@ def _run_twenty(supervised: Supervised) -> list[str]:
 
 
 def _lost(supervised: Supervised, identifiers: list[str]) -> None:
-    eventually(lambda: [] == supervised.jobs(), within=45)
+    eventually(supervised.is_idle, within=45)
     told = {event["identifier"]: event["outcome"] for event in supervised.events("job.exited")}
     assert dict.fromkeys(identifiers, "lost") == told
     assert {"lost": float(len(identifiers))} == exits(supervised)
@@ -98,6 +98,25 @@ def test_the_same_where_systemd_holds_the_engines_socket(
         _lost(supervised, identifiers)
 
 
+def test_nothing_is_told_as_stopping_while_the_engine_stops(
+    start: Start, fragile: PrivateEngine
+) -> None:
+    supervised = start()
+    identifiers = _run_twenty(supervised)
+    stubborn = {f"t-{number}" for number in range(4, 20, 5)}
+    told: set[str] = set()
+    with ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(fragile.stop_daemon)
+        while not stopping.done():
+            told |= {job.status for job in supervised.jobs()}
+            assert 0 == supervised.metric("supervisor_jobs", state="stopping")
+    assert {"running"} == told
+    eventually(lambda: set(supervised.running()) <= stubborn)
+    fragile.start()
+    await_return(supervised)
+    _lost(supervised, identifiers)
+
+
 def test_what_ends_by_itself_is_a_success_also_while_the_engine_stops(
     start: Start, fragile: PrivateEngine
 ) -> None:
@@ -106,7 +125,7 @@ def test_what_ends_by_itself_is_a_success_also_while_the_engine_stops(
     assert Response() == supervised.launch("mail", "m-1", {"leave": 1})
     fragile.restart()
     await_return(supervised)
-    eventually(lambda: [] == supervised.jobs(), within=45)
+    eventually(supervised.is_idle, within=45)
     assert {"success": 1, "lost": 1} == exits(supervised)
     assert 0 == supervised.metric("supervisor_exits_by_others_total")
 
@@ -115,7 +134,7 @@ def test_an_exit_is_no_loss_while_the_engine_stays(start: Start) -> None:
     supervised = start()
     assert Response() == supervised.launch("timer", "t-1", {"exit": 143, "after": 0.2})
     assert Response() == supervised.launch("timer", "t-2", {"exit": 0, "after": 0.2})
-    eventually(lambda: [] == supervised.jobs())
+    eventually(supervised.is_idle)
     assert {"error": 1, "ended": 1} == exits(supervised)
 
 

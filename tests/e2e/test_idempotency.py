@@ -37,7 +37,7 @@ def test_what_has_ended_is_not_launched_again_by_a_retry(
 ) -> None:
     launched = shared.metric("supervisor_launches_total")
     assert Response() == shared.launch("mail", "m-2", {"exit": 0}, metadata=_keyed("k-3"))
-    eventually(lambda: [] == shared.running())
+    eventually(shared.is_idle)
     assert Response() == shared.launch("mail", "m-2", {"exit": 0}, metadata=_keyed("k-3"))
     assert 1 == shared.metric("supervisor_launches_total") - launched
     assert [] == containers.everything(docker_client)

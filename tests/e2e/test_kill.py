@@ -177,7 +177,7 @@ def test_a_client_that_hangs_up_on_a_kill_does_not_stop_it(
     call = shared.stub.KillJob.future(JobId(identifier="t-1"), timeout=30)
     eventually(lambda: ["stopping"] == [job.status for job in shared.jobs()])
     call.cancel()
-    eventually(lambda: [] == shared.jobs())
+    eventually(shared.is_idle)
     assert [] == containers.everything(docker_client)
 
 
@@ -197,5 +197,5 @@ def test_a_kill_that_meets_an_end_by_itself_succeeds(
             end = pool.submit(ends[how])
             assert Response() == shared.kill("t-1")
             end.exception()  # it may have come too late
-        eventually(lambda: [] == shared.jobs())
+        eventually(shared.is_idle)
         assert [] == containers.everything(docker_client)

@@ -253,7 +253,7 @@ def test_a_job_that_has_exited_can_be_launched_again(
     first = containers.one(docker_client, "hook")
     first.kill("TERM")
     eventually(lambda: not containers.runs(first))
-    eventually(lambda: [] == shared.jobs(), within=_OBSERVED_SECONDS)
+    eventually(shared.is_idle, within=_OBSERVED_SECONDS)
     assert Response() == shared.launch("webhook", "hook")
     assert first.id != containers.one(docker_client, "hook").id
 
@@ -265,7 +265,7 @@ def test_a_job_that_exits_at_once_can_be_launched_again_and_again(
     before = shared.metric("supervisor_launches_total", job_name=name)
     for round_ in range(1, 6):
         assert Response() == shared.launch(name, "short", {"exit": 0})
-        eventually(lambda: [] == shared.jobs(), within=_OBSERVED_SECONDS)
+        eventually(shared.is_idle, within=_OBSERVED_SECONDS)
         assert round_ == shared.metric("supervisor_launches_total", job_name=name) - before
     assert [] == containers.everything(docker_client)
 
@@ -276,7 +276,7 @@ def test_a_container_that_a_third_party_removes_can_be_launched_again(
     assert Response() == shared.launch("timer", "t-1")
     first = containers.one(docker_client, "t-1")
     first.remove(force=True)
-    eventually(lambda: [] == shared.jobs(), within=_OBSERVED_SECONDS)
+    eventually(shared.is_idle, within=_OBSERVED_SECONDS)
     assert Response() == shared.launch("timer", "t-1")
     assert first.id != containers.one(docker_client, "t-1").id
 

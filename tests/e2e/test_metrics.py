@@ -46,6 +46,7 @@ _REASONS = {
     "timeout",
 }
 _KILLS = {"stopped", "forced", "not_running", "failed"}
+_STATES = {"starting", "running", "paused", "stopping", "exited"}
 _EXITS = {"success", "ended", "error", "oom", "killed", "lost"}
 _ENGINE_CALLS = {
     *("ping", "create", "start", "stop", "kill"),
@@ -66,7 +67,7 @@ _VERSION = {__version__}
 # Name: type, and for each label the values that it may have.
 _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     "supervisor_jobs_running": ("gauge", {"job_name": _JOBS}),
-    "supervisor_jobs": ("gauge", {"state": {"starting", "running", "paused", "stopping"}}),
+    "supervisor_jobs": ("gauge", {"state": _STATES}),
     "supervisor_launches": ("counter", {"job_name": _JOBS}),
     "supervisor_adoptions": ("counter", {"job_name": _JOBS}),
     "supervisor_log_lines_dropped": ("counter", {}),
@@ -221,7 +222,7 @@ def test_what_the_catalogue_knows_is_there_from_the_start(shared: Supervised) ->
         assert jobs == preset(name), name
     assert {(job, how) for job in _JOBS for how in _KILLS} == preset("supervisor_kills")
     assert {(job, how) for job in _JOBS for how in _EXITS} == preset("supervisor_exits")
-    assert {("starting",), ("running",), ("paused",), ("stopping",)} == preset("supervisor_jobs")
+    assert {(state,) for state in _STATES} == preset("supervisor_jobs")
     unknown = {("unknown", what, why) for what in _OPERATIONS for why in _REASONS}
     assert unknown <= preset("supervisor_failures")
     assert {(name,) for name in _ENGINE_CALLS} == preset(
@@ -399,7 +400,7 @@ def test_an_engine_that_dies(shared: Supervised, mortal: PrivateEngine) -> None:
     moves = _Moves(shared)
     mortal.start()
     eventually(shared.is_ready)
-    eventually(lambda: [] == shared.jobs())
+    eventually(shared.is_idle)
     assert {
         "exits{timer,lost}": 1,
         "exits{weather,lost}": 1,
@@ -458,7 +459,7 @@ def test_exits(shared: Supervised, docker_client: docker.DockerClient) -> None:
         assert Response() == shared.launch(name, f"{name}-{number}", params)
     assert Response() == shared.launch("timer", "killed-by-a-stranger")
     containers.one(docker_client, "killed-by-a-stranger").kill("KILL")
-    eventually(lambda: [] == shared.jobs(), within=30)
+    eventually(shared.is_idle, within=30)
     assert {
         "launches{webhook}": 1,
         "launches{mail}": 2,
@@ -651,7 +652,7 @@ def test_nothing_that_a_client_makes_up_is_in_a_label(shared: Supervised) -> Non
     with pytest.raises(grpc.RpcError):
         shared.health(made_up)
     shared.http(f"/{made_up}")
-    eventually(lambda: [] == shared.jobs())
+    eventually(shared.is_idle)
     assert made_up not in shared.http("/metrics")[1]
     assert made_up not in str(_openmetrics(shared)[1])
 

@@ -40,7 +40,7 @@ def test_production_removes_what_has_exited_and_logs_why(
     }
     for identifier, (name, params) in ends.items():
         assert Response() == supervised.launch(name, identifier, params)
-    eventually(lambda: [] == supervised.jobs(), within=30)
+    eventually(supervised.is_idle, within=30)
     assert [] == containers.everything(docker_client)
     events = _exited(supervised)
     assert {
@@ -105,7 +105,7 @@ def test_production_removes_what_a_stranger_has_killed(
     supervised = start(GO_ENV="production")
     assert Response() == supervised.launch("timer", "t-1")
     containers.one(docker_client, "t-1").kill("KILL")
-    eventually(lambda: [] == supervised.jobs())
+    eventually(supervised.is_idle)
     assert [] == containers.everything(docker_client)
     assert ("error", 137, False, "warning") == _told(_exited(supervised)["t-1"])
 
@@ -121,7 +121,7 @@ def test_development_keeps_what_has_exited_and_relaunches_beside_it(
         assert Response() == supervised.launch(
             "timer", "job", {"exit": 3, "say": f"round {round_}"}
         )
-        eventually(lambda: [] == supervised.jobs())
+        eventually(supervised.is_idle)
     assert ["job-1", "job-2", "job-3"] == _names(docker_client)
     for round_ in (1, 2, 3):
         container = docker_client.containers.get(f"job-{round_}")

@@ -201,5 +201,5 @@ def test_many_launches_in_development_find_names_of_their_own(
     for _ in range(3):
         for name in ("timer", "webhook"):
             assert Response() == supervised.launch(name, f"{name}-x", {"exit": 0})
-        eventually(lambda: [] == supervised.jobs())
+        eventually(supervised.is_idle)
     assert 6 == len(set(_names(docker_client)))

@@ -79,11 +79,12 @@ def test_a_container_that_is_odd_when_looked_at_harms_no_other(
     meddled.rewrite = answers("GET", "/json", _of_odd(edit))
     containers.one(docker_client, "odd").kill()
     containers.one(docker_client, "good").kill()
-    eventually(lambda: ["odd"] == supervised.running())
+    eventually(lambda: [] == supervised.running())
+    eventually(lambda: 1 == supervised.metric("supervisor_jobs", state="exited"))
     assert Response() == supervised.launch("timer", "good")
     assert "SERVING" == supervised.health()
     meddled.rewrite = untouched
-    eventually(lambda: ["good"] == supervised.running(), within=60)
+    eventually(lambda: supervised.has_only("good"), within=60)
     agree(supervised, docker_client, "good")
 
 

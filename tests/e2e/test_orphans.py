@@ -83,7 +83,7 @@ def test_what_development_keeps_is_no_orphan(
     assert Response() == supervised.launch("timer", "exited", {"exit": 1})
     assert Response() == supervised.launch("timer", "killed")
     assert Response() == supervised.kill("killed")
-    eventually(lambda: [] == supervised.running())
+    eventually(supervised.is_idle)
     orphan = _created(docker_client, "orphan")
     compare(supervised, line)
     assert not containers.exists(orphan)

@@ -90,7 +90,7 @@ def test_a_worker_that_prints_its_arguments_and_fails_gives_no_secret_away(
         supervised.launch("timer", "big", {}, {**_AUTH, "big": "plain-token-31337" * 10_000}),
         supervised.kill("lives"),
     ]
-    eventually(lambda: [] == supervised.jobs())
+    eventually(supervised.is_idle)
     exited = {event["identifier"]: event for event in supervised.events("job.exited")}
     assert any("argument: --auth" in line for line in exited["fails"]["output"])
     assert any("[redacted]" in line for line in exited["fails"]["output"])

@@ -127,7 +127,7 @@ def test_what_cannot_be_renamed_either_fails_with_both_reasons_and_is_made_good(
         assert 502 == error.code
         assert "nor can it be set aside" in error.message
     compare(supervised, line)
-    eventually(lambda: [] == supervised.running(), within=60)
+    eventually(supervised.is_idle, within=60)
     assert [] == containers.everything(docker_client)
 
 

@@ -34,7 +34,7 @@ def test_a_proxy_that_cuts_off_idle_events_costs_no_readiness(
         assert 1 == meddled.end_events()
         eventually(lambda n=count: n == supervised.metric(_RECONNECTS))  # type: ignore[misc]
     containers.one(docker_client, "t-1").kill()
-    eventually(lambda: [] == supervised.jobs())
+    eventually(supervised.is_idle)
     assert ["SERVING"] == watch.told
     assert [] == list(supervised.events("engine.away"))
     assert 1 == len(list(supervised.events("engine.in_step")))

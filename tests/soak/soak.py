@@ -44,7 +44,7 @@ class Soak:
             finally:
                 self._over.set()
             sampling.result()
-        eventually(lambda: [] == self._supervised.jobs(), within=_NOTICED)
+        eventually(self._supervised.is_idle, within=_NOTICED)
 
     def _sample(self, every: float) -> None:
         assert self._supervised.process is not None

@@ -24,7 +24,7 @@ async def killed(world: World, identifier: str = "a-1") -> str:
     container = world.container(identifier)
     world.host.exit(container.id, 137)
     await pass_time(DELAY / 5)
-    assert "stopping" == world.states()[identifier]
+    assert "exited" == world.states()[identifier]
     return container.id
 
 
@@ -284,6 +284,6 @@ async def test_what_was_said_when_the_engine_went_away_is_forgotten(world: World
     world.faults.fail("inspect", EngineUnavailable("away"), times=2)
     hold.refuse(EngineUnavailable("away"))
     await pass_time(5)
-    assert {"a-1": "stopping"} == world.states()
+    assert {"a-1": "exited"} == world.states()
     await world.reaper.reap(job.launch_id, witnessed=False)
     assert {"lost": 1} == world.outcomes("supervisor_exits_total")

@@ -100,6 +100,6 @@ async def test_what_was_said_while_a_retry_met_no_engine_is_forgotten(world: Wor
     world.faults.fail("inspect", EngineUnavailable("away"), times=2)
     look.refuse(EngineUnavailable("away"))
     await pass_time(4)
-    assert {"a-1": "stopping"} == world.states()
+    assert {"a-1": "exited"} == world.states()
     await world.reaper.reap(job.launch_id, witnessed=False)
     assert {"lost": 1} == world.outcomes("supervisor_exits_total")

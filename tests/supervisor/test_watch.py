@@ -91,6 +91,31 @@ async def test_what_a_third_party_removes_while_the_engine_is_leaving_is_lost(wo
     assert {"lost": 1} == world.outcomes("supervisor_exits_total")
 
 
+async def test_what_has_ended_is_not_listed_though_its_name_is_taken(world: World) -> None:
+    await world.launch("a-1")
+    await world.launch("a-2")
+    hold = world.faults.hold("inspect")
+    world.host.exit(world.container("a-1").id, 1)
+    await hold.reached()
+    assert {"a-2": "running"} == world.listed()
+    assert 1 == world.metric("supervisor_jobs", state="exited")
+    assert 0 == world.metric("supervisor_jobs", state="stopping")
+    assert 1 == world.metric("supervisor_jobs_running")
+    hold.release()
+    await until(lambda: world.states() == {"a-2": "running"})
+
+
+async def test_what_is_killed_is_stopping_until_its_name_is_free(world: World) -> None:
+    await world.launch("a-1")
+    hold = world.faults.hold("remove")
+    kill = world.killing("a-1")
+    await hold.reached()
+    assert {"a-1": "stopping"} == world.listed()
+    hold.release()
+    await kill
+    assert {} == world.listed()
+
+
 async def test_a_failed_jobs_last_words_are_logged_without_secrets(world: World) -> None:
     auth = {"token": "s3cret-token"}
     spec = JobSpec("timer", "a-1", {"say": "goodbye"}, auth)
@@ -319,7 +344,7 @@ async def test_what_a_third_party_starts_again_is_live_again(world: World) -> No
     hold = world.faults.hold("remove")
     world.host.exit(container.id, 0)
     await hold.reached()
-    assert {"a-1": "stopping"} == world.states()
+    assert ({"a-1": "exited"}, {}) == (world.states(), world.listed())
     world.host.start(container.id)
     hold.release()
     await until(lambda: world.states() == {"a-1": "running"})
@@ -794,6 +819,6 @@ async def test_removing_containers_count_as_gone_only_when_they_are(world: World
     container = world.container("a-1")
     world.host.exit(container.id, 0)
     await until(lambda: container.status is Status.REMOVING)
-    assert {"a-1": "stopping"} == world.states()
+    assert ({"a-1": "exited"}, {}) == (world.states(), world.listed())
     await world.launch("a-1")
     assert ["a-1"] == world.running()

@@ -92,7 +92,11 @@ class World:
         return _asked(self.supervisor.kill_all())
 
     def states(self) -> dict[str, str]:
-        """Each live identifier and the state of its newest job."""
+        """Each identifier that is taken, and the state of its newest job."""
+        return {job.identifier: job.state.value for job in self.registry.jobs()}
+
+    def listed(self) -> dict[str, str]:
+        """What ListJobs says."""
         return {job.identifier: job.state.value for job in self.supervisor.list_jobs()}
 
     # What is really there

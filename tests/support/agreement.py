@@ -35,7 +35,7 @@ def compare(supervised: Supervised, line: Line) -> None:
 def agree(supervised: Supervised, client: docker.DockerClient, *running: str) -> None:
     """List, metrics and Engine say the same, and nothing is left of anything else."""
     expected = sorted(running)
-    eventually(lambda: expected == supervised.running(), within=_AGREE_SECONDS)
+    eventually(lambda: supervised.has_only(*running), within=_AGREE_SECONDS)
     assert {"running"} >= {job.status for job in supervised.jobs()}
     eventually(lambda: expected == containers.live(client), within=_AGREE_SECONDS)
     eventually(lambda: len(expected) == len(containers.everything(client)), within=_AGREE_SECONDS)

@@ -198,6 +198,15 @@ class Supervised:
         """The identifiers of ListJobs, sorted."""
         return sorted(job.identifier for job in self.jobs())
 
+    def has_only(self, *identifiers: str) -> bool:
+        """Whether these are all jobs, and none that has ended is still to be cleared away."""
+        listed = sorted(identifiers) == self.running()
+        return listed and len(identifiers) == self.metric("supervisor_jobs")
+
+    def is_idle(self) -> bool:
+        """Whether there is no job."""
+        return self.has_only()
+
     def health(self, service: str = "") -> str:
         """The health of a service in a word."""
         check = self.health_stub.Check  # type: ignore[attr-defined]

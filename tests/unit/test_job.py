@@ -57,20 +57,21 @@ def after(*observations: Observation, job: Job | None = None) -> Job:
         ((KillIntended(), KillFailed()), State.STARTING),
         ((KillIntended(), STARTED, KillFailed()), State.RUNNING),
         ((KillIntended(), StartFailed()), State.GONE),
-        ((ExitSeen(), STARTED), State.STOPPING),
+        ((ExitSeen(), STARTED), State.EXITED),
         ((STARTED, KillIntended()), State.STOPPING),
         ((STARTED, KillIntended(), KillFailed()), State.RUNNING),
-        ((STARTED, KillIntended(), ExitSeen(), KillFailed()), State.STOPPING),
+        ((STARTED, KillIntended(), ExitSeen()), State.STOPPING),
+        ((STARTED, KillIntended(), ExitSeen(), KillFailed()), State.EXITED),
         ((STARTED, KillIntended(), FoundLive()), State.STOPPING),
-        ((STARTED, ExitSeen()), State.STOPPING),
-        ((STARTED, ExitSeen(), KillIntended()), State.STOPPING),
+        ((STARTED, ExitSeen()), State.EXITED),
+        ((STARTED, ExitSeen(), KillIntended()), State.EXITED),
         ((STARTED, ExitSeen(), FoundLive()), State.RUNNING),
         ((STARTED, ExitSeen(), KillIntended(), FoundLive()), State.RUNNING),
         ((STARTED, KillFailed()), State.RUNNING),
         ((Started("c1", 100.0, paused=True),), State.PAUSED),
         ((STARTED, PauseSeen(paused=True)), State.PAUSED),
         ((STARTED, PauseSeen(paused=True), PauseSeen(paused=False)), State.RUNNING),
-        ((STARTED, PauseSeen(paused=True), ExitSeen()), State.STOPPING),
+        ((STARTED, PauseSeen(paused=True), ExitSeen()), State.EXITED),
         ((STARTED, PauseSeen(paused=True), KillIntended(), KillFailed()), State.PAUSED),
         ((STARTED, ENDED), State.GONE),
     ],
@@ -92,8 +93,10 @@ def test_a_state_is_what_the_facts_add_up_to_on_every_path() -> None:
 def expected_state(before: Job, job: Job, observation: Observation) -> State:
     if before.state is State.GONE or observation in ENDS:
         return State.GONE
-    if job.kill_intended or job.exit_seen:
+    if job.kill_intended:
         return State.STOPPING
+    if job.exit_seen:
+        return State.EXITED
     if job.container_id is None:
         return State.STARTING
     return State.PAUSED if job.paused else State.RUNNING
@@ -237,6 +240,27 @@ def test_a_resumed_job_can_be_killed() -> None:
     assert Outcome.KILLED == job.outcome
 
 
+@pytest.mark.parametrize(
+    ("observations", "runs"),
+    [
+        ((), False),
+        ((KillIntended(),), False),
+        ((STARTED,), True),
+        ((STARTED, PauseSeen(paused=True)), True),
+        ((STARTED, KillIntended()), True),
+        ((STARTED, KillIntended(), ExitSeen()), False),
+        ((STARTED, ExitSeen()), False),
+        ((STARTED, ExitSeen(), FoundLive()), True),
+        ((STARTED, ENDED), False),
+    ],
+    ids=str,
+)
+def test_what_has_a_container_that_has_not_ended_runs(
+    observations: tuple[Observation, ...], runs: bool
+) -> None:
+    assert runs is after(*observations).runs
+
+
 def test_only_actions_are_grouped() -> None:
     assert a_job(kind=Kind.ACTION).grouped
     assert not a_job(kind=Kind.REACTION).grouped
@@ -248,7 +272,7 @@ def test_failed_outcomes_are_those_that_nobody_wanted() -> None:
 
 def test_the_live_states_are_spelled_as_listjobs_promises() -> None:
     assert ["starting", "running", "paused", "stopping"] == [
-        state.value for state in State if state is not State.GONE
+        state.value for state in State if state not in (State.EXITED, State.GONE)
     ]
 
 

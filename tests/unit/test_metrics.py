@@ -18,7 +18,7 @@ from tests.unit.tracing_support import sampled_span, unsampled_span
 JOBS = (*NAMES, "unknown")
 LABELS = {
     "job_name": JOBS,
-    "state": ("starting", "running", "paused", "stopping"),
+    "state": ("starting", "running", "paused", "stopping", "exited"),
     "operation": ("launch", "kill", "kill_all"),
     "reason": (
         "invalid",

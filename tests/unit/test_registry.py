@@ -201,6 +201,8 @@ def test_the_metrics_follow_a_job_through_its_life(registry: Registry, metrics: 
     registry.observe("a", KillFailed())
     assert {"starting": 0, "running": 1, "stopping": 0} == states(metrics)
     registry.observe("a", ExitSeen())
+    assert {"starting": 0, "running": 0, "stopping": 0} == states(metrics)
+    assert (1, 0) == (value(metrics, "supervisor_jobs", state="exited"), running(metrics))
     registry.observe("a", Ended(160.0, 0))
     assert {"starting": 0, "running": 0, "stopping": 0} == states(metrics)
     assert (0, 1) == (running(metrics), launches(metrics))
