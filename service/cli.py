@@ -16,7 +16,13 @@ from service.config import Settings, drop_service_links, load_env_file, load_set
 from service.errors import EngineError, StartError
 from service.limits import HEALTH_THREADS, require_threads
 from service.misspelt import misspelt
-from service.process import STDERR, STDOUT, never_block_on, set_up_process
+from service.process import (
+    STDERR,
+    STDOUT,
+    never_block_on,
+    outlive_the_terminal,
+    set_up_process,
+)
 
 _WIDE = 1_000
 
@@ -49,6 +55,7 @@ def _options(
 @app.command()
 def serve() -> None:
     """Serve the backend until SIGTERM. The settings come from the environment and from .env."""
+    outlive_the_terminal()
     settings, corrections = _settings()
     gc.disable()  # until the start is over: what it makes stays, and looking at it takes time
     from service.serve import serve as run

@@ -13,6 +13,8 @@ from typing import Any
 from service.limits import raise_file_limit
 
 STDIN, STDOUT, STDERR = 0, 1, 2
+# Signals that end a process unless it says otherwise, and that do not ask for its end.
+NO_END = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def set_up_process() -> None:
@@ -49,6 +51,16 @@ def never_block_on(number: int) -> None:
             anew = os.open(f"/proc/self/fd/{number}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
             os.dup2(anew, number)
             os.close(anew)
+
+
+def outlive_the_terminal() -> None:
+    """Ignore what would end or stop a service, and is sent for another reason, from here on.
+
+    A terminal that closes sends SIGHUP, what rotates logs SIGHUP, SIGUSR1 or SIGUSR2; SIGTTOU stops
+    what writes to a terminal in the background, where that is set so (`stty tostop`).
+    """
+    for number in (*NO_END, signal.SIGTTOU):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _unblock_signals() -> None:

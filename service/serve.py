@@ -24,7 +24,7 @@ from service.core import Core, Options
 from service.engine.late import LateEngine
 from service.errors import StartError
 from service.limits import SERVE_THREADS, raise_file_limit, require_threads
-from service.process import STDOUT
+from service.process import NO_END, STDOUT
 from service.rivals import hold_instance
 from service.server import GrpcServer, binding
 from service.servicer import Servicer
@@ -39,7 +39,7 @@ log = get_logger(__name__)
 DRAIN_GRACE = 10.0
 SPANS_GRACE = 0.5  # a collector that answers does so in less; nobody listens meanwhile
 LOG_GRACE = 1.0
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 # Some programs signal a process and then its whole group: twice within this time is once.
 _SAME_SIGNAL = 0.5
 
@@ -47,13 +47,15 @@ _SAME_SIGNAL = 0.5
 def serve(
     settings: Settings, corrections: Sequence[Correction], misspelt: Mapping[str, str]
 ) -> NoReturn:
-    """Run the supervisor until SIGTERM; then exit 0. Raises `StartError`.
+    """Run the supervisor until SIGTERM, SIGINT or SIGQUIT; then exit 0. Raises `StartError`.
 
     What of the environment was corrected, and what of it is no setting, are told first.
     """
     require_threads(SERVE_THREADS)
     writer = LogWriter(STDOUT)
     configure_logs(level=settings.log_level, console=settings.console_logs, write=writer.write)
+    for number in NO_END:
+        signal.signal(number, _tell_ignored)
     try:
         _tell(corrections, misspelt)
         catalog = load_catalog(settings.job_catalog)
@@ -245,7 +247,7 @@ def _options(settings: Settings) -> Options:
 
 
 def _heed_signals() -> asyncio.Event:
-    """What SIGTERM or SIGINT sets from now on; a later one ends the process at once."""
+    """What a signal to stop sets from now on; a later one ends the process at once."""
     loop = asyncio.get_running_loop()
     received = asyncio.Event()
 
@@ -257,6 +259,11 @@ def _heed_signals() -> asyncio.Event:
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, heed)
     return received
+
+
+def _tell_ignored(number: int, _: object) -> None:
+    """A handler, and none of the event loop: it holds until the process has ended."""
+    log.warning("signal.ignored", signal=signal.Signals(number).name)
 
 
 def _tell_dropped(lines: int) -> None:
