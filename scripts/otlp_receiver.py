@@ -50,6 +50,7 @@ class Receiver(TraceServiceServicer):
         """Listen; with `hangs`, take everything and never answer."""
         self._spans: list[Span] = []
         self._lock = threading.Lock()
+        self.asked = 0  # how often, answered or not
         self._answers = threading.Event()
         if not hangs:
             self._answers.set()
@@ -66,6 +67,8 @@ class Receiver(TraceServiceServicer):
     ) -> ExportTraceServiceResponse:
         """Take a batch of spans."""
         del context
+        with self._lock:
+            self.asked += 1
         self._answers.wait()
         self.take(request)
         return ExportTraceServiceResponse()

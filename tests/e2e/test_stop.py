@@ -16,6 +16,7 @@ from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers
+from tests.support.collector import collecting
 from tests.support.supervised import Supervised, eventually
 
 # Promised.
@@ -210,6 +211,41 @@ def test_a_hung_engine_does_not_hold_up_the_stop_and_leaves_nothing_for_ever(
     assert Response() == supervised.launch("timer", "late")
     assert ["late"] == supervised.running()
     assert ["late"] == containers.live(docker_client)
+
+
+@pytest.mark.parametrize("delay", ["50", "60000"], ids=["one under way", "one at the end"])
+def test_a_collector_that_hangs_holds_up_no_stop(start: Start, delay: str) -> None:
+    """For half a second on a machine that has nothing else to do; an export may take 20."""
+    with collecting(hangs=True) as collector:
+        supervised = start(
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.address,
+            OTEL_EXPORTER_OTLP_TIMEOUT="20",
+            OTEL_BSP_SCHEDULE_DELAY=delay,
+        )
+        assert Response() == supervised.launch("timer", "t-1")
+        if delay == "50":
+            eventually(lambda: collector.asked)
+        began = time.monotonic()
+        assert 0 == supervised.stop(within=_PROMPT_SECONDS)
+        assert time.monotonic() - began < _PROMPT_SECONDS
+        assert [] == collector.spans()
+    assert 1 == len(list(supervised.events("supervisor.stopped")))
+
+
+def test_a_collector_that_answers_gets_all_spans_also_the_last(start: Start) -> None:
+    with collecting() as collector:
+        supervised = start(
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, OTEL_BSP_SCHEDULE_DELAY="1000"
+        )
+        assert Response() == supervised.kill("connects")
+        eventually(lambda: collector.spans(f"/{_SERVICE}/KillJob"))
+        identifiers = [f"nobody-{number}" for number in range(50)]
+        for identifier in identifiers:
+            assert Response() == supervised.kill(identifier)
+        assert 0 == supervised.stop()
+        calls = collector.spans(f"/{_SERVICE}/KillJob")
+    told = [call.attributes["supervisor.job.identifier"] for call in calls]
+    assert sorted(["connects", *identifiers]) == sorted(told)
 
 
 def test_new_requests_are_refused_while_it_stops(
