@@ -20,6 +20,7 @@ from benchmarks.measurements import (
     kill,
     launch,
     layers,
+    restart,
     tail,
 )
 from benchmarks.result import Result, Run
@@ -43,6 +44,7 @@ class Name(StrEnum):
     TAIL = "tail"
     GROWTH = "growth"
     FOOTPRINT = "footprint"
+    RESTART = "restart"
 
 
 _MEASUREMENTS: dict[Name, Callable[[Bench], Result]] = {
@@ -54,6 +56,7 @@ _MEASUREMENTS: dict[Name, Callable[[Bench], Result]] = {
     Name.TAIL: tail.measure,
     Name.GROWTH: growth.measure,
     Name.FOOTPRINT: footprint.measure,
+    Name.RESTART: restart.measure,
 }
 
 

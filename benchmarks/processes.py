@@ -69,13 +69,18 @@ class Program:
         self.process.wait()
 
 
+def listens(port: int) -> bool:
+    """Whether somebody takes connections on a port of the loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def wait_for_port(port: int, process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
     """Return when somebody listens on a port of the loopback."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if listens(port):
+            return
         time.sleep(0.002)
     raise RuntimeError(f"{process.args!r} does not listen on its port")
 
