@@ -3,10 +3,9 @@
     starting ──▶ running ──▶ stopping ──▶ gone
                  └──▶ exited ─────▶ gone
 
-A job is `stopping` from the moment a kill is intended, and `exited` from the moment its container is
-seen to have ended without one, until the container is gone and its name is free. Observations are
-facts about the container of one launch; `advance` is the only place that turns one into the next
-state.
+A job is `stopping` from the moment a kill is intended, and `exited` once its container was seen to
+have ended without one; until the container is gone and its name is free. Observations are facts
+about the container of one launch; `advance` is the only place that turns one into the next state.
 """
 
 from collections.abc import Mapping

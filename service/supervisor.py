@@ -149,9 +149,8 @@ class Supervisor:
             return None  # whatever it asks for: nothing of it would run
         check_spec(spec)
         if entry is None:
-            raise UnknownJob(
-                f"name: {shown(spec.name)} is not a job of the catalogue, which is read at the supervisor's start"
-            )
+            told = "is not a job of the catalogue, which is read at the supervisor's start"
+            raise UnknownJob(f"name: {shown(spec.name)} {told}")
         arguments = arguments_of(spec, entry, self._policy.callback)
         environment = trace_environment()
         check_size(arguments, environment)
