@@ -91,8 +91,14 @@ class Signals:
             self._sent[container_id] = (number, now)
 
     def before_exit(self, container_id: str) -> int | None:
-        """The signal that a container has just ended with; None if it has got none lately."""
-        sent = self._sent.pop(container_id, None)
+        """The signal that a container has just ended with, which has then done its work."""
+        signal = self.lately(container_id)
+        self._sent.pop(container_id, None)
+        return signal
+
+    def lately(self, container_id: str) -> int | None:
+        """The last signal that a container has got; None if it has got none lately."""
+        sent = self._sent.get(container_id)
         fresh = sent is not None and _is_fresh(sent, asyncio.get_running_loop().time())
         return sent[0] if sent is not None and fresh else None
 

@@ -91,6 +91,7 @@ class Job:
     kill_tried: bool = False  # whether or not that went well
     exit_seen: bool = False
     exits: int = 0  # so far: a third party may start the container again
+    exit_signal: int | None = None  # that came before the exit that was seen, and is not ours
     paused: bool = False
     outcome: Outcome | None = None
     exit_code: int | None = None
@@ -149,6 +150,8 @@ class KillFailed:
 class ExitSeen:
     """The container has exited; why is not known yet and its name is not free yet."""
 
+    signal: int | None = None  # that it has got before, but not from a kill of ours
+
 
 @dataclass(frozen=True, slots=True)
 class FoundLive:
@@ -196,10 +199,11 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
             return _moved(replace(job, kill_intended=intended, kill_tried=True))
         case KillFailed():
             return _moved(replace(job, kill_intended=False))
-        case ExitSeen():
-            return _moved(replace(job, exit_seen=True, exits=job.exits + 1))
+        case ExitSeen(signal):
+            known = job.exit_signal if signal is None else signal
+            return _moved(replace(job, exit_seen=True, exits=job.exits + 1, exit_signal=known))
         case FoundLive():
-            return _moved(replace(job, exit_seen=False))
+            return _moved(replace(job, exit_seen=False, exit_signal=None))
         case PauseSeen(paused):
             return _moved(replace(job, paused=paused))
         case Ended():
@@ -241,7 +245,7 @@ def outcome_of(job: Job, end: Ended) -> Outcome:
         return Outcome.LOST
     if end.oom_killed:
         return Outcome.OOM
-    if end.exit_code == 0 and job.ends:
+    if end.exit_code == 0 and job.ends and (end.witnessed or end.signal is None):
         return Outcome.SUCCESS
     if not end.witnessed:
         return Outcome.LOST  # an Engine that stops takes its containers along

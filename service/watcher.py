@@ -77,6 +77,7 @@ class Watcher:
         self._background = background
         self._metrics = metrics
         self._events = 0  # that have been heard of
+        self._ended_streams = 0
         self._signals = Signals()
         self._adopt = adopt  # whether the first listing is taken over, or cleared away
 
@@ -124,12 +125,15 @@ class Watcher:
 
     async def _hear(self) -> None:
         known = self._known()
-        async with aclosing(self._engine.watch()) as news:
-            async for item in news:
-                if isinstance(item, Listing):
-                    await self._take_in(item.workloads, known)
-                else:
-                    self._heed(item)
+        try:
+            async with aclosing(self._engine.watch()) as news:
+                async for item in news:
+                    if isinstance(item, Listing):
+                        await self._take_in(item.workloads, known)
+                    else:
+                        self._heed(item)
+        finally:
+            self._ended_streams += 1
 
     async def _probe(self, interval: float, *, deep: bool = False) -> None:
         while True:
@@ -215,7 +219,19 @@ class Watcher:
         self._metrics.reconciled_at.set(time.time())
 
     async def _find_ended(self, launch_id: str, *, witnessed: bool) -> None:
-        await bearing(self._reaper.reap(launch_id, witnessed=witnessed))
+        signal = self._signal_before_end(launch_id)
+        # An Engine that ends its containers may be back at once, as if it had never left.
+        witnessed = witnessed and signal is None
+        await bearing(self._reaper.reap(launch_id, signal=signal, witnessed=witnessed))
+
+    def _signal_before_end(self, launch_id: str) -> int | None:
+        """What a job has got that has been found to have ended, maybe without an event."""
+        job = self._registry.get(launch_id)
+        if job is None or job.container_id is None:
+            return None
+        if job.exit_signal is not None:
+            return job.exit_signal
+        return self._signals.lately(job.container_id)
 
     def _is_strange(self, workload: Workload) -> bool:
         """Whether an unknown container may be a job, or one that somebody has given up."""
@@ -236,26 +252,36 @@ class Watcher:
             if job is not None and not job.kill_tried:  # what a failed kill has sent may come late
                 self._signals.note(event.id, event.signal or 0)
         elif job is not None:
-            if event.change is Change.EXITED and job.container_id == event.id:
-                self._registry.observe(launch_id, ExitSeen())
+            signal: int | None = None
+            if event.change is Change.EXITED:
+                signal = self._signals.before_exit(event.id)
+                if job.container_id == event.id:
+                    self._registry.observe(launch_id, ExitSeen(signal))
             if not job.kill_intended:  # a kill closes its job itself, within its own trace
-                self._spawn(self._look_into(job, event), event)
+                look = self._look_into(job, event, signal, self._ended_streams)
+                self._spawn(look, event)
             elif event.change in _PAUSES and job.container_id == event.id:
                 # Nobody looks while the kill goes on, and it may fail.
                 self._reaper.hear_pause(launch_id, paused=event.change is Change.PAUSED)
 
-    async def _look_into(self, job: Job, event: Event) -> None:
-        """At what an event says of a job; an Engine that goes away takes its containers along."""
-        exited = event.change is Change.EXITED
-        signal = self._signals.before_exit(event.id) if exited else None
+    async def _look_into(
+        self, job: Job, event: Event, signal: int | None, ended_streams: int
+    ) -> None:
+        """At what an event says of a job; an Engine that goes away takes its containers along.
+
+        One that may be back before it is asked has ended its event stream since the event
+        (`ended_streams` had ended by then).
+        """
         at_its_end = job.ends and event.exit_code == 0 and signal is None  # whoever else ends
+        leaving = not at_its_end and await self._engine.leaving()
+        is_back = signal is not None and ended_streams != self._ended_streams
         await self._reaper.reap(
             job.launch_id,
             container_id=event.id,
             exit_code=event.exit_code,
             oom_killed=event.change is Change.OUT_OF_MEMORY,
             signal=signal,
-            witnessed=at_its_end or not await self._engine.leaving(),
+            witnessed=not (leaving or is_back),
         )
 
     async def _meet(self, launch_id: str, event: Event) -> None:

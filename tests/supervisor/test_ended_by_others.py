@@ -5,18 +5,21 @@ from signal import SIGHUP, SIGKILL, SIGTERM, SIGURG, SIGWINCH
 
 import pytest
 
-from service.errors import EngineTimeout
+from service.errors import EngineTimeout, EngineUnavailable
 from tests.supervisor.world import NOTICE, World, pass_time, until
 
 pytestmark = pytest.mark.timeout(30)
 
 BY_OTHERS = "supervisor_exits_by_others_total"
 EARLY = "supervisor_early_exits_total"
+IDLE = 10.0  # a stream that is cut off after it is no sign of an Engine that is away
 
 
-async def ended(world: World) -> tuple[str, str | None, str | None]:
+async def ended(
+    world: World, *, within: float = NOTICE
+) -> tuple[str, str | None, str | None]:
     """The outcome of the only job, and who has ended it with which signal."""
-    await until(lambda: world.states() == {})
+    await until(lambda: world.states() == {}, within=within)
     [entry] = world.logged("job.exited")
     by = entry.get("by")
     assert float(by is not None) == world.metric(BY_OTHERS)
@@ -146,19 +149,64 @@ async def test_want_of_memory_is_nobody_elses(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "outcome"), [("timer", 143, "lost"), ("timer", 0, "lost"), ("webhook", 0, "")]
+    ("name", "code"), [("timer", 143), ("timer", 0), ("webhook", 0), ("mail", 0)]
 )
 async def test_an_engine_that_is_leaving_ends_its_containers_itself(
-    world: World, name: str, code: int, outcome: str
+    world: World, name: str, code: int
 ) -> None:
     await world.launch("a-1", name)
     world.engine.departing = True
-    container_id = world.host.live[0].id
-    world.host.signal(container_id, SIGTERM)
-    world.host.exit(container_id, code)
-    told, *by = await ended(world)
-    assert told == outcome or not outcome
-    assert [None, None] == by
+    [container] = world.host.live
+    world.host.signal(container.id, SIGTERM)
+    world.host.exit(container.id, code)
+    assert ("lost", None, None) == await ended(world)
+
+
+@pytest.mark.parametrize(("name", "code"), [("timer", 0), ("timer", 1), ("webhook", 0)])
+async def test_an_engine_that_has_left_and_is_back_before_it_is_asked_has_ended_them_itself(
+    world: World, name: str, code: int
+) -> None:
+    await world.launch("a-1", name)
+    await pass_time(IDLE)
+    [container] = world.host.live
+    world.engine.latency = lambda: 0.5
+    world.host.signal(container.id, SIGTERM)
+    world.host.exit(container.id, code)
+    await pass_time(0.1)
+    world.engine.disconnect()
+    assert ("lost", None, None) == await ended(world, within=IDLE)
+    assert [] == world.logged("engine.away")
+
+
+@pytest.mark.parametrize(("name", "code"), [("timer", 0), ("timer", 1), ("webhook", 0)])
+async def test_an_engine_that_has_left_and_is_back_before_it_tells_of_the_end_likewise(
+    world: World, name: str, code: int
+) -> None:
+    await world.launch("a-1", name)
+    await pass_time(IDLE)
+    [container] = world.host.live
+    world.host.signal(container.id, SIGTERM)
+    await pass_time(0.1)
+    world.engine.disconnect()
+    world.host.exit(container.id, code)
+    assert ("lost", None, None) == await ended(world, within=IDLE)
+    assert [] == world.logged("engine.away")
+
+
+async def test_an_engine_that_leaves_for_long_before_anybody_looks_likewise(world: World) -> None:
+    await world.launch("a-1", "webhook")
+    [container] = world.host.live
+    world.engine.departing = True
+    world.faults.fail("inspect", EngineUnavailable("away"), times=9)
+    world.host.signal(container.id, SIGTERM)
+    world.host.exit(container.id, 0)
+    await pass_time(0.1)
+    world.engine.go_away()
+    await pass_time(100)
+    world.faults.clear()
+    world.engine.departing = False
+    world.engine.come_back()
+    assert ("lost", None, None) == await ended(world)
 
 
 async def test_an_end_that_a_gap_hides_is_lost_and_nobody_elses(world: World) -> None:
