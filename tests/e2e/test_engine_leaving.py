@@ -18,9 +18,12 @@ from tests.support import containers, worker
 from tests.support.activated_engine import ActivatedEngine
 from tests.support.agreement import agree, await_fall, await_return, exits
 from tests.support.http_line import Fault, HttpLine, requests, untouched
+from tests.support.prometheus import Prometheus
 from tests.support.supervised import Supervised, eventually
 
 pytestmark = pytest.mark.timeout(240)
+
+_ALERTS = Path(__file__).parents[2] / "dashboards" / "prometheus" / "alerts.yml"
 
 # "up to 5 s", tested generously.
 _PATIENCE_SECONDS = 3.5
@@ -103,6 +106,23 @@ def test_the_same_where_systemd_holds_the_engines_socket(
         activated.start()
         await_return(supervised)
         _lost(supervised, identifiers)
+
+
+def test_the_alert_for_many_lost_jobs_tells_of_an_engines_stop_and_no_other_does(
+    start: Start, fragile: PrivateEngine, tmp_path: Path
+) -> None:
+    supervised = start()
+    target = f"127.0.0.1:{supervised.metrics_port}"
+    with Prometheus(tmp_path, target, rules=[_ALERTS]) as prometheus:
+        identifiers = _run(supervised, _HEEDING)
+        fragile.stop_daemon()
+        fragile.start()
+        await_return(supervised)
+        _lost(supervised, identifiers)
+        firing = 'ALERTS{alertstate="firing", alertname="Supervisor%s"}'
+        eventually(lambda: prometheus.now(firing % "ManyJobsLost"), within=30)
+        assert [] == prometheus.now(firing % "JobsEndedByOthers")
+        assert [] == prometheus.now(firing % "JobEndsEarly")
 
 
 def test_nothing_is_told_as_stopping_while_the_engine_stops(
