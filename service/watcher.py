@@ -252,17 +252,20 @@ class Watcher:
             if job is not None and not job.kill_tried:  # what a failed kill has sent may come late
                 self._signals.note(event.id, event.signal or 0)
         elif job is not None:
-            signal: int | None = None
-            if event.change is Change.EXITED:
-                signal = self._signals.before_exit(event.id)
-                if job.container_id == event.id:
-                    self._registry.observe(launch_id, ExitSeen(signal))
+            signal = self._note_exit(job, event) if event.change is Change.EXITED else None
             if not job.kill_intended:  # a kill closes its job itself, within its own trace
                 look = self._look_into(job, event, signal, self._ended_streams)
                 self._spawn(look, event)
             elif event.change in _PAUSES and job.container_id == event.id:
                 # Nobody looks while the kill goes on, and it may fail.
                 self._reaper.hear_pause(launch_id, paused=event.change is Change.PAUSED)
+
+    def _note_exit(self, job: Job, event: Event) -> int | None:
+        """Keep that a container has exited; the signal that others had sent it, if any."""
+        signal = self._signals.before_exit(event.id)
+        if job.container_id == event.id:
+            self._registry.observe(job.launch_id, ExitSeen(signal))
+        return signal
 
     async def _look_into(
         self, job: Job, event: Event, signal: int | None, ended_streams: int

@@ -15,9 +15,7 @@ EARLY = "supervisor_early_exits_total"
 IDLE = 10.0  # a stream that is cut off after it is no sign of an Engine that is away
 
 
-async def ended(
-    world: World, *, within: float = NOTICE
-) -> tuple[str, str | None, str | None]:
+async def ended(world: World, *, within: float = NOTICE) -> tuple[str, str | None, str | None]:
     """The outcome of the only job, and who has ended it with which signal."""
     await until(lambda: world.states() == {}, within=within)
     [entry] = world.logged("job.exited")
