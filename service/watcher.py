@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any, NoReturn
 
@@ -108,20 +108,39 @@ class Watcher:
 
     async def _follow(self) -> None:
         """One connection, until it ends or a probe fails. Raises the `EngineError`s."""
-        loops = [
-            asyncio.create_task(self._hear(), name="events"),
+        hearing = asyncio.create_task(self._hear(), name="events")
+        probes = [
             asyncio.create_task(self._probe(_PING_INTERVAL), name="ping"),
             asyncio.create_task(self._probe(_DEEP_PING_INTERVAL, deep=True), name="deep ping"),
             asyncio.create_task(self._compare_now_and_then(), name="compare"),
         ]
         try:
-            done, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((hearing, *probes), return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-        finally:
-            for task in loops:
+        except EngineUnavailable as away:
+            for task in probes:
                 task.cancel()
-            await asyncio.gather(*loops, return_exceptions=True)
+            await self._hear_out(hearing, away)
+            if hearing.done():
+                hearing.result()
+            raise
+        finally:
+            for task in (hearing, *probes):
+                task.cancel()
+            await asyncio.gather(hearing, *probes, return_exceptions=True)
+
+    async def _hear_out(self, hearing: "asyncio.Task[None]", away: EngineError) -> None:
+        """Listen to an Engine that takes no new connection: it tells what it ends, and how.
+
+        Until its event stream ends, or a ping is answered.
+        """
+        while not hearing.done():
+            self._fall(away)
+            await asyncio.wait({hearing}, timeout=_PING_INTERVAL)
+            with suppress(EngineError):
+                await self._engine.ping()
+                return
 
     async def _hear(self) -> None:
         known = self._known()

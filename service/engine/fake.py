@@ -62,7 +62,7 @@ class FakeEngine:
         self.latency: Callable[[], float] = lambda: 0.0  # seconds, there and back each
         self.has_traits: frozenset[Trait] = frozenset()
         self._selector = dict(selector)
-        self.departing = False  # it still answers
+        self.departing = False  # it still answers, but nobody who comes anew
         self._here = True
         self._awake = asyncio.Event()
         self._awake.set()
@@ -100,6 +100,7 @@ class FakeEngine:
         if deep:
             await self._call("deep ping", _at_once(lambda: None), _DEEP_PING)
         else:
+            self._connect()
             await self._call("ping", _at_once(lambda: None), _PING)
 
     async def leaving(self) -> bool:
@@ -171,6 +172,7 @@ class FakeEngine:
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """See `Engine.watch`."""
         stream: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._connect()
         try:
             await self._call("watch", _at_once(lambda: self._streams.add(stream)), _SHORT)
             yield Listing(await self.list())
@@ -183,6 +185,10 @@ class FakeEngine:
     async def close(self) -> None:
         """See `Engine.close`."""
         self.go_away()
+
+    def _connect(self) -> None:
+        if self.departing:
+            raise EngineUnavailable("the fake Engine takes no new connection")
 
     async def _call(
         self, operation: Operation, work: Callable[[], Awaitable[T]], timeout: float

@@ -152,6 +152,7 @@ def test_what_ends_by_itself_is_a_success_also_while_the_engine_stops(
         assert Response() == supervised.launch(name, name, {"after": 4, "exit": 0})
     meddled.take_no_more()
     await_fall(supervised)
+    eventually(lambda: [] == supervised.running(), within=30)
     meddled.cut()
     meddled.mend()
     await_return(supervised)

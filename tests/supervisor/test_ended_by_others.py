@@ -191,6 +191,31 @@ async def test_an_engine_that_has_left_and_is_back_before_it_tells_of_the_end_li
     assert [] == world.logged("engine.away")
 
 
+async def test_an_engine_that_is_leaving_is_heard_out(world: World) -> None:
+    await world.launch("a-1", "webhook")
+    [container] = world.host.live
+    world.engine.departing = True
+    await until(lambda: not world.readiness.ready)
+    await pass_time(8)
+    world.host.signal(container.id, SIGTERM)
+    world.host.exit(container.id, 0)
+    await pass_time()
+    assert {} == world.listed()
+    world.engine.disconnect()
+    world.engine.departing = False
+    assert ("lost", None, None) == await ended(world)
+    await world.ready()
+
+
+async def test_an_engine_that_takes_connections_again_is_back(world: World) -> None:
+    world.engine.departing = True
+    await until(lambda: not world.readiness.ready)
+    await pass_time(8)
+    world.engine.departing = False
+    await world.ready()
+    assert 1 == world.metric("supervisor_event_stream_reconnects_total")
+
+
 async def test_an_engine_that_leaves_for_long_before_anybody_looks_likewise(world: World) -> None:
     await world.launch("a-1", "webhook")
     [container] = world.host.live
