@@ -46,7 +46,7 @@ Global___JobId: _TypeAlias = JobId  # noqa: Y015
 
 @_typing.final
 class Job(_message.Message):
-    """A live job."""
+    """A live job: its container has not ended, as far as is known."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -58,7 +58,7 @@ class Job(_message.Message):
     identifier: _builtins.str
     """As it was given to LaunchJob. Reactions may share one."""
     status: _builtins.str
-    """`starting`, `running`, `paused` (by a third party) or `stopping`."""
+    """`starting`, `running`, `paused` (by a third party) or `stopping` (it is being killed)."""
     def __init__(
         self,
         *,
