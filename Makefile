@@ -6,7 +6,7 @@ RERUN := --reruns 1 --only-rerun ^EngineLockedOutError --rerun-show-tracebacks
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-engines chaos soak bench check generate dashboards pictures lock clean
+.PHONY: help setup demo test test-engines test-debian chaos soak bench check generate dashboards pictures lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: setup ## Run every test, on a Docker Engine of its own (ARGS="-k name" pic
 
 test-engines: setup ## Run what any Engine should pass on Docker 20.10, 26.1 and Podman 5.4, an hour and more
 	@$(BIN)/python -m scripts.try_engines $(ARGS)
+
+test-debian: setup ## Run .ci/run of the last commit on Debian 13, in a folder
+	@scripts/ci-on-debian trixie
 
 chaos: setup ## Faults at random, for DURATION=90 seconds, from SEED=...: the same plan again
 	@$(BIN)/python -m tests.chaos
