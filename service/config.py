@@ -6,6 +6,7 @@ import sys
 from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
+from socket import AF_INET6, inet_ntop
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
@@ -34,7 +35,8 @@ def _name(value: str) -> str:
 def _host(value: str) -> str:
     """A host as it stands before `:PORT`: an IPv6 address gets its brackets."""
     if match := _IPV6.fullmatch(value):
-        return f"[{ip_address(match[2])}]"
+        # Not as `ipaddress` writes it, which from Python 3.13 on writes some otherwise.
+        return f"[{inet_ntop(AF_INET6, ip_address(match[2]).packed)}]"
     if not _HOST_NAME.fullmatch(value):
         raise ValueError
     return value

@@ -91,6 +91,8 @@ def _tell(remark: Remark) -> None:
 def _is_local(host: str) -> bool:
     name = host.strip("[]").rstrip(".").lower()
     try:
-        return ip_address(name).is_loopback
+        address = ip_address(name)
     except ValueError:
         return name == "localhost" or name.endswith(".localhost")
+    # From Python 3.13 on, an address does this itself.
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -10,8 +10,6 @@ from service.engine.fake_faults import Operation
 from service.workload import LAUNCH_LABEL
 from tests.supervisor.world import World, a_world, pass_time, until
 
-pytestmark = pytest.mark.timeout(30)
-
 _OF_AN_END: tuple[Operation, ...] = ("stop", "inspect", "tail", "remove", "list")
 
 

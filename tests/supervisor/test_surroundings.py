@@ -19,6 +19,7 @@ def told(world: World) -> list[str]:
         ("area_default", "localhost:50050", ["GRPC_CALLBACK_HOST"]),
         ("bridge", "127.0.0.1:50050", ["GRPC_CALLBACK_HOST"]),
         ("bridge", "[::1]:50050", ["GRPC_CALLBACK_HOST"]),
+        ("bridge", "[::ffff:127.0.0.1]:50050", ["GRPC_CALLBACK_HOST"]),
         ("bridge", "LocalHost.:50050", ["GRPC_CALLBACK_HOST"]),
         ("bridge", "backend:50050", []),
         ("bridge", "172.17.0.1:50050", []),

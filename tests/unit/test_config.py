@@ -141,7 +141,7 @@ def test_production_is_a_mode(mode: str, production: bool) -> None:
         ("::1", "[::1]:50050"),
         ("[::1]", "[::1]:50050"),
         ("2001:DB8:0::5", "[2001:db8::5]:50050"),
-        ("::ffff:10.0.0.1", "[::ffff:a00:1]:50050"),
+        ("::ffff:10.0.0.1", "[::ffff:10.0.0.1]:50050"),
         ("x" * 254, "x" * 254 + ":50050"),
         ("backend.example.", "backend.example.:50050"),
         ("localhost.", "localhost.:50050"),
