@@ -1,6 +1,6 @@
 """`make test-engines`: runs what any Engine should pass on each, and says what passes where.
 
-The outcomes are kept, and once there is one of each, the README's table is written anew.
+Outcomes are kept, and the README's table is written anew from those that there are.
 """
 
 import os
@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -25,15 +25,19 @@ _ROOT = Path(__file__).resolve().parent.parent
 _README = _ROOT / "README.md"
 _CACHE = _ROOT / ".cache" / "engines"
 _BLOCK = re.compile(r"(<!-- engines -->\n).*?(<!-- end -->)", re.DOTALL)
-_SECONDS = 3600.0  # for all tests on one Engine
+_SECONDS = 1800.0  # for one part on one Engine
 
-# What begins the names of the tests, and what they are about.
-_PARTS = {
-    "tests.engine.": "the contract of the adapter",
-    "tests.e2e.": "end to end",
-    "tests.dashboards.test_compose": "`docker-compose.yml`, with and without its profile",
+# What is tried, and by which tests; what is left of `tests/e2e` is the last part.
+_E2E = {
+    "launches": "launch modes names identifiers not_run limits hundreds idempotency",
+    "ends and kills": "kill stop list sigkill set_aside orphans ended_by_others",
+    "starts and restarts": "start restart adopt legacy",
+    "an Engine that fails or goes away": "engine_away engine_faults engine_leaving engine_words"
+    " live_restore notice agreement",
+    "from its image, with real workers, `up`, `stop`, `down`": "callback worker real_backend",
 }
-_PATHS = ("tests/engine", "tests/e2e", "tests/dashboards/test_compose.py")
+_REST = "everything else, end to end"
+_COMPOSE = "`docker-compose.yml`, with and without its profile"
 # As `make test` does it. The fake Engine is the same everywhere.
 _OPTIONS = (
     *("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder", "-k", "not fake"),
@@ -41,109 +45,147 @@ _OPTIONS = (
 )
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run of the tests on one Engine has shown."""
+@dataclass
+class Tally:
+    """What one part has shown on one Engine."""
 
-    engine: str
-    compose: str
-    passed: Mapping[str, int]
-    failed: Mapping[str, Sequence[str]]
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    passed: int = 0
+    failed: list[str] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
     """How many tests, by the reason why they do not apply."""
+
+
+@dataclass
+class Outcome:
+    """What the tests have shown on one Engine, by part."""
+
+    engine: str = ""
+    compose: str = ""
+    tallies: dict[str, Tally] = field(default_factory=dict)
 
 
 _OUTCOME = TypeAdapter(Outcome)
 
 
+def parts() -> dict[str, list[str]]:
+    """Which files each part runs."""
+    named = {
+        part: [f"tests/e2e/test_{n}.py" for n in names.split()] for part, names in _E2E.items()
+    }
+    taken = {file for files in named.values() for file in files}
+    every = sorted(str(file.relative_to(_ROOT)) for file in _ROOT.glob("tests/e2e/test_*.py"))
+    return {
+        "the contract of the adapter": ["tests/engine"],
+        _COMPOSE: ["tests/dashboards/test_compose.py"],
+        **named,
+        _REST: [file for file in every if file not in taken],
+    }
+
+
 def main(
-    only: Annotated[
-        list[str] | None, typer.Option(help="This alone; the others as they were last.")
-    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="An Engine; may be repeated.")] = None,
+    part: Annotated[list[int] | None, typer.Option(help="A row, from 1; likewise.")] = None,
 ) -> None:
     """Run the tests on each Engine, print a table, and write it into the README."""
+    wanted = [row for number, row in enumerate(parts(), 1) if number in (part or [number])]
     try:
         for name in only or engines.RELEASES:
-            _kept(name).write_bytes(_OUTCOME.dump_json(_run(name)))
+            _run(name, wanted)
     except (PrerequisiteError, images.BuildError) as error:
         sys.exit(f"test-engines: {error}")
-    names = [name for name in engines.RELEASES if _kept(name).exists()]
-    outcomes = [_OUTCOME.validate_json(_kept(name).read_bytes()) for name in names]
+    outcomes = [_kept(name) for name in engines.RELEASES]
     text = table(outcomes)
     print(f"\n{text}")
-    if len(outcomes) == len(engines.RELEASES):
-        _README.write_text(written(_README.read_text("utf-8"), text), encoding="utf-8")
-    sys.exit(any(lost for each in outcomes for lost in each.failed.values()))
+    _README.write_text(written(_README.read_text("utf-8"), text), encoding="utf-8")
+    sys.exit(any(each.failed for outcome in outcomes for each in outcome.tallies.values()))
 
 
-def _kept(name: str) -> Path:
-    """Where the last outcome of an Engine is kept."""
-    _CACHE.mkdir(parents=True, exist_ok=True)
-    return _CACHE / f"{name}.json"
-
-
-def _run(name: str) -> Outcome:
+def _run(name: str, wanted: Iterable[str]) -> None:
+    """Each part, whose outcome is kept as soon as there is one."""
     os.environ[engines.VARIABLE] = name
     versions = prepare.prepare()
-    say(f"The tests on {versions[0]}, which may take half an hour ...")
-    report = _kept(name).with_suffix(".xml")
+    for part in wanted:
+        say(f"{versions[0]}: {part} ...")
+        tally = _tally(_report(name, parts()[part]))
+        outcome = _kept(name)
+        outcome.engine, outcome.compose = versions
+        outcome.tallies[part] = tally
+        _file(name).write_bytes(_OUTCOME.dump_json(outcome))
+
+
+def _report(name: str, files: Sequence[str]) -> Path:
+    """Have pytest run these; its report."""
+    report = _file(name).with_suffix(".xml")
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", *_PATHS, *_OPTIONS, f"--junitxml={report}"]
+    command = [sys.executable, "-m", "pytest", *files, *_OPTIONS, f"--junitxml={report}"]
     with subprocess.Popen(command, cwd=_ROOT) as process:
         try:
             process.wait(_SECONDS)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)  # so that its engines end, too
-            raise PrerequisiteError(
-                f"the tests on {name} took more than {_SECONDS:.0f} s"
-            ) from None
+            raise PrerequisiteError(f"on {name} it took over {_SECONDS:.0f} s") from None
     if not report.exists():
         raise PrerequisiteError(f"the tests on {name} came to no end")
-    return outcome(*versions, ET.parse(report).iter("testcase"))  # noqa: S314 - our own
+    return report
 
 
-def outcome(engine: str, compose: str, cases: Iterable[ET.Element]) -> Outcome:
-    """Counted from pytest's report."""
-    passed: Counter[str] = Counter()
+def _tally(report: Path) -> Tally:
+    return counted(ET.parse(report).iter("testcase"))  # noqa: S314 - our own
+
+
+def counted(cases: Iterable[ET.Element]) -> Tally:
+    """What pytest's report tells."""
+    tally = Tally()
     left_out: Counter[str] = Counter()
-    failed: dict[str, list[str]] = {}
     for case in cases:
-        part = _part(case.get("classname", ""))
         if (skipped := case.find("skipped")) is not None:
             left_out[skipped.get("message", "")] += 1
         elif case.find("failure") is not None or case.find("error") is not None:
-            failed.setdefault(part, []).append(case.get("name", ""))
+            tally.failed.append(case.get("name", ""))
         else:
-            passed[part] += 1
-    return Outcome(engine, compose, passed, failed, left_out)
+            tally.passed += 1
+    tally.left_out = dict(left_out)
+    return tally
 
 
-def _part(classname: str) -> str:
-    return next(part for prefix, part in _PARTS.items() if f"{classname}.".startswith(prefix))
+def _file(name: str) -> Path:
+    """Where the outcome of an Engine is kept."""
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    return _CACHE / f"{name}.json"
+
+
+def _kept(name: str) -> Outcome:
+    file = _file(name)
+    return _OUTCOME.validate_json(file.read_bytes()) if file.exists() else Outcome(name)
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """In Markdown: what passes where, and below it what fails, and what does not apply."""
-    heads = [f"{each.engine}, {each.compose}" for each in outcomes]
+    heads = [", ".join(filter(None, (each.engine, each.compose))) for each in outcomes]
     rows = [["tests", *heads], ["---"] * (len(outcomes) + 1)]
-    rows += [[part, *(_cell(each, part) for each in outcomes)] for part in _PARTS.values()]
+    rows += [[part, *(_cell(each.tallies.get(part)) for each in outcomes)] for part in parts()]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     for each in outcomes:
-        names = sorted(name for lost in each.failed.values() for name in lost)
-        lines += [f"\nFails on {each.engine}: `{name}`." for name in names]
-    for each in outcomes:
-        if each.left_out:
-            reasons = sorted(f"- {why}: {count}" for why, count in each.left_out.items())
-            lines.append(f"\nTests that do not apply to {each.engine}, and why:\n")
-            lines += reasons
-    return "\n".join(lines)
+        lost = sorted({name for tally in each.tallies.values() for name in tally.failed})
+        lines += [f"\nFails on {each.engine}: `{name}`." for name in lost]
+    return "\n".join([*lines, *(line for each in outcomes for line in _left_out(each))])
 
 
-def _cell(one: Outcome, part: str) -> str:
-    words = [f"{one.passed.get(part, 0)} pass"]
-    if lost := one.failed.get(part):
-        words.append(f"**{len(lost)} fail**")
-    return ", ".join(words)
+def _cell(tally: Tally | None) -> str:
+    if tally is None:
+        return "not run"
+    lost = f", **{len(tally.failed)} fail**" if tally.failed else ""
+    return f"{tally.passed} pass{lost}"
+
+
+def _left_out(outcome: Outcome) -> list[str]:
+    reasons: Counter[str] = Counter()
+    for tally in outcome.tallies.values():
+        reasons.update(tally.left_out)
+    if not reasons:
+        return []
+    listed = [f"- {why}: {count}" for why, count in sorted(reasons.items())]
+    return [f"\nTests that do not apply to {outcome.engine}, and why:\n", *listed]
 
 
 def written(page: str, text: str) -> str:

@@ -118,7 +118,6 @@ def test_what_is_left_out_is_there_and_has_a_reason() -> None:
 
 _REPORT = """\
 <testsuites><testsuite>
-<testcase classname="tests.engine.test_contract" name="test_one[docker]" />
 <testcase classname="tests.e2e.test_kill" name="test_two" />
 <testcase classname="tests.e2e.test_kill" name="test_three"><failure message="no" /></testcase>
 <testcase classname="tests.e2e.test_kill" name="test_four"><error message="no" /></testcase>
@@ -127,17 +126,22 @@ _REPORT = """\
 """
 
 
-def _outcome() -> Outcome:
-    cases = ET.fromstring(_REPORT).iter("testcase")
-    return try_engines.outcome("Docker 1.2", "Compose 3", cases)
-
-
 def test_the_table_says_what_passes_what_fails_and_what_does_not_apply() -> None:
-    text = try_engines.table([_outcome()])
-    assert "| the contract of the adapter | 1 pass |" in text
-    assert "| end to end | 1 pass, **2 fail** |" in text
+    tally = try_engines.counted(ET.fromstring(_REPORT).iter("testcase"))
+    text = try_engines.table([Outcome("Docker 1.2", "Compose 3", {"launches": tally})])
+    assert "| tests | Docker 1.2, Compose 3 |" in text
+    assert "| launches | 1 pass, **2 fail** |" in text
+    assert "| the contract of the adapter | not run |" in text
     assert "Fails on Docker 1.2: `test_three`." in text
     assert "- it lacks it: 1" in text
+
+
+def test_each_part_has_tests_and_each_end_to_end_test_has_its_part() -> None:
+    files = [file for names in try_engines.parts().values() for file in names]
+    assert all((_ROOT / file).exists() for file in files)
+    assert sorted(_ROOT.glob("tests/e2e/test_*.py")) == sorted(
+        _ROOT / file for file in files if file.startswith("tests/e2e/")
+    )
 
 
 def test_the_table_is_written_between_its_marks() -> None:
@@ -145,3 +149,11 @@ def test_the_table_is_written_between_its_marks() -> None:
     assert "a\n<!-- engines -->\n\nnew\n\n<!-- end -->\nb\n" == try_engines.written(page, "new")
     with pytest.raises(ValueError, match="no block"):
         try_engines.written("a page without", "new")
+
+
+def test_the_readme_has_a_table_of_all_engines() -> None:
+    page = (_ROOT / "README.md").read_text()
+    block = page.partition("<!-- engines -->")[2].partition("<!-- end -->")[0]
+    for name in engines.RELEASES:
+        kind, _, version = name.partition("-")
+        assert f"{kind.capitalize()} {version}" in block
