@@ -93,7 +93,8 @@ def _from_answer(  # noqa: PLR0911 - a case, a return
         )
     if operation == "create" and status == HTTPStatus.CONFLICT:
         holder = HOLDER.search(explanation)
-        return NameTaken(f"the container's name is taken: {text}", holder and holder[1])
+        told = f"the container's name is taken: {with_help(text)}"
+        return NameTaken(told, holder and holder[1])
     if operation != "start" and status == HTTPStatus.NOT_FOUND:
         return NoSuchWorkload(f"container {target}: does not exist")
     about = f" for {target}" if target else ""

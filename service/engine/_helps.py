@@ -8,6 +8,10 @@ _HELPS = {
     "cannot share the host's network namespace when user namespaces are enabled": (
         "with userns-remap JOB_NETWORK has to be a network of the Engine"
     ),
+    "is already in use by an external entity": (
+        "Podman has not finished to create or to remove one, and no list shows what is left of it:"
+        " free the name with `podman rm NAME` on its host"
+    ),
     "container-init binary not found": "install catatonit on its host, the init of Podman",
     "Permission denied": _PRIVILEGES,
 }

@@ -5,9 +5,11 @@ Podman 5.4; its words are those of libpod/define/errors.go, its ways those of
 pkg/api/handlers/compat.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 from docker.errors import APIError
@@ -15,12 +17,15 @@ from docker.errors import APIError
 from service.engine._answers import Unreadable
 from service.engine._client import Client, explanation
 
+T = TypeVar("T")
+
 # Nearly every failure is a 500. What Docker would answer, by its words; the first that fit count.
 # What is not here may go better if it is asked again, as after any 500.
 _MEANINGS = (
     ("is in state paused", HTTPStatus.CONFLICT),
     ("can only stop created or running containers", HTTPStatus.NOT_MODIFIED),
     ("container state improper", HTTPStatus.CONFLICT),
+    ("is already in use by an external entity", HTTPStatus.CONFLICT),
     ("network not found", HTTPStatus.NOT_FOUND),
     ("no matching entries in passwd file", HTTPStatus.BAD_REQUEST),
     ("container-init binary not found", HTTPStatus.BAD_REQUEST),
@@ -43,14 +48,24 @@ class PodmanClient(Client):
         return True
 
     def ask_to_stop(self, container_id: str, grace: int, *, within: float) -> int | None:
-        """See `Client.ask_to_stop`. Docker lets one go on that is paused, and Podman refuses."""
+        """See `Client.ask_to_stop`."""
+        stop = partial(super().ask_to_stop, container_id, grace, within=within)
+        return self._though_paused(container_id, stop)
+
+    def stop(self, container: Any, timeout: int | None = None) -> None:
+        """See `docker.APIClient.stop`."""
+        self._though_paused(container, partial(super().stop, container, timeout))
+
+    def _though_paused(self, container: Any, stop: Callable[[], T]) -> T:
+        """Docker lets what is paused go on to be stopped; Podman refuses."""
         try:
-            return super().ask_to_stop(container_id, grace, within=within)
+            return stop()
         except APIError as error:
             if error.status_code != HTTPStatus.CONFLICT:
                 raise
-            self.unpause(container_id)
-            return super().ask_to_stop(container_id, grace, within=within)
+            with suppress(APIError):  # somebody else was quicker
+                self.unpause(container)
+            return stop()
 
     def remove_container(
         self, container: Any, v: bool = False, link: bool = False, force: bool = False

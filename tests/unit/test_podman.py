@@ -16,7 +16,7 @@ from service.engine._dockerpy import Clients, Connection
 from service.engine._podman import PodmanClient
 from service.engine.base import Limits, WorkloadSpec
 from service.engine.docker import DockerEngine
-from service.engine.legacy import LegacyContainers
+from service.engine.legacy import LegacyContainer, LegacyContainers
 from service.errors import EngineError, EngineFaltered, EngineRefused, NameTaken
 
 ID, OTHER = "7aae6cd71592" + "a7" * 26, "31d9f7c580fe" + "f3" * 26
@@ -178,6 +178,14 @@ async def test_a_name_that_is_taken_is_told_with_its_holder() -> None:
     assert OTHER == caught.value.holder
 
 
+async def test_a_name_that_a_half_done_container_holds_is_told_with_what_helps() -> None:
+    held = f"{IN_USE} by an external entity"
+    client = Recorded({"POST create": failure(held), "GET json": failure(GONE, 404)})
+    with pytest.raises(NameTaken, match="podman rm NAME") as caught:
+        await an_engine(client).start(a_spec(), timeout=5)
+    assert caught.value.holder is None
+
+
 async def test_a_live_one_is_refused_and_its_removal_is_not_tried_again() -> None:
     client = Recorded({f"DELETE {ID}": failure(RUNS), "GET json": inspected(status="running")})
     with pytest.raises(EngineRefused) as caught:
@@ -197,6 +205,14 @@ async def test_what_is_paused_goes_on_to_be_stopped(words: str) -> None:
     client = Recorded({"POST stop": [failure(words), (204, None)]})
     await an_engine(client).stop(ID, grace=1)
     assert ["POST stop", "POST unpause", "POST stop"] == client.asked
+
+
+def test_what_is_paused_goes_on_to_be_removed_as_the_go_supervisors() -> None:
+    client = Recorded({"POST stop": [failure(PAUSED), (204, None)]})
+    legacy = LegacyContainers(Connection("unix:///nowhere"))
+    legacy._clients.get = lambda: client  # type: ignore[method-assign]
+    legacy.remove(LegacyContainer(ID, "a-1", "worker", "Up (Paused)"), 1)
+    assert ["POST stop", "POST unpause", "POST stop"] == client.asked[:3]
 
 
 @pytest.mark.parametrize("kill", [(204, None), failure("can only kill running containers", 409)])
