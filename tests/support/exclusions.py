@@ -16,6 +16,10 @@ _FILES = "a build of its asks for 1,048,576 open files, which this machine may n
 _PIDS = "it limits each container to 2,048 processes by itself"
 _CPUS = "it starts what asks for more processors than there are"
 
+_READINESS_FALLS = (
+    "tests/e2e/test_notice.py::test_readiness_falls_within_five_seconds_however_the_engine_goes"
+)
+
 # By Engine: what the ids of the tests begin with, and why they do not apply.
 EXCLUDED: Mapping[str, Mapping[str, str]] = {
     "docker-26.1": {},
@@ -50,8 +54,7 @@ EXCLUDED: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(
             (
                 "tests/e2e/test_engine_faults.py::test_a_hung_containerd_is_noticed",
-                "tests/e2e/test_notice.py::test_readiness_falls_within_five_seconds_however"
-                "_the_engine_goes[freeze_containerd]",
+                f"{_READINESS_FALLS}[freeze_containerd]",
             ),
             _NO_CONTAINERD,
         ),
