@@ -1,5 +1,6 @@
 """The alerts: that their unit tests pass, and that nothing is missing around them."""
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +47,12 @@ ALERTS = [
 def promtool(*arguments: str) -> None:
     """Run promtool where the rules are; what it says is the failure's text."""
     done = subprocess.run(
-        ["promtool", *arguments], cwd=FOLDER, capture_output=True, text=True, check=False
+        ["promtool", *arguments],
+        cwd=FOLDER,
+        env=os.environ | {"GOGC": "400"},  # with more memory it takes a quarter less time
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert 0 == done.returncode, done.stdout + done.stderr
 

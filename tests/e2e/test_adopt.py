@@ -126,7 +126,7 @@ def test_a_kill_that_was_half_done_is_done(
 ) -> None:
     """The Engine keeps its grace, whoever has asked for it."""
     adopting.stop()
-    adopting.start(JOB_STOP_GRACE_SECONDS="4")
+    adopting.start(JOB_STOP_GRACE_SECONDS="8")
     assert Response() == adopting.launch("timer", "t-1", {"stubborn": 1})
     container = containers.one(docker_client, "t-1")
     eventually(lambda: b"argument: --stubborn" in container.logs())
@@ -138,7 +138,7 @@ def test_a_kill_that_was_half_done_is_done(
         assert kill.exception()
     adopting.start()
     assert ["t-1"] == adopting.running()
-    eventually(adopting.is_idle)
+    eventually(adopting.is_idle, within=30)
     assert [] == containers.everything(docker_client)
     assert Response() == adopting.launch("timer", "t-1")
 

@@ -78,6 +78,8 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     ),
     "supervisor_kills": ("counter", {"job_name": _JOBS, "outcome": _KILLS}),
     "supervisor_exits": ("counter", {"job_name": _JOBS, "outcome": _EXITS}),
+    "supervisor_early_exits": ("counter", {"job_name": _JOBS}),
+    "supervisor_exits_by_others": ("counter", {"job_name": _JOBS}),
     "supervisor_job": (
         "info",
         {

@@ -10,7 +10,7 @@ import pytest
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers
-from tests.support.agreement import agree, await_fall, await_return, exits
+from tests.support.agreement import agree, await_fall, await_return, compare, exits
 from tests.support.http_line import HttpLine, answers, untouched
 from tests.support.supervised import eventually
 
@@ -84,6 +84,7 @@ def test_a_container_that_is_odd_when_looked_at_harms_no_other(
     assert Response() == supervised.launch("timer", "good")
     assert "SERVING" == supervised.health()
     meddled.rewrite = untouched
+    compare(supervised, meddled)
     eventually(lambda: supervised.has_only("good"), within=60)
     agree(supervised, docker_client, "good")
 
