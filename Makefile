@@ -19,7 +19,7 @@ demo: setup ## Show it at work: the supervisor in its container launches a worke
 
 test: setup ## Run every test, on a Docker Engine of its own (ARGS="-k name" picks some)
 	@$(BIN)/python -m scripts.prepare
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(RERUN) $(ARGS)
+	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(RERUN) $(ARGS)
 
 test-engines: setup ## Run what any Engine should pass on Docker 20.10, 26.1 and Podman 5.4, an hour and more
 	@$(BIN)/python -m scripts.try_engines $(ARGS)

@@ -15,7 +15,7 @@ from tests.support import catalog as catalog_of_tests
 from tests.support import containers, exclusions, lockout, own_folder, schedule, worker
 from tests.support.supervised import Supervised
 
-# How long an example takes says nothing on a machine that does three things at once. The same
+# How long an example takes says nothing on a machine that does several things at once. The same
 # examples each time: what fails for somebody has to fail for everybody.
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("default")
