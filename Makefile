@@ -6,7 +6,7 @@ RERUN := --reruns 1 --only-rerun ^EngineLockedOutError --rerun-show-tracebacks
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-engines test-debian chaos soak bench check generate dashboards pictures lock clean
+.PHONY: help setup demo worker test test-engines test-debian chaos soak bench check generate dashboards pictures lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ setup: ## Make .venv, with the command area-supervisor in it (PYTHON=... names a
 
 demo: setup ## Show it at work: the supervisor in its container launches a worker that calls back
 	@$(BIN)/python -m scripts.demo
+
+worker: setup ## Build the image of the example workers, supervisor-demo-worker, with or without a registry
+	@$(BIN)/python -m scripts.worker_image
 
 test: setup ## Run every test, on a Docker Engine of its own (ARGS="-k name" picks some)
 	@$(BIN)/python -m scripts.prepare

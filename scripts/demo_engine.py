@@ -12,7 +12,7 @@ from scripts import private_engine
 from scripts.private_engine import PrivateEngine
 from scripts.progress import PrerequisiteError, say, step
 
-_DEFAULT_HOST = "unix:///var/run/docker.sock"
+DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 # A build may be silent for as long as a big download takes.
 _READ_SECONDS = 300
@@ -20,7 +20,7 @@ _READ_SECONDS = 300
 
 def find_or_start(stack: ExitStack) -> tuple[docker.DockerClient, Path]:
     """A client, and the socket to mount. What is started here ends with the stack."""
-    host = os.environ.get("DOCKER_HOST") or _DEFAULT_HOST
+    host = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
     socket = _socket_of(host)
     if not _answers(host, socket):
         say(f"No Docker Engine answers at {host}.")
