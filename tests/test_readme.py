@@ -1,46 +1,68 @@
 """What the README shows is run and compared: a reader copies it."""
 
 import json
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
-from argparse import ArgumentParser
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import docker
 import pytest
 
+from scripts.private_engine import PrivateEngine
+from service._generated.area_types_pb2 import Response
 from service.catalog import load_catalog
 from service.config import Settings
 from service.errors import REASONS
 from tests.conftest import Start
-from tests.support import containers, node, worker
+from tests.support import containers, grpcurl, node
+from tests.support.backend import a_backend
 from tests.support.reflection import ReflectingClient
-from tests.support.supervised import Supervised
+from tests.support.supervised import Supervised, free_port
+
+# The first test waits for the image: a base from Debian's packages, and an installation.
+pytestmark = pytest.mark.timeout(900)
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "examples" / "worker" / "README.md").read_text()
 CATALOG = ROOT / "examples" / "catalog.toml"
+_BUILD = re.compile(r"^(make worker) ", re.MULTILINE)
 _EXAMPLE = re.compile(r"```sh\n(grpcurl [^\n]*)\n```\n```(\w*)\n(.*?)```", re.DOTALL)
-_BUILD = re.compile(r"^docker build -f examples/worker/Dockerfile -t (\S+) \.$", re.MULTILINE)
+_SHELL = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _ARGUMENTS = re.compile(r"^`(seconds-interval --target [^`]*)`", re.MULTILINE)
 _SETTING = re.compile(r"^\| `([A-Z_]+)` \| ([^|]*) \| ([^|]*) \|", re.MULTILINE)
 _CLIENT = re.compile(r"^(node|\.venv/bin/python) (.*) localhost:50051$", re.MULTILINE)
 _CODE = re.compile(r"^\| (\d{3}) \| [^|]+ \| [^|]+ \|$", re.MULTILINE)
 
 
+def _shown(words: str) -> list[str]:
+    """The commands of the page about workers that begin so, or run this module."""
+    lines = (line for block in _SHELL.findall(PAGE) for line in block.splitlines())
+    return [line for line in lines if line.startswith((words, f".venv/bin/python -m {words}"))]
+
+
+@pytest.fixture(scope="module")
+def image(engine: PrivateEngine) -> str:
+    """The image of the example workers, made as the README says."""
+    (tag,) = load_catalog(CATALOG).images
+    (command,) = _BUILD.findall(README)
+    environment = os.environ | {"DOCKER_HOST": engine.host}
+    subprocess.run(shlex.split(command), cwd=ROOT, env=environment, check=True)
+    return tag
+
+
 @pytest.fixture
-def supervisor(start: Start, docker_client: docker.DockerClient) -> Iterator[Supervised]:
-    """A supervisor with the catalogue of the examples, on an Engine that has the image."""
-    (image,) = _BUILD.findall(README)
-    assert {image} == load_catalog(CATALOG).images
+def supervisor(image: str, start: Start) -> Supervised:
+    """A supervisor with the catalogue of the examples, as the README starts it."""
+    assert f" image {image}," in README
     assert f"JOB_CATALOG={CATALOG.relative_to(ROOT)} .venv/bin/area-supervisor serve\n" in README
-    docker_client.images.get(worker.IMAGE).tag(image)
-    yield start(JOB_CATALOG=str(CATALOG))
-    containers.remove_everything(docker_client)
-    docker_client.images.remove(image)
+    return start(JOB_CATALOG=str(CATALOG))
 
 
 def test_the_examples_answer_what_the_readme_says(supervisor: Supervised) -> None:
@@ -88,6 +110,44 @@ def test_the_clients_of_the_page_for_backends_do_what_it_says(
     assert 1 == supervisor.metric("supervisor_dedups_total", job_name="console-send-message")
 
 
+@pytest.mark.usefixtures("image")
+def test_the_worker_that_the_readme_builds_calls_the_backend(start: Start) -> None:
+    with a_backend() as backend:
+        supervised = start(JOB_CATALOG=str(CATALOG), GRPC_CALLBACK_PORT=str(backend.port))
+        assert Response() == supervised.launch("timer-seconds-interval", "t-1", {"seconds": 0.2})
+        call = backend.next_call()
+    assert ("OnAction", "t-1") == (call.method, call.identifier)
+
+
+@pytest.mark.parametrize("worker", _shown("examples.worker "))
+def test_the_workers_of_their_page_run_without_a_supervisor(worker: str) -> None:
+    port = free_port()
+    (backend,) = _shown("examples.backend ")
+    with _running(backend.replace("50050", str(port))) as listening:
+        assert f":{port}." in _line_of(listening)
+        with _running(worker.replace("50050", str(port))) as process:
+            assert "  try  " in _line_of(listening)
+            process.send_signal(signal.SIGINT)
+            assert 0 == process.wait(30)
+        listening.terminate()
+
+
+@pytest.mark.usefixtures("image")
+def test_a_container_of_their_page_ends_as_it_says(engine: PrivateEngine) -> None:
+    run, *rest = (line for line in _shown("docker ") if "build" not in line)
+    environment = os.environ | {"DOCKER_HOST": engine.host}
+    with a_backend() as backend:
+        subprocess.run(
+            shlex.split(run.replace("localhost:50050", backend.address)),
+            env=environment,
+            check=True,
+            timeout=60,
+        )
+        backend.next_call()
+        said = subprocess.check_output(["sh", "-ec", "\n".join(rest)], env=environment, text=True)
+    assert ["try", "0 false", "every 2 s for try", "try"] == said.splitlines()
+
+
 def test_the_readme_lists_every_setting_with_its_default_and_what_is_allowed() -> None:
     listed = {name: (default, allowed) for name, default, allowed in _SETTING.findall(README)}
     for name, field in Settings.model_fields.items():
@@ -102,12 +162,24 @@ def test_the_readme_lists_every_code() -> None:
     assert sorted(REASONS) == [int(code) for code in _CODE.findall(README)]
 
 
+@contextmanager
+def _running(command: str) -> Iterator[subprocess.Popen[str]]:
+    """A process, in the folder of the checkout, until the end of the block."""
+    process = subprocess.Popen(shlex.split(command), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _line_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
 def _answer(client: ReflectingClient, command: str) -> object:
     """What grpcurl would print, read."""
-    options = ArgumentParser(exit_on_error=False)
-    options.add_argument("-plaintext", action="store_true", required=True)
-    options.add_argument("-d", default="{}")
-    options.add_argument("address", choices=["localhost:50051"])
-    options.add_argument("what")
-    given = options.parse_args(shlex.split(command)[1:])
-    return client.services() if given.what == "list" else client.call(given.what, given.d)
+    asked = grpcurl.parsed(shlex.split(command)[1:])
+    assert "localhost:50051" == asked.address
+    return grpcurl.answer(client, asked)
