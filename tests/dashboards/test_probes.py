@@ -1,6 +1,7 @@
 """The probes that the documents show: they parse, and they ask for what the supervisor has."""
 
 import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from service.config import Settings
 from service.health import LIVENESS
 from service.server import SERVICE
 from tests.support.compose import ROOT, Compose
+from tests.support.supervised import COMMAND
 
 _GRPC = Settings.model_fields["grpc_server_port"].default
 _HTTP = Settings.model_fields["metrics_port"].default
@@ -74,3 +76,13 @@ def test_nomad_restarts_on_liveness_alone() -> None:
     assert "check_restart {" not in ready
     assert '"/readyz"' in ready
     assert [str(_GRPC), str(_HTTP)] == re.findall(r"static = (\d+)", text)
+
+
+def test_systemd_takes_its_unit(tmp_path: Path) -> None:
+    (text,) = _examples("ini")
+    (program,) = re.findall(r"^ExecStart=(\S+) serve$", text, re.MULTILINE)
+    unit = tmp_path / "area-supervisor.service"
+    unit.write_text(text.replace(program, COMMAND))
+    verify = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    done = subprocess.run(verify, capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
