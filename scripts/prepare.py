@@ -12,6 +12,9 @@ from scripts import apt, engines, images, node, private_engine
 from scripts.private_engine import PrivateEngine
 from scripts.progress import PrerequisiteError, say, step
 
+# What its commands need, beside Docker's.
+_OF_THE_RUNBOOK = {"jq": "jq", "curl": "curl", "free": "procps", "journalctl": "systemd"}
+
 
 def main() -> int:
     """Prepare, and say which versions the tests run on."""
@@ -34,6 +37,8 @@ def prepare() -> tuple[str, str]:
         apt.ensure("docker-compose", "docker-compose")
     apt.ensure("docker", "docker-cli")  # which Debian 12 has in docker.io
     apt.ensure("promtool", "prometheus")
+    for program, package in _OF_THE_RUNBOOK.items():
+        apt.ensure(program, package)
     node.ensure_installed()
     with step("Trying a private Engine"), engines.private() as engine:
         client = docker.DockerClient(base_url=engine.host, timeout=120)

@@ -17,8 +17,9 @@ import yaml
 
 from scripts import apt
 from scripts.ports import free_port
+from scripts.private_engine import PrivateEngine
 from tests.dashboards.test_alerts import FOLDER, ROOT, promtool
-from tests.dashboards.test_compose import config
+from tests.support.compose import PROFILE, Compose
 
 _ELSEWHERE = "https://wiki.example/on-call/supervisor?page=7"
 _SED = re.compile(r"^sed -i .*$", re.MULTILINE)
@@ -82,9 +83,9 @@ def _prometheus(file: Path, service: Mapping[str, Any]) -> Iterator[None]:
     ids=["in this repository", "elsewhere"],
 )
 def test_the_links_lead_to_where_the_setting_says(
-    variables: str, runbook: str, tmp_path: Path
+    engine: PrivateEngine, variables: str, runbook: str, tmp_path: Path
 ) -> None:
-    service = config(tmp_path, variables=variables)["prometheus"]
+    service = Compose(engine, tmp_path).config(PROFILE, variables=variables)["prometheus"]
     with (
         _alertmanager() as (address, told),
         _prometheus(_configured(tmp_path, address), service),

@@ -82,8 +82,8 @@ def listening() -> Iterator[Backend]:
 
 @pytest.fixture(scope="session")
 def base(docker_client: docker.DockerClient) -> dict[str, str]:
-    """What our images are built on, as build arguments."""
-    return {"BASE_IMAGE": images.base_image(docker_client, "supervisor-test-base")}
+    """What our images are built on, as build arguments; what `make worker` builds on, too."""
+    return {"BASE_IMAGE": images.base_image(docker_client)}
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-_BUILDING = frozenset({"tests/e2e/test_callback.py", "tests/e2e/test_worker_traces.py"})
+_BUILDING = frozenset(
+    {"tests/e2e/test_callback.py", "tests/e2e/test_worker_traces.py", "tests/test_readme.py"}
+)
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]

@@ -1,0 +1,217 @@
+"""The runbook's commands, run on real supervisors with real jobs after a night in which it crashed.
+
+Once in a container, as compose has it, and twice as a process. What only a host with systemd, or
+with a fault, could answer is read by bash alone.
+"""
+
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import pytest
+
+from scripts.private_engine import PrivateEngine
+from service._generated.area_types_pb2 import Response
+from tests.support import catalog, containers
+from tests.support.on_call import InContainer, Shell
+from tests.support.supervised import Supervised, eventually
+
+RUNBOOK = (Path(__file__).parents[1] / "docs" / "runbook.md").read_text()
+_SECTION = re.compile(r"^##+ (.*)$", re.MULTILINE)
+_BLOCK = re.compile(r"^```sh\n(.*?)\n```", re.DOTALL | re.MULTILINE)
+_IN_A_TABLE = re.compile(r"^\| [^|]+ \| `(docker [^`]+)` \|", re.MULTILINE)
+_NORMAL = re.compile(r"^\| ([^|]+) \| (\d+) \| (\d+) \| (\d+)", re.MULTILINE)
+_ONLY_READ = ("journalctl -u docker", "systemctl status", "last reboot", "lsattr", "grep -l ID")
+
+_42 = "timer-seconds-interval-42"  # as the runbook has it
+_GONE = "lost-with-the-crash"
+_SECTIONS = dict(zip(_SECTION.split(RUNBOOK)[1::2], _SECTION.split(RUNBOOK)[2::2], strict=True))
+_FIRST = "Before the first: where its log is"
+_PRELUDES = dict(
+    zip(("compose", "systemd", "file"), _BLOCK.findall(_SECTIONS[_FIRST]), strict=True)
+)
+
+
+def _commands(heading: str) -> list[str]:
+    text = _SECTIONS[heading]
+    blocks = [] if heading == _FIRST else _BLOCK.findall(text)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return lines + [each for each in _IN_A_TABLE.findall(text) if "compose" not in each]
+
+
+HEADINGS = [heading for heading in _SECTIONS if _commands(heading)]
+
+
+@dataclass(frozen=True)
+class Morning:
+    """A shell after a night, and where it finds the log."""
+
+    way: str
+    shell: Shell
+
+    def answer_under(self, heading: str) -> str:
+        """What all commands under a heading print, one after the other."""
+        done = self.shell.run(_PRELUDES[self.way], "set -e", *_commands(heading))
+        assert (0, "") == (done.returncode, done.stderr)
+        return done.stdout
+
+
+# Two supervisors for three ways: a process is systemd's where its log is asked for in that way.
+each_way = pytest.mark.parametrize(
+    ("night", "way"),
+    [("container", "compose"), ("process", "systemd"), ("process", "file")],
+    indirect=["night"],
+)
+
+
+@pytest.fixture
+def morning(night: Shell, way: str) -> Morning:
+    return Morning(way, night)
+
+
+@pytest.fixture(scope="module")
+def night(
+    request: pytest.FixtureRequest,
+    engine: PrivateEngine,
+    docker_client: docker.DockerClient,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Shell]:
+    """A shell beside a supervisor that has had a night."""
+    directory = tmp_path_factory.mktemp(request.param)
+    (directory / "catalog.toml").write_text(catalog.TEXT)
+    environment = {
+        "DOCKER_HOST": engine.host,
+        "JOB_CATALOG": str(directory / "catalog.toml"),
+        "LOG_LEVEL": "info",
+    }
+    supervised: Supervised
+    if request.param == "container":
+        adopting = environment | {"SUPERVISOR_ON_START": "adopt"}
+        supervised = InContainer(directory, adopting, docker_client)
+    else:
+        supervised = Supervised(directory, environment)
+    with supervised:
+        _have_a_night(supervised, docker_client)
+        pid = _pid(supervised)
+        yield Shell(directory / "tools", supervised, engine.host, pid)
+    containers.remove_everything(docker_client)
+
+
+def _pid(supervised: Supervised) -> int:
+    if isinstance(supervised, InContainer):
+        return supervised.pid
+    assert supervised.process is not None
+    return supervised.process.pid
+
+
+def _have_a_night(supervised: Supervised, client: docker.DockerClient) -> None:
+    for identifier in (_GONE, "killed", _42):
+        assert Response() == supervised.launch("timer", identifier)
+    supervised.launch("timer", "crashed", {"say": "the token is refused", "exit": "3"})
+    assert 422 == supervised.launch("missing", "refused").error.code
+    assert Response() == supervised.kill("killed")
+    eventually(lambda: "the token is refused" in supervised.log())
+    supervised.stop(signal.SIGKILL)
+    containers.one(client, _GONE).kill()
+    supervised.start()
+    assert Response() == supervised.launch("timer", _42)
+
+
+# ---------------------------------------------------------------- the questions
+
+
+@each_way
+@pytest.mark.parametrize("heading", HEADINGS)
+def test_every_command_runs(morning: Morning, heading: str) -> None:
+    lines = [line for line in _commands(heading) if not line.startswith(_ONLY_READ)]
+    if morning.way != "compose":  # there is no such container
+        lines = [line for line in lines if "area_supervisor " not in f"{line} "]
+    done = morning.shell.run(_PRELUDES[morning.way], "set -e", *lines)
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_commands_for_a_host_with_systemd_or_a_fault_can_be_read(tmp_path: Path) -> None:
+    lines = [line for each in HEADINGS for line in _commands(each) if line.startswith(_ONLY_READ)]
+    assert 6 <= len(lines)
+    (tmp_path / "lines").write_text("\n".join(lines))
+    subprocess.run(["bash", "-n", tmp_path / "lines"], check=True)
+
+
+@each_way
+def test_it_is_said_whether_it_is_well(morning: Morning) -> None:
+    said = morning.answer_under("Is it well?")
+    assert said.startswith("ready\n")
+    assert 2 == len(re.findall(" supervisor.started$", said, re.MULTILINE))
+    assert '"event":"request.failed"' in said
+
+
+@each_way
+def test_what_runs_is_told_by_the_supervisor_and_by_the_engine(morning: Morning) -> None:
+    listed, seen = morning.answer_under("What runs, and since when?").split("\n", 1)
+    assert _42 in listed
+    assert re.fullmatch(rf'\d{{4}}-\d\d-\d\d [^\t]+\tUp [^\t]+\t"{_42}"\n', seen)
+    assert _GONE not in listed
+
+
+@each_way
+def test_what_failed_is_told_with_its_last_words(morning: Morning) -> None:
+    said = morning.answer_under(
+        "What failed in the last ten minutes, and what did it say last?"
+    ).splitlines()
+    (crash,) = [place for place, line in enumerate(said) if "timer crashed: error 3" in line]
+    assert "    the token is refused" in said[crash:]
+    assert any("missing refused: launch 422 " in line for line in said)
+    assert not any(" killed: " in line for line in said)
+
+
+@each_way
+def test_what_is_gone_after_a_restart_is_told(morning: Morning) -> None:
+    said = morning.answer_under("What is gone after a restart?")
+    event = "job.exited timer" if morning.way == "compose" else "janitor.removed"
+    assert re.search(rf"{re.escape(event)} .*{_GONE}$", said, re.MULTILINE), said
+    assert "crashed" not in said  # that had ended before
+
+
+@each_way
+def test_numbers_that_may_leak_are_told(morning: Morning) -> None:
+    said = morning.answer_under("Is anything leaking?")
+    assert "process_resident_memory_bytes " in said
+    assert "\njobs 1\n" in said
+    assert re.search(r"^Threads:\s+\d+$", said, re.MULTILINE)
+    assert said.endswith("\n1\n")
+
+
+# ---------------------------------------------------------------- the normal numbers
+
+
+def test_the_numbers_of_a_supervisor_are_normal(engine: PrivateEngine, tmp_path: Path) -> None:
+    (tmp_path / "catalog.toml").write_text(catalog.TEXT)
+    environment = {
+        "DOCKER_HOST": engine.host,
+        "JOB_CATALOG": str(tmp_path / "catalog.toml"),
+        "SUPERVISOR_INSTANCE": "another-night",
+    }
+    with Supervised(tmp_path, environment) as supervised:
+        _are_normal(supervised)
+        for number in range(30):
+            assert Response() == supervised.launch("timer", f"job-{number}")
+        assert 30 == supervised.metric("supervisor_jobs_running")
+        _are_normal(supervised)
+        assert Response() == supervised.kill_all()
+
+
+def _are_normal(supervised: Supervised) -> None:
+    table = {
+        name.split(",")[0].strip("`"): int(most) for name, _, _, most in _NORMAL.findall(RUNBOOK)
+    }
+    status = Path(f"/proc/{_pid(supervised)}/status").read_text()
+    (threads,) = re.findall(r"^Threads:\s+(\d+)$", status, re.MULTILINE)
+    assert int(threads) <= table["threads"]
+    memory = supervised.metric("process_resident_memory_bytes") / 1e6
+    assert memory <= table["process_resident_memory_bytes"]
+    assert supervised.metric("process_open_fds") <= table["process_open_fds"]
+    assert 0 == supervised.metric("supervisor_orphans")
