@@ -15,7 +15,7 @@ from opentelemetry import trace
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 # Fields that a client fills, and how many characters of them are told.
-_FROM_CLIENTS = ("job", "identifier")
+_FROM_CLIENTS = ("job", "identifier", "user_agent")
 _TOLD_CHARACTERS = 512
 # Of these, some can be printed after all.
 _NOT_PRINTABLE = re.compile(r"[^ -~]+")

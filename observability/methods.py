@@ -17,6 +17,7 @@ import grpc
 from grpc.aio import AbortError, Server, ServerInterceptor
 from opentelemetry import trace
 
+from observability.callers import CallContext, caller
 from observability.logs import get_logger
 from observability.metrics import Metrics, trace_exemplar
 from observability.spans import fail_span
@@ -90,13 +91,19 @@ class ObservedMethods(grpc.GenericRpcHandler):
         return await self._trace(f"/{name}", self._observe(_Method(self._metrics, name), handler))
 
     async def _trace(self, path: str, handler: Any) -> Any:
-        """OpenTelemetry's around ours, so that ours finds its span. It looks at the path only."""
+        """OpenTelemetry's around ours, so that ours finds its span. It looks at the path only.
+
+        Around both, what knows the caller, for our own methods: none of them streams.
+        """
 
         async def observed(_: grpc.HandlerCallDetails) -> Any:
             return handler
 
         details: Any = SimpleNamespace(method=path)
-        return await self._tracing.intercept_service(observed, details)
+        traced: Any = await self._tracing.intercept_service(observed, details)
+        if traced is handler or traced.response_streaming:
+            return traced
+        return _knowing_the_caller(traced)
 
     def _observe(self, method: "_Method", handler: Any) -> Any:
         """The same kind of handler, which takes requests that are still bytes."""
@@ -147,6 +154,16 @@ class ObservedMethods(grpc.GenericRpcHandler):
             await call.tell_fault()
 
         return observed
+
+
+def _knowing_the_caller(handler: Any) -> Any:
+    attribute, make = _KINDS[handler.request_streaming, False]
+    behavior = getattr(handler, attribute)
+
+    async def knowing(request: Any, context: Any) -> Any:
+        return await behavior(request, CallContext(context))
+
+    return make(knowing, response_serializer=handler.response_serializer)
 
 
 class _Method:
@@ -210,7 +227,12 @@ class _Call:
             return True
         where = "".join(traceback.format_tb(error.__traceback__))
         told = f"{where}{type(error).__name__}"
-        log.critical("request.crashed", operation=self._method.name, traceback=told)
+        log.critical(
+            "request.crashed",
+            operation=self._method.name,
+            traceback=told,
+            **caller().fields,
+        )
         return False
 
     async def tell_fault(self) -> Any:

@@ -2,7 +2,9 @@
 
 import time
 import traceback
+from collections.abc import Sequence
 
+from observability.callers import caller
 from observability.logs import get_logger
 from observability.metrics import Metrics, trace_exemplar
 from observability.redaction import Redactor
@@ -15,11 +17,22 @@ _KEEP_NOTHING = Redactor()
 
 
 def account_crash(
-    metrics: Metrics, operation: str, job: str, redact: Redactor = _KEEP_NOTHING
+    metrics: Metrics,
+    operation: str,
+    job: str,
+    identifier: str,
+    redact: Redactor = _KEEP_NOTHING,
 ) -> Crashed:
     """Count and log the exception that is being handled; what its request is answered with."""
     metrics.failed(job, operation, Crashed.reason)
-    log.critical("request.crashed", operation=operation, traceback=redact(traceback.format_exc()))
+    log.critical(
+        "request.crashed",
+        operation=operation,
+        job=job,
+        identifier=identifier,
+        traceback=redact(traceback.format_exc()),
+        **caller().fields,
+    )
     return Crashed()
 
 
@@ -44,22 +57,27 @@ def account_failure(
         code=error.code,
         error=error.message,
         seconds=round(time.perf_counter() - began, 3),
+        **caller().fields,
     )
 
 
-def account_dedup(metrics: Metrics, job: Job, *, differs: bool, key: str = "") -> None:
-    """Count and log a launch of what runs; `differs` if it was not asked for in the same words.
+def account_dedup(
+    metrics: Metrics, job: Job, *, differing: Sequence[str] = (), key: str = ""
+) -> None:
+    """Count and log a launch of what runs; `differing` fields were not as in the first request.
 
     `key` is the idempotency-key, where that has told it: the job may have ended by now.
     """
     metrics.dedups.labels(metrics.job_label(job.name)).inc()
-    tell = log.warning if differs else log.info
+    tell = log.warning if differing else log.info
     tell(
         "launch.dedup",
         job=job.name,
         identifier=job.identifier,
-        differs=differs,
+        differs=bool(differing),
+        **({"differing": differing} if differing else {}),
         **({"idempotency_key": key} if key else {}),
+        **caller().fields,
     )
 
 

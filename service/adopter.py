@@ -20,7 +20,13 @@ from service.patience import patiently
 from service.reaper import Reaper
 from service.registry import Registry
 from service.removal import Remover
-from service.workload import IDENTIFIER_LABEL, KEY_LABEL, job_from_labels, launch_id_in
+from service.workload import (
+    IDENTIFIER_LABEL,
+    KEY_LABEL,
+    job_fields,
+    job_from_labels,
+    launch_id_in,
+)
 
 log = get_logger(__name__)
 
@@ -50,7 +56,7 @@ class Adopter:
     async def meet(self, workload_id: str, labels: Mapping[str, str]) -> None:
         """Look at one that has turned up, and take it over where it runs and may."""
         if self._launcher.abandoned(launch_id_in(labels)):
-            await self._launcher.discard(workload_id)
+            await self._launcher.discard(workload_id, labels)
         elif seen := await self._look(workload_id):
             await self._settle(seen)
 
@@ -69,7 +75,7 @@ class Adopter:
 
     async def _meet_in_turn(self, workloads: Sequence[Workload]) -> None:
         for workload in workloads:
-            await bearing(self.meet(workload.id, workload.labels))
+            await bearing(self.meet(workload.id, workload.labels), **job_fields(workload.labels))
 
     async def inherit(self, workloads: Sequence[Workload]) -> None:
         """Take over from an earlier run, at the start: what runs, and the ends nobody has seen.
@@ -93,7 +99,7 @@ class Adopter:
         try:
             await patiently(lambda: self._engine.remove(workload.id))
         except (EngineRefused, EngineTimeout):
-            await bearing(self.meet(workload.id, workload.labels))
+            await bearing(self.meet(workload.id, workload.labels), **job_fields(workload.labels))
 
     async def _look(self, workload_id: str) -> Inspection | None:
         try:
@@ -105,7 +111,7 @@ class Adopter:
         job = job_from_labels(seen.labels)
         if job is None:
             if seen.status is Status.LIVE:
-                log.warning("container.unreadable", container_id=seen.id)
+                log.warning("container.unreadable", container_id=seen.id, **job_fields(seen.labels))
             return
         if self._registry.get(job.launch_id):
             return
@@ -137,11 +143,11 @@ class Adopter:
             await self._remover.remove(workload_id)
 
 
-async def bearing(work: Awaitable[None]) -> None:
+async def bearing(work: Awaitable[None], *, job: str = "", identifier: str = "") -> None:
     """One container that the Engine makes trouble about must not stop all the others."""
     try:
         await work
     except EngineUnavailable:
         raise
     except EngineError as error:
-        log.warning("compare.failed", error=error.message)
+        log.warning("compare.failed", job=job, identifier=identifier, error=error.message)

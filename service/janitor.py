@@ -1,7 +1,7 @@
 """Containers of this instance that are nobody's job: what earlier runs and failed starts left."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ from service.engine.base import Engine, Status, Workload
 from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
 from service.patience import patiently
 from service.removal import Remover
+from service.workload import job_fields
 
 log = get_logger(__name__)
 
@@ -92,7 +93,7 @@ class Janitor:
         self._plans = {o.id: self._plans.get(o.id) or self._plan(o, now) for o in orphans}
         self._metrics.orphans.set(len(orphans))
         for orphan in new:
-            log.warning("orphan.found", container_name=orphan.name, container_id=orphan.id)
+            log.warning("orphan.found", **_fields(orphan))
         if not self._dry_run:
             due = [orphan for orphan in orphans if self._plans[orphan.id].due <= now]
             for orphan in due:
@@ -130,11 +131,11 @@ class Janitor:
                 await self._stop(workload.id)
             removed = await self._free(workload, force=force)
         except (EngineRefused, EngineTimeout) as error:
-            log.warning("janitor.failed", container_name=workload.name, error=error.message)
+            log.warning("janitor.failed", **_fields(workload), error=error.message)
             return
         if removed:
             self._metrics.orphans_removed.inc()
-            log.info("janitor.removed", container_name=workload.name, container_id=workload.id)
+            log.info("janitor.removed", **_fields(workload))
 
     async def _free(self, workload: Workload, *, force: bool) -> bool:
         """Remove a container, or set it aside; once is enough for one that stands aside."""
@@ -146,3 +147,13 @@ class Janitor:
     async def _stop(self, workload_id: str) -> None:
         with suppress(NoSuchWorkload, EngineRefused, EngineTimeout):  # then by force
             await patiently(lambda: self._engine.stop(workload_id, grace=self._grace))
+
+
+def _fields(workload: Workload) -> Mapping[str, str]:
+    """What each event about one has: the container, what it did, and the job that it was of."""
+    return {
+        "container_name": workload.name,
+        "container_id": workload.id,
+        "status": workload.status.value,
+        **job_fields(workload.labels),
+    }

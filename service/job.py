@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
+from observability.callers import NOBODY, Caller
+
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 
@@ -58,8 +60,8 @@ EARLY = 10.0
 class JobSpec:
     """What a backend asks to be launched. `auth` is secret and stays out of the repr.
 
-    `fingerprint` tells a differing request; 0 where nobody knows. `idempotency_key` is empty where
-    none was given.
+    `fingerprint` tells a request that is sent again; 0 where nobody knows. `idempotency_key` is
+    empty where none was given.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Job:
     kind: Kind
     ends: bool = False
     fingerprint: int = 0  # of its request; 0 for a job that was taken over
+    digests: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)  # likewise
     idempotency_key: str = ""  # that its request came with
     traceparent: str | None = None  # the span of its launch
     adopted: bool = False  # it ran before this process knew of it
@@ -88,6 +91,7 @@ class Job:
     started_at: float | None = None
     ended_at: float | None = None
     kill_intended: bool = False
+    killer: Caller = NOBODY  # who asked for that
     kill_tried: bool = False  # whether or not that went well
     exit_seen: bool = False
     exits: int = 0  # so far: a third party may start the container again
@@ -139,6 +143,8 @@ class Started:
 @dataclass(frozen=True, slots=True)
 class KillIntended:
     """Somebody asked for its end: the exit that follows is a kill and not a crash."""
+
+    by: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +200,12 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
     match observation:
         case Started(container_id, at, paused):
             return _moved(replace(job, container_id=container_id, started_at=at, paused=paused))
-        case KillIntended():
+        case KillIntended(by):
             intended = job.kill_intended or not job.exit_seen
-            return _moved(replace(job, kill_intended=intended, kill_tried=True))
+            killer = by if intended else NOBODY  # it has ended by itself
+            return _moved(replace(job, kill_intended=intended, kill_tried=True, killer=killer))
         case KillFailed():
-            return _moved(replace(job, kill_intended=False))
+            return _moved(replace(job, kill_intended=False, killer=NOBODY))
         case ExitSeen(signal):
             known = job.exit_signal if signal is None else signal
             return _moved(replace(job, exit_seen=True, exits=job.exits + 1, exit_signal=known))

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from observability.callers import caller
 from observability.logs import get_logger
 from observability.metrics import Metrics, trace_exemplar
 from observability.spans import waiting
@@ -71,8 +72,15 @@ class Killer:
         itself, whether or not anybody waits for it.
         """
         if under_way := self._kills.get(job.launch_id):
+            if operation != "kill_all":  # which tells its caller once, not for each job
+                log.info(
+                    "kill.joined",
+                    job=job.name,
+                    identifier=job.identifier,
+                    **caller().fields,
+                )
             return under_way
-        self._registry.observe(job.launch_id, KillIntended())
+        self._registry.observe(job.launch_id, KillIntended(caller()))
         task = asyncio.create_task(self._kill(job, operation), name=f"kill {job.launch_id}")
         self._kills[job.launch_id] = task
         task.add_done_callback(lambda done: self._done(job.launch_id, done))
@@ -92,7 +100,7 @@ class Killer:
             account_failure(self._metrics, operation, job.name, job.identifier, error, began=began)
             raise
         except Exception:  # noqa: BLE001 - whatever it is, it is ours
-            raise account_crash(self._metrics, operation, job.name) from None
+            raise account_crash(self._metrics, operation, job.name, job.identifier) from None
         finally:
             if outcome == "failed":
                 self._give_up(job.launch_id)
@@ -101,10 +109,12 @@ class Killer:
             self._metrics.kill_duration.labels(outcome).observe(seconds, trace_exemplar())
         log.info(
             "job.killed",
+            operation=operation,
             job=job.name,
             identifier=job.identifier,
             outcome=outcome,
             seconds=round(seconds, 3),
+            **caller().fields,
         )
 
     def _give_up(self, launch_id: str) -> None:

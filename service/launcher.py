@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from observability.callers import caller
 from observability.logs import get_logger
 from service.background import Background
 from service.engine.base import Engine, Inspection, Status, Workload, WorkloadSpec
@@ -25,6 +27,7 @@ from service.workload import (
     INSTANCE_LABEL,
     LAUNCH_LABEL,
     highest_count,
+    job_fields,
     job_from_labels,
     launch_id_in,
 )
@@ -213,7 +216,13 @@ class Launcher:
         """The Engine may have done, or may still do, what nobody waits for any more."""
         launch_id = spec.labels[LAUNCH_LABEL]
         self._abandoned.append(launch_id)
-        log.warning("launch.abandoned", launch_id=launch_id, container_name=attempts.name)
+        log.warning(
+            "launch.abandoned",
+            launch_id=launch_id,
+            container_name=attempts.name,
+            **job_fields(spec.labels),
+            **caller().fields,
+        )
         work = self._background.spawn(self._remove_abandoned(launch_id), f"abandon {launch_id}")
         self._removals.add(work)
         work.add_done_callback(self._removals.discard)
@@ -222,15 +231,20 @@ class Launcher:
         """Remove it if it is there by now; if it comes later, its event tells the watcher."""
         for workload in await self._engine.list():
             if workload.labels.get(LAUNCH_LABEL) == launch_id:
-                await self.discard(workload.id)
+                await self.discard(workload.id, workload.labels)
 
-    async def discard(self, workload_id: str) -> None:
+    async def discard(self, workload_id: str, labels: Mapping[str, str]) -> None:
         """Remove a container that nobody wants, whatever it does."""
         try:
             if await self._remover.remove(workload_id, force=True):
-                log.info("container.discarded", container_id=workload_id)
+                log.info("container.discarded", container_id=workload_id, **job_fields(labels))
         except EngineError as error:
-            log.warning("container.left_behind", container_id=workload_id, error=error.message)
+            log.warning(
+                "container.left_behind",
+                container_id=workload_id,
+                error=error.message,
+                **job_fields(labels),
+            )
 
 
 def _has_done_it(job: Job, holder: Inspection) -> bool:

@@ -54,6 +54,7 @@ def tell_life(job: Job, *, oom_killed: bool, output: str) -> None:
             **({"by": "others"} if by_others else {}),
             **({"signal": _name(job.signal)} if job.signal else {}),
             **({"output": output.splitlines()} if output else {}),
+            **job.killer.fields,
         )
 
 
@@ -73,6 +74,8 @@ def _attributes(job: Job) -> dict[str, str | int]:
         "supervisor.job.launch_id": job.launch_id,
         "supervisor.job.outcome": job.outcome,
         "supervisor.job.exit_code": job.exit_code,
+        "supervisor.kill.peer": job.killer.peer or None,
+        "supervisor.kill.user_agent": job.killer.user_agent or None,
         "container.id": job.container_id,
     }
     return {key: value for key, value in told.items() if value is not None}

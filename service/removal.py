@@ -5,6 +5,7 @@ import asyncio
 from observability.logs import get_logger
 from service.engine.base import Engine, Status
 from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
+from service.workload import job_fields
 
 log = get_logger(__name__)
 
@@ -53,7 +54,8 @@ class Remover:
         """Whether it was; it may have gone by now."""
         try:
             async with asyncio.timeout(_TO_SET_ASIDE):
-                lives = await self._lives(workload_id)
+                seen = await self._engine.inspect(workload_id)
+                lives = seen.status is Status.LIVE
                 name = "" if lives else await self._engine.set_aside(workload_id)
         except NoSuchWorkload:
             return False
@@ -71,6 +73,7 @@ class Remover:
             container_id=workload_id,
             container_name=name,
             error=failure.message,
+            **job_fields(seen.labels),
         )
         return True
 

@@ -55,11 +55,12 @@ class Servicer(AreaSupervisorServiceServicer):
         params = _json_object(request.params)
         spec = JobSpec(request.name, request.identifier, params, auth, fingerprint, key)
         work = lambda: self._supervisor.launch(spec)  # noqa: E731 - said where it is used
-        return await self._answer(work, "launch", spec.name, Redactor(auth))
+        return await self._answer(work, "launch", spec.name, spec.identifier, Redactor(auth))
 
     async def KillJob(self, request: messages.JobId, context: Any) -> Response:
         """Stop the jobs of one identifier; see the contract."""
-        return await self._answer(lambda: self._supervisor.kill(request.identifier), "kill")
+        work = lambda: self._supervisor.kill(request.identifier)  # noqa: E731 - as above
+        return await self._answer(work, "kill", identifier=request.identifier)
 
     async def KillAllJobs(self, request: Empty, context: Any) -> Response:
         """Stop every job; see the contract."""
@@ -80,6 +81,7 @@ class Servicer(AreaSupervisorServiceServicer):
         work: Callable[[], Awaitable[None]],
         operation: str,
         job: str = UNKNOWN,
+        identifier: str = "",
         redact: Redactor = _KEEP_NOTHING,
     ) -> Response:
         try:
@@ -87,7 +89,7 @@ class Servicer(AreaSupervisorServiceServicer):
         except SupervisorError as error:
             return _failure(error.code, error.message)
         except Exception:  # noqa: BLE001 - whatever it is, it is ours, and the caller gets a 500
-            crash = account_crash(self._metrics, operation, job, redact)
+            crash = account_crash(self._metrics, operation, job, identifier, redact)
             return _failure(crash.code, crash.message)
         return Response()
 

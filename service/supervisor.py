@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 
+from observability.callers import caller
 from observability.logs import get_logger
 from observability.metrics import UNKNOWN, Metrics
 from observability.printable import shown
@@ -12,6 +13,7 @@ from observability.spans import annotate, trace_environment, waiting
 from service.accounting import account_crash, account_dedup, account_failure, time_launch
 from service.admission import Admission
 from service.catalog import Catalog
+from service.differences import differing
 from service.engine.base import WorkloadSpec
 from service.errors import EngineTimeout, KillAllFailed, SupervisorError, UnknownJob
 from service.job import Job, JobSpec, Kind, Started, StartFailed, State
@@ -89,7 +91,7 @@ class Supervisor:
                 "supervisor.launch.outcome": "dedup",
             }
         )
-        account_dedup(self._metrics, job, differs=False)
+        account_dedup(self._metrics, job)
         time_launch(self._metrics, "dedup", began=began)
         return True
 
@@ -108,7 +110,7 @@ class Supervisor:
         jobs = self._registry.of(identifier)
         if not jobs:
             self._metrics.kills.labels(UNKNOWN, "not_running").inc()
-            log.info("kill.not_running", identifier=identifier)
+            log.info("kill.not_running", identifier=identifier, **caller().fields)
         failures = await self._killer.kill_each(jobs, "kill")
         if failures:
             raise failures[0][1]
@@ -125,10 +127,15 @@ class Supervisor:
             account_failure(self._metrics, "kill_all", UNKNOWN, "", error, began=began)
             raise
         jobs = self._registry.jobs()
-        log.info("kill_all.started", jobs=len(jobs))
+        log.info("kill_all.started", jobs=len(jobs), **caller().fields)
         failures = await self._killer.kill_each(jobs, "kill_all")
-        seconds = round(time.perf_counter() - began, 3)
-        log.info("kill_all.ended", jobs=len(jobs), failed=len(failures), seconds=seconds)
+        log.info(
+            "kill_all.ended",
+            jobs=len(jobs),
+            failed=len(failures),
+            seconds=round(time.perf_counter() - began, 3),
+            **caller().fields,
+        )
         if failures:
             raise KillAllFailed(failures, len(jobs))
 
@@ -145,7 +152,12 @@ class Supervisor:
         entry = self._catalog.get(spec.name)
         annotate({"supervisor.job.name": spec.name, "supervisor.job.identifier": spec.identifier})
         if entry is not None and entry.image is None:
-            log.info("launch.no_image", job=spec.name, identifier=spec.identifier)
+            log.info(
+                "launch.no_image",
+                job=spec.name,
+                identifier=spec.identifier,
+                **caller().fields,
+            )
             return None  # whatever it asks for: nothing of it would run
         check_spec(spec)
         if entry is None:
@@ -156,14 +168,14 @@ class Supervisor:
         check_size(arguments, environment)
         await self._await_listing()
         if earlier := self._launched_before(spec):
-            return await self._join(earlier, spec.fingerprint, key=spec.idempotency_key)
+            return await self._join(earlier, spec, key=spec.idempotency_key)
         if entry.kind is Kind.ACTION and (running := self._joinable(spec.identifier)):
-            return await self._join(running, spec.fingerprint)
+            return await self._join(running, spec)
         job = job_of(spec, entry, environment.get("TRACEPARENT"))
         workload = workload_of(
             job, spec, entry, self._policy, arguments=arguments, environment=environment
         )
-        self._begin(job, workload)
+        self._begin(job, spec, workload)
         return await self._launches.share(job.launch_id)
 
     async def _await_listing(self) -> None:
@@ -184,30 +196,31 @@ class Supervisor:
         job = self._registry.keys.find(spec)
         return None if job is None or self._launches.revoked(job.launch_id) else job
 
-    async def _join(self, job: Job, fingerprint: int, key: str = "") -> LaunchOutcome:
+    async def _join(self, job: Job, spec: JobSpec, key: str = "") -> LaunchOutcome:
         """Share the fate of a launch under way, or find the job running."""
         if self._launches.under_way(job.launch_id):
             with waiting("launch", linked=job.traceparent):
                 await self._launches.share(job.launch_id)
-        differs = 0 not in (job.fingerprint, fingerprint) and job.fingerprint != fingerprint
-        if differs:
-            annotate({"supervisor.launch.differs": True})
-        account_dedup(self._metrics, job, differs=differs, key=key)
+        if fields := differing(job, spec):
+            annotate({"supervisor.launch.differs": True, "supervisor.launch.differing": fields})
+        account_dedup(self._metrics, job, differing=fields, key=key)
         return "dedup"
 
-    def _begin(self, job: Job, workload: WorkloadSpec) -> None:
+    def _begin(self, job: Job, spec: JobSpec, workload: WorkloadSpec) -> None:
         """Reserve the identifier and start the work, in one step of the event loop."""
         earlier = [j for j in self._registry.of(job.identifier) if j.grouped and job.grouped]
         self._admission.check_running(len(self._registry) - len(earlier))
-        self._launches.begin(job, lambda: self._run(job, workload, earlier))
+        self._launches.begin(job, lambda: self._run(job, spec, workload, earlier))
         self._registry.add(job)
 
-    async def _run(self, job: Job, workload: WorkloadSpec, earlier: Iterable[Job]) -> LaunchOutcome:
+    async def _run(
+        self, job: Job, spec: JobSpec, workload: WorkloadSpec, earlier: Iterable[Job]
+    ) -> LaunchOutcome:
         began = time.perf_counter()
         try:
             if runs_on := await self._outlived(earlier):
                 self._registry.observe(job.launch_id, StartFailed())
-                return await self._join(runs_on, job.fingerprint)
+                return await self._join(runs_on, spec)
             container = await self._start(job, workload)
         except NameRunsAlready as found:
             self._registry.observe(job.launch_id, StartFailed())
@@ -219,7 +232,9 @@ class Supervisor:
                     self._metrics, "launch", job.name, job.identifier, error, began=began
                 )
             elif isinstance(error, Exception):
-                raise account_crash(self._metrics, "launch", job.name, workload.redact) from None
+                raise account_crash(
+                    self._metrics, "launch", job.name, job.identifier, workload.redact
+                ) from None
             raise
         self._registry.observe(job.launch_id, Started(container.id, time.time()))
         log.info(
@@ -229,6 +244,7 @@ class Supervisor:
             container_id=container.id,
             container_name=container.name,
             seconds=round(time.perf_counter() - began, 3),
+            **caller().fields,
         )
         return "launched"
 
@@ -271,7 +287,7 @@ class Supervisor:
             started = Started(holder.id, holder.started_at, holder.paused)
             self._registry.adopt(found.job, started)
             tell_adoption(found.job, holder)
-        account_dedup(self._metrics, found.job, differs=False)
+        account_dedup(self._metrics, found.job)
         return "dedup"
 
     def _observe_launch(self, outcome: str, began: float) -> None:

@@ -15,6 +15,8 @@ RESERVED_PARAMETERS = ("identifier", "target", "auth")
 def check_spec(spec: JobSpec) -> None:
     """Raise `InvalidRequest` for the first field that is not allowed."""
     _check_identifier(spec.identifier)
+    if not spec.name or spec.name.isspace():
+        raise InvalidRequest("name: is empty or blank; give the name of a job of the catalogue")
     for key in sorted(spec.params):
         _check_parameter_name(key)
     _check_values("params", spec.params)

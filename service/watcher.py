@@ -229,7 +229,7 @@ class Watcher:
         """
         listed = {workload.id: workload for workload in workloads}
         started = [job for job in self._registry.jobs() if job.container_id is not None]
-        differing = [job.launch_id for job in started if closely or _differs(job, listed)]
+        differing = [job for job in started if closely or _differs(job, listed)]
         unknown = [w for w in workloads if self._registry.get(launch_id_in(w.labels)) is None]
         await side_by_side(partial(self._find_ended, witnessed=witnessed), differing)
         await self._adopter.meet_all([w for w in unknown if self._is_strange(w)])
@@ -237,11 +237,12 @@ class Watcher:
         await self._janitor.sweep([w for w in nobodys if not self._is_strange(w)])
         self._metrics.reconciled_at.set(time.time())
 
-    async def _find_ended(self, launch_id: str, *, witnessed: bool) -> None:
-        signal = self._signal_before_end(launch_id)
+    async def _find_ended(self, job: Job, *, witnessed: bool) -> None:
+        signal = self._signal_before_end(job.launch_id)
         # An Engine that ends its containers may be back at once, as if it had never left.
         witnessed = witnessed and signal is None
-        await bearing(self._reaper.reap(launch_id, signal=signal, witnessed=witnessed))
+        work = self._reaper.reap(job.launch_id, signal=signal, witnessed=witnessed)
+        await bearing(work, job=job.name, identifier=job.identifier)
 
     def _signal_before_end(self, launch_id: str) -> int | None:
         """What a job has got that has been found to have ended, maybe without an event."""

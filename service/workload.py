@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from observability.printable import shown
 from observability.redaction import Redactor
 from service.catalog import Entry
+from service.differences import digests_of
 from service.engine.base import WorkloadSpec
 from service.errors import TooLarge
 from service.job import Job, JobSpec, JsonValue, Kind
@@ -150,6 +151,12 @@ def launch_id_in(labels: Mapping[str, str]) -> str:
     return labels.get(LAUNCH_LABEL, "")
 
 
+def job_fields(labels: Mapping[str, str]) -> Mapping[str, str]:
+    """Which job a container is of, for an event: as far as its labels say."""
+    told = {"job": NAME_LABEL, "identifier": IDENTIFIER_LABEL}
+    return {name: labels[label] for name, label in told.items() if label in labels}
+
+
 def job_of(spec: JobSpec, entry: Entry, traceparent: str | None) -> Job:
     """The job of a new launch."""
     return Job(
@@ -159,6 +166,7 @@ def job_of(spec: JobSpec, entry: Entry, traceparent: str | None) -> Job:
         kind=entry.kind,
         ends=entry.ends_by_itself,
         fingerprint=spec.fingerprint,
+        digests=digests_of(spec),
         idempotency_key=spec.idempotency_key,
         traceparent=traceparent,
     )

@@ -16,15 +16,27 @@ _LEVELS = {"exception": {"error"}, "tell": {"info", "warning"}}
 Events = dict[str, tuple[set[str], set[str]]]
 
 
+Functions = dict[str, ast.FunctionDef]
+
+
 def _in_code() -> Events:
     levels: defaultdict[str, set[str]] = defaultdict(set)
     fields: defaultdict[str, set[str]] = defaultdict(set)
-    for path in (*_ROOT.glob("service/**/*.py"), *_ROOT.glob("observability/*.py")):
-        for call, method in _logging_calls(ast.parse(path.read_text(encoding="utf-8"))):
+    paths = (*_ROOT.glob("service/**/*.py"), *_ROOT.glob("observability/*.py"))
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
+    everywhere = _functions(*trees)
+    for tree in trees:
+        functions = everywhere | _functions(tree)
+        for call, method in _logging_calls(tree):
             event = str(ast.literal_eval(call.args[0]))
             levels[event] |= _LEVELS.get(method, {method})
-            fields[event] |= set(_fields(call)) - _NO_FIELD
+            fields[event] |= set(_fields(call, functions)) - _NO_FIELD
     return {event: (levels[event], fields[event]) for event in levels}
+
+
+def _functions(*trees: ast.AST) -> Functions:
+    nodes = (node for tree in trees for node in ast.walk(tree))
+    return {node.name: node for node in nodes if isinstance(node, ast.FunctionDef)}
 
 
 def _logging_calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
@@ -36,14 +48,24 @@ def _logging_calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
                 yield node, "tell"
 
 
-def _fields(call: ast.Call) -> Iterator[str]:
+def _fields(call: ast.Call, functions: Functions) -> Iterator[str]:
     for keyword in call.keywords:
         if keyword.arg is not None:
             yield keyword.arg
-            continue
-        for node in ast.walk(keyword.value):  # **({"output": …} if output else {})
-            if isinstance(node, ast.Dict):
-                yield from (str(ast.literal_eval(key)) for key in node.keys if key)
+        else:
+            yield from _spread(keyword.value, functions)
+
+
+def _spread(value: ast.expr, functions: Functions) -> Iterator[str]:
+    """The keys of `**({"output": …} if output else {})`, or of the dict that a function makes."""
+    made_by: ast.AST = value
+    match value:
+        case ast.Call(func=ast.Name(name)) | ast.Attribute(attr=name):
+            made_by = functions[name]
+    for node in ast.walk(made_by):
+        if isinstance(node, ast.Dict):
+            for key, inner in zip(node.keys, node.values, strict=True):
+                yield from [ast.literal_eval(key)] if key else _spread(inner, functions)
 
 
 def _on_the_page() -> Events:

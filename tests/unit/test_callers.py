@@ -1,0 +1,80 @@
+import asyncio
+import contextvars
+
+import pytest
+
+from observability.callers import NOBODY, CallContext, Caller, caller
+
+
+class Context:
+    """What gRPC tells of a call."""
+
+    def __init__(self, peer: str, *metadata: tuple[str, str | bytes]) -> None:
+        self._peer, self._metadata = peer, metadata
+
+    def peer(self) -> str:
+        return self._peer
+
+    def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        return self._metadata
+
+
+def seen(peer: str, *metadata: tuple[str, str | bytes]) -> Caller:
+    """The caller of such a call."""
+    return contextvars.copy_context().run(_note, Context(peer, *metadata))
+
+
+def _note(context: Context) -> Caller:
+    CallContext(context)
+    return caller()
+
+
+@pytest.mark.parametrize(
+    ("peer", "told"),
+    [
+        ("ipv4:127.0.0.1:40122", "127.0.0.1:40122"),
+        ("ipv6:%5B::1%5D:40122", "[::1]:40122"),
+        ("ipv6:[::1]:40122", "[::1]:40122"),  # before gRPC 1.42
+        ("ipv6:%5Bfe80::1%25eth0%5D:7", "[fe80::1%eth0]:7"),
+        ("unix:", "unix:"),
+        ("unix:/run/%41.sock", "unix:/run/%41.sock"),
+        ("vsock:2:50051", "vsock:2:50051"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_an_address_is_told_as_people_write_it(peer: str, told: str) -> None:
+    assert (told, "") == seen(peer)
+
+
+def test_a_user_agent_is_told_as_it_was_sent() -> None:
+    sent = ("traceparent", "x"), ("user-agent", "grpc-node-js/1.9.14"), ("a-bin", b"\xff")
+    assert Caller("1.2.3.4:5", "grpc-node-js/1.9.14") == seen("ipv4:1.2.3.4:5", *sent)
+
+
+def test_of_two_user_agents_the_one_is_told_that_the_span_has() -> None:
+    sent = ("user-agent", "first"), ("user-agent", "last")
+    assert "last" == seen("ipv4:1.2.3.4:5", *sent).user_agent
+
+
+def test_an_event_has_what_is_known() -> None:
+    assert {} == NOBODY.fields
+    assert {"peer": "1.2.3.4:5"} == Caller("1.2.3.4:5").fields
+    assert {"peer": "1.2.3.4:5", "user_agent": "x"} == Caller("1.2.3.4:5", "x").fields
+
+
+async def test_what_is_begun_for_a_caller_stays_its_own() -> None:
+    """And what others begin meanwhile is not."""
+    hold = asyncio.Event()
+
+    async def work() -> Caller:
+        await hold.wait()
+        return caller()
+
+    async def request(peer: str) -> "asyncio.Task[Caller]":
+        CallContext(Context(peer))
+        return asyncio.create_task(work())
+
+    begun = [await asyncio.create_task(request(f"ipv4:10.0.0.{n}:1")) for n in (1, 2)]
+    hold.set()
+    assert [Caller("10.0.0.1:1"), Caller("10.0.0.2:1")] == await asyncio.gather(*begun)
+    assert caller() is NOBODY
