@@ -74,13 +74,23 @@ def test_an_identifier_that_is_odd_but_allowed(
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Timer", "timer ", "timer\n", "unknown", "x" * 100_000, "nul\0", "é", "../timer"]
+    "name", ["Timer", "timer ", "timer\n", "unknown", "x" * 100_000, "nul\0", "é", "../timer"]
 )
 def test_an_unknown_name(shared: Supervised, docker_client: docker.DockerClient, name: str) -> None:
     answer = shared.launch(name, "x-1")
     assert 404 == answer.error.code
     assert answer.error.message.startswith("name: ")
     assert len(answer.error.message) < 500
+    _assert_nothing_is_left(shared, docker_client)
+
+
+@pytest.mark.parametrize("name", ["", " ", "\t\n", "\u00a0"])
+def test_a_launch_without_a_name(
+    shared: Supervised, docker_client: docker.DockerClient, name: str
+) -> None:
+    answer = shared.launch(name, "x-1")
+    told = "name: is empty or blank; give the name of a job of the catalogue"
+    assert (400, told) == (answer.error.code, answer.error.message)
     _assert_nothing_is_left(shared, docker_client)
 
 

@@ -53,7 +53,9 @@ def test_an_orphan_is_removed_once_it_has_had_its_grace_and_nothing_else_is(
 
     eventually(is_gone, within=30)
     (found,), (removed,) = (_told(supervised, e) for e in ("orphan.found", "janitor.removed"))
-    assert "orphan" == found["container_name"] == removed["container_name"]
+    for told in (found, removed):
+        assert ("timer", "orphan") == (told["job"], told["identifier"])
+        assert ("orphan", "created") == (told["container_name"], told["status"])
     assert _at(removed) - _at(found) > _GRACE - 0.1
     compare(supervised, line)
     assert 0 == supervised.metric("supervisor_orphans")

@@ -189,7 +189,10 @@ async def test_without_a_launch_id_nothing_is_a_job_and_no_orphan_hides_behind_i
     assert {} == adopting.states()
     assert ["a-1", "a-3"] == adopting.running()
     assert live == {event["container_id"] for event in adopting.logged("container.unreadable")}
-    assert ["a-2"] == [event["container_name"] for event in adopting.logged("orphan.found")]
+    (orphan,) = adopting.logged("orphan.found")
+    assert ("timer", "a-2", "created") == (orphan["job"], orphan["identifier"], orphan["status"])
+    unreadable = adopting.logged("container.unreadable")
+    assert {"a-1", "a-3"} == {event["identifier"] for event in unreadable}
 
 
 async def test_a_job_that_the_catalogue_does_not_know_any_more_is_taken_over_all_the_same(

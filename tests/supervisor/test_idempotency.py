@@ -127,6 +127,7 @@ async def test_a_retry_with_other_parameters_is_a_dedup_that_differs(world: Worl
     await world.launch("m-1", "mail", key="k", to="b")
     (event,) = world.logged("launch.dedup")
     assert (True, "warning") == (event["differs"], event["log_level"])
+    assert ["params.to"] == event["differing"]
 
 
 async def test_a_dedup_by_key_does_not_wait_for_an_engine_that_is_away(world: World) -> None:

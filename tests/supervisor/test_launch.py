@@ -30,7 +30,8 @@ async def test_dedup_looks_at_the_identifier_alone(world: World) -> None:
     await world.launch("a-1", "webhook", seconds=5)
     assert {"launches": 1, "dedups": 1} == world.counted()
     assert 1 == world.metric("supervisor_dedups_total", job_name="timer")
-    assert [True] == [entry["differs"] for entry in world.logged("launch.dedup")]
+    (told,) = world.logged("launch.dedup")
+    assert (True, ["name", "params.seconds"]) == (told["differs"], told["differing"])
 
 
 async def test_a_repeated_request_is_a_dedup_without_a_look_at_what_it_says(world: World) -> None:

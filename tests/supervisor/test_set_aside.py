@@ -44,6 +44,7 @@ async def test_an_exit_of_what_cannot_be_removed_is_told_as_it_was_and_frees_the
     assert ("error", 3) == (told["outcome"], told["exit_code"])
     assert "my last words" in told["output"]
     (event,) = world.logged("container.set_aside")
+    assert ("timer", "a-1") == (event["job"], event["identifier"])
     assert f"a-1.removing-{container.id[:12]}" == event["container_name"] == container.spec.name
     assert ("warning", "operation not permitted") == (event["log_level"], event["error"])
     await world.launch("a-1")

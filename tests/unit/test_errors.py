@@ -1,4 +1,6 @@
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
@@ -53,6 +55,20 @@ def test_an_error_has_the_code_of_the_contract_and_its_reason(
 
 def test_every_code_has_the_reason_of_its_errors() -> None:
     assert dict(CODES.values()) == REASONS
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        ("proto/area_types.proto", r"\b([45]\d\d) \w"),
+        ("README.md", r"^\| (\d{3}) \|"),
+        ("docs/observability.md", r"^\| `\w+` \| (\d{3})(?:, (\d{3}))? \|"),
+    ],
+)
+def test_every_code_is_in_the_documents(document: str, code: str) -> None:
+    text = (Path(__file__).parents[2] / document).read_text(encoding="utf-8")
+    found = {number for match in re.finditer(code, text, re.MULTILINE) for number in match.groups()}
+    assert set(REASONS) == {int(number) for number in found if number}
 
 
 @pytest.fixture

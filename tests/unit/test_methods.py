@@ -360,6 +360,9 @@ async def test_nobody_is_told_what_an_unexpected_error_says(
     assert ("request.crashed", method) == (crash["event"], crash["operation"])
     assert crash["traceback"].endswith("Error")
     assert "test_methods.py" in crash["traceback"]
+    if method != STREAM:  # no method of ours streams
+        assert crash["peer"].startswith("127.0.0.1:")
+        assert crash["user_agent"].startswith("grpc-python-asyncio/")
     told = f"{caught.value}{span.to_json()}{caplog.text}"
     assert "hunter2" not in told
 

@@ -324,6 +324,7 @@ async def test_after_the_first_listing_the_list_is_the_last_that_is_known() -> N
         (409, "name_taken"),
         (413, "invalid"),
         (422, "image_missing"),
+        (429, "limit"),
         (500, "internal"),
         (502, "engine_refused"),
         (503, "unavailable"),

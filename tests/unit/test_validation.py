@@ -66,6 +66,13 @@ def test_an_identifier_with_a_nul_is_refused(identifier: str) -> None:
     assert expected == str(refusal(identifier))
 
 
+@pytest.mark.parametrize("name", ["", " ", "\t\n", "\u3000"])
+def test_a_request_without_a_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check_spec(JobSpec(name, "t-1"))
+    assert "name: is empty or blank; give the name of a job of the catalogue" == str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["a", "_", "A", "a.b-c_d9", "Auth", "targets", "_auth", "x" * 999])
 def test_a_parameter_name_is_allowed(name: str) -> None:
     check_spec(JobSpec("timer", "t-1", {name: 1}))
