@@ -132,9 +132,9 @@ class Error(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     code: _builtins.int
     """400 invalid request, 404 unknown job name, 409 container name taken by a
-    stranger, 413 too large, 422 image missing, 500 unexpected, 502 refused by
-    the Engine, 503 Engine unreachable or supervisor draining, 504 Engine too
-    slow.
+    stranger, 413 too large, 422 image missing, 429 as many launches wait, or
+    jobs run, as may, 500 unexpected, 502 refused by the Engine, 503 Engine
+    unreachable or supervisor draining, 504 Engine too slow.
     """
     message: _builtins.str
     """What was wrong, with the field or the job that it is about, for a person."""
