@@ -67,6 +67,14 @@ def configure_logs(*, level: str, console: bool, write: Write) -> None:
     # Below warning, these tell of every connection and every export.
     for noisy in ("urllib3", "docker", "asyncio", "grpc", "opentelemetry"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_without_metadata)
+
+
+def _without_metadata(record: logging.LogRecord) -> bool:
+    """gRPC logs what a client has sent beside its request and is not UTF-8: it may be a token."""
+    if record.msg == "Invalid encoding on %s":
+        record.args = ("what a client has sent",)
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from service._generated.area_types_pb2 import AuthenticatedJobData, Response
 from tests.conftest import Start
-from tests.support import containers
-from tests.support.supervised import Supervised, eventually
+from tests.support import containers, http2_line
+from tests.support.supervised import Supervised, eventually, launch_request
 
+_LAUNCH = "/area_supervisor.AreaSupervisorService/LaunchJob"
 _ALLOWED = {0, 400, 404, 413}
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _EMPTY_SETTINGS = binary.pack(">I", 0)[1:] + b"\x04\x00" + b"\x00" * 4
@@ -174,6 +175,37 @@ def test_a_path_that_crashes_grpc_costs_no_job(start: Start) -> None:
     assert 1 == supervised.scrape().sum("supervisor_dedups_total")
     assert Response() == supervised.kill_all()
     assert 0 == supervised.stop()
+
+
+@pytest.mark.parametrize(
+    ("agent", "told"),
+    [
+        (b"x" * 9000, "x" * 512 + "…"),
+        (b'quo"ted \\ back', 'quo"ted \\ back'),
+        ("é\u202e\u2028".encode(), "é\u202e\u2028"),
+        (b"two\nlines", "two\nlines"),
+        (b"\x1b[2J\x07", "\x1b[2J\x07"),
+        (b"caf\xe9 \xff", "café ÿ"),
+        (b"", None),
+    ],
+)
+def test_whatever_a_client_calls_itself_is_one_field_of_one_line(
+    shared: Supervised, agent: bytes, told: str | None
+) -> None:
+    request = launch_request("unknown", "x").SerializeToString()
+    http2_line.call(shared.port, _LAUNCH, request, (b"user-agent", agent))
+    *_, refused = shared.events("request.failed")
+    assert told == refused.get("user_agent")
+    assert all(line.isprintable() for line in shared.lines())
+    _is_well(shared)
+
+
+def test_what_comes_beside_a_request_and_is_no_text_is_not_logged(shared: Supervised) -> None:
+    """gRPC itself would, and it may be a token."""
+    token = b"authorization", b"Bearer hunter2 \xff"
+    http2_line.call(shared.port, _LAUNCH, launch_request("unknown", "x").SerializeToString(), token)
+    assert list(shared.events("request.failed"))
+    assert "hunter2" not in shared.log()
 
 
 def test_garbage_leaks_nothing(shared: Supervised) -> None:
