@@ -71,7 +71,7 @@ def configure_logs(*, level: str, console: bool, write: Write) -> None:
 
 
 def _without_metadata(record: logging.LogRecord) -> bool:
-    """gRPC logs what a client has sent beside its request and is not UTF-8: it may be a token."""
+    """Hide what a client has sent and is not UTF-8, which gRPC logs: it may be a token."""
     if record.msg == "Invalid encoding on %s":
         record.args = ("what a client has sent",)
     return True
