@@ -21,7 +21,8 @@ from tests.support.collector import Collector, collecting
 from tests.support.supervised import Supervised, eventually, launch_request
 
 _SERVICE = "area_supervisor.AreaSupervisorService"
-_RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
+_RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
+_42 = "timer-seconds-interval-42"  # as the runbook has it
 
 
 @contextmanager
@@ -123,31 +124,38 @@ def test_the_runbooks_question_is_answered_by_its_commands(start: Start) -> None
     apt.ensure("jq", "jq")
     supervised = start()
     with _client(supervised.port, "alice/1") as alice, _client(supervised.port, "bob/2") as bob:
-        assert Response() == alice.LaunchJob(launch_request("timer", "timer-1"), timeout=60)
-        assert Response() == bob.KillJob(JobId(identifier="timer-1"), timeout=60)
+        assert Response() == alice.LaunchJob(launch_request("timer", _42), timeout=60)
         assert 404 == bob.LaunchJob(launch_request("unknown", "x"), timeout=60).error.code
-        assert Response() == bob.LaunchJob(launch_request("timer", "timer-2"), timeout=60)
+        assert Response() == bob.KillJob(JobId(identifier=_42), timeout=60)
+        assert Response() == alice.LaunchJob(launch_request("timer", "t-1"), timeout=60)
         assert Response() == alice.KillAllJobs(Empty(), timeout=60)
-    about_one, about_all, refused = (_run(each, supervised) for each in _commands())
-    assert ["job.launched", "job.exited", "job.killed"] == re.findall(
-        r'"event":"([^"]+)', about_one
-    )
-    assert ["alice/1", "bob/2", "bob/2"] == re.findall(r'"user_agent":"(\S+)', about_one)
-    assert ["kill_all.started", "job.killed", "kill_all.ended"] == re.findall(
-        r'"event":"([^"]+)', about_all
-    )
-    assert {"alice/1"} == set(re.findall(r'"user_agent":"(\S+)', about_all))
-    assert ["1", "404", "launch", "unknown", "127.0.0.1", "bob/2"] == refused.split()[:6]
+    everything, about_one, refused = (_run(each, supervised) for each in _commands())
+    assert [
+        f"job.launched timer {_42}: alice/1",
+        "request.failed unknown x: bob/2",
+        f"job.exited timer {_42}: bob/2",
+        f"job.killed timer {_42}: bob/2",
+        "job.launched timer t-1: alice/1",
+        "kill_all.started  : alice/1",
+        "job.exited timer t-1: alice/1",
+        "job.killed timer t-1: alice/1",
+        "kill_all.ended  : alice/1",
+    ] == [
+        "".join(each)
+        for each in re.findall(r"^\S+ (.*?: )127\.0\.0\.1:\d+ (\S+)", everything, re.MULTILINE)
+    ]
+    assert 3 == len(about_one.splitlines())
+    assert ["1", "404", "launch", "unknown:", "127.0.0.1", "bob/2"] == refused.split()[:6]
 
 
 def _commands() -> list[str]:
-    """The commands of the section."""
-    _, _, section = _RUNBOOK.read_text(encoding="utf-8").partition("## Who did this?\n")
-    return re.findall(r"```sh\n(.*?)\n```", section.partition("\n## ")[0], re.DOTALL)
+    """The commands of the section that read the log."""
+    _, _, section = _RUNBOOK.partition("### Who launched it, who killed it?\n")
+    return re.findall(r"^log \| .*$", section.partition("\n### ")[0], re.MULTILINE)
 
 
 def _run(command: str, supervised: Supervised) -> str:
     """What a command prints where the log is a file."""
     supervised.log()
-    reads = re.sub(r"docker logs [^|]*\|", f"cat {supervised.log_file} |", command)
-    return subprocess.run(["sh", "-c", reads], capture_output=True, text=True, check=True).stdout
+    script = f"log() {{ jq -cR 'fromjson?' {supervised.log_file}; }}\n{command}"
+    return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
