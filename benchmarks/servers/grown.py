@@ -99,7 +99,8 @@ class _Grown:
 
 def _spec(identifier: str) -> JobSpec:
     token = {"access_token": "0123456789abcdef" * 4}
-    return JobSpec(ENDING, identifier, {"seconds": 5, "city": "Paris"}, token)
+    known = hash(identifier)  # as the servicer tells a request that is sent again
+    return JobSpec(ENDING, identifier, {"seconds": 5, "city": "Paris"}, token, known)
 
 
 async def _serve(metrics_port: int, port: int) -> None:
