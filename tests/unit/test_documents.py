@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from service import catalog, rivals, workload
 from service.catalog import Entry
 from service.cli import app
+from service.errors import REASONS
 from service.health import Health
 from service.job import State
 
@@ -145,3 +146,9 @@ def test_every_command_is_told() -> None:
         assert command.callback is not None
         name = command.name or command.callback.__name__
         assert f"`area-supervisor {name}" in README
+
+
+def test_the_contract_names_every_code() -> None:
+    contract = (ROOT / "proto" / "area_types.proto").read_text()
+    told = contract.split("message Error {")[1].split("int32 code")[0]
+    assert sorted(REASONS) == [int(code) for code in re.findall(r"\b\d{3}\b", told)]
