@@ -156,7 +156,11 @@ def _file(name: str) -> Path:
 
 def _kept(name: str) -> Outcome:
     file = _file(name)
-    return _OUTCOME.validate_json(file.read_bytes()) if file.exists() else Outcome(name)
+    return (
+        _OUTCOME.validate_json(file.read_bytes())
+        if file.exists()
+        else Outcome(name.replace("-", " ").capitalize())
+    )
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

@@ -149,3 +149,11 @@ def test_the_table_is_written_between_its_marks() -> None:
     assert "a\n<!-- engines -->\n\nnew\n\n<!-- end -->\nb\n" == try_engines.written(page, "new")
     with pytest.raises(ValueError, match="no block"):
         try_engines.written("a page without", "new")
+
+
+def test_the_readme_has_a_table_of_all_engines() -> None:
+    page = (_ROOT / "README.md").read_text()
+    block = page.partition("<!-- engines -->")[2].partition("<!-- end -->")[0]
+    for name in engines.RELEASES:
+        kind, _, version = name.partition("-")
+        assert f"{kind.capitalize()} {version}" in block
