@@ -169,6 +169,14 @@ def test_what_failed_is_told_with_its_last_words(morning: Morning) -> None:
 
 
 @each_way
+def test_who_launched_and_who_killed_is_told(morning: Morning) -> None:
+    said = morning.answer_under("Who launched it, who killed it?")
+    for done in ("job.launched timer killed", "job.killed timer killed", "request.failed missing"):
+        assert re.search(rf" {re.escape(done)}.*: 127\.0\.0\.1:\d+ grpc-python/", said), said
+    assert f" kill {_GONE}" in said  # by somebody at the Engine
+
+
+@each_way
 def test_what_is_gone_after_a_restart_is_told(morning: Morning) -> None:
     said = morning.answer_under("What is gone after a restart?")
     event = "job.exited timer" if morning.way == "compose" else "janitor.removed"
