@@ -167,7 +167,9 @@ def test_sigquit_is_a_stop_too(start: Start, docker_client: docker.DockerClient)
 
 
 def test_what_ctrl_z_has_stopped_goes_on_where_it_was(start: Start) -> None:
-    supervised = start()
+    # As a shell starts it. The kernel stops none of a group in which nobody has a parent outside
+    # of it, in the same session, as that of tests that run in the background may be.
+    supervised = start(popen={"process_group": 0})
     assert supervised.process
     _send(supervised, signal.SIGTSTP)
     os.waitid(os.P_PID, supervised.process.pid, os.WSTOPPED | os.WNOWAIT)
