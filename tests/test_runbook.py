@@ -65,6 +65,7 @@ each_way = pytest.mark.parametrize(
     ("night", "way"),
     [("container", "compose"), ("process", "systemd"), ("process", "file")],
     indirect=["night"],
+    scope="module",  # or each test would have a night of its own
 )
 
 

@@ -67,7 +67,6 @@ EXCLUDED: Mapping[str, Mapping[str, str]] = {
             (
                 "tests/e2e/test_callback.py",
                 "tests/e2e/test_worker_traces.py",
-                "tests/e2e/test_adopt.py::test_an_upgrade_costs_a_worker_no_beat",
             ),
             _FILES,
         ),
