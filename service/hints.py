@@ -1,6 +1,7 @@
 """What has been said of containers that somebody is about to look at."""
 
 import asyncio
+from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 from signal import SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH
@@ -81,14 +82,17 @@ class Signals:
     """What others have sent to containers: an exit that follows soon is their doing."""
 
     def __init__(self) -> None:
-        self._sent: dict[str, tuple[int, float]] = {}  # by container: the last one, and when
+        # By container: the last one, and when; the oldest first.
+        self._sent: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def note(self, container_id: str, number: int) -> None:
         """Remember a signal; 0 where nobody can tell which it was."""
         if number not in _HARMLESS:
             now = asyncio.get_running_loop().time()
-            self._sent = {each: sent for each, sent in self._sent.items() if _is_fresh(sent, now)}
             self._sent[container_id] = (number, now)
+            self._sent.move_to_end(container_id)
+            while not _is_fresh(next(iter(self._sent.values())), now):
+                self._sent.popitem(last=False)
 
     def before_exit(self, container_id: str) -> int | None:
         """The signal that a container has just ended with, which has then done its work."""
