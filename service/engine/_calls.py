@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 # What there may be hundreds of at once. On two cores an Engine is no faster with more of them.
 _BULK = frozenset({"stop", "kill", "remove", "inspect", "logs"})
-BULK_THREADS = 12
+BULK_THREADS = 20
 # Beside the launches: a comparison, an event stream, what looks for a launch that was given up.
 MORE_THREADS = 4
 
