@@ -23,7 +23,7 @@ _MANY, _STUBBORN = 150, 20
 _GRACE = 5.0
 _ANSWER_SECONDS = 1.0
 # As many calls as may be with the Engine at once: for kills and exits, launches, and the rest.
-_WORKERS = 12 + 8 + 4
+_WORKERS = 20 + 8 + 4
 
 
 def _launch(supervised: Supervised, many: int, stubborn: int = 0) -> list[str]:
