@@ -11,7 +11,7 @@ from benchmarks.calls import identifier_of
 from benchmarks.contenders import BARE, SUPERVISOR, Contender, contenders
 from benchmarks.result import Goal, Result, Rounds, Row
 from benchmarks.stats import percentile
-from tests.support.supervised import Supervised
+from tests.support.supervised import Supervised, eventually
 
 _AT_ONCE = 8  # launches: what is launched here is not measured
 _SETTLE = 1.0
@@ -60,8 +60,9 @@ def _launch(who: Contender, jobs: int) -> None:
 def _answers_meanwhile(supervised: Supervised, who: Contender, jobs: int, answers: Rounds) -> None:
     """Ask for health, and for a job that runs, until everything else has been killed."""
     took: dict[str, list[float]] = {"health": [], "dedup": []}
-    steady = identifier_of(jobs)  # one more, launched once the others are being killed
+    steady = identifier_of(jobs)  # one more, which is not killed with the others
     with _side_by_side(who.end_all) as ended:
+        eventually(lambda: {job.status for job in supervised.jobs()} <= {"stopping"})
         launch(supervised.stub, steady)
         while not ended.is_set():
             for call, times in took.items():
