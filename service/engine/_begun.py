@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import PurePosixPath
 from typing import TypeVar
 
 import docker
@@ -38,7 +39,9 @@ _INIT_SAID = re.compile(
     r"^(?:\[FATAL tini \(\d+\)\]|(?:ERROR \()?catatonit(?::\d+\))?:) (.+)$", re.MULTILINE
 )
 _CATATONITS = {"failed to exec pid1": "exec {} failed", "failed to fork child": "fork failed"}
-# The C library hands a file that the kernel cannot execute to the shell, as a script.
+# The C library hands a file that the kernel cannot execute to the shell, as a script. The shell
+# then runs in the program's place, under its own name.
+_SHELL = "sh"
 _READ_AS_A_SCRIPT = re.compile(
     r"^\S+: (?:line )?1: (?:\x7fELF|[Ss]yntax error)|^(\S+): \1: cannot execute binary file",
     re.MULTILINE,
@@ -121,14 +124,21 @@ def _first_argument(spec: WorkloadSpec) -> str:
 
 
 def _runs(client: docker.APIClient, container_id: str) -> bool:
-    """Whether anything but the init is there, which forks before its child runs the program."""
+    """Whether the program is there, or what it has started.
+
+    The init forks before its child runs the program, so its name does not count. Nor does that of
+    a shell in the place of another program: it may be about to fail at the first line.
+    """
     try:
         found = client.top(container_id, _COLUMNS)
     except APIError as error:
         if error.status_code == HTTPStatus.CONFLICT:  # it does not run any more
             return False
         raise
-    return len({row[-1] for row in read(Processes, found).Processes or ()}) > 1
+    names = {row[-1] for row in read(Processes, found).Processes or ()}
+    if _SHELL in names and PurePosixPath(_program(client, container_id)).name != _SHELL:
+        names.remove(_SHELL)
+    return len(names) > 1
 
 
 def _exit_code(client: docker.APIClient, container_id: str) -> int | None:

@@ -63,6 +63,7 @@ def test_the_rules_are_rules() -> None:
     promtool("check", "rules", "--lint=all", "--lint-fatal", "alerts.yml")
 
 
+@pytest.mark.timeout(600)  # promtool takes 40 s with a processor to itself
 def test_the_alerts_fire_and_stay_silent_as_their_tests_say() -> None:
     promtool("test", "rules", _TESTS)
 

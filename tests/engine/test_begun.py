@@ -1,5 +1,6 @@
 """A launch whose program does not begin is an error, and what finding out costs."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -15,6 +16,16 @@ from tests.support.broken import entrypoint
 IMAGE = "supervisor-test-odd"
 _SCRIPT = "/run.sh"
 _ENDLESS = b"#!/bin/sh\nwhile :; do /bin/busybox sleep 1; done\n"
+# Nobody ever writes to what it reads from, which is its own standard output.
+_WAIT = b"read -t 1 _ <>/proc/self/fd/1\n"
+# As long as nothing takes, on whatever machine (seconds).
+_LONG = 20.0
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine gets as long as it takes to say why a program cannot be run."""
+    monkeypatch.setattr("service.engine._begun._PATIENCE", _LONG)
 
 
 async def _start(rig: Rig, image: str, *arguments: str, **more: Any) -> str:
@@ -92,6 +103,49 @@ async def test_docker_says_why_a_program_cannot_be_run(
     with pytest.raises(EngineRefused, match=told):
         await _start(docker_rig, IMAGE, "--target", "h:1")
     assert [] == await docker_rig.engine.list()
+
+
+async def test_docker_does_not_take_the_shell_that_reads_a_program_for_the_program(
+    docker_rig: DockerRig,
+) -> None:
+    """As long as the shell has not failed at it, which on a busy machine takes a while."""
+    files = {
+        "odd": (0o755, broken.elf_for_another_processor()),
+        "bin/sh": (0o755, b"#!/bin/busybox sh\n" + _WAIT + b'exec /real/sh "$@"\n'),
+        "real/sh": (0o755, broken.busybox()),
+    }
+    broken.make(docker_rig.client, IMAGE, entrypoint("/odd"), files=files, shell=False)
+    with pytest.raises(EngineRefused, match="exec format error"):
+        await _start(docker_rig, IMAGE, "--target", "h:1")
+
+
+@pytest.mark.parametrize(
+    ("program", "script", "patience"),
+    [
+        ([_SCRIPT], _ENDLESS.partition(b"\n")[2], _LONG),
+        ([_SCRIPT], _WAIT * 60, 0.5),
+        (["sh", "-c", (_WAIT * 60).decode()], b"", _LONG),
+    ],
+    ids=["with a child", "by itself", "asked for"],
+)
+async def test_docker_takes_a_shell_that_goes_on_for_a_program(
+    docker_rig: DockerRig,
+    monkeypatch: pytest.MonkeyPatch,
+    program: list[str],
+    script: bytes,
+    patience: float,
+) -> None:
+    """Also where the kernel cannot execute a script, for want of a first line that says how.
+
+    Such a one without a child is what nobody can tell from one that is about to fail.
+    """
+    monkeypatch.setattr("service.engine._begun._PATIENCE", patience)
+    files = {"run.sh": (0o755, script)}
+    broken.make(docker_rig.client, IMAGE, entrypoint(*program), files=files)
+    began = asyncio.get_running_loop().time()
+    workload_id = await _start(docker_rig, IMAGE)
+    assert asyncio.get_running_loop().time() - began < _LONG
+    assert Status.LIVE is (await docker_rig.engine.inspect(workload_id)).status
 
 
 async def test_docker_says_that_a_program_is_for_another_processor_without_a_shell(

@@ -11,9 +11,14 @@ import docker
 _BUSYBOX = Path("/bin/busybox")
 
 
+def busybox() -> bytes:
+    """A program that is what it is called."""
+    return _BUSYBOX.read_bytes()
+
+
 def elf_for_another_processor() -> bytes:
     """A program for AArch64, which is none of the machines that this is tested on."""
-    program = bytearray(_BUSYBOX.read_bytes())
+    program = bytearray(busybox())
     program[18:20] = (183).to_bytes(2, "little")
     return bytes(program)
 
