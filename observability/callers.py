@@ -18,7 +18,7 @@ class Caller(NamedTuple):
     """
 
     peer: str = ""  # ADDRESS:PORT; [ADDRESS]:PORT over IPv6; what gRPC says, where it is neither
-    user_agent: str = ""  # as it was sent, of any length
+    user_agent: str = ""  # the beginning of it, as it was sent
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -29,6 +29,10 @@ class Caller(NamedTuple):
 
 
 NOBODY = Caller()
+
+# Characters of a user agent that are kept, which is more than are told. A client that does not
+# acknowledge gRPC's settings gets past its limit for metadata, and may send megabytes.
+_MOST_KEPT = 1024
 
 # A task inherits it, and keeps it: a launch or a kill is its caller's, also once that has gone.
 _current: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
@@ -52,7 +56,8 @@ class CallContext:
         self._metadata = context.invocation_metadata()
         self._peer: str = context.peer()
         sent = dict(self._metadata)
-        _current.set(Caller(_address(self._peer), sent.get("user-agent", "")))
+        user_agent = sent.get("user-agent", "")[:_MOST_KEPT]
+        _current.set(Caller(_address(self._peer), user_agent))
 
     def __getattr__(self, name: str) -> Any:
         """All that it is asked besides."""

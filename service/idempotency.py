@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
+from observability.callers import NOBODY
 from service.errors import InvalidRequest
 from service.job import Job, JobSpec
 
@@ -47,14 +48,14 @@ def _checked(key: str) -> str:
 
 
 class _Launch(NamedTuple):
-    """What is kept of a launch: little, since identifiers may be long."""
+    """What is kept of a launch: little, since clients may have sent long texts."""
 
-    job: Job  # without its identifier
+    job: Job  # without its identifier, and without who had it killed
     request: int  # hash of what it launched
 
     @classmethod
     def of(cls, job: Job) -> "_Launch":
-        return cls(replace(job, identifier=""), hash((job.name, job.identifier)))
+        return cls(replace(job, identifier="", killer=NOBODY), hash((job.name, job.identifier)))
 
 
 class Keys:

@@ -39,7 +39,8 @@ _OPTIONS = [
     # Well above what a launch may hold, so that one which is too large is told so, with a 413.
     ("grpc.max_receive_message_length", 16 * 2**20),
     # What we read of it is a trace's context; below the one number calls are let in, above the
-    # other they are refused, and between them gRPC throws dice.
+    # other they are refused, and between them gRPC throws dice. (Of a client that has not
+    # acknowledged our settings it takes megabytes.)
     ("grpc.max_metadata_size", 16 * 2**10),
     ("grpc.absolute_max_metadata_size", 16 * 2**10),
     # A connection whose other end has vanished is closed after half a minute, calls or not, and

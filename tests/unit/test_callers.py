@@ -51,6 +51,12 @@ def test_a_user_agent_is_told_as_it_was_sent() -> None:
     assert Caller("1.2.3.4:5", "grpc-node-js/1.9.14") == seen("ipv4:1.2.3.4:5", *sent)
 
 
+def test_of_a_long_user_agent_more_is_kept_than_is_told_and_not_all() -> None:
+    """A launch keeps it for as long as it waits, and a kill."""
+    kept = seen("ipv4:1.2.3.4:5", ("user-agent", "x" * 2**20)).user_agent
+    assert 512 < len(kept) < 2048
+
+
 def test_of_two_user_agents_the_one_is_told_that_the_span_has() -> None:
     sent = ("user-agent", "first"), ("user-agent", "last")
     assert "last" == seen("ipv4:1.2.3.4:5", *sent).user_agent

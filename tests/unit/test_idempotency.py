@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from observability.callers import NOBODY, Caller
 from service.errors import InvalidRequest
 from service.idempotency import KEPT_SECONDS, Keys, key_in
 from service.job import Job, JobSpec
@@ -145,3 +146,11 @@ def test_what_is_kept_of_a_job_is_small_however_long_its_identifier_is() -> None
     assert job == keys.find(_asked(identifier=job.identifier))
     assert [""] == [launch.job.identifier for _, launch in keys._ended.values()]
     assert replace(job, identifier="") == next(iter(keys._ended.values()))[1].job
+
+
+def test_who_had_a_job_killed_is_not_kept() -> None:
+    """What a client calls itself may be long, too."""
+    keys, job = Keys(), _keyed(killer=Caller("10.0.0.1:1", "x" * 10_000))
+    keys.hold(job)
+    keys.release(job)
+    assert replace(job, killer=NOBODY) == keys.find(_asked())
