@@ -137,10 +137,10 @@ class Watcher:
         """
         while not hearing.done():
             self._fall(away)
-            await asyncio.wait({hearing}, timeout=_PING_INTERVAL)
             with suppress(EngineError):
                 await self._engine.ping()
-                return
+                return  # it is there: the stream was dead, or something was lacking here
+            await asyncio.wait({hearing}, timeout=_PING_INTERVAL)
 
     async def _hear(self) -> None:
         known = self._known()

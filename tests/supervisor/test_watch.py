@@ -637,6 +637,16 @@ async def test_an_event_that_got_lost_is_made_good_by_the_comparison(world: Worl
     assert world.readiness.ready
 
 
+async def test_a_stream_that_has_gone_quiet_is_replaced_at_once(world: World) -> None:
+    await world.launch("a-1")
+    listeners = list(world.host.listeners)
+    world.host.listeners.clear()
+    world.host.exit(world.container("a-1").id, 0)
+    world.host.listeners.extend(listeners)
+    await until(lambda: not world.readiness.ready, within=COMPARE + NOTICE)
+    await until(lambda: world.readiness.ready, within=0.9)  # no ping later
+
+
 async def test_an_event_that_is_late_among_others_is_no_reason_to_connect_again(
     world: World,
 ) -> None:
