@@ -1,7 +1,8 @@
 """Variables that look like settings and that nobody reads: mostly misspelt ones.
 
 An environment holds much that is not for us. So a variable is told of only where its name is nearly
-that of a setting, or begins with SUPERVISOR_. Its value is never shown: it may be a secret.
+that of a setting, leaves out a word of one, or begins with SUPERVISOR_. Its value is never shown:
+it may be a secret.
 """
 
 import re
@@ -61,15 +62,25 @@ def _nearest(variable: str, value: str) -> str | None:
     if name in _SETTINGS or variable in _DOCKER or name in _OF_OTHERS or _is_link(name, value):
         return None
     if name.startswith(_PREFIX):
-        return _WITHOUT_PREFIX.get(_closest(name.removeprefix(_PREFIX), _WITHOUT_PREFIX), "")
+        rest = name.removeprefix(_PREFIX)
+        return _WITHOUT_PREFIX.get(_closest(rest, _WITHOUT_PREFIX), _in_full(rest))
     if name.startswith("OTEL_"):
         return None if variable in _otel() else _closest(name, _otel()) or None
-    return _closest(name, _BY_LETTER.get(name[:1], ())) or None
+    return _closest(name, _BY_LETTER.get(name[:1], ())) or _in_full(name) or None
 
 
 def _closest(name: str, names: Collection[str]) -> str:
     least = _NEARLY_EQUAL if name.startswith(_SHARED) else _ALIKE
     return next(iter(get_close_matches(name, names, n=1, cutoff=least)), "")
+
+
+def _in_full(name: str) -> str:
+    """The setting that has the first word of a name, and its others: MAX_JOBS leaves one out."""
+    first, *others = name.split("_")
+    if not others or name.startswith(_SHARED):
+        return ""
+    settings = (each for each in _SETTINGS if each.startswith(f"{first}_"))
+    return next((each for each in settings if set(others) <= set(each.split("_"))), "")
 
 
 def _is_link(name: str, value: str) -> bool:
