@@ -46,9 +46,15 @@ def account_failure(
     began: float,
 ) -> None:
     """Count and log it, unless that was done where it arose. `began` is of `perf_counter`."""
-    if not error.counted:
-        return
-    metrics.failed(job, operation, error.reason)
+    if error.counted:
+        metrics.failed(job, operation, error.reason)
+        tell_failure(operation, job, identifier, error, began=began)
+
+
+def tell_failure(
+    operation: str, job: str, identifier: str, error: SupervisorError, *, began: float
+) -> None:
+    """Log it, though it may be counted elsewhere. `began` is of `perf_counter`."""
     log.warning(
         "request.failed",
         operation=operation,

@@ -10,7 +10,13 @@ from observability.logs import get_logger
 from observability.metrics import UNKNOWN, Metrics
 from observability.printable import shown
 from observability.spans import annotate, trace_environment, waiting
-from service.accounting import account_crash, account_dedup, account_failure, time_launch
+from service.accounting import (
+    account_crash,
+    account_dedup,
+    account_failure,
+    tell_failure,
+    time_launch,
+)
 from service.admission import Admission
 from service.catalog import Catalog
 from service.differences import differing
@@ -199,12 +205,21 @@ class Supervisor:
     async def _join(self, job: Job, spec: JobSpec, key: str = "") -> LaunchOutcome:
         """Share the fate of a launch under way, or find the job running."""
         if self._launches.under_way(job.launch_id):
-            with waiting("launch", linked=job.traceparent):
-                await self._launches.share(job.launch_id)
+            await self._share(job, spec)
         if fields := differing(job, spec):
             annotate({"supervisor.launch.differs": True, "supervisor.launch.differing": fields})
         account_dedup(self._metrics, job, differing=fields, key=key)
         return "dedup"
+
+    async def _share(self, job: Job, spec: JobSpec) -> None:
+        """The outcome of a launch under way. Who is refused with it is told; it is counted once."""
+        began = time.perf_counter()
+        try:
+            with waiting("launch", linked=job.traceparent):
+                await self._launches.share(job.launch_id)
+        except SupervisorError as error:
+            tell_failure("launch", spec.name, spec.identifier, error, began=began)
+            raise
 
     def _begin(self, job: Job, spec: JobSpec, workload: WorkloadSpec) -> None:
         """Reserve the identifier and start the work, in one step of the event loop."""

@@ -113,6 +113,22 @@ async def test_what_is_refused_for_a_limit_names_who_was_refused() -> None:
         assert [BOB] == callers(world, "request.failed")
 
 
+async def test_a_refusal_that_two_share_names_both_and_is_counted_once(world: World) -> None:
+    hold = world.faults.hold("start")
+    first = by(ALICE, lambda: world.launching("a-1"))
+    await hold.reached()
+    second = by(BOB, lambda: world.launching("a-1"))
+    await pass_time()
+    hold.refuse(EngineRefused("cannot"))
+    assert [502, 502] == [await first.answer(), await second.answer()]
+    assert [ALICE, BOB] == callers(world, "request.failed")
+    told = [
+        (each["job"], each["identifier"], each["code"]) for each in world.logged("request.failed")
+    ]
+    assert [("timer", "a-1", 502)] * 2 == told
+    assert {"failures": 1} == world.counted()
+
+
 async def test_a_crash_names_whose_request_it_was_and_about_which_job(world: World) -> None:
     await by(ALICE, lambda: world.launching("a-1"))
     world.faults.fail("stop", KeyError("odd"))  # type: ignore[arg-type]
