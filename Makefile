@@ -6,7 +6,7 @@ RERUN := --reruns 1 --only-rerun ^EngineLockedOutError --rerun-show-tracebacks
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo worker test test-engines test-debian chaos soak bench check generate dashboards pictures lock clean
+.PHONY: help setup demo worker test test-engines test-debian chaos soak bench check generate dashboards docs pictures lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ generate: setup ## Generate the stubs anew from proto/
 
 dashboards: setup ## Generate the dashboards anew from dashboards/
 	$(BIN)/python -m dashboards.generate
+
+docs: setup ## Write the tables of settings and of the catalogue's keys anew from the code
+	$(BIN)/python -m scripts.reference
 
 pictures: setup ## Draw the dashboards for docs/ from three minutes of real work
 	$(BIN)/python -m scripts.pictures

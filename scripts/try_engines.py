@@ -1,10 +1,9 @@
 """`make test-engines`: runs what any Engine should pass on each, and says what passes where.
 
-Outcomes are kept, and the README's table is written anew from those that there are.
+Outcomes are kept, and the table of docs/engines.md is written anew from those that there are.
 """
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -19,12 +18,12 @@ import typer
 from pydantic import TypeAdapter
 
 from scripts import engines, images, prepare
+from scripts.marked import written
 from scripts.progress import PrerequisiteError, say
 
 _ROOT = Path(__file__).resolve().parent.parent
-_README = _ROOT / "README.md"
+_PAGE = _ROOT / "docs" / "engines.md"
 _CACHE = _ROOT / ".cache" / "engines"
-_BLOCK = re.compile(r"(<!-- engines -->\n).*?(<!-- end -->)", re.DOTALL)
 _SECONDS = 1800.0  # for one part on one Engine
 
 # What is tried, and by which tests; what is left of `tests/e2e` is the last part.
@@ -86,7 +85,7 @@ def main(
     only: Annotated[list[str] | None, typer.Option(help="An Engine; may be repeated.")] = None,
     part: Annotated[list[int] | None, typer.Option(help="A row, from 1; likewise.")] = None,
 ) -> None:
-    """Run the tests on each Engine, print a table, and write it into the README."""
+    """Run the tests on each Engine, print a table, and write it into docs/engines.md."""
     wanted = [row for number, row in enumerate(parts(), 1) if number in (part or [number])]
     try:
         for name in only or engines.RELEASES:
@@ -96,7 +95,7 @@ def main(
     outcomes = [_kept(name) for name in engines.RELEASES]
     text = table(outcomes)
     print(f"\n{text}")
-    _README.write_text(written(_README.read_text("utf-8"), text), encoding="utf-8")
+    _PAGE.write_text(written(_PAGE.read_text("utf-8"), "engines", text), encoding="utf-8")
     sys.exit(any(each.failed for outcome in outcomes for each in outcome.tallies.values()))
 
 
@@ -190,13 +189,6 @@ def _left_out(outcome: Outcome) -> list[str]:
         return []
     listed = [f"- {why}: {count}" for why, count in sorted(reasons.items())]
     return [f"\nTests that do not apply to {outcome.engine}, and why:\n", *listed]
-
-
-def written(page: str, text: str) -> str:
-    """The page with its block written anew. Raises ValueError if it has none."""
-    if not _BLOCK.search(page):
-        raise ValueError("the page has no block <!-- engines -->")
-    return _BLOCK.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page)
 
 
 if __name__ == "__main__":

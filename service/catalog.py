@@ -76,8 +76,10 @@ def _image(value: str) -> str:
     return value
 
 
-def _key(default: object, allowed: str) -> Any:
-    return Field(default, json_schema_extra={"allowed": allowed})
+def _key(default: object, description: str, *, allowed: str, example: str) -> Any:
+    """A field as docs/catalogue.md shows it; the example is TOML."""
+    extra: dict[str, Any] = {"allowed": allowed, "example": example}
+    return Field(default, description=description, json_schema_extra=extra)
 
 
 class Entry(BaseModel):
@@ -85,22 +87,47 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    kind: Annotated[Kind, Field(strict=False)] = _key(..., '"action" or "reaction"')
+    kind: Annotated[Kind, Field(strict=False)] = _key(
+        ...,
+        "an action runs once for each identifier; a reaction runs at each launch",
+        allowed='"action" or "reaction"',
+        example='"action"',
+    )
     image: Annotated[str, AfterValidator(_image)] | None = _key(
-        None, "an image's name, such as supervisor-github:latest"
+        None,
+        "the image to run; without one a launch succeeds and runs nothing",
+        allowed="an image's name, such as supervisor-github:latest",
+        example='"supervisor-weather"',
     )
     first_argument: Annotated[str, Field(pattern=r"^[^\x00]+$")] | None = _key(
-        None, "a text that is not empty and has no NUL in it"
+        None,
+        "the worker's first argument, before all others: which part of the image to run",
+        allowed="a text that is not empty and has no NUL in it",
+        example='"fetch"',
     )
-    ends: bool = _key(default=False, allowed="true or false")
+    ends: bool = _key(
+        default=False,
+        description="whether an action ends by itself, such as one that sets up a webhook",
+        allowed="true or false",
+        example="true",
+    )
     memory: Annotated[int, BeforeValidator(_bytes)] | None = _key(
-        None, 'a number and k, m or g, from "6m", the Engine\'s least, to "1048576g"'
+        None,
+        "the memory that its container may use",
+        allowed='a number and k, m or g, from "6m", the Engine\'s least, to "1048576g"',
+        example='"256m"',
     )
     cpus: Annotated[float, Field(ge=0.01, le=1024)] | None = _key(
-        None, "a number from 0.01, the kernel's least, to 1024"
+        None,
+        "the number of cores that it may use",
+        allowed="a number from 0.01, the kernel's least, to 1024",
+        example="0.5",
     )
     pids: Annotated[int, Field(gt=0, le=2**22)] | None = _key(
-        None, f"a whole number from 1 to {2**22}, the kernel's most"
+        None,
+        "the number of processes and threads that it may have",
+        allowed=f"a whole number from 1 to {2**22}, the kernel's most",
+        example="100",
     )
 
     @model_validator(mode="after")

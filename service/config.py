@@ -53,8 +53,10 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-def _setting(default: object, description: str, *, allowed: str) -> Any:
-    return Field(default, description=description, json_schema_extra={"allowed": allowed})
+def _setting(default: object, description: str, *, allowed: str, unset: str = "") -> Any:
+    """A field as docs/settings.md shows it; `unset` says what no value means."""
+    extra: dict[str, Any] = {"allowed": allowed, "unset": unset}
+    return Field(default, description=description, json_schema_extra=extra)
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
@@ -77,58 +79,91 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
-    grpc_server_port: Port = _setting(50051, "the port of the gRPC server", allowed=_A_PORT)
+    grpc_server_port: Port = _setting(50051, "the port that the backend calls", allowed=_A_PORT)
     grpc_callback_host: Annotated[str, AfterValidator(_host)] = _setting(
-        "localhost", "where workers find the backend", allowed="a host name or an IP address"
+        "localhost",
+        "the host where workers find the backend, which they get in `--target`",
+        allowed="a host name or an IP address",
     )
     grpc_callback_port: Port = _setting(50050, "the backend's port for workers", allowed=_A_PORT)
     go_env: Literal["production", "development"] = _setting(
         "development",
-        "production removes a container when it exits, development keeps it",
+        "whether a container is removed when it exits (`production`) or kept (`development`)",
         allowed="production or development",
     )
-    metrics_port: Port = _setting(9464, "the port of /metrics, /livez, /readyz", allowed=_A_PORT)
+    metrics_port: Port = _setting(
+        9464, "the port of `/metrics`, `/livez` and `/readyz`", allowed=_A_PORT
+    )
     bind_address: IPvAnyAddress | None = _setting(
-        None, "the address that both ports listen on; all interfaces", allowed="an IP address"
+        None,
+        "the address that both ports listen on",
+        allowed="an IP address",
+        unset="all interfaces",
     )
     job_catalog: Path | None = _setting(
-        None, "the catalogue of jobs; the packaged one of Area", allowed="a TOML file's path"
+        None,
+        "the file with the [catalogue](catalogue.md) of jobs",
+        allowed="a TOML file's path",
+        unset="the packaged catalogue of Area",
     )
-    job_network: Name = _setting("host", "the Engine's network for jobs", allowed=_A_NAME)
+    job_network: Name = _setting(
+        "host",
+        "the Engine's network for jobs; with `host`, `localhost` in a job is the Engine's host",
+        allowed=_A_NAME,
+    )
     job_stop_grace_seconds: Annotated[Whole, Field(ge=0, le=3600)] = _setting(
-        5, "from SIGTERM to SIGKILL", allowed="a whole number from 0 to 3600"
+        5,
+        "how long a job has to stop, from SIGTERM to SIGKILL",
+        allowed="a whole number from 0 to 3600",
     )
     launch_timeout_seconds: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = _setting(
-        30, "what a launch may take, from its first Engine call", allowed="above 0, at most 3600"
+        30,
+        "how long a launch may take, from its first call to the Engine",
+        allowed="above 0, at most 3600",
     )
     supervisor_instance: Name = _setting(
-        "default", "whose containers are ours, where supervisors share an Engine", allowed=_A_NAME
+        "default",
+        "the name of this supervisor; supervisors that share an Engine need different names",
+        allowed=_A_NAME,
     )
     supervisor_on_start: Annotated[Literal["remove", "adopt"], BeforeValidator(_lower)] = _setting(
-        "remove", "what becomes of the containers of an earlier run", allowed="remove or adopt"
+        "remove",
+        "what a start does with the containers of an earlier run:"
+        " `remove` all of them, or `adopt` those that run",
+        allowed="remove or adopt",
     )
     max_launches_under_way: Annotated[Whole, Field(ge=1, le=64)] = _setting(
-        8, "launches that the Engine works on at once", allowed="a whole number from 1 to 64"
+        8, "how many launches the Engine works on at once", allowed="a whole number from 1 to 64"
     )
     max_launches_waiting: Annotated[Whole, Field(ge=0, le=100_000)] = _setting(
-        1000, "launches that may wait for their turn", allowed="a whole number from 0 to 100000"
+        1000,
+        "how many launches may wait for their turn; further ones get the error 429",
+        allowed="a whole number from 0 to 100000",
     )
     max_running_jobs: Annotated[Whole, Field(ge=1)] | None = _setting(
-        None, "jobs that may run at once; no limit", allowed="a whole number above 0"
+        None,
+        "how many jobs may run at once; further launches get the error 429",
+        allowed="a whole number above 0",
+        unset="no limit",
     )
     orphan_grace_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = _setting(
-        60, "how long a container that is nobody's job is left alone", allowed="from 0 to 86400"
+        60,
+        "how long a container of this instance that belongs to no job is kept",
+        allowed="from 0 to 86400",
     )
     orphan_dry_run: bool = _setting(
         default=False,
-        description="only tell of such containers, and remove none",
+        description="whether to log such containers only, and remove none",
         allowed="true or false",
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
-        _setting("info", "the least serious events to log", allowed="debug, info, warning or error")
+        _setting("info", "the lowest level that is logged", allowed="debug, info, warning or error")
     )
     log_format: Annotated[Literal["json", "console"] | None, BeforeValidator(_lower)] = _setting(
-        None, "json, or console on a terminal", allowed="json or console"
+        None,
+        "the format of the log",
+        allowed="json or console",
+        unset="console on a terminal, else json",
     )
 
     @property

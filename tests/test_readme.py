@@ -1,4 +1,4 @@
-"""What the README shows is run and compared: a reader copies it."""
+"""What the README and the documents show is run and compared: a reader copies it."""
 
 import json
 import os
@@ -17,10 +17,9 @@ import pytest
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from service.catalog import load_catalog
-from service.config import Settings
 from service.errors import REASONS
 from tests.conftest import Start
-from tests.support import containers, grpcurl, node
+from tests.support import containers, grpcurl, node, tutorial
 from tests.support.backend import a_backend
 from tests.support.reflection import ReflectingClient
 from tests.support.supervised import Supervised, free_port
@@ -30,13 +29,13 @@ pytestmark = pytest.mark.timeout(900)
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+API = (ROOT / "docs" / "api.md").read_text()
 PAGE = (ROOT / "examples" / "worker" / "README.md").read_text()
 CATALOG = ROOT / "examples" / "catalog.toml"
 _BUILD = re.compile(r"^(make worker) ", re.MULTILINE)
 _EXAMPLE = re.compile(r"```sh\n(grpcurl [^\n]*)\n```\n```(\w*)\n(.*?)```", re.DOTALL)
 _SHELL = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _ARGUMENTS = re.compile(r"^`(seconds-interval --target [^`]*)`", re.MULTILINE)
-_SETTING = re.compile(r"^\| `([A-Z_]+)` \| ([^|]*) \| ([^|]*) \|", re.MULTILINE)
 _CLIENT = re.compile(r"^(node|\.venv/bin/python) (.*) localhost:50051$", re.MULTILINE)
 _CODE = re.compile(r"^\| (\d{3}) \| [^|]+ \| [^|]+ \|$", re.MULTILINE)
 
@@ -65,23 +64,26 @@ def supervisor(image: str, start: Start) -> Supervised:
     return start(JOB_CATALOG=str(CATALOG))
 
 
-def test_the_examples_answer_what_the_readme_says(supervisor: Supervised) -> None:
-    examples = _EXAMPLE.findall(README)
-    assert 6 == len(examples)
+@pytest.mark.parametrize(("page", "count"), [(README, 3), (API, 6)], ids=["README", "api"])
+def test_the_examples_answer_what_the_page_says(
+    supervisor: Supervised, page: str, count: int
+) -> None:
+    examples = _EXAMPLE.findall(page)
+    assert count == len(examples)
     client = ReflectingClient(supervisor.channel)
     for command, language, expected in examples:
         wanted = json.loads(expected) if language == "json" else expected.split()
         assert wanted == _answer(client, command), command
 
 
-def test_the_worker_gets_the_arguments_that_the_readme_says(
+def test_the_worker_gets_the_arguments_that_the_page_says(
     supervisor: Supervised, docker_client: docker.DockerClient
 ) -> None:
-    (launch, *_) = [command for command, _, _ in _EXAMPLE.findall(README) if "params" in command]
+    (launch, *_) = [command for command, _, _ in _EXAMPLE.findall(API) if "params" in command]
     _answer(ReflectingClient(supervisor.channel), launch)
     (container,) = containers.of_ours(docker_client)
     container.reload()
-    assert [" ".join(containers.arguments(container))] == _ARGUMENTS.findall(README)
+    assert [" ".join(containers.arguments(container))] == _ARGUMENTS.findall(API)
 
 
 @pytest.mark.parametrize("program", ["node", ".venv/bin/python"])
@@ -148,18 +150,31 @@ def test_a_container_of_their_page_ends_as_it_says(engine: PrivateEngine) -> Non
     assert ["try", "0 false", "every 2 s for try", "try"] == said.splitlines()
 
 
-def test_the_readme_lists_every_setting_with_its_default_and_what_is_allowed() -> None:
-    listed = {name: (default, allowed) for name, default, allowed in _SETTING.findall(README)}
-    for name, field in Settings.model_fields.items():
-        default, allowed = listed[name.upper()]
-        assert isinstance(field.json_schema_extra, dict)
-        assert field.json_schema_extra["allowed"] == allowed.replace("`", "")
-        if field.default is not None:
-            assert f"`{str(field.default).lower()}`" == default, name
+def test_the_page_of_requests_lists_every_code() -> None:
+    assert sorted(REASONS) == [int(code) for code in _CODE.findall(API)]
 
 
-def test_the_readme_lists_every_code() -> None:
-    assert sorted(REASONS) == [int(code) for code in _CODE.findall(README)]
+@pytest.mark.usefixtures("image")
+def test_the_tutorial_leads_to_a_worker_of_ones_own(
+    engine: PrivateEngine, start: Start, tmp_path: Path
+) -> None:
+    served: list[Supervised] = []
+
+    def serve(catalog: str, backend_port: str) -> Supervised:
+        served.append(start(JOB_CATALOG=catalog, GRPC_CALLBACK_PORT=backend_port))
+        return served[-1]
+
+    with tutorial.Reader(tmp_path, engine.host, serve) as reader:
+        for block in tutorial.blocks():
+            reader.follow(block)
+    (supervisor,) = served
+    exits = {str(event["identifier"]): event for event in supervisor.events("job.exited")}
+    failed = exits["weather-temperature-Atlantis"]
+    assert ("error", 1) == (failed["outcome"], failed["exit_code"])
+    assert ["error: there is no city Atlantis"] == failed["output"]
+    others = ("weather-temperature-Paris", "weather-temperature-Lyon")
+    assert ["killed", "killed"] == [exits[identifier]["outcome"] for identifier in others]
+    assert 3 == supervisor.metric("supervisor_launches_total")
 
 
 @contextmanager

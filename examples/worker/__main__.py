@@ -1,6 +1,6 @@
 """The workers of this image. The first argument says which one runs.
 
-README.md, beside it, tells what the supervisor promises to a worker and what it expects of one.
+docs/workers.md says what a worker gets from the supervisor and what it has to do.
 """
 
 import signal

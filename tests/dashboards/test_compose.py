@@ -19,7 +19,7 @@ from tests.dashboards import alloy
 from tests.support import worker
 from tests.support.compose import PROFILE, ROOT, Compose, mounts, published
 
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs" / "deploy.md").read_text()
 _OBSERVERS = {"prometheus", "jaeger", "loki", "alloy", "grafana"}
 _SOCKET = "/var/run/docker.sock"
 
@@ -151,13 +151,14 @@ def test_the_configurations_that_commands_name_are_mounted(services: Mapping[str
 def test_the_override_for_live_restore_mounts_the_folder_of_its_socket(
     compose: Compose, tmp_path: Path
 ) -> None:
-    (text,) = re.findall(r"^```yaml\n(services:.*?)^```", README, re.DOTALL | re.MULTILINE)
+    texts = re.findall(r"^```yaml\n(services:.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    (text,) = (text for text in texts if "DOCKER_HOST" in text)
     (tmp_path / "override.yml").write_text(text)
     merged = compose.run("--file", str(tmp_path / "override.yml"), "config")
     supervisor = yaml.safe_load(merged)["services"]["supervisor"]
     socket = Path(supervisor["environment"]["DOCKER_HOST"].removeprefix("unix://"))
     assert (str(socket.parent), str(socket.parent), "ro") in mounts(supervisor)
-    assert f"-H unix://{socket}`" in README
+    assert f"-H unix://{socket}`" in PAGE
 
 
 def test_prometheus_scrapes_the_port_that_the_supervisor_has(services: Mapping[str, Any]) -> None:

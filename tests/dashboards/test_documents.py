@@ -8,7 +8,7 @@ from prometheus_client import Metric
 from observability.metrics import REASONS, Metrics
 from service.errors import REASONS as CODES
 
-_TEXT = (Path(__file__).parents[2] / "docs" / "observability.md").read_text()
+_TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
 _ROW = re.compile(r"^\| `(\w+)` \| (counter|gauge|histogram|info) \|([^|]*)\|", re.MULTILINE)
 _REASON = re.compile(r"^\| `(\w+)` \| ([\d, ]+) \|", re.MULTILINE)
 _ENDINGS = {"counter": "_total", "info": "_info"}

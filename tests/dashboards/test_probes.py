@@ -60,7 +60,7 @@ def test_kubernetes_restarts_on_liveness_and_routes_on_readiness() -> None:
 
 
 def test_compose_takes_its_example(engine: PrivateEngine, tmp_path: Path) -> None:
-    (text,) = (text for text in _examples("yaml") if "services:" in text)
+    (text,) = (text for text in _examples("yaml") if "healthcheck:" in text)
     (tmp_path / "override.yml").write_text(text)
     merged = Compose(engine, tmp_path).run("--file", str(tmp_path / "override.yml"), "config")
     check = yaml.safe_load(merged)["services"]["supervisor"]["healthcheck"]

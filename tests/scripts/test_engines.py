@@ -14,6 +14,7 @@ import pytest
 from scripts import debian_base, debian_root, engines, leftovers, try_engines
 from scripts.debian_root import Room
 from scripts.private_engine import ensure_installed
+from scripts.marked import written
 from scripts.progress import PrerequisiteError
 from scripts.try_engines import Outcome
 from tests.support.exclusions import EXCLUDED
@@ -146,14 +147,17 @@ def test_each_part_has_tests_and_each_end_to_end_test_has_its_part() -> None:
 
 def test_the_table_is_written_between_its_marks() -> None:
     page = "a\n<!-- engines -->\nold\n<!-- end -->\nb\n"
-    assert "a\n<!-- engines -->\n\nnew\n\n<!-- end -->\nb\n" == try_engines.written(page, "new")
+    assert "a\n<!-- engines -->\n\nnew\n\n<!-- end -->\nb\n" == written(page, "engines", "new")
     with pytest.raises(ValueError, match="no block"):
-        try_engines.written("a page without", "new")
+        written("a page without", "engines", "new")
 
 
-def test_the_readme_has_a_table_of_all_engines() -> None:
-    page = (_ROOT / "README.md").read_text()
+def test_the_documents_have_a_table_of_all_engines_and_the_readme_names_them() -> None:
+    page = (_ROOT / "docs" / "engines.md").read_text()
+    readme = (_ROOT / "README.md").read_text()
+    assert "(docs/engines.md)" in readme
     block = page.partition("<!-- engines -->")[2].partition("<!-- end -->")[0]
     for name in engines.RELEASES:
         kind, _, version = name.partition("-")
         assert f"{kind.capitalize()} {version}" in block
+        assert f"{kind.capitalize()} {version}" in readme

@@ -1,7 +1,6 @@
 """What others rely on stands in the documents, and what stands there is true.
 
-Metrics: tests/dashboards/test_documents.py. Events: test_events_page.py. Settings and codes:
-tests/test_readme.py.
+Metrics: tests/dashboards/test_documents.py. Events: test_events_page.py. Codes: test_errors.py.
 """
 
 import ast
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from scripts.reference import pages
 from service import catalog, rivals, workload
 from service.catalog import Entry
 from service.cli import app
@@ -22,9 +22,10 @@ from service.health import Health
 from service.job import State
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-OBSERVABILITY = (ROOT / "docs" / "observability.md").read_text()
-EVENTS = (ROOT / "docs" / "events.md").read_text()
+DOCS = ROOT / "docs"
+API = (DOCS / "api.md").read_text()
+TRACES = (DOCS / "traces.md").read_text()
+EVENTS = (DOCS / "events.md").read_text()
 
 
 def section(page: str, heading: str) -> str:
@@ -38,40 +39,31 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[1:]]
 
 
-# Keys of the catalogue
-
-TYPES = {"text": str, "boolean": bool, "number": float, "whole number": int}
-KEYS = {row[0].strip("`"): row for row in rows(section(README, "Add a job"))}
+# Settings and keys of the catalogue
 
 
-def test_the_readme_has_every_key_of_the_catalogue() -> None:
-    assert list(Entry.model_fields) == list(KEYS)
+@pytest.mark.parametrize(("page", "text"), [pytest.param(*p, id=p[0].name) for p in pages()])
+def test_the_tables_that_are_generated_are_up_to_date(page: Path, text: str) -> None:
+    assert text == page.read_text(), f"{page.name} is not what the code says: run make docs"
+
+
+OTHERS: dict[type, list[Any]] = {
+    str: [True, 1],
+    bool: ["x y", 1],
+    int: ["x y", True, 1.5],
+    float: ["x y", True],
+}
 
 
 @pytest.mark.parametrize("key", Entry.model_fields)
-def test_the_readme_has_the_type_the_default_and_the_allowed_values_of_a_key(key: str) -> None:
-    _, meaning, kind, default, allowed, example = KEYS[key]
-    field = Entry.model_fields[key]
-    assert meaning
-    assert _default(field.get_default(), required=field.is_required()) == default.split(":")[0]
-    assert isinstance(field.json_schema_extra, dict)
-    assert field.json_schema_extra["allowed"] == allowed.replace("`", "")
-    read = tomllib.loads(example.strip("`"))
-    assert (TYPES[kind], [key]) == (type(read[key]), list(read))
-    assert Entry.model_validate({"kind": "action"} | read)
-    others = [value for name, value in SAMPLES.items() if not kind.endswith(name)]
-    for value in others:
+def test_a_key_takes_its_example_and_no_value_of_another_type(key: str) -> None:
+    extra = Entry.model_fields[key].json_schema_extra
+    assert isinstance(extra, dict)
+    (value,) = tomllib.loads(f"{key} = {extra['example']}").values()
+    assert Entry.model_validate({"kind": "action", key: value})
+    for other in OTHERS[type(value)]:
         with pytest.raises(ValidationError):
-            Entry.model_validate({"kind": "action", key: value})
-
-
-SAMPLES: dict[str, Any] = {"text": "x y", "boolean": True, "number": 1}
-
-
-def _default(value: object, *, required: bool) -> str:
-    if required:
-        return "required"
-    return "none" if value is None else f"`{str(value).lower()}`"
+            Entry.model_validate({"kind": "action", key: other})
 
 
 def test_a_key_that_is_unknown_is_told_with_all_that_there_are() -> None:
@@ -94,7 +86,7 @@ def test_every_label_of_a_container_is_told() -> None:
         for name, value in vars(module).items()
         if name.endswith("_LABEL")
     }
-    table = section(OBSERVABILITY, "Labels of a job's container")
+    table = section(API, "Labels")
     told = [row[0].strip("`") for row in rows(table)]
     assert len(told) > 5
     assert sorted(labels) == sorted(told)
@@ -110,7 +102,7 @@ def test_every_attribute_of_a_span_is_told() -> None:
     texts = {node.value for node in _code() if isinstance(node, ast.Constant)}
     events = set(re.findall(r"^\| `([a-z_.]+)`", EVENTS, re.MULTILINE))
     given = {text for text in texts if isinstance(text, str) and attribute.fullmatch(text)}
-    table = "| attribute" + section(OBSERVABILITY, "Traces").partition("| attribute")[2]
+    table = section(TRACES, "Attributes")
     told = [name for row in rows(table) for name in re.findall(r"`([^`]+)`", row[0])]
     assert len(told) > 10
     assert sorted(given - events) == sorted(told)
@@ -126,18 +118,17 @@ def test_every_wait_that_is_a_span_is_told() -> None:
         and isinstance(node.args[0], ast.Constant)
     }
     assert len(waits) > 3
-    assert waits == set(re.findall(r"`(wait for [a-z ]+)`", section(OBSERVABILITY, "Traces")))
+    assert waits == set(re.findall(r"`(wait for [a-z ]+)`", section(TRACES, "Waits")))
 
 
 async def test_every_service_of_health_is_told() -> None:
     services = {name or '""' for name in Health("area_supervisor.AreaSupervisorService")._status}
-    for page in (section(README, "Watch it"), section(OBSERVABILITY, "Probes")):
-        told = [row[0] for row in rows(page) if row[0].startswith("gRPC health")]
-        assert services == set(re.findall(r"`([^`]+)`", " ".join(told)))
+    told = [row[0] for row in rows(section(API, "Health")) if row[0].startswith("gRPC health")]
+    assert services == set(re.findall(r"`([^`]+)`", " ".join(told)))
 
 
 def test_every_status_of_a_job_is_told() -> None:
-    (told,) = re.findall(r"^(\*\*ListJobs\*\* .*?)\n\n", README, re.DOTALL | re.MULTILINE)
+    told = section(API, "ListJobs").partition("```")[0]
     assert sorted(set(State) - {State.EXITED, State.GONE}) == sorted(re.findall(r"`(\w+)`", told))
 
 
@@ -145,7 +136,7 @@ def test_every_command_is_told() -> None:
     for command in app.registered_commands:
         assert command.callback is not None
         name = command.name or command.callback.__name__
-        assert f"`area-supervisor {name}" in README
+        assert f"`area-supervisor {name}" in API
 
 
 def test_the_contract_names_every_code() -> None:

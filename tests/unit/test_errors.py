@@ -61,8 +61,8 @@ def test_every_code_has_the_reason_of_its_errors() -> None:
     ("document", "code"),
     [
         ("proto/area_types.proto", r"\b([45]\d\d) \w"),
-        ("README.md", r"^\| (\d{3}) \|"),
-        ("docs/observability.md", r"^\| `\w+` \| (\d{3})(?:, (\d{3}))? \|"),
+        ("docs/api.md", r"^\| (\d{3}) \|"),
+        ("docs/metrics.md", r"^\| `\w+` \| (\d{3})(?:, (\d{3}))? \|"),
     ],
 )
 def test_every_code_is_in_the_documents(document: str, code: str) -> None:

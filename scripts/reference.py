@@ -1,0 +1,79 @@
+"""`make docs`: writes the tables of settings and of the catalogue's keys from the code.
+
+A unit test fails if a page is not what this writes.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from scripts.marked import written
+from service.catalog import Entry
+from service.config import Settings
+
+_DOCS = Path(__file__).resolve().parent.parent / "docs"
+_TYPES = {str: "text", bool: "boolean", float: "number", int: "whole number"}
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Each page with a generated table: its path, and what it should be."""
+    for name, mark, table in (
+        ("settings.md", "settings", _settings()),
+        ("catalogue.md", "keys", _keys()),
+    ):
+        page = _DOCS / name
+        yield page, written(page.read_text(encoding="utf-8"), mark, table)
+
+
+def _settings() -> str:
+    head = ["variable", "default", "allowed", "meaning"]
+    return _table([head, *(_setting(*item) for item in Settings.model_fields.items())])
+
+
+def _setting(name: str, field: FieldInfo) -> Sequence[str]:
+    extra = _extra(field)
+    default = extra["unset"] or f"`{_shown(field.default)}`"
+    return [f"`{name.upper()}`", default, extra["allowed"], field.description or ""]
+
+
+def _keys() -> str:
+    head = ["key", "type", "default", "allowed", "meaning", "example"]
+    return _table([head, *(_key(*item) for item in Entry.model_fields.items())])
+
+
+def _key(name: str, field: FieldInfo) -> Sequence[str]:
+    extra = _extra(field)
+    example = f"{name} = {extra['example']}"
+    kind = _TYPES[type(tomllib.loads(example)[name])]
+    default = "none" if field.default is None else f"`{_shown(field.default)}`"
+    if field.is_required():
+        default = "required"
+    return [f"`{name}`", kind, default, extra["allowed"], field.description or "", f"`{example}`"]
+
+
+def _extra(field: FieldInfo) -> Mapping[str, Any]:
+    assert isinstance(field.json_schema_extra, dict)
+    return field.json_schema_extra
+
+
+def _shown(default: object) -> str:
+    """A default as a person writes it: `false`, not Python's `False`."""
+    return str(default).lower()
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    head, *rest = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rest])
+
+
+def main() -> None:
+    """Write each page that is not up to date."""
+    for page, text in pages():
+        page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
