@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -87,7 +87,13 @@ class Reader:
             self._ports["50051"] = str(self._serve(catalog, self._ports["50050"]).port)
         elif not command.startswith("make "):
             self._command = command
+            eventually(self._succeeds, within=60)  # a container may still use the image
+
+    def _succeeds(self) -> bool:
+        with suppress(subprocess.CalledProcessError):
             self._output()
+            return True
+        return False
 
     def _output(self) -> str:
         """What the last command prints, each time that it is run."""
