@@ -143,3 +143,11 @@ def test_the_contract_names_every_code() -> None:
     contract = (ROOT / "proto" / "area_types.proto").read_text()
     told = contract.split("message Error {")[1].split("int32 code")[0]
     assert sorted(REASONS) == [int(code) for code in re.findall(r"\b\d{3}\b", told)]
+
+
+# The index
+
+
+def test_the_index_has_every_page() -> None:
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", (DOCS / "README.md").read_text()))
+    assert {page.name for page in DOCS.glob("*.md")} - {"README.md"} == linked
