@@ -13,8 +13,8 @@ import pytest
 
 from scripts import debian_base, debian_root, engines, leftovers, try_engines
 from scripts.debian_root import Room
-from scripts.private_engine import ensure_installed
 from scripts.marked import written
+from scripts.private_engine import ensure_installed
 from scripts.progress import PrerequisiteError
 from scripts.try_engines import Outcome
 from tests.support.exclusions import EXCLUDED
