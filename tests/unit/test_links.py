@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 _PAGES = [
     page
-    for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "dashboards/*.md", "examples/**/*.md")
     for page in sorted(ROOT.glob(pattern))
     if "node_modules" not in page.parts
 ]
