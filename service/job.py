@@ -232,7 +232,6 @@ def _moved(job: Job) -> Job:
 
 def _ended(job: Job, end: Ended) -> Job:
     outcome = outcome_of(job, end)
-    by_itself = end.witnessed and outcome in _BY_ITSELF  # or because of the signal
     return replace(
         job,
         state=State.GONE,
@@ -240,7 +239,7 @@ def _ended(job: Job, end: Ended) -> Job:
         ended_at=end.at,
         outcome=outcome,
         exit_code=end.exit_code,
-        signal=end.signal if by_itself else None,
+        signal=end.signal if outcome in _BY_ITSELF else None,
     )
 
 

@@ -122,8 +122,6 @@ class Watcher:
             for task in probes:
                 task.cancel()
             await self._hear_out(hearing, away)
-            if hearing.done():
-                hearing.result()
             raise
         finally:
             for task in (hearing, *probes):

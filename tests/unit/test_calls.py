@@ -221,6 +221,13 @@ def _failed(metrics: Metrics, operation: str, reason: str) -> float | None:
     return metrics.registry.get_sample_value("supervisor_engine_errors_total", labels)
 
 
+async def test_the_first_call_of_any_kind_starts_a_thread_of_each(calls: Calls) -> None:
+    """Later there may be none left to start."""
+    await _call(calls, 0)
+    kinds = (calls._threads, calls._bulk_threads, calls._ping_threads)
+    assert [1, 1, 1] == [threads._started for threads in kinds]
+
+
 async def test_a_second_call_has_the_thread_of_the_first_and_a_span_of_its_own(
     calls: Calls, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -203,6 +203,23 @@ def test_others_have_ended_what_neither_we_nor_memory_nor_the_engine_has(
     assert told == after(STARTED, *observations, end, job=job).signal
 
 
+@pytest.mark.parametrize(
+    ("observations", "signal"),
+    [
+        ((ExitSeen(15),), 15),
+        ((ExitSeen(15), ExitSeen()), 15),
+        ((ExitSeen(15), ExitSeen(9)), 9),
+        ((ExitSeen(15), FoundLive()), None),
+        ((ExitSeen(15), FoundLive(), ExitSeen()), None),
+    ],
+    ids=str,
+)
+def test_the_signal_before_an_exit_is_known_until_it_runs_again(
+    observations: tuple[Observation, ...], signal: int | None
+) -> None:
+    assert signal == after(STARTED, *observations).exit_signal
+
+
 def test_a_kill_that_failed_is_not_forgotten() -> None:
     assert not after(STARTED).kill_tried
     assert after(STARTED, KillIntended(), KillFailed()).kill_tried
