@@ -29,6 +29,9 @@ _ONLY_READ = ("journalctl -u docker", "systemctl status", "last reboot", "lsattr
 
 _42 = "timer-seconds-interval-42"  # as the runbook has it
 _GONE = "lost-with-the-crash"
+# What a client may send, and a terminal would obey.
+_ODD = "odd\x1b]0;gone\x07\x1b[2J\nforged"
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]|^forged", re.MULTILINE)
 _SECTIONS = dict(zip(_SECTION.split(RUNBOOK)[1::2], _SECTION.split(RUNBOOK)[2::2], strict=True))
 _FIRST = "Before the first: where its log is"
 _PRELUDES = dict(
@@ -109,13 +112,18 @@ def _pid(supervised: Supervised) -> int:
     return supervised.process.pid
 
 
+def _ended(supervised: Supervised) -> set[str]:
+    return {event["identifier"] for event in supervised.events("job.exited")}
+
+
 def _have_a_night(supervised: Supervised, client: docker.DockerClient) -> None:
     for identifier in (_GONE, "killed", _42):
         assert Response() == supervised.launch("timer", identifier)
     supervised.launch("timer", "crashed", {"say": "the token is refused", "exit": "3"})
+    supervised.launch("timer", _ODD, {"say": _ODD, "exit": "3"})
     assert 422 == supervised.launch("missing", "refused").error.code
     assert Response() == supervised.kill("killed")
-    eventually(lambda: "the token is refused" in supervised.log())
+    eventually(lambda: {"crashed", _ODD} <= _ended(supervised))
     supervised.stop(signal.SIGKILL)
     containers.one(client, _GONE).kill()
     supervised.start()
@@ -133,6 +141,7 @@ def test_every_command_runs(morning: Morning, heading: str) -> None:
         lines = [line for line in lines if "area_supervisor " not in f"{line} "]
     done = morning.shell.run(_PRELUDES[morning.way], "set -e", *lines)
     assert (0, "") == (done.returncode, done.stderr)
+    assert not _OBEYED.search(done.stdout)
 
 
 def test_commands_for_a_host_with_systemd_or_a_fault_can_be_read(tmp_path: Path) -> None:
@@ -174,14 +183,16 @@ def test_who_launched_and_who_killed_is_told(morning: Morning) -> None:
     said = morning.answer_under("Who launched it, who killed it?")
     for done in ("job.launched timer killed", "job.killed timer killed", "request.failed missing"):
         assert re.search(rf" {re.escape(done)}.*: 127\.0\.0\.1:\d+ grpc-python/", said), said
-    assert f" kill {_GONE}" in said  # by somebody at the Engine
+    assert f' kill "{_GONE}"' in said  # by somebody at the Engine
 
 
 @each_way
 def test_what_is_gone_after_a_restart_is_told(morning: Morning) -> None:
     said = morning.answer_under("What is gone after a restart?")
-    event = "job.exited timer" if morning.way == "compose" else "janitor.removed"
-    assert re.search(rf"{re.escape(event)} .*{_GONE}$", said, re.MULTILINE), said
+    told = "job.exited lost" if morning.way == "compose" else "janitor.removed exited"
+    _, _, since = said.rpartition(" supervisor.started ")
+    assert f" {told} timer {_GONE}\n" in since, said
+    assert (f" janitor.removed live timer {_42}\n" in since) == (morning.way != "compose")
     assert "crashed" not in said  # that had ended before
 
 
