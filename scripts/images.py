@@ -22,11 +22,10 @@ import docker
 import docker.errors
 import requests
 
-from scripts import debian_base
-from scripts.progress import PrerequisiteError, say, step, tail
+from scripts import busybox, debian_base
+from scripts.progress import say, step, tail
 
 _ROOT = Path(__file__).resolve().parent.parent
-_BUSYBOX = Path("/bin/busybox")
 _PULL_SILENCE_SECONDS = 8.0
 _QUIET_SECONDS = 5.0
 _REMOVE_SECONDS = 15.0
@@ -45,11 +44,10 @@ class BuildError(Exception):
 
 def import_busybox(client: docker.DockerClient, tag: str, made: list[str] | None = None) -> None:
     """A two-megabyte image that can sleep, trap signals, print and fail: what tests launch."""
-    if not _BUSYBOX.exists():
-        raise PrerequisiteError("a static busybox is missing: apt-get install busybox-static")
+    busybox.ensure()
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        tar.add(_BUSYBOX, "bin/busybox")
+        tar.add(busybox.PROGRAM, "bin/busybox")
         for applet in ("sh", "sleep", "echo", "cat", "env", "kill", "printf", "true", "false"):
             link = tarfile.TarInfo(f"bin/{applet}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"

@@ -1,6 +1,7 @@
 """Images are made on an Engine that may be somebody's: what was made is known, whatever happens."""
 
 import re
+import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any, NoReturn
 import docker
 import pytest
 
-from scripts import debian_base, images, progress
+from scripts import apt, busybox, debian_base, images, progress
 from scripts.private_engine import PrivateEngine
 from tests.support import containers
 
@@ -180,3 +181,16 @@ def test_certificates_of_this_machine_are_trusted_in_what_is_built(
     image = docker_client.images.get(images.base_image(docker_client, _BASE, made))
     assert "PIP_CERT=/etc/ssl/host-certificates.crt" in image.attrs["Config"]["Env"]
     images.remove(docker_client, made)
+
+
+@pytest.mark.parametrize("program", [sys.executable, "/nowhere"])
+def test_a_busybox_that_needs_libraries_or_is_missing_makes_way_for_one_that_needs_none(
+    monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    installed: list[str] = []
+    monkeypatch.setattr(apt, "install", installed.append)
+    busybox.ensure()
+    assert [] == installed
+    monkeypatch.setattr(busybox, "PROGRAM", Path(program))
+    busybox.ensure()
+    assert ["busybox-static"] == installed
