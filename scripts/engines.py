@@ -41,6 +41,16 @@ def kind() -> str:
     return "Docker" if name == MACHINE else name.partition("-")[0].capitalize()
 
 
+def check_version(version: str) -> None:
+    """Raises `PrerequisiteError` where what runs is not of the chosen version.
+
+    The machine's own Docker may come from elsewhere than its Debian.
+    """
+    name = chosen()
+    if name != MACHINE and not version.startswith(f"{name.partition('-')[2]}."):
+        raise PrerequisiteError(f"{VARIABLE}={name}: this machine's own is {kind()} {version}")
+
+
 def root() -> Path | None:
     """The root in which the chosen Engine runs, made where it is missing; None for our own."""
     name = chosen()

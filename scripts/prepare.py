@@ -8,7 +8,7 @@ import sys
 
 import docker
 
-from scripts import apt, engines, images, node, private_engine
+from scripts import apt, busybox, engines, images, node, private_engine
 from scripts.private_engine import PrivateEngine
 from scripts.progress import PrerequisiteError, say, step
 
@@ -40,11 +40,13 @@ def prepare() -> tuple[str, str]:
     for program, package in _OF_THE_RUNBOOK.items():
         apt.ensure(program, package)
     node.ensure_installed()
+    busybox.ensure()
     with step("Trying a private Engine"), engines.private() as engine:
         client = docker.DockerClient(base_url=engine.host, timeout=120)
         images.base_image(client)
         version = client.version()["Version"].partition("+")[0]
         client.close()
+        engines.check_version(version)
         return f"{engines.kind()} {version}", f"Compose {_compose(engine)}"
 
 

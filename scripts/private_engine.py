@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,7 +26,7 @@ from scripts.debian_root import Room
 from scripts.progress import PrerequisiteError, tail
 
 _START_SECONDS = 60.0
-_TOOLS = {"mmdebstrap": "mmdebstrap", "/bin/busybox": "busybox-static"}
+_TOOLS = {"mmdebstrap": "mmdebstrap"}
 # `docker top` asks `ps`.
 _OF_THE_ENGINE = {"dockerd": "docker.io", "ps": "procps"}
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -44,12 +44,17 @@ def ensure_installed() -> None:
 class PrivateEngine:
     """Starts, stops and kills one engine; `close()` removes all that was its own."""
 
-    def __init__(self, directory: Path | None = None, *, live_restore: bool = False) -> None:
+    KIND = "Docker"
+
+    def __init__(self, directory: Path | None = None) -> None:
         """Prepares an engine whose data lies in `directory`, or in a temporary folder.
 
-        With `live_restore` its containers run on while it is away.
+        Raises `PrerequisiteError` where an Engine of another kind was chosen: whatever is tried on
+        this one would be taken for tried on that.
         """
         _require_root()
+        if engines.kind() != self.KIND:
+            raise PrerequisiteError(f"{engines.VARIABLE}={engines.chosen()} is no {self.KIND}")
         engine_folder.sweep()
         self._run, self._lock = engine_folder.claim()
         self._data = (directory or self._run) / "data"
@@ -59,8 +64,9 @@ class PrivateEngine:
         self._room: Room | None = None
         self._containerd: subprocess.Popen[bytes] | None = None
         self._dockerd: subprocess.Popen[bytes] | None = None
-        self._live_restore = live_restore
+        self._live_restore = False
         self._pass_fds: Sequence[int] = ()  # to what is started
+        self._environment: Mapping[str, str] = {}  # likewise
         atexit.register(self.close)
         if root := engines.root():
             self._room = Room(root)
@@ -191,7 +197,11 @@ class PrivateEngine:
                 stderr=log,
                 start_new_session=True,
                 pass_fds=self._pass_fds,
-                env={**os.environ, "PATH": f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}"},
+                env={
+                    **os.environ,
+                    "PATH": f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}",
+                    **self._environment,
+                },
             )
 
     def _wait_until_it_answers(self) -> None:

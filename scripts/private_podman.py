@@ -5,21 +5,30 @@ so what a stop and a crash of Docker do to them, nothing here does.
 """
 
 import contextlib
+import resource
 import subprocess
+from pathlib import Path
 
 from scripts import daemons
 from scripts.private_engine import PrivateEngine
 
 _REMOVE_SECONDS = 60.0
+# Otherwise a build asks for 1,048,576 of each, also where fewer may be had.
+_SETTINGS = (
+    '[containers]\ndefault_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]\n'
+)
 
 
 class PrivatePodman(PrivateEngine):
     """Starts, stops and kills one service; `close()` removes all that was its own."""
 
+    KIND = "Podman"
+
     def start(self) -> None:
         """Starts the service, and returns when it answers."""
         if not daemons.runs(self._dockerd):
             self.socket.unlink(missing_ok=True)  # a killed one leaves it, and its follower minds
+            self._environment = {"CONTAINERS_CONF_OVERRIDE": str(self._settings())}
             self._dockerd = self._spawn(*self._podman("system", "service", "--time=0", self.host))
         self._wait_until_it_answers()
 
@@ -34,6 +43,16 @@ class PrivatePodman(PrivateEngine):
             with contextlib.suppress(subprocess.SubprocessError):
                 subprocess.run(command, check=False, timeout=_REMOVE_SECONDS, capture_output=True)
         super().close()
+
+    def _settings(self) -> Path:
+        """A file with the limits that this machine has."""
+        limits = {
+            "files": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+            "processes": resource.getrlimit(resource.RLIMIT_NPROC)[1],
+        }
+        file = self._run / "containers.conf"
+        file.write_text(_SETTINGS.format(**limits), encoding="ascii")
+        return file
 
     def _podman(self, *words: str) -> list[str]:
         """The command for the containers of this one."""

@@ -10,10 +10,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 from xml.etree import ElementTree as ET
 
+import pytest
 import typer
 from pydantic import TypeAdapter
 
@@ -25,6 +27,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _PAGE = _ROOT / "docs" / "engines.md"
 _CACHE = _ROOT / ".cache" / "engines"
 _SECONDS = 1800.0  # for one part on one Engine
+_ENDS = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
 # What is tried, and by which tests; what is left of `tests/e2e` is the last part.
 _E2E = {
@@ -33,7 +36,7 @@ _E2E = {
     "starts and restarts": "start restart adopt legacy",
     "an Engine that fails or goes away": "engine_away engine_faults engine_leaving engine_words"
     " live_restore notice agreement",
-    "from its image, with real workers, `up`, `stop`, `down`": "callback worker real_backend",
+    "from its image, with real workers, `up`, `stop`, `down`": "callback worker_traces",
 }
 _REST = "everything else, end to end"
 _COMPOSE = "`docker-compose.yml`, with and without its profile"
@@ -52,6 +55,8 @@ class Tally:
     failed: list[str] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
     """How many tests, by the reason why they do not apply."""
+    day: str = ""
+    """When it was shown: the code may have changed since then."""
 
 
 @dataclass
@@ -105,11 +110,8 @@ def _run(name: str, wanted: Iterable[str]) -> None:
     versions = prepare.prepare()
     for part in wanted:
         say(f"{versions[0]}: {part} ...")
-        tally = _tally(_report(name, parts()[part]))
-        outcome = _kept(name)
-        outcome.engine, outcome.compose = versions
-        outcome.tallies[part] = tally
-        _file(name).write_bytes(_OUTCOME.dump_json(outcome))
+        _keep(name, versions, part, None)  # what was seen earlier is not what this run shows
+        _keep(name, versions, part, _tally(_report(name, parts()[part])))
 
 
 def _report(name: str, files: Sequence[str]) -> Path:
@@ -123,13 +125,17 @@ def _report(name: str, files: Sequence[str]) -> Path:
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)  # so that its engines end, too
             raise PrerequisiteError(f"on {name} it took over {_SECONDS:.0f} s") from None
-    if not report.exists():
-        raise PrerequisiteError(f"the tests on {name} came to no end")
+    if process.returncode not in _ENDS or not report.exists():
+        raise PrerequisiteError(
+            f"the tests on {name} came to no end (pytest: {process.returncode})"
+        )
     return report
 
 
 def _tally(report: Path) -> Tally:
-    return counted(ET.parse(report).iter("testcase"))  # noqa: S314 - our own
+    tally = counted(ET.parse(report).iter("testcase"))  # noqa: S314 - our own
+    tally.day = datetime.now(UTC).date().isoformat()
+    return tally
 
 
 def counted(cases: Iterable[ET.Element]) -> Tally:
@@ -162,6 +168,16 @@ def _kept(name: str) -> Outcome:
     )
 
 
+def _keep(name: str, versions: tuple[str, str], part: str, tally: Tally | None) -> None:
+    """What a part has shown on an Engine, or that it has shown nothing."""
+    outcome = _kept(name)
+    outcome.engine, outcome.compose = versions
+    outcome.tallies.pop(part, None)
+    if tally:
+        outcome.tallies[part] = tally
+    _file(name).write_bytes(_OUTCOME.dump_json(outcome))
+
+
 def table(outcomes: Sequence[Outcome]) -> str:
     """In Markdown: what passes where, and below it what fails, and what does not apply."""
     heads = [", ".join(filter(None, (each.engine, each.compose))) for each in outcomes]
@@ -171,6 +187,9 @@ def table(outcomes: Sequence[Outcome]) -> str:
     for each in outcomes:
         lost = sorted({name for tally in each.tallies.values() for name in tally.failed})
         lines += [f"\nFails on {each.engine}: `{name}`." for name in lost]
+    for each in outcomes:
+        if days := sorted({tally.day for tally in each.tallies.values() if tally.day}):
+            lines.append(f"\n{each.engine} was tried on {', '.join(days)}.")
     return "\n".join([*lines, *(line for each in outcomes for line in _left_out(each))])
 
 
@@ -178,7 +197,8 @@ def _cell(tally: Tally | None) -> str:
     if tally is None:
         return "not run"
     lost = f", **{len(tally.failed)} fail**" if tally.failed else ""
-    return f"{tally.passed} pass{lost}"
+    left_out = sum(tally.left_out.values())
+    return f"{tally.passed} pass{lost}" + (f", {left_out} left out" if left_out else "")
 
 
 def _left_out(outcome: Outcome) -> list[str]:

@@ -430,8 +430,7 @@ def test_the_image_holds_nothing_that_only_builds_need(
     assert callable(start)
     container = docker_client.containers.create(
         supervisor_image,
-        ["sh", "-c", "ls /src /opt/build /dist; ls /opt/supervisor/bin"],
-        entrypoint=[],
+        entrypoint=["sh", "-c", "ls /src /opt/build /dist; ls /opt/supervisor/bin"],
         network_mode="none",
     )
     container.start()

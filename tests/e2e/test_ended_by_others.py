@@ -1,6 +1,6 @@
 """Jobs that somebody ends past the supervisor, on a real Engine, beside those that nobody does."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import docker
 import pytest
@@ -41,31 +41,45 @@ def _say_that_they_are_set(client: docker.DockerClient, identifier: str) -> Cont
     return container
 
 
+def _told(supervised: Supervised, identifiers: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """How each has ended, once all have: the outcome; by whom and with which signal, if told."""
+    eventually(supervised.is_idle, within=30)
+    return {
+        event["identifier"]: (event["outcome"], event.get("by", ""), event.get("signal", ""))
+        for event in supervised.events("job.exited")
+        if event["identifier"] in identifiers
+    }
+
+
+def _counted(supervised: Supervised) -> dict[str, float]:
+    """How many of each job others have ended."""
+    samples = supervised.scrape().of("supervisor_exits_by_others_total")
+    return {sample.labels["job_name"]: sample.value for sample in samples if sample.value}
+
+
 def test_who_has_ended_a_job_past_the_supervisor_is_told(
     shared: Supervised, docker_client: docker.DockerClient
 ) -> None:
     for identifier, (name, params, act, _, _) in _BY_OTHERS.items():
         assert Response() == shared.launch(name, identifier, {**params, "when-ready": "ready"})
         act(_say_that_they_are_set(docker_client, identifier))
+    expected = {
+        identifier: (outcome, "others", signal)
+        for identifier, (*_, outcome, signal) in _BY_OTHERS.items()
+    }
+    assert expected == _told(shared, expected)
+    assert {"timer": 6, "webhook": 1, "mail": 1} == _counted(shared)
+
+
+def test_nobody_else_is_named_for_an_end_that_is_the_workers_own_or_ours(
+    shared: Supervised,
+) -> None:
+    before = _counted(shared)
     for identifier, (name, params, _) in _BY_NOBODY.items():
         assert Response() == shared.launch(name, identifier, params)
     assert Response() == shared.launch("timer", "killed by us")
     assert Response() == shared.kill("killed by us")
-    everything = len(_BY_OTHERS) + len(_BY_NOBODY) + 1
-    eventually(lambda: everything == shared.metric("supervisor_exits_total"))
-    told = {
-        event["identifier"]: (event["outcome"], event.get("by"), event.get("signal"))
-        for event in shared.events("job.exited")
-    }
-    by_others = {
-        identifier: (outcome, "others", signal)
-        for identifier, (*_, outcome, signal) in _BY_OTHERS.items()
-    }
-    by_nobody = {name: (outcome, None, None) for name, (*_, outcome) in _BY_NOBODY.items()}
-    assert by_others | by_nobody | {"killed by us": ("killed", None, None)} == told
-    counted = {
-        sample.labels["job_name"]: sample.value
-        for sample in shared.scrape().of("supervisor_exits_by_others_total")
-        if sample.value
-    }
-    assert {"timer": 6, "webhook": 1, "mail": 1} == counted
+    expected = {name: (outcome, "", "") for name, (*_, outcome) in _BY_NOBODY.items()}
+    expected["killed by us"] = ("killed", "", "")
+    assert expected == _told(shared, expected)
+    assert before == _counted(shared)

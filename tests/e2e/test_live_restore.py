@@ -1,4 +1,4 @@
-"""An Engine with live-restore: it may go away and come back, and its containers run on."""
+"""An Engine that goes away and comes back while its containers run on: live-restore, and Podman."""
 
 import os
 import signal
@@ -8,6 +8,7 @@ from contextlib import closing
 import docker
 import pytest
 
+from scripts import engines
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
@@ -24,7 +25,8 @@ _JOBS = ("t-1", "t-2")
 def lasting(engine: PrivateEngine) -> Iterator[PrivateEngine]:
     """An Engine of its own, since the setting holds for all of an Engine's containers."""
     assert engine  # which has installed what this one needs
-    with PrivateEngine(live_restore=True) as private:
+    with engines.private() as private:
+        private.live_restore(on=True)
         with closing(docker.DockerClient(private.host)) as client:
             worker.make(client)
         yield private

@@ -28,11 +28,10 @@ from tests.support.supervised import Supervised, eventually
 
 _GRACE = 1
 _LAUNCH_TIMEOUT = 5
-# The Engine refuses a container that wants more processors than there are.
 _CATALOG = f"""{catalog.TEXT}
-greedy = {{ kind = "action", image = "{worker.IMAGE}", cpus = 1000 }}
+broken = {{ kind = "action", image = "{worker.BROKEN}" }}
 """
-_JOBS = {"timer", "weather", "webhook", "mail", "small", "missing", "nothing", "greedy", "unknown"}
+_JOBS = {"timer", "weather", "webhook", "mail", "small", "missing", "nothing", "broken", "unknown"}
 _OPERATIONS = {"launch", "kill", "kill_all"}
 _REASONS = {
     "invalid",
@@ -319,7 +318,7 @@ def test_failures_that_a_request_brings_on(
         (404, "Timer", "t-1", {}),
         (409, "timer", "taken", {}),
         (422, "missing", "t-1", {}),
-        (502, "greedy", "t-1", {}),
+        (502, "broken", "t-1", {}),
     ]
     for code, name, identifier, params in requests:
         assert code == shared.launch(name, identifier, params).error.code
@@ -330,7 +329,7 @@ def test_failures_that_a_request_brings_on(
         "failures{unknown,launch,unknown_job}": 2,
         "failures{timer,launch,name_taken}": 1,
         "failures{missing,launch,image_missing}": 1,
-        "failures{greedy,launch,engine_refused}": 1,
+        "failures{broken,launch,engine_refused}": 1,
         "kills{unknown,not_running}": 1,
         "launch_duration{failed}": 10,
     } == moves.since()

@@ -1,7 +1,6 @@
 """Other Engines than the machine's: in a root of another release, chosen by a variable."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -11,13 +10,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from scripts import debian_base, debian_root, engines, leftovers, try_engines
+from scripts import busybox, debian_base, debian_root, engines, leftovers, prepare, try_engines
 from scripts.debian_root import Room
 from scripts.marked import written
-from scripts.private_engine import ensure_installed
+from scripts.private_engine import PrivateEngine
+from scripts.private_podman import PrivatePodman
 from scripts.progress import PrerequisiteError
 from scripts.try_engines import Outcome
-from tests.support.exclusions import EXCLUDED
+from tests.support import exclusions
 from tests.support.supervised import eventually
 
 _ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ sys.stdin.read()
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """The smallest root that there is."""
-    ensure_installed()
+    busybox.ensure()
     made = tmp_path / "root"
     for folder in ("bin", "proc", "sys", "dev"):
         (made / folder).mkdir(parents=True)
@@ -106,15 +106,31 @@ def test_only_an_engine_of_another_release_needs_a_root(monkeypatch: pytest.Monk
 
 
 def test_what_is_left_out_is_there_and_has_a_reason() -> None:
-    assert EXCLUDED.keys() <= engines.RELEASES.keys()
-    for prefix, reason in [item for each in EXCLUDED.values() for item in each.items()]:
-        file, _, name = prefix.partition("::")
-        assert reason.strip()
-        assert re.search(
-            rf"^(async )?def {re.escape(name.partition('[')[0])}",
-            (_ROOT / file).read_text(),
-            re.MULTILINE,
-        ), prefix
+    assert exclusions.EXCLUDED.keys() <= engines.RELEASES.keys()
+    left_out = set[str]().union(*map(exclusions.reasons, engines.RELEASES))
+    files = sorted({test.partition("::")[0] for test in left_out})
+    command = [sys.executable, "-m", "pytest", "--collect-only", "--quiet", *files]
+    told = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True).stdout
+    ids = set(told.splitlines())
+    assert not left_out - ids - {each.partition("[")[0] for each in ids}
+
+
+def test_only_what_is_named_is_left_out() -> None:
+    file = "tests/e2e/test_notice.py"
+    one = "test_readiness_falls_within_five_seconds_however_the_engine_goes"
+    assert exclusions.reason(f"{file}::{one}[freeze_containerd]", "podman-5.4")
+    assert not exclusions.reason(f"{file}::{one}[freeze]", "podman-5.4")
+    assert not exclusions.reason(f"{file}::{one}[freeze_containerd]", "docker-26.1")
+    every = "tests/e2e/test_launch.py::test_a_job_without_limits_has_none"
+    assert exclusions.reason(every, "podman-5.4") == exclusions.reason(f"{every}[x]", "podman-5.4")
+    assert not exclusions.reason(f"{every}_at_all", "podman-5.4")
+
+
+def test_what_one_engine_does_counts_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, other in (("podman-5.4", PrivateEngine), ("docker-26.1", PrivatePodman)):
+        monkeypatch.setenv("TEST_ENGINE", name)
+        with pytest.raises(PrerequisiteError, match=f"TEST_ENGINE={name} is no {other.KIND}"):
+            other()
 
 
 _REPORT = """\
@@ -129,12 +145,58 @@ _REPORT = """\
 
 def test_the_table_says_what_passes_what_fails_and_what_does_not_apply() -> None:
     tally = try_engines.counted(ET.fromstring(_REPORT).iter("testcase"))
+    tally.day = "2026-11-29"
     text = try_engines.table([Outcome("Docker 1.2", "Compose 3", {"launches": tally})])
     assert "| tests | Docker 1.2, Compose 3 |" in text
-    assert "| launches | 1 pass, **2 fail** |" in text
+    assert "| launches | 1 pass, **2 fail**, 1 left out |" in text
     assert "| the contract of the adapter | not run |" in text
     assert "Fails on Docker 1.2: `test_three`." in text
+    assert "Docker 1.2 was tried on 2026-11-29." in text
     assert "- it lacks it: 1" in text
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The tests of the only part there is, which has passed once."""
+    file = tmp_path / "test_it.py"
+    file.write_text("def test_it(): ...\n")
+    monkeypatch.setenv("TEST_ENGINE", "docker-26.1")
+    monkeypatch.setattr(prepare, "prepare", lambda: ("Docker 26.1.5", "Compose 2.26"))
+    monkeypatch.setattr(try_engines, "_CACHE", tmp_path)
+    monkeypatch.setattr(try_engines, "_OPTIONS", ())
+    monkeypatch.setattr(try_engines, "parts", lambda: {"a part": [str(file)]})
+    try_engines._run("docker-26.1", ["a part"])
+    assert 1 == try_engines._kept("docker-26.1").tallies["a part"].passed
+    return file
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "import os; os._exit(0)",
+        "import pytest\ndef test_it(): ...\ndef test_an_end(): pytest.exit('enough', 2)",
+        "def no_test_at_all(): ...",
+    ],
+    ids=["killed", "interrupted", "empty"],
+)
+def test_a_part_that_comes_to_no_end_has_shown_nothing_whatever_it_has_shown_earlier(
+    tried: Path, end: str
+) -> None:
+    tried.write_text(end)
+    with pytest.raises(PrerequisiteError, match=r"docker-26\.1 came to no end"):
+        try_engines._run("docker-26.1", ["a part"])
+    assert {} == try_engines._kept("docker-26.1").tallies
+
+
+def test_a_docker_of_another_version_is_not_taken_for_the_chosen_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TEST_ENGINE", "docker-20.10")
+    engines.check_version("20.10.24")
+    with pytest.raises(PrerequisiteError, match=r"docker-20\.10: .* is Docker 27\.1\.1"):
+        engines.check_version("27.1.1")
+    monkeypatch.setenv("TEST_ENGINE", "")
+    engines.check_version("27.1.1")
 
 
 def test_each_part_has_tests_and_each_end_to_end_test_has_its_part() -> None:
