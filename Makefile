@@ -6,10 +6,10 @@ RERUN := --reruns 1 --only-rerun ^EngineLockedOutError --rerun-show-tracebacks
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo worker test test-engines test-debian chaos soak bench check generate dashboards docs pictures lock clean
+.PHONY: help setup demo worker test test-engines test-debian simulate simulate-mutants chaos soak bench check generate dashboards docs pictures lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv, with the command area-supervisor in it (PYTHON=... names another Python)
 	@scripts/setup
@@ -32,6 +32,12 @@ test-debian: setup ## Run .ci/run of the last commit on Debian 13, in a folder
 
 chaos: setup ## Faults at random, for DURATION=90 seconds, from SEED=...: the same plan again
 	@$(BIN)/python -m tests.chaos
+
+simulate: setup ## The core in virtual time, STEPS=50000 drawn from SEED=1 (REPLAY=... a failure again)
+	@$(BIN)/python -m tests.simulation
+
+simulate-mutants: setup ## Break the core on purpose, and see that the simulation notices each time
+	@$(BIN)/python -m tests.simulation.mutants
 
 soak: setup ## Launches and ends, CYCLES=4000 or DURATION=... seconds of them: does anything grow?
 	@$(BIN)/python -m tests.soak

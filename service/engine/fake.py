@@ -14,6 +14,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from service.engine.base import (
@@ -66,8 +67,10 @@ class FakeEngine:
         self._here = True
         self._awake = asyncio.Event()
         self._awake.set()
-        self._under_way: set[asyncio.Task[Any]] = set()
-        self._streams: set[asyncio.Queue[Event | None]] = set()
+        # Tables and not sets, whose order differs from run to run.
+        self._under_way: dict[asyncio.Task[Any], None] = {}
+        self._streams: dict[asyncio.Queue[Event | None], None] = {}
+        self._context = copy_context()  # its work is its own, and not of the task that asked
         self.host.listeners.append(self._publish)
 
     def hang(self) -> None:
@@ -81,7 +84,7 @@ class FakeEngine:
     def go_away(self) -> None:
         """Refuse connections; calls under way break off where they are."""
         self._here = False
-        for task in self._under_way:
+        for task in list(self._under_way):
             task.cancel()
         self.disconnect()
 
@@ -174,13 +177,13 @@ class FakeEngine:
         stream: asyncio.Queue[Event | None] = asyncio.Queue()
         self._connect()
         try:
-            await self._call("watch", _at_once(lambda: self._streams.add(stream)), _SHORT)
+            await self._call("watch", _at_once(lambda: self._streams.setdefault(stream)), _SHORT)
             yield Listing(await self.list())
             while event := await stream.get():
                 await self._awake.wait()
                 yield event
         finally:
-            self._streams.discard(stream)
+            self._streams.pop(stream, None)
 
     async def close(self) -> None:
         """See `Engine.close`."""
@@ -198,8 +201,9 @@ class FakeEngine:
         if not self._here:
             await asyncio.sleep(0)
             raise EngineUnavailable("the fake Engine cannot be reached")
-        doing = asyncio.create_task(self._carry_out(operation, work), name=operation)
-        self._under_way.add(doing)
+        steps = self._carry_out(operation, work)
+        doing = asyncio.create_task(steps, name=operation, context=self._context)
+        self._under_way[doing] = None
         doing.add_done_callback(self._forget)
         done, _ = await asyncio.wait({doing}, timeout=max(timeout, 0))
         if not done:
@@ -218,7 +222,7 @@ class FakeEngine:
         return result
 
     def _forget(self, task: "asyncio.Task[Any]") -> None:
-        self._under_way.discard(task)
+        self._under_way.pop(task, None)
         if not task.cancelled():
             task.exception()  # seen: the caller may have given up
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Literal
 
 from service.errors import EngineError
@@ -80,6 +81,15 @@ class Faults:
         hold = Hold()
         self._queues[operation, after].append(hold.stay)
         return hold
+
+    def delay(self, operation: Operation, seconds: float, *, after: bool = False) -> None:
+        """Make the next call of an operation take longer."""
+        self._queues[operation, after].append(partial(asyncio.sleep, seconds))
+
+    @property
+    def pending(self) -> bool:
+        """Whether some fault still waits for its call."""
+        return any(self._queues.values())
 
     def clear(self) -> None:
         """Forget the faults that no call has met. What hangs already hangs on."""

@@ -31,7 +31,7 @@ class Container:
 
     spec: WorkloadSpec
     id: str = field(default_factory=lambda: secrets.token_hex(32))
-    created_at: float = field(default_factory=time.time)
+    created_at: float = field(default_factory=lambda: time.time())  # noqa: PLW0108 - tests replace it
     status: Status = Status.CREATED
     exit_code: int = 0
     oom_killed: bool = False

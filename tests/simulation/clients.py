@@ -1,0 +1,73 @@
+"""Clients of the supervisor: what they ask, when they hang up, and whether the answers are right."""
+
+import asyncio
+from typing import Any
+
+from tests.simulation.answers import Answers, Asked, answer_of
+from tests.simulation.life import Life
+from tests.simulation.listener import Listener
+from tests.simulation.steps import Kill, KillAll, Launch, Request
+from tests.simulation.trouble import Trouble
+from tests.simulation.virtual import VirtualLoop
+from tests.simulation.witness import Witness
+
+
+class Clients:
+    """Every request of an episode."""
+
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        witness: Witness,
+        answers: Answers,
+        listener: Listener,
+        trouble: Trouble,
+    ) -> None:
+        self.pending: list[Asked] = []
+        self.longest_answer = 0.0
+        self._loop = loop
+        self._witness = witness
+        self._answers = answers
+        self._listener = listener
+        self._trouble = trouble
+
+    def ask(self, act: Request, life: Life | None) -> None:
+        """Make a request. A supervisor that does not listen is not asked."""
+        if life is None or not life.listening:
+            self._witness.count("answer UNAVAILABLE")
+            return
+        asked = Asked(act, self._loop.time(), life, self._note_kill(life, act))
+        self._answers.note_asked(act)
+        task = asked.task = life.call(act)
+        self.pending.append(asked)
+        task.add_done_callback(lambda done: self._answered(asked, done))
+        if isinstance(act, Launch | Kill) and act.hang_up is not None:
+            self._loop.call_later(act.hang_up, task.cancel)
+
+    def of(self, life: Life) -> list["asyncio.Task[Any]"]:
+        """The requests that a life has not answered yet."""
+        return [a.task for a in self.pending if a.life is life and a.task is not None]
+
+    def _note_kill(self, life: Life, act: Request) -> list[str]:
+        """The launches that a kill is about."""
+        if isinstance(act, Kill):
+            jobs = life.core.registry.of(act.identifier)
+            self._listener.kills_asked[act.identifier] = self._loop.time()
+        elif isinstance(act, KillAll):
+            jobs = life.core.registry.jobs()
+            self._listener.all_killed_at = self._loop.time()
+        else:
+            jobs = []
+        return [job.launch_id for job in jobs]
+
+    def _answered(self, asked: Asked, task: "asyncio.Task[Any]") -> None:
+        self.pending.remove(asked)
+        answer, now = answer_of(task), self._loop.time()
+        self._witness.say(f"answer {answer}: {asked.act}")
+        self._witness.count(f"answer {answer}")
+        if asked.life.dead:
+            return
+        self.longest_answer = max(self.longest_answer, now - asked.at)
+        self._trouble.look(asked.life)
+        wrong = self._answers.wrong_with(asked, answer, calm_since=self._trouble.last)
+        self._witness.wrong += wrong

@@ -1,0 +1,142 @@
+"""The fake Engine, with events that get lost or late and answers that cannot be read."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from service.engine.base import Change, Event, Inspection, Listing, Status, Workload
+from service.engine.fake import FakeEngine
+from service.errors import (
+    EngineError,
+    EngineFaltered,
+    EngineRefused,
+    EngineTimeout,
+    EngineUnavailable,
+)
+from service.workload import INSTANCE_LABEL
+from tests.simulation.steps import Failure, NewsTrouble
+
+INSTANCE = "default"
+IMAGE = "worker"
+
+_LONGEST_LATENCY = 0.01
+_SHARE_OF_ODD_ANSWERS = 0.15
+_UNSETTLED = 0.02
+# A removal that fails is tried again within this time, without another look (seconds).
+_TRIED_AGAIN = 3.0
+
+
+class Removal(NamedTuple):
+    """When a removal was asked for, and when it was tried again last."""
+
+    first: float
+    last: float
+
+
+class SimulatedEngine(FakeEngine):
+    """Draws from `chance` whatever the steps leave open."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__({INSTANCE_LABEL: INSTANCE}, images=[IMAGE])
+        self.latency = lambda: chance.uniform(0, _LONGEST_LATENCY)
+        self.removals_asked: dict[str, Removal] = {}  # the last one of each container
+        self.out_of_memory_told: dict[str, float] = {}  # since when a listener knows of it
+        self._chance = chance
+        self._news: NewsTrouble | None = None
+        self._news_until = self._odd_until = 0.0
+
+    def trouble_news(self, what: NewsTrouble, seconds: float) -> None:
+        """Spoil the events for so many seconds."""
+        if what == "cut":
+            self.disconnect()
+        else:
+            self._news, self._news_until = what, _now() + seconds
+
+    def answer_oddly(self, seconds: float) -> None:
+        """Answer some questions in a way that cannot be read, for so many seconds."""
+        self._odd_until = _now() + seconds
+
+    def repair(self) -> None:
+        """Let no fault be left that no call has met yet."""
+        self.faults.clear()
+        self._news_until = self._odd_until = 0.0
+
+    async def remove(self, workload_id: str, *, force: bool = False) -> None:
+        before = self.removals_asked.get(workload_id)
+        again = before is not None and _now() - before.last < _TRIED_AGAIN
+        first = before.first if before is not None and again else _now()
+        self.removals_asked[workload_id] = Removal(first, _now())
+        await super().remove(workload_id, force=force)
+
+    async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
+        found = await super().find(labels)
+        return [replace(w, status=Status.UNKNOWN) if self._is_odd() else w for w in found]
+
+    async def inspect(self, workload_id: str) -> Inspection:
+        seen = await super().inspect(workload_id)
+        if self._is_odd():
+            raise EngineFaltered("the fake Engine's answer cannot be read")
+        return seen
+
+    async def watch(self) -> AsyncGenerator[Listing | Event, None]:
+        async with aclosing(super().watch()) as news:
+            async for item in news:
+                if isinstance(item, Event):
+                    self._note_told(item)
+                yield item
+
+    def _note_told(self, event: Event) -> None:
+        if event.change is Change.OUT_OF_MEMORY:
+            self.out_of_memory_told.setdefault(event.id, _now())
+        elif event.change is Change.STARTED:
+            self.out_of_memory_told.pop(event.id, None)
+
+    def _is_odd(self) -> bool:
+        return _now() < self._odd_until and self._chance.random() < _SHARE_OF_ODD_ANSWERS
+
+    def _publish(self, event: Event) -> None:
+        if event.change is Change.EXITED:
+            self._list_as_live_for_a_moment(event.id)
+        for delay in self._delays():
+            if delay:
+                asyncio.get_running_loop().call_later(delay, super()._publish, event)
+            else:
+                super()._publish(event)
+
+    def _list_as_live_for_a_moment(self, container_id: str) -> None:
+        """Docker tells of an exit before its listings know of it."""
+        container = self.host.get(container_id)
+        container.unsettled = True
+        settle = partial(setattr, container, "unsettled", False)  # noqa: FBT003
+        asyncio.get_running_loop().call_later(_UNSETTLED, settle)
+
+    def _delays(self) -> Iterator[float]:
+        """One for each time that an event is told."""
+        trouble = self._news if _now() < self._news_until else None
+        if trouble == "late":
+            yield 0.2
+        elif trouble == "shuffled":
+            yield self._chance.uniform(0, 0.3)
+        elif trouble != "lost" or self._chance.random() < 0.5:
+            yield 0.0
+        if trouble == "twice":
+            yield self._chance.uniform(0, 1)
+
+
+def error_of(failure: Failure) -> EngineError:
+    """What a call fails with."""
+    kinds = {
+        "refused": EngineRefused("the fake Engine refuses"),
+        "faltered": EngineFaltered("the fake Engine fails at it"),
+        "timeout": EngineTimeout("the fake Engine took too long"),
+        "unavailable": EngineUnavailable("the connection to the fake Engine is broken"),
+    }
+    return kinds[failure]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

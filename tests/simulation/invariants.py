@@ -1,0 +1,170 @@
+"""What has to be true after each step, and what has to be true at rest."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+
+from observability.metrics import EXIT_OUTCOMES, STATES, UNKNOWN
+from service.engine.base import Status
+from service.engine.fake_host import Container
+from tests.chaos.invariants import Sight, wrong_with
+from tests.simulation.life import CATALOG, Life
+from tests.simulation.plan import STEADY
+from tests.simulation.stage import Stage
+from tests.support.supervised import Scrape
+
+# Where nothing is broken: within these an exit is noticed, and a request is answered (seconds).
+_NOTICED, _ANSWERED = 4.0, 15.0
+# After this nothing is left of what was broken: whatever failed then has been tried again.
+_RECOVERED = 40.0
+# A removal that the janitor has failed at is tried again after 30 s, and then twice as long.
+_FIRST_RETRY, _COMPARED = 30.0, 40.0
+_LASTING_TASKS = frozenset({"watcher", "events", "ping", "deep ping", "compare"})
+_NAMES = (*CATALOG, UNKNOWN)
+
+
+def wrong_after_a_step(stage: Stage) -> Iterator[str]:
+    """What must never be seen, whatever is broken."""
+    life = stage.life
+    if life is None or life.dead:
+        return
+    if life.watching.done():
+        yield f"the watcher has ended: {life.watching}"
+    yield from _metrics_differ(life)
+    if stage.trouble.calm > _RECOVERED:
+        yield from _exits_unnoticed(stage, life)
+        yield from _requests_unanswered(stage)
+
+
+def wrong_at_rest(stage: Stage) -> Iterator[str]:
+    """What may not be once nothing happens any more."""
+    life = stage.life
+    if life is None:
+        yield "not ready: there is no supervisor"
+        return
+    yield from wrong_with(_sight(stage, life))
+    yield from _left_over_in_the_process(stage, life)
+    for identifier in STEADY:
+        if any(not fact.live for fact in stage.facts.of_identifier(identifier)):
+            yield f"a job ended that nobody has touched: {identifier}"
+
+
+def pauses_unnoticed(stage: Stage) -> Iterator[str]:
+    """Jobs that are listed as paused and are not, or the other way round."""
+    assert stage.life is not None
+    for job in stage.life.core.registry.jobs():
+        container = _container(stage, job.container_id)
+        if container is not None and container.paused != job.paused:
+            yield f"a pause unnoticed: {job.identifier} is {job.state}, paused {container.paused}"
+
+
+def _metrics_differ(life: Life) -> Iterator[str]:
+    """The metrics move with the registry, in the same step of the event loop."""
+    metrics, jobs = life.metrics, life.core.registry.jobs()
+    by_state = Counter(job.state.value for job in jobs)
+    for state in STATES:
+        if by_state[state] != (told := _value(metrics.jobs, state)):
+            yield f"metrics: supervisor_jobs {state} is {told}, and there are {by_state[state]}"
+    running = Counter(job.name for job in jobs if job.runs)
+    started = Counter(job.name for job in jobs if job.container_id is not None)
+    for name in CATALOG:
+        if running[name] != (told := _value(metrics.jobs_running, name)):
+            yield f"metrics: supervisor_jobs_running {name} is {told}, and {running[name]} run"
+        begun = _value(metrics.launches, name) + _value(metrics.adoptions, name)
+        ended = sum(_value(metrics.exits, name, outcome) for outcome in EXIT_OUTCOMES)
+        if started[name] != begun - ended:
+            yield f"metrics: {begun} {name} have begun, {ended} ended, and there are {started}"
+
+
+def _value(metric: object, *labels: str) -> float:
+    value: float = metric.labels(*labels)._value.get()  # type: ignore[attr-defined]
+    return value
+
+
+def _exits_unnoticed(stage: Stage, life: Life) -> Iterator[str]:
+    now = stage.loop.time()
+    for job in life.core.registry.jobs():
+        fact = stage.facts.get(job.container_id)
+        if fact is not None and not fact.live and now - fact.ended_at > _NOTICED:
+            yield f"an exit unnoticed for {now - fact.ended_at:.1f} s: {job}"
+
+
+def _requests_unanswered(stage: Stage) -> Iterator[str]:
+    now = stage.loop.time()
+    for asked in stage.clients.pending:
+        if now - asked.at > _ANSWERED:
+            yield f"a request unanswered for {now - asked.at:.1f} s: {asked.act}"
+
+
+def _left_over_in_the_process(stage: Stage, life: Life) -> Iterator[str]:
+    if stage.clients.pending:
+        yield f"requests unanswered: {[asked.act for asked in stage.clients.pending]}"
+    left = [t for t in life.tasks if t.get_name() not in _LASTING_TASKS]
+    if left:
+        yield f"tasks left: {[_told(task) for task in left]}"
+
+
+def _sight(stage: Stage, life: Life) -> Sight:
+    """What the chaos suite looks at, as it is here."""
+    core = life.core
+    containers = stage.engine.host.containers
+    return Sight(
+        jobs=[(j.name, j.identifier, j.state.value) for j in core.supervisor.list_jobs()],
+        containers=[
+            _listed(container)
+            for container in containers
+            if stage.facts.get(container.id) and not _is_postponed(stage, life, container)
+        ],
+        neighbours={each.id: _state(each) for each in containers},
+        expected_neighbours={name: each.id for name, each in stage.neighbours.items()},
+        scrape=_Collected(life.metrics.registry),
+        health="SERVING" if core.readiness.ready else "NOT_SERVING",
+        ready=core.readiness.reason,
+        threads=0,
+        files=0,
+        development=stage.development,
+        drops_told=0,
+    )
+
+
+class _Collected(Scrape):
+    """The metrics as they are, without their way through text, which takes longer than all else."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._samples = [sample for family in registry.collect() for sample in family.samples]
+
+
+def _listed(container: Container) -> dict[str, object]:
+    return {
+        "Id": container.id,
+        "Names": [container.spec.name],
+        "State": _state(container),
+        "Labels": container.spec.labels,
+    }
+
+
+def _state(container: Container) -> str:
+    if container.status is Status.LIVE:
+        return "paused" if container.paused else "running"
+    return container.status.value
+
+
+def _is_postponed(stage: Stage, life: Life, container: Container) -> bool:
+    """Whether the janitor has failed to remove it, and its next try is still to come."""
+    failures, at = life.removal_failures.get(container.id, (0, 0.0))
+    if not failures or container.status is Status.LIVE:
+        return False
+    return stage.loop.time() < at + _FIRST_RETRY * 2 ** (failures - 1) + _COMPARED
+
+
+def _container(stage: Stage, container_id: str | None) -> Container | None:
+    found = [c for c in stage.engine.host.containers if c.id == container_id]
+    return found[0] if found else None
+
+
+
+
+def _told(task: object) -> str:
+    coroutine = task.get_coro()  # type: ignore[attr-defined]
+    return str(getattr(coroutine, "__qualname__", coroutine))

@@ -1,0 +1,195 @@
+"""Episodes drawn from a seed, before anything has begun.
+
+A step that strikes a container names it by a number between 0 and 1, since only then is known
+what is there.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar, get_args
+
+from service.engine.fake_faults import Operation
+from tests.simulation.steps import (
+    Absence,
+    Act,
+    Away,
+    Episode,
+    Failure,
+    Fault,
+    Hand,
+    HandWork,
+    Kill,
+    KillAll,
+    Launch,
+    ListAll,
+    Mistake,
+    News,
+    NewsTrouble,
+    Odd,
+    Quiet,
+    Restart,
+    Slow,
+    Step,
+    Stranger,
+    Wrong,
+)
+
+T = TypeVar("T")
+
+STEADY = ("steady-1", "steady-2")
+"""The jobs of a gentle episode, which nothing may end."""
+
+ACTIONS = ("a", "b", "c", "e/e")
+REACTIONS = ("r-a", "r-b")
+_NAMES = ("timer", "timer", "weather", "webhook")
+_ROUNDS = 3
+_STEPS_OF_A_ROUND = 80
+_OPERATIONS: Sequence[Operation] = (
+    "create", "create", "start", "start", "stop", "stop", "remove", "remove", "inspect", "inspect",
+    "list", "list", "tail", "set aside", "names", "watch", "ping", "deep ping", "traits",
+)  # fmt: skip
+
+
+def episodes(seed: int) -> Iterator[Episode]:
+    """Every episode of a seed; each is the same however many there are before it."""
+    number = 0
+    while True:
+        yield _episode(f"{seed}/{number}")
+        number += 1
+
+
+def _episode(seed: str) -> Episode:
+    chance = random.Random(seed)
+    gentle = chance.random() < 0.2
+    steps: list[Step] = []
+    if gentle:
+        steps += [Step(Launch("timer", each), 0.1) for each in STEADY]
+    for _ in range(_ROUNDS):
+        steps += _round(chance, gentle=gentle)
+        steps.append(Step(Quiet()))
+    return Episode(
+        seed,
+        development=chance.random() < 0.3,
+        adopt=chance.random() < 0.5,
+        steps=steps,
+    )
+
+
+def _round(chance: random.Random, *, gentle: bool) -> Iterator[Step]:
+    """In a third of all rounds nothing breaks: whatever happens is dealt with at once."""
+    calm = chance.random() < 0.33
+    for _ in range(_STEPS_OF_A_ROUND):
+        fate = chance.random()
+        if fate < 0.6:
+            act = _request(chance, gentle=gentle)
+        elif fate < 0.8 or calm:
+            act = _hand(chance)
+        elif fate < 0.83:
+            act = Stranger(chance.choice(ACTIONS), _seconds(chance))
+        else:
+            act = _trouble(chance, gentle=gentle)
+        yield Step(act, _wait(chance))
+
+
+def _wait(chance: random.Random) -> float:
+    """Mostly next to nothing: that is where the races are."""
+    fate = chance.random()
+    if fate < 0.35:
+        return 0.0
+    if fate < 0.75:
+        return chance.uniform(0, 0.03)
+    if fate < 0.96:
+        return chance.uniform(0, 0.4)
+    return chance.uniform(0.5, 4) if fate < 0.995 else chance.uniform(5, 40)
+
+
+def _seconds(chance: random.Random) -> float:
+    return chance.uniform(0, 0.5) if chance.random() < 0.6 else chance.uniform(0.5, 12)
+
+
+def _request(chance: random.Random, *, gentle: bool) -> Act:
+    fate = chance.random()
+    hang_up = chance.uniform(0, 0.1) if chance.random() < 0.1 else None
+    if fate < 0.2:
+        return Kill(chance.choice(ACTIONS + REACTIONS), hang_up)
+    if fate < 0.23 and not gentle:
+        return KillAll()
+    if fate < 0.26:
+        return ListAll()
+    if fate < 0.29:
+        return Mistake(chance.choice(get_args(Wrong)))
+    return _launch(chance, hang_up)
+
+
+def _launch(chance: random.Random, hang_up: float | None) -> Launch:
+    name, identifier = chance.choice(_NAMES), chance.choice(ACTIONS)
+    if chance.random() < 0.25:
+        name, identifier = "mail", chance.choice(REACTIONS)
+    elif chance.random() < 0.04:
+        name = chance.choice(("missing", "nothing"))
+    key = f"{identifier} {chance.randrange(3)}" if chance.random() < 0.3 else ""
+    return Launch(name, identifier, _params(chance, name), key, hang_up)
+
+
+def _params(chance: random.Random, name: str) -> dict[str, int]:
+    """Most run on; some end at once, or are killed for want of memory; few ignore a SIGTERM."""
+    fate = chance.random()
+    if fate < 0.12 or (name == "mail" and fate < 0.6):
+        return {"exit": chance.choice((0, 1))}
+    if fate < 0.14:
+        return {"eat": 1}
+    return {"stubborn": 1} if fate > 0.93 else {}
+
+
+def _hand(chance: random.Random) -> Hand:
+    kinds: dict[HandWork, int] = {
+        "exit": 8, "kill": 3, "remove": 3, "restart": 3, "pause": 3, "unpause": 3, "start": 4,
+        "oom": 1, "late oom": 2,
+    }  # fmt: skip
+    (what,) = chance.choices(list(kinds), list(kinds.values()))
+    return Hand(what, chance.random(), chance.choice((0, 0, 1, 3, 137)))
+
+
+def _trouble(chance: random.Random, *, gentle: bool) -> Act:
+    kinds: dict[Callable[..., Act], int] = {_fault: 10, _slow: 6, _news: 3, _odd: 1, _away: 1}
+    if gentle:
+        del kinds[_fault]
+    (kind,) = chance.choices([*kinds, _restart], [*kinds.values(), 1])
+    return kind(chance, gentle=gentle)
+
+
+def _fault(chance: random.Random, *, gentle: bool) -> Act:
+    """What was carried out, and then not answered, is never a refusal."""
+    assert not gentle
+    after = chance.random() < 0.4
+    failures = [each for each in get_args(Failure) if not (after and each == "refused")]
+    operation = chance.choice(_OPERATIONS)
+    return Fault(operation, chance.choice(failures), after, chance.choice((1, 1, 2, 4, 9)))
+
+
+def _slow(chance: random.Random, *, gentle: bool) -> Act:
+    longest = 0.4 if gentle or chance.random() < 0.8 else 12
+    return Slow(chance.choice(_OPERATIONS), chance.uniform(0, longest), chance.random() < 0.5)
+
+
+def _news(chance: random.Random, **_: object) -> Act:
+    what = chance.choice(get_args(NewsTrouble))
+    return News(what, 0.0 if what == "cut" else _seconds(chance))
+
+
+def _odd(chance: random.Random, **_: object) -> Act:
+    return Odd(_seconds(chance))
+
+
+def _away(chance: random.Random, *, gentle: bool) -> Act:
+    harmless: Sequence[Absence] = ("hang", "live-restore")
+    return Away(chance.choice(harmless if gentle else get_args(Absence)), _seconds(chance))
+
+
+def _restart(chance: random.Random, *, gentle: bool) -> Act:
+    return Restart(
+        graceful=chance.random() < 0.5,
+        seconds=chance.uniform(0, 1),
+        adopt=gentle or chance.random() < 0.5,
+        tight=not gentle and chance.random() < 0.2,
+    )

@@ -1,0 +1,41 @@
+"""Whether something is broken: where nothing is, the supervisor has no excuse."""
+
+from service.engine.fake_faults import Faults
+from tests.simulation.life import Life
+from tests.simulation.virtual import VirtualLoop
+
+LINGERS = 3.0
+"""How long the consequences of something that is over are no surprise (seconds)."""
+
+
+class Trouble:
+    """Keeps when something was broken the last time."""
+
+    def __init__(self, loop: VirtualLoop, faults: Faults) -> None:
+        self.last = loop.time()
+        self._loop = loop
+        self._faults = faults
+        self._until = 0.0
+        self._faulty = False
+
+    @property
+    def calm(self) -> float:
+        """For how long nothing has been broken (seconds)."""
+        return self._loop.time() - self.last
+
+    def lasts(self, seconds: float) -> None:
+        """Something is broken from now on, for so long."""
+        self._until = max(self._until, self._loop.time() + seconds + LINGERS)
+
+    def waits(self) -> None:
+        """A fault waits for the call that it is for."""
+        self._faulty = True
+
+    def look(self, life: Life | None) -> None:
+        """Look how things are just now. To be called often."""
+        if self._faulty and not self._faults.pending:
+            self._faulty = False
+            self.lasts(0.0)
+        ready = life is not None and life.core.readiness.ready
+        if self._faulty or not ready or self._loop.time() < self._until:
+            self.last = self._loop.time()
