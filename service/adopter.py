@@ -108,6 +108,7 @@ class Adopter:
             return None
 
     async def _settle(self, seen: Inspection) -> None:
+        """The end of what was set aside has been told, too."""
         job = job_from_labels(seen.labels)
         if job is None:
             if seen.status is Status.LIVE:
@@ -115,7 +116,7 @@ class Adopter:
             return
         if self._registry.get(job.launch_id):
             return
-        if seen.status is Status.EXITED and not self._keep:
+        if seen.status is Status.EXITED and not self._keep and not seen.aside:
             await self._close(job, seen)
         elif seen.status is Status.LIVE:
             await self._take_over(job, seen)

@@ -33,6 +33,8 @@ _RETRY, _LAST_RETRY = 1.0, 30.0
 # The exit code of what was killed, and how long the Engine may take to tell that it was for want of
 # memory (seconds): containerd may send that after the exit (its pull request 12714).
 _SIGKILLED, _OOM_DELAY = 137, 0.25
+# What comes between the event of an exit and its hint takes the Engine a moment at most (seconds).
+_HINT_DELAY = 1.0
 _SHOWN_LINES = 20
 _SHOWN_CHARACTERS = 500
 # More than is shown, so that a secret of several lines is not cut at its head and missed.
@@ -161,12 +163,13 @@ class Reaper:
         try:
             seen = await self._look(job.container_id)
         except NoSuchWorkload:
+            said = await self._all_said(job, hint)
             end = Ended(
                 time.time(),
-                hint.exit_code,
-                oom_killed=hint.oom_killed,
-                witnessed=hint.witnessed,
-                signal=hint.signal,
+                said.exit_code,
+                oom_killed=said.oom_killed,
+                witnessed=said.witnessed,
+                signal=said.signal,
             )
             self._close(job, end, "")
             return
@@ -181,6 +184,15 @@ class Reaper:
                 self._hints.put_back(job.launch_id, known)
                 return
         await self._finish(job, job.container_id, seen, hint)
+
+    async def _all_said(self, job: Job, hint: Hint) -> Hint:
+        """All hints there are of a container that is gone: nothing else will tell how it ended.
+
+        The exit may have been heard during the look, and its hint is about to come.
+        """
+        if hint.exit_code is None and self._current(job).exit_seen:
+            await self._hints.wait(job.launch_id, _HINT_DELAY)
+        return hint.and_then(self._hints.take(job.launch_id) or Hint())
 
     async def _finish_stopped(self, job: Job, container_id: str, exited: Exit) -> None:
         self._registry.observe(job.launch_id, ExitSeen())

@@ -156,6 +156,7 @@ class Inspected(Answer):
     """A container looked at closely."""
 
     Id: _Id
+    Name: str = ""
     State: _State
     Config: _Config
 
@@ -218,6 +219,7 @@ def inspection(answer: object) -> Inspection:
         ended_at=_timestamp(state.FinishedAt),
         arguments=tuple(config.Cmd or ()),
         paused=state.Paused,
+        aside=is_aside(found.Name, found.Id),
     )
 
 

@@ -75,6 +75,7 @@ class Inspection:
     ended_at: float | None
     arguments: Sequence[str] = field(repr=False)
     paused: bool = False
+    aside: bool = False  # as in a `Workload`
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,4 +268,5 @@ def _inspection(container: Container) -> Inspection:
         ended_at=container.ended_at,
         arguments=tuple(container.spec.arguments),
         paused=container.paused,
+        aside=is_aside(container.spec.name, container.id),
     )

@@ -1,4 +1,4 @@
-"""Clients of the supervisor: what they ask, when they hang up, and whether the answers are right."""
+"""The supervisor's clients: what they ask, when they hang up, and which answers they get."""
 
 import asyncio
 from typing import Any

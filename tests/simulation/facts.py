@@ -73,7 +73,9 @@ class Facts:
         if event.labels.get(INSTANCE_LABEL) != INSTANCE:
             return
         fact = self._facts.get(event.id) or self._new(event)
-        self._witness.say(f"engine: {event.change} {fact.identifier} {fact.id[:6]} {event.exit_code}")
+        self._witness.say(
+            f"engine: {event.change} {fact.identifier} {fact.id[:6]} {event.exit_code}"
+        )
         if event.change is Change.STARTED:
             self._start(fact)
         elif event.change is Change.EXITED:
@@ -105,4 +107,6 @@ class Facts:
         untouched = [each for each in live if each.touched_at is None]
         if len(untouched) > 1:
             told = ", ".join(each.id[:6] for each in untouched)
-            self._witness.wrong.append(f"two live containers of an action: {fact.identifier}: {told}")
+            self._witness.wrong.append(
+                f"two live containers of an action: {fact.identifier}: {told}"
+            )

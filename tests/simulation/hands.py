@@ -115,7 +115,8 @@ class Hands:
         """The exit is told first, as containerd may do it, and an inspect does not know why."""
         self._host.exit(container_id, _SIGNALLED + SIGKILL)
         await asyncio.sleep(0.05)
-        self._host.tell_out_of_memory(container_id)
+        if _has_exited(self._host.get(container_id)):
+            self._host.tell_out_of_memory(container_id)
 
     def _may_be_touched(self, container: Container) -> bool:
         fact = self._facts.get(container.id)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
+from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, NoReturn, cast
 
 from google.protobuf.empty_pb2 import Empty
@@ -166,14 +167,18 @@ class Life:
             if not (tasks := self.tasks):
                 return
             for task in tasks:
-                task.cancel()
+                if _has_begun(task):  # else it begins now: no coroutine is left unawaited
+                    task.cancel()
             await asyncio.sleep(0)
         raise AssertionError(f"tasks that cannot be cancelled: {self.tasks}")
 
     def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
-        return self._loop.create_task(work, name=name, context=self._context.copy())
+        task: asyncio.Task[Any] = self._loop.create_task(
+            work, name=name, context=self._context.copy()
+        )
+        return task
 
-    def _options(self, development: bool) -> Options:  # noqa: FBT001 - said where it is called
+    def _options(self, development: bool) -> Options:
         return Options(
             policy=Policy("localhost:50050", INSTANCE, "host", GRACE),
             keep=development,
@@ -182,3 +187,8 @@ class Life:
             orphan_grace=ORPHAN_GRACE,
             bounds=_TIGHT if self.tight else Bounds(),
         )
+
+
+def _has_begun(task: Task) -> bool:
+    coroutine: Any = task.get_coro()
+    return getcoroutinestate(coroutine) != CORO_CREATED

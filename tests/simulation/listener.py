@@ -20,6 +20,7 @@ _KEY_SECONDS = 600.0
 _HEARD = 0.05
 # A launch may be killed while it waits for its earlier container, or for the Engine.
 _BEFORE = 100.0
+_OF_MEMORY = ("oom", "killed")
 _BAD_LEVELS = ("error", "exception", "critical")
 
 
@@ -75,7 +76,7 @@ class Listener:
             yield f"a wrong outcome: {outcome}, {code} of {fact}"
         if outcome == "lost" and calm > now - fact.ended_at + LINGERS:
             yield f"a wrong outcome: lost, and nothing was broken: {fact}"
-        if self._out_of_memory_was_told(life, fact, now=now) and outcome not in ("oom", "killed"):
+        if self._out_of_memory_was_told(life, fact, now, calm) and outcome not in _OF_MEMORY:
             yield f"a wrong outcome: {outcome}, and the event had told of memory: {fact}"
 
     def _fits(self, fact: Fact, outcome: str, code: int | None) -> bool:
@@ -91,10 +92,10 @@ class Listener:
             "lost": True,
         }[outcome]
 
-    def _out_of_memory_was_told(self, life: Life, fact: Fact, *, now: float) -> bool:
-        """Early enough, to this life, and of the run that has ended."""
+    def _out_of_memory_was_told(self, life: Life, fact: Fact, now: float, calm: float) -> bool:
+        """Early enough, to this life, and of the run that has ended; with no trouble since."""
         told = self._engine.out_of_memory_told.get(fact.id)
-        if told is None or told < max(fact.started_at, life.began):
+        if told is None or told < max(fact.ended_at, life.began, now - calm):
             return False
         removal = self._engine.removals_asked.get(fact.id)
         return told + _HEARD < (removal.first if removal and removal.last >= told else now)
@@ -119,5 +120,5 @@ def _hear(_: WrappedLogger, level: str, told: EventDict) -> EventDict:
     if isinstance(life, Life):
         event = told.pop("event")
         told.pop("logger_name", None)
-        life.hear(event, {"level": level} | told)
+        life.hear(event, {"level": level, **told})
     raise structlog.DropEvent

@@ -11,6 +11,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from rich.console import Console
+
 from service.readiness import Readiness
 from service.reaper import Reaper
 from service.supervisor import Supervisor
@@ -47,9 +49,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "a launch waits for the end of a job whose kill has failed": Mutant(
         Supervisor, "_settled", "lambda j: j.steady", "lambda _: False"
     ),
-    "a task that waits is left behind": Mutant(
-        Readiness, "when_ready", "fallen.cancel()", "pass"
-    ),
+    "a task that waits is left behind": Mutant(Readiness, "when_ready", "fallen.cancel()", "pass"),
 }
 
 
@@ -61,14 +61,14 @@ def mutate(name: str) -> None:
         raise ValueError(f"{owner.__name__}.{method}: has {old!r} {source.count(old)} times")
     made: dict[str, object] = {}
     module = sys.modules[owner.__module__]
-    exec(source.replace(old, new), vars(module), made)  # noqa: S102 - that is the point
+    exec(source.replace(old, new), vars(module), made)
     setattr(owner, method, made[method])
 
 
 def main() -> int:
     """Try each; 1 where one has survived."""
     survivors = [name for name in MUTANTS if not _is_found(name)]
-    print(f"{len(MUTANTS)} mutants, survivors: {survivors or 'none'}")
+    Console(soft_wrap=True).out(f"{len(MUTANTS)} mutants, survivors: {survivors or 'none'}")
     return 1 if survivors else 0
 
 
@@ -77,7 +77,9 @@ def _is_found(name: str) -> bool:
     command = [sys.executable, "-m", "tests.simulation"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     last = ended.stdout.strip().splitlines()[-1:] or [ended.stderr[-500:]]
-    print(f"{name}: {'found' if ended.returncode == 1 else 'SURVIVED'}: {last[0][:300]}")
+    Console(soft_wrap=True).out(
+        f"{name}: {'found' if ended.returncode == 1 else 'SURVIVED'}: {last[0][:300]}"
+    )
     return ended.returncode == 1
 
 

@@ -43,7 +43,7 @@ ACTIONS = ("a", "b", "c", "e/e")
 REACTIONS = ("r-a", "r-b")
 _NAMES = ("timer", "timer", "weather", "webhook")
 _ROUNDS = 3
-_STEPS_OF_A_ROUND = 80
+_STEPS_OF_A_ROUND = 120
 _OPERATIONS: Sequence[Operation] = (
     "create", "create", "start", "start", "stop", "stop", "remove", "remove", "inspect", "inspect",
     "list", "list", "tail", "set aside", "names", "watch", "ping", "deep ping", "traits",
@@ -76,14 +76,16 @@ def _episode(seed: str) -> Episode:
 
 
 def _round(chance: random.Random, *, gentle: bool) -> Iterator[Step]:
-    """In a third of all rounds nothing breaks: whatever happens is dealt with at once."""
+    """In a third of all rounds nothing breaks, and some calls take a moment longer."""
     calm = chance.random() < 0.33
     for _ in range(_STEPS_OF_A_ROUND):
         fate = chance.random()
         if fate < 0.6:
             act = _request(chance, gentle=gentle)
-        elif fate < 0.8 or calm:
+        elif fate < 0.8:
             act = _hand(chance)
+        elif calm:
+            act = _slow(chance, gentle=True)
         elif fate < 0.83:
             act = Stranger(chance.choice(ACTIONS), _seconds(chance))
         else:

@@ -138,6 +138,7 @@ class Stage:
         if life is None or self._restarting:
             return
         self._restarting = True
+        self.trouble.lasts(act.seconds)
         if act.graceful:
             await life.stop(self.clients.of(life))
         else:
@@ -145,6 +146,7 @@ class Stage:
         self.life = None
         await asyncio.sleep(act.seconds)
         self._begin_life(adopt=act.adopt, tight=act.tight)
+        self.trouble.lasts(0.0)
         self._restarting = False
 
     def _begin_life(self, *, adopt: bool, tight: bool) -> None:

@@ -12,11 +12,16 @@ class Trouble:
     """Keeps when something was broken the last time."""
 
     def __init__(self, loop: VirtualLoop, faults: Faults) -> None:
-        self.last = loop.time()
+        self._seen = loop.time()
         self._loop = loop
         self._faults = faults
         self._until = 0.0
         self._faulty = False
+
+    @property
+    def last(self) -> float:
+        """When something was broken the last time."""
+        return max(self._seen, min(self._until, self._loop.time()))
 
     @property
     def calm(self) -> float:
@@ -33,9 +38,9 @@ class Trouble:
 
     def look(self, life: Life | None) -> None:
         """Look how things are just now. To be called often."""
+        ready = life is not None and life.core.readiness.ready
+        if self._faulty or not ready:
+            self._seen = self._loop.time()
         if self._faulty and not self._faults.pending:
             self._faulty = False
             self.lasts(0.0)
-        ready = life is not None and life.core.readiness.ready
-        if self._faulty or not ready or self._loop.time() < self._until:
-            self.last = self._loop.time()

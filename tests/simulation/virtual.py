@@ -10,7 +10,7 @@ import random
 import secrets
 import time
 from asyncio import base_events
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from itertools import count
@@ -60,9 +60,7 @@ class VirtualLoop(base_events.BaseEventLoop):
         self._now += timeout
         return []
 
-    def create_task(
-        self, coro: Any, *, name: object = None, context: Context | None = None
-    ) -> Any:
+    def create_task(self, coro: Any, *, name: object = None, context: Context | None = None) -> Any:
         owner = OWNER.get() if context is None else context.get(OWNER)
         shown = None if name is None else str(name)
         return Task(next(self._numbers), owner, coro, loop=self, name=shown, context=context)
@@ -90,7 +88,7 @@ def run(seed: str, main: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
 def _no_chance(loop: VirtualLoop, seed: str) -> Iterator[None]:
     """Take the place of the clocks, of the random numbers and of the garbage collector."""
     chance, before = random.Random(f"{seed}/ids"), random.getstate()
-    clocks: Mapping[str, Callable[[], float]] = {
+    clocks: dict[str, Any] = {
         "time": lambda: _EPOCH + loop.time(),
         "monotonic": loop.time,
         "perf_counter": loop.time,

@@ -134,6 +134,22 @@ async def test_a_later_start_tries_once_more_and_tells_no_end_again() -> None:
             await until(lambda: not world.left(), within=4 * _COMPARED)
 
 
+async def test_the_end_of_what_is_set_aside_is_not_told_again_by_an_older_listing(
+    world: World,
+) -> None:
+    await world.launch("a-1")
+    container = world.container("a-1")
+    listing = world.faults.hold("list", after=True)
+    await listing.reached()  # which says that it runs
+    _refuse(world)
+    world.host.exit(container.id, 3)
+    await until(lambda: world.states() == {}, within=_SOON)
+    listing.release()
+    await pass_time(_SOON)
+    assert 1 == len(world.logged("job.exited"))
+    assert {"launches": 1, "exits": 1} == world.counted()
+
+
 @pytest.mark.parametrize("keep", [False, True])
 async def test_what_stands_aside_is_an_orphan_and_is_tried_more_and_more_seldom(
     keep: bool,

@@ -69,6 +69,27 @@ async def test_an_exit_before_a_container_is_known_as_a_job_is_noticed(developme
     assert {} == world.states()
 
 
+@pytest.mark.parametrize("when", ["during the look", "just before its answer"])
+async def test_an_exit_that_is_told_during_a_look_at_what_is_gone_counts(
+    world: World, when: str
+) -> None:
+    """As by `docker rm -f` while a pause is looked at."""
+    await world.launch("a-1")
+    container = world.container("a-1")
+    look = world.faults.hold("inspect")
+    world.host.pause(container.id)
+    await look.reached()
+    if when == "just before its answer":
+        world.engine.latency = lambda: 0.02
+    await world.host.remove(container.id, force=True)
+    if when == "during the look":
+        await pass_time(MOMENT)
+    look.release()
+    await until(lambda: world.states() == {})
+    (told,) = world.logged("job.exited")
+    assert ("error", 137, "others") == (told["outcome"], told["exit_code"], told["by"])
+
+
 @pytest.mark.parametrize("error", [EngineRefused("no"), EngineTimeout("late")], ids=repr)
 async def test_nothing_is_kept_of_a_job_that_is_gone(world: World, error: EngineError) -> None:
     await world.launch("a-1")
