@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,13 +19,14 @@ from service.errors import (
     NameTaken,
     NoSuchWorkload,
 )
-from service.job import Job
+from service.job import Job, Kind
 from service.patience import patiently
 from service.reaper import Reaper
 from service.removal import Remover
 from service.workload import (
     IDENTIFIER_LABEL,
     INSTANCE_LABEL,
+    KIND_LABEL,
     LAUNCH_LABEL,
     highest_count,
     job_fields,
@@ -154,9 +156,32 @@ class Launcher:
         """
         if not self._count_names:
             return spec.name
-        doubtful = [w.name for w in await self._engine.list() if self._may_come_to_run(w)]
+        listed = await self._engine.list()
+        await self._check_alone(spec, listed)
+        doubtful = [w.name for w in listed if self._may_come_to_run(w)]
         count = highest_count(doubtful, spec.name)
         return f"{spec.name}-{count or highest_count(await self._engine.names(), spec.name) + 1}"
+
+    async def _check_alone(self, spec: WorkloadSpec, listed: Sequence[Workload]) -> None:
+        """Raise `NameRunsAlready` where an action runs that the registry does not know.
+
+        With a name of its own it would be in nobody's way. A listing may be older than an exit.
+        """
+        for workload in listed:
+            live = workload.status in (Status.LIVE, Status.UNKNOWN)
+            if live and self._is_rival(spec.labels, workload.labels):
+                with suppress(NoSuchWorkload):
+                    seen = await self._engine.inspect(workload.id)
+                    job = job_from_labels(seen.labels)
+                    if job is not None and seen.status is Status.LIVE:
+                        raise NameRunsAlready(job, seen)
+
+    def _is_rival(self, ours: Mapping[str, str], its: Mapping[str, str]) -> bool:
+        """Whether a live container is of the same action; what was given up is removed anyway."""
+        same = all(ours[label] == its.get(label) for label in (IDENTIFIER_LABEL, KIND_LABEL))
+        grouped = ours[KIND_LABEL] == Kind.ACTION
+        other = launch_id_in(ours) != launch_id_in(its)
+        return same and grouped and other and not self.abandoned(launch_id_in(its))
 
     def _may_come_to_run(self, workload: Workload) -> bool:
         return workload.status is Status.CREATED or self.abandoned(launch_id_in(workload.labels))

@@ -221,17 +221,18 @@ class Watcher:
     ) -> None:
         """Look closely at whatever the registry and the listing do not agree on.
 
-        A container whose job was `known` and has ended since is no orphan: it is gone by now.
+        A container whose job was `known` and has ended since is no orphan: it is gone by now. One
+        that stands aside is nobody's, even if another one of its launch is a job.
         `closely` is at every job. Docker tells of an exit some milliseconds before its listings
         know of it: of one that fell into a gap, neither the events nor the listing may tell.
         """
         listed = {workload.id: workload for workload in workloads}
         started = [job for job in self._registry.jobs() if job.container_id is not None]
         differing = [job for job in started if closely or _differs(job, listed)]
-        unknown = [w for w in workloads if self._registry.get(launch_id_in(w.labels)) is None]
+        unknown = [w for w in workloads if w.aside or self._job_of(w) is None]
         await side_by_side(partial(self._find_ended, witnessed=witnessed), differing)
         await self._adopter.meet_all([w for w in unknown if self._is_strange(w)])
-        nobodys = [w for w in unknown if launch_id_in(w.labels) not in known]
+        nobodys = [w for w in unknown if w.aside or launch_id_in(w.labels) not in known]
         await self._janitor.sweep([w for w in nobodys if not self._is_strange(w)])
         self._metrics.reconciled_at.set(time.time())
 
@@ -250,6 +251,9 @@ class Watcher:
         if job.exit_signal is not None:
             return job.exit_signal
         return self._signals.lately(job.container_id)
+
+    def _job_of(self, workload: Workload) -> Job | None:
+        return self._registry.get(launch_id_in(workload.labels))
 
     def _is_strange(self, workload: Workload) -> bool:
         """Whether an unknown container may be a job, or one that somebody has given up."""

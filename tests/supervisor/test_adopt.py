@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.engine.fake_host import Container
-from service.errors import StartError
+from service.errors import EngineTimeout, StartError
 from service.own_container import Whereabouts
 from service.rivals import SERVES_LABEL
 from service.workload import LAUNCH_LABEL, labels_of
@@ -124,6 +124,30 @@ async def test_a_launch_takes_over_what_holds_its_name_with_its_pause(world: Wor
     (adopted,) = world.logged("job.adopted")
     assert container.id == adopted["container_id"]
     assert ["a-1"] == [event["identifier"] for event in world.logged("job.paused")]
+
+
+async def test_in_development_a_launch_finds_what_the_start_could_not_look_at() -> None:
+    """Counted names keep no two apart, as the identifier itself does in production."""
+    async with a_world(started=False, adopt=True, keep=True) as world:
+        container = _inherited(world, "a-1")
+        world.faults.fail("inspect", EngineTimeout("late"), times=2)
+        await _start(world)
+        assert {} == world.states()
+        await world.launch("a-1")
+        assert [container.id] == [each.id for each in world.host.live]
+        assert {"a-1": "running"} == world.states()
+        assert {"dedups": 1} == world.counted()
+
+
+async def test_in_development_a_launch_runs_where_the_listing_is_older_than_an_exit() -> None:
+    async with a_world(started=False, keep=True) as world:
+        await _start(world)
+        container = _inherited(world, "a-1")
+        world.host.exit(container.id, 1)
+        container.unsettled = True
+        await world.launch("a-1")
+        assert {"launches": 1} == world.counted()
+        assert 2 == len(world.left())
 
 
 async def test_development_leaves_what_has_exited() -> None:

@@ -150,6 +150,17 @@ async def test_the_end_of_what_is_set_aside_is_not_told_again_by_an_older_listin
     assert {"launches": 1, "exits": 1} == world.counted()
 
 
+async def test_what_a_try_of_a_running_job_has_left_aside_is_removed(world: World) -> None:
+    """It has the launch id of the job."""
+    world.faults.fail("create", EngineFaltered("500"), after=True)
+    world.faults.fail("remove", EngineTimeout("late"))
+    await world.launch("a-1")
+    assert 1 == len(_aside(world))
+    await pass_time(2 * _COMPARED + _SOON)
+    assert ["a-1"] == world.left()
+    assert {"a-1": "running"} == world.states()
+
+
 @pytest.mark.parametrize("keep", [False, True])
 async def test_what_stands_aside_is_an_orphan_and_is_tried_more_and_more_seldom(
     keep: bool,
