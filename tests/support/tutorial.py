@@ -18,7 +18,7 @@ _FILE = re.compile(r"`(weather/[\w.]+)`:")
 _TIME = re.compile(r"^[\d:.]+  ")
 _BACKEND = ".venv/bin/python -m examples.backend --port 50050"
 _SERVE = "GO_ENV=production JOB_CATALOG=weather/catalog.toml .venv/bin/area-supervisor serve"
-_LINES = 100
+_LINES = 40
 
 
 class Block(NamedTuple):
