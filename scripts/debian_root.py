@@ -16,8 +16,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from scripts import apt, debian_base
 from scripts.progress import PrerequisiteError, step, tail
@@ -122,19 +120,6 @@ class Room:
         """Leaves it to the processes in it. May be repeated."""
         self._holder.communicate()
 
-    def __enter__(self) -> Self:
-        """Returns itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Closes it."""
-        self.close()
-
 
 def _shared() -> list[Path]:
     """What there is of the folders and files that both sides see."""
@@ -148,7 +133,7 @@ def main() -> int:
     """Runs a command in a root of a release: `RELEASE PACKAGE,… COMMAND …` are the arguments."""
     release, packages, *command = sys.argv[1:]
     try:
-        with Room(folder(release, packages.split(","))) as room:
+        with contextlib.closing(Room(folder(release, packages.split(",")))) as room:
             return subprocess.run(room.command(*command), check=False).returncode
     except PrerequisiteError as error:
         print(f"debian_root: {error}", file=sys.stderr)

@@ -7,7 +7,9 @@ from service.admission import Admission, Bounds
 from service.adopter import Adopter
 from service.background import Background
 from service.catalog import Catalog
+from service.comparison import Comparison
 from service.engine.base import Engine
+from service.hints import Signals
 from service.janitor import Janitor
 from service.killer import Killer
 from service.launcher import Launcher
@@ -78,31 +80,43 @@ class Core:
             metrics=metrics,
             policy=options.policy,
         )
+        adopter = Adopter(
+            engine=engine,
+            remover=remover,
+            registry=registry,
+            reaper=reaper,
+            launcher=launcher,
+            keep=options.keep,
+            grace=grace,
+        )
+        janitor = Janitor(
+            engine,
+            remover,
+            metrics,
+            grace=min(grace, _START_GRACE),
+            keep=options.keep,
+            orphan_grace=options.orphan_grace,
+            dry_run=options.orphan_dry_run,
+        )
+        signals = Signals()
         self.watcher = Watcher(
             engine=engine,
             registry=registry,
             reaper=reaper,
-            launcher=launcher,
-            adopter=Adopter(
-                engine=engine,
-                remover=remover,
+            comparison=Comparison(
                 registry=registry,
                 reaper=reaper,
                 launcher=launcher,
-                keep=options.keep,
-                grace=grace,
+                adopter=adopter,
+                janitor=janitor,
+                signals=signals,
+                metrics=metrics,
             ),
-            janitor=Janitor(
-                engine,
-                remover,
-                metrics,
-                grace=min(grace, _START_GRACE),
-                keep=options.keep,
-                orphan_grace=options.orphan_grace,
-                dry_run=options.orphan_dry_run,
-            ),
+            adopter=adopter,
+            janitor=janitor,
             rivals=Rivals(engine, options.policy.instance),
             surroundings=Surroundings(engine, options.policy),
+            signals=signals,
             readiness=readiness,
             background=background,
             metrics=metrics,

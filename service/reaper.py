@@ -30,6 +30,11 @@ from service.workload import auth_in
 # How soon an exit is looked into again that the Engine made trouble about (seconds), at first and
 # in the end.
 _RETRY, _LAST_RETRY = 1.0, 30.0
+# What the Engine may take for an answer about a container (seconds), at first and later. It may not
+# answer about some at all, and each of those takes up a thread for as long. They are looked at
+# again so many at a time: others need threads, too (`BULK_THREADS`).
+_FIRST_LOOK, _LOOK = 2.0, 10.0
+_AGAIN_AT_ONCE = 4
 # The exit code of what was killed, and how long the Engine may take to tell that it was for want of
 # memory (seconds): containerd may send that after the exit (its pull request 12714).
 _SIGKILLED, _OOM_DELAY = 137, 0.25
@@ -70,6 +75,7 @@ class Reaper:
         self._reaps: dict[str, asyncio.Task[None]] = {}
         self._hints = Hints()
         self._troubled: set[str] = set()  # launches to look into again: their hints are kept
+        self._turns_again = asyncio.Semaphore(_AGAIN_AT_ONCE)
 
     async def reap(
         self,
@@ -100,6 +106,10 @@ class Reaper:
             under_way = self._begin(job)
         await asyncio.shield(under_way)
 
+    def is_troubled(self, launch_id: str) -> bool:
+        """Whether a job is to be looked at again, as the Engine made trouble about it."""
+        return launch_id in self._troubled
+
     def hear_pause(self, launch_id: str, *, paused: bool) -> None:
         """Take an event at its word, as nobody is to look; who does so just now, looks again."""
         self._note_pause(launch_id, paused=paused)
@@ -126,13 +136,16 @@ class Reaper:
         Of a job that is gone, the last one tells of its removal, which was our own.
         """
         while self._registry.get(job.launch_id) and (hint := self._hints.take(job.launch_id)):
+            patient = self._current(job).kill_tried
             try:
                 await self._reap(job, hint)
-            except (EngineRefused, EngineTimeout):
-                # Nobody else would come back to it soon, as the watcher does to an Engine.
+            except (EngineRefused, EngineTimeout) as error:
                 self._hints.put_back(job.launch_id, hint)
-                self._look_again(job.launch_id)
-                raise
+                hurried = isinstance(error, EngineTimeout) and not patient
+                if not (hurried and self._current(job).kill_tried):  # which gives it more time
+                    # Nobody else would come back to it soon, as the watcher does to an Engine.
+                    self._look_again(job.launch_id)
+                    raise
 
     def _look_again(self, launch_id: str) -> None:
         """Later, and until it goes well; once at a time, however many ask for it."""
@@ -147,7 +160,8 @@ class Reaper:
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, _LAST_RETRY)
                 with suppress(EngineRefused, EngineTimeout):
-                    await self.reap(launch_id, witnessed=False)
+                    async with self._turns_again:
+                        await self.reap(launch_id, witnessed=False)
                     return
         finally:
             self._troubled.discard(launch_id)
@@ -161,7 +175,7 @@ class Reaper:
             return
         exits = self._exits(job)
         try:
-            seen = await self._look(job.container_id)
+            seen = await self._look(job, job.container_id)
         except NoSuchWorkload:
             said = await self._all_said(job, hint)
             end = Ended(
@@ -255,9 +269,12 @@ class Reaper:
         if gone is not None and gone.outcome is not None:
             tell_life(gone, oom_killed=end.oom_killed, output=output)
 
-    @_a_few_times(retry=retry_if_exception_type((EngineTimeout, EngineRefused, EngineUnavailable)))
-    async def _look(self, container_id: str) -> Inspection:
-        return await self._engine.inspect(container_id)
+    # What has run out of time is looked at again later: the others have their turn first.
+    @_a_few_times(retry=retry_if_exception_type((EngineRefused, EngineUnavailable)))
+    async def _look(self, job: Job, container_id: str) -> Inspection:
+        patient = self._current(job).kill_tried or job.launch_id in self._troubled
+        limit = _LOOK if patient else _FIRST_LOOK
+        return await self._engine.inspect(container_id, timeout=limit)
 
     async def _last_lines(self, job: Job, end: Ended, seen: Inspection) -> str:
         """The end of a failed job's output, without the secrets that it may hold."""

@@ -7,22 +7,20 @@ quiet is probed by pings beside it, since a hung Engine never ends it.
 
 import asyncio
 import random
-import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import aclosing, suppress
-from functools import partial
 from typing import Any, NoReturn
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
-from service.adopter import Adopter, bearing
-from service.background import Background, side_by_side
-from service.engine.base import Change, Engine, Event, Listing, Status, Workload
+from service.adopter import Adopter
+from service.background import Background
+from service.comparison import Comparison, differs
+from service.engine.base import Change, Engine, Event, Listing, Workload
 from service.errors import EngineError, EngineUnavailable, EngineUnmounted
 from service.hints import Signals
 from service.janitor import Janitor
 from service.job import ExitSeen, Job
-from service.launcher import Launcher
 from service.readiness import Readiness
 from service.reaper import Reaper
 from service.registry import Registry
@@ -55,11 +53,12 @@ class Watcher:
         engine: Engine,
         registry: Registry,
         reaper: Reaper,
-        launcher: Launcher,
+        comparison: Comparison,
         adopter: Adopter,
         janitor: Janitor,
         rivals: Rivals,
         surroundings: Surroundings,
+        signals: Signals,
         readiness: Readiness,
         background: Background,
         metrics: Metrics,
@@ -68,17 +67,17 @@ class Watcher:
         self._engine = engine
         self._registry = registry
         self._reaper = reaper
-        self._launcher = launcher
+        self._comparison = comparison
         self._adopter = adopter
         self._janitor = janitor
         self._rivals = rivals
         self._surroundings = surroundings
+        self._signals = signals
         self._readiness = readiness
         self._background = background
         self._metrics = metrics
         self._events = 0  # that have been heard of
         self._ended_streams = 0
-        self._signals = Signals()
         self._adopt = adopt  # whether the first listing is taken over, or cleared away
 
     async def run(self) -> NoReturn:
@@ -172,9 +171,9 @@ class Watcher:
             await asyncio.sleep(_EVENT_DELAY)
             listed = {workload.id: workload for workload in workloads}
             unheard = [j for j in steady if self._registry.get(j.launch_id) is j]
-            if heard == self._events and any(_differs(job, listed) for job in unheard):
+            if heard == self._events and any(differs(job, listed) for job in unheard):
                 raise EngineUnavailable("the Docker Engine's event stream has gone quiet")
-            await self._compare(workloads, known)
+            await self._comparison.compare(workloads, known)
 
     def _fall(self, away: EngineError) -> None:
         self._metrics.engine_up.set(0)
@@ -194,7 +193,7 @@ class Watcher:
         else:
             workloads = await self._begin(workloads)
         # Where the Engine was there all the time, it has not taken along what has ended.
-        await self._compare(
+        await self._comparison.compare(
             workloads, known, closely=after_a_gap, witnessed=self._readiness.in_step
         )
         if not self._readiness.in_step:
@@ -210,55 +209,6 @@ class Watcher:
         else:
             await self._janitor.clean(workloads)
         return await self._engine.list()
-
-    async def _compare(
-        self,
-        workloads: Sequence[Workload],
-        known: frozenset[str],
-        *,
-        closely: bool = False,
-        witnessed: bool = False,
-    ) -> None:
-        """Look closely at whatever the registry and the listing do not agree on.
-
-        A container whose job was `known` and has ended since is no orphan: it is gone by now. One
-        that stands aside is nobody's, even if another one of its launch is a job.
-        `closely` is at every job. Docker tells of an exit some milliseconds before its listings
-        know of it: of one that fell into a gap, neither the events nor the listing may tell.
-        """
-        listed = {workload.id: workload for workload in workloads}
-        started = [job for job in self._registry.jobs() if job.container_id is not None]
-        differing = [job for job in started if closely or _differs(job, listed)]
-        unknown = [w for w in workloads if w.aside or self._job_of(w) is None]
-        await side_by_side(partial(self._find_ended, witnessed=witnessed), differing)
-        await self._adopter.meet_all([w for w in unknown if self._is_strange(w)])
-        nobodys = [w for w in unknown if w.aside or launch_id_in(w.labels) not in known]
-        await self._janitor.sweep([w for w in nobodys if not self._is_strange(w)])
-        self._metrics.reconciled_at.set(time.time())
-
-    async def _find_ended(self, job: Job, *, witnessed: bool) -> None:
-        signal = self._signal_before_end(job.launch_id)
-        # An Engine that ends its containers may be back at once, as if it had never left.
-        witnessed = witnessed and signal is None
-        work = self._reaper.reap(job.launch_id, signal=signal, witnessed=witnessed)
-        await bearing(work, job=job.name, identifier=job.identifier)
-
-    def _signal_before_end(self, launch_id: str) -> int | None:
-        """What a job has got that has been found to have ended, maybe without an event."""
-        job = self._registry.get(launch_id)
-        if job is None or job.container_id is None:
-            return None
-        if job.exit_signal is not None:
-            return job.exit_signal
-        return self._signals.lately(job.container_id)
-
-    def _job_of(self, workload: Workload) -> Job | None:
-        return self._registry.get(launch_id_in(workload.labels))
-
-    def _is_strange(self, workload: Workload) -> bool:
-        """Whether an unknown container may be a job, or one that somebody has given up."""
-        given_up = self._launcher.abandoned(launch_id_in(workload.labels))
-        return given_up or workload.status is Status.LIVE
 
     def _heed(self, event: Event) -> None:
         """Act on a hint, beside whatever else goes on: the stream must never wait."""
@@ -322,13 +272,3 @@ class Watcher:
 
     def _spawn(self, work: Coroutine[Any, Any, None], event: Event) -> None:
         self._background.spawn(work, f"{event.change} {event.id[:12]}")
-
-
-def _differs(job: Job, listed: Mapping[str, Workload]) -> bool:
-    """Whether the listing says anything but what is known of this job: it runs, or is paused."""
-    workload = listed.get(job.container_id or "")
-    if workload is not None and workload.status is Status.UNKNOWN:
-        return False  # it says nothing; an event will
-    if workload is None or workload.status is not Status.LIVE:
-        return True
-    return job.exit_seen or workload.paused != job.paused

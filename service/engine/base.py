@@ -184,8 +184,8 @@ class Engine(Protocol):
         That says what it is called for, and with which id. Once is enough. Raises NoSuchWorkload.
         """
 
-    async def inspect(self, workload_id: str) -> Inspection:
-        """What the Engine knows of one workload. Raises NoSuchWorkload."""
+    async def inspect(self, workload_id: str, *, timeout: float = 10.0) -> Inspection:
+        """What the Engine knows of one workload, within the timeout. Raises NoSuchWorkload."""
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
         """The last lines of its output, edited beside the event loop. Raises NoSuchWorkload."""

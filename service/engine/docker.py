@@ -138,12 +138,12 @@ class DockerEngine:
         call = Call("rename", lambda c: set_aside(c, workload_id), {_ID: workload_id})
         return await self._calls.call(call, timeout=_SHORT)
 
-    async def inspect(self, workload_id: str) -> Inspection:
+    async def inspect(self, workload_id: str, *, timeout: float = _SHORT) -> Inspection:
         """See `Engine.inspect`."""
         look = Call(
             "inspect", lambda c: inspection(c.inspect_container(workload_id)), {_ID: workload_id}
         )
-        return await self._calls.call(look, timeout=_SHORT)
+        return await self._calls.call(look, timeout=timeout)
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
         """See `Engine.tail`."""

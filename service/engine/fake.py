@@ -45,6 +45,7 @@ T = TypeVar("T")
 _SHORT = 10.0
 _PING = 2.0
 _DEEP_PING = 2.5
+_POLL = 0.05
 
 
 class FakeEngine:
@@ -62,6 +63,7 @@ class FakeEngine:
         self.calls: Counter[Operation] = Counter()
         self.latency: Callable[[], float] = lambda: 0.0  # seconds, there and back each
         self.has_traits: frozenset[Trait] = frozenset()
+        self.stuck: set[str] = set()  # containers that it lists, and can do nothing about
         self._selector = dict(selector)
         self.departing = False  # it still answers, but nobody who comes anew
         self._here = True
@@ -130,22 +132,24 @@ class FakeEngine:
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:
         """See `Engine.stop`."""
-        return await self._call("stop", lambda: self.host.stop(workload_id, grace), _SHORT + grace)
+        work = self._once_free(workload_id, lambda: self.host.stop(workload_id, grace))
+        return await self._call("stop", work, _SHORT + grace)
 
     async def remove(self, workload_id: str, *, force: bool = False) -> None:
         """See `Engine.remove`."""
+        work = self._once_free(workload_id, lambda: self.host.remove(workload_id, force=force))
         with suppress(NoSuchWorkload):
-            await self._call("remove", lambda: self.host.remove(workload_id, force=force), _SHORT)
+            await self._call("remove", work, _SHORT)
 
     async def set_aside(self, workload_id: str) -> str:
         """See `Engine.set_aside`."""
         work = _at_once(lambda: self.host.set_aside(workload_id))
-        return await self._call("set aside", work, _SHORT)
+        return await self._call("set aside", self._once_free(workload_id, work), _SHORT)
 
-    async def inspect(self, workload_id: str) -> Inspection:
+    async def inspect(self, workload_id: str, *, timeout: float = _SHORT) -> Inspection:
         """See `Engine.inspect`."""
         work = _at_once(lambda: _inspection(self.host.get(workload_id)))
-        return await self._call("inspect", work, _SHORT)
+        return await self._call("inspect", self._once_free(workload_id, work), timeout)
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
         """See `Engine.tail`."""
@@ -211,6 +215,18 @@ class FakeEngine:
         if doing.cancelled():
             raise EngineUnavailable("the fake Engine has gone away")
         return doing.result()
+
+    def _once_free(
+        self, workload_id: str, work: Callable[[], Awaitable[T]]
+    ) -> Callable[[], Awaitable[T]]:
+        """Work on a container that may be stuck."""
+
+        async def wait_and_work() -> T:
+            while workload_id in self.stuck:  # noqa: ASYNC110 - anybody may change it
+                await asyncio.sleep(_POLL)
+            return await work()
+
+        return wait_and_work
 
     async def _carry_out(self, operation: Operation, work: Callable[[], Awaitable[T]]) -> T:
         await asyncio.sleep(self.latency())

@@ -14,6 +14,7 @@ from tests.conftest import Start
 from tests.support import containers, worker
 from tests.support.collector import Collector, collecting
 from tests.support.line import Line
+from tests.support.stubborn import a_stubborn_one
 from tests.support.supervised import Supervised, eventually
 
 pytestmark = pytest.mark.timeout(240)
@@ -127,9 +128,7 @@ def test_a_kill_that_was_half_done_is_done(
     """The Engine keeps its grace, whoever has asked for it."""
     adopting.stop()
     adopting.start(JOB_STOP_GRACE_SECONDS="8")
-    assert Response() == adopting.launch("timer", "t-1", {"stubborn": 1})
-    container = containers.one(docker_client, "t-1")
-    eventually(lambda: b"argument: --stubborn" in container.logs())
+    a_stubborn_one(adopting, docker_client, "t-1")
     with ThreadPoolExecutor(1) as pool:
         kill = pool.submit(adopting.kill, "t-1")
         eventually(lambda: ["stopping"] == [job.status for job in adopting.jobs()])

@@ -15,6 +15,7 @@ from tests.conftest import Start
 from tests.support import containers
 from tests.support.agreement import agree, await_fall, await_return, exits
 from tests.support.http_line import Fault, HttpLine, Meddle, a_share, requests, untouched
+from tests.support.stubborn import a_stubborn_one
 from tests.support.supervised import Supervised, eventually
 
 pytestmark = pytest.mark.timeout(240)
@@ -229,9 +230,7 @@ def test_an_engine_that_hangs_in_the_middle_of_a_kill_is_a_504_at_its_time_limit
 ) -> None:
     supervised = start(JOB_STOP_GRACE_SECONDS="3")
     assert Response() == supervised.launch("timer", "runs")
-    assert Response() == supervised.launch("timer", "t-1", {"stubborn": 1})
-    container = containers.one(docker_client, "t-1")
-    eventually(lambda: b"argument: --stubborn" in container.logs())
+    a_stubborn_one(supervised, docker_client, "t-1")
 
     def meanwhile() -> None:
         eventually(lambda: "stopping" in {job.status for job in supervised.jobs()})

@@ -1,9 +1,9 @@
 """An Engine that is told to stop: it answers while its containers end, and takes them along."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tests.support import containers, worker
 from tests.support.activated_engine import ActivatedEngine
 from tests.support.agreement import agree, await_fall, await_return, exits
 from tests.support.http_line import Fault, HttpLine, requests, untouched
+from tests.support.line import Line, a_line, a_tcp_line
 from tests.support.prometheus import Prometheus
 from tests.support.supervised import Supervised, eventually
 
@@ -104,6 +105,28 @@ def test_the_same_where_systemd_holds_the_engines_socket(
         identifiers = _run(supervised, manners)
         activated.stop_daemon()
         activated.start()
+        await_return(supervised)
+        _lost(supervised, identifiers)
+
+
+@pytest.mark.parametrize(
+    ("a_proxy", "manners"),
+    [(a_line, _MANNERS), (a_tcp_line, _HEEDING)],
+    ids=["at a socket, slow", "at a port, quick"],
+)
+def test_the_same_behind_a_proxy_that_goes_on_listening(
+    start: Start,
+    fragile: PrivateEngine,
+    tmp_path: Path,
+    a_proxy: Callable[[Path, Path], AbstractContextManager[Line]],
+    manners: _Manners,
+) -> None:
+    """It takes a ping's connection, and hangs up, as it can pass on nothing."""
+    with a_proxy(tmp_path / "proxy.sock", fragile.socket) as proxy:
+        supervised = start(DOCKER_HOST=proxy.host)
+        identifiers = _run(supervised, manners)
+        fragile.stop_daemon()
+        fragile.start()
         await_return(supervised)
         _lost(supervised, identifiers)
 

@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import docker
 import pytest
@@ -14,6 +15,7 @@ from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers
 from tests.support.agreement import await_fall, await_return
+from tests.support.stubborn import is_deaf
 from tests.support.supervised import Supervised, eventually
 
 # Two cores launch some ten a second, and end twenty; a busy machine a quarter of that.
@@ -63,7 +65,7 @@ def test_many_kills_at_once_all_succeed_and_stubborn_workers_cost_one_grace_toge
     identifiers = _launch(supervised, _MANY, _STUBBORN)
     for container in containers.everything(docker_client):
         if str(container.name) < identifiers[_STUBBORN]:
-            eventually(lambda c=container: b"argument: 1" in c.logs())  # type: ignore[misc]
+            eventually(partial(is_deaf, container))
     with ThreadPoolExecutor(1) as pool:
         kill = pool.submit(supervised.stub.KillAllJobs, Empty(), timeout=300)
         eventually(lambda: {"stopping"} == {job.status for job in supervised.jobs()})

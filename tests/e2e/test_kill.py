@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import docker
 import pytest
@@ -11,6 +12,7 @@ from docker.models.containers import Container
 from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_types_pb2 import Response
 from tests.support import containers
+from tests.support.stubborn import a_stubborn_one, is_deaf
 from tests.support.supervised import Supervised, eventually
 
 _GRACE = 2.0  # of the shared supervisor
@@ -42,9 +44,7 @@ def test_a_stubborn_one_gets_sigkill_after_the_grace(
     shared: Supervised, docker_client: docker.DockerClient
 ) -> None:
     before = shared.metric("supervisor_kills_total", job_name="timer", outcome="forced")
-    assert Response() == shared.launch("timer", "t-1", {"stubborn": 1})
-    container = containers.one(docker_client, "t-1")
-    eventually(lambda: b"argument: --stubborn" in container.logs())
+    container = a_stubborn_one(shared, docker_client, "t-1")
     began = time.monotonic()
     assert Response() == shared.kill("t-1")
     assert _GRACE - 0.1 < time.monotonic() - began < _GRACE + 5
@@ -99,7 +99,7 @@ def test_all_are_killed_in_parallel(shared: Supervised, docker_client: docker.Do
             pool.submit(shared.launch, "timer", f"t-{number}", {"stubborn": 1})
     assert 12 == len(shared.jobs())
     for container in containers.everything(docker_client):
-        eventually(lambda c=container: b"argument: --stubborn" in c.logs())  # type: ignore[misc]
+        eventually(partial(is_deaf, container))
     began = time.monotonic()
     assert Response() == shared.kill_all()
     assert time.monotonic() - began < 3 * _GRACE  # one after the other would be twelve
@@ -144,9 +144,7 @@ def test_many_kills_of_one_job_all_succeed(shared: Supervised) -> None:
 def test_a_launch_during_a_kill_waits_and_launches(
     shared: Supervised, docker_client: docker.DockerClient
 ) -> None:
-    assert Response() == shared.launch("timer", "t-1", {"stubborn": 1})
-    first = containers.one(docker_client, "t-1")
-    eventually(lambda: b"argument: --stubborn" in first.logs())
+    first = a_stubborn_one(shared, docker_client, "t-1")
     with ThreadPoolExecutor(4) as pool:
         kill = pool.submit(shared.kill, "t-1")
         eventually(lambda: ["stopping"] == [job.status for job in shared.jobs()])

@@ -13,6 +13,7 @@ from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers
+from tests.support.stubborn import a_stubborn_one
 from tests.support.supervised import Supervised, eventually
 
 # A list comes from memory; this is generous for a machine that is busy with other things.
@@ -75,10 +76,8 @@ def test_a_launch_under_way_is_starting_and_then_running(
 def test_a_job_that_is_being_killed_is_stopping_and_then_gone(
     shared: Supervised, docker_client: docker.DockerClient
 ) -> None:
-    assert Response() == shared.launch("timer", "stubborn", {"stubborn": 1})
+    container = a_stubborn_one(shared, docker_client)
     assert Response() == shared.launch("timer", "other")
-    container = containers.one(docker_client, "stubborn")
-    eventually(lambda: b"argument: --stubborn" in container.logs())
     with ThreadPoolExecutor(1) as pool:
         kill = pool.submit(shared.kill, "stubborn")
         eventually(lambda: "stopping" in {job.status for job in shared.jobs()})
@@ -93,9 +92,7 @@ def test_all_three_at_once(
     shared: Supervised, hanging: PrivateEngine, docker_client: docker.DockerClient
 ) -> None:
     assert Response() == shared.launch("timer", "stays")
-    assert Response() == shared.launch("timer", "goes", {"stubborn": 1})
-    container = containers.one(docker_client, "goes")
-    eventually(lambda: b"argument: --stubborn" in container.logs())
+    a_stubborn_one(shared, docker_client, "goes")
     hanging.freeze()
     with ThreadPoolExecutor(2) as pool:
         kill = pool.submit(shared.kill, "goes")

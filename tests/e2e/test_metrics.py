@@ -24,6 +24,7 @@ from scripts.private_engine import PrivateEngine
 from service import __version__
 from service._generated.area_types_pb2 import Response
 from tests.support import catalog, containers, worker
+from tests.support.stubborn import a_stubborn_one
 from tests.support.supervised import Supervised, eventually
 
 _GRACE = 1
@@ -415,12 +416,10 @@ def test_an_engine_that_dies(shared: Supervised, mortal: PrivateEngine) -> None:
 
 
 def test_kills(shared: Supervised, docker_client: docker.DockerClient) -> None:
-    assert Response() == shared.launch("timer", "stubborn", {"stubborn": 1})
+    a_stubborn_one(shared, docker_client)
     for name in ("timer", "mail", "mail"):
         assert Response() == shared.launch(name, "gentle")
     assert Response() == shared.launch("weather", "w-1")
-    stubborn = containers.one(docker_client, "stubborn")
-    eventually(lambda: b"argument: --stubborn" in stubborn.logs())
     moves = _Moves(shared)
     assert Response() == shared.kill("stubborn")
     assert Response() == shared.kill("gentle")

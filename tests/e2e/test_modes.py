@@ -8,6 +8,7 @@ import docker
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers
+from tests.support.stubborn import a_stubborn_one
 from tests.support.supervised import Supervised, eventually
 
 
@@ -85,9 +86,7 @@ def test_production_leaves_nothing_of_a_kill_and_logs_no_output(
 ) -> None:
     supervised = start(GO_ENV="production", JOB_STOP_GRACE_SECONDS="1")
     assert Response() == supervised.launch("timer", "gentle")
-    assert Response() == supervised.launch("timer", "stubborn", {"stubborn": 1})
-    container = containers.one(docker_client, "stubborn")
-    eventually(lambda: b"argument: --stubborn" in container.logs())
+    a_stubborn_one(supervised, docker_client)
     assert Response() == supervised.kill("gentle")
     assert Response() == supervised.kill("stubborn")
     assert [] == containers.everything(docker_client)

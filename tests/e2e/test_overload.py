@@ -7,11 +7,13 @@ from typing import Any
 
 import docker
 import pytest
+from docker.models.containers import Container
 
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers
+from tests.support.stubborn import is_deaf
 from tests.support.supervised import Supervised, eventually
 
 pytestmark = pytest.mark.timeout(240)
@@ -123,7 +125,7 @@ def test_it_answers_while_64_kills_are_under_way_and_a_launch_comes_through(
         launch = lambda each: supervised.launch("timer", each, stubborn)  # noqa: E731
         assert [Response()] * _MANY == list(pool.map(launch, _IDENTIFIERS))
         assert Response() == supervised.launch("timer", "running-already")
-        eventually(lambda: all(map(_has_begun, _containers(docker_client))))
+        eventually(lambda: all(map(is_deaf, _containers(docker_client))))
         kills = [pool.submit(supervised.kill, each) for each in _IDENTIFIERS]
         eventually(lambda: _MANY == supervised.calls("KillJob"))
         assert _MANY == _unfinished(kills)
@@ -141,14 +143,9 @@ def test_it_answers_while_64_kills_are_under_way_and_a_launch_comes_through(
     assert 2 == supervised.metric("supervisor_jobs_running")
 
 
-def _containers(client: docker.DockerClient) -> list[bytes]:
-    """The output so far of each container that ignores SIGTERM."""
-    found = containers.everything(client)
-    return [each.logs() for each in found if each.name in _IDENTIFIERS]
-
-
-def _has_begun(output: bytes) -> bool:
-    return b"argument: 1" in output
+def _containers(client: docker.DockerClient) -> list[Container]:
+    """Those of the jobs that are to be killed."""
+    return [each for each in containers.everything(client) if each.name in _IDENTIFIERS]
 
 
 def test_no_more_jobs_run_than_may(start: Start, docker_client: docker.DockerClient) -> None:

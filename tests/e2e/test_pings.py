@@ -17,7 +17,7 @@ from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
-from tests.support import containers
+from tests.support.stubborn import a_stubborn_one
 from tests.support.supervised import Supervised, eventually
 
 _EACH_SECOND = [
@@ -47,9 +47,7 @@ def _pinging(supervised: Supervised) -> Iterator[grpc.Channel]:
 def test_a_kill_that_takes_long_is_not_cut_off(
     patient: Supervised, docker_client: docker.DockerClient
 ) -> None:
-    assert Response() == patient.launch("timer", "t-1", {"stubborn": 1})
-    container = containers.one(docker_client, "t-1")
-    eventually(lambda: b"argument: --stubborn" in container.logs())
+    a_stubborn_one(patient, docker_client, "t-1")
     with _pinging(patient) as channel:
         stub = AreaSupervisorServiceStub(channel)
         assert Response() == stub.KillJob(JobId(identifier="t-1"), timeout=60)

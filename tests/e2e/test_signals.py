@@ -6,7 +6,6 @@ import select
 import signal
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers
+from tests.support.stubborn import stopping
 from tests.support.supervised import Supervised, eventually
 
 _NO_END = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
@@ -140,13 +140,7 @@ def test_signals_while_it_stops_do_not_end_it_early(
     start: Start, docker_client: docker.DockerClient
 ) -> None:
     supervised = start(JOB_STOP_GRACE_SECONDS="3")
-    assert Response() == supervised.launch("timer", "stubborn", {"stubborn": 1})
-    container = containers.one(docker_client, "stubborn")
-    eventually(lambda: b"argument: 1" in container.logs())
-    with ThreadPoolExecutor(1) as pool:
-        kill = pool.submit(supervised.kill, "stubborn")
-        eventually(lambda: ["stopping"] == [job.status for job in supervised.jobs()])
-        _send(supervised, signal.SIGTERM)
+    with stopping(supervised, docker_client) as kill:
         eventually(lambda: "supervisor.draining" in supervised.log())
         while supervised.process and supervised.process.poll() is None:
             for number in _NO_END:
@@ -156,14 +150,6 @@ def test_signals_while_it_stops_do_not_end_it_early(
     assert 0 == supervised.ended()
     assert 1 == len(list(supervised.events("supervisor.stopped")))
     assert set(_ignored(supervised)) == {number.name for number in _NO_END}
-
-
-def test_sigquit_is_a_stop_too(start: Start, docker_client: docker.DockerClient) -> None:
-    supervised = start()
-    assert Response() == supervised.launch("timer", "t-1")
-    assert 0 == supervised.stop(signal.SIGQUIT)
-    assert 1 == len(list(supervised.events("supervisor.stopped")))
-    assert ["t-1"] == containers.live(docker_client)
 
 
 def test_what_ctrl_z_has_stopped_goes_on_where_it_was(start: Start) -> None:

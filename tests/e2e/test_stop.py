@@ -17,6 +17,7 @@ from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers
 from tests.support.collector import collecting
+from tests.support.stubborn import stopping
 from tests.support.supervised import Supervised, eventually
 
 # Promised.
@@ -77,10 +78,14 @@ def test_a_stop_ends_with_zero_and_the_jobs_run_on(
     assert grpc.StatusCode.UNAVAILABLE == raised.value.code()
 
 
-def test_sigint_is_a_stop_too(start: Start, docker_client: docker.DockerClient) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_sigint_and_sigquit_are_stops_too(
+    start: Start, docker_client: docker.DockerClient, number: signal.Signals
+) -> None:
     supervised = start()
     assert Response() == supervised.launch("timer", "t-1")
-    assert 0 == supervised.stop(signal.SIGINT, within=_PROMPT_SECONDS)
+    assert 0 == supervised.stop(number, within=_PROMPT_SECONDS)
+    assert 1 == len(list(supervised.events("supervisor.stopped")))
     assert ["t-1"] == containers.live(docker_client)
 
 
@@ -104,17 +109,10 @@ def test_a_watch_is_told_at_once_while_calls_under_way_are_finished(
     start: Start, docker_client: docker.DockerClient
 ) -> None:
     supervised = start(JOB_STOP_GRACE_SECONDS="4")
-    assert Response() == supervised.launch("timer", "stubborn", {"stubborn": 1})
     assert Response() == supervised.launch("timer", "other")
-    container = containers.one(docker_client, "stubborn")
-    eventually(lambda: b"argument: 1" in container.logs())
     watch = Watch(supervised, "")
     eventually(lambda: ["SERVING"] == watch.told)
-    with ThreadPoolExecutor(1) as pool:
-        kill = pool.submit(supervised.kill, "stubborn")
-        eventually(lambda: "stopping" in [job.status for job in supervised.jobs()])
-        assert supervised.process is not None
-        supervised.process.send_signal(signal.SIGTERM)
+    with stopping(supervised, docker_client) as kill:
         eventually(lambda: ["SERVING", "NOT_SERVING"] == watch.told, within=3)
         assert not kill.done()
         status, reason = supervised.http("/readyz")
@@ -252,18 +250,12 @@ def test_new_requests_are_refused_while_it_stops(
     start: Start, docker_client: docker.DockerClient
 ) -> None:
     supervised = start(JOB_STOP_GRACE_SECONDS="3")
-    assert Response() == supervised.launch("timer", "stubborn", {"stubborn": 1})
-    container = containers.one(docker_client, "stubborn")
-    eventually(lambda: b"argument: 1" in container.logs())
-    with ThreadPoolExecutor(1) as pool:
-        kill = pool.submit(supervised.kill, "stubborn")
-        eventually(lambda: "stopping" in [job.status for job in supervised.jobs()])
-        assert supervised.process is not None
-        supervised.process.send_signal(signal.SIGTERM)
+    with stopping(supervised, docker_client) as kill:
         eventually(lambda: 503 == supervised.http("/readyz")[0])
         with pytest.raises(grpc.RpcError) as raised:
             supervised.launch("timer", "too-late")
-        assert grpc.StatusCode.UNAVAILABLE == raised.value.code()
+        # gRPC cancels a call that it has got, and not handed out, when it begins to shut down.
+        assert raised.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
         assert Response() == kill.result(_STOP_SECONDS)
     assert 0 == supervised.ended(within=_STOP_SECONDS)
     assert [] == containers.everything(docker_client)

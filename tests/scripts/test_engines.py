@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -53,7 +54,7 @@ def _inside(room: Room, *command: str) -> str:
 def test_a_room_shares_what_tests_and_engine_both_use_and_nothing_is_mounted_outside(
     root: Path, tmp_path: Path
 ) -> None:
-    with Room(root) as room:
+    with closing(Room(root)) as room:
         _inside(room, "/bin/touch", str(tmp_path / "seen"))
         assert str(os.getpid()) in _inside(room, "/bin/busybox", "ls", "/proc").split()
         assert [] == leftovers.mounts_at(root)
@@ -62,7 +63,7 @@ def test_a_room_shares_what_tests_and_engine_both_use_and_nothing_is_mounted_out
 
 def test_removing_a_root_removes_nothing_of_what_it_shares(root: Path, tmp_path: Path) -> None:
     (tmp_path / "kept").touch()
-    with Room(root):
+    with closing(Room(root)):
         shutil.rmtree(root)
     assert (tmp_path / "kept").exists()
     assert Path("/dev/null").exists()

@@ -76,8 +76,8 @@ class SimulatedEngine(FakeEngine):
         found = await super().find(labels)
         return [replace(w, status=Status.UNKNOWN) if self._is_odd() else w for w in found]
 
-    async def inspect(self, workload_id: str) -> Inspection:
-        seen = await super().inspect(workload_id)
+    async def inspect(self, workload_id: str, *, timeout: float = 10.0) -> Inspection:
+        seen = await super().inspect(workload_id, timeout=timeout)
         if self._is_odd():
             raise EngineFaltered("the fake Engine's answer cannot be read")
         return seen

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -448,7 +449,7 @@ async def test_an_exit_at_the_very_end_of_a_look_is_noticed(
     live = await world.engine.inspect(container.id)
     answered = asyncio.Event()
 
-    async def inspect(_: str) -> Inspection:
+    async def inspect(_: str, **__: Any) -> Inspection:
         await answered.wait()
         monkeypatch.undo()
         return live

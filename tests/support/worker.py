@@ -7,14 +7,16 @@ from scripts import images
 IMAGE = "supervisor-test-worker"
 # An image whose program is not there.
 BROKEN = "supervisor-test-broken"
+# What a worker says that ignores SIGTERM from then on.
+DEAF = b"deaf\n"
 _BASE = "supervisor-test-busybox"
 
 # It prints its arguments, as a careless worker would; then --after SECONDS (a wait), --exit CODE,
 # --signal NAME (sends it to itself, as an abort does), --leave CODE (at SIGTERM), --stubborn 1
-# (ignores SIGTERM), --say TEXT, --when-ready TEXT (likewise, and sorted after most of the others)
-# and --eat 1 (all the memory it can get) do what they say; without --exit it waits. What eats at
-# once may be gone before containerd watches its memory: then nobody is told why (containerd issue
-# 8180).
+# (ignores SIGTERM, and says `deaf`), --say TEXT, --when-ready TEXT (likewise, and sorted after most
+# of the others) and --eat 1 (all the memory it can get) do what they say; without --exit it waits.
+# What eats at once may be gone before containerd watches its memory: then nobody is told why
+# (containerd issue 8180).
 _SCRIPT = r"""
 for argument in "$@"; do echo "argument: $argument"; done
 echo "traceparent: $TRACEPARENT"
@@ -26,7 +28,7 @@ while [ $# -gt 0 ]; do
         --say|--when-ready) echo "$2"; shift ;;
         --signal) /bin/busybox kill -s "$2" $$; shift ;;
         --leave) trap "exit $2" TERM; shift ;;
-        --stubborn) trap '' TERM; shift ;;
+        --stubborn) trap '' TERM; echo deaf; shift ;;
         --eat) s=xxxxxxxxxxxxxxxx; while :; do s=$s$s; done ;;
     esac
     shift

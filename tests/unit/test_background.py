@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from service import background
-from service.background import Background
+from service.background import Background, side_by_side
 from service.errors import EngineUnavailable
 
 
@@ -68,3 +68,30 @@ async def test_work_under_way_is_kept_and_then_let_go() -> None:
     release.set()
     await asyncio.sleep(0.01)
     assert 0 == len(background_._tasks)
+
+
+async def test_what_is_done_side_by_side_is_done_at_once() -> None:
+    all_there = asyncio.Barrier(3)
+
+    async def work(item: int) -> None:
+        assert item in (1, 2, 3)
+        await all_there.wait()
+
+    await side_by_side(work, [1, 2, 3])
+    await side_by_side(work, [])
+
+
+async def test_a_failure_ends_what_is_done_beside_it() -> None:
+    ended: list[str] = []
+
+    async def work(item: str) -> None:
+        try:
+            if item == "fails":
+                raise EngineUnavailable("away")
+            await asyncio.Event().wait()
+        finally:
+            ended.append(item)
+
+    with pytest.raises(EngineUnavailable):
+        await side_by_side(work, ["waits", "fails"])
+    assert {"waits", "fails"} == set(ended)
