@@ -74,7 +74,8 @@ class Listener:
             yield f"a wrong exit code: {code} and not of {fact.codes}"
         if not self._fits(fact, outcome, code):
             yield f"a wrong outcome: {outcome}, {code} of {fact}"
-        if outcome == "lost" and calm > now - fact.ended_at + LINGERS:
+        found_live = fact.touched_at is not None  # nobody hears of an exit before it is a job again
+        if outcome == "lost" and calm > now - fact.ended_at + LINGERS and not found_live:
             yield f"a wrong outcome: lost, and nothing was broken: {fact}"
         if self._out_of_memory_was_told(life, fact, now, calm) and outcome not in _OF_MEMORY:
             yield f"a wrong outcome: {outcome}, and the event had told of memory: {fact}"

@@ -1,6 +1,6 @@
 """Ways to break the code that the simulation has to notice: `MUTANT=NAME make simulate`.
 
-Each replaces a piece of the source of one method, in memory. `make simulate-mutants` tries all.
+Each replaces pieces of the source of methods, in memory. `make simulate-mutants` tries all.
 """
 
 import inspect
@@ -8,11 +8,13 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rich.console import Console
 
+from service.adopter import Adopter
+from service.launcher import Launcher
 from service.readiness import Readiness
 from service.reaper import Reaper
 from service.supervisor import Supervisor
@@ -20,7 +22,7 @@ from service.supervisor import Supervisor
 _STEPS = "100000"
 
 
-class Mutant(NamedTuple):
+class Patch(NamedTuple):
     """A method, and what of its source is replaced by what."""
 
     owner: type
@@ -29,40 +31,41 @@ class Mutant(NamedTuple):
     new: str
 
 
-MUTANTS: Mapping[str, Mutant] = {
-    "a launch is not checked": Mutant(Supervisor, "_launch", "check_spec(spec)", "pass"),
-    "what is said during a look is forgotten": Mutant(
-        Reaper, "_follow_hints", "while self._registry", "if self._registry"
-    ),
-    "what is said while the last lines are read is forgotten": Mutant(
-        Reaper, "_finish", "if job.launch_id in self._hints:", "if False:"
-    ),
-    "a pause during a look is forgotten": Mutant(
-        Reaper, "hear_pause", "if launch_id in self._reaps:", "if False:"
-    ),
-    "a look that is older than an exit counts": Mutant(
-        Reaper, "_found_live", "if exits != self._exits(job):", "if False:"
-    ),
-    "a job whose kill has failed does not keep its identifier": Mutant(
-        Supervisor, "_outlived", "if runs_on:", "if False:"
-    ),
-    "a launch waits for the end of a job whose kill has failed": Mutant(
-        Supervisor, "_settled", "lambda j: j.steady", "lambda _: False"
-    ),
-    "a task that waits is left behind": Mutant(Readiness, "when_ready", "fallen.cancel()", "pass"),
+MUTANTS: Mapping[str, Sequence[Patch]] = {
+    "a launch is not checked": [Patch(Supervisor, "_launch", "check_spec(spec)", "pass")],
+    "what is said during a look is forgotten": [
+        Patch(Reaper, "_follow_hints", "while self._registry", "if self._registry")
+    ],
+    "what is said while the last lines are read is forgotten": [
+        Patch(Reaper, "_finish", "if job.launch_id in self._hints:", "if False:")
+    ],
+    # The launcher's own look would find the container, too.
+    "a job whose kill has failed does not keep its identifier": [
+        Patch(Supervisor, "_outlived", "if runs_on:", "if False:"),
+        Patch(Launcher, "_is_rival", "return same", "return False and same"),
+    ],
+    "a launch waits for the end of a job whose kill has failed": [
+        Patch(Supervisor, "_settled", "lambda j: j.steady", "lambda _: False")
+    ],
+    "a task that waits is left behind": [Patch(Readiness, "when_ready", "fallen.cancel()", "pass")],
+    "two ends are told of what is set aside": [Patch(Adopter, "_settle", "and not seen.aside", "")],
 }
 
 
 def mutate(name: str) -> None:
-    """Break the code of this process. Raises ValueError where the code is another by now."""
-    owner, method, old, new = MUTANTS[name]
-    source = textwrap.dedent(inspect.getsource(getattr(owner, method)))
-    if source.count(old) != 1:
-        raise ValueError(f"{owner.__name__}.{method}: has {old!r} {source.count(old)} times")
-    made: dict[str, object] = {}
-    module = sys.modules[owner.__module__]
-    exec(source.replace(old, new), vars(module), made)
-    setattr(owner, method, made[method])
+    """Break the code of this process."""
+    for patch in MUTANTS[name]:
+        made: dict[str, object] = {}
+        exec(patched(patch), vars(sys.modules[patch.owner.__module__]), made)
+        setattr(patch.owner, patch.method, made[patch.method])
+
+
+def patched(patch: Patch) -> str:
+    """The method's source, broken. Raises ValueError where the code is another by now."""
+    source = textwrap.dedent(inspect.getsource(getattr(patch.owner, patch.method)))
+    if (times := source.count(patch.old)) != 1:
+        raise ValueError(f"{patch.owner.__name__}.{patch.method}: has {patch.old!r} {times} times")
+    return source.replace(patch.old, patch.new)
 
 
 def main() -> int:

@@ -258,6 +258,7 @@ async def test_a_launch_that_waited_for_a_kill_that_failed_is_a_dedup(
     assert old is world.container("a-1")
     assert {"a-1": state} == world.states()
     assert {"launches": 1, "dedups": 3, "kills": 1, "failures": 1} == world.counted()
+    assert 1 == world.engine.calls["create"]  # the job keeps its identifier; nobody else is asked
 
 
 async def test_a_kill_that_times_out_and_then_takes_effect(world: World) -> None:
