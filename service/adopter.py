@@ -122,8 +122,9 @@ class Adopter:
             await self._take_over(job, seen)
 
     async def _take_over(self, job: Job, seen: Inspection) -> None:
-        if job.grouped and self._registry.grouped(job.identifier):
-            await self._stop_surplus(job, seen.id)
+        if job.grouped and (other := self._registry.grouped(job.identifier)):
+            if other.container_id is not None:  # else its launch is about to find this one
+                await self._stop_surplus(job, seen.id)
             return
         self._registry.adopt(job, Started(seen.id, seen.started_at, seen.paused))
         tell_adoption(job, seen)

@@ -124,6 +124,11 @@ class Launcher:
         if self._removals:
             await asyncio.wait(self._removals)
 
+    def look_at(self, launch_id: str) -> None:
+        """Look at a container that has just become a job: its exit may have gone unheard."""
+        work = self._reaper.reap(launch_id, witnessed=False)
+        self._background.spawn(work, f"reap {launch_id}")
+
     def abandoned(self, launch_id: str) -> bool:
         """Whether a launch was given up, so that a container of it is one too many."""
         return launch_id in self._abandoned
@@ -220,9 +225,7 @@ class Launcher:
                 holder.id,
             )
         if job.launch_id == spec.labels[LAUNCH_LABEL] and _has_done_it(job, holder):
-            # Its exit may have come and gone unheard.
-            work = self._reaper.reap(job.launch_id, witnessed=False)
-            self._background.spawn(work, f"reap {job.launch_id}")
+            self.look_at(job.launch_id)
             return True
         await self._remove_own(spec, job, holder)
         return False

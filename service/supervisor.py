@@ -302,6 +302,7 @@ class Supervisor:
             started = Started(holder.id, holder.started_at, holder.paused)
             self._registry.adopt(found.job, started)
             tell_adoption(found.job, holder)
+            self._launcher.look_at(found.job.launch_id)
         account_dedup(self._metrics, found.job)
         return "dedup"
 

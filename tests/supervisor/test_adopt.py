@@ -23,6 +23,12 @@ def _inherited(world: World, name: str, launch_id: str = "1" * 16, **job: Any) -
     return world.put(name, dict(labels))
 
 
+def _begun(world: World, name: str) -> Container:
+    """One that an earlier run has not come to start."""
+    labels = labels_of(a_job("1" * 16, identifier="a-1"), "default")
+    return world.put(name, dict(labels), started=False)
+
+
 @pytest.fixture
 async def adopting() -> AsyncIterator[World]:
     """A supervisor in production that adopts, and has not started yet."""
@@ -124,6 +130,42 @@ async def test_a_launch_takes_over_what_holds_its_name_with_its_pause(world: Wor
     (adopted,) = world.logged("job.adopted")
     assert container.id == adopted["container_id"]
     assert ["a-1"] == [event["identifier"] for event in world.logged("job.paused")]
+
+
+@pytest.mark.parametrize("keep", [False, True], ids=["production", "development"])
+async def test_a_launch_under_way_takes_over_what_is_started_by_hand(*, keep: bool) -> None:
+    """It is the job, and is not stopped for being one too many."""
+    async with a_world(keep=keep) as world:
+        container = _begun(world, "a-1-1" if keep else "a-1")
+        question = world.faults.hold("list" if keep else "create")
+        launch = world.launching("a-1")
+        await question.reached()
+        world.host.start(container.id)
+        await pass_time(0.2)
+        question.release()
+        await launch
+        await pass_time()
+        assert is_live(container)
+        assert {"a-1": "running"} == world.states()
+        assert [] == world.logged("job.surplus")
+
+
+async def test_an_exit_just_before_a_launch_takes_over_is_noticed(world: World) -> None:
+    container = _begun(world, "a-1")
+    question = world.faults.hold("create")
+    launch = world.launching("a-1")
+    await question.reached()
+    world.host.start(container.id)
+    await pass_time(0.2)
+    look = world.faults.hold("inspect", after=True)
+    question.release()
+    await look.reached()
+    world.host.exit(container.id, 1)
+    await pass_time(0.1)
+    look.release()
+    await launch
+    await until(lambda: world.states() == {})
+    assert 1 == len(world.logged("job.exited"))
 
 
 async def test_in_development_a_launch_finds_what_the_start_could_not_look_at() -> None:
