@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from service.adopter import Adopter
 from service.launcher import Launcher
 from service.readiness import Readiness
 from service.reaper import Reaper
@@ -31,30 +30,48 @@ class Patch(NamedTuple):
     new: str
 
 
-MUTANTS: Mapping[str, Sequence[Patch]] = {
-    "a launch is not checked": [Patch(Supervisor, "_launch", "check_spec(spec)", "pass")],
-    "what is said during a look is forgotten": [
-        Patch(Reaper, "_follow_hints", "while self._registry", "if self._registry")
-    ],
-    "what is said while the last lines are read is forgotten": [
-        Patch(Reaper, "_finish", "if job.launch_id in self._hints:", "if False:")
-    ],
-    # The launcher's own look would find the container, too.
-    "a job whose kill has failed does not keep its identifier": [
-        Patch(Supervisor, "_outlived", "if runs_on:", "if False:"),
-        Patch(Launcher, "_is_rival", "return same", "return False and same"),
-    ],
-    "a launch waits for the end of a job whose kill has failed": [
-        Patch(Supervisor, "_settled", "lambda j: j.steady", "lambda _: False")
-    ],
-    "a task that waits is left behind": [Patch(Readiness, "when_ready", "fallen.cancel()", "pass")],
-    "two ends are told of what is set aside": [Patch(Adopter, "_settle", "and not seen.aside", "")],
+class Mutant(NamedTuple):
+    """What is broken, and as what the simulation has to see it."""
+
+    seen_as: str
+    patches: Sequence[Patch]
+
+
+MUTANTS: Mapping[str, Mutant] = {
+    "a launch is not checked": Mutant(
+        "an answer that must not be",
+        [Patch(Supervisor, "_launch", "check_spec(spec)", "pass")],
+    ),
+    "what is said during a look is forgotten": Mutant(
+        "a wrong outcome",
+        [Patch(Reaper, "_follow_hints", "while self._registry", "if self._registry")],
+    ),
+    "what is said while the last lines are read is forgotten": Mutant(
+        "a wrong outcome",
+        [Patch(Reaper, "_finish", "if job.launch_id in self._hints:", "if False:")],
+    ),
+    # By itself it cannot be seen from outside: the launcher's own look finds the container, too.
+    "a job whose kill has failed does not keep its identifier": Mutant(
+        "two live containers of an action",
+        [
+            Patch(Supervisor, "_outlived", "if runs_on:", "if False:"),
+            Patch(Launcher, "_is_rival", "return same", "return False and same"),
+        ],
+    ),
+    "a launch waits for the end of a job whose kill has failed": Mutant(
+        "a request unanswered",
+        [Patch(Supervisor, "_settled", "lambda j: j.steady", "lambda _: False")],
+    ),
+    "a task that waits is left behind": Mutant(
+        "tasks left",
+        [Patch(Readiness, "when_ready", "fallen.cancel()", "pass")],
+    ),
 }
 
 
 def mutate(name: str) -> None:
     """Break the code of this process."""
-    for patch in MUTANTS[name]:
+    for patch in MUTANTS[name].patches:
         made: dict[str, object] = {}
         exec(patched(patch), vars(sys.modules[patch.owner.__module__]), made)
         setattr(patch.owner, patch.method, made[patch.method])
@@ -79,11 +96,9 @@ def _is_found(name: str) -> bool:
     environment = {"STEPS": _STEPS} | os.environ | {"MUTANT": name, "SHRINK": "0"}
     command = [sys.executable, "-m", "tests.simulation"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    last = ended.stdout.strip().splitlines()[-1:] or [ended.stderr[-500:]]
-    Console(soft_wrap=True).out(
-        f"{name}: {'found' if ended.returncode == 1 else 'SURVIVED'}: {last[0][:300]}"
-    )
-    return ended.returncode == 1
+    wrong = [line for line in ended.stdout.splitlines() if line.startswith(MUTANTS[name].seen_as)]
+    Console(soft_wrap=True).out(f"{name}: {wrong[0] if wrong else 'SURVIVED'}")
+    return bool(wrong)
 
 
 if __name__ == "__main__":

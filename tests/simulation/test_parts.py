@@ -79,4 +79,4 @@ def test_a_failure_keeps_the_steps_that_it_needs(needed: Sequence[int]) -> None:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_is_of_the_code_as_it_is(name: str) -> None:
     """Where this fails, the code has changed: mend tests/simulation/mutants.py."""
-    assert all(patched(patch) for patch in MUTANTS[name])
+    assert all(patched(patch) for patch in MUTANTS[name].patches)
