@@ -127,9 +127,11 @@ async def test_a_look_that_is_not_answered_is_not_made_again_at_once(world: Worl
     container = world.container("a-1")
     world.engine.stuck.add(container.id)
     world.host.exit(container.id, 1)
-    await pass_time(2.5)
+    await pass_time(2.5)  # it has had two seconds
     assert 1 == world.engine.calls["inspect"]
-    await pass_time(10)
+    await pass_time(1.5)  # after a second it is looked at again, for ten
+    assert 2 == world.engine.calls["inspect"]
+    await pass_time(8)
     assert 2 == world.engine.calls["inspect"]
     world.engine.stuck.clear()
     await until(lambda: world.states() == {}, within=NOTICE)
