@@ -17,6 +17,7 @@ from scripts.private_engine import PrivateEngine
 from tests.conftest import Start
 from tests.support import catalog, containers
 from tests.support.backend import Backend, a_backend
+from tests.support.collector import Collector, collecting
 from tests.support.http_line import HttpLine, an_http_line
 from tests.support.line import Line, a_line
 from tests.support.supervised import Supervised, eventually
@@ -78,6 +79,12 @@ def meddled(engine: PrivateEngine, start: Start, tmp_path: Path) -> Iterator[Htt
 def listening() -> Iterator[Backend]:
     with a_backend() as backend:
         yield backend
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with collecting() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

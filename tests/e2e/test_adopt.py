@@ -2,7 +2,6 @@
 
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers, worker
-from tests.support.collector import Collector, collecting
+from tests.support.collector import Collector
 from tests.support.line import Line
 from tests.support.stubborn import a_stubborn_one
 from tests.support.supervised import Supervised, eventually
@@ -20,12 +19,6 @@ from tests.support.supervised import Supervised, eventually
 pytestmark = pytest.mark.timeout(240)
 
 _ENDS = [signal.SIGTERM, signal.SIGKILL]
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with collecting() as running:
-        yield running
 
 
 @pytest.fixture

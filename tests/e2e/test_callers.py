@@ -17,7 +17,7 @@ from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
-from tests.support.collector import Collector, collecting
+from tests.support.collector import Collector
 from tests.support.supervised import Supervised, eventually, launch_request
 
 _SERVICE = "area_supervisor.AreaSupervisorService"
@@ -91,12 +91,6 @@ def test_an_address_of_ipv6_is_told_as_people_write_it(start: Start) -> None:
 
 
 # Spans
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with collecting() as running:
-        yield running
 
 
 def test_the_spans_of_calls_and_the_life_of_a_killed_job_name_the_client(

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 
 import docker
 import pytest
@@ -12,7 +11,7 @@ from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers
-from tests.support.collector import Collector, collecting
+from tests.support.collector import Collector
 from tests.support.http_line import Fault, HttpLine, requests, untouched
 from tests.support.supervised import Supervised, eventually
 
@@ -43,12 +42,6 @@ _ODD = [
     "y" * 600,
 ]
 _LONGEST = "é" * 65_535  # 131,070 bytes
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with collecting() as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import html
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote, quote_plus
 
 import docker
@@ -12,7 +12,7 @@ import pytest
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers
-from tests.support.collector import Collector, collecting
+from tests.support.collector import Collector
 from tests.support.supervised import Supervised, eventually
 
 _PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqh\nkiG9w0BAQEFAASCBKc\n-----END KEY-----\n"
@@ -49,12 +49,6 @@ _PIECES = (
     "nested-token-1",
     "nested-token-2",
 )
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with collecting() as running:
-        yield running
 
 
 def _leaks(text: str) -> list[str]:

@@ -5,7 +5,6 @@ import re
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -27,12 +26,6 @@ _TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 _CALLER = "b7ad6b7169203331"
 _TRACEPARENT = f"00-{_TRACE_ID}-{_CALLER}-01"
 _METADATA = (("traceparent", _TRACEPARENT),)
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with collecting() as running:
-        yield running
 
 
 @pytest.fixture
