@@ -37,8 +37,6 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
                 "test_the_same_where_systemd_holds_the_engines_socket",
                 "test_the_alert_for_many_lost_jobs_tells_of_an_engines_stop_and_no_other_does",
                 "test_nothing_is_told_as_stopping_while_the_engine_stops",
-                "test_what_ends_by_itself_is_a_success_also_while_the_engine_stops",
-                "test_a_launch_waits_for_an_engine_that_fails_because_it_stops",
             ),
         },
         "it has no containerd that could hang": {
