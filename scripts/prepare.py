@@ -13,7 +13,13 @@ from scripts.private_engine import PrivateEngine
 from scripts.progress import PrerequisiteError, say, step
 
 # What its commands need, beside Docker's.
-_OF_THE_RUNBOOK = {"jq": "jq", "curl": "curl", "free": "procps", "journalctl": "systemd"}
+_OF_THE_RUNBOOK = {
+    "jq": "jq",
+    "curl": "curl",
+    "free": "procps",
+    "journalctl": "systemd",
+    "ss": "iproute2",
+}
 
 
 def main() -> int:

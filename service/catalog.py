@@ -27,6 +27,9 @@ from service.errors import StartError
 from service.job import Kind
 from service.textfile import read_text
 
+# The catalogue of Area, which counts where JOB_CATALOG names none.
+PACKAGED = Path(str(files("service"))) / "catalogs" / "area.toml"
+
 _MEMORY_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 _MEMORY = re.compile(r"([0-9]+)([kmg])")
 # The Engine refuses less, and a worker that gets less is dead before it starts.
@@ -219,9 +222,7 @@ def load_catalog(path: Path | None = None) -> Catalog:
     Raises `StartError` with the file, the line or key, and what is wrong.
     """
     if path is None:
-        return _parse(
-            (files("service") / "catalogs" / "area.toml").read_text(encoding="utf-8"), "area.toml"
-        )
+        return _parse(PACKAGED.read_text(encoding="utf-8"), PACKAGED.name)
     try:
         return _parse(read_text(path), str(path))
     except (OSError, ValueError) as error:

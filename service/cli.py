@@ -82,15 +82,24 @@ def health(
     raise typer.Exit(0 if well else 1)
 
 
+@app.command()
+def check() -> None:
+    """Check the settings and the catalogue, and start nothing; exit 1 with what is wrong."""
+    settings, _ = _settings()
+    _warn_of_misspelt()
+    from service.catalog import PACKAGED, load_catalog
+
+    jobs = len(load_catalog(settings.job_catalog))
+    _say(f"{printable(str(settings.job_catalog or PACKAGED))}: {jobs} jobs")
+
+
 @app.command("remove-legacy")
 def remove_legacy(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them.")] = False,
 ) -> None:
     """Remove the Go supervisor's containers: without our labels, of the catalogue's images."""
     settings, _ = _settings()
-    for variable, nearest in misspelt(os.environ).items():
-        meant = f"; the nearest is {nearest}" if nearest else ""
-        _say(f"{printable(variable)} is no setting{meant}", err=True)
+    _warn_of_misspelt()
     from service.catalog import load_catalog
     from service.engine._dockerpy import connection_from_env
     from service.engine.legacy import LegacyContainers
@@ -112,6 +121,12 @@ def remove_legacy(
             _say(f"left {container.name}: {error}", err=True)
     _say(f"{len(found) - left} removed, {left} left")
     raise typer.Exit(1 if left else 0)
+
+
+def _warn_of_misspelt() -> None:
+    for variable, nearest in misspelt(os.environ).items():
+        meant = f"; the nearest is {nearest}" if nearest else ""
+        _say(f"{printable(variable)} is no setting{meant}", err=True)
 
 
 def _say(text: str, *, err: bool = False) -> None:

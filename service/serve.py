@@ -18,7 +18,7 @@ from observability.pages import Probe
 from observability.tracing import configure_tracing, shut_down
 from service import __version__, runtime
 from service.admission import Bounds
-from service.catalog import Catalog, load_catalog
+from service.catalog import PACKAGED, Catalog, load_catalog
 from service.config import Settings
 from service.core import Core, Options
 from service.engine.late import LateEngine
@@ -212,12 +212,14 @@ class _Process:
             "supervisor.started",
             version=__version__,
             mode=settings.go_env,
+            on_start=settings.supervisor_on_start,
             instance=settings.supervisor_instance,
             engine=engine,
             grpc_port=settings.grpc_server_port,
             metrics_port=settings.metrics_port,
             callback=settings.callback,
             network=settings.job_network,
+            catalog=str((settings.job_catalog or PACKAGED).absolute()),
             jobs=len(self._catalog),
             open_files=raise_file_limit(),
         )

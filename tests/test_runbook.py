@@ -23,27 +23,28 @@ from tests.support.supervised import Supervised, eventually
 RUNBOOK = (Path(__file__).parents[1] / "docs" / "runbook.md").read_text()
 _SECTION = re.compile(r"^##+ (.*)$", re.MULTILINE)
 _BLOCK = re.compile(r"^```sh\n(.*?)\n```", re.DOTALL | re.MULTILINE)
-_IN_A_TABLE = re.compile(r"^\| [^|]+ \| `(docker [^`]+)` \|", re.MULTILINE)
-_NORMAL = re.compile(r"^\| ([^|]+) \| (\d+) \| (\d+) \| (\d+)", re.MULTILINE)
+_IN_A_TABLE = re.compile(r"^\| [^|]+ \| `([^`]+)` \| `([^`]+)` \| `([^`]+)` \|$", re.MULTILINE)
+_NORMAL = re.compile(r"^\| ([^|]+) \| (\d+) \| (?:\d+ to )?(\d+) \| (\d+)", re.MULTILINE)
 _ONLY_READ = ("journalctl -u docker", "systemctl status", "last reboot", "lsattr", "grep -l ID")
 
 _42 = "timer-seconds-interval-42"  # as the runbook has it
-_GONE = "lost-with-the-crash"
+_GONE = "timer-seconds-interval-4"  # which is a part of it
 # What a client may send, and a terminal would obey.
 _ODD = "odd\x1b]0;gone\x07\x1b[2J\nforged"
 _OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]|^forged", re.MULTILINE)
 _SECTIONS = dict(zip(_SECTION.split(RUNBOOK)[1::2], _SECTION.split(RUNBOOK)[2::2], strict=True))
 _FIRST = "Before the first: where its log is"
-_PRELUDES = dict(
-    zip(("compose", "systemd", "file"), _BLOCK.findall(_SECTIONS[_FIRST]), strict=True)
+_WAYS = ("compose", "systemd", "file")
+_PRELUDES = dict(zip(_WAYS, _BLOCK.findall(_SECTIONS[_FIRST]), strict=True))
+_DIFFERENT = dict(
+    zip(_WAYS, zip(*_IN_A_TABLE.findall(_SECTIONS[_FIRST]), strict=True), strict=True)
 )
 
 
 def _commands(heading: str) -> list[str]:
     text = _SECTIONS[heading]
     blocks = [] if heading == _FIRST else _BLOCK.findall(text)
-    lines = [line for block in blocks for line in block.splitlines()]
-    return lines + [each for each in _IN_A_TABLE.findall(text) if "compose" not in each]
+    return [line for block in blocks for line in block.splitlines()]
 
 
 HEADINGS = [heading for heading in _SECTIONS if _commands(heading)]
@@ -144,6 +145,19 @@ def test_every_command_runs(morning: Morning, heading: str) -> None:
     assert not _OBEYED.search(done.stdout)
 
 
+@each_way
+def test_what_differs_between_the_ways_runs(morning: Morning) -> None:
+    lines = _DIFFERENT[morning.way]
+    done = morning.shell.run(_PRELUDES[morning.way], "set -e", *lines)
+    assert (2, 0, "") == (len(lines), done.returncode, done.stderr)
+
+
+@each_way
+def test_the_process_is_found(morning: Morning) -> None:
+    done = morning.shell.run(_PRELUDES[morning.way], "set -e", 'echo "$(pid)"')
+    assert f"{morning.shell.pid}\n" == done.stdout
+
+
 def test_commands_for_a_host_with_systemd_or_a_fault_can_be_read(tmp_path: Path) -> None:
     lines = [line for each in HEADINGS for line in _commands(each) if line.startswith(_ONLY_READ)]
     assert 6 <= len(lines)
@@ -156,6 +170,7 @@ def test_it_is_said_whether_it_is_well(morning: Morning) -> None:
     said = morning.answer_under("Is it well?")
     assert said.startswith("ready\n")
     assert 2 == len(re.findall(" supervisor.started$", said, re.MULTILINE))
+    assert f'"on_start":"{"adopt" if morning.way == "compose" else "remove"}"' in said
     assert '"event":"request.failed"' in said
 
 
@@ -163,19 +178,25 @@ def test_it_is_said_whether_it_is_well(morning: Morning) -> None:
 def test_what_runs_is_told_by_the_supervisor_and_by_the_engine(morning: Morning) -> None:
     listed, seen = morning.answer_under("What runs, and since when?").split("\n", 1)
     assert _42 in listed
-    assert re.fullmatch(rf'\d{{4}}-\d\d-\d\d [^\t]+\tUp [^\t]+\t"{_42}"\n', seen)
-    assert _GONE not in listed
+    assert re.fullmatch(rf'\d{{4}}-\d\d-\d\d [^\t]+\tUp [^\t]+\t"{_42}"\nthey agree\n', seen)
+    assert f'"{_GONE}"' not in listed
 
 
 @each_way
 def test_what_failed_is_told_with_its_last_words(morning: Morning) -> None:
-    said = morning.answer_under(
-        "What failed in the last ten minutes, and what did it say last?"
-    ).splitlines()
-    (crash,) = [place for place, line in enumerate(said) if "timer crashed: error 3" in line]
-    assert "    the token is refused" in said[crash:]
-    assert any("missing refused: launch 422 " in line for line in said)
-    assert not any(" killed: " in line for line in said)
+    said = morning.answer_under("What failed lately, and what did it say last?")
+    assert re.search(r" timer crashed: error 3 +the token is refused$", said, re.MULTILINE), said
+    assert " missing refused: launch 422 " in said
+    assert " killed: " not in said
+
+
+@each_way
+def test_what_was_done_is_counted(morning: Morning) -> None:
+    said = morning.answer_under("How much since the start?")
+    launched = 0 if morning.way == "compose" else 1  # since the crash: _42 was adopted
+    assert f"supervisor_launches_total {launched}\n" in said
+    assert "supervisor_failures_total 0\n" in said
+    assert re.search(r"^ +2 supervisor.started$", said, re.MULTILINE)
 
 
 @each_way
@@ -183,7 +204,9 @@ def test_who_launched_and_who_killed_is_told(morning: Morning) -> None:
     said = morning.answer_under("Who launched it, who killed it?")
     for done in ("job.launched timer killed", "job.killed timer killed", "request.failed missing"):
         assert re.search(rf" {re.escape(done)}.*: 127\.0\.0\.1:\d+ grpc-python/", said), said
-    assert f' kill "{_GONE}"' in said  # by somebody at the Engine
+    assert 1 == len(re.findall(r" timer killed: .*grpc-python/.*\n.* job.killed", said)), said
+    assert re.search(rf"T[0-9:]+Z kill {_GONE} signal=9 exit=-$", said, re.MULTILINE)
+    assert re.search(rf"T[0-9:]+Z die {_GONE} signal=- exit=137$", said, re.MULTILINE)
 
 
 @each_way
@@ -193,7 +216,11 @@ def test_what_is_gone_after_a_restart_is_told(morning: Morning) -> None:
     _, _, since = said.rpartition(" supervisor.started ")
     assert f" {told} timer {_GONE}\n" in since, said
     assert (f" janitor.removed live timer {_42}\n" in since) == (morning.way != "compose")
-    assert "crashed" not in said  # that had ended before
+    assert not re.search(r"(lost|exited) timer crashed$", since, re.MULTILINE)  # it had before
+    crashed, odd, gone = sorted(said.splitlines()[-3:], key=lambda line: line.split()[2])
+    assert crashed.endswith(" timer crashed: job.exited error")
+    assert odd.endswith("forged: job.exited error")
+    assert gone.endswith(f" timer {_GONE}: {told}")
 
 
 @each_way

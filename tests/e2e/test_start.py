@@ -13,6 +13,7 @@ import pytest
 
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
+from service.catalog import PACKAGED
 from tests.conftest import Start
 from tests.support import containers
 from tests.support.supervised import Supervised, eventually, free_port, refusal, run_command
@@ -363,7 +364,7 @@ def test_the_packaged_catalogue_is_the_default(start: Start) -> None:
     assert 422 == supervised.launch("github-close-issue", "x").error.code
     assert Response() == supervised.launch("area-on-action", "x")
     started = next(supervised.events("supervisor.started"))
-    assert 68 == started["jobs"]
+    assert (68, str(PACKAGED)) == (started["jobs"], started["catalog"])
 
 
 def test_a_file_of_settings_in_the_working_directory_is_read(
@@ -386,6 +387,7 @@ LOG_LEVEL=
     assert "from-file" == container.labels["area.supervisor.instance"]
     event = next(supervised.events("supervisor.started"))
     assert "production" == event["mode"]  # the environment comes first
+    assert ("remove", str(tmp_path / "catalog.toml")) == (event["on_start"], event["catalog"])
     assert "info" == event["level"]
 
 

@@ -72,9 +72,11 @@ class Shell:
         tools.mkdir()
         (tools / "journal").mkdir()
         self._directory = tools
+        self.pid = pid
         self._environment = {"PATH": f"{tools}:{os.environ['PATH']}", "DOCKER_HOST": engine}
         self.replaced = {
             "localhost:9464": f"127.0.0.1:{supervised.metrics_port}",
+            "sport = :9464": f"sport = :{supervised.metrics_port}",
             "localhost:50051": f"127.0.0.1:{supervised.port}",
             "/var/log/area_supervisor.log": str(supervised.log_file),
             " IMAGE ": f" {worker.IMAGE} ",
@@ -83,7 +85,6 @@ class Shell:
         tried = f'{shutil.which("journalctl")} --directory {tools}/journal "$@" >/dev/null 2>&1'
         self._tool("journalctl", f"{tried} && exec cat {supervised.log_file}")
         self._tool("systemctl", f"echo {pid}")
-        self._tool("pgrep", f"echo {pid}")  # there are others on this machine
         self._tool("grpcurl", f'cd {ROOT} && exec {sys.executable} -m tests.support.grpcurl "$@"')
 
     def _tool(self, name: str, text: str) -> None:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from scripts.ports import free_port
 from service import __version__
+from service.catalog import PACKAGED
 from service.cli import _show, app, main
 from service.config import Settings
 
@@ -40,11 +41,11 @@ def test_it_tells_its_version() -> None:
 
 def test_it_tells_its_commands() -> None:
     output = CliRunner().invoke(app, ["--help"]).output
-    for command in ("serve", "health", "remove-legacy"):
+    for command in ("serve", "health", "check", "remove-legacy"):
         assert command in output
 
 
-@pytest.mark.parametrize("command", ["serve", "health", "remove-legacy"])
+@pytest.mark.parametrize("command", ["serve", "health", "check", "remove-legacy"])
 def test_a_wrong_setting_ends_every_command_in_one_line(
     command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,14 +128,25 @@ def test_the_env_file_of_the_working_directory_counts(
     assert str(ended(monkeypatch, "health")).startswith("area-supervisor: METRICS_PORT=none: ")
 
 
-def test_a_wrong_catalogue_ends_the_removal_before_anything_is_touched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("command", ["check", "remove-legacy"])
+def test_a_wrong_catalogue_ends_a_command_before_anything_is_touched(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "jobs.toml").write_text("[jobs]\nx = {}")
     monkeypatch.setenv("JOB_CATALOG", "jobs.toml")
-    assert "area-supervisor: jobs.toml: jobs.x.kind: is missing" == ended(
-        monkeypatch, "remove-legacy"
-    )
+    assert "area-supervisor: jobs.toml: jobs.x.kind: is missing" == ended(monkeypatch, command)
+
+
+def test_settings_and_catalogue_can_be_checked_without_an_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    assert not ended(monkeypatch, "check")
+    assert f"{PACKAGED}: 68 jobs\n" == capsys.readouterr().out
+    (tmp_path / "jobs.toml").write_text('[jobs]\nx = { kind = "action" }')
+    monkeypatch.setenv("JOB_CATALOG", "jobs.toml")
+    assert not ended(monkeypatch, "check")
+    assert "jobs.toml: 1 jobs\n" == capsys.readouterr().out
 
 
 def test_an_engine_that_is_not_there_ends_the_removal_in_one_line(
@@ -146,13 +158,17 @@ def test_an_engine_that_is_not_there_ends_the_removal_in_one_line(
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("command", ["check", "remove-legacy"])
 def test_a_misspelt_setting_is_told_before_containers_are_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     monkeypatch.setenv("JOB_CATALOGUE", "s3cret.toml")
     monkeypatch.setenv("SUPERVISOR_MODE", "s3cret")
-    ended(monkeypatch, "remove-legacy")
+    ended(monkeypatch, command)
     assert [
         "JOB_CATALOGUE is no setting; the nearest is JOB_CATALOG",
         "SUPERVISOR_MODE is no setting",
