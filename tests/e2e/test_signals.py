@@ -116,7 +116,8 @@ def test_what_nohup_has_ignored_is_told_as_well(start: Start) -> None:
 
 def test_signals_during_the_start_do_not_end_it(start: Start) -> None:
     supervised = start(ready=False)
-    eventually(lambda: _heeds_or_ignores(supervised, signal.SIGHUP))
+    # All of them: under nohup, SIGHUP is ignored from the first moment on.
+    eventually(lambda: all(_heeds_or_ignores(supervised, number) for number in _NO_END))
 
     def is_ready() -> bool:
         for number in _NO_END:
