@@ -30,7 +30,7 @@ _OF_THE_USER = (".config/pip/pip.conf", ".pip/pip.conf", ".npmrc")
 _BUNDLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
 # Its arguments are the root and what is mounted in it at its own path. The root has to be a mount
-# itself, or Docker cannot import images, and the namespace's own root: the kernel lets no process in
+# itself, or Docker cannot import images, and that of the namespace: the kernel lets no process in
 # a chroot make a user namespace (clone(2), EPERM), which `userns-remap` needs.
 # It ends with its input: when its owner closes it, or dies.
 _PREPARE = """\

@@ -128,9 +128,16 @@ async def test_what_waits_is_given_up_with_a_call_that_an_engine_does_not_answer
     calls: Calls, metrics: Metrics, clock: Clock
 ) -> None:
     """One that answers nobody would keep hundreds waiting, one time limit after the other."""
+    begun = threading.Event()
     with _hung() as unanswered:
-        asked = [asyncio.create_task(calls.call(unanswered, timeout=_LIMIT)) for _ in range(500)]
-        await asyncio.sleep(0)
+
+        def inspect(client: Client) -> bool:
+            begun.set()
+            return unanswered.function(client)
+
+        call = Call("inspect", inspect)
+        asked = [asyncio.create_task(calls.call(call, timeout=_LIMIT)) for _ in range(500)]
+        await asyncio.to_thread(begun.wait)  # or the first were out of time before it began
         await clock.pass_time(_LIMIT)  # and not 500 time limits
         answers = await asyncio.gather(*asked, return_exceptions=True)
         assert {EngineTimeout} == {type(answer) for answer in answers}
