@@ -264,7 +264,9 @@ async def test_remove_by_force_takes_a_live_one(rig: Rig) -> None:
 async def test_what_is_set_aside_gives_up_its_name_once(rig: Rig) -> None:
     workload_id = await start(rig, "a-1", "--exit", "0")
     await exited(rig, workload_id)
+    assert not (await rig.engine.inspect(workload_id)).aside
     name = await rig.engine.set_aside(workload_id)
+    assert (await rig.engine.inspect(workload_id)).aside
     assert f"a-1.removing-{workload_id[:12]}" == name
     assert name == await rig.engine.set_aside(workload_id)
     await start(rig, "a-1")

@@ -99,8 +99,7 @@ class Listener:
         if told is None or told < max(fact.ended_at, life.began, now - calm):
             return False
         removal = self._engine.removals_asked.get(fact.id)
-        removed = removal is not None and removal.last >= fact.ended_at
-        return told + _HEARD < (removal.first if removal is not None and removed else now)
+        return told + _HEARD < (now if removal is None else removal.first)
 
 
 @contextmanager
