@@ -40,6 +40,8 @@ from tests.simulation.witness import Witness
 
 # A call that takes so much longer is no trouble (seconds).
 _A_MOMENT = 0.5
+# What an event that got lost would have told is found within this time (seconds).
+_COMPARED = 32.0
 _NEIGHBOURS = {"stranger": {"app": "somebody's"}, "another": {INSTANCE_LABEL: "another"}}
 
 
@@ -104,7 +106,7 @@ class Stage:
                     self.trouble.lasts(seconds)
             case News(what, seconds):
                 self.engine.trouble_news(what, seconds)
-                self.trouble.lasts(seconds)
+                self.trouble.lasts(seconds + (_COMPARED if what == "lost" else 0.0))
             case Odd(seconds):
                 self.engine.answer_oddly(seconds)
                 self.trouble.lasts(seconds)
