@@ -88,10 +88,11 @@ class Comparison:
         """Those that could not be looked at yet."""
         listed = {workload.id: workload for workload in workloads}
         started = [job for job in self._registry.jobs() if job.container_id is not None]
-        doubtful = [job for job in started if differs(job, listed)]
-        if closely:  # but what is said to have ended comes first
+        doubtful = [job for job in started if closely or differs(job, listed)]
+        # What is gone comes first, as the Engine says so at once; then what is said to have ended.
+        doubtful.sort(key=lambda job: (job.container_id in listed, not differs(job, listed)))
+        if closely:
             self._give_up_looks()  # which were begun before the gap
-            doubtful += [job for job in started if not differs(job, listed)]
         await _done([self._look(job, witnessed=witnessed) for job in doubtful])
         unseen = [job for job in doubtful if self._is_unseen(job)]
         for job in unseen:

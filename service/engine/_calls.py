@@ -33,6 +33,9 @@ T = TypeVar("T")
 # What there may be hundreds of at once. On two cores an Engine is no faster with more of them.
 _BULK = frozenset({"stop", "kill", "remove", "inspect", "logs"})
 BULK_THREADS = 20
+# How long an Engine has answered nobody when what waits for a thread is given up (seconds): a call
+# may have less time than that, and says nothing about the others.
+_SILENCE = 10.0
 # Beside the launches: a comparison, an event stream, what looks for a launch that was given up.
 MORE_THREADS = 4
 
@@ -82,7 +85,8 @@ class Calls:
 
         `then` makes a second call of the answer, for the same thread and within the same time: to
         hand work to a thread costs as much as a call. Raises the `EngineError`s: EngineTimeout also
-        for all that waits for a thread, once the Engine has answered nobody for so long.
+        for all that waits for a thread, once the Engine has answered nobody for so long, and for
+        ten seconds at least.
         """
         if self._closed:
             raise EngineUnavailable("the Docker Engine is left to itself: this process is stopping")
@@ -100,7 +104,7 @@ class Calls:
         finally:
             turn.over = True
             if isinstance(turn.legs[-1].error, EngineTimeout):
-                threads.give_up(since=turn.begun)
+                threads.give_up(since=min(turn.begun, monotonic() - _SILENCE))
             self._account(turn)
 
     def _threads_for(self, operation: str) -> Threads:

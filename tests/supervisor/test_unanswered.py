@@ -22,8 +22,10 @@ FREE = [f"free-{n:02}" for n in range(20)]
 LOOKS = 8 + 4
 
 
-async def _come_back_with_stuck_ones(world: World, *, dead: bool) -> list[Container]:
-    """An Engine's return after which some containers, dead or alive, are stuck."""
+async def _come_back_with_stuck_ones(
+    world: World, *, dead: bool, gone: str | None = None
+) -> list[Container]:
+    """An Engine's return after which some containers, dead or alive, are stuck, and one is gone."""
     await asyncio.gather(*(world.launch(each) for each in STUCK + FREE))
     world.engine.go_away()
     await until(lambda: not world.readiness.ready)
@@ -32,6 +34,8 @@ async def _come_back_with_stuck_ones(world: World, *, dead: bool) -> list[Contai
         world.engine.stuck.add(container.id)
         if dead:
             world.host.exit(container.id, 137)
+    if gone:
+        await world.host.remove(world.container(gone).id, force=True)
     world.engine.come_back()
     return stuck
 
@@ -97,6 +101,14 @@ async def test_a_launch_does_not_take_what_is_listed_as_dead_for_running(world: 
     world.engine.stuck.clear()
     assert 0 == await launch.answer()
     assert STUCK[0] in world.running()
+    assert 0 == world.metric("supervisor_dedups_total")
+
+
+async def test_what_is_gone_does_not_wait_behind_what_cannot_be_looked_at(world: World) -> None:
+    await _come_back_with_stuck_ones(world, dead=True, gone=FREE[-1])
+    await until(lambda: world.readiness.ready, within=PATIENCE)
+    await world.launch(FREE[-1])
+    assert FREE[-1] in world.running()
     assert 0 == world.metric("supervisor_dedups_total")
 
 

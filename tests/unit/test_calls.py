@@ -78,6 +78,16 @@ def _hung() -> Iterator[Call[bool]]:
         over.set()
 
 
+def _telling(begun: threading.Event, call: Call[bool]) -> Call[bool]:
+    """The same call, which tells that a thread has begun it."""
+
+    def function(client: Client) -> bool:
+        begun.set()
+        return call.function(client)
+
+    return Call(call.operation, function)
+
+
 async def test_a_wait_for_a_thread_is_a_span(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = Recorded()
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: recorded.provider)
@@ -130,12 +140,7 @@ async def test_what_waits_is_given_up_with_a_call_that_an_engine_does_not_answer
     """One that answers nobody would keep hundreds waiting, one time limit after the other."""
     begun = threading.Event()
     with _hung() as unanswered:
-
-        def inspect(client: Client) -> bool:
-            begun.set()
-            return unanswered.function(client)
-
-        call = Call("inspect", inspect)
+        call = _telling(begun, unanswered)
         asked = [asyncio.create_task(calls.call(call, timeout=_LIMIT)) for _ in range(500)]
         await asyncio.to_thread(begun.wait)  # or the first were out of time before it began
         await clock.pass_time(_LIMIT)  # and not 500 time limits
@@ -143,6 +148,21 @@ async def test_what_waits_is_given_up_with_a_call_that_an_engine_does_not_answer
         assert {EngineTimeout} == {type(answer) for answer in answers}
         assert {"busy": 1, "queued": 0, "limit": 2} == _workers(metrics)
     await _call(calls, 0)
+
+
+async def test_a_call_with_little_time_takes_nothing_along_that_waits(
+    calls: Calls, clock: Clock
+) -> None:
+    begun = threading.Event()
+    with _hung() as unanswered:
+        short = asyncio.create_task(calls.call(_telling(begun, unanswered), timeout=2))
+        waits = asyncio.create_task(_call(calls, 0))
+        await asyncio.to_thread(begun.wait)
+        await clock.pass_time(2)
+        with pytest.raises(EngineTimeout):
+            await short
+        assert not waits.done()
+    await waits
 
 
 async def test_one_call_that_is_not_answered_takes_no_other_along(
