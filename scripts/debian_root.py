@@ -48,7 +48,7 @@ for path in "$@"; do
 done
 cd "$root"
 pivot_root . mnt
-umount --lazy mnt
+umount -l mnt
 echo ready
 exec cat >/dev/null
 """

@@ -39,10 +39,10 @@ def root(tmp_path: Path) -> Path:
     """The smallest root that there is."""
     busybox.ensure()
     made = tmp_path / "root"
-    for folder in ("bin", "proc", "sys", "dev"):
+    for folder in ("bin", "mnt", "proc", "sys", "dev"):
         (made / folder).mkdir(parents=True)
     shutil.copy("/bin/busybox", made / "bin" / "busybox")
-    for applet in ("sh", "cat", "touch"):
+    for applet in ("sh", "cat", "touch", "umount"):
         (made / "bin" / applet).symlink_to("busybox")
     return made
 
