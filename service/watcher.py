@@ -121,6 +121,8 @@ class Watcher:
             for task in probes:
                 task.cancel()
             await self._hear_out(hearing, away)
+            if hearing.done():
+                hearing.result()  # what is no EngineError must be seen
             raise
         finally:
             for task in (hearing, *probes):

@@ -84,6 +84,23 @@ async def test_an_engine_that_is_leaving_has_lost_what_ends(
     assert {outcome: 1} == world.outcomes("supervisor_exits_total")
 
 
+async def test_a_fault_of_our_own_is_seen_while_the_engine_is_leaving(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(_: object) -> None:
+        raise RuntimeError("a fault")
+
+    await world.launch("a-1")
+    world.engine.departing = True
+    await until(lambda: not world.readiness.ready)
+    monkeypatch.setattr(world.watcher, "_heed", crash)
+    world.host.exit(world.container("a-1").id, 1)
+    watching, world._watching = world._watching, None
+    assert watching is not None
+    with pytest.raises(RuntimeError, match="a fault"):
+        await asyncio.wait_for(watching, 10)
+
+
 async def test_what_a_third_party_removes_while_the_engine_is_leaving_is_lost(world: World) -> None:
     await world.launch("a-1")
     world.engine.departing = True
