@@ -309,7 +309,7 @@ async def test_a_pause_that_ends_while_a_kill_fails_outlasts_an_older_look(world
     kill = world.killing("a-1")
     await stop.reached()
     world.host.pause(world.container("a-1").id, paused=False)
-    await pass_time()
+    await pass_time(0.2)  # less than a look may take, or it would be made anew
     look.release()
     await pass_time()
     stop.refuse(EngineRefused("cannot"))
@@ -411,7 +411,7 @@ async def test_a_kill_is_not_misled_by_a_look_from_before_it(world: World) -> No
     await look.reached()
     kill = world.killing("a-1")
     await until(lambda: not world.running())
-    await pass_time()
+    await pass_time(0.5)  # less than a look may take, or it would be made anew
     look.release()
     assert 0 == await kill.answer()
     assert ([], {}) == (world.left(), world.states())
