@@ -1,4 +1,4 @@
-"""`make docs`: writes the tables of settings and of the catalogue's keys from the code.
+"""`make docs`: writes the tables of settings, catalogue keys and Engines into docs/.
 
 A unit test fails if a page is not what this writes.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from scripts import engine_outcomes
 from scripts.marked import written
 from service.catalog import Entry
 from service.config import Settings
@@ -23,6 +24,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     for name, mark, table in (
         ("settings.md", "settings", _settings()),
         ("catalogue.md", "keys", _keys()),
+        ("engines.md", "engines", engine_outcomes.page()),
     ):
         page = _DOCS / name
         yield page, written(page.read_text(encoding="utf-8"), mark, table)

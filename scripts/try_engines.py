@@ -1,6 +1,6 @@
-"""`make test-engines`: runs what any Engine should pass on each, and says what passes where.
+"""`make test-engines`: runs the tests that should pass on any Engine, and says what passes where.
 
-Outcomes are kept, and the table of docs/engines.md is written anew from those that there are.
+The outcomes are kept in docs/engines/, and the table in docs/engines.md is written from them.
 """
 
 import os
@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -17,106 +16,65 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import typer
-from pydantic import TypeAdapter
 
-from scripts import engines, images, prepare
+from scripts import engine_outcomes, engines, images, prepare
+from scripts.engine_outcomes import PAGE, Run, Tally, parts
 from scripts.marked import written
 from scripts.progress import PrerequisiteError, say
 
 _ROOT = Path(__file__).resolve().parent.parent
-_PAGE = _ROOT / "docs" / "engines.md"
 _CACHE = _ROOT / ".cache" / "engines"
 _SECONDS = 1800.0  # for one part on one Engine
 _ENDS = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-
-# What is tried, and by which tests; what is left of `tests/e2e` is the last part.
-_E2E = {
-    "launches": "launch modes names identifiers not_run limits hundreds idempotency",
-    "ends and kills": "kill stop list sigkill set_aside orphans ended_by_others",
-    "starts and restarts": "start restart adopt legacy",
-    "an Engine that fails or goes away": "engine_away engine_faults engine_leaving engine_words"
-    " live_restore notice agreement",
-    "from its image, with real workers, `up`, `stop`, `down`": "callback worker_traces",
-}
-_REST = "everything else, end to end"
-_COMPOSE = "`docker-compose.yml`, with and without its profile"
 # As `make test` does it. The fake Engine is the same everywhere.
 _OPTIONS = (
     *("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder", "-k", "not fake"),
     *("--reruns=1", "--only-rerun=^EngineLockedOutError", "--rerun-show-tracebacks"),
 )
-
-
-@dataclass
-class Tally:
-    """What one part has shown on one Engine."""
-
-    passed: int = 0
-    failed: list[str] = field(default_factory=list)
-    left_out: dict[str, int] = field(default_factory=dict)
-    """How many tests, by the reason why they do not apply."""
-    day: str = ""
-    """When it was shown: the code may have changed since then."""
-
-
-@dataclass
-class Outcome:
-    """What the tests have shown on one Engine, by part."""
-
-    engine: str = ""
-    compose: str = ""
-    tallies: dict[str, Tally] = field(default_factory=dict)
-
-
-_OUTCOME = TypeAdapter(Outcome)
-
-
-def parts() -> dict[str, list[str]]:
-    """Which files each part runs."""
-    named = {
-        part: [f"tests/e2e/test_{n}.py" for n in names.split()] for part, names in _E2E.items()
-    }
-    taken = {file for files in named.values() for file in files}
-    every = sorted(str(file.relative_to(_ROOT)) for file in _ROOT.glob("tests/e2e/test_*.py"))
-    return {
-        "the contract of the adapter": ["tests/engine"],
-        _COMPOSE: ["tests/dashboards/test_compose.py"],
-        **named,
-        _REST: [file for file in every if file not in taken],
-    }
+# A run writes these itself.
+_OUTCOMES = (":!docs/engines", ":!docs/engines.md")
 
 
 def main(
     only: Annotated[list[str] | None, typer.Option(help="An Engine; may be repeated.")] = None,
     part: Annotated[list[int] | None, typer.Option(help="A row, from 1; likewise.")] = None,
 ) -> None:
-    """Run the tests on each Engine, print a table, and write it into docs/engines.md."""
+    """Run the tests on each Engine, print the table, and write it into docs/engines.md."""
     wanted = [row for number, row in enumerate(parts(), 1) if number in (part or [number])]
     try:
-        for name in only or engines.RELEASES:
-            _run(name, wanted)
+        tallies = [tally for name in only or engines.RELEASES for tally in _run(name, wanted)]
     except (PrerequisiteError, images.BuildError) as error:
         sys.exit(f"test-engines: {error}")
-    outcomes = [_kept(name) for name in engines.RELEASES]
-    text = table(outcomes)
+    finally:
+        _write()
+    sys.exit(any(tally.failed for tally in tallies))
+
+
+def _write() -> None:
+    text = engine_outcomes.page()
     print(f"\n{text}")
-    _PAGE.write_text(written(_PAGE.read_text("utf-8"), "engines", text), encoding="utf-8")
-    sys.exit(any(each.failed for outcome in outcomes for each in outcome.tallies.values()))
+    PAGE.write_text(written(PAGE.read_text("utf-8"), "engines", text), encoding="utf-8")
 
 
-def _run(name: str, wanted: Iterable[str]) -> None:
-    """Each part, whose outcome is kept as soon as there is one."""
+def _run(name: str, wanted: Iterable[str]) -> list[Tally]:
+    """Run each part and record its outcome as soon as there is one."""
     os.environ[engines.VARIABLE] = name
     versions = prepare.prepare()
+    tallies = []
     for part in wanted:
         say(f"{versions[0]}: {part} ...")
-        _keep(name, versions, part, None)  # what was seen earlier is not what this run shows
-        _keep(name, versions, part, _tally(_report(name, parts()[part])))
+        run = Run(*versions, datetime.now(UTC).date().isoformat(), current_commit(_ROOT))
+        engine_outcomes.record(name, part, None)  # an earlier outcome is not this run's
+        report = _report(name, parts()[part])
+        tallies.append(counted(run, ET.parse(report).iter("testcase")))  # noqa: S314 - our own
+        engine_outcomes.record(name, part, tallies[-1])
+    return tallies
 
 
 def _report(name: str, files: Sequence[str]) -> Path:
     """Have pytest run these; its report."""
-    report = _file(name).with_suffix(".xml")
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    report = _CACHE / f"{name}.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", *files, *_OPTIONS, f"--junitxml={report}"]
     with subprocess.Popen(command, cwd=_ROOT) as process:
@@ -132,83 +90,35 @@ def _report(name: str, files: Sequence[str]) -> Path:
     return report
 
 
-def _tally(report: Path) -> Tally:
-    tally = counted(ET.parse(report).iter("testcase"))  # noqa: S314 - our own
-    tally.day = datetime.now(UTC).date().isoformat()
-    return tally
-
-
-def counted(cases: Iterable[ET.Element]) -> Tally:
-    """What pytest's report tells."""
-    tally = Tally()
-    left_out: Counter[str] = Counter()
+def counted(run: Run, cases: Iterable[ET.Element]) -> Tally:
+    """The outcome of a run, from the cases of pytest's report."""
+    passed, failed, left_out = 0, [], Counter[str]()
     for case in cases:
         if (skipped := case.find("skipped")) is not None:
             left_out[skipped.get("message", "")] += 1
         elif case.find("failure") is not None or case.find("error") is not None:
-            tally.failed.append(case.get("name", ""))
+            failed.append(case.get("name", ""))
         else:
-            tally.passed += 1
-    tally.left_out = dict(left_out)
-    return tally
+            passed += 1
+    return Tally(run, passed, failed, dict(left_out))
 
 
-def _file(name: str) -> Path:
-    """Where the outcome of an Engine is kept."""
-    _CACHE.mkdir(parents=True, exist_ok=True)
-    return _CACHE / f"{name}.json"
+def current_commit(checkout: Path) -> str:
+    """The commit of a checkout, ` with changes` if tracked files differ from it; empty without git.
+
+    Outcomes of earlier parts are no such change.
+    """
+    try:
+        commit = _git(checkout, "rev-parse", "--short=10", "HEAD")
+        changes = _git(checkout, "status", "--porcelain", "--untracked-files=no", "--", ".", *_OUTCOMES)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f"{commit} with changes" if changes else commit
 
 
-def _kept(name: str) -> Outcome:
-    file = _file(name)
-    return (
-        _OUTCOME.validate_json(file.read_bytes())
-        if file.exists()
-        else Outcome(name.replace("-", " ").capitalize())
-    )
-
-
-def _keep(name: str, versions: tuple[str, str], part: str, tally: Tally | None) -> None:
-    """What a part has shown on an Engine, or that it has shown nothing."""
-    outcome = _kept(name)
-    outcome.engine, outcome.compose = versions
-    outcome.tallies.pop(part, None)
-    if tally:
-        outcome.tallies[part] = tally
-    _file(name).write_bytes(_OUTCOME.dump_json(outcome))
-
-
-def table(outcomes: Sequence[Outcome]) -> str:
-    """In Markdown: what passes where, and below it what fails, and what does not apply."""
-    heads = [", ".join(filter(None, (each.engine, each.compose))) for each in outcomes]
-    rows = [["tests", *heads], ["---"] * (len(outcomes) + 1)]
-    rows += [[part, *(_cell(each.tallies.get(part)) for each in outcomes)] for part in parts()]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    for each in outcomes:
-        lost = sorted({name for tally in each.tallies.values() for name in tally.failed})
-        lines += [f"\nFails on {each.engine}: `{name}`." for name in lost]
-    for each in outcomes:
-        if days := sorted({tally.day for tally in each.tallies.values() if tally.day}):
-            lines.append(f"\n{each.engine} was tried on {', '.join(days)}.")
-    return "\n".join([*lines, *(line for each in outcomes for line in _left_out(each))])
-
-
-def _cell(tally: Tally | None) -> str:
-    if tally is None:
-        return "not run"
-    lost = f", **{len(tally.failed)} fail**" if tally.failed else ""
-    left_out = sum(tally.left_out.values())
-    return f"{tally.passed} pass{lost}" + (f", {left_out} left out" if left_out else "")
-
-
-def _left_out(outcome: Outcome) -> list[str]:
-    reasons: Counter[str] = Counter()
-    for tally in outcome.tallies.values():
-        reasons.update(tally.left_out)
-    if not reasons:
-        return []
-    listed = [f"- {why}: {count}" for why, count in sorted(reasons.items())]
-    return [f"\nTests that do not apply to {outcome.engine}, and why:\n", *listed]
+def _git(checkout: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(checkout), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

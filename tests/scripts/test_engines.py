@@ -1,23 +1,34 @@
 """Other Engines than the machine's: in a root of another release, chosen by a variable."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from scripts import busybox, debian_base, debian_root, engines, leftovers, prepare, try_engines
+from scripts import (
+    busybox,
+    debian_base,
+    debian_root,
+    engine_outcomes,
+    engines,
+    leftovers,
+    prepare,
+    try_engines,
+)
 from scripts.debian_root import Room
+from scripts.engine_outcomes import Run, Tally
 from scripts.marked import written
 from scripts.private_engine import PrivateEngine
 from scripts.private_podman import PrivatePodman
 from scripts.progress import PrerequisiteError
-from scripts.try_engines import Outcome
 from tests.support import exclusions
 from tests.support.supervised import eventually
 
@@ -28,6 +39,7 @@ _OWNER = """
 import sys
 from pathlib import Path
 from scripts.debian_root import Room
+from scripts.engine_outcomes import Run, Tally
 room = Room(Path(sys.argv[1]))
 print(room._holder.pid, flush=True)
 sys.stdin.read()
@@ -144,20 +156,64 @@ _REPORT = """\
 """
 
 
+_RUN = Run("Docker 1.2", "Compose 3", "2026-11-29", "0123456789")
+
+
 def test_the_table_says_what_passes_what_fails_and_what_does_not_apply() -> None:
-    tally = try_engines.counted(ET.fromstring(_REPORT).iter("testcase"))
-    tally.day = "2026-11-29"
-    text = try_engines.table([Outcome("Docker 1.2", "Compose 3", {"launches": tally})])
-    assert "| tests | Docker 1.2, Compose 3 |" in text
-    assert "| launches | 1 pass, **2 fail**, 1 left out |" in text
-    assert "| the contract of the adapter | not run |" in text
+    tally = try_engines.counted(_RUN, ET.fromstring(_REPORT).iter("testcase"))
+    text = engine_outcomes.table({"docker-1.2": {"launches": tally}, "podman-3.4": {}})
+    assert "| tests | Docker 1.2 | Podman 3.4 |" in text
+    assert "| launches | 1 pass, **2 fail**, 1 left out | not run |" in text
+    assert "| the contract of the adapter | not run | not run |" in text
+    assert "\n- Docker 1.2, Compose 3: 2026-11-29, commit 0123456789\n" in text
     assert "Fails on Docker 1.2: `test_three`." in text
-    assert "Docker 1.2 was tried on 2026-11-29." in text
     assert "- it lacks it: 1" in text
 
 
+def test_the_table_says_which_parts_each_run_has_tried() -> None:
+    later = replace(_RUN, engine="Docker 1.3", day="2026-11-30", commit="")
+    launches, kills = Tally(_RUN, passed=1), Tally(later, passed=1)
+    text = engine_outcomes.table({"docker-1": {"launches": launches, "ends and kills": kills}})
+    assert "| tests | Docker 1.3 |" in text
+    assert "- Docker 1.2, Compose 3: 2026-11-29, commit 0123456789: launches\n" in text
+    assert "- Docker 1.3, Compose 3: 2026-11-30, commit not recorded: ends and kills" in text
+
+
 @pytest.fixture
-def tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def outcomes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder of outcomes, with none in it."""
+    folder = tmp_path / "outcomes"
+    monkeypatch.setattr(engine_outcomes, "FOLDER", folder)
+    return folder
+
+
+@pytest.mark.usefixtures("outcomes")
+def test_an_outcome_replaces_that_of_its_part_on_its_engine_and_no_other() -> None:
+    tally, other = Tally(_RUN, passed=1), Tally(_RUN, passed=2)
+    for name in ("docker-20.10", "podman-5.4"):
+        engine_outcomes.record(name, "ends and kills", tally)
+        engine_outcomes.record(name, "launches", tally)
+    engine_outcomes.record("podman-5.4", "launches", other)
+    engine_outcomes.record("podman-5.4", "starts and restarts", None)
+    assert {"launches": tally, "ends and kills": tally} == engine_outcomes.load("docker-20.10")
+    assert {"launches": other, "ends and kills": tally} == engine_outcomes.load("podman-5.4")
+    assert {} == engine_outcomes.load("docker-26.1")
+
+
+def test_outcomes_are_kept_in_the_order_of_the_parts_and_those_of_no_part_are_dropped(
+    outcomes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("ends and kills", "launches", "starts and restarts"):
+        engine_outcomes.record("docker-20.10", part, Tally(_RUN))
+    monkeypatch.setattr(engine_outcomes, "parts", lambda: {"launches": [], "ends and kills": []})
+    assert ["launches", "ends and kills"] == list(engine_outcomes.load("docker-20.10"))
+    engine_outcomes.record("docker-20.10", "launches", Tally(_RUN))
+    kept = json.loads((outcomes / "docker-20.10.json").read_text())
+    assert ["launches", "ends and kills"] == list(kept)
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, outcomes: Path) -> Path:
     """The tests of the only part there is, which has passed once."""
     file = tmp_path / "test_it.py"
     file.write_text("def test_it(): ...\n")
@@ -165,9 +221,11 @@ def tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(prepare, "prepare", lambda: ("Docker 26.1.5", "Compose 2.26"))
     monkeypatch.setattr(try_engines, "_CACHE", tmp_path)
     monkeypatch.setattr(try_engines, "_OPTIONS", ())
-    monkeypatch.setattr(try_engines, "parts", lambda: {"a part": [str(file)]})
+    for module in (engine_outcomes, try_engines):
+        monkeypatch.setattr(module, "parts", lambda: {"a part": [str(file)]})
     try_engines._run("docker-26.1", ["a part"])
-    assert 1 == try_engines._kept("docker-26.1").tallies["a part"].passed
+    assert 1 == engine_outcomes.load("docker-26.1")["a part"].passed
+    assert ["docker-26.1.json"] == [each.name for each in outcomes.iterdir()]
     return file
 
 
@@ -186,7 +244,60 @@ def test_a_part_that_comes_to_no_end_has_shown_nothing_whatever_it_has_shown_ear
     tried.write_text(end)
     with pytest.raises(PrerequisiteError, match=r"docker-26\.1 came to no end"):
         try_engines._run("docker-26.1", ["a part"])
-    assert {} == try_engines._kept("docker-26.1").tallies
+    assert {} == engine_outcomes.load("docker-26.1")
+
+
+@pytest.mark.parametrize(("test", "code"), [("assert 1", False), ("assert 0", True)])
+def test_a_run_fails_by_its_own_outcomes_and_writes_the_table_of_all(
+    tried: Path, monkeypatch: pytest.MonkeyPatch, test: str, code: bool
+) -> None:
+    engine_outcomes.record("podman-5.4", "a part", Tally(_RUN, failed=["test_theirs"]))
+    page = tried.parent / "engines.md"
+    page.write_text("<!-- engines -->\n<!-- end -->\n")
+    monkeypatch.setattr(try_engines, "PAGE", page)
+    tried.write_text(f"def test_it(): {test}\n")
+    with pytest.raises(SystemExit) as caught:
+        try_engines.main(only=["docker-26.1"])
+    assert code == caught.value.code
+    assert "Fails on Docker 1.2: `test_theirs`." in page.read_text()
+    assert code == ("Fails on Docker 26.1.5: `test_it`." in page.read_text())
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A repository with one commit."""
+    made = tmp_path / "checkout"
+    (made / "docs" / "engines").mkdir(parents=True)
+    for file in ("code.py", "docs/engines.md", "docs/engines/docker-26.1.json"):
+        (made / file).touch()
+    _git(made, "init", "--quiet")
+    _git(made, "add", ".")
+    person = ("-c", "user.name=x", "-c", "user.email=x@example.invalid")
+    _git(made, *person, "commit", "--quiet", "--message=x")
+    return made
+
+
+def _git(checkout: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(checkout), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_the_commit_of_a_run_is_told_and_whether_the_code_differs_from_it(checkout: Path) -> None:
+    commit = _git(checkout, "rev-parse", "--short=10", "HEAD")
+    (checkout / "not-tracked").touch()
+    for outcome in ("docs/engines.md", "docs/engines/docker-26.1.json"):
+        (checkout / outcome).write_text("of an earlier part")
+    assert commit == try_engines.current_commit(checkout)
+    (checkout / "code.py").write_text("changed")
+    assert f"{commit} with changes" == try_engines.current_commit(checkout)
+
+
+def test_a_folder_without_a_repository_has_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "" == try_engines.current_commit(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    assert "" == try_engines.current_commit(_ROOT)
 
 
 def test_a_docker_of_another_version_is_not_taken_for_the_chosen_one(
@@ -201,7 +312,7 @@ def test_a_docker_of_another_version_is_not_taken_for_the_chosen_one(
 
 
 def test_each_part_has_tests_and_each_end_to_end_test_has_its_part() -> None:
-    files = [file for names in try_engines.parts().values() for file in names]
+    files = [file for names in engine_outcomes.parts().values() for file in names]
     assert all((_ROOT / file).exists() for file in files)
     assert sorted(_ROOT.glob("tests/e2e/test_*.py")) == sorted(
         _ROOT / file for file in files if file.startswith("tests/e2e/")
