@@ -103,16 +103,15 @@ def page() -> str:
 
 
 def table(outcomes: Mapping[str, Outcomes]) -> str:
-    """In Markdown: what passes on each Engine; below it the runs, what fails, what does not apply."""
+    """In Markdown: what passes where; below it the runs, what fails, and what does not apply."""
     named = {_title(name, tallies): tallies for name, tallies in outcomes.items()}
     rows = [["tests", *named], ["---"] * (len(named) + 1)]
     rows += [[part, *(_cell(each.get(part)) for each in named.values())] for part in parts()]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     lines += ["", *(line for each in named.values() for line in _runs(each))]
-    for title, each in named.items():
-        lost = sorted({name for tally in each.values() for name in tally.failed})
-        lines += [f"\nFails on {title}: `{name}`." for name in lost]
-    return "\n".join([*lines, *(line for title, each in named.items() for line in _left_out(title, each))])
+    lines += [line for title, each in named.items() for line in _failures(title, each)]
+    lines += [line for title, each in named.items() for line in _left_out(title, each)]
+    return "\n".join(lines)
 
 
 def _title(name: str, tallies: Outcomes) -> str:
@@ -139,6 +138,11 @@ def _runs(tallies: Outcomes) -> Iterator[str]:
         versions = ", ".join(filter(None, (run.engine, run.compose)))
         commit = f"commit {run.commit}" if run.commit else "commit not recorded"
         yield f"- {versions}: {run.day}, {commit}{which}"
+
+
+def _failures(title: str, tallies: Outcomes) -> Sequence[str]:
+    lost = sorted({name for tally in tallies.values() for name in tally.failed})
+    return [f"\nFails on {title}: `{name}`." for name in lost]
 
 
 def _left_out(title: str, tallies: Outcomes) -> Sequence[str]:

@@ -110,7 +110,9 @@ def current_commit(checkout: Path) -> str:
     """
     try:
         commit = _git(checkout, "rev-parse", "--short=10", "HEAD")
-        changes = _git(checkout, "status", "--porcelain", "--untracked-files=no", "--", ".", *_OUTCOMES)
+        changes = _git(
+            checkout, "status", "--porcelain", "--untracked-files=no", "--", ".", *_OUTCOMES
+        )
     except (OSError, subprocess.CalledProcessError):
         return ""
     return f"{commit} with changes" if changes else commit
