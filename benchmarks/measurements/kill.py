@@ -21,7 +21,7 @@ _PAUSE = 0.02  # between a look and the next
 def measure(bench: Bench) -> Result:
     """Kill 50 jobs, and 400, in rounds."""
     found, answers = Rounds(), Rounds()
-    sizes = {bench.size(50, 16): bench.size(12, 2), bench.size(400, 32): bench.size(4, 1)}
+    sizes = {bench.size(50, 16): bench.size(24, 2), bench.size(400, 32): bench.size(4, 1)}
     with bench.supervisor() as supervised:
         everybody = contenders(bench, supervised)
         for jobs, rounds in sizes.items():
