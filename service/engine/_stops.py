@@ -18,9 +18,9 @@ from service.engine.base import Exit
 _ID = "container.id"
 # What a short call may take (seconds).
 _SHORT = 10.0
-# How long a stop keeps its thread (seconds): twice as long as an exit usually takes, within these
-# limits. So as many containers are on their way out at once as there are threads, and those that
-# do not heed SIGTERM hold up nobody for long.
+# How long a stop keeps its thread (seconds): twice as long as an exit takes at the moment, within
+# these limits. So there are about as many stops under way as threads, and containers that ignore
+# SIGTERM do not delay others for long.
 _SHORTEST_TURN, _LONGEST_TURN = 0.5, 5.0
 # What is taken for usual at first, and the share of a quicker exit in it. A slower one is usual at
 # once: hundreds would be on their way out before an average told that the Engine is busy.
@@ -56,9 +56,20 @@ class Stops:
         self._exits = exits
         self._is_live = is_live
         self._usual = _USUAL  # seconds from a stop to the exit
+        self._under_way = 0
+        self._progress = 0.0  # when a container exited last, or the first stop began (`monotonic`)
 
     async def stop(self, container_id: str, grace: float) -> Exit | None:
         """See `Engine.stop`."""
+        if not self._under_way:
+            self._progress = monotonic()
+        self._under_way += 1
+        try:
+            return await self._stop(container_id, grace)
+        finally:
+            self._under_way -= 1
+
+    async def _stop(self, container_id: str, grace: float) -> Exit | None:
         with self._exits.awaited(container_id) as told:
             asked = await self._ask(container_id, math.ceil(grace))
             if asked.answer == HTTPStatus.NOT_MODIFIED:  # it did not run
@@ -81,25 +92,37 @@ class Stops:
     @property
     def _delay(self) -> float:
         """What the Engine may take beyond the grace. A busy one is slow with the SIGKILL, too."""
-        return _KILL_DELAY + min(2 * self._usual, _LONGEST_TURN)
+        return _KILL_DELAY + self._turn
+
+    @property
+    def _turn(self) -> float:
+        """How long a stop keeps its thread.
+
+        While no container exits, the Engine may be busy: each stop then waits longer than the one
+        before, or hundreds would be under way until the first exit says how long one takes.
+        """
+        takes = max(self._usual, monotonic() - self._progress)
+        return min(max(_SHORTEST_TURN, 2 * takes), _LONGEST_TURN)
 
     async def _ask(self, container_id: str, grace: int) -> _Asked:
         """Ask for a stop."""
 
         def ask(api: docker.APIClient) -> _Asked:
             client = cast("Client", api)
-            turn = min(max(_SHORTEST_TURN, 2 * self._usual), _LONGEST_TURN)
             sent = monotonic()
-            answer = client.ask_to_stop(container_id, grace, within=turn)
+            answer = client.ask_to_stop(container_id, grace, within=self._turn)
             return _Asked(sent, answer, client.keeps_grace)
 
         stop = Call("stop", ask, {_ID: container_id})
         return await self._calls.call(stop, timeout=_SHORT)
 
     def _learn(self, exited: Exit | None, sent: float) -> None:
-        """Note how long an exit takes, where it was none for want of heeding SIGTERM."""
-        if exited is not None and exited.code != _SIGKILLED:
-            took = monotonic() - sent
+        """Note that a container has exited, and how long that took unless it ignored SIGTERM."""
+        if exited is None:
+            return
+        self._progress = monotonic()
+        if exited.code != _SIGKILLED:
+            took = self._progress - sent
             self._usual = max(took, self._usual + _SHARE * (took - self._usual))
 
     async def _kill(self, container_id: str) -> None:
