@@ -119,7 +119,7 @@ class FakeEngine:
         deadline = clock() + timeout
         container = await self._call("create", _at_once(lambda: self.host.create(spec)), timeout)
         try:
-            work = _at_once(lambda: self.host.start(container.id))
+            work = _at_once(lambda: self._start_made(container.id))
             await self._call("start", work, deadline - clock())
             self.host.check_begun(spec)
         except EngineFaltered:
@@ -192,6 +192,15 @@ class FakeEngine:
     async def close(self) -> None:
         """See `Engine.close`."""
         self.go_away()
+
+    def _start_made(self, container_id: str) -> None:
+        """Start what a launch has made, unless a third party has removed it meanwhile."""
+        try:
+            if self.host.get(container_id).status is Status.REMOVING:
+                raise EngineFaltered(f"container {container_id}: is marked for removal")
+            self.host.start(container_id)
+        except NoSuchWorkload as gone:
+            raise EngineFaltered(gone.message) from None
 
     def _connect(self) -> None:
         if self.departing:

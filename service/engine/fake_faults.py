@@ -3,7 +3,6 @@
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Literal
 
 from service.errors import EngineError
@@ -62,6 +61,8 @@ class Faults:
     """
 
     def __init__(self) -> None:
+        # Called with the seconds of each fault when a call meets it.
+        self.on_strike: Callable[[float], None] = lambda _: None
         self._queues: defaultdict[tuple[Operation, bool], deque[Callable[[], Awaitable[None]]]] = (
             defaultdict(deque)
         )
@@ -72,6 +73,7 @@ class Faults:
         """Make the next calls of an operation raise."""
 
         async def strike() -> None:
+            self.on_strike(0.0)
             raise error
 
         self._queues[operation, after].extend([strike] * times)
@@ -84,12 +86,12 @@ class Faults:
 
     def delay(self, operation: Operation, seconds: float, *, after: bool = False) -> None:
         """Make the next call of an operation take longer."""
-        self._queues[operation, after].append(partial(asyncio.sleep, seconds))
 
-    @property
-    def pending(self) -> bool:
-        """Whether some fault still waits for its call."""
-        return any(self._queues.values())
+        async def strike() -> None:
+            self.on_strike(seconds)
+            await asyncio.sleep(seconds)
+
+        self._queues[operation, after].append(strike)
 
     def clear(self) -> None:
         """Forget the faults that no call has met. What hangs already hangs on."""

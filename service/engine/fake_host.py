@@ -194,6 +194,14 @@ class FakeHost:
         container.removed.set()
         self._tell(container, Change.REMOVED)
 
+    def rename(self, container_id: str, name: str) -> None:
+        """Give a container another name. Raises NameTaken."""
+        for holder in self.containers:
+            if holder.spec.name == name:
+                raise NameTaken(f"the container's name is taken: {name}", holder.id)
+        container = self.get(container_id)
+        container.spec = replace(container.spec, name=name)
+
     def set_aside(self, container_id: str) -> str:
         """Rename a container, as one that cannot be removed; its new name."""
         container = self.get(container_id)

@@ -1,6 +1,7 @@
 """`make simulate`: SEED and STEPS; EPISODE to begin with; or REPLAY=FILE, what a failure has left.
 
-MUTANT=NAME breaks the code first: it has to be noticed (tests/simulation/mutants.py).
+MUTANT=NAME breaks the code first, which has to be noticed, and with CONTROL=1 only a part of it
+(tests/simulation/mutants.py).
 """
 
 import gc
@@ -27,14 +28,14 @@ def main() -> int:
     """Play, and print the figures; 1 where something was wrong."""
     console = Console(soft_wrap=True)
     if mutant := os.environ.get("MUTANT"):
-        mutate(mutant)
+        mutate(mutant, control=bool(os.environ.get("CONTROL")))
     gc.collect()
     gc.freeze()  # each episode collects its own garbage, and looks at nothing else
     figures = Figures()
     failed = _play(figures, int(os.environ.get("STEPS") or 50_000))
     figures.show(console)
     if failed is not None:
-        _explain(console, *failed)
+        _explain(console, *failed, figures.steps)
     return 0 if failed is None else 1
 
 
@@ -57,8 +58,9 @@ def _chosen() -> Iterator[Episode]:
     return islice(episodes(seed), first, None)
 
 
-def _explain(console: Console, episode: Episode, result: Result) -> None:
+def _explain(console: Console, episode: Episode, result: Result, steps: int) -> None:
     """Say what was wrong, and how to see it again with as few steps as possible."""
+    console.out(f"Found after {steps} steps, in episode {episode.seed}", highlight=False)
     _tell(console, f"Episode {episode.seed}, step {result.step}", result)
     if os.environ.get("SHRINK") == "0":
         return

@@ -6,12 +6,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from service._generated.area_supervisor_pb2 import JobList
-from tests.simulation.facts import Facts
-from tests.simulation.life import Aborted, Life
+from tests.simulation.facts import Fact, Facts
+from tests.simulation.life import Life
+from tests.simulation.listener import KEY_SECONDS
+from tests.simulation.plan import REACTION
+from tests.simulation.spill import spills
 from tests.simulation.steps import Kill, KillAll, Launch, ListAll, Mistake, Request, Wrong
-
-# How old the supervisor's knowledge may be, where nothing delays it (seconds).
-STALE = 2.0
+from tests.simulation.trouble import STALE, Trouble
+from tests.simulation.wire import Aborted
 
 _MISTAKES: dict[Wrong, str] = {
     "blank": "400",
@@ -24,6 +26,10 @@ _MISTAKES: dict[Wrong, str] = {
 _AWAY = {"503", "504"}  # the Engine, or the supervisor itself
 # What only happens where something is broken: a name that is not freed for long is a 409.
 _BROKEN = {"409", "502", *_AWAY}
+# For so long (seconds) a job may be taken for running after its end; where something is broken.
+_HEARD, _LONGEST_ERROR = 0.25, 75.0
+# A launch may share the failure of one that was asked for so long before (seconds).
+_SHARED = 100.0
 
 
 @dataclass(slots=True)
@@ -33,78 +39,146 @@ class Asked:
     act: Request
     at: float
     life: Life
+    knew_jobs: bool  # whether the supervisor knew by then what runs
     launches: Collection[str] = ()  # that a kill is about
+    hung_up: bool = False
     task: "asyncio.Task[object] | None" = None
 
 
 class Answers:
     """Remembers what makes some answers legitimate."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, trouble: Trouble) -> None:
         self._facts = facts
-        self._images_missing: set[str] = set()  # identifiers that were launched without an image
-        self._strangers: set[str] = set()  # identifiers whose name a stranger has had
+        self._trouble = trouble
+        self._images_missing: dict[str, float] = {}  # identifiers launched without an image, when
+        self._strangers: dict[str, float] = {}  # identifiers whose name strangers have, until when
         self._keys: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        self._unrunnable_until = 0.0
+        self._claimed: set[str] = set()  # containers that a launch was answered for
 
-    def note_asked(self, act: Request) -> None:
+    def note_asked(self, asked: Asked) -> None:
         """A request is made."""
-        if isinstance(act, Launch):
+        if isinstance(act := asked.act, Launch):
             if act.name == "missing":
-                self._images_missing.add(act.identifier)
+                self._images_missing[act.identifier] = asked.at
             if act.key:
                 self._keys[act.key].add((act.name, act.identifier))
 
-    def note_stranger(self, identifier: str) -> None:
-        """Somebody else takes a name."""
-        self._strangers.add(identifier)
+    def note_stranger(self, identifier: str, until: float) -> None:
+        """Somebody else has a name until then."""
+        self._strangers[identifier] = until
 
-    def wrong_with(self, asked: Asked, answer: str, *, calm_since: float) -> Iterator[str]:
-        """What is wrong with an answer. A client that has gone gets none."""
+    def note_unrunnable(self, until: float) -> None:
+        """No job can be run until then."""
+        self._unrunnable_until = max(self._unrunnable_until, until)
+
+    def wrong_with(self, asked: Asked, answer: str) -> Iterator[str]:
+        """What is wrong with an answer."""
         if answer == "CANCELLED":
+            if not asked.hung_up and asked.life.listening:
+                yield f"an answer that must not be: {asked.act} was cancelled, and is waited for"
             return
-        if answer not in self._allowed(asked, broken=calm_since > asked.at - STALE):
+        broken = self._is_broken(asked)
+        if answer not in self._allowed(asked, answer, broken=broken):
             yield f"an answer that must not be: {asked.act} was answered {answer}"
-        if answer == "OK" and isinstance(asked.act, Kill | KillAll):
-            yield from self._wrong_with_kill(asked)
-        if answer == "OK" and isinstance(asked.act, Launch) and calm_since < asked.at - STALE:
-            yield from self._wrong_with_launch(asked, asked.act)
+        if answer == "OK":
+            match asked.act:
+                case Kill() | KillAll():
+                    yield from self._wrong_with_kill(asked)
+                case Launch():
+                    yield from self._wrong_with_launch(asked, asked.act, broken=broken)
 
-    def _allowed(self, asked: Asked, *, broken: bool) -> set[str]:
+    def _is_broken(self, asked: Asked) -> bool:
+        """Whether something that concerns a request was broken while it was under way."""
+        since = asked.at - STALE
+        match asked.act:
+            case Launch(identifier=identifier) | Kill(identifier=identifier):
+                return self._trouble.was_since(since, identifier)
+            case _:
+                return self._trouble.anything_since(since)
+
+    def _allowed(self, asked: Asked, answer: str, *, broken: bool) -> set[str]:
         match asked.act:
             case Mistake(what):
                 return {_MISTAKES[what]}
             case ListAll():
-                return {"OK", "UNAVAILABLE"}
+                return {"OK"} if asked.knew_jobs else {"OK", "UNAVAILABLE"}
             case Launch():
-                return self._allowed_for(asked.act, asked.life) | (_BROKEN if broken else set())
+                allowed = {"OK"} | (_BROKEN if broken else set())
+                may_be = answer not in allowed and self._may_be(asked, asked.act, answer)
+                return allowed | ({answer} if may_be else set())
             case Kill() | KillAll():
-                return {"OK"} | (_BROKEN if broken or self._touched(asked) else set())
+                return {"OK"} | (_BROKEN if broken or self._was_touched(asked) else set())
 
-    def _allowed_for(self, act: Launch, life: Life) -> set[str]:
-        reasons = {
-            "422": act.identifier in self._images_missing,
-            "409": act.identifier in self._strangers,
-            "400": act.key != "" and len(self._keys[act.key]) > 1,
-            "429": life.tight,
-        }
-        return {"OK"} | {code for code, may_be in reasons.items() if may_be}
+    def _may_be(self, asked: Asked, act: Launch, answer: str) -> bool:
+        """Whether a launch may fail like this although nothing is broken."""
+        identifier, recent = act.identifier, asked.at - STALE
+        match answer:
+            case "400":
+                return act.key != "" and len(self._keys[act.key]) > 1
+            case "409":
+                held = self._strangers.get(identifier, 0.0) > recent
+                return held or any(_has_name(fact, identifier, recent) for fact in self._facts.all())
+            case "422":
+                return self._images_missing.get(identifier, 0.0) > asked.at - _SHARED
+            case "429":
+                return asked.life.tight
+            case "502":
+                return self._unrunnable_until > recent
+        return False
 
-    def _touched(self, asked: Asked) -> bool:
+    def _was_touched(self, asked: Asked) -> bool:
         """Whether a third party has started what was to be killed."""
-        return any(f.touched_at is not None for f in self._facts.of_launches(asked.launches))
+        facts = self._facts.of_launches(asked.launches)
+        return any(fact.was_touched_since(asked.at - STALE) for fact in facts)
 
     def _wrong_with_kill(self, asked: Asked) -> Iterator[str]:
         for fact in self._facts.of_launches(asked.launches):
-            touched = fact.touched_at is not None and fact.touched_at >= asked.at
-            if fact.live and not touched and fact.launch_id not in self._facts.abandoned:
+            may_run = fact.was_touched_since(asked.at) or fact.launch_id in self._facts.abandoned
+            if fact.live and not may_run:
                 yield f"a kill that was answered too early: {fact.identifier} {fact.id[:6]} runs"
 
-    def _wrong_with_launch(self, asked: Asked, act: Launch) -> Iterator[str]:
-        """A launch without a key that succeeds has found its job running, or has started it."""
-        if act.key or act.name == "nothing":
+    def _wrong_with_launch(self, asked: Asked, act: Launch, *, broken: bool) -> Iterator[str]:
+        """What succeeds has started a container, or has found that its job runs or has run."""
+        if act.name == "nothing":
             return
-        if self._facts.last_alive(act.identifier) < asked.at - STALE:
-            yield f"a launch without a container: {act.identifier}"
+        if act.name == REACTION:
+            found = self._has_run(act.key, asked) if act.key else self._claim(asked, act)
+        else:
+            since = asked.at - self._longest_error(asked, act, broken=broken)
+            found = self._facts.last_alive(act.identifier) >= since
+            found = found or self._has_run(act.key, asked)
+        if not found:
+            yield f"a launch without a container: {act}"
+
+    def _longest_error(self, asked: Asked, act: Launch, *, broken: bool) -> float:
+        """For how long (seconds) a job may be taken for running that has ended."""
+        facts = self._facts.of_identifier(act.identifier)
+        touched = any(fact.was_touched_since(asked.at - STALE) for fact in facts)
+        return _LONGEST_ERROR if broken else STALE if touched else _HEARD
+
+    def _claim(self, asked: Asked, act: Launch) -> bool:
+        """Whether there is a container that was started since, and for no other launch."""
+        for fact in self._facts.of_identifier(act.identifier):
+            new = fact.created_at >= asked.at and fact.starts and not fact.key
+            if new and fact.id not in self._claimed:
+                self._claimed.add(fact.id)
+                return True
+        return False
+
+    def _has_run(self, key: str, asked: Asked) -> bool:
+        """Whether a launch with this key has happened, and the key is kept."""
+        since = asked.at - KEY_SECONDS - _LONGEST_ERROR
+        return key != "" and any(
+            fact.starts and (fact.live or max(fact.ended_at, asked.life.began) > since)
+            for fact in self._facts.of_key(key)
+        )
+
+
+def _has_name(fact: Fact, identifier: str, since: float) -> bool:
+    """Whether a third party has given a container an identifier's name, and it was there since."""
+    return fact.named_as == identifier and (fact.removed_at is None or fact.removed_at > since)
 
 
 def answer_of(task: "asyncio.Task[object]") -> str:
@@ -117,6 +191,8 @@ def answer_of(task: "asyncio.Task[object]") -> str:
     if error is not None:
         return f"{type(error).__name__}: {error}"
     answer: object = task.result()
+    if spills(answer):
+        return f"a secret: {answer}"
     if isinstance(answer, JobList):
         return "OK"
     code: int = answer.error.code  # type: ignore[attr-defined]

@@ -4,8 +4,7 @@ import asyncio
 from typing import Any
 
 from tests.simulation.answers import Answers, Asked, answer_of
-from tests.simulation.life import Life
-from tests.simulation.listener import Listener
+from tests.simulation.life import KillAsked, Life
 from tests.simulation.steps import Kill, KillAll, Launch, Request
 from tests.simulation.trouble import Trouble
 from tests.simulation.virtual import VirtualLoop
@@ -16,19 +15,13 @@ class Clients:
     """Every request of an episode."""
 
     def __init__(
-        self,
-        loop: VirtualLoop,
-        witness: Witness,
-        answers: Answers,
-        listener: Listener,
-        trouble: Trouble,
+        self, loop: VirtualLoop, witness: Witness, answers: Answers, trouble: Trouble
     ) -> None:
         self.pending: list[Asked] = []
         self.longest_answer = 0.0
         self._loop = loop
         self._witness = witness
         self._answers = answers
-        self._listener = listener
         self._trouble = trouble
 
     def ask(self, act: Request, life: Life | None) -> None:
@@ -36,28 +29,40 @@ class Clients:
         if life is None or not life.listening:
             self._witness.count("answer UNAVAILABLE")
             return
-        asked = Asked(act, self._loop.time(), life, self._note_kill(life, act))
-        self._answers.note_asked(act)
+        asked = Asked(act, self._loop.time(), life, life.core.readiness.listed)
+        asked.launches = self._note_kill(asked)
+        self._answers.note_asked(asked)
         task = asked.task = life.call(act)
         self.pending.append(asked)
         task.add_done_callback(lambda done: self._answered(asked, done))
         if isinstance(act, Launch | Kill) and act.hang_up is not None:
-            self._loop.call_later(act.hang_up, task.cancel)
+            self._loop.call_later(act.hang_up, self._hang_up, asked)
 
     def of(self, life: Life) -> list["asyncio.Task[Any]"]:
         """The requests that a life has not answered yet."""
         return [a.task for a in self.pending if a.life is life and a.task is not None]
 
-    def _note_kill(self, life: Life, act: Request) -> list[str]:
+    def _hang_up(self, asked: Asked) -> None:
+        assert asked.task is not None
+        asked.hung_up = True
+        asked.task.cancel()
+
+    def _note_kill(self, asked: Asked) -> list[str]:
         """The launches that a kill is about."""
-        if isinstance(act, Kill):
-            jobs = life.core.registry.of(act.identifier)
-            self._listener.kills_asked[act.identifier] = self._loop.time()
-        elif isinstance(act, KillAll):
-            jobs = life.core.registry.jobs()
-            self._listener.all_killed_at = self._loop.time()
+        registry, record = asked.life.core.registry, asked.life.record
+        if isinstance(asked.act, Kill):
+            jobs = registry.of(asked.act.identifier)
+        elif isinstance(asked.act, KillAll):
+            jobs = registry.jobs()
         else:
-            jobs = []
+            return []
+        if not asked.knew_jobs:
+            record.early_kill = True
+        for job in jobs:
+            record.kills.setdefault(job.launch_id, asked.at)
+            if asked.knew_jobs and not job.exit_seen:
+                asked_for = KillAsked(job.identifier, asked.at)
+                record.kills_under_way.setdefault(job.launch_id, asked_for)
         return [job.launch_id for job in jobs]
 
     def _answered(self, asked: Asked, task: "asyncio.Task[Any]") -> None:
@@ -69,5 +74,4 @@ class Clients:
             return
         self.longest_answer = max(self.longest_answer, now - asked.at)
         self._trouble.look(asked.life)
-        wrong = self._answers.wrong_with(asked, answer, calm_since=self._trouble.last)
-        self._witness.wrong += wrong
+        self._witness.wrong += self._answers.wrong_with(asked, answer)

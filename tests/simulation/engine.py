@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -18,16 +18,23 @@ from service.errors import (
     EngineUnavailable,
 )
 from service.workload import INSTANCE_LABEL
-from tests.simulation.steps import Failure, NewsTrouble
+from tests.simulation.steps import Failure, NewsTrouble, Unrunnable
 
 INSTANCE = "default"
-IMAGE = "worker"
+IMAGE, NETWORK = "worker", "host"
+# Of the containers that are nobody's job.
+OTHERS_IMAGE, OTHERS_NETWORK = "another", "others"
+# Inspections, removals and the like that a supervisor may have under way: 20 in the process, with
+# which fewer jobs than are here would never have to wait.
+BULK_THREADS = 8
 
 _LONGEST_LATENCY = 0.01
 _SHARE_OF_ODD_ANSWERS = 0.15
 _UNSETTLED = 0.02
 # A removal that fails is tried again within this time, without another look (seconds).
 _TRIED_AGAIN = 3.0
+# How late events are (seconds).
+_LATE, _SHUFFLED, _REPEATED = 0.2, 0.3, 1.0
 
 
 class Removal(NamedTuple):
@@ -38,13 +45,23 @@ class Removal(NamedTuple):
 
 
 class SimulatedEngine(FakeEngine):
-    """Draws from `chance` whatever the steps leave open."""
+    """Draws from `chance` whatever the steps leave open.
+
+    `on_trouble` is called with the seconds of a trouble when something meets it, `on_loss` when an
+    event gets lost.
+    """
 
     def __init__(self, chance: random.Random) -> None:
-        super().__init__({INSTANCE_LABEL: INSTANCE}, images=[IMAGE])
+        super().__init__(
+            {INSTANCE_LABEL: INSTANCE},
+            images=[IMAGE, OTHERS_IMAGE],
+            networks=[NETWORK, OTHERS_NETWORK],
+        )
         self.latency = lambda: chance.uniform(0, _LONGEST_LATENCY)
         self.removals_asked: dict[str, Removal] = {}  # the last one of each container
         self.out_of_memory_told: dict[str, float] = {}  # since when a listener knows of it
+        self.on_trouble: Callable[[float], None] = lambda _: None
+        self.on_loss: Callable[[], None] = lambda: None
         self._chance = chance
         self._news: NewsTrouble | None = None
         self._news_until = self._odd_until = 0.0
@@ -52,6 +69,7 @@ class SimulatedEngine(FakeEngine):
     def trouble_news(self, what: NewsTrouble, seconds: float) -> None:
         """Spoil the events for so many seconds."""
         if what == "cut":
+            self.on_trouble(0.0)
             self.disconnect()
         else:
             self._news, self._news_until = what, _now() + seconds
@@ -60,9 +78,23 @@ class SimulatedEngine(FakeEngine):
         """Answer some questions in a way that cannot be read, for so many seconds."""
         self._odd_until = _now() + seconds
 
+    def run_nothing(self, what: Unrunnable) -> None:
+        """Let no program of a job's image begin, or no container start for want of its network."""
+        if what.what == "program":
+            self.host.broken[IMAGE] = "exec /worker failed: No such file or directory"
+        else:
+            self.host.networks.discard(NETWORK)
+
+    def run_again(self) -> None:
+        """Let both be as they were."""
+        self.host.broken.clear()
+        self.host.networks.add(NETWORK)
+
     def repair(self) -> None:
         """Let no fault be left that no call has met yet."""
         self.faults.clear()
+        self.stuck.clear()
+        self.run_again()
         self._news_until = self._odd_until = 0.0
 
     async def remove(self, workload_id: str, *, force: bool = False) -> None:
@@ -96,13 +128,19 @@ class SimulatedEngine(FakeEngine):
             self.out_of_memory_told.pop(event.id, None)
 
     def _is_odd(self) -> bool:
-        return _now() < self._odd_until and self._chance.random() < _SHARE_OF_ODD_ANSWERS
+        odd = _now() < self._odd_until and self._chance.random() < _SHARE_OF_ODD_ANSWERS
+        if odd:
+            self.on_trouble(0.0)
+        return odd
 
     def _publish(self, event: Event) -> None:
+        if event.labels.get(INSTANCE_LABEL) != INSTANCE:
+            return  # nobody listens to those
         if event.change is Change.EXITED:
             self._list_as_live_for_a_moment(event.id)
         for delay in self._delays():
             if delay:
+                self.on_trouble(delay)
                 asyncio.get_running_loop().call_later(delay, super()._publish, event)
             else:
                 super()._publish(event)
@@ -118,13 +156,15 @@ class SimulatedEngine(FakeEngine):
         """One for each time that an event is told."""
         trouble = self._news if _now() < self._news_until else None
         if trouble == "late":
-            yield 0.2
+            yield _LATE
         elif trouble == "shuffled":
-            yield self._chance.uniform(0, 0.3)
-        elif trouble != "lost" or self._chance.random() < 0.5:
+            yield self._chance.uniform(0, _SHUFFLED)
+        elif trouble == "lost" and self._chance.random() < 0.5:
+            self.on_loss()
+        else:
             yield 0.0
         if trouble == "twice":
-            yield self._chance.uniform(0, 1)
+            yield self._chance.uniform(0, _REPEATED)
 
 
 def error_of(failure: Failure) -> EngineError:

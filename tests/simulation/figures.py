@@ -15,7 +15,7 @@ class Figures:
 
     def __init__(self) -> None:
         self.steps = 0
-        self._began = time.perf_counter()
+        self._began = time.process_time()
         self._episodes = 0
         self._virtual = 0.0
         self._longest_answer = 0.0
@@ -35,9 +35,10 @@ class Figures:
 
     def show(self, console: Console) -> None:
         """Print what was done."""
-        took = time.perf_counter() - self._began
+        took = time.process_time() - self._began
         table = Table(title="Simulation", show_header=False, title_justify="left")
-        table.add_row("steps", f"{self.steps} in {took:.1f} s: {self.steps / took:.0f} a second")
+        rate = f"{self.steps / took:.0f} a second"
+        table.add_row("steps", f"{self.steps} in {took:.1f} s of CPU time: {rate}")
         table.add_row("episodes", f"{self._episodes}, {self._virtual / 3600:.1f} h of virtual time")
         table.add_row("longest answer", f"{self._longest_answer:.1f} s")
         table.add_row("steps and answers", _columns(self._counts))

@@ -3,19 +3,22 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from signal import SIGKILL, SIGTERM
+from signal import SIGCONT, SIGHUP, SIGKILL, SIGTERM, SIGWINCH
 
-from service.engine.base import Status, WorkloadSpec
+from service.engine.base import Status, WorkloadSpec, is_aside
 from service.engine.fake_host import Container
 from service.errors import SupervisorError
-from tests.simulation.engine import SimulatedEngine
+from service.workload import base_name
+from tests.simulation.engine import INSTANCE, OTHERS_IMAGE, OTHERS_NETWORK, SimulatedEngine
 from tests.simulation.facts import Fact, Facts
-from tests.simulation.plan import STEADY
+from tests.simulation.plan import ACTIONS, STEADY
 from tests.simulation.steps import Away, Hand, HandWork
 from tests.simulation.virtual import VirtualLoop
 
 _SIGNALLED = 128
 _SHUTDOWN = 0.1
+# Signals that end no worker: two that no program ends by, and one that it may.
+_BORNE = (SIGWINCH, SIGCONT, SIGHUP)
 
 
 class Hands:
@@ -27,8 +30,11 @@ class Hands:
         self._facts = facts
         self._loop = loop
 
-    def put(self, spec: WorkloadSpec) -> Container:
+    def put(self, name: str, labels: Mapping[str, str]) -> Container:
         """Run a container that is nobody's job. Raises `NameTaken`."""
+        spec = WorkloadSpec(
+            name=name, image=OTHERS_IMAGE, arguments=(), labels=labels, network=OTHERS_NETWORK
+        )
         container = self._host.create(spec)
         self._host.start(container.id)
         return container
@@ -44,13 +50,21 @@ class Hands:
 
     async def touch(self, act: Hand) -> None:
         """Do something with the container of ours that is chosen among those that are fit."""
-        fit = _FIT.get(act.what, _runs)
-        chosen = [c for c in self._host.containers if self._may_be_touched(c) and fit(c)]
-        if not chosen:
-            return
-        container = chosen[int(act.choice * len(chosen))]
-        with suppress(SupervisorError):
-            await self._do(act, container.id)
+        if fact := self.choose(act.choice, _FIT.get(act.what, _runs)):
+            fact.hand_at = self._loop.time()
+            with suppress(SupervisorError):
+                await self._do(act, fact)
+
+    def choose(self, choice: float, fit: Callable[[Container], bool]) -> Fact | None:
+        """One of the containers of ours that may be touched and are fit."""
+        facts = [fact for c in self._host.containers if fit(c) and (fact := self._touchable(c))]
+        return facts[int(choice * len(facts))] if facts else None
+
+    async def get_stuck(self, container_id: str, seconds: float) -> None:
+        """Let the Engine answer nothing about a container, for so many seconds."""
+        self._engine.stuck.add(container_id)
+        await asyncio.sleep(seconds)
+        self._engine.stuck.discard(container_id)
 
     async def take_engine_away(self, act: Away) -> None:
         """Until it is back."""
@@ -79,37 +93,50 @@ class Hands:
 
     def _end_all(self, code: int, signal: int | None = None) -> None:
         for container in self._host.live:
+            if fact := self._facts.get(container.id):
+                fact.hand_at = self._loop.time()
             if signal is not None:
                 self._host.signal(container.id, signal)
             self._host.exit(container.id, code)
 
-    async def _do(self, act: Hand, container_id: str) -> None:
-        host = self._host
+    async def _do(self, act: Hand, fact: Fact) -> None:
+        host, container_id = self._host, fact.id
         match act.what:
             case "exit":
                 host.exit(container_id, act.code)
             case "kill":
                 host.kill(container_id)
+            case "signal":
+                host.signal(container_id, _BORNE[act.code % len(_BORNE)])
             case "oom":
                 host.exit(container_id, _SIGNALLED + SIGKILL, oom_killed=True)
             case "late oom":
                 await self._run_out_of_memory(container_id)
-            case "remove":
-                await host.remove(container_id, force=True)
+            case "remove" | "rm":
+                await host.remove(container_id, force=act.what == "remove")
             case "pause" | "unpause":
                 host.pause(container_id, paused=act.what == "pause")
             case "start":
-                self._start(container_id)
+                self._start(fact)
+            case "rename":
+                self._rename(fact, act.code)
             case "restart":
                 host.kill(container_id, SIGTERM)
                 await asyncio.sleep(act.choice / 20)
-                self._start(container_id)
+                self._start(fact)
 
-    def _start(self, container_id: str) -> None:
-        fact = self._facts.get(container_id)
-        assert isinstance(fact, Fact)
+    def _start(self, fact: Fact) -> None:
+        if not _runs_not(self._host.get(fact.id)):
+            return
         fact.touched_at = self._loop.time()
-        self._host.start(container_id)
+        self._host.start(fact.id)
+
+    def _rename(self, fact: Fact, code: int) -> None:
+        """Give it a name of its own, or, with some codes, that of another identifier."""
+        other = ACTIONS[code % len(ACTIONS)] if code else None
+        name = base_name(other, INSTANCE) if other else f"renamed-{fact.id[:6]}"
+        self._host.rename(fact.id, name)
+        fact.misnamed, fact.named_as = True, other
 
     async def _run_out_of_memory(self, container_id: str) -> None:
         """The exit is told first, as containerd may do it, and an inspect does not know why."""
@@ -118,9 +145,9 @@ class Hands:
         if _has_exited(self._host.get(container_id)):
             self._host.tell_out_of_memory(container_id)
 
-    def _may_be_touched(self, container: Container) -> bool:
+    def _touchable(self, container: Container) -> Fact | None:
         fact = self._facts.get(container.id)
-        return fact is not None and fact.identifier not in STEADY
+        return fact if fact and fact.identifier not in STEADY else None
 
     def _is_ours(self, container: Container) -> bool:
         return self._facts.get(container.id) is not None
@@ -138,6 +165,21 @@ def _is_paused(container: Container) -> bool:
     return container.status is Status.LIVE and container.paused
 
 
+def _runs_not(container: Container) -> bool:
+    return container.status in (Status.CREATED, Status.EXITED)
+
+
+def _may_be_renamed(container: Container) -> bool:
+    """By its name is known what was set aside."""
+    going = container.status is Status.REMOVING
+    return not going and not is_aside(container.spec.name, container.id)
+
+
+def is_there(container: Container) -> bool:
+    """Whether it is not about to be gone."""
+    return container.status is not Status.REMOVING
+
+
 def _has_exited(container: Container) -> bool:
     return container.status is Status.EXITED
 
@@ -147,5 +189,7 @@ _FIT: Mapping[HandWork, Callable[[Container], bool]] = {
     "remove": _is_live,
     "restart": _is_live,
     "unpause": _is_paused,
-    "start": _has_exited,
+    "start": _runs_not,
+    "rm": _runs_not,
+    "rename": _may_be_renamed,
 }

@@ -11,7 +11,9 @@ from service.engine.fake_host import Container
 from tests.chaos.invariants import Sight, wrong_with
 from tests.simulation.life import CATALOG, Life
 from tests.simulation.plan import STEADY
+from tests.simulation.spill import spills
 from tests.simulation.stage import Stage
+from tests.simulation.trouble import COMPARED, PUT_RIGHT
 from tests.simulation.virtual import Task
 from tests.support.supervised import Scrape
 
@@ -20,7 +22,7 @@ _NOTICED, _ANSWERED = 4.0, 15.0
 # After this nothing is left of what was broken: whatever failed then has been tried again.
 _RECOVERED = 40.0
 # A removal that the janitor has failed at is tried again after 30 s, and then twice as long.
-_FIRST_RETRY, _COMPARED = 30.0, 40.0
+_FIRST_RETRY = 30.0
 _LASTING_TASKS = frozenset({"watcher", "events", "ping", "deep ping", "compare"})
 
 
@@ -29,12 +31,17 @@ def wrong_after_a_step(stage: Stage) -> Iterator[str]:
     life = stage.life
     if life is None or life.dead:
         return
-    if life.watching.done():
+    if life.watching.done() and not life.refused:
         yield f"the watcher has ended: {life.watching}"
+    if life.core.readiness.listed and stage.lives.should_be_refused(life):
+        yield "a rival unnoticed: it ran already, and the start went on"
     yield from _metrics_differ(life)
-    if stage.trouble.calm > _RECOVERED:
+    calm = stage.trouble.calm()
+    if calm > _RECOVERED:
         yield from _exits_unnoticed(stage, life)
         yield from _requests_unanswered(stage)
+    if calm > PUT_RIGHT:
+        yield from _rivals_left(stage)
 
 
 def wrong_at_rest(stage: Stage) -> Iterator[str]:
@@ -43,8 +50,11 @@ def wrong_at_rest(stage: Stage) -> Iterator[str]:
     if life is None:
         yield "not ready: there is no supervisor"
         return
-    yield from wrong_with(_sight(stage, life))
+    collected = _Collected(life.metrics.registry)
+    yield from wrong_with(_sight(stage, life, collected))
     yield from _left_over_in_the_process(stage, life)
+    for metric in collected.spilling():
+        yield f"a secret in the labels: {metric}"
     for identifier in STEADY:
         if any(not fact.live for fact in stage.facts.of_identifier(identifier)):
             yield f"a job ended that nobody has touched: {identifier}"
@@ -91,6 +101,12 @@ def _requests_unanswered(stage: Stage) -> Iterator[str]:
             yield f"a request unanswered for {now - asked.at:.1f} s: {asked.act}"
 
 
+def _rivals_left(stage: Stage) -> Iterator[str]:
+    for identifier, since in stage.facts.rivals():
+        if (lasts := stage.loop.time() - since) > PUT_RIGHT:
+            yield f"two live containers of an action: {identifier}, for {lasts:.1f} s"
+
+
 def _left_over_in_the_process(stage: Stage, life: Life) -> Iterator[str]:
     if stage.clients.pending:
         yield f"requests unanswered: {[asked.act for asked in stage.clients.pending]}"
@@ -99,7 +115,7 @@ def _left_over_in_the_process(stage: Stage, life: Life) -> Iterator[str]:
         yield f"tasks left: {[_told(task) for task in left]}"
 
 
-def _sight(stage: Stage, life: Life) -> Sight:
+def _sight(stage: Stage, life: Life, collected: "_Collected") -> Sight:
     """What the chaos suite looks at, as it is here."""
     core = life.core
     containers = stage.engine.host.containers
@@ -112,12 +128,12 @@ def _sight(stage: Stage, life: Life) -> Sight:
         ],
         neighbours={each.id: _state(each) for each in containers},
         expected_neighbours={name: each.id for name, each in stage.neighbours.items()},
-        scrape=_Collected(life.metrics.registry),
+        scrape=collected,
         health="SERVING" if core.readiness.ready else "NOT_SERVING",
         ready=core.readiness.reason,
         threads=0,
         files=0,
-        development=stage.development,
+        development=stage.lives.development,
         drops_told=0,
     )
 
@@ -127,6 +143,10 @@ class _Collected(Scrape):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._samples = [sample for family in registry.collect() for sample in family.samples]
+
+    def spilling(self) -> list[str]:
+        """The samples whose labels have a secret."""
+        return [sample.name for sample in self._samples if spills(sample.labels)]
 
 
 def _listed(container: Container) -> dict[str, object]:
@@ -146,11 +166,11 @@ def _state(container: Container) -> str:
 
 def _is_postponed(stage: Stage, life: Life, container: Container) -> bool:
     """Whether the janitor has failed to remove it, and its next try is still to come."""
-    failures, at = life.removal_failures.get(container.id, (0, 0.0))
+    failures, at = life.record.removal_failures.get(container.id, (0, 0.0))
     if not failures or container.status is Status.LIVE:
         return False
     due: float = at + _FIRST_RETRY * 2 ** (failures - 1)
-    return stage.loop.time() < due + _COMPARED
+    return stage.loop.time() < due + COMPARED
 
 
 def _container(stage: Stage, container_id: str | None) -> Container | None:

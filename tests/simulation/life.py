@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
+from dataclasses import dataclass, field
 from inspect import CORO_CREATED, getcoroutinestate
-from typing import Any, NoReturn, cast
+from typing import Any, NamedTuple, cast
 
 from google.protobuf.empty_pb2 import Empty
 
@@ -15,12 +16,16 @@ from service.admission import Bounds
 from service.catalog import Catalog, Entry
 from service.core import Core, Options
 from service.engine.base import Engine
+from service.engine.fake_host import Container
+from service.errors import StartError
 from service.job import Kind
 from service.servicer import Servicer
 from service.workload import Policy
 from tests.simulation.engine import IMAGE, INSTANCE, SimulatedEngine
+from tests.simulation.spill import AUTH, TRACER
 from tests.simulation.steps import Kill, KillAll, Launch, ListAll, Mistake, Request, Wrong
 from tests.simulation.virtual import OWNER, Task, VirtualLoop
+from tests.simulation.wire import Context, Wire
 from tests.support.supervised import launch_request
 
 GRACE = 2.0
@@ -41,43 +46,32 @@ CATALOG = Catalog(
 )
 _TIGHT = Bounds(under_way=2, waiting=3, running=5)
 _MISTAKES: dict[Wrong, tuple[AuthenticatedJobData, str | None]] = {
-    "blank": (launch_request("timer", " "), None),
-    "nul": (launch_request("timer", "a\0"), None),
-    "reserved": (launch_request("timer", "a", {"target": "x"}), None),
-    "unknown": (launch_request("unheard-of", "a"), None),
-    "large": (launch_request("timer", "a", {"much": "x" * 140_000}), None),
-    "blank key": (launch_request("timer", "bad"), " "),
+    "blank": (launch_request("timer", " ", auth=AUTH), None),
+    "nul": (launch_request("timer", "a\0", auth=AUTH), None),
+    "reserved": (launch_request("timer", "a", {"target": "x"}, AUTH), None),
+    "unknown": (launch_request("unheard-of", "a", auth=AUTH), None),
+    "large": (launch_request("timer", "a", {"much": "x" * 140_000}, AUTH), None),
+    "blank key": (launch_request("timer", "bad", auth=AUTH), " "),
 }
 
 
-class Aborted(Exception):
-    """A call was ended with a status of gRPC."""
+class KillAsked(NamedTuple):
+    """Of which identifier, and when."""
+
+    identifier: str
+    at: float
 
 
-class Context:
-    """What the servicer needs of a gRPC call."""
+@dataclass(slots=True)
+class Record:
+    """What a life has been asked, and what its log has told."""
 
-    def __init__(self, key: str | None = None) -> None:
-        self._metadata = () if key is None else (("idempotency-key", key),)
-
-    def invocation_metadata(self) -> Sequence[tuple[str, str]]:
-        return self._metadata
-
-    async def abort(self, code: object, details: str) -> NoReturn:
-        raise Aborted(f"{code}: {details}")
-
-
-class Wire:
-    """The process's way to the Engine. Once it is cut, the process does nothing any more."""
-
-    def __init__(self, engine: SimulatedEngine) -> None:
-        self._engine = engine
-        self.cut = False
-
-    def __getattr__(self, name: str) -> Any:
-        if self.cut:
-            raise asyncio.CancelledError
-        return getattr(self._engine, name)
+    jobs: dict[str, float] = field(default_factory=dict)  # containers, and since when it has them
+    kills: dict[str, float] = field(default_factory=dict)  # launches whose end was asked for, when
+    kills_under_way: dict[str, KillAsked] = field(default_factory=dict)  # of those that ran
+    early_kill: bool = False  # whether one was asked for before it knew its jobs
+    # Of the janitor, by container: how many, and when the last one was.
+    removal_failures: dict[str, tuple[int, float]] = field(default_factory=dict)
 
 
 class Life:
@@ -97,8 +91,8 @@ class Life:
         self.adopt = adopt
         self.tight = tight
         self.listening = True
-        self.launched_keys: dict[str, float] = {}
-        self.removal_failures: dict[str, tuple[int, float]] = {}  # of the janitor; how many, when
+        self.record = Record()
+        self.rival: Container | None = None  # that ran already when this began
         self._hear = hear
         self._loop = loop
         self._wire = Wire(engine)
@@ -118,15 +112,27 @@ class Life:
         return self._wire.cut
 
     @property
+    def refused(self) -> bool:
+        """Whether its start has found that it must not be."""
+        done = self.watching.done() and not self.watching.cancelled()
+        return done and isinstance(self.watching.exception(), StartError)
+
+    @property
+    def changed(self) -> Sequence[str]:
+        """What it has asked the Engine for that changes a container."""
+        return self._wire.changed
+
+    @property
     def tasks(self) -> list[Task]:
         """What goes on in it."""
         return self._loop.tasks_of(self)
 
     def call(self, act: Request) -> "asyncio.Task[Any]":
         """Make a request, as a client does."""
+        work: Coroutine[Any, Any, Any]
         match act:
             case Launch(name, identifier, params, key):
-                request = launch_request(name, identifier, params, {"token": "secret"})
+                request = launch_request(name, identifier, params, AUTH)
                 work = self._servicer.LaunchJob(request, Context(key or None))
             case Mistake(what):
                 request, key_given = _MISTAKES[what]
@@ -136,8 +142,8 @@ class Life:
             case KillAll():
                 work = self._servicer.KillAllJobs(Empty(), Context())
             case ListAll():
-                return self._spawn(self._servicer.ListJobs(Empty(), Context()), "request")
-        return self._spawn(work, "request")
+                work = self._servicer.ListJobs(Empty(), Context())
+        return self._spawn(_traced(work, type(act).__name__), "request")
 
     def hear(self, event: str, fields: Mapping[str, Any]) -> None:
         """Take a log event. What a process that is being ended says is never written."""
@@ -187,6 +193,12 @@ class Life:
             orphan_grace=ORPHAN_GRACE,
             bounds=_TIGHT if self.tight else Bounds(),
         )
+
+
+async def _traced(work: Coroutine[Any, Any, Any], name: str) -> Any:
+    """A call within its span, as the interceptor makes one."""
+    with TRACER.start_as_current_span(name):
+        return await work
 
 
 def _has_begun(task: Task) -> bool:

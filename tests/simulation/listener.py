@@ -8,98 +8,66 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from tests.simulation.engine import SimulatedEngine
-from tests.simulation.facts import Fact, Facts
-from tests.simulation.life import CATALOG, Life
-from tests.simulation.trouble import LINGERS
+from tests.simulation.ends import Ends
+from tests.simulation.facts import Facts
+from tests.simulation.life import Life
+from tests.simulation.spill import spills
 from tests.simulation.virtual import OWNER
 
-# How long a key stands for its launch after the end of that (seconds): README.
-_KEY_SECONDS = 600.0
-# How long it takes at most from an event to the look that it causes (seconds).
-_HEARD = 0.05
-# A launch may be killed while it waits for its earlier container, or for the Engine.
-_BEFORE = 100.0
-_OF_MEMORY = ("oom", "killed")
+KEY_SECONDS = 600.0
+"""How long a key stands for its launch after the end of that: README."""
+
 _BAD_LEVELS = ("error", "exception", "critical")
+_KILLS = ("kill", "kill_all")
 
 
 class Listener:
     """Hears each event of each life."""
 
-    def __init__(self, facts: Facts, engine: SimulatedEngine) -> None:
-        self.kills_asked: dict[str, float] = {}  # when an identifier's was, the last time
-        self.all_killed_at = -_BEFORE
+    def __init__(self, facts: Facts, ends: Ends) -> None:
         self._facts = facts
-        self._engine = engine
+        self._ends = ends
 
     def wrong_with(
-        self, life: Life, event: str, told: Mapping[str, Any], *, now: float, calm: float
+        self, life: Life, event: str, told: Mapping[str, Any], now: float
     ) -> Iterator[str]:
-        """What is wrong with an event. `calm` is for how long nothing has been broken."""
+        """What is wrong with an event."""
+        if spills(told):
+            yield f"a secret in the log: {event} {told}"
         if told["level"] in _BAD_LEVELS:
             yield f"an error in the log: {event} {told}\n{traceback.format_exc()}"
-        elif event == "job.exited":
-            yield from self._wrong_with_end(life, told, now=now, calm=calm)
-        elif event == "job.launched":
-            yield from self._wrong_with_launch(life, told, now=now)
-        elif event == "launch.abandoned":
-            self._facts.abandoned.add(told["launch_id"])
-        elif event == "janitor.failed":
-            failures, _ = life.removal_failures.get(told["container_id"], (0, 0.0))
-            life.removal_failures[told["container_id"]] = failures + 1, now
+        match event:
+            case "job.exited":
+                yield from self._ends.wrong_with(life, told, now)
+            case "job.launched":
+                yield from self._wrong_with_launch(life, told["container_id"], now)
+            case "job.adopted":
+                life.record.jobs.setdefault(told["container_id"], now)
+            case "launch.abandoned":
+                self._facts.abandoned.add(told["launch_id"])
+            case "request.failed" if told["operation"] in _KILLS:
+                self._end_kills(life, told["identifier"])
+            case "janitor.failed":
+                failures, _ = life.record.removal_failures.get(told["container_id"], (0, 0.0))
+                life.record.removal_failures[told["container_id"]] = failures + 1, now
 
-    def _wrong_with_launch(
-        self, life: Life, told: Mapping[str, Any], *, now: float
-    ) -> Iterator[str]:
-        fact = self._facts.get(told["container_id"])
-        if fact is None or not fact.key:
+    def _wrong_with_launch(self, life: Life, container_id: str, now: float) -> Iterator[str]:
+        fact = self._facts.get(container_id)
+        if fact is None or not fact.starts:
+            yield f"a launch without a container: {fact or container_id}"
             return
-        if now - life.launched_keys.get(fact.key, -_KEY_SECONDS) < _KEY_SECONDS:
-            yield f"a key that was launched twice: {fact.key}"
-        life.launched_keys[fact.key] = now
+        for other in self._facts.of_key(fact.key):
+            kept = other.live or now - other.ended_at < KEY_SECONDS
+            if other is not fact and other.id in life.record.jobs and kept:
+                yield f"a key that was launched twice: {fact.key}: {fact.id[:6]}, {other}"
+        life.record.jobs[fact.id] = 0.0  # known from the first
 
-    def _wrong_with_end(
-        self, life: Life, told: Mapping[str, Any], *, now: float, calm: float
-    ) -> Iterator[str]:
-        fact = self._facts.get(told["container_id"])
-        if fact is None:
-            yield f"an end of nothing: {told}"
-            return
-        fact.closed += 1
-        if fact.closed > fact.starts:
-            yield f"a job closed twice: {fact.identifier} {fact.id[:6]}"
-        code, outcome = told["exit_code"], told["outcome"]
-        if code is not None and code not in fact.codes:
-            yield f"a wrong exit code: {code} and not of {fact.codes}"
-        if not self._fits(fact, outcome, code):
-            yield f"a wrong outcome: {outcome}, {code} of {fact}"
-        found_live = fact.touched_at is not None  # nobody hears of an exit before it is a job again
-        if outcome == "lost" and calm > now - fact.ended_at + LINGERS and not found_live:
-            yield f"a wrong outcome: lost, and nothing was broken: {fact}"
-        if self._out_of_memory_was_told(life, fact, now, calm) and outcome not in _OF_MEMORY:
-            yield f"a wrong outcome: {outcome}, and the event had told of memory: {fact}"
-
-    def _fits(self, fact: Fact, outcome: str, code: int | None) -> bool:
-        entry = CATALOG.get(fact.name)
-        assert entry is not None
-        asked = max(self.kills_asked.get(fact.identifier, -_BEFORE), self.all_killed_at)
-        return {
-            "killed": asked >= fact.created_at - _BEFORE,
-            "oom": fact.out_of_memory,
-            "success": code == 0 and entry.ends_by_itself,
-            "ended": code == 0 and not entry.ends_by_itself,
-            "error": code not in (0, None),
-            "lost": True,
-        }[outcome]
-
-    def _out_of_memory_was_told(self, life: Life, fact: Fact, now: float, calm: float) -> bool:
-        """Early enough, to this life, and of the run that has ended; with no trouble since."""
-        told = self._engine.out_of_memory_told.get(fact.id)
-        if told is None or told < max(fact.ended_at, life.began, now - calm):
-            return False
-        removal = self._engine.removals_asked.get(fact.id)
-        return told + _HEARD < (now if removal is None else removal.first)
+    @staticmethod
+    def _end_kills(life: Life, identifier: str) -> None:
+        """A kill has failed. Of several of an identifier, which one it was is not told."""
+        under_way = life.record.kills_under_way
+        for launch_id in [each for each, kill in under_way.items() if kill.identifier == identifier]:
+            del under_way[launch_id]
 
 
 @contextmanager

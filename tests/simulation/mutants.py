@@ -5,6 +5,7 @@ Each replaces pieces of the source of methods, in memory. `make simulate-mutants
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -13,12 +14,19 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from service.hints import Signals
+from service.idempotency import Keys
+from service.killer import Killer
 from service.launcher import Launcher
+from service.launches import Launches
 from service.readiness import Readiness
 from service.reaper import Reaper
+from service.registry import Registry
 from service.supervisor import Supervisor
+from service.watcher import Watcher
 
-_STEPS = "100000"
+_STEPS = 100_000
+_FOUND = re.compile(r"^Found after (\d+) steps, in episode (\d+)/(\d+)", re.MULTILINE)
 
 
 class Patch(NamedTuple):
@@ -31,11 +39,17 @@ class Patch(NamedTuple):
 
 
 class Mutant(NamedTuple):
-    """What is broken, and as what the simulation has to see it."""
+    """What is broken, and as what the simulation has to see it.
+
+    `control` is a part of the patches that must not show by itself, in the same episode.
+    """
 
     seen_as: str
     patches: Sequence[Patch]
+    control: Sequence[Patch] = ()
 
+
+_LAUNCHES_BESIDE_A_RIVAL = Patch(Launcher, "_is_rival", "return same", "return False and same")
 
 MUTANTS: Mapping[str, Mutant] = {
     "a launch is not checked": Mutant(
@@ -53,10 +67,8 @@ MUTANTS: Mapping[str, Mutant] = {
     # By itself it cannot be seen from outside: the launcher's own look finds the container, too.
     "a job whose kill has failed does not keep its identifier": Mutant(
         "two live containers of an action",
-        [
-            Patch(Supervisor, "_outlived", "if runs_on:", "if False:"),
-            Patch(Launcher, "_is_rival", "return same", "return False and same"),
-        ],
+        [Patch(Supervisor, "_outlived", "if runs_on:", "if False:"), _LAUNCHES_BESIDE_A_RIVAL],
+        control=[_LAUNCHES_BESIDE_A_RIVAL],
     ),
     "a launch waits for the end of a job whose kill has failed": Mutant(
         "a request unanswered",
@@ -66,12 +78,60 @@ MUTANTS: Mapping[str, Mutant] = {
         "tasks left",
         [Patch(Readiness, "when_ready", "fallen.cancel()", "pass")],
     ),
+    "what a kill ends is told as if it had ended by itself": Mutant(
+        "a wrong outcome",
+        [
+            Patch(
+                Killer,
+                "_begin",
+                "self._registry.observe(job.launch_id, KillIntended(caller()))",
+                "pass",
+            )
+        ],
+    ),
+    "the signals of others are forgotten": Mutant(
+        "a wrong cause",
+        [Patch(Watcher, "_heed", "self._signals.note(event.id, event.signal or 0)", "pass")],
+    ),
+    "a signal that ends nothing is taken for a cause": Mutant(
+        "a wrong cause",
+        [Patch(Signals, "note", "if number not in _HARMLESS:", "if True:")],
+    ),
+    "the last lines are told with their secrets": Mutant(
+        "a secret in the log",
+        [Patch(Reaper, "_last_lines", "edit=edit", "edit=str")],
+    ),
+    "a client that hangs up takes the launch of others along": Mutant(
+        "an answer that must not be",
+        [Patch(Launches, "share", "asyncio.shield(launch.task)", "launch.task")],
+    ),
+    "a launch finds a job running that has ended": Mutant(
+        "a launch without a container",
+        [Patch(Supervisor, "_joinable", "job.ending or ", "")],
+    ),
+    "the key of a job that was taken over is forgotten": Mutant(
+        "a key that was launched twice",
+        [Patch(Registry, "add", "self.keys.hold(job)", "job.adopted or self.keys.hold(job)")],
+    ),
+    "a key is forgotten too soon": Mutant(
+        "a key that was launched twice",
+        [Patch(Keys, "remember", "KEPT_SECONDS", "250")],
+    ),
+    "a key is never forgotten": Mutant(
+        "a launch without a container",
+        [Patch(Keys, "remember", "KEPT_SECONDS", "10_000")],
+    ),
+    "a rival is not looked for": Mutant(
+        "a rival unnoticed",
+        [Patch(Watcher, "_begin", "await self._rivals.check()", "pass")],
+    ),
 }
 
 
-def mutate(name: str) -> None:
+def mutate(name: str, *, control: bool = False) -> None:
     """Break the code of this process."""
-    for patch in MUTANTS[name].patches:
+    mutant = MUTANTS[name]
+    for patch in mutant.control if control else mutant.patches:
         made: dict[str, object] = {}
         exec(patched(patch), vars(sys.modules[patch.owner.__module__]), made)
         setattr(patch.owner, patch.method, made[patch.method])
@@ -87,18 +147,42 @@ def patched(patch: Patch) -> str:
 
 def main() -> int:
     """Try each; 1 where one has survived."""
-    survivors = [name for name in MUTANTS if not _is_found(name)]
-    Console(soft_wrap=True).out(f"{len(MUTANTS)} mutants, survivors: {survivors or 'none'}")
+    console = Console(soft_wrap=True)
+    survivors = []
+    for name in MUTANTS:
+        told = _found(name)
+        console.out(f"{name}: {told or 'SURVIVED'}", highlight=False)
+        survivors += [] if told else [name]
+    console.out(f"{len(MUTANTS)} mutants, survivors: {survivors or 'none'}", highlight=False)
     return 1 if survivors else 0
 
 
-def _is_found(name: str) -> bool:
-    environment = {"STEPS": _STEPS} | os.environ | {"MUTANT": name, "SHRINK": "0"}
+def _found(name: str) -> str:
+    """After how many steps, and as what; empty where it has survived."""
+    mutant, played, episode = MUTANTS[name], 0, 0
+    most = int(os.environ.get("STEPS") or _STEPS)
+    while played < most:
+        output = _simulate(name, EPISODE=str(episode), STEPS=str(most - played))
+        if not (found := _FOUND.search(output)):
+            return ""
+        played += int(found[1])
+        wrong = [line for line in output.splitlines() if line.startswith(mutant.seen_as)]
+        if wrong and not (mutant.control and _FOUND.search(_control(name, found[3]))):
+            return f"after {played} steps, in episode {found[2]}/{found[3]}: {wrong[0]}"
+        episode = int(found[3]) + 1
+    return ""
+
+
+def _control(name: str, episode: str) -> str:
+    """What is said of the same episode with less broken."""
+    return _simulate(name, EPISODE=episode, STEPS="1", CONTROL="1")
+
+
+def _simulate(name: str, **more: str) -> str:
+    environment = os.environ | {"MUTANT": name, "SHRINK": "0"} | more
     command = [sys.executable, "-m", "tests.simulation"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    wrong = [line for line in ended.stdout.splitlines() if line.startswith(MUTANTS[name].seen_as)]
-    Console(soft_wrap=True).out(f"{name}: {wrong[0] if wrong else 'SURVIVED'}")
-    return bool(wrong)
+    return ended.stdout
 
 
 if __name__ == "__main__":

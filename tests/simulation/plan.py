@@ -20,6 +20,7 @@ from tests.simulation.steps import (
     HandWork,
     Kill,
     KillAll,
+    Later,
     Launch,
     ListAll,
     Mistake,
@@ -28,9 +29,12 @@ from tests.simulation.steps import (
     Odd,
     Quiet,
     Restart,
+    Rival,
     Slow,
     Step,
     Stranger,
+    Stuck,
+    Unrunnable,
     Wrong,
 )
 
@@ -41,9 +45,13 @@ STEADY = ("steady-1", "steady-2")
 
 ACTIONS = ("a", "b", "c", "e/e")
 REACTIONS = ("r-a", "r-b")
+REACTION = "mail"
 _NAMES = ("timer", "timer", "weather", "webhook")
 _ROUNDS = 3
 _STEPS_OF_A_ROUND = 120
+_SHARE_OF_JUMPS = 0.08
+# Seconds: an idempotency-key is forgotten ten minutes after the end of its job.
+_JUMP = (300, 800)
 _OPERATIONS: Sequence[Operation] = (
     "create", "create", "start", "start", "stop", "stop", "remove", "remove", "inspect", "inspect",
     "list", "list", "tail", "set aside", "names", "watch", "ping", "deep ping", "traits",
@@ -64,7 +72,9 @@ def _episode(seed: str) -> Episode:
     steps: list[Step] = []
     if gentle:
         steps += [Step(Launch("timer", each), 0.1) for each in STEADY]
-    for _ in range(_ROUNDS):
+    for number in range(_ROUNDS):
+        if number and chance.random() < _SHARE_OF_JUMPS:
+            steps.append(Step(Later(chance.uniform(*_JUMP))))
         steps += _round(chance, gentle=gentle)
         steps.append(Step(Quiet()))
     return Episode(
@@ -76,7 +86,7 @@ def _episode(seed: str) -> Episode:
 
 
 def _round(chance: random.Random, *, gentle: bool) -> Iterator[Step]:
-    """In a third of all rounds nothing breaks, and some calls take a moment longer."""
+    """In a third of all rounds hardly anything breaks, and some calls take a moment longer."""
     calm = chance.random() < 0.33
     for _ in range(_STEPS_OF_A_ROUND):
         fate = chance.random()
@@ -85,12 +95,14 @@ def _round(chance: random.Random, *, gentle: bool) -> Iterator[Step]:
         elif fate < 0.8:
             act = _hand(chance)
         elif calm:
-            act = _slow(chance, gentle=True)
+            act = _small_trouble(chance, gentle=gentle)
         elif fate < 0.83:
             act = Stranger(chance.choice(ACTIONS), _seconds(chance))
         else:
             act = _trouble(chance, gentle=gentle)
         yield Step(act, _wait(chance))
+        if isinstance(act, Rival):  # which only a start can meet
+            yield Step(_restart(chance, gentle=gentle), _wait(chance))
 
 
 def _wait(chance: random.Random) -> float:
@@ -126,7 +138,7 @@ def _request(chance: random.Random, *, gentle: bool) -> Act:
 def _launch(chance: random.Random, hang_up: float | None) -> Launch:
     name, identifier = chance.choice(_NAMES), chance.choice(ACTIONS)
     if chance.random() < 0.25:
-        name, identifier = "mail", chance.choice(REACTIONS)
+        name, identifier = REACTION, chance.choice(REACTIONS)
     elif chance.random() < 0.04:
         name = chance.choice(("missing", "nothing"))
     key = f"{identifier} {chance.randrange(3)}" if chance.random() < 0.3 else ""
@@ -136,7 +148,7 @@ def _launch(chance: random.Random, hang_up: float | None) -> Launch:
 def _params(chance: random.Random, name: str) -> dict[str, int]:
     """Most run on; some end at once, or are killed for want of memory; few ignore a SIGTERM."""
     fate = chance.random()
-    if fate < 0.12 or (name == "mail" and fate < 0.6):
+    if fate < 0.12 or (name == REACTION and fate < 0.6):
         return {"exit": chance.choice((0, 1))}
     if fate < 0.14:
         return {"eat": 1}
@@ -146,18 +158,27 @@ def _params(chance: random.Random, name: str) -> dict[str, int]:
 def _hand(chance: random.Random) -> Hand:
     kinds: dict[HandWork, int] = {
         "exit": 8, "kill": 3, "remove": 3, "restart": 3, "pause": 3, "unpause": 3, "start": 4,
-        "oom": 1, "late oom": 2,
+        "rm": 2, "rename": 1, "signal": 2, "oom": 1, "late oom": 2,
     }  # fmt: skip
     (what,) = chance.choices(list(kinds), list(kinds.values()))
     return Hand(what, chance.random(), chance.choice((0, 0, 1, 3, 137)))
 
 
 def _trouble(chance: random.Random, *, gentle: bool) -> Act:
-    kinds: dict[Callable[..., Act], int] = {_fault: 10, _slow: 6, _news: 3, _odd: 1, _away: 1}
-    if gentle:
-        del kinds[_fault]
-    (kind,) = chance.choices([*kinds, _restart], [*kinds.values(), 1])
+    kinds: dict[Callable[..., Act], float] = {
+        _fault: 0 if gentle else 10, _slow: 6, _news: 3, _odd: 1, _stuck: 1, _unrunnable: 0.5,
+        _away: 1, _restart: 1, _rival: 0.2,
+    }  # fmt: skip
+    (kind,) = chance.choices(list(kinds), list(kinds.values()))
     return kind(chance, gentle=gentle)
+
+
+def _small_trouble(chance: random.Random, *, gentle: bool) -> Act:
+    """Nothing of which anybody should have to suffer for long."""
+    fate = chance.random()
+    if fate < 0.02:
+        return _restart(chance, gentle=gentle)
+    return News("cut") if fate < 0.06 else _slow(chance, gentle=True)
 
 
 def _fault(chance: random.Random, *, gentle: bool) -> Act:
@@ -183,6 +204,18 @@ def _odd(chance: random.Random, **_: object) -> Act:
     return Odd(_seconds(chance))
 
 
+def _stuck(chance: random.Random, **_: object) -> Act:
+    return Stuck(chance.random(), 2 * _seconds(chance))
+
+
+def _unrunnable(chance: random.Random, **_: object) -> Act:
+    return Unrunnable(chance.choice(("program", "network")), _seconds(chance))
+
+
+def _rival(chance: random.Random, **_: object) -> Act:
+    return Rival(chance.uniform(0.5, 12))
+
+
 def _away(chance: random.Random, *, gentle: bool) -> Act:
     harmless: Sequence[Absence] = ("hang", "live-restore")
     return Away(chance.choice(harmless if gentle else get_args(Absence)), _seconds(chance))
@@ -194,4 +227,5 @@ def _restart(chance: random.Random, *, gentle: bool) -> Act:
         seconds=chance.uniform(0, 1),
         adopt=gentle or chance.random() < 0.5,
         tight=not gentle and chance.random() < 0.2,
+        changes_mode=chance.random() < 0.1,
     )

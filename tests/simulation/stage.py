@@ -1,21 +1,22 @@
 """Where an episode takes place: the Engine, the supervisor of the day, and their neighbours."""
 
 import asyncio
+import math
 import random
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
-from service.engine.base import WorkloadSpec
-from service.engine.fake_host import Container
 from service.errors import SupervisorError
 from service.workload import INSTANCE_LABEL, base_name
 from tests.simulation.answers import Answers
 from tests.simulation.clients import Clients
-from tests.simulation.engine import IMAGE, INSTANCE, SimulatedEngine, error_of
+from tests.simulation.ends import Ends
+from tests.simulation.engine import INSTANCE, SimulatedEngine, error_of
 from tests.simulation.facts import Facts
-from tests.simulation.hands import Hands
+from tests.simulation.hands import Hands, is_there
 from tests.simulation.life import Life
 from tests.simulation.listener import Listener
+from tests.simulation.lives import Lives
 from tests.simulation.steps import (
     Act,
     Away,
@@ -31,17 +32,18 @@ from tests.simulation.steps import (
     Odd,
     Quiet,
     Restart,
+    Rival,
     Slow,
     Stranger,
+    Stuck,
+    Unrunnable,
 )
-from tests.simulation.trouble import Trouble
+from tests.simulation.trouble import COMPARED, PUT_RIGHT, Trouble
 from tests.simulation.virtual import VirtualLoop
 from tests.simulation.witness import Witness
 
-# A call that takes so much longer is no trouble (seconds).
-_A_MOMENT = 0.5
-# What an event that got lost would have told is found within this time (seconds).
-_COMPARED = 32.0
+# So many containers may be stuck at once.
+_STUCK = 2
 _NEIGHBOURS = {"stranger": {"app": "somebody's"}, "another": {INSTANCE_LABEL: "another"}}
 
 
@@ -50,21 +52,38 @@ class Stage:
 
     def __init__(self, loop: VirtualLoop, episode: Episode) -> None:
         self.loop = loop
-        self.development = episode.development
+        self.work: dict[asyncio.Task[None], None] = {}
         self.witness = Witness(loop.time)
         self.engine = SimulatedEngine(random.Random(f"{episode.seed}/engine"))
-        self.facts = Facts(self.engine.host, loop.time, self.witness)
-        self.trouble = Trouble(loop, self.engine.faults)
+        self.trouble = Trouble(loop)
+        self.facts = Facts(self.engine.host, loop.time, self.witness, self.trouble)
         self.hands = Hands(self.engine, self.facts, loop)
-        self.neighbours = self._settle_neighbours()
-        self.life: Life | None = None
-        self.work: dict[asyncio.Task[None], None] = {}
-        self._answers = Answers(self.facts)
-        self._listener = Listener(self.facts, self.engine)
-        self.clients = Clients(loop, self.witness, self._answers, self._listener, self.trouble)
-        self._restarting = self._away = False
+        self.neighbours = {
+            name: self.hands.put(name, labels) for name, labels in _NEIGHBOURS.items()
+        }
+        self._answers = Answers(self.facts, self.trouble)
+        self._listener = Listener(self.facts, Ends(self.facts, self.engine, self.trouble))
+        self.clients = Clients(loop, self.witness, self._answers, self.trouble)
+        self.lives = Lives(
+            loop,
+            self.engine,
+            self.hands,
+            self.facts,
+            self.trouble,
+            self.witness,
+            spawn=self._begin,
+            hear=self._hear,
+            development=episode.development,
+        )
+        self._away = False
+        self._tell_trouble()
         loop.set_exception_handler(self._complain)
-        self._begin_life(adopt=episode.adopt, tight=False)
+        self.lives.begin(adopt=episode.adopt, tight=False)
+
+    @property
+    def life(self) -> Life | None:
+        """The life of the day."""
+        return self.lives.life
 
     def do(self, act: Act) -> None:
         """Carry out an act, or begin it."""
@@ -77,10 +96,16 @@ class Stage:
                 self._begin(self.hands.touch(act))
             case Stranger():
                 self._begin(self._visit(act))
+            case Stuck():
+                self._begin(self._get_stuck(act))
+            case Unrunnable():
+                self._begin(self._run_nothing(act))
             case Away():
                 self._begin(self._go_away(act))
             case Restart():
-                self._begin(self._restart(act))
+                self._begin(self.lives.restart(act, self.clients.of))
+            case Rival():
+                self._begin(self.lives.have_rival(act))
             case Fault() | Slow() | News() | Odd():
                 self._break(act)
             case Quiet():
@@ -93,24 +118,37 @@ class Stage:
 
     # What breaks
 
+    def _tell_trouble(self) -> None:
+        """Trouble is what something meets, and not what waits for that."""
+        self.engine.faults.on_strike = self.trouble.strikes
+        self.engine.on_trouble = self.trouble.strikes
+        self.engine.on_loss = lambda: self.trouble.lasts(COMPARED)
+
     def _break(self, act: Fault | Slow | News | Odd) -> None:
         match act:
             case Fault(operation, failure, after, times):
                 error = error_of(failure)
                 self.engine.faults.fail(operation, error, after=after, times=times)
-                self.trouble.waits()
             case Slow(operation, seconds, after):
                 self.engine.faults.delay(operation, seconds, after=after)
-                if seconds > _A_MOMENT:
-                    self.trouble.waits()
-                    self.trouble.lasts(seconds)
             case News(what, seconds):
                 self.engine.trouble_news(what, seconds)
-                self.trouble.lasts(seconds + (_COMPARED if what == "lost" else 0.0))
             case Odd(seconds):
                 self.engine.answer_oddly(seconds)
-                self.trouble.lasts(seconds)
-        self.trouble.look(self.life)
+
+    async def _get_stuck(self, act: Stuck) -> None:
+        """Nobody but this container's identifier has to suffer from it, and be it later."""
+        fact = self.hands.choose(act.choice, is_there)
+        if fact is None or len(self.engine.stuck) >= _STUCK:
+            return
+        self.trouble.lasts(act.seconds + PUT_RIGHT, fact.identifier)
+        await self.hands.get_stuck(fact.id, act.seconds)
+
+    async def _run_nothing(self, act: Unrunnable) -> None:
+        self._answers.note_unrunnable(self.loop.time() + act.seconds)
+        self.engine.run_nothing(act)
+        await asyncio.sleep(act.seconds)
+        self.engine.run_again()
 
     async def _go_away(self, act: Away) -> None:
         if self._away:
@@ -124,54 +162,20 @@ class Stage:
 
     async def _visit(self, act: Stranger) -> None:
         """A container of somebody else's takes a name, if that is free, and goes again."""
-        self._answers.note_stranger(act.identifier)
-        name = base_name(act.identifier, INSTANCE)
         try:
-            container = self.hands.put(WorkloadSpec(name=name, image=IMAGE, arguments=()))
+            container = self.hands.put(base_name(act.identifier, INSTANCE), {})
         except SupervisorError:
             return
+        self._answers.note_stranger(act.identifier, math.inf)
         await asyncio.sleep(act.seconds)
         await self.hands.remove(container.id)
-
-    # The supervisor
-
-    async def _restart(self, act: Restart) -> None:
-        life = self.life
-        if life is None or self._restarting:
-            return
-        self._restarting = True
-        self.trouble.lasts(act.seconds)
-        if act.graceful:
-            await life.stop(self.clients.of(life))
-        else:
-            await life.crash()
-        self.life = None
-        await asyncio.sleep(act.seconds)
-        self._begin_life(adopt=act.adopt, tight=act.tight)
-        self.trouble.lasts(0.0)
-        self._restarting = False
-
-    def _begin_life(self, *, adopt: bool, tight: bool) -> None:
-        development = self.development
-        self.life = Life(
-            self.loop, self.engine, self._hear, development=development, adopt=adopt, tight=tight
-        )
-
-    def _hear(self, life: Life, event: str, told: Mapping[str, Any]) -> None:
-        self.witness.say(f"log: {event} {told}")
-        calm = self.trouble.calm
-        self.witness.wrong += self._listener.wrong_with(
-            life, event, told, now=self.loop.time(), calm=calm
-        )
+        self._answers.note_stranger(act.identifier, self.loop.time())
 
     # The rest
 
-    def _settle_neighbours(self) -> dict[str, Container]:
-        specs = [
-            WorkloadSpec(name=name, image=IMAGE, arguments=(), labels=labels)
-            for name, labels in _NEIGHBOURS.items()
-        ]
-        return {spec.name: self.hands.put(spec) for spec in specs}
+    def _hear(self, life: Life, event: str, told: Mapping[str, Any]) -> None:
+        self.witness.say(f"log: {event} {told}")
+        self.witness.wrong += self._listener.wrong_with(life, event, told, self.loop.time())
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(work, name="hand")

@@ -8,7 +8,18 @@ from service.engine.fake_faults import Operation
 
 Wrong: TypeAlias = Literal["blank", "nul", "reserved", "unknown", "large", "blank key"]
 HandWork: TypeAlias = Literal[
-    "exit", "kill", "remove", "restart", "pause", "unpause", "start", "oom", "late oom"
+    "exit",
+    "kill",
+    "signal",
+    "remove",
+    "rm",
+    "restart",
+    "pause",
+    "unpause",
+    "start",
+    "rename",
+    "oom",
+    "late oom",
 ]
 Failure: TypeAlias = Literal["refused", "faltered", "timeout", "unavailable"]
 NewsTrouble: TypeAlias = Literal["late", "lost", "twice", "shuffled", "cut"]
@@ -103,6 +114,22 @@ class Odd:
 
 
 @dataclass(frozen=True, slots=True)
+class Stuck:
+    """The Engine lists one of our containers, and answers nothing about it for so many seconds."""
+
+    choice: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unrunnable:
+    """The program of the jobs cannot be run, or their network is missing, for so many seconds."""
+
+    what: Literal["program", "network"]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Away:
     """The Engine hangs, or goes away and comes back after so many seconds.
 
@@ -121,6 +148,21 @@ class Restart:
     seconds: float
     adopt: bool
     tight: bool = False  # with room for few launches and few jobs
+    changes_mode: bool = False  # from development to production, or the other way round
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """The container of another supervisor of this instance runs for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """So many seconds pass."""
+
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +172,7 @@ class Quiet:
 
 Act: TypeAlias = (
     Launch | Mistake | Kill | KillAll | ListAll | Hand | Stranger
-    | Fault | Slow | News | Odd | Away | Restart | Quiet
+    | Fault | Slow | News | Odd | Stuck | Unrunnable | Away | Restart | Rival | Later | Quiet
 )  # fmt: skip
 Request: TypeAlias = Launch | Mistake | Kill | KillAll | ListAll
 

@@ -1,0 +1,129 @@
+"""What the log says of the end of a job has to fit the facts. Each rule says what is wrong."""
+
+import math
+from collections.abc import Iterator, Mapping
+from signal import SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH, Signals
+from typing import Any
+
+from tests.simulation.engine import SimulatedEngine
+from tests.simulation.facts import Fact, Facts
+from tests.simulation.life import CATALOG, Life
+from tests.simulation.trouble import LINGERS, STALE, Trouble
+
+# How long it takes at most from an event to the look that it causes (seconds).
+_HEARD = 0.05
+_OF_MEMORY = ("oom", "killed")
+_BY_ITSELF = ("success", "ended", "error")
+# How long before an exit a signal may have been sent that has led to it (seconds).
+_FRESH = 60.0
+_HARMLESS = frozenset({SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH})
+
+
+class Ends:
+    """Knows which ends may be told in which way."""
+
+    def __init__(self, facts: Facts, engine: SimulatedEngine, trouble: Trouble) -> None:
+        self._facts = facts
+        self._engine = engine
+        self._trouble = trouble
+
+    def wrong_with(self, life: Life, told: Mapping[str, Any], now: float) -> Iterator[str]:
+        """What is wrong with a `job.exited`."""
+        fact = self._facts.get(told["container_id"])
+        if fact is None:
+            yield f"an end of nothing: {told}"
+            return
+        fact.closed += 1
+        if fact.closed > fact.starts + fact.retold:
+            yield f"a job closed twice: {fact.identifier} {fact.id[:6]}"
+        yield from self._wrong_with_outcome(life, fact, told, now)
+        yield from self._wrong_with_kill(life, fact, told["outcome"])
+        yield from self._wrong_with_signal(life, fact, told)
+        life.record.kills_under_way.pop(fact.launch_id, None)
+        life.record.jobs.setdefault(fact.id, now)
+
+    def _wrong_with_outcome(
+        self, life: Life, fact: Fact, told: Mapping[str, Any], now: float
+    ) -> Iterator[str]:
+        code, outcome = told["exit_code"], told["outcome"]
+        if code is not None and code not in fact.codes:
+            yield f"a wrong exit code: {code} and not of {fact.codes}"
+        if not _fits(life, fact, outcome, code):
+            yield f"a wrong outcome: {outcome}, {code} of {fact}"
+        if outcome == "lost" and self._was_in_order(fact) and not _is_retold(fact):
+            yield f"a wrong outcome: lost, and nothing was broken: {fact}"
+        if self._out_of_memory_was_told(life, fact, now) and outcome not in _OF_MEMORY:
+            yield f"a wrong outcome: {outcome}, and the event had told of memory: {fact}"
+
+    @staticmethod
+    def _wrong_with_kill(life: Life, fact: Fact, outcome: str) -> Iterator[str]:
+        """What ends during a kill has been killed, unless it was not known to run."""
+        asked = life.record.kills_under_way.get(fact.launch_id)
+        if asked is None or outcome == "killed" or fact.was_touched_since(asked.at - STALE):
+            return
+        if fact.ended_at > asked.at:
+            yield f"a wrong outcome: {outcome}, and its end was asked for: {fact}"
+
+    def _wrong_with_signal(self, life: Life, fact: Fact, told: Mapping[str, Any]) -> Iterator[str]:
+        by_others, name = told.get("by") == "others", told.get("signal")
+        if name is not None and not by_others:
+            yield f"a wrong cause: {name}, and not by others: {fact}"
+        if by_others and not any(_is_cause(life, fact, *each, name) for each in fact.signals):
+            yield f"a wrong cause: nobody else has sent {name}: {fact}"
+        number = fact.ended_by_hand
+        if number is None or told["outcome"] not in _BY_ITSELF or not self._knew(life, fact):
+            return
+        if not by_others or name != Signals(number).name:
+            yield f"a wrong cause: {name}, and others have sent {number}: {fact}"
+
+    def _knew(self, life: Life, fact: Fact) -> bool:
+        """Whether a life must have heard of a signal and the end that came of it."""
+        since = life.record.jobs.get(fact.id)
+        ours = fact.launch_id in life.record.kills
+        return since is not None and since < fact.ended_at and not ours and self._was_in_order(fact)
+
+    def _was_in_order(self, fact: Fact) -> bool:
+        """Whether nothing was broken since shortly before the end, and nobody had just begun it.
+
+        Of what a third party starts, an exit may come before it is a job again.
+        """
+        broken = self._trouble.was_since(fact.ended_at - LINGERS, fact.identifier)
+        return not broken and not fact.was_touched_since(fact.ended_at - STALE)
+
+    def _out_of_memory_was_told(self, life: Life, fact: Fact, now: float) -> bool:
+        """Early enough, to this life, and of the run that has ended; with no trouble since."""
+        told = self._engine.out_of_memory_told.get(fact.id)
+        if told is None or told < max(fact.ended_at, life.began):
+            return False
+        if self._trouble.was_since(told, fact.identifier):
+            return False
+        removal = self._engine.removals_asked.get(fact.id)
+        return told + _HEARD < (now if removal is None else removal.first)
+
+
+def _fits(life: Life, fact: Fact, outcome: str, code: int | None) -> bool:
+    entry = CATALOG.get(fact.name)
+    assert entry is not None
+    return {
+        "killed": fact.launch_id in life.record.kills or life.record.early_kill,
+        "oom": fact.out_of_memory,
+        "success": code == 0 and entry.ends_by_itself,
+        "ended": code == 0 and not entry.ends_by_itself,
+        "error": code not in (0, None),
+        "lost": True,
+    }[outcome]
+
+
+def _is_retold(fact: Fact) -> bool:
+    """Whether the mode has changed since its end: nobody can tell how that came."""
+    return fact.retold > 0
+
+
+def _is_cause(
+    life: Life, fact: Fact, at: float, number: int, by_hand: bool, name: str | None
+) -> bool:
+    """Whether a signal may be what others have ended a container with."""
+    ours = not by_hand and at >= life.record.kills.get(fact.launch_id, math.inf)
+    fresh = fact.live or at >= fact.ended_at - _FRESH - STALE
+    named = name is None or Signals(number).name == name
+    return fresh and named and not ours and number not in _HARMLESS

@@ -1,0 +1,131 @@
+"""The supervisor of the day: how it begins and ends, and what keeps it from beginning."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from service.engine.base import Status
+from service.engine.fake_host import Container
+from service.rivals import SERVES_LABEL
+from tests.simulation.engine import INSTANCE, SimulatedEngine
+from tests.simulation.facts import Facts
+from tests.simulation.hands import Hands
+from tests.simulation.life import Life
+from tests.simulation.steps import Restart, Rival
+from tests.simulation.trouble import Trouble
+from tests.simulation.virtual import VirtualLoop
+from tests.simulation.witness import Witness
+
+Hear = Callable[[Life, str, Mapping[str, Any]], None]
+# When what has found a rival is started again, and how long ago that may have gone (seconds).
+_AGAIN, _JUST_GONE = 1.0, 1.0
+
+
+class Lives:
+    """One life after the other. `spawn` runs what goes on beside the steps."""
+
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        engine: SimulatedEngine,
+        hands: Hands,
+        facts: Facts,
+        trouble: Trouble,
+        witness: Witness,
+        *,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        hear: Hear,
+        development: bool,
+    ) -> None:
+        self.life: Life | None = None
+        self.development = development
+        self._loop = loop
+        self._engine = engine
+        self._hands = hands
+        self._facts = facts
+        self._trouble = trouble
+        self._witness = witness
+        self._spawn = spawn
+        self._hear = hear
+        self._rival: Container | None = None
+        self._rival_ran_at = 0.0
+        self._starts_again = False
+
+    def begin(self, *, adopt: bool, tight: bool) -> None:
+        """Begin one."""
+        life = self.life = Life(
+            self._loop,
+            self._engine,
+            self._hear,
+            development=self.development,
+            adopt=adopt,
+            tight=tight,
+        )
+        life.rival = self._live_rival()
+        life.watching.add_done_callback(lambda _: self._ended(life))
+
+    async def restart(
+        self, act: Restart, requests: Callable[[Life], Sequence["asyncio.Task[Any]"]]
+    ) -> None:
+        """End the life of the day, and begin another one. `requests` are those under way."""
+        life = self.life
+        if life is None or self._starts_again:
+            return
+        self._starts_again = True
+        self._trouble.lasts(act.seconds)
+        if act.graceful:
+            await life.stop(requests(life))
+        else:
+            await life.crash()
+        self.life = None
+        await asyncio.sleep(act.seconds)
+        if act.changes_mode:
+            self.development = not self.development
+            self._facts.note_change_of_mode()
+        self._go_on(adopt=act.adopt, tight=act.tight)
+
+    async def have_rival(self, act: Rival) -> None:
+        """Another supervisor of this instance runs for a while, in a container that says so."""
+        if self._rival is not None:
+            return
+        self._rival = self._hands.put("rival", {SERVES_LABEL: INSTANCE})
+        await asyncio.sleep(act.seconds)
+        self._live_rival()
+        await self._hands.remove(self._rival.id)
+        self._rival = None
+
+    def should_be_refused(self, life: Life) -> bool:
+        """Whether a rival has run since before a life began, and no fault has kept it unseen."""
+        rival = life.rival
+        seen = self._trouble.struck_at < life.began
+        return rival is not None and rival.status is Status.LIVE and seen
+
+    def _live_rival(self) -> Container | None:
+        if self._rival is None or self._rival.status is not Status.LIVE:
+            return None
+        self._rival_ran_at = self._loop.time()
+        return self._rival
+
+    def _ended(self, life: Life) -> None:
+        """A start that has found a rival ends the process, which is started again."""
+        if life.dead or not life.refused:
+            return
+        if self._live_rival() is None and self._loop.time() > self._rival_ran_at + _JUST_GONE:
+            self._witness.wrong.append("a start that was refused: there is no rival")
+        if life.changed:
+            self._witness.wrong.append(f"a start that was refused, after {life.changed}")
+        if not self._starts_again:
+            self._starts_again = True
+            self._spawn(self._start_again(life))
+
+    async def _start_again(self, life: Life) -> None:
+        self._trouble.lasts(_AGAIN)
+        await life.crash()
+        self.life = None
+        await asyncio.sleep(_AGAIN)
+        self._go_on(adopt=life.adopt, tight=life.tight)
+
+    def _go_on(self, *, adopt: bool, tight: bool) -> None:
+        self.begin(adopt=adopt, tight=tight)
+        self._trouble.lasts(0.0)
+        self._starts_again = False

@@ -1,0 +1,39 @@
+"""What of the process is replaced while an episode is played."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import ModuleType
+from unittest.mock import patch
+
+from opentelemetry import trace
+
+from service.comparison import Comparison
+from service.own_container import Whereabouts
+from service.reaper import Reaper
+from service.rivals import Rivals
+from tests.simulation.listener import heard
+from tests.simulation.spill import PROVIDER
+
+# What of the threads for inspections and removals a comparison takes up, and looks that are made
+# again: 8 and 4 of 20 in the process, and here of `BULK_THREADS`.
+_LOOKS, _LATER_LOOKS = 3, 2
+
+
+@contextmanager
+def replaced() -> Iterator[None]:
+    """Take the place of log, spans, limits, and of what there is to see of the own container."""
+    with ExitStack() as stack:
+        stack.enter_context(heard())
+        stack.enter_context(patch.object(trace, "get_tracer_provider", lambda: PROVIDER))
+        for module, name, value in (
+            (_module_of(Rivals), "whereabouts", Whereabouts),
+            (_module_of(Comparison), "_AT_ONCE", _LOOKS),
+            (_module_of(Reaper), "_AGAIN_AT_ONCE", _LATER_LOOKS),
+        ):
+            stack.enter_context(patch.object(module, name, value))
+        yield
+
+
+def _module_of(owner: type) -> ModuleType:
+    return sys.modules[owner.__module__]

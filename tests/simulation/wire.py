@@ -1,0 +1,55 @@
+"""What a life has in place of gRPC, and of the threads that talk to the Engine."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NoReturn
+
+from tests.simulation.engine import BULK_THREADS, SimulatedEngine
+
+_BULK = frozenset({"inspect", "remove", "set_aside", "tail"})
+_CHANGES = frozenset({"start", "stop", "remove", "set_aside"})
+
+
+class Aborted(Exception):
+    """A call was ended with a status of gRPC."""
+
+
+class Context:
+    """What the servicer needs of a gRPC call."""
+
+    def __init__(self, key: str | None = None) -> None:
+        self._metadata = () if key is None else (("idempotency-key", key),)
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str]]:
+        return self._metadata
+
+    async def abort(self, code: object, details: str) -> NoReturn:
+        raise Aborted(f"{code}: {details}")
+
+
+class Wire:
+    """The process's way to the Engine. Once it is cut, the process does nothing any more.
+
+    Some calls take up one of a few threads. Their time limits do not count the wait for one.
+    """
+
+    def __init__(self, engine: SimulatedEngine) -> None:
+        self.cut = False
+        self.changed: list[str] = []  # what it has asked for that changes a container
+        self._engine = engine
+        self._threads = asyncio.Semaphore(BULK_THREADS)
+
+    def __getattr__(self, name: str) -> Any:
+        if self.cut:
+            raise asyncio.CancelledError
+        if name in _CHANGES:
+            self.changed.append(name)
+        method = getattr(self._engine, name)
+        return self._in_a_thread(method) if name in _BULK else method
+
+    def _in_a_thread(self, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def call(*arguments: Any, **options: Any) -> Any:
+            async with self._threads:
+                return await method(*arguments, **options)
+
+        return call
