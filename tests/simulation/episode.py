@@ -93,7 +93,8 @@ async def _come_to_rest(stage: Stage) -> None:
     """Wait until all is well, for some time at least: nothing may come up later."""
     while stage.work:
         await asyncio.wait(stage.work)
-    wrong, clean = [], 0
+    wrong: list[str] = []
+    clean = 0
     for second in range(_LONGEST_REST):
         await asyncio.sleep(1)
         _look(stage)

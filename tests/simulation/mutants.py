@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from observability.redaction import Redactor
 from service.hints import Signals
 from service.idempotency import Keys
 from service.killer import Killer
@@ -95,15 +96,15 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "a signal that ends nothing is taken for a cause": Mutant(
         "a wrong cause",
-        [Patch(Signals, "note", "if number not in _HARMLESS:", "if True:")],
+        [Patch(Signals, "note", "number not in _HARMLESS", "True")],
     ),
     "the last lines are told with their secrets": Mutant(
         "a secret in the log",
-        [Patch(Reaper, "_last_lines", "edit=edit", "edit=str")],
+        [Patch(Redactor, "__call__", "if not text or not self._parts:", "if True:")],
     ),
     "a client that hangs up takes the launch of others along": Mutant(
         "an answer that must not be",
-        [Patch(Launches, "share", "asyncio.shield(launch.task)", "launch.task")],
+        [Patch(Launches, "share", "await asyncio.shield(", "await (")],
     ),
     "a launch finds a job running that has ended": Mutant(
         "a launch without a container",

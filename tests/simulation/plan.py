@@ -26,6 +26,7 @@ from tests.simulation.steps import (
     Mistake,
     News,
     NewsTrouble,
+    Obstacle,
     Odd,
     Quiet,
     Restart,
@@ -209,7 +210,7 @@ def _stuck(chance: random.Random, **_: object) -> Act:
 
 
 def _unrunnable(chance: random.Random, **_: object) -> Act:
-    return Unrunnable(chance.choice(("program", "network")), _seconds(chance))
+    return Unrunnable(chance.choice(get_args(Obstacle)), _seconds(chance))
 
 
 def _rival(chance: random.Random, **_: object) -> Act:

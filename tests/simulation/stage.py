@@ -121,7 +121,7 @@ class Stage:
     def _tell_trouble(self) -> None:
         """Trouble is what something meets, and not what waits for that."""
         self.engine.faults.on_strike = self.trouble.strikes
-        self.engine.on_trouble = self.trouble.strikes
+        self.engine.on_trouble = self.trouble.upsets
         self.engine.on_loss = lambda: self.trouble.lasts(COMPARED)
 
     def _break(self, act: Fault | Slow | News | Odd) -> None:

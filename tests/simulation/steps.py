@@ -23,6 +23,7 @@ HandWork: TypeAlias = Literal[
 ]
 Failure: TypeAlias = Literal["refused", "faltered", "timeout", "unavailable"]
 NewsTrouble: TypeAlias = Literal["late", "lost", "twice", "shuffled", "cut"]
+Obstacle: TypeAlias = Literal["program", "network"]
 Absence: TypeAlias = Literal["hang", "stop", "crash", "live-restore", "wipe"]
 
 
@@ -125,7 +126,7 @@ class Stuck:
 class Unrunnable:
     """The program of the jobs cannot be run, or their network is missing, for so many seconds."""
 
-    what: Literal["program", "network"]
+    what: Obstacle
     seconds: float
 
 

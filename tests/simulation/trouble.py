@@ -36,10 +36,14 @@ class Trouble:
         self._spells: defaultdict[str, list[_Spell]] = defaultdict(list)
 
     def strikes(self, seconds: float) -> None:
-        """A fault strikes, or a call takes so much longer."""
+        """A call meets a fault, or takes so much longer."""
         if not 0 < seconds <= _A_MOMENT:
-            self.struck_at = self._loop.time()
-            self.lasts(seconds)
+            self.upsets(seconds)
+
+    def upsets(self, seconds: float) -> None:
+        """Something meets a trouble that takes so long."""
+        self.struck_at = self._loop.time()
+        self.lasts(seconds)
 
     def lasts(self, seconds: float, identifier: str = _EVERYBODY) -> None:
         """Something is broken from now on, for so long."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from tests.simulation.engine import BULK_THREADS, SimulatedEngine
@@ -42,14 +43,15 @@ class Wire:
     def __getattr__(self, name: str) -> Any:
         if self.cut:
             raise asyncio.CancelledError
+        method = getattr(self._engine, name)
+        return partial(self._call, name, method) if name in _BULK | _CHANGES else method
+
+    async def _call(
+        self, name: str, method: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any
+    ) -> Any:
         if name in _CHANGES:
             self.changed.append(name)
-        method = getattr(self._engine, name)
-        return self._in_a_thread(method) if name in _BULK else method
-
-    def _in_a_thread(self, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def call(*arguments: Any, **options: Any) -> Any:
-            async with self._threads:
-                return await method(*arguments, **options)
-
-        return call
+        if name not in _BULK:
+            return await method(*arguments, **options)
+        async with self._threads:
+            return await method(*arguments, **options)
