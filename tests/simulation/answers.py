@@ -119,7 +119,9 @@ class Answers:
                 return act.key != "" and len(self._keys[act.key]) > 1
             case "409":
                 held = self._strangers.get(identifier, 0.0) > recent
-                return held or any(_has_name(fact, identifier, recent) for fact in self._facts.all())
+                return held or any(
+                    _has_name(fact, identifier, recent) for fact in self._facts.all()
+                )
             case "422":
                 return self._images_missing.get(identifier, 0.0) > asked.at - _SHARED
             case "429":

@@ -6,7 +6,7 @@ from signal import SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG,
 from typing import Any
 
 from tests.simulation.engine import SimulatedEngine
-from tests.simulation.facts import Fact, Facts
+from tests.simulation.facts import Fact, Facts, Signalled
 from tests.simulation.life import CATALOG, Life
 from tests.simulation.trouble import LINGERS, STALE, Trouble
 
@@ -68,7 +68,7 @@ class Ends:
         by_others, name = told.get("by") == "others", told.get("signal")
         if name is not None and not by_others:
             yield f"a wrong cause: {name}, and not by others: {fact}"
-        if by_others and not any(_is_cause(life, fact, *each, name) for each in fact.signals):
+        if by_others and not any(_is_cause(life, fact, each, name) for each in fact.signals):
             yield f"a wrong cause: nobody else has sent {name}: {fact}"
         number = fact.ended_by_hand
         if number is None or told["outcome"] not in _BY_ITSELF or not self._knew(life, fact):
@@ -119,11 +119,9 @@ def _is_retold(fact: Fact) -> bool:
     return fact.retold > 0
 
 
-def _is_cause(
-    life: Life, fact: Fact, at: float, number: int, by_hand: bool, name: str | None
-) -> bool:
+def _is_cause(life: Life, fact: Fact, sent: Signalled, name: str | None) -> bool:
     """Whether a signal may be what others have ended a container with."""
-    ours = not by_hand and at >= life.record.kills.get(fact.launch_id, math.inf)
-    fresh = fact.live or at >= fact.ended_at - _FRESH - STALE
-    named = name is None or Signals(number).name == name
-    return fresh and named and not ours and number not in _HARMLESS
+    ours = not sent.by_hand and sent.at >= life.record.kills.get(fact.launch_id, math.inf)
+    fresh = fact.live or sent.at >= fact.ended_at - _FRESH - STALE
+    named = name is None or Signals(sent.number).name == name
+    return fresh and named and not ours and sent.number not in _HARMLESS

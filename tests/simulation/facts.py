@@ -21,7 +21,6 @@ from tests.simulation.spill import spills
 from tests.simulation.trouble import PUT_RIGHT, STALE, Trouble
 from tests.simulation.witness import Witness
 
-
 _SIGNALLED = 128  # and the number of the signal that a process has ended by: its exit code
 
 
@@ -48,6 +47,7 @@ class Fact:
     starts: int = 0
     started_at: float = 0.0
     ended_at: float = 0.0  # the last time
+    launched_at: float = 0.0  # when its launch was over
     removed_at: float | None = None
     codes: list[int] = field(default_factory=list)
     out_of_memory: bool = False
@@ -112,9 +112,9 @@ class Facts:
             yield from self._by_launch.get(launch_id, ())
 
     def last_alive(self, identifier: str) -> float:
-        """When a container of an identifier ran last; now, where one does."""
-        moments = [self._now() if f.live else f.ended_at for f in self.of_identifier(identifier)]
-        return max(moments, default=0.0)
+        """When a container of an identifier ran last, or was launched; now, where one runs."""
+        now, facts = self._now(), self.of_identifier(identifier)
+        return max((now if f.live else max(f.ended_at, f.launched_at) for f in facts), default=0.0)
 
     def rivals(self) -> Iterator[tuple[str, float]]:
         """Identifiers with more than one live container, though actions; and since when."""

@@ -104,10 +104,8 @@ class Hands:
         match act.what:
             case "exit":
                 host.exit(container_id, act.code)
-            case "kill":
-                host.kill(container_id)
-            case "signal":
-                host.signal(container_id, _BORNE[act.code % len(_BORNE)])
+            case "kill" | "signal":
+                self._signal(act, container_id)
             case "oom":
                 host.exit(container_id, _SIGNALLED + SIGKILL, oom_killed=True)
             case "late oom":
@@ -124,6 +122,12 @@ class Hands:
                 host.kill(container_id, SIGTERM)
                 await asyncio.sleep(act.choice / 20)
                 self._start(fact)
+
+    def _signal(self, act: Hand, container_id: str) -> None:
+        if act.what == "kill":
+            self._host.kill(container_id)
+        else:
+            self._host.signal(container_id, _BORNE[act.code % len(_BORNE)])
 
     def _start(self, fact: Fact) -> None:
         if not _runs_not(self._host.get(fact.id)):

@@ -61,12 +61,15 @@ class Listener:
             if other is not fact and other.id in life.record.jobs and kept:
                 yield f"a key that was launched twice: {fact.key}: {fact.id[:6]}, {other}"
         life.record.jobs[fact.id] = 0.0  # known from the first
+        fact.launched_at = now
 
     @staticmethod
     def _end_kills(life: Life, identifier: str) -> None:
         """A kill has failed. Of several of an identifier, which one it was is not told."""
         under_way = life.record.kills_under_way
-        for launch_id in [each for each, kill in under_way.items() if kill.identifier == identifier]:
+        for launch_id in [
+            each for each, kill in under_way.items() if kill.identifier == identifier
+        ]:
             del under_way[launch_id]
 
 

@@ -68,9 +68,9 @@ class Stage:
             loop,
             self.engine,
             self.hands,
-            self.facts,
-            self.trouble,
-            self.witness,
+            facts=self.facts,
+            trouble=self.trouble,
+            witness=self.witness,
             spawn=self._begin,
             hear=self._hear,
             development=episode.development,
@@ -92,24 +92,32 @@ class Stage:
         match act:
             case Launch() | Mistake() | Kill() | KillAll() | ListAll():
                 self.clients.ask(act, self.life)
-            case Hand():
-                self._begin(self.hands.touch(act))
-            case Stranger():
-                self._begin(self._visit(act))
-            case Stuck():
-                self._begin(self._get_stuck(act))
-            case Unrunnable():
-                self._begin(self._run_nothing(act))
-            case Away():
-                self._begin(self._go_away(act))
-            case Restart():
-                self._begin(self.lives.restart(act, self.clients.of))
-            case Rival():
-                self._begin(self.lives.have_rival(act))
             case Fault() | Slow() | News() | Odd():
                 self._break(act)
             case Quiet():
                 self.engine.repair()
+            case Hand() | Stranger() | Stuck() | Unrunnable() | Away() | Restart() | Rival():
+                self._begin(self._course_of(act))
+
+    def _course_of(  # noqa: PLR0911 - a case, a return
+        self, act: Hand | Stranger | Stuck | Unrunnable | Away | Restart | Rival
+    ) -> Coroutine[Any, Any, None]:
+        """What goes on beside the steps after it."""
+        match act:
+            case Hand():
+                return self.hands.touch(act)
+            case Stranger():
+                return self._visit(act)
+            case Stuck():
+                return self._get_stuck(act)
+            case Unrunnable():
+                return self._run_nothing(act)
+            case Away():
+                return self._go_away(act)
+            case Restart():
+                return self.lives.restart(act, self.clients.of)
+            case Rival():
+                return self.lives.have_rival(act)
 
     async def end(self) -> None:
         """End the life of the day, as a signal does."""
