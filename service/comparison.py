@@ -17,6 +17,7 @@ from service.job import ExitSeen, Job
 from service.launcher import Launcher
 from service.reaper import Reaper
 from service.registry import Registry
+from service.snapshot import Snapshot, differs
 from service.workload import launch_id_in
 
 log = get_logger(__name__)
@@ -57,22 +58,24 @@ class Comparison:
     async def compare(
         self,
         workloads: Sequence[Workload],
-        known: frozenset[str],
+        known: Snapshot,
         *,
         closely: bool = False,
         witnessed: bool = False,
     ) -> None:
-        """Look closely at whatever the registry and the listing do not agree on.
+        """Inspect whatever the registry and the listing do not agree on.
 
-        A container whose job was `known` and has ended since is no orphan: it is gone by now. One
-        that stands aside is nobody's, even if another one of its launch is a job.
-        `closely` is at every job. Docker tells of an exit some milliseconds before its listings
-        know of it: of one that fell into a gap, neither the events nor the listing may tell.
+        What `known` has confirmed may be missing in `workloads`. A container whose job was `known`
+        and has ended since is no orphan: it is gone by now. One that stands aside is nobody's,
+        even if another one of its launch is a job.
+        With `closely` every job is inspected. Docker tells of an exit some milliseconds before its
+        listings know of it: of one that fell into a gap, neither events nor listing may tell.
         Looks that take too long go on beside all else: nobody has to wait for those. Raises
         EngineUnavailable.
         """
         unknown = [w for w in workloads if w.aside or self._job_of(w) is None]
-        unseen = await self._look_at_jobs(workloads, closely=closely, witnessed=witnessed)
+        jobs = self._registry.jobs() if closely else self._unconfirmed(known)
+        unseen = await self._look_at_jobs(jobs, workloads, closely=closely, witnessed=witnessed)
         await self._adopter.meet_all([w for w in unknown if self._is_strange(w)])
         nobodys = [w for w in unknown if w.aside or launch_id_in(w.labels) not in known]
         await self._janitor.sweep([w for w in nobodys if not self._is_strange(w)])
@@ -82,15 +85,21 @@ class Comparison:
         else:
             self._metrics.reconciled_at.set(time.time())
 
+    def _unconfirmed(self, known: Snapshot) -> Sequence[Job]:
+        """The jobs that a listing does not confirm, as they are now."""
+        now = (self._registry.get(job.launch_id) for job in known.unconfirmed)
+        return [job for job in now if job is not None]
+
     async def _look_at_jobs(
-        self, workloads: Sequence[Workload], *, closely: bool, witnessed: bool
+        self, jobs: Sequence[Job], workloads: Sequence[Workload], *, closely: bool, witnessed: bool
     ) -> Sequence[Job]:
-        """Those that could not be looked at yet."""
+        """Inspect those that have to be; the jobs for which that was not possible yet."""
         listed = {workload.id: workload for workload in workloads}
-        started = [job for job in self._registry.jobs() if job.container_id is not None]
-        doubtful = [job for job in started if closely or differs(job, listed)]
+        started = [job for job in jobs if job.container_id is not None]
+        differing = {job.launch_id for job in started if differs(job, listed)}
+        doubtful = [job for job in started if closely or job.launch_id in differing]
         # What is gone comes first, as the Engine says so at once; then what is said to have ended.
-        doubtful.sort(key=lambda job: (job.container_id in listed, not differs(job, listed)))
+        doubtful.sort(key=lambda j: (j.container_id in listed, j.launch_id not in differing))
         if closely:
             self._give_up_looks()  # which were begun before the gap
         await _done([self._look(job, witnessed=witnessed) for job in doubtful])
@@ -177,13 +186,3 @@ async def _done(looks: Sequence["asyncio.Task[None]"]) -> None:
         done, _ = await asyncio.wait(looks, timeout=_PATIENCE, return_when=first)
         for look in done:
             look.result()
-
-
-def differs(job: Job, listed: Mapping[str, Workload]) -> bool:
-    """Whether the listing says anything but what is known of this job: it runs, or is paused."""
-    workload = listed.get(job.container_id or "")
-    if workload is not None and workload.status is Status.UNKNOWN:
-        return False  # it says nothing; an event will
-    if workload is None or workload.status is not Status.LIVE:
-        return True
-    return job.exit_seen or workload.paused != job.paused

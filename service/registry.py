@@ -11,6 +11,7 @@ from dataclasses import replace
 from observability.metrics import Metrics
 from service.idempotency import Keys
 from service.job import Job, Observation, Started, State, advance
+from service.snapshot import Snapshot
 
 
 class Registry:
@@ -58,6 +59,10 @@ class Registry:
     def __len__(self) -> int:
         """How many live jobs there are."""
         return len(self._jobs)
+
+    def snapshot(self) -> Snapshot:
+        """Every live job, as it is now."""
+        return Snapshot(self._jobs.copy())
 
     def jobs(self) -> Sequence[Job]:
         """Every live job."""

@@ -15,7 +15,7 @@ from observability.logs import get_logger
 from observability.metrics import Metrics
 from service.adopter import Adopter
 from service.background import Background
-from service.comparison import Comparison, differs
+from service.comparison import Comparison
 from service.engine.base import Change, Engine, Event, Listing, Workload
 from service.errors import EngineError, EngineUnavailable, EngineUnmounted
 from service.hints import Signals
@@ -25,6 +25,7 @@ from service.readiness import Readiness
 from service.reaper import Reaper
 from service.registry import Registry
 from service.rivals import Rivals
+from service.snapshot import Snapshot, differs
 from service.surroundings import Surroundings
 from service.workload import launch_id_in
 
@@ -142,12 +143,13 @@ class Watcher:
             await asyncio.wait({hearing}, timeout=_PING_INTERVAL)
 
     async def _hear(self) -> None:
-        known = self._known()
+        known = self._registry.snapshot()
         try:
             async with aclosing(self._engine.watch()) as news:
                 async for item in news:
                     if isinstance(item, Listing):
                         await self._take_in(item.workloads, known)
+                        known = Snapshot({})  # which would keep all jobs for as long as this runs
                     else:
                         self._heed(item)
         finally:
@@ -167,15 +169,22 @@ class Watcher:
         """
         while True:
             await asyncio.sleep(_COMPARE_INTERVAL - _EVENT_DELAY)
-            steady = [job for job in self._registry.jobs() if job.steady]
-            known, heard = self._known(), self._events
-            workloads = await self._engine.list()
+            known, heard = self._registry.snapshot(), self._events
+            workloads = await self._engine.list(unless=known.confirms)
             await asyncio.sleep(_EVENT_DELAY)
-            listed = {workload.id: workload for workload in workloads}
-            unheard = [j for j in steady if self._registry.get(j.launch_id) is j]
-            if heard == self._events and any(differs(job, listed) for job in unheard):
+            if heard == self._events and self._has_missed_an_event(known, workloads):
                 raise EngineUnavailable("the Docker Engine's event stream has gone quiet")
             await self._comparison.compare(workloads, known)
+
+    def _has_missed_an_event(self, known: Snapshot, workloads: Sequence[Workload]) -> bool:
+        """Whether a job that has stayed as it was is not so in a listing."""
+        listed = {workload.id: workload for workload in workloads}
+        return any(
+            job.steady
+            and self._registry.get(job.launch_id) is job
+            and differs(job, listed)
+            for job in known.unconfirmed
+        )
 
     def _fall(self, away: EngineError) -> None:
         self._metrics.engine_up.set(0)
@@ -183,17 +192,13 @@ class Watcher:
             log.warning("engine.away", reason=away.message)
         self._readiness.fall(away.message, for_good=isinstance(away, EngineUnmounted))
 
-    def _known(self) -> frozenset[str]:
-        """The launches of all jobs, as they are before a listing is asked for."""
-        return frozenset(job.launch_id for job in self._registry.jobs())
-
-    async def _take_in(self, workloads: Sequence[Workload], known: frozenset[str]) -> None:
+    async def _take_in(self, workloads: Sequence[Workload], known: Snapshot) -> None:
         """A new connection's listing: clean up after the last run, or catch up with a gap."""
         self._metrics.engine_up.set(1)
         if after_a_gap := self._readiness.listed:
             self._metrics.stream_reconnects.inc()
         else:
-            workloads = await self._begin(workloads)
+            known, workloads = await self._begin(workloads)
         # Where the Engine was there all the time, it has not taken along what has ended.
         await self._comparison.compare(
             workloads, known, closely=after_a_gap, witnessed=self._readiness.in_step
@@ -203,14 +208,15 @@ class Watcher:
             log.info("engine.in_step", jobs=len(self._registry))
             self._background.spawn(self._surroundings.look(), "surroundings")
 
-    async def _begin(self, workloads: Sequence[Workload]) -> Sequence[Workload]:
-        """Deal with what an earlier run has left; what is there afterwards."""
+    async def _begin(self, workloads: Sequence[Workload]) -> tuple[Snapshot, Sequence[Workload]]:
+        """Deal with what an earlier run has left; the jobs and the workloads afterwards."""
         await self._rivals.check()
         if self._adopt:
             await self._adopter.inherit(workloads)
         else:
             await self._janitor.clean(workloads)
-        return await self._engine.list()
+        known = self._registry.snapshot()
+        return known, await self._engine.list()
 
     def _heed(self, event: Event) -> None:
         """Act on a hint, beside whatever else goes on: the stream must never wait."""

@@ -1,6 +1,7 @@
 """docker-py's client: with the shortest way to a local Engine, and a time limit for everything."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from http import HTTPStatus
 from typing import Any
 
@@ -11,15 +12,17 @@ from docker.constants import DEFAULT_DOCKER_API_VERSION, DEFAULT_USER_AGENT
 from docker.errors import APIError
 from docker.tls import TLSConfig
 from docker.transport import UnixHTTPAdapter
-from docker.utils import parse_host
+from docker.utils import convert_filters, parse_host
 from docker.utils.proxy import ProxyConfig
 
 from service.engine._answers import Version, read
+from service.engine._lists import elements
 from service.engine._unix import UnixSocket
 
 # Seconds; each call brings its own.
 _TIMEOUT = 10
 _MOST_OF_A_PAGE = 500  # characters, of an error that is no JSON
+_CHUNK = 64 * 1024  # bytes of a long answer that are read at once
 # Docker 23 and 24, of which some send SIGKILL at once when whoever asked for a stop hangs up
 # (mended in 24.0.3 by moby's commit fc94ed0a86).
 _KILL_WHEN_LEFT = {"1.42", "1.43"}
@@ -82,6 +85,18 @@ class Client(docker.APIClient):
         socket = self._get_raw_response_socket(response)  # type: ignore[attr-defined]
         self._disable_socket_timeout(socket)  # type: ignore[attr-defined]
         return response
+
+    def each_container(self, labels: Sequence[str]) -> Iterator[Any]:
+        """All containers with these labels, one by one as the answer comes.
+
+        docker-py's `containers` decodes the whole answer in one call.
+        """
+        params = {"all": 1, "filters": convert_filters({"label": labels})}
+        url = self._url("/containers/json")  # type: ignore[attr-defined]
+        answer = self._get(url, params=params, stream=True)  # type: ignore[attr-defined]
+        with closing(answer):
+            self._raise_for_status(answer)
+            yield from elements(answer.iter_content(_CHUNK))
 
     def ping_deeply(self) -> None:
         """For its version Docker asks containerd, and for a ping nobody. Raises `Unreadable`."""

@@ -35,9 +35,9 @@ class Oddities:
         self._told.add(text)
         return new
 
-    def workloads(self, items: Iterable[object]) -> list[Workload]:
+    def workloads(self, items: Iterable[object]) -> Iterator[Workload]:
         """Those of a list. One that cannot be read is `UNKNOWN`, or not there without an id."""
-        return [found for found in map(self._workload, items) if found is not None]
+        return (found for found in map(self._workload, items) if found is not None)
 
     def names(self, answer: object) -> Iterator[str]:
         """All that a list has. Raises `Unreadable`."""

@@ -190,8 +190,14 @@ class Engine(Protocol):
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
         """The last lines of its output, edited beside the event loop. Raises NoSuchWorkload."""
 
-    async def list(self) -> Sequence[Workload]:
-        """Every workload with the label of this instance, live or not."""
+    async def list(
+        self, *, unless: Callable[[Workload], bool] = lambda _: False
+    ) -> Sequence[Workload]:
+        """Every workload with the label of this instance, live or not.
+
+        Those for which `unless` is true are left out. It is called for one after the other, maybe
+        in a thread: of 100,000 workloads the event loop then gets the few that matter to it.
+        """
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
         """Every workload with these labels, whosever it is, live or not."""

@@ -9,13 +9,15 @@ import docker
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
-from service.engine._answers import inspection, read_list
+from service.engine._answers import inspection
 from service.engine._begun import Beginnings
 from service.engine._calls import Call, Calls
+from service.engine._client import Client
 from service.engine._dockerpy import Clients, Connection
 from service.engine._events import EventStream
 from service.engine._exits import Exits
 from service.engine._launch import create, set_aside, start
+from service.engine._lists import with_pauses
 from service.engine._oddities import Oddities
 from service.engine._presence import Presence, ping_anew
 from service.engine._stops import Stops
@@ -154,17 +156,22 @@ class DockerEngine:
 
         return await self._calls.call(Call("logs", read, {_ID: workload_id}), timeout=_SHORT)
 
-    async def list(self) -> Sequence[Workload]:
+    async def list(
+        self, *, unless: Callable[[Workload], bool] = lambda _: False
+    ) -> Sequence[Workload]:
         """See `Engine.list`. One call."""
-        return await self.find(self._selector)
+        return await self._list(self._selector, unless)
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
         """See `Engine.find`. One call."""
-        filters = {"label": _filter(labels)}
+        return await self._list(labels, lambda _: False)
 
-        def read(client: docker.APIClient) -> Sequence[Workload]:
-            """In the thread: 10,000 of them would hold up the event loop for 10 ms and more."""
-            return self._oddities.workloads(read_list(client.containers(all=True, filters=filters)))
+    async def _list(
+        self, labels: Mapping[str, str], unless: Callable[[Workload], bool]
+    ) -> Sequence[Workload]:
+        def read(client: Client) -> Sequence[Workload]:
+            items = with_pauses(client.each_container(_filter(labels)))
+            return [each for each in self._oddities.workloads(items) if not unless(each)]
 
         return await self._calls.call(Call("list", read), timeout=_SHORT)
 

@@ -158,9 +158,11 @@ class FakeEngine:
         )
         return edit("".join(output.splitlines(keepends=True)[-lines:]))
 
-    async def list(self) -> Sequence[Workload]:
+    async def list(
+        self, *, unless: Callable[[Workload], bool] = lambda _: False
+    ) -> Sequence[Workload]:
         """See `Engine.list`."""
-        return await self.find(self._selector)
+        return [each for each in await self.find(self._selector) if not unless(each)]
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
         """See `Engine.find`."""

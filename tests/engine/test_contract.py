@@ -89,6 +89,12 @@ async def test_start_creates_and_starts(rig: Rig) -> None:
     assert abs(workload.created_at - began) < 5
 
 
+async def test_a_list_leaves_out_what_is_not_wanted(rig: Rig) -> None:
+    one, other = await start(rig, "a-1"), await start(rig, "a-2")
+    assert {one, other} == {w.id for w in await rig.engine.list()}
+    assert [other] == [w.id for w in await rig.engine.list(unless=lambda w: w.id == one)]
+
+
 async def test_start_passes_the_arguments_as_they_are(rig: Rig) -> None:
     arguments = (
         "first",

@@ -5,6 +5,7 @@ import copy
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -77,7 +78,8 @@ class Odd(Client):
     def request(self, method: Any, url: Any, *args: Any, **options: Any) -> Any:
         del args, options
         response = Response()
-        response.status_code, response._content = self.answers(method, url.partition("?")[0])
+        response.status_code, content = self.answers(method, url.partition("?")[0])
+        response.raw = BytesIO(content)
         response.url, response.encoding = url, "utf-8"
         return response
 
