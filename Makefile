@@ -18,7 +18,7 @@ demo: setup ## Show it at work: the supervisor in its container launches a worke
 	@$(BIN)/python -m scripts.demo
 
 worker: setup ## Build the image of the example workers, supervisor-demo-worker, with or without a registry
-	@$(BIN)/python -m scripts.worker_image
+	@$(BIN)/python -m examples.images.worker
 
 test: setup ## Run every test, on a Docker Engine of its own (ARGS="-k name" picks some)
 	@$(BIN)/python -m scripts.prepare

@@ -14,7 +14,7 @@ from rich.progress import Progress
 from benchmarks.calls import launch_of
 from benchmarks.h2load import H2load
 from benchmarks.stats import interleaved
-from scripts import images
+from examples import images
 from scripts.private_engine import PrivateEngine
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import Response

@@ -17,7 +17,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from scripts import apt, debian_base
+from examples.images import debian_base
+from scripts import apt
 from scripts.progress import PrerequisiteError, step, tail
 
 _CHECKOUT = Path(__file__).resolve().parent.parent

@@ -21,10 +21,11 @@ import grpc
 import requests
 
 from examples import backend
-from scripts import demo_acts, demo_engine, demo_supervisor, demo_traces, images
+from examples import images
+from scripts import demo_acts, demo_engine, demo_supervisor, demo_traces
 from scripts.demo_stage import Stage, console, tell, title
 from scripts.demo_supervisor import DemoError, Supervisor
-from scripts.images import BuildError
+from examples.images import BuildError
 from scripts.otlp_receiver import Receiver
 from scripts.progress import PrerequisiteError, step
 

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts import debian_base, debian_root
+from examples.images import debian_base
+from scripts import debian_root
 from scripts.progress import PrerequisiteError
 
 if TYPE_CHECKING:

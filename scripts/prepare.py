@@ -8,7 +8,9 @@ import sys
 
 import docker
 
-from scripts import apt, busybox, engines, images, node, private_engine
+from examples import images
+from examples.images import busybox
+from scripts import apt, engines, node, private_engine
 from scripts.private_engine import PrivateEngine
 from scripts.progress import PrerequisiteError, say, step
 

@@ -17,7 +17,8 @@ from xml.etree import ElementTree as ET
 import pytest
 import typer
 
-from scripts import engine_outcomes, engines, images, prepare
+from examples import images
+from scripts import engine_outcomes, engines, prepare
 from scripts.engine_outcomes import PAGE, Run, Tally, parts
 from scripts.marked import written
 from scripts.progress import PrerequisiteError, say

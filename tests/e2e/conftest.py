@@ -12,7 +12,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from scripts import images
+from examples import images
 from scripts.private_engine import PrivateEngine
 from tests.conftest import Start
 from tests.support import catalog, containers

@@ -7,7 +7,7 @@ import docker
 import pytest
 
 from examples.backend import Call
-from scripts import images
+from examples import images
 from scripts.demo_stage import Caller
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start

@@ -13,16 +13,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from scripts import (
-    busybox,
-    debian_base,
-    debian_root,
-    engine_outcomes,
-    engines,
-    leftovers,
-    prepare,
-    try_engines,
-)
+from examples.images import busybox, debian_base
+from scripts import debian_root, engine_outcomes, engines, leftovers, prepare, try_engines
 from scripts.debian_root import Room
 from scripts.engine_outcomes import Run, Tally
 from scripts.marked import written

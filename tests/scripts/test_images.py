@@ -12,7 +12,9 @@ from typing import Any, NoReturn
 import docker
 import pytest
 
-from scripts import apt, busybox, debian_base, images, progress
+from examples import images
+from examples.images import busybox, debian_base
+from scripts import apt, progress
 from scripts.private_engine import PrivateEngine
 from tests.support import containers
 

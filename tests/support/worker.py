@@ -2,7 +2,7 @@
 
 import docker
 
-from scripts import images
+from examples import images
 
 IMAGE = "supervisor-test-worker"
 # An image whose program is not there.

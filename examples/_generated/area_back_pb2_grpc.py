@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from service._generated import area_back_pb2 as area__back__pb2
+from examples._generated import area_back_pb2 as area__back__pb2
 from service._generated import area_types_pb2 as area__types__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from scripts import apt
 from scripts.progress import PrerequisiteError, step, tail
 
-_CACHE = Path(__file__).resolve().parent.parent / ".cache"
+_CACHE = Path(__file__).resolve().parents[2] / ".cache"
 _PACKAGES = "python3,python3-venv,ca-certificates,libstdc++6"  # the last one for grpcio
 
 # Documentation and translations are a third of what would be unpacked.

@@ -8,7 +8,8 @@ import docker
 import docker.errors
 import requests
 
-from scripts import demo_engine, images
+from examples import images
+from scripts import demo_engine
 from scripts.progress import PrerequisiteError, say
 
 _TAG = "supervisor-demo-worker"  # as examples/catalog.toml calls it

@@ -9,7 +9,7 @@ from collections import abc as _abc
 from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 import abc as _abc_1
-from service._generated import area_back_pb2 as _area_back_pb2
+from examples._generated import area_back_pb2 as _area_back_pb2
 from service._generated import area_types_pb2 as _area_types_pb2
 import grpc as _grpc
 import sys

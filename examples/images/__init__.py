@@ -22,10 +22,10 @@ import docker
 import docker.errors
 import requests
 
-from scripts import busybox, debian_base
+from examples.images import busybox, debian_base
 from scripts.progress import say, step, tail
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 _PULL_SILENCE_SECONDS = 8.0
 _QUIET_SECONDS = 5.0
 _REMOVE_SECONDS = 15.0
