@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from rich.progress import Progress
 
 from benchmarks import h2load, machine, publication, report
 from benchmarks.bench import Bench
+from benchmarks.contenders import SUPERVISOR
 from benchmarks.measurements import (
     dedup,
     footprint,
@@ -29,6 +31,10 @@ from scripts.progress import PrerequisiteError
 
 # Above this load average, others are at work here, and the figures tell of them, too.
 _QUIET = 0.5
+_BESIDE = (
+    "NAME=FOLDER: the supervisor of another checkout as well (launch, kill, dedup); may be repeated,"
+    " and docs/ stays as it is."
+)
 # What is as wide as a table.
 _COLUMNS = 160
 
@@ -63,6 +69,7 @@ _MEASUREMENTS: dict[Name, Callable[[Bench], Result]] = {
 def main(
     only: Annotated[list[Name] | None, typer.Option(help="Only this; may be repeated.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small; docs/ stays as it is.")] = False,
+    beside: Annotated[list[str] | None, typer.Option(help=_BESIDE)] = None,
 ) -> None:
     """Measure the supervisor beside the bare Engine and bare gRPC servers, in one run."""
     console = Console(width=None if sys.stdout.isatty() else _COLUMNS)
@@ -73,15 +80,24 @@ def main(
         sys.exit(f"bench: {error}")
     if (load := machine.load()) > _QUIET:
         console.print(f"The machine is busy (load average {load}), and the figures will tell.")
-    with Progress(console=console) as progress, Bench(progress, quick=quick) as bench:
+    others = dict(_checkout(each) for each in beside or ())
+    with Progress(console=console) as progress, Bench(progress, quick=quick, beside=others) as bench:
         results: list[Result] = []
         run = Run(machine.describe(bench.engine_version), quick, results)
         for name in only or Name:
             results.append(_measure(name, bench))
             console.print(report.table(results[-1]))
             console.print(f"Written to {publication.keep(run)}")
-    if not quick:
+    if not quick and not others:
         publication.publish(run, everything=len(results) == len(Name))
+
+
+def _checkout(named: str) -> tuple[str, Path]:
+    name, _, folder = named.partition("=")
+    path = Path(folder).resolve()
+    if not (name and (path / "service").is_dir()):
+        sys.exit(f"bench: --beside {named}: allowed is NAME=FOLDER, the folder of a checkout")
+    return f"{SUPERVISOR}, {name}", path
 
 
 def _measure(name: Name, bench: Bench) -> Result:

@@ -1,7 +1,7 @@
 """What a measurement is given: an Engine, supervisors on it, its size, and a place for progress."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -36,8 +36,12 @@ _ENTRYPOINT = ["/bin/busybox", "sh", "-c", "exec /bin/busybox sleep 1000000"]
 class Bench:
     """Holds what the measurements share, and lets go of it at the end of the block."""
 
-    def __init__(self, progress: Progress, *, quick: bool) -> None:
+    def __init__(
+        self, progress: Progress, *, quick: bool, beside: Mapping[str, Path] | None = None
+    ) -> None:
+        """`beside` are checkouts whose supervisors are measured as well, by what these are called."""
         self.quick = quick
+        self.beside = beside or {}
         self._progress = progress
         self._stack = ExitStack()
 
@@ -91,6 +95,19 @@ class Bench:
         with self.new_supervisor(**environment) as supervised:
             yield supervised
             supervised.kill_all()
+
+    @contextmanager
+    def others(self, **environment: str) -> Iterator[dict[str, Supervised]]:
+        """Likewise the supervisors of other checkouts, by what they are called."""
+        with ExitStack() as stack:
+            yield {
+                who: stack.enter_context(
+                    self.supervisor(
+                        PYTHONPATH=str(folder), SUPERVISOR_INSTANCE=f"beside-{n}", **environment
+                    )
+                )
+                for n, (who, folder) in enumerate(self.beside.items())
+            }
 
     def rounds(self, contenders: Sequence[T], rounds: int, text: str) -> Iterator[T]:
         """Everybody once a round, with a line that shows how far it has come."""

@@ -42,7 +42,7 @@ def measure(bench: Bench) -> Result:
         _measure_processes(bench, found, f"calls, {number + 1} of {generations}")
     rows: list[Row] = []
     for load in _LOADS:
-        goals = {SUPERVISOR: _GOAL} if load.call is DEDUP else {}
+        goals = dict.fromkeys([SUPERVISOR, *bench.beside], _GOAL) if load.call is DEDUP else {}
         rows += found.rows(load.rate, "1/s", baseline=TRACED, goals=goals)
         rows += found.rows(load.cpu, "µs", baseline=TRACED)
     return Result("dedup", rows)
@@ -52,22 +52,23 @@ def _measure_processes(bench: Bench, found: Rounds, text: str) -> None:
     with ExitStack() as stack:
         exporting = stack.enter_context(collected(bench))
         supervised = stack.enter_context(bench.supervisor(**exporting))
+        ours = {SUPERVISOR: supervised, **stack.enter_context(bench.others(**exporting))}
         servers = {
             TRACED: stack.enter_context(layered(bench, Layer.TRACING, exporting)),
-            SUPERVISOR: _with_jobs(supervised),
+            **{who: _with_jobs(each) for who, each in ours.items()},
             BARE: stack.enter_context(layered(bench, Layer.BARE, exporting)),
             TRACED + AGAIN: stack.enter_context(layered(bench, Layer.TRACING, exporting)),
         }
         for load in _LOADS:
             found.extend(take_turns(bench, servers, load, text, bench.size(4, 2)))
-        _check(supervised)
+        for each in ours.values():
+            _check(each)
 
 
 def _with_jobs(supervised: Supervised) -> Server:
     for number in range(LISTED_JOBS):
         launch(supervised.stub, identifier_of(number))
-    assert supervised.process is not None
-    return Server(supervised.port, supervised.process.pid)
+    return Server(supervised.port, supervised.pid)
 
 
 def _check(supervised: Supervised) -> None:

@@ -145,6 +145,12 @@ class Supervised:
             eventually(self.is_ready, within=_START_SECONDS)
         return self
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self.process is not None
+        return self.process.pid
+
     def stop(self, number: signal.Signals = signal.SIGTERM, *, within: float = 20.0) -> int:
         """Signal the process and wait for its end; its exit code."""
         assert self.process is not None
