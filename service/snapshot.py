@@ -14,7 +14,6 @@ class Snapshot:
     def __init__(self, jobs: Mapping[str, Job]) -> None:
         """`jobs` are by launch id, and a copy."""
         self._jobs = jobs
-        self._confirmed: set[str] = set()
 
     def __contains__(self, launch_id: str) -> bool:
         """Whether a launch was a live job then."""
@@ -26,18 +25,18 @@ class Snapshot:
         job = self._jobs.get(launch_id)
         if job is None or workload.aside or differs(job, {workload.id: workload}):
             return False
-        self._confirmed.add(launch_id)
+        self._left.pop(launch_id, None)
         return True
 
-    @cached_property
+    @property
     def unconfirmed(self) -> Sequence[Job]:
         """The jobs with a container that no workload has confirmed, once all have been read."""
-        confirmed = self._confirmed
-        return [
-            job
-            for launch_id, job in self._jobs.items()
-            if launch_id not in confirmed and job.container_id is not None
-        ]
+        return [job for job in self._left.values() if job.container_id is not None]
+
+    @cached_property
+    def _left(self) -> dict[str, Job]:
+        """What is still to be confirmed; copied by the thread that reads the listing."""
+        return dict(self._jobs)
 
 
 def differs(job: Job, listed: Mapping[str, Workload]) -> bool:

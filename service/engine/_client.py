@@ -91,7 +91,7 @@ class Client(docker.APIClient):
 
         docker-py's `containers` decodes the whole answer in one call.
         """
-        params = {"all": 1, "filters": convert_filters({"label": labels})}
+        params = {"all": 1, "filters": convert_filters({"label": list(labels)})}
         url = self._url("/containers/json")  # type: ignore[attr-defined]
         answer = self._get(url, params=params, stream=True)  # type: ignore[attr-defined]
         with closing(answer):
