@@ -32,8 +32,8 @@ from scripts.progress import PrerequisiteError
 # Above this load average, others are at work here, and the figures tell of them, too.
 _QUIET = 0.5
 _BESIDE = (
-    "NAME=FOLDER: the supervisor of another checkout as well (launch, kill, dedup); may be repeated,"
-    " and docs/ stays as it is."
+    "NAME=FOLDER: the supervisor of another checkout as well (launch, kill, dedup)."
+    " May be repeated; docs/ stays as it is."
 )
 # What is as wide as a table.
 _COLUMNS = 160
@@ -81,7 +81,10 @@ def main(
     if (load := machine.load()) > _QUIET:
         console.print(f"The machine is busy (load average {load}), and the figures will tell.")
     others = dict(_checkout(each) for each in beside or ())
-    with Progress(console=console) as progress, Bench(progress, quick=quick, beside=others) as bench:
+    with (
+        Progress(console=console) as progress,
+        Bench(progress, quick=quick, beside=others) as bench,
+    ):
         results: list[Result] = []
         run = Run(machine.describe(bench.engine_version), quick, results)
         for name in only or Name:

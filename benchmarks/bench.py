@@ -39,7 +39,7 @@ class Bench:
     def __init__(
         self, progress: Progress, *, quick: bool, beside: Mapping[str, Path] | None = None
     ) -> None:
-        """`beside` are checkouts whose supervisors are measured as well, by what these are called."""
+        """`beside`: checkouts whose supervisors are measured as well, by what these are called."""
         self.quick = quick
         self.beside = beside or {}
         self._progress = progress

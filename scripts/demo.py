@@ -20,12 +20,11 @@ import docker.errors
 import grpc
 import requests
 
-from examples import backend
-from examples import images
+from examples import backend, images
+from examples.images import BuildError
 from scripts import demo_acts, demo_engine, demo_supervisor, demo_traces
 from scripts.demo_stage import Stage, console, tell, title
 from scripts.demo_supervisor import DemoError, Supervisor
-from examples.images import BuildError
 from scripts.otlp_receiver import Receiver
 from scripts.progress import PrerequisiteError, step
 

@@ -180,9 +180,7 @@ class Watcher:
         """Whether a job that has stayed as it was is not so in a listing."""
         listed = {workload.id: workload for workload in workloads}
         return any(
-            job.steady
-            and self._registry.get(job.launch_id) is job
-            and differs(job, listed)
+            job.steady and self._registry.get(job.launch_id) is job and differs(job, listed)
             for job in known.unconfirmed
         )
 

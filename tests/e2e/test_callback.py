@@ -12,8 +12,8 @@ import pytest
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from examples.backend import Call
 from examples import images
+from examples.backend import Call
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start

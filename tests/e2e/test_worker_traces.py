@@ -6,8 +6,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from examples.backend import Call
 from examples import images
+from examples.backend import Call
 from scripts.demo_stage import Caller
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start

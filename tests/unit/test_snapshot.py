@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from service.engine.base import Status, Workload
-from service.job import ExitSeen, Job, Kind, KillIntended, Observation, PauseSeen, Started, advance
+from service.job import ExitSeen, Job, KillIntended, Kind, Observation, PauseSeen, Started, advance
 from service.snapshot import Snapshot
 from service.workload import LAUNCH_LABEL
 
