@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Mapping, Sequence
 
 from observability.logs import get_logger
-from service.background import side_by_side
+from service.background import Background, side_by_side
 from service.engine.base import Engine, Inspection, Status, Workload
 from service.errors import (
     EngineError,
@@ -42,6 +42,7 @@ class Adopter:
         registry: Registry,
         reaper: Reaper,
         launcher: Launcher,
+        background: Background,
         keep: bool,
         grace: float,
     ) -> None:
@@ -50,15 +51,26 @@ class Adopter:
         self._registry = registry
         self._reaper = reaper
         self._launcher = launcher
+        self._background = background
         self._keep = keep
         self._grace = grace
 
     async def meet(self, workload_id: str, labels: Mapping[str, str]) -> None:
         """Look at one that has turned up, and take it over where it runs and may."""
         if self._launcher.abandoned(launch_id_in(labels)):
-            await self._launcher.discard(workload_id, labels)
+            self._launcher.discard(workload_id, labels)
         elif seen := await self._look(workload_id):
             await self._settle(seen)
+
+    async def meet_new(self, workload_id: str, labels: Mapping[str, str]) -> None:
+        """Meet one that has just started, and inspect it once more if it has become a job.
+
+        Its exit may have been reported before it was a job, when nobody was interested.
+        """
+        await self.meet(workload_id, labels)
+        if self._registry.get(launch_id_in(labels)):
+            witnessed = not await self._engine.leaving()
+            await self._reaper.reap(launch_id_in(labels), witnessed=witnessed)
 
     async def meet_all(self, workloads: Sequence[Workload]) -> None:
         """Look at many. Of two live ones that may not be two, the newer one is the job.
@@ -119,15 +131,24 @@ class Adopter:
         if seen.status is Status.EXITED and not self._keep and not seen.aside:
             await self._close(job, seen)
         elif seen.status is Status.LIVE:
-            await self._take_over(job, seen)
+            self._take_over(job, seen)
 
-    async def _take_over(self, job: Job, seen: Inspection) -> None:
-        if job.grouped and (other := self._registry.grouped(job.identifier)):
-            if other.container_id is not None:  # else its launch is about to find this one
-                await self._stop_surplus(job, seen.id)
-            return
-        self._registry.adopt(job, Started(seen.id, seen.started_at, seen.paused))
-        tell_adoption(job, seen)
+    def _take_over(self, job: Job, seen: Inspection) -> None:
+        other = self._registry.grouped(job.identifier) if job.grouped else None
+        if other is None:
+            self._registry.adopt(job, Started(seen.id, seen.started_at, seen.paused))
+            tell_adoption(job, seen)
+        elif other.container_id is None:
+            self._background.spawn(self._meet_after(other.launch_id, seen), f"meet {seen.id}")
+        else:
+            self._background.spawn_once(
+                lambda: self._stop_surplus(job, seen.id), f"surplus {seen.id}"
+            )
+
+    async def _meet_after(self, launch_id: str, seen: Inspection) -> None:
+        """Meet a container again after a launch of its identifier, which may find it by itself."""
+        await self._registry.wait(launch_id, lambda job: job.container_id is not None)
+        await self.meet_new(seen.id, seen.labels)
 
     async def _close(self, job: Job, seen: Inspection) -> None:
         """Tell of an end that came while nobody followed it, and remove the container."""

@@ -9,8 +9,9 @@ from functools import partial
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from service.adopter import Adopter, bearing
+from service.background import Background
 from service.engine.base import Status, Workload
-from service.errors import EngineError, EngineTimeout
+from service.errors import EngineError, EngineTimeout, EngineUnavailable
 from service.hints import Signals
 from service.janitor import Janitor
 from service.job import ExitSeen, Job
@@ -43,6 +44,7 @@ class Comparison:
         adopter: Adopter,
         janitor: Janitor,
         signals: Signals,
+        background: Background,
         metrics: Metrics,
     ) -> None:
         self._registry = registry
@@ -51,6 +53,7 @@ class Comparison:
         self._adopter = adopter
         self._janitor = janitor
         self._signals = signals
+        self._background = background
         self._metrics = metrics
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._looks: dict[str, asyncio.Task[None]] = {}  # by launch
@@ -70,20 +73,33 @@ class Comparison:
         even if another one of its launch is a job.
         With `closely` every job is inspected. Docker tells of an exit some milliseconds before its
         listings know of it: of one that fell into a gap, neither events nor listing may tell.
-        Looks that take too long go on beside all else: nobody has to wait for those. Raises
-        EngineUnavailable.
+        Looks that take too long go on in the background, as all removals do: no request has to wait
+        for those. Raises EngineUnavailable.
         """
         unknown = [w for w in workloads if w.aside or self._job_of(w) is None]
         jobs = self._registry.jobs() if closely else self._unconfirmed(known)
         unseen = await self._look_at_jobs(jobs, workloads, closely=closely, witnessed=witnessed)
-        await self._adopter.meet_all([w for w in unknown if self._is_strange(w)])
-        nobodys = [w for w in unknown if w.aside or launch_id_in(w.labels) not in known]
-        await self._janitor.sweep([w for w in nobodys if not self._is_strange(w)])
+        await self._adopter.meet_all([w for w in unknown if self._may_be_a_job(w)])
+        self._remove_leftovers([w for w in unknown if not self._may_be_a_job(w)], known)
         if unseen:
             told = [job.identifier for job in unseen[:_TOLD_IDENTIFIERS]]
             log.warning("compare.incomplete", jobs=len(unseen), identifiers=told)
         else:
             self._metrics.reconciled_at.set(time.time())
+
+    def _remove_leftovers(self, leftovers: Sequence[Workload], known: Snapshot) -> None:
+        """Begin to remove what belongs to no job, unless an earlier sweep is still under way."""
+        orphans = []
+        for workload in leftovers:
+            if self._was_given_up(workload):
+                self._launcher.discard(workload.id, workload.labels)
+            elif workload.aside or launch_id_in(workload.labels) not in known:
+                orphans.append(workload)
+        self._background.spawn_once(lambda: self._sweep(orphans), "sweep")
+
+    async def _sweep(self, orphans: Sequence[Workload]) -> None:
+        with suppress(EngineUnavailable):  # the comparison after its return sweeps again
+            await self._janitor.sweep(orphans)
 
     def _unconfirmed(self, known: Snapshot) -> Sequence[Job]:
         """The jobs that a listing does not confirm, as they are now."""
@@ -173,10 +189,11 @@ class Comparison:
     def _job_of(self, workload: Workload) -> Job | None:
         return self._registry.get(launch_id_in(workload.labels))
 
-    def _is_strange(self, workload: Workload) -> bool:
-        """Whether an unknown container may be a job, or one that somebody has given up."""
-        given_up = self._launcher.abandoned(launch_id_in(workload.labels))
-        return given_up or workload.status is Status.LIVE
+    def _may_be_a_job(self, workload: Workload) -> bool:
+        return workload.status is Status.LIVE and not self._was_given_up(workload)
+
+    def _was_given_up(self, workload: Workload) -> bool:
+        return self._launcher.abandoned(launch_id_in(workload.labels))
 
 
 async def _done(looks: Sequence["asyncio.Task[None]"]) -> None:

@@ -52,7 +52,7 @@ class Core:
         self.readiness = readiness = Readiness()
         self.registry = registry = Registry(metrics)
         self.background = background = Background()
-        remover = Remover(engine)
+        remover, signals = Remover(engine), Signals()
         self.reaper = reaper = Reaper(engine, remover, registry, background, keep=options.keep)
         launcher = Launcher(
             engine,
@@ -71,6 +71,7 @@ class Core:
                 engine=engine,
                 registry=registry,
                 reaper=reaper,
+                signals=signals,
                 readiness=readiness,
                 background=background,
                 metrics=metrics,
@@ -86,6 +87,7 @@ class Core:
             registry=registry,
             reaper=reaper,
             launcher=launcher,
+            background=background,
             keep=options.keep,
             grace=grace,
         )
@@ -98,7 +100,6 @@ class Core:
             orphan_grace=options.orphan_grace,
             dry_run=options.orphan_dry_run,
         )
-        signals = Signals()
         self.watcher = Watcher(
             engine=engine,
             registry=registry,
@@ -110,6 +111,7 @@ class Core:
                 adopter=adopter,
                 janitor=janitor,
                 signals=signals,
+                background=background,
                 metrics=metrics,
             ),
             adopter=adopter,

@@ -10,6 +10,9 @@ from service.engine.base import Exit
 
 # How long after a signal an exit may be its doing (seconds). `docker stop` waits for ten.
 _FRESH = 60.0
+# How long after a failed kill a signal may still be one of its own (seconds): an Engine that hangs
+# carries out what it was asked when it goes on.
+_LATE = 600.0
 # What ends no process by itself. Clients that are attached pass some of these on.
 _HARMLESS = frozenset({SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH})
 
@@ -79,20 +82,28 @@ class Hints:
 
 
 class Signals:
-    """What others have sent to containers: an exit that follows soon is their doing."""
+    """The signals that others have sent to containers: an exit that follows soon is their doing."""
 
     def __init__(self) -> None:
         # By container: the last one, and when; the oldest first.
         self._sent: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._failed_kills: OrderedDict[str, float] = OrderedDict()  # when; the oldest first
 
     def note(self, container_id: str, number: int) -> None:
         """Remember a signal; 0 where nobody can tell which it was."""
-        if number not in _HARMLESS:
-            now = asyncio.get_running_loop().time()
+        now = _now()
+        while self._failed_kills and now - next(iter(self._failed_kills.values())) >= _LATE:
+            self._failed_kills.popitem(last=False)
+        if number not in _HARMLESS and container_id not in self._failed_kills:
             self._sent[container_id] = (number, now)
             self._sent.move_to_end(container_id)
             while not _is_fresh(next(iter(self._sent.values())), now):
                 self._sent.popitem(last=False)
+
+    def note_failed_kill(self, container_id: str) -> None:
+        """A kill of ours has failed: what it has sent may still arrive, and is nobody else's."""
+        self._failed_kills[container_id] = _now()
+        self._failed_kills.move_to_end(container_id)
 
     def before_exit(self, container_id: str) -> int | None:
         """The signal that a container has just ended with, which has then done its work."""
@@ -103,8 +114,12 @@ class Signals:
     def lately(self, container_id: str) -> int | None:
         """The last signal that a container has got; None if it has got none lately."""
         sent = self._sent.get(container_id)
-        fresh = sent is not None and _is_fresh(sent, asyncio.get_running_loop().time())
+        fresh = sent is not None and _is_fresh(sent, _now())
         return sent[0] if sent is not None and fresh else None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _is_fresh(sent: tuple[int, float], now: float) -> bool:

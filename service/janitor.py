@@ -21,6 +21,9 @@ _NOBODY_LAUNCHES = "the backend launches them anew at its own start alone, and n
 _ADOPT = "restart the backend; SUPERVISOR_ON_START=adopt keeps what runs"
 # How soon a removal is tried again that has failed (seconds), at first and in the end.
 _RETRY, _LAST_RETRY = 30.0, 3600.0
+# How many orphans a sweep inspects or removes at once. One that the Engine does not answer about
+# takes up a thread, and exits and kills need threads, too (`BULK_THREADS`).
+_AT_ONCE = 4
 
 
 @dataclass(slots=True)
@@ -78,32 +81,32 @@ class Janitor:
     async def sweep(self, unknown: Sequence[Workload]) -> None:
         """Remove those orphans among what the registry does not know that had their grace.
 
-        Never by force: what runs by now is a job, and the Engine refuses. Raises
-        EngineUnavailable.
+        Never by force: what runs by now is a job, and the Engine refuses. A few at a time: one that
+        the Engine does not answer about takes up a thread. Raises EngineUnavailable.
         """
-        orphans: list[Workload] = []
+        found: set[str] = set()
+        await side_by_side(partial(self._sweep, found), unknown, at_once=_AT_ONCE)
+        self._plans = {each: plan for each, plan in self._plans.items() if each in found}
+        self._metrics.orphans.set(len(found))
 
-        async def look(workload: Workload) -> None:
-            if await self._orphaned(workload):
-                orphans.append(workload)
+    async def _sweep(self, found: set[str], workload: Workload) -> None:
+        """Decide about one container. A known orphan is inspected again when its removal is due."""
+        plan = self._plans.get(workload.id)
+        if plan is None or plan.due <= time.monotonic():
+            if not await self._orphaned(workload):
+                return
+            plan = plan or self._plan(workload)
+            if plan.due <= time.monotonic() and not self._dry_run:
+                plan.postpone(time.monotonic())
+                await self._remove(workload, force=False)
+        found.add(workload.id)
 
-        await side_by_side(look, unknown)
-        now = time.monotonic()
-        new = [orphan for orphan in orphans if orphan.id not in self._plans]
-        self._plans = {o.id: self._plans.get(o.id) or self._plan(o, now) for o in orphans}
-        self._metrics.orphans.set(len(orphans))
-        for orphan in new:
-            log.warning("orphan.found", **_fields(orphan))
-        if not self._dry_run:
-            due = [orphan for orphan in orphans if self._plans[orphan.id].due <= now]
-            for orphan in due:
-                self._plans[orphan.id].postpone(now)
-            await side_by_side(partial(self._remove, force=False), due)
-
-    def _plan(self, orphan: Workload, now: float) -> _Plan:
-        """What stands aside is known to be nobody's."""
-        grace = self._orphan_grace
-        return _Plan(now + (min(_RETRY, grace) if orphan.aside else grace))
+    def _plan(self, orphan: Workload) -> _Plan:
+        """A new orphan's plan. One that was set aside is known to belong to no job."""
+        log.warning("orphan.found", **_fields(orphan))
+        grace = min(_RETRY, self._orphan_grace) if orphan.aside else self._orphan_grace
+        plan = self._plans[orphan.id] = _Plan(time.monotonic() + grace)
+        return plan
 
     async def _orphaned(self, workload: Workload) -> bool:
         """A listing is a moment old: what it tells of may have run, and been closed, since.

@@ -92,7 +92,7 @@ class Job:
     ended_at: float | None = None
     kill_intended: bool = False
     killer: Caller = NOBODY  # who asked for that
-    kill_tried: bool = False  # whether or not that went well
+    being_killed: bool = False  # a kill waits for its end, whether or not that is why it ends
     exit_seen: bool = False
     exits: int = 0  # so far: a third party may start the container again
     exit_signal: int | None = None  # that came before the exit that was seen, and is not ours
@@ -203,9 +203,10 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
         case KillIntended(by):
             intended = job.kill_intended or not job.exit_seen
             killer = by if intended else NOBODY  # it has ended by itself
-            return _moved(replace(job, kill_intended=intended, kill_tried=True, killer=killer))
+            return _moved(replace(job, kill_intended=intended, being_killed=True, killer=killer))
         case KillFailed():
-            return _moved(replace(job, kill_intended=False, killer=NOBODY))
+            failed = replace(job, kill_intended=False, being_killed=False, killer=NOBODY)
+            return _moved(failed)
         case ExitSeen(signal):
             known = job.exit_signal if signal is None else signal
             return _moved(replace(job, exit_seen=True, exits=job.exits + 1, exit_signal=known))

@@ -2,17 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 
 from observability.callers import caller
 from observability.logs import get_logger
 from observability.metrics import Metrics, trace_exemplar
 from observability.spans import waiting
-from service.accounting import account_crash, account_failure
+from service.accounting import account_crash, account_failure, tell_failure
 from service.background import Background
 from service.engine.base import Engine, Exit
 from service.errors import EngineRefused, NoSuchWorkload, SupervisorError
+from service.hints import Signals
 from service.job import Job, KillFailed, KillIntended
 from service.patience import patiently
 from service.readiness import Readiness
@@ -34,6 +35,7 @@ class Killer:
         engine: Engine,
         registry: Registry,
         reaper: Reaper,
+        signals: Signals,
         readiness: Readiness,
         background: Background,
         metrics: Metrics,
@@ -42,6 +44,7 @@ class Killer:
         self._engine = engine
         self._registry = registry
         self._reaper = reaper
+        self._signals = signals
         self._readiness = readiness
         self._background = background
         self._metrics = metrics
@@ -55,8 +58,8 @@ class Killer:
 
         All are begun before the first wait.
         """
-        kills = [self._begin(job, operation) for job in jobs]
-        results = await asyncio.gather(*map(asyncio.shield, kills), return_exceptions=True)
+        kills = [self._join(job, operation) or self._begin(job, operation) for job in jobs]
+        results = await asyncio.gather(*kills, return_exceptions=True)
         failures: list[tuple[str, SupervisorError]] = []
         for job, result in zip(jobs, results, strict=True):
             if isinstance(result, SupervisorError):
@@ -65,26 +68,36 @@ class Killer:
                 raise result
         return failures
 
-    def _begin(self, job: Job, operation: str) -> "asyncio.Task[None]":
+    def _join(self, job: Job, operation: str) -> Awaitable[None] | None:
+        """The rest of a kill that another request has begun; None where there is none."""
+        under_way = self._kills.get(job.launch_id)
+        if under_way is None:
+            return None
+        if operation == "kill_all":  # its own events report what it has joined
+            return asyncio.shield(under_way)
+        log.info("kill.joined", job=job.name, identifier=job.identifier, **caller().fields)
+        return self._share(under_way, job)
+
+    async def _share(self, kill: "asyncio.Task[None]", job: Job) -> None:
+        """Wait for a kill, and log its failure for this request, too. It is counted once."""
+        began = time.perf_counter()
+        try:
+            await asyncio.shield(kill)
+        except SupervisorError as error:
+            tell_failure("kill", job.name, job.identifier, error, began=began)
+            raise
+
+    def _begin(self, job: Job, operation: str) -> Awaitable[None]:
         """Mark the intent at once, so that the exit that follows is a kill, and begin.
 
         The task ends when the job is gone, or raises a `SupervisorError`. It accounts for
         itself, whether or not anybody waits for it.
         """
-        if under_way := self._kills.get(job.launch_id):
-            if operation != "kill_all":  # which tells its caller once, not for each job
-                log.info(
-                    "kill.joined",
-                    job=job.name,
-                    identifier=job.identifier,
-                    **caller().fields,
-                )
-            return under_way
         self._registry.observe(job.launch_id, KillIntended(caller()))
         task = asyncio.create_task(self._kill(job, operation), name=f"kill {job.launch_id}")
         self._kills[job.launch_id] = task
         task.add_done_callback(lambda done: self._done(job.launch_id, done))
-        return task
+        return asyncio.shield(task)
 
     def _done(self, launch_id: str, task: "asyncio.Task[None]") -> None:
         del self._kills[launch_id]
@@ -120,7 +133,10 @@ class Killer:
     def _give_up(self, launch_id: str) -> None:
         """Leave the job as it is. If it has exited all the same, nobody else closes it."""
         job = self._registry.observe(launch_id, KillFailed())
-        if job is not None and job.exit_seen:
+        if job is None or job.container_id is None:
+            return
+        self._signals.note_failed_kill(job.container_id)
+        if job.exit_seen:
             self._background.spawn(self._reaper.reap(launch_id), f"reap {launch_id}")
 
     async def _stop(self, job: Job) -> str:

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from observability.callers import caller
 from observability.logs import get_logger
@@ -121,13 +121,20 @@ class Launcher:
 
     async def finish(self) -> None:
         """Wait until what was given up is removed, as far as it is there."""
-        if self._removals:
+        while self._removals:
             await asyncio.wait(self._removals)
 
-    def look_at(self, launch_id: str) -> None:
-        """Look at a container that has just become a job: its exit may have gone unheard."""
-        work = self._reaper.reap(launch_id, witnessed=False)
+    def look_at(self, launch_id: str, *, after_a_gap: bool = False) -> None:
+        """Inspect a container that has just become a job: its exit may have gone unheard.
+
+        After a gap nobody can tell whether the Engine itself has ended it.
+        """
+        work = self._look_at(launch_id, after_a_gap=after_a_gap)
         self._background.spawn(work, f"reap {launch_id}")
+
+    async def _look_at(self, launch_id: str, *, after_a_gap: bool) -> None:
+        witnessed = not (after_a_gap or await self._engine.leaving())
+        await self._reaper.reap(launch_id, witnessed=witnessed)
 
     def abandoned(self, launch_id: str) -> bool:
         """Whether a launch was given up, so that a container of it is one too many."""
@@ -225,7 +232,7 @@ class Launcher:
                 holder.id,
             )
         if job.launch_id == spec.labels[LAUNCH_LABEL] and _has_done_it(job, holder):
-            self.look_at(job.launch_id)
+            self.look_at(job.launch_id, after_a_gap=True)
             return True
         await self._remove_own(spec, job, holder)
         return False
@@ -251,18 +258,28 @@ class Launcher:
             **job_fields(spec.labels),
             **caller().fields,
         )
-        work = self._background.spawn(self._remove_abandoned(launch_id), f"abandon {launch_id}")
-        self._removals.add(work)
-        work.add_done_callback(self._removals.discard)
+        self._spawn_removal(lambda: self._remove_abandoned(launch_id), f"abandon {launch_id}")
 
     async def _remove_abandoned(self, launch_id: str) -> None:
         """Remove it if it is there by now; if it comes later, its event tells the watcher."""
         for workload in await self._engine.list():
             if workload.labels.get(LAUNCH_LABEL) == launch_id:
-                await self.discard(workload.id, workload.labels)
+                self.discard(workload.id, workload.labels)
 
-    async def discard(self, workload_id: str, labels: Mapping[str, str]) -> None:
-        """Remove a container that nobody wants, whatever it does."""
+    def discard(self, workload_id: str, labels: Mapping[str, str]) -> None:
+        """Remove the container of a launch that was given up, live or not, in the background."""
+        self._spawn_removal(lambda: self._discard(workload_id, labels), f"discard {workload_id}")
+
+    def _spawn_removal(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Begin it in the background, once at a time. `finish` waits for it.
+
+        A later start with `adopt` would take a container that is left for a job.
+        """
+        task = self._background.spawn_once(work, name)
+        self._removals.add(task)
+        task.add_done_callback(self._removals.discard)
+
+    async def _discard(self, workload_id: str, labels: Mapping[str, str]) -> None:
         try:
             if await self._remover.remove(workload_id, force=True):
                 log.info("container.discarded", container_id=workload_id, **job_fields(labels))

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from signal import SIGKILL
@@ -136,37 +136,51 @@ class Reaper:
         Of a job that is gone, the last one tells of its removal, which was our own.
         """
         while self._registry.get(job.launch_id) and (hint := self._hints.take(job.launch_id)):
-            patient = self._current(job).kill_tried
+            patient = self._current(job).being_killed
             try:
                 await self._reap(job, hint)
             except (EngineRefused, EngineTimeout) as error:
                 self._hints.put_back(job.launch_id, hint)
                 hurried = isinstance(error, EngineTimeout) and not patient
-                if not (hurried and self._current(job).kill_tried):  # which gives it more time
+                if not (hurried and self._current(job).being_killed):  # which gives it more time
                     # Nobody else would come back to it soon, as the watcher does to an Engine.
-                    self._look_again(job.launch_id)
+                    self._look_again(job.launch_id, error)
                     raise
 
-    def _look_again(self, launch_id: str) -> None:
+    def _look_again(self, launch_id: str, error: EngineError) -> None:
         """Later, and until it goes well; once at a time, however many ask for it."""
         if launch_id not in self._troubled:
             self._troubled.add(launch_id)
-            self._background.spawn(self._again_and_again(launch_id), f"reap {launch_id}")
+            self._background.spawn(self._again_and_again(launch_id, error), f"reap {launch_id}")
 
-    async def _again_and_again(self, launch_id: str) -> None:
+    async def _again_and_again(self, launch_id: str, error: EngineError) -> None:
+        """Only what the Engine was too slow about takes a turn: the rest is soon done."""
         delay = _RETRY
         try:
-            while self._registry.get(launch_id):
-                await asyncio.sleep(delay)
+            while not await self._is_gone_within(launch_id, delay):
                 delay = min(2 * delay, _LAST_RETRY)
-                with suppress(EngineRefused, EngineTimeout):
-                    async with self._turns_again:
+                try:
+                    async with self._turn_after(error):
                         await self.reap(launch_id, witnessed=False)
+                except (EngineRefused, EngineTimeout) as again:
+                    error = again
+                else:
                     return
         finally:
             self._troubled.discard(launch_id)
             if launch_id not in self._reaps:  # else its end does so
                 self._hints.take(launch_id)
+
+    async def _is_gone_within(self, launch_id: str, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._registry.wait(launch_id, lambda _: False)
+        except TimeoutError:
+            return False
+        return True
+
+    def _turn_after(self, error: EngineError) -> AbstractAsyncContextManager[None]:
+        return self._turns_again if isinstance(error, EngineTimeout) else nullcontext()
 
     async def _reap(self, job: Job, hint: Hint) -> None:
         assert job.container_id is not None
@@ -202,9 +216,11 @@ class Reaper:
     async def _all_said(self, job: Job, hint: Hint) -> Hint:
         """All hints there are of a container that is gone: nothing else will tell how it ended.
 
-        The exit may have been heard during the look, and its hint is about to come.
+        The exit may have been heard during the look, and its hint is about to come. During a kill
+        there is none.
         """
-        if hint.exit_code is None and self._current(job).exit_seen:
+        current = self._current(job)
+        if hint.exit_code is None and current.exit_seen and not current.kill_intended:
             await self._hints.wait(job.launch_id, _HINT_DELAY)
         return hint.and_then(self._hints.take(job.launch_id) or Hint())
 
@@ -272,7 +288,7 @@ class Reaper:
     # What has run out of time is looked at again later: the others have their turn first.
     @_a_few_times(retry=retry_if_exception_type((EngineRefused, EngineUnavailable)))
     async def _look(self, job: Job, container_id: str) -> Inspection:
-        patient = self._current(job).kill_tried or job.launch_id in self._troubled
+        patient = self._current(job).being_killed or job.launch_id in self._troubled
         limit = _LOOK if patient else _FIRST_LOOK
         return await self._engine.inspect(container_id, timeout=limit)
 

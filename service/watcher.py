@@ -223,11 +223,11 @@ class Watcher:
         job = self._registry.get(launch_id)
         if event.change in (Change.CREATED, Change.STARTED):
             if job is None:
-                self._spawn(self._meet(launch_id, event), event)
+                self._spawn(self._adopter.meet_new(event.id, event.labels), event)
             elif job.exit_seen and job.container_id == event.id:
                 self._spawn(self._look_again(launch_id, event), event)
         elif event.change is Change.SIGNALLED:
-            if job is not None and not job.kill_tried:  # what a failed kill has sent may come late
+            if job is not None and not job.being_killed:
                 self._signals.note(event.id, event.signal or 0)
         elif job is not None:
             signal = self._note_exit(job, event) if event.change is Change.EXITED else None
@@ -265,16 +265,11 @@ class Watcher:
             witnessed=not (leaving or is_back),
         )
 
-    async def _meet(self, launch_id: str, event: Event) -> None:
-        """Look at a container that turns up; nobody heard of its exit before it was a job."""
-        await self._adopter.meet(event.id, event.labels)
-        await self._reaper.reap(launch_id, witnessed=not await self._engine.leaving())
-
     async def _look_again(self, launch_id: str, event: Event) -> None:
         """At a container that runs again; its job may be closed before anybody looks."""
         await self._reaper.reap(launch_id, witnessed=not await self._engine.leaving())
         if self._registry.get(launch_id) is None:
-            await self._meet(launch_id, event)
+            await self._adopter.meet_new(event.id, event.labels)
 
     def _spawn(self, work: Coroutine[Any, Any, None], event: Event) -> None:
         self._background.spawn(work, f"{event.change} {event.id[:12]}")

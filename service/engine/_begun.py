@@ -8,7 +8,7 @@ an image pays for it, and the next one after an exit that may mean that the imag
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import PurePosixPath
@@ -30,8 +30,8 @@ T = TypeVar("T")
 _PATIENCE, _BLIND_PATIENCE = 2.0, 0.3
 _POLL = 0.02
 _CALL = 5.0  # what the Engine may take for an answer (seconds)
-# The names of the processes alone: their arguments hold secrets.
-_COLUMNS = "-eo pid,comm"
+# The names of the processes alone, and their commands with the arguments, which hold secrets.
+_COLUMNS, _COMMANDS = "-eo pid,comm", "-eo pid,args"
 # An init and a shell end with one of these where they cannot run something; above are signals.
 _MAYBE_NOT_RUN = range(1, 128)
 # tini is Docker's init, catatonit is Podman's, which does not name the program.
@@ -130,15 +130,31 @@ def _runs(client: docker.APIClient, container_id: str) -> bool:
     a shell in the place of another program: it may be about to fail at the first line.
     """
     try:
-        found = client.top(container_id, _COLUMNS)
+        names = set(_last_column(client.top(container_id, _COLUMNS)))
+        if _SHELL in names and not _is_asked_for(client, container_id):
+            names.remove(_SHELL)
     except APIError as error:
         if error.status_code == HTTPStatus.CONFLICT:  # it does not run any more
             return False
         raise
-    names = {row[-1] for row in read(Processes, found).Processes or ()}
-    if _SHELL in names and PurePosixPath(_program(client, container_id)).name != _SHELL:
-        names.remove(_SHELL)
     return len(names) > 1
+
+
+def _is_asked_for(client: docker.APIClient, container_id: str) -> bool:
+    """Whether a shell runs because the program is one, or a script with `#!/usr/bin/env sh`.
+
+    `env` calls a shell by its name alone, the C library by its path. The arguments, which hold
+    secrets, are dropped at once.
+    """
+    if PurePosixPath(_program(client, container_id)).name == _SHELL:
+        return True
+    commands = _last_column(client.top(container_id, _COMMANDS))
+    return any(command.split(" ", 1)[0] == _SHELL for command in commands)
+
+
+def _last_column(found: object) -> Iterator[str]:
+    """Of the list of a container's processes. Raises `Unreadable`."""
+    return (row[-1] for row in read(Processes, found).Processes or ())
 
 
 def _exit_code(client: docker.APIClient, container_id: str) -> int | None:

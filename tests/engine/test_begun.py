@@ -125,8 +125,9 @@ async def test_docker_does_not_take_the_shell_that_reads_a_program_for_the_progr
         ([_SCRIPT], _ENDLESS.partition(b"\n")[2], _LONG),
         ([_SCRIPT], _WAIT * 60, 0.5),
         (["sh", "-c", (_WAIT * 60).decode()], b"", _LONG),
+        ([_SCRIPT], b"#!/usr/bin/env sh\n" + _WAIT * 60, _LONG),
     ],
-    ids=["with a child", "by itself", "asked for"],
+    ids=["with a child", "by itself", "asked for", "found by env"],
 )
 async def test_docker_takes_a_shell_that_goes_on_for_a_program(
     docker_rig: DockerRig,
@@ -140,7 +141,7 @@ async def test_docker_takes_a_shell_that_goes_on_for_a_program(
     Such a one without a child is what nobody can tell from one that is about to fail.
     """
     monkeypatch.setattr("service.engine._begun._PATIENCE", patience)
-    files = {"run.sh": (0o755, script)}
+    files = {"run.sh": (0o755, script), "usr/bin/env": (0o755, broken.busybox())}
     broken.make(docker_rig.client, IMAGE, entrypoint(*program), files=files)
     began = asyncio.get_running_loop().time()
     workload_id = await _start(docker_rig, IMAGE)

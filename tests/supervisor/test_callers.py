@@ -200,6 +200,23 @@ async def test_a_kill_that_fails_names_who_asked(world: World) -> None:
     assert [ALICE] == callers(world, "request.failed")
 
 
+async def test_a_kill_that_two_share_and_that_fails_names_both_and_is_counted_once(
+    world: World,
+) -> None:
+    await world.launch("a-1")
+    stop = world.faults.hold("stop")
+    first = by(ALICE, lambda: world.killing("a-1"))
+    await stop.reached()
+    second = by(BOB, lambda: world.killing("a-1"))
+    await pass_time()
+    stop.refuse(EngineRefused("cannot"))
+    assert [502, 502] == [await first.answer(), await second.answer()]
+    assert [ALICE, BOB] == callers(world, "request.failed")
+    told = [(each["operation"], each["identifier"]) for each in world.logged("request.failed")]
+    assert [("kill", "a-1")] * 2 == told
+    assert 1 == world.metric("supervisor_failures_total")
+
+
 # Ends that nobody asked for
 
 

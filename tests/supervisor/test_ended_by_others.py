@@ -122,6 +122,15 @@ async def test_what_a_failed_kill_has_sent_may_work_late(world: World) -> None:
     assert ("error", None, None) == await ended(world)
 
 
+async def test_a_signal_long_after_a_failed_kill_is_somebody_elses(world: World) -> None:
+    await world.launch("a-1")
+    world.faults.fail("stop", EngineTimeout("slow"))
+    assert 504 == await world.killing("a-1").answer()
+    await pass_time(601)
+    world.host.kill(world.container("a-1").id, SIGTERM)
+    assert ("error", "others", "SIGTERM") == await ended(world)
+
+
 @pytest.mark.parametrize("signal", [SIGWINCH, SIGURG])
 async def test_a_signal_that_ends_nothing_is_no_reason(world: World, signal: int) -> None:
     await world.launch("a-1")

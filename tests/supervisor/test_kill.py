@@ -152,8 +152,10 @@ async def test_a_kill_of_what_a_third_party_removes_is_a_success(world: World) -
     kill = world.killing("a-1")
     await hold.reached()
     await world.host.remove(world.container("a-1").id, force=True)
+    began = now()
     hold.release()
     assert 0 == await kill.answer()
+    assert now() - began < 0.5  # nothing more is told of it
     assert {} == world.states()
 
 

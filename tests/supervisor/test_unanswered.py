@@ -8,7 +8,7 @@ import pytest
 from service.engine.base import Inspection
 from service.engine.fake_host import Container
 from service.workload import labels_of
-from tests.supervisor.world import NOTICE, World, a_world, pass_time, until
+from tests.supervisor.world import NOTICE, World, a_world, pass_time, refuse_removal, until
 from tests.unit.samples import a_job
 
 pytestmark = pytest.mark.timeout(60)
@@ -167,3 +167,34 @@ async def test_a_start_waits_for_what_it_does_not_know_yet() -> None:
         world.engine.stuck.clear()
         await until(lambda: "stuck" in world.states(), within=2 * COMPARE)
         assert ["another", "free", "stuck"] == world.running()
+
+
+async def test_what_is_refused_once_does_not_wait_behind_what_is_not_answered(
+    world: World,
+) -> None:
+    await _come_back_with_stuck_ones(world, dead=True)
+    await world.ready()
+    await pass_time(15)  # by now all turns are taken
+    refuse_removal(world)
+    world.host.exit(world.container(FREE[0]).id, 1)
+    await pass_time(0.5)
+    assert FREE[0] in world.states()
+    await until(lambda: FREE[0] not in world.states(), within=NOTICE)
+
+
+async def test_a_kill_of_what_is_not_answered_about_is_a_504_and_can_be_made_again(
+    world: World,
+) -> None:
+    """Whether the Engine lists it as running or not: nobody can tell whether it is gone."""
+    [_, alive, *_] = await _come_back_with_stuck_ones(world, dead=True)
+    world.host.start(alive.id)
+    await world.ready()
+    kills = [world.killing(STUCK[0]), world.killing(STUCK[1])]
+    assert [504, 504] == [await kill.answer() for kill in kills]
+    everything = world.killing_all()
+    assert 504 == await everything.answer()
+    assert f"{len(STUCK)} of {len(STUCK + FREE)} jobs" in str(everything.error)
+    assert [alive] == world.host.live
+    world.engine.stuck.clear()
+    assert 0 == await world.killing_all().answer()
+    assert ({}, []) == (world.states(), world.left())

@@ -95,3 +95,39 @@ async def test_a_failure_ends_what_is_done_beside_it() -> None:
     with pytest.raises(EngineUnavailable):
         await side_by_side(work, ["waits", "fails"])
     assert {"waits", "fails"} == set(ended)
+
+
+async def test_a_few_at_a_time_are_done_side_by_side() -> None:
+    now, most = 0, 0
+
+    async def work(_: int) -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0)
+        now -= 1
+
+    await side_by_side(work, range(20), at_once=4)
+    assert 4 == most
+
+
+async def test_work_of_one_name_is_under_way_once() -> None:
+    background_ = Background()
+    release = asyncio.Event()
+    begun = []
+
+    async def work() -> None:
+        begun.append(1)
+        await release.wait()
+
+    first, second = (background_.spawn_once(work, "sweep") for _ in range(2))
+    assert first is second
+    other = background_.spawn_once(work, "discard")
+    release.set()
+    await asyncio.gather(first, other)
+    assert 2 == len(begun)
+    third = background_.spawn_once(work, "sweep")  # also right after the first has ended
+    assert third is not first
+    await third
+    await asyncio.sleep(0)
+    assert (set(), {}) == (background_._tasks, background_._by_name)

@@ -220,9 +220,11 @@ def test_the_signal_before_an_exit_is_known_until_it_runs_again(
     assert signal == after(STARTED, *observations).exit_signal
 
 
-def test_a_kill_that_failed_is_not_forgotten() -> None:
-    assert not after(STARTED).kill_tried
-    assert after(STARTED, KillIntended(), KillFailed()).kill_tried
+def test_a_job_is_being_killed_until_the_kill_has_failed() -> None:
+    assert not after(STARTED).being_killed
+    assert after(STARTED, KillIntended()).being_killed
+    assert after(STARTED, ExitSeen(), KillIntended()).being_killed
+    assert not after(STARTED, KillIntended(), KillFailed()).being_killed
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,170 @@
+"""Containers that belong to no job are removed in the background: no request waits for that."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from service.engine.fake_host import Container
+from service.errors import EngineRefused, EngineTimeout
+from service.workload import labels_of
+from tests.supervisor.test_unanswered import Looks
+from tests.supervisor.world import World, a_world, is_live, pass_time, until
+from tests.unit.samples import a_job
+
+pytestmark = pytest.mark.timeout(30)
+
+COMPARE = 30.0
+# A gap, and the first listing after it.
+SOON = 2.0
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _labels(launch_id: str, identifier: str) -> Mapping[str, str]:
+    return labels_of(a_job(launch_id, identifier=identifier), "default")
+
+
+def _orphan(world: World, number: int) -> Container:
+    """A container that was created, and that nobody has started."""
+    labels = _labels(f"{number:016}", f"orphan-{number}")
+    return world.put(f"orphan-{number}", dict(labels), started=False)
+
+
+@contextmanager
+def _unheard(world: World) -> Iterator[None]:
+    """No event tells of what happens meanwhile."""
+    listeners = list(world.host.listeners)
+    world.host.listeners.clear()
+    yield
+    world.host.listeners.extend(listeners)
+
+
+async def _given_up_and_stuck(world: World) -> Container:
+    """The container of a launch that took too long; the Engine does not answer about it."""
+    start = world.faults.hold("start", after=True)
+    launch = world.launching("given-up")
+    await start.reached()
+    container = world.container("given-up")
+    world.engine.stuck.add(container.id)
+    start.refuse(EngineTimeout("too long"))
+    assert 504 == await launch.answer()
+    await until(lambda: bool(world.logged("container.left_behind")), within=20)
+    return container
+
+
+async def _seconds_until_ready(world: World) -> float:
+    """How long it takes after an absence of the Engine."""
+    world.engine.go_away()
+    await until(lambda: not world.readiness.ready)
+    world.engine.come_back()
+    began = now()
+    await world.ready()
+    return now() - began
+
+
+async def test_orphans_that_are_not_answered_about_hold_up_no_readiness(world: World) -> None:
+    with _unheard(world):
+        for number in range(40):
+            world.engine.stuck.add(_orphan(world, number).id)
+    looks = Looks(world)
+    assert await _seconds_until_ready(world) < SOON
+    await world.launch("a-1")
+    await pass_time(COMPARE)
+    assert 0 < looks.most <= 4  # the other threads are for exits and kills
+    world.engine.stuck.clear()
+    await until(lambda: world.left() == ["a-1"], within=200)
+
+
+async def test_what_a_launch_has_left_and_is_not_answered_about_holds_up_no_readiness(
+    world: World,
+) -> None:
+    await _given_up_and_stuck(world)
+    assert await _seconds_until_ready(world) < SOON
+    world.engine.stuck.clear()
+    await until(lambda: world.left() == [], within=2 * COMPARE)
+
+
+async def test_one_container_too_many_that_ignores_sigterm_holds_up_no_start() -> None:
+    async with a_world(started=False, adopt=True) as world:
+        older = world.put("a-1-old", dict(_labels("1" * 16, "a-1")))
+        newer = world.put("a-1", dict(_labels("2" * 16, "a-1")))
+        older.created_at -= 10
+        stop = world.faults.hold("stop")
+        began = now()
+        world.watch()
+        await world.ready()
+        assert now() - began < SOON
+        await stop.reached()
+        stop.release()
+        await until(lambda: [newer] == world.host.live)
+        assert {"a-1": "running"} == world.states()
+
+
+async def test_a_stop_waits_for_the_removal_of_what_a_comparison_has_found(world: World) -> None:
+    """A later start with `adopt` would take it for a job."""
+    await _given_up_and_stuck(world)
+    tries = world.engine.calls["remove"]
+    await until(lambda: tries < world.engine.calls["remove"], within=2 * COMPARE)
+    world.readiness.drain()
+    finish = asyncio.create_task(world.supervisor.finish())
+    await pass_time(1)
+    assert not finish.done()
+    world.engine.stuck.clear()
+    await finish
+    assert [] == world.left()
+
+
+async def test_an_orphan_is_inspected_again_only_when_its_removal_is_due(world: World) -> None:
+    _orphan(world, 1)
+    await until(lambda: bool(world.logged("orphan.found")), within=2 * COMPARE)
+    inspected = world.engine.calls["inspect"]
+    await pass_time(COMPARE + 5)  # one more comparison
+    assert inspected == world.engine.calls["inspect"]
+    assert 1 == world.metric("supervisor_orphans")
+    await until(lambda: world.left() == [], within=2 * COMPARE)
+
+
+# Beside a launch
+
+
+async def _start_by_hand_during_a_launch(world: World) -> tuple[Container, Any, Any]:
+    """In development: after the launch has looked whether a container of its identifier runs."""
+    await world.launch("a-1")
+    await world.kill("a-1")
+    older = world.container("a-1-1")
+    create = world.faults.hold("create")
+    launch = world.launching("a-1")
+    await create.reached()
+    world.host.start(older.id)
+    await pass_time(1)
+    return older, launch, create
+
+
+async def test_what_is_started_by_hand_beside_a_launch_is_stopped_soon(development: World) -> None:
+    world = development
+    older, launch, create = await _start_by_hand_during_a_launch(world)
+    create.release()
+    assert 0 == await launch.answer()
+    await until(lambda: not is_live(older))
+    assert ["a-1-2"] == world.running()
+    assert {"a-1": "running"} == world.states()
+    assert 1 == len(world.logged("job.surplus"))
+
+
+async def test_what_is_started_by_hand_beside_a_launch_that_fails_is_the_job(
+    development: World,
+) -> None:
+    world = development
+    older, launch, create = await _start_by_hand_during_a_launch(world)
+    create.refuse(EngineRefused("cannot"))
+    assert 502 == await launch.answer()
+    await until(lambda: world.states() == {"a-1": "running"})
+    assert [older] == world.host.live
+    await pass_time()
+    world.host.exit(older.id, 1)
+    await until(lambda: world.states() == {})
