@@ -129,7 +129,10 @@ class Adopter:
         if self._registry.get(job.launch_id):
             return
         if seen.status is Status.EXITED and not self._keep and not seen.aside:
-            await self._close(job, seen)
+            if seen.started_at:
+                await self._close(job, seen)
+            else:  # its removal was interrupted before anything had run: no job has ended
+                await self._remover.remove(seen.id)
         elif seen.status is Status.LIVE:
             self._take_over(job, seen)
 

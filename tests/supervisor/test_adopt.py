@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from service.engine.base import Status
 from service.engine.fake_host import Container
 from service.errors import EngineTimeout, StartError
 from service.own_container import Whereabouts
@@ -73,6 +74,14 @@ async def test_the_end_that_nobody_saw_is_told_and_removed(adopting: World) -> N
     assert [] == adopting.left()
     (exited,) = adopting.logged("job.exited")
     assert ("a-1", "lost", 1) == (exited["identifier"], exited["outcome"], exited["exit_code"])
+
+
+async def test_nothing_has_ended_where_nothing_was_started(adopting: World) -> None:
+    """Docker calls a container dead whose removal was interrupted, also one that never ran."""
+    _begun(adopting, "a-1").status = Status.EXITED
+    await _start(adopting)
+    assert [] == adopting.left()
+    assert [] == adopting.logged("job.exited")
 
 
 async def test_a_success_that_nobody_saw_is_one(adopting: World) -> None:
