@@ -49,7 +49,7 @@ class Core:
         grace = options.policy.stop_grace
         for name, entry in catalog.items():
             metrics.describe_job(name, kind=entry.kind, ends=entry.ends_by_itself)
-        self.readiness = readiness = Readiness()
+        self.readiness = readiness = Readiness(engine.title)
         self.registry = registry = Registry(metrics)
         self.background = background = Background()
         remover, signals = Remover(engine), Signals()

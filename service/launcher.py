@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from observability.callers import caller
@@ -105,6 +106,16 @@ class Launcher:
         self._abandoned: deque[str] = deque(maxlen=_REMEMBERED)
         self._removals: set[asyncio.Task[None]] = set()
 
+    @property
+    def prepares(self) -> bool:
+        """Whether `prepare` has anything to do on this engine."""
+        return self._engine.capabilities.prepare is not None
+
+    async def prepare(self, spec: WorkloadSpec) -> None:
+        """Fetch what a workload needs before it can start. Raises the `EngineError`s."""
+        if prepare := self._engine.capabilities.prepare:
+            await patiently(partial(prepare, spec))
+
     async def start(self, spec: WorkloadSpec) -> Container:
         """Start a workload. Raises the `EngineError`s, and `NameRunsAlready`."""
         attempts = _Attempts(self._timeout)
@@ -148,7 +159,7 @@ class Launcher:
         except TimeoutError:
             attempts.uncertain = True
             raise EngineTimeout(
-                f"the Docker Engine took too long to start {attempts.name or spec.name}"
+                f"the {self._engine.title} took too long to start {attempts.name or spec.name}"
             ) from None
         except (EngineTimeout, EngineUnavailable, EngineFaltered) as error:
             attempts.uncertain = True

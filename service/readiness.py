@@ -18,11 +18,11 @@ GAP_PATIENCE = 5.0
 class Readiness:
     """Ready while the Engine answers and the registry is in step with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine_title: str) -> None:
         self.listed = False  # whether there is a last known state at all
         self.draining = False
         self.hopeless = False  # only a new start of the process can make it ready again
-        self.reason = "the Docker Engine has not answered yet"
+        self.reason = f"the {engine_title} has not answered yet"
         self.in_step = False  # the registry with the Engine
         self._settled = asyncio.Event()  # ready, or draining: nothing to wait for
         self._unready = asyncio.Event()  # away, or draining

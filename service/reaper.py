@@ -35,9 +35,8 @@ _RETRY, _LAST_RETRY = 1.0, 30.0
 # again so many at a time: others need threads, too (`BULK_THREADS`).
 _FIRST_LOOK, _LOOK = 2.0, 10.0
 _AGAIN_AT_ONCE = 4
-# The exit code of what was killed, and how long the Engine may take to tell that it was for want of
-# memory (seconds): containerd may send that after the exit (its pull request 12714).
-_SIGKILLED, _OOM_DELAY = 137, 0.25
+# The exit code of what was killed.
+_SIGKILLED = 137
 # What comes between the event of an exit and its hint takes the Engine a moment at most (seconds).
 _HINT_DELAY = 1.0
 _SHOWN_LINES = 20
@@ -205,8 +204,8 @@ class Reaper:
             self._found_live(job, seen, exits)
             return
         self._registry.observe(job.launch_id, ExitSeen())
-        if self._may_be_told_more(job, seen, hint):
-            await self._hints.wait(job.launch_id, _OOM_DELAY)
+        if delay := self._delay_of_the_cause(job, seen, hint):
+            await self._hints.wait(job.launch_id, delay)
             if job.launch_id in self._hints:
                 known = replace(hint, exit_code=seen.exit_code, waited=True)
                 self._hints.put_back(job.launch_id, known)
@@ -253,13 +252,18 @@ class Reaper:
     def _current(self, job: Job) -> Job:
         return self._registry.get(job.launch_id) or job
 
-    def _may_be_told_more(self, job: Job, seen: Inspection, hint: Hint) -> bool:
-        """Whether it was killed just now, not by us, and nobody has said yet what for."""
+    def _delay_of_the_cause(self, job: Job, seen: Inspection, hint: Hint) -> float:
+        """How long the engine may still take to report why a workload was killed (seconds).
+
+        0 if the cause is known, or if the engine does not report a lack of memory.
+        """
         current = self._current(job)
         for_want = seen.oom_killed or hint.oom_killed
         explained = for_want or current.kill_intended or hint.signal == SIGKILL
         fresh = hint.witnessed and not hint.waited
-        return seen.exit_code == _SIGKILLED and fresh and not explained
+        unexplained = seen.exit_code == _SIGKILLED and fresh and not explained
+        delay = self._engine.capabilities.tells_lack_of_memory_within or 0.0
+        return delay if unexplained else 0.0
 
     def _found_live(self, job: Job, seen: Inspection, exits: int) -> None:
         """The container runs, or runs again. A kill under way decides for itself.

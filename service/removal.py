@@ -4,7 +4,7 @@ import asyncio
 
 from observability.logs import get_logger
 from service.engine.base import Engine, Status
-from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
+from service.errors import EngineError, EngineRefused, EngineTimeout, NoSuchWorkload
 from service.workload import job_fields
 
 log = get_logger(__name__)
@@ -17,7 +17,7 @@ _TO_SET_ASIDE = 3.0
 
 
 class Remover:
-    """Removes containers, and sets aside those that the Engine cannot remove.
+    """Removes containers, and sets aside those that the Engine cannot remove, if it can do that.
 
     A file that may not be deleted or a mount that does not end (EPERM, EBUSY) keeps a container for
     ever. It can be renamed all the same, which frees its name, and with that the identifier. The
@@ -52,22 +52,23 @@ class Remover:
 
     async def _set_aside(self, workload_id: str, failure: EngineRefused | EngineTimeout) -> bool:
         """Whether it was; it may have gone by now."""
+        set_aside = self._engine.capabilities.set_aside
         try:
             async with asyncio.timeout(_TO_SET_ASIDE):
                 seen = await self._engine.inspect(workload_id)
                 lives = seen.status is Status.LIVE
-                name = "" if lives else await self._engine.set_aside(workload_id)
+                name = await set_aside(workload_id) if set_aside and not lives else ""
         except NoSuchWorkload:
             return False
         except TimeoutError:
             raise failure from None
         except (EngineRefused, EngineTimeout) as error:
             told = f"{failure.message}; nor can it be set aside: {error.message}"
-            # It has been tried often enough: no `EngineFaltered`, which would be tried again.
-            kind = EngineTimeout if isinstance(failure, EngineTimeout) else EngineRefused
-            raise kind(told) from None
+            raise _final(failure, told) from None
         if lives:
             raise failure
+        if not name:
+            raise _final(failure, failure.message)
         log.warning(
             "container.set_aside",
             container_id=workload_id,
@@ -82,3 +83,9 @@ class Remover:
             return (await self._engine.inspect(workload_id)).status is Status.LIVE
         except NoSuchWorkload:
             return False
+
+
+def _final(failure: EngineRefused | EngineTimeout, message: str) -> EngineError:
+    """The failure as one that is not worth another try, which an `EngineFaltered` would be."""
+    kind = EngineTimeout if isinstance(failure, EngineTimeout) else EngineRefused
+    return kind(message)

@@ -101,7 +101,7 @@ class _Process:
         metrics = Metrics(self._catalog, version=__version__, engine="docker", mode=settings.go_env)
         self._writer.on_drop = metrics.log_lines_dropped.inc
         self._writer.on_recovery = _tell_dropped
-        engine = LateEngine()
+        engine = LateEngine("Docker Engine")
         options = _options(settings)
         core = Core(engine.as_engine(), self._catalog, metrics, options)
         self._readiness = core.readiness

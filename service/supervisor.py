@@ -281,6 +281,8 @@ class Supervisor:
         return await self._registry.wait(earlier.launch_id, lambda j: j.steady)
 
     async def _start(self, job: Job, workload: WorkloadSpec) -> Container:
+        if self._launcher.prepares:  # it may take minutes, and takes up no slot meanwhile
+            await self._readiness.when_ready(partial(self._launcher.prepare, workload))
         await self._take_turn()
         try:
             self._launches.commit(job.launch_id)

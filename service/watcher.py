@@ -104,7 +104,7 @@ class Watcher:
                 return None
         except EngineError as error:
             return error
-        return EngineUnavailable("the Docker Engine has ended its event stream")
+        return EngineUnavailable(f"the {self._engine.title} has ended its event stream")
 
     async def _follow(self) -> None:
         """One connection, until it ends or a probe fails. Raises the `EngineError`s."""
@@ -172,8 +172,10 @@ class Watcher:
             known, heard = self._registry.snapshot(), self._events
             workloads = await self._engine.list(unless=known.confirms)
             await asyncio.sleep(_EVENT_DELAY)
-            if heard == self._events and self._has_missed_an_event(known, workloads):
-                raise EngineUnavailable("the Docker Engine's event stream has gone quiet")
+            may_be_dead = self._engine.capabilities.streams_events and heard == self._events
+            if may_be_dead and self._has_missed_an_event(known, workloads):
+                title = self._engine.title
+                raise EngineUnavailable(f"the {title}'s event stream has gone quiet")
             await self._comparison.compare(workloads, known)
 
     def _has_missed_an_event(self, known: Snapshot, workloads: Sequence[Workload]) -> bool:
@@ -262,7 +264,7 @@ class Watcher:
             exit_code=event.exit_code,
             oom_killed=event.change is Change.OUT_OF_MEMORY,
             signal=signal,
-            witnessed=not (leaving or is_back),
+            witnessed=event.witnessed and not (leaving or is_back),
         )
 
     async def _look_again(self, launch_id: str, event: Event) -> None:

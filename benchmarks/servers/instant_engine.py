@@ -14,6 +14,7 @@ from itertools import islice
 from service.engine._lists import elements, with_pauses
 from service.engine._oddities import Oddities
 from service.engine.base import (
+    Capabilities,
     Change,
     Event,
     Inspection,
@@ -41,6 +42,9 @@ _AT_ONCE = 50  # that are read at once: as many as Docker sends with one write
 
 class InstantEngine:
     """Implements `service.engine.base.Engine`."""
+
+    title = "instant engine"
+    capabilities = Capabilities(streams_events=True)
 
     def __init__(self) -> None:
         self._made = 0
@@ -90,10 +94,6 @@ class InstantEngine:
         key = int(workload_id, 16)
         del self._labels[key]
         self._exits.pop(key, None)
-
-    async def set_aside(self, workload_id: str) -> str:
-        """See `Engine.set_aside`."""
-        return workload_id
 
     async def inspect(self, workload_id: str, *, timeout: float = 10.0) -> Inspection:
         """See `Engine.inspect`."""

@@ -1,10 +1,10 @@
-"""The interface between the supervisor and whatever runs containers, and its data.
+"""The interface between the supervisor and whatever runs its workloads, and its data.
 
 An adapter knows one engine; everything above knows only this page. Any method may raise the
 `EngineError`s of `service.errors`: `EngineUnavailable`, `EngineTimeout` and `EngineFaltered` leave
-open whether the Engine did what it was asked. All times are seconds. An adapter asks its engine for
-no more at once than that can take; what waits for its turn uses up no time limit, and waits in vain
-only where the engine answers nobody.
+open whether the engine did what it was asked. All times are seconds. An adapter limits how many
+calls its engine gets at once; a call that waits for its turn uses up none of its time limit, and
+fails only if the engine answers nobody.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -50,7 +50,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """A workload of ours as the Engine listed it."""
+    """A workload of ours as the engine listed it."""
 
     id: str
     name: str
@@ -80,7 +80,7 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a workload has exited, as the Engine's event told. `at` is seconds since the epoch."""
+    """How a workload has exited, as the engine told. `at` is seconds since the epoch."""
 
     code: int
     at: float
@@ -112,7 +112,7 @@ class Change(StrEnum):
 
     CREATED = "created"
     STARTED = "started"
-    SIGNALLED = "signalled"  # through the Engine, for a stop and a removal by force, too
+    SIGNALLED = "signalled"  # through the engine, for a stop and a removal by force, too
     EXITED = "exited"
     OUT_OF_MEMORY = "out of memory"  # before the exit that it leads to, or shortly after it
     REMOVED = "removed"
@@ -122,9 +122,11 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A hint that one workload has changed. `exit_code` only where the Engine told it.
+    """A hint that one workload has changed. `exit_code` only where the engine told it.
 
-    `signal` is the number of the signal that it was sent, 0 where the Engine does not tell that.
+    `signal` is the number of the signal that it was sent, 0 where the engine does not tell that.
+    `witnessed` is False if nobody saw it happen: the difference between two listings shows that it
+    has. The engine may have been away in between, and may have ended the workload itself.
     """
 
     id: str
@@ -132,34 +134,82 @@ class Event:
     labels: Mapping[str, str]
     exit_code: int | None = None
     signal: int | None = None
+    witnessed: bool = True
 
 
 class Trait(StrEnum):
-    """What an Engine may be like that matters to who runs workloads on it."""
+    """What an engine may be like that matters to who runs workloads on it."""
 
     ROOTLESS = "rootless"
     USERNS_REMAP = "userns"
 
 
+class Prepare(Protocol):
+    """Fetches what a workload needs before it can start, such as its image."""
+
+    async def __call__(self, spec: WorkloadSpec) -> None:
+        """Return when everything is there. It may take minutes, and may be cancelled at any time.
+
+        No time limit of the launch applies, and the launch takes up no place among the starts.
+        Raises ImageMissing, and the other `EngineError`s.
+        """
+
+
+class SetAside(Protocol):
+    """Frees the name of a workload that cannot be removed."""
+
+    async def __call__(self, workload_id: str) -> str:
+        """Rename the workload; the new name.
+
+        The new name contains the old one and the id. A second call changes nothing. Raises
+        NoSuchWorkload.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What some engines can do and others cannot: None, or False, if this one cannot.
+
+    An engine that does not tell of pauses or of a lack of memory reports neither in its
+    inspections.
+    """
+
+    prepare: Prepare | None = None
+    set_aside: SetAside | None = None
+    tells_pauses: bool = False
+    # Whether it tells that a workload ran out of memory: at most so long after the exit (seconds).
+    tells_lack_of_memory_within: float | None = None
+    # Whether `watch` reads a connection, which may go quiet without an end, and does not poll.
+    streams_events: bool = False
+
+
 class Engine(Protocol):
     """Runs workloads. Its methods may be called side by side, for different workloads."""
 
-    async def ping(self, *, deep: bool = False) -> None:
-        """Return if the Engine answers within a few seconds.
+    @property
+    def title(self) -> str:
+        """What messages call it, such as `Docker Engine`."""
 
-        With `deep` it has to ask what runs its containers, which may hang by itself.
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do that not every engine can."""
+
+    async def ping(self, *, deep: bool = False) -> None:
+        """Return if the engine answers within a few seconds.
+
+        With `deep` it has to ask what runs its workloads, which may hang by itself.
         """
 
     async def leaving(self) -> bool:
-        """Whether it is going away, with its containers: it answers nobody who comes anew."""
+        """Whether it is stopping and takes its workloads along: it accepts no new connection."""
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
         """Create and start a workload; its id. Returns when its program has begun.
 
-        What the Engine refuses to start, or whose program cannot be run, is removed again. A
+        What the engine refuses to start, or whose program cannot be run, is removed again. A
         program that has begun is a success, however soon and with whatever code it ends.
 
-        The timeout counts from the first call to the Engine. After EngineUnavailable,
+        The timeout counts from the first call to the engine. After EngineUnavailable,
         EngineTimeout and EngineFaltered a workload with these labels may exist, or still come to
         exist. Raises NameTaken, ImageMissing, EngineRefused, and these.
         """
@@ -168,7 +218,7 @@ class Engine(Protocol):
         """Send SIGTERM, after the grace SIGKILL; return when it has exited, and how.
 
         None where that is not known, and an inspect has to tell. Any number of stops may be under
-        way: they take their turns with the Engine, and each grace counts from its own SIGTERM.
+        way: they take their turns with the engine, and each grace counts from its own SIGTERM.
         Raises NoSuchWorkload. A workload that does not run is a success.
         """
 
@@ -178,14 +228,8 @@ class Engine(Protocol):
         Without `force` a live one is refused (EngineRefused).
         """
 
-    async def set_aside(self, workload_id: str) -> str:
-        """Free the name of a workload that cannot be removed; the name that it has instead.
-
-        That says what it is called for, and with which id. Once is enough. Raises NoSuchWorkload.
-        """
-
     async def inspect(self, workload_id: str, *, timeout: float = 10.0) -> Inspection:
-        """What the Engine knows of one workload, within the timeout. Raises NoSuchWorkload."""
+        """What the engine knows of one workload, within the timeout. Raises NoSuchWorkload."""
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
         """The last lines of its output, edited beside the event loop. Raises NoSuchWorkload."""
@@ -203,7 +247,7 @@ class Engine(Protocol):
         """Every workload with these labels, whosever it is, live or not."""
 
     async def names(self) -> Sequence[str]:
-        """The names that are taken on the Engine, by whomever."""
+        """The names that are taken on the engine, by whomever."""
 
     async def traits(self) -> frozenset[Trait]:
         """What it is like."""
@@ -211,7 +255,8 @@ class Engine(Protocol):
     def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """One connection's worth of news: first a Listing, then Events, without a gap between.
 
-        Ends, or raises an EngineError, when the connection is gone.
+        An engine without events polls (`service.engine.polling`). Ends, or raises an EngineError,
+        when the connection is gone.
         """
 
     async def close(self) -> None:

@@ -22,6 +22,7 @@ from service.engine._oddities import Oddities
 from service.engine._presence import Presence, ping_anew
 from service.engine._stops import Stops
 from service.engine.base import (
+    Capabilities,
     Change,
     Event,
     Exit,
@@ -54,12 +55,18 @@ _PRESENCE = 5.0
 _REMOVAL_POLL = 0.05
 _UNDER_WAY = "already in progress"
 
+# How long after an exit Docker may tell that memory ran out (seconds): containerd may report that
+# after the exit (its pull request 12714).
+_LACK_OF_MEMORY = 0.25
+_TRAITS = {"name=rootless": Trait.ROOTLESS, "name=userns": Trait.USERNS_REMAP}
 # OpenTelemetry's semantic conventions for containers.
 _ID, _NAME, _IMAGE = "container.id", "container.name", "container.image.name"
 
 
 class DockerEngine:
     """Runs workloads as containers; ours are those that carry the labels of `selector`."""
+
+    title = "Docker Engine"
 
     def __init__(
         self,
@@ -70,6 +77,12 @@ class DockerEngine:
         launches: int = 8,
     ) -> None:
         """`launches` is how many `start`s there may be at once."""
+        self.capabilities = Capabilities(
+            set_aside=self.set_aside,
+            tells_pauses=True,
+            tells_lack_of_memory_within=_LACK_OF_MEMORY,
+            streams_events=True,
+        )
         self._connection = connection
         self._clients = Clients(connection)
         self._calls = Calls(self._clients, metrics, launches=launches)
@@ -136,7 +149,7 @@ class DockerEngine:
             await self._await_removal(workload_id, refusal)
 
     async def set_aside(self, workload_id: str) -> str:
-        """See `Engine.set_aside`. One call: it is inspected and renamed in one turn."""
+        """See `SetAside`. One call: it is inspected and renamed in one turn."""
         call = Call("rename", lambda c: set_aside(c, workload_id), {_ID: workload_id})
         return await self._calls.call(call, timeout=_SHORT)
 
@@ -256,4 +269,4 @@ def _traits(info: dict[str, Any]) -> frozenset[Trait]:
     """From its security options, such as `name=seccomp,profile=default`."""
     options = info.get("SecurityOptions")
     names = {str(o).split(",")[0] for o in options} if isinstance(options, list) else set()
-    return frozenset(trait for trait in Trait if f"name={trait}" in names)
+    return frozenset(trait for name, trait in _TRAITS.items() if name in names)

@@ -18,6 +18,7 @@ from contextvars import copy_context
 from typing import Any, TypeVar
 
 from service.engine.base import (
+    Capabilities,
     Event,
     Exit,
     Inspection,
@@ -45,11 +46,18 @@ T = TypeVar("T")
 _SHORT = 10.0
 _PING = 2.0
 _DEEP_PING = 2.5
+_LACK_OF_MEMORY = 0.25
+_PULL = 600.0
 _POLL = 0.05
 
 
 class FakeEngine:
-    """Runs workloads in memory; ours are those that carry the labels of `selector`."""
+    """Runs workloads in memory; ours are those that carry the labels of `selector`.
+
+    `capabilities` are those of Docker; a test may replace them.
+    """
+
+    title = "fake Engine"
 
     def __init__(
         self,
@@ -63,6 +71,12 @@ class FakeEngine:
         self.calls: Counter[Operation] = Counter()
         self.latency: Callable[[], float] = lambda: 0.0  # seconds, there and back each
         self.has_traits: frozenset[Trait] = frozenset()
+        self.capabilities = Capabilities(
+            set_aside=self.set_aside,
+            tells_pauses=True,
+            tells_lack_of_memory_within=_LACK_OF_MEMORY,
+            streams_events=True,
+        )
         self.stuck: set[str] = set()  # containers that it lists, and can do nothing about
         self._selector = dict(selector)
         self.departing = False  # it still answers, but nobody who comes anew
@@ -142,9 +156,14 @@ class FakeEngine:
             await self._call("remove", work, _SHORT)
 
     async def set_aside(self, workload_id: str) -> str:
-        """See `Engine.set_aside`."""
+        """See `SetAside`."""
         work = _at_once(lambda: self.host.set_aside(workload_id))
         return await self._call("set aside", self._once_free(workload_id, work), _SHORT)
+
+    async def pull(self, spec: WorkloadSpec) -> None:
+        """See `Prepare`. From the registry of the host, if the image is not there."""
+        if spec.image not in self.host.images:
+            await self._call("pull", _at_once(lambda: self.host.pull(spec.image)), _PULL)
 
     async def inspect(self, workload_id: str, *, timeout: float = _SHORT) -> Inspection:
         """See `Engine.inspect`."""

@@ -15,6 +15,7 @@ Operation = Literal[
     "stop",
     "remove",
     "set aside",
+    "pull",
     "inspect",
     "traits",
     "tail",

@@ -55,6 +55,7 @@ class FakeHost:
     def __init__(self, images: Collection[str], networks: Collection[str]) -> None:
         self.images = set(images)
         self.networks = set(networks)
+        self.registry: set[str] = set()  # images that can be pulled
         self.broken: dict[str, str] = {}  # images, with why their program cannot be run
         self.removal_seconds = 0.01  # while the name is still taken
         self.listeners: list[Callable[[Event], None]] = []
@@ -95,6 +96,12 @@ class FakeHost:
         self._containers[container.id] = container
         self._tell(container, Change.CREATED)
         return container
+
+    def pull(self, image: str) -> None:
+        """Fetch an image from the registry. Raises ImageMissing."""
+        if image not in self.registry:
+            raise ImageMissing(f"image {image}: is not in the fake registry")
+        self.images.add(image)
 
     def start(self, container_id: str) -> None:
         """Start what does not run, for the first time or again. Raises EngineRefused."""

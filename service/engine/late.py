@@ -9,9 +9,10 @@ from service.engine.base import Engine
 
 
 class LateEngine:
-    """Stands for an engine that is named later; nothing may be asked of it before."""
+    """Stands for an engine that is named later; until then, only its title is known."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: str) -> None:
+        self.title = title
         self._engine: Engine | None = None
 
     def name(self, engine: Engine) -> None:

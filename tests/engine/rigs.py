@@ -1,4 +1,4 @@
-"""The two engines of the contract suite, with what it takes to bring each into every state."""
+"""The engines of the contract suite, with what it takes to bring each into every state."""
 
 import asyncio
 import secrets
@@ -55,11 +55,11 @@ class Rig(Protocol):
 
 
 class FakeRig:
-    """The fake Engine."""
+    """The fake Engine, or a variant of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Callable[..., FakeEngine] = FakeEngine) -> None:
         self.selector = {OURS: secrets.token_hex(4)}
-        self.fake = FakeEngine(self.selector, images=[worker.IMAGE, worker.BROKEN])
+        self.fake = kind(self.selector, images=[worker.IMAGE, worker.BROKEN])
         self.fake.host.broken[worker.BROKEN] = "exec /nope failed: No such file or directory"
         self.engine: Engine = self.fake
 

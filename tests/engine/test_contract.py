@@ -1,4 +1,7 @@
-"""What every engine promises (service/engine/base.py), on the fake and on a real Docker Engine."""
+"""What every engine promises (service/engine/base.py), on a real Docker Engine and on two fakes.
+
+One fake does what Docker does. The other one has no events, and no optional capability.
+"""
 
 import asyncio
 import os
@@ -33,6 +36,10 @@ from tests.support.http_line import an_http_line
 NOBODY = "0" * 64
 TIMEOUT = 30.0
 
+# What only some engines can do (`Capabilities`).
+_CAN_DO_ALL = pytest.mark.parametrize("rig", ["fake", "docker"], indirect=True)
+sets_aside = tells_pauses = tells_lack_of_memory = streams_events = _CAN_DO_ALL
+
 
 def a_spec(rig: Rig, name: str, *arguments: str, **more: Any) -> WorkloadSpec:
     labels = rig.selector | {"test.contract.name": name} | more.pop("labels", {})
@@ -43,6 +50,12 @@ def a_spec(rig: Rig, name: str, *arguments: str, **more: Any) -> WorkloadSpec:
 
 async def start(rig: Rig, name: str, *arguments: str, **more: Any) -> str:
     return await rig.engine.start(a_spec(rig, name, *arguments, **more), timeout=TIMEOUT)
+
+
+async def set_aside(rig: Rig, workload_id: str) -> str:
+    capability = rig.engine.capabilities.set_aside
+    assert capability is not None
+    return await capability(workload_id)
 
 
 async def exited(rig: Rig, workload_id: str) -> None:
@@ -60,6 +73,16 @@ async def a_listener(rig: Rig) -> Listener:
     listener = Listener(rig.engine)
     await until(lambda: bool(listener.heard))
     return listener
+
+
+@pytest.mark.parametrize(
+    ("rig", "able"), [("fake", True), ("polled", False), ("docker", True)], indirect=["rig"]
+)
+async def test_an_engine_says_what_it_can_do(rig: Rig, able: bool) -> None:
+    can = rig.engine.capabilities
+    assert can.prepare is None  # images are never pulled yet
+    assert (able, able) == (can.set_aside is not None, can.tells_pauses)
+    assert (able, able) == (can.tells_lack_of_memory_within is not None, can.streams_events)
 
 
 async def test_ping_returns_if_the_engine_answers(rig: Rig) -> None:
@@ -181,6 +204,7 @@ async def test_stop_sends_sigterm_and_returns_when_it_has_exited(rig: Rig) -> No
     assert (Status.EXITED, 143) == (seen.status, seen.exit_code)
 
 
+@streams_events
 async def test_stop_tells_how_it_has_exited(rig: Rig) -> None:
     listener = await a_listener(rig)
     workload_id = await start(rig, "a-1")
@@ -267,23 +291,25 @@ async def test_remove_by_force_takes_a_live_one(rig: Rig) -> None:
 # set aside
 
 
+@sets_aside
 async def test_what_is_set_aside_gives_up_its_name_once(rig: Rig) -> None:
     workload_id = await start(rig, "a-1", "--exit", "0")
     await exited(rig, workload_id)
     assert not (await rig.engine.inspect(workload_id)).aside
-    name = await rig.engine.set_aside(workload_id)
+    name = await set_aside(rig, workload_id)
     assert (await rig.engine.inspect(workload_id)).aside
     assert f"a-1.removing-{workload_id[:12]}" == name
-    assert name == await rig.engine.set_aside(workload_id)
+    assert name == await set_aside(rig, workload_id)
     await start(rig, "a-1")
     assert {name: True, "a-1": False} == {w.name: w.aside for w in await rig.engine.list()}
     await rig.engine.remove(workload_id)
     assert {"a-1": Status.LIVE} == await listed(rig)
 
 
+@sets_aside
 async def test_what_is_gone_cannot_be_set_aside(rig: Rig) -> None:
     with pytest.raises(NoSuchWorkload):
-        await rig.engine.set_aside(NOBODY)
+        await set_aside(rig, NOBODY)
 
 
 # inspect
@@ -313,6 +339,7 @@ async def test_an_inspection_keeps_its_arguments_out_of_its_repr(rig: Rig) -> No
     assert "s3cret" not in repr(a_spec(rig, "a-1", "--auth", "s3cret"))
 
 
+@tells_lack_of_memory
 async def test_want_of_memory_is_told_by_an_event_or_by_an_inspection(rig: Rig) -> None:
     """Docker may send the event after the exit, and then its inspections do not tell of it.
 
@@ -328,6 +355,24 @@ async def test_want_of_memory_is_told_by_an_event_or_by_an_inspection(rig: Rig) 
     assert 137 == seen.exit_code
     if not seen.oom_killed:
         await until(lambda: "out of memory" in listener.changes(workload_id))
+    await listener.close()
+
+
+@pytest.mark.parametrize("rig", ["polled"], indirect=True)
+async def test_what_an_engine_does_not_tell_is_not_claimed(rig: Rig) -> None:
+    listener = await a_listener(rig)
+    starved = await start(rig, "a-1", "--eat", "1")
+    paused = await start(rig, "a-2")
+    await rig.pause_by_hand(paused, paused=True)
+    await until(lambda: "exited" in listener.changes(starved))
+    await until(lambda: "started" in listener.changes(paused))
+    seen = await rig.engine.inspect(starved)
+    assert (137, False) == (seen.exit_code, seen.oom_killed)
+    assert not (await rig.engine.inspect(paused)).paused
+    assert [False, False] == [each.paused for each in await rig.engine.list()]
+    assert {(None, None, False)} == {
+        (event.exit_code, event.signal, event.witnessed) for event in listener.events
+    }
     await listener.close()
 
 
@@ -388,12 +433,22 @@ async def test_watch_tells_of_a_whole_life_in_order(rig: Rig) -> None:
     await rig.engine.remove(workload_id)
     await until(lambda: "removed" in listener.changes(workload_id))
     assert ["created", "started", "exited", "removed"] == listener.changes(workload_id)
-    codes = {event.change: event.exit_code for event in listener.events}
-    assert {Change.EXITED: 9} == {change: code for change, code in codes.items() if code}
     assert all(rig.selector.items() <= event.labels.items() for event in listener.events)
     await listener.close()
 
 
+@streams_events
+async def test_watch_tells_the_exit_code_of_an_exit_that_it_has_seen(rig: Rig) -> None:
+    listener = await a_listener(rig)
+    workload_id = await start(rig, "a-1", "--exit", "9")
+    await until(lambda: "exited" in listener.changes(workload_id))
+    codes = {event.change: event.exit_code for event in listener.events}
+    assert {Change.EXITED: 9} == {change: code for change, code in codes.items() if code}
+    assert all(event.witnessed for event in listener.events)
+    await listener.close()
+
+
+@streams_events
 async def test_watch_tells_of_a_removal_by_force_and_of_a_start_by_hand(rig: Rig) -> None:
     workload_id = await start(rig, "a-1", "--exit", "0")
     await exited(rig, workload_id)
@@ -409,6 +464,7 @@ async def test_watch_tells_of_a_removal_by_force_and_of_a_start_by_hand(rig: Rig
     await listener.close()
 
 
+@streams_events
 async def test_watch_tells_of_signals_before_the_exit_that_they_lead_to(rig: Rig) -> None:
     listener = await a_listener(rig)
     killed, stopped, removed = [await start(rig, name) for name in ("killed", "stopped", "removed")]
@@ -436,6 +492,7 @@ async def test_watch_tells_of_signals_before_the_exit_that_they_lead_to(rig: Rig
     await listener.close()
 
 
+@tells_pauses
 async def test_a_pause_is_told_and_ends_with_an_unpause_or_with_the_workload(rig: Rig) -> None:
     workload_id = await start(rig, "a-1")
     listener = await a_listener(rig)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -287,3 +288,15 @@ async def test_what_was_said_when_the_engine_went_away_is_forgotten(world: World
     assert {"a-1": "exited"} == world.states()
     await world.reaper.reap(job.launch_id, witnessed=False)
     assert {"lost": 1} == world.outcomes("supervisor_exits_total")
+
+
+async def test_an_engine_that_does_not_tell_of_memory_is_not_waited_for(world: World) -> None:
+    world.engine.capabilities = replace(
+        world.engine.capabilities, tells_lack_of_memory_within=None
+    )
+    await world.launch("a-1")
+    began = now()
+    world.host.exit(world.container("a-1").id, 137)
+    await until(lambda: world.states() == {})
+    assert now() - began < AT_ONCE
+    assert {"error": 1} == world.outcomes("supervisor_exits_total")

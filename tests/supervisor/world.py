@@ -49,16 +49,17 @@ class World:
         keep: bool,
         callback: str = "localhost:50050",
         network: str = "host",
+        engine: type[FakeEngine] = FakeEngine,
         **options: Any,
     ) -> None:
-        self.engine = engine = FakeEngine({INSTANCE_LABEL: INSTANCE}, images=[IMAGE])
-        self.host = engine.host
-        self.faults = engine.faults
+        self.engine = made = engine({INSTANCE_LABEL: INSTANCE}, images=[IMAGE])
+        self.host = made.host
+        self.faults = made.faults
         chance = random.Random(0)
-        engine.latency = lambda: chance.uniform(0, 0.01)
+        made.latency = lambda: chance.uniform(0, 0.01)
         self.metrics = metrics = Metrics(CATALOG, version="test", engine="fake", mode="test")
         policy = Policy(callback, INSTANCE, network, GRACE)
-        core = Core(engine, CATALOG, metrics, Options(policy=policy, keep=keep, **options))
+        core = Core(made, CATALOG, metrics, Options(policy=policy, keep=keep, **options))
         self.readiness, self.registry = core.readiness, core.registry
         self.background, self.reaper = core.background, core.reaper
         self.supervisor, self.watcher = core.supervisor, core.watcher

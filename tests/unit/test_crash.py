@@ -50,7 +50,7 @@ class _World:
         self.port = port
         metrics = Metrics([], version="test", engine="none", mode="test")
         self.kill = _Slow()
-        servicer = Servicer(cast("Supervisor", self.kill), Readiness(), metrics)
+        servicer = Servicer(cast("Supervisor", self.kill), Readiness("Docker Engine"), metrics)
         self.server = GrpcServer("127.0.0.1", port, servicer, metrics, launches=1)
 
     async def start(self) -> None:

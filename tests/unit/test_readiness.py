@@ -21,19 +21,19 @@ def test_requests_wait_30_s_for_the_start_and_5_s_in_a_gap() -> None:
 
 
 def test_at_first_nothing_is_known() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Docker Engine")
     assert (False, False, False) == (readiness.ready, readiness.listed, readiness.draining)
     assert "the Docker Engine has not answered yet" == readiness.reason
 
 
 def test_it_is_ready_once_in_step() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Docker Engine")
     readiness.rise()
     assert (True, True, "ready") == (readiness.ready, readiness.listed, readiness.reason)
 
 
 def test_it_is_not_ready_in_a_gap_but_still_has_a_last_known_state() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Docker Engine")
     readiness.rise()
     readiness.fall("connection refused")
     assert (False, True, "connection refused") == (
@@ -44,7 +44,7 @@ def test_it_is_not_ready_in_a_gap_but_still_has_a_last_known_state() -> None:
 
 
 def test_where_it_will_not_be_ready_again_it_says_so() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Docker Engine")
     readiness.rise()
     readiness.fall("connection refused")
     assert not readiness.hopeless
@@ -58,7 +58,7 @@ def test_where_it_will_not_be_ready_again_it_says_so() -> None:
 
 
 def test_a_drain_is_for_good_and_keeps_its_reason() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Docker Engine")
     readiness.rise()
     readiness.drain()
     for change in (readiness.rise, lambda: readiness.fall("connection refused")):
@@ -67,7 +67,7 @@ def test_a_drain_is_for_good_and_keeps_its_reason() -> None:
 
 
 def test_listeners_hear_of_every_change() -> None:
-    readiness, heard, also = Readiness(), list[bool](), list[bool]()
+    readiness, heard, also = Readiness("Docker Engine"), list[bool](), list[bool]()
     readiness.subscribe(heard.append)
     readiness.subscribe(also.append)
     readiness.rise()
@@ -78,7 +78,7 @@ def test_listeners_hear_of_every_change() -> None:
 
 
 async def test_who_finds_it_ready_does_not_wait() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Docker Engine")
     readiness.rise()
     began = time.monotonic()
     await readiness.wait()
@@ -87,7 +87,7 @@ async def test_who_finds_it_ready_does_not_wait() -> None:
 
 
 async def test_who_waits_for_the_start_goes_on_with_it() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Docker Engine")
     waiting = [asyncio.create_task(readiness.wait()), asyncio.create_task(readiness.wait_listed())]
     await asyncio.sleep(20)  # longer than in a gap
     assert not any(task.done() for task in waiting)
@@ -96,14 +96,14 @@ async def test_who_waits_for_the_start_goes_on_with_it() -> None:
 
 
 async def test_who_waits_in_vain_for_the_start_is_told_why_and_how_long() -> None:
-    for wait in (Readiness().wait, Readiness().wait_listed):
+    for wait in (Readiness("Docker Engine").wait, Readiness("Docker Engine").wait_listed):
         with pytest.raises(EngineUnavailable) as caught:
             await wait()
         assert "the Docker Engine has not answered yet; waited 30 s for it" == str(caught.value)
 
 
 async def test_who_waits_in_vain_in_a_gap_is_told_why_and_how_long() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Docker Engine")
     readiness.rise()
     readiness.fall("connection refused")
     with pytest.raises(EngineUnavailable, match=r"^connection refused; waited 5 s for it$"):
@@ -111,14 +111,14 @@ async def test_who_waits_in_vain_in_a_gap_is_told_why_and_how_long() -> None:
 
 
 async def test_in_a_gap_nobody_waits_for_the_list() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Docker Engine")
     readiness.rise()
     readiness.fall("gone")
     await readiness.wait_listed()
 
 
 async def test_a_gap_is_bridged() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Docker Engine")
     readiness.rise()
     readiness.fall("gone")
     waiting = asyncio.create_task(readiness.wait())
@@ -128,7 +128,7 @@ async def test_a_gap_is_bridged() -> None:
 
 
 async def test_a_drain_sends_away_who_waits_and_who_comes() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Docker Engine")
     waiting = asyncio.create_task(readiness.wait())
     await asyncio.sleep(0)
     readiness.drain()
@@ -138,7 +138,7 @@ async def test_a_drain_sends_away_who_waits_and_who_comes() -> None:
 
 
 async def test_during_a_drain_the_list_is_still_known() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Docker Engine")
     readiness.rise()
     readiness.drain()
     await readiness.wait_listed()  # kills go on
@@ -147,7 +147,7 @@ async def test_during_a_drain_the_list_is_still_known() -> None:
 
 
 def _ready() -> Readiness:
-    readiness = Readiness()
+    readiness = Readiness("Docker Engine")
     readiness.rise()
     return readiness
 

@@ -94,7 +94,7 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[_Port]:
     assert quick.keys() <= options.keys()
     monkeypatch.setattr(server, "_OPTIONS", list((options | quick).items()))
     metrics = Metrics([], version="test", engine="none", mode="test")
-    servicer = Servicer(cast("Supervisor", None), Readiness(), metrics)
+    servicer = Servicer(cast("Supervisor", None), Readiness("Docker Engine"), metrics)
     number = free_port()
     running = GrpcServer("127.0.0.1", number, servicer, metrics, launches=_LAUNCHES)
     await running.start()

@@ -164,7 +164,7 @@ class Context:
 
 def servicer(recording: Recording, *, listed: bool = True) -> tuple[Servicer, Metrics]:
     metrics = Metrics(NAMES, version="1", engine="docker", mode="production")
-    readiness = Readiness()
+    readiness = Readiness("Docker Engine")
     if listed:
         readiness.rise()
     return Servicer(cast("Supervisor", recording), readiness, metrics), metrics
@@ -305,7 +305,7 @@ async def test_before_the_first_listing_the_list_is_unavailable() -> None:
 
 
 async def test_after_the_first_listing_the_list_is_the_last_that_is_known() -> None:
-    readiness = Readiness()
+    readiness = Readiness("Docker Engine")
     metrics = Metrics(NAMES, version="1", engine="docker", mode="production")
     made = Servicer(cast("Supervisor", Recording(jobs=[a_job()])), readiness, metrics)
     readiness.rise()
