@@ -28,12 +28,11 @@ _ROOT = 3  # the field of proc_pid_mountinfo(5)
 # first process is ours, or the init that has started ours.
 _MARKS = (".dockerenv", "run/.containerenv")
 _FIRST = 1
-_NETWORK_OF = "container:"
 
 
 @dataclass(frozen=True, slots=True)
-class Whereabouts:
-    """What can be told of it.
+class OwnContainer:
+    """What can be told of the container that this process runs in.
 
     `ids` are of our container, or of the one whose network it has; `contained` is whether it is a
     container at all.
@@ -48,9 +47,9 @@ class Whereabouts:
         """Whether this may be a container of any id."""
         return self.contained and not self.ids
 
-    def may_be(self, container_id: str, network: str) -> bool:
-        """Whether this is that container, by its id and its network."""
-        return any(self._names(each) for each in (container_id, network.removeprefix(_NETWORK_OF)))
+    def may_be(self, container_id: str, network_of: str = "") -> bool:
+        """Whether this is that container, by its id or by that of the one whose network it has."""
+        return self._names(container_id) or self._names(network_of)
 
     def _names(self, container_id: str) -> bool:
         short = _SHORT_ID.fullmatch(self.hostname)
@@ -58,15 +57,15 @@ class Whereabouts:
         return by_name or container_id in self.ids
 
 
-def whereabouts(
+def look_around(
     root: Path = Path("/"), hostname: str = "", processes: Collection[int] = ()
-) -> Whereabouts:
-    """Look around. `processes` are this one and its parent."""
+) -> OwnContainer:
+    """Find out which container this is. `processes` are this one and its parent."""
     proc = root / "proc" / "self"
     ids = {*_in_mounts(_lines(proc / "mountinfo")), *_in_groups(_lines(proc / "cgroup"))}
     marked = any((root / mark).exists() for mark in _MARKS)
     contained = marked and _FIRST in (processes or (os.getpid(), os.getppid()))
-    return Whereabouts(frozenset(ids), hostname or socket.gethostname(), contained)
+    return OwnContainer(frozenset(ids), hostname or socket.gethostname(), contained)
 
 
 def _in_mounts(lines: list[str]) -> Iterator[str]:

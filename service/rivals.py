@@ -14,7 +14,6 @@ from pathlib import Path
 from observability.logs import get_logger
 from service.engine.base import Engine, Status, Workload
 from service.errors import EngineRefused, NoSuchWorkload, StartError
-from service.own_container import whereabouts
 from service.patience import patiently
 from service.workload import LABEL_PREFIX
 
@@ -62,15 +61,14 @@ class Rivals:
         """Raise `StartError` if there is one, and it was there first. Raises `EngineError`s."""
         labelled = await self._engine.find({SERVES_LABEL: self._instance})
         since = {each.id: await self._since(each.id) for each in labelled}
-        here = whereabouts()
-        ours = next((each for each in labelled if here.may_be(each.id, each.network)), None)
-        before = _first(labelled, since, before=since[ours.id] if ours else _NOT_YET)
-        if ours is None and here.unclear and len(before) == 1:
+        here = self._engine.whereabouts(labelled)
+        before = _first(labelled, since, before=since[here.own.id] if here.own else _NOT_YET)
+        if here.unclear and len(before) == 1:
             log.warning("rival.unclear", container_name=before[0].name)
         elif before:
             raise StartError(
                 f"SUPERVISOR_INSTANCE={self._instance}: {_told(before, unclear=here.unclear)}"
-                " of this name on the same Docker Engine;"
+                f" of this name on the same {self._engine.title};"
                 " stop it, or give this one a name of its own"
             )
 

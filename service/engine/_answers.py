@@ -201,7 +201,7 @@ def workload(item: object) -> Workload:
         labels=found.Labels or {},
         created_at=found.Created,
         paused=found.State == "paused",
-        network=(found.HostConfig and found.HostConfig.NetworkMode) or "",
+        network_of=_network_of(found.HostConfig),
     )
 
 
@@ -235,6 +235,12 @@ def event(answer: object) -> Event | None:
     code = _number(labels.get("exitCode", "")) if change is Change.EXITED else None
     signal = _number(labels.get("signal", "")) or 0 if change is Change.SIGNALLED else None
     return Event(id=told.Actor.ID, change=change, labels=labels, exit_code=code, signal=signal)
+
+
+def _network_of(host: _HostConfig | None) -> str:
+    """The id of the container whose network it shares: `container:ID`."""
+    kind, _, container_id = ((host and host.NetworkMode) or "").partition(":")
+    return container_id if kind == "container" else ""
 
 
 def _status(state: str) -> Status:

@@ -58,7 +58,7 @@ class Workload:
     labels: Mapping[str, str]
     created_at: float
     paused: bool = False
-    network: str = ""  # as Docker has it: "container:ID" for that of another container
+    network_of: str = ""  # the id of the workload whose network it shares
     aside: bool = False  # it could not be removed, and has given up its name
 
 
@@ -137,6 +137,14 @@ class Event:
     witnessed: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """The workload that this process runs in, if that is known; `unclear` if it may be any."""
+
+    own: Workload | None = None
+    unclear: bool = False
+
+
 class Trait(StrEnum):
     """What an engine may be like that matters to who runs workloads on it."""
 
@@ -193,6 +201,9 @@ class Engine(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """What it can do that not every engine can."""
+
+    def whereabouts(self, workloads: Sequence[Workload]) -> Whereabouts:
+        """Which of these workloads this process runs in. Looks at this process, not at the engine."""
 
     async def ping(self, *, deep: bool = False) -> None:
         """Return if the engine answers within a few seconds.

@@ -30,6 +30,7 @@ from service.engine.base import (
     Listing,
     Status,
     Trait,
+    Whereabouts,
     Workload,
     WorkloadSpec,
 )
@@ -41,6 +42,7 @@ from service.errors import (
     EngineUnavailable,
     NoSuchWorkload,
 )
+from service.own_container import look_around
 
 log = get_logger(__name__)
 
@@ -92,6 +94,12 @@ class DockerEngine:
         self._stops = Stops(self._calls, self._exits, self._is_live)
         self._oddities = Oddities()
         self._presence = Presence(partial(self._ping_anew, _PRESENCE))
+
+    def whereabouts(self, workloads: Sequence[Workload]) -> Whereabouts:
+        """See `Engine.whereabouts`."""
+        here = look_around()
+        own = next((each for each in workloads if here.may_be(each.id, each.network_of)), None)
+        return Whereabouts(own, unclear=own is None and here.unclear)
 
     async def ping(self, *, deep: bool = False) -> None:
         """See `Engine.ping`."""

@@ -25,6 +25,7 @@ from service.engine.base import (
     Listing,
     Status,
     Trait,
+    Whereabouts,
     Workload,
     WorkloadSpec,
     is_aside,
@@ -78,6 +79,8 @@ class FakeEngine:
             streams_events=True,
         )
         self.stuck: set[str] = set()  # containers that it lists, and can do nothing about
+        self.own_id = ""  # of the container that this process runs in
+        self.unclear = False  # whether this process runs in a container of any id
         self._selector = dict(selector)
         self.departing = False  # it still answers, but nobody who comes anew
         self._here = True
@@ -113,6 +116,11 @@ class FakeEngine:
         """End the event streams, and nothing else."""
         for stream in self._streams:
             stream.put_nowait(None)
+
+    def whereabouts(self, workloads: Sequence[Workload]) -> Whereabouts:
+        """See `Engine.whereabouts`."""
+        own = next((each for each in workloads if each.id == self.own_id), None)
+        return Whereabouts(own, unclear=own is None and self.unclear)
 
     async def ping(self, *, deep: bool = False) -> None:
         """See `Engine.ping`."""

@@ -97,6 +97,11 @@ async def test_an_engine_is_leaving_that_answers_nobody_who_comes_anew(rig: Rig)
     assert not await rig.engine.leaving()
 
 
+async def test_a_process_that_is_no_workload_takes_none_for_itself(rig: Rig) -> None:
+    await start(rig, "a-1")
+    assert rig.engine.whereabouts(await rig.engine.list()).own is None
+
+
 # start
 
 
@@ -647,6 +652,20 @@ async def test_docker_runs_it_as_asked(docker_rig: DockerRig) -> None:
 async def test_docker_sets_no_limit_that_nobody_asked_for(docker_rig: DockerRig) -> None:
     host = (await docker_rig.inspect(await start(docker_rig, "a-1")))["HostConfig"]
     assert (0, 0, 0) == (host["Memory"], host["NanoCpus"], host["PidsLimit"] or 0)
+
+
+async def test_docker_tells_whose_network_a_container_shares(docker_rig: DockerRig) -> None:
+    first = await start(docker_rig, "a-1")
+    second = await asyncio.to_thread(
+        docker_rig.client.containers.run,
+        worker.IMAGE,
+        name="a-2",
+        labels=docker_rig.selector,
+        detach=True,
+        network_mode=f"container:{first}",
+    )
+    shared = {each.id: each.network_of for each in await docker_rig.engine.list()}
+    assert {first: "", str(second.id): first} == shared
 
 
 async def test_docker_bears_a_label_that_hides_the_exit_code(docker_rig: DockerRig) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.own_container import whereabouts
+from service.own_container import look_around
 from tests.engine.rigs import DockerRig
 from tests.support import worker
 
@@ -33,6 +33,6 @@ async def test_a_container_knows_its_own_id(
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/mountinfo").write_text(mounts)
     (tmp_path / "proc/self/cgroup").write_text(groups)
-    here = whereabouts(tmp_path, hostname.strip())
-    assert here.may_be(container_id, network)
-    assert not here.may_be("0" * 64, network)
+    here = look_around(tmp_path, hostname.strip())
+    assert here.may_be(container_id)
+    assert not here.may_be("0" * 64)

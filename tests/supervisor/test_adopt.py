@@ -8,7 +8,6 @@ import pytest
 from service.engine.base import Status
 from service.engine.fake_host import Container
 from service.errors import EngineTimeout, StartError
-from service.own_container import Whereabouts
 from service.rivals import SERVES_LABEL
 from service.workload import LAUNCH_LABEL, labels_of
 from tests.supervisor.world import NOTICE, World, a_world, is_live, pass_time, refuse_removal, until
@@ -408,48 +407,38 @@ async def test_one_that_has_stopped_does_not_matter(unstarted: World) -> None:
     await _start(unstarted)
 
 
-def _be_in(monkeypatch: pytest.MonkeyPatch, here: Whereabouts) -> None:
-    monkeypatch.setattr("service.rivals.whereabouts", lambda: here)
-
-
-async def test_what_may_be_itself_is_no_reason_to_refuse(
-    unstarted: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_may_be_itself_is_no_reason_to_refuse(unstarted: World) -> None:
     unstarted.put("it-or-another", {SERVES_LABEL: "default"})
-    _be_in(monkeypatch, Whereabouts(frozenset(), "a-name-of-its-own", contained=True))
+    unstarted.engine.unclear = True
     await _start(unstarted)
     assert ["it-or-another"] == [e["container_name"] for e in unstarted.logged("rival.unclear")]
 
 
-async def test_of_two_that_may_be_itself_one_is_another(
-    unstarted: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_of_two_that_may_be_itself_one_is_another(unstarted: World) -> None:
     for name in ("one", "two"):
         unstarted.put(name, {SERVES_LABEL: "default"})
-    _be_in(monkeypatch, Whereabouts(frozenset(), "a-name-of-its-own", contained=True))
+    unstarted.engine.unclear = True
     with pytest.raises(StartError, match=r"one at least of the containers 'one', 'two' is another"):
         await unstarted.watcher.run()
 
 
-async def test_who_knows_its_container_knows_that_another_is_not_it(
-    unstarted: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_knows_its_container_knows_that_another_is_not_it(unstarted: World) -> None:
     unstarted.put("its-supervisor", {SERVES_LABEL: "default"})
-    _be_in(monkeypatch, Whereabouts(frozenset({"ab" * 32}), "ab" * 6, contained=True))
+    unstarted.engine.own_id = "ab" * 32
     with pytest.raises(StartError, match="'its-supervisor'"):
         await unstarted.watcher.run()
 
 
 @pytest.mark.parametrize(("age", "starts"), [(-10, False), (10, True)])
 async def test_of_two_the_one_that_was_started_first_wins(
-    unstarted: World, monkeypatch: pytest.MonkeyPatch, age: float, starts: bool
+    unstarted: World, age: float, starts: bool
 ) -> None:
     """Whichever container was made first: it may have been started again just now."""
     ours = unstarted.put("ours", {SERVES_LABEL: "default"})
     theirs = unstarted.put("theirs", {SERVES_LABEL: "default"})
     theirs.started_at = ours.started_at + age
     theirs.created_at = ours.created_at - age
-    _be_in(monkeypatch, Whereabouts(frozenset({ours.id}), "", contained=True))
+    unstarted.engine.own_id = ours.id
     unstarted.watch()
     await pass_time(NOTICE)
     assert starts == unstarted.readiness.ready
