@@ -12,6 +12,7 @@ from observability.callers import caller
 from observability.logs import get_logger
 from service.background import Background
 from service.engine.base import Engine, Inspection, Status, Workload, WorkloadSpec
+from service.engine.names import NameGrammar
 from service.errors import (
     EngineError,
     EngineFaltered,
@@ -105,6 +106,11 @@ class Launcher:
         self._count_names = count_names  # development keeps containers, and with them their names
         self._abandoned: deque[str] = deque(maxlen=_REMEMBERED)
         self._removals: set[asyncio.Task[None]] = set()
+
+    @property
+    def names(self) -> NameGrammar:
+        """What workloads may be called on this engine."""
+        return self._engine.name_grammar
 
     @property
     def prepares(self) -> bool:

@@ -179,7 +179,13 @@ class Supervisor:
             return await self._join(running, spec)
         job = job_of(spec, entry, environment.get("TRACEPARENT"))
         workload = workload_of(
-            job, spec, entry, self._policy, arguments=arguments, environment=environment
+            job,
+            spec,
+            entry,
+            self._policy,
+            arguments=arguments,
+            environment=environment,
+            names=self._launcher.names,
         )
         self._begin(job, spec, workload)
         return await self._launches.share(job.launch_id)

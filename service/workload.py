@@ -13,6 +13,7 @@ from observability.redaction import Redactor
 from service.catalog import Entry
 from service.differences import digests_of
 from service.engine.base import WorkloadSpec
+from service.engine.names import NameGrammar
 from service.errors import TooLarge
 from service.job import Job, JobSpec, JsonValue, Kind
 from service.validation import RESERVED_PARAMETERS
@@ -36,14 +37,6 @@ MAX_ARGUMENT_BYTES = 131_072
 # environment has to fit beside ours.
 MAX_TOTAL_BYTES = 1_048_576
 _POINTER_BYTES = 8
-
-# moby's container names: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`.
-_CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_UNCLEAN = re.compile(r"[^a-zA-Z0-9_.-]+")
-_HASHED_NAME = re.compile(r".*\.[0-9a-f]{12}")
-_MAX_CLEANED = 100
-# A container's name is in every event and in many messages; the Engine itself has no limit.
-_MAX_NAME = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,24 +104,24 @@ def _fields(arguments: Sequence[str]) -> Iterator[str]:
         yield from [key if key in RESERVED_PARAMETERS else f"params: {shown(key)}"] * 2
 
 
-def base_name(identifier: str, instance: str) -> str:
-    """The container name of an identifier, before what a reaction or development adds.
+def base_name(identifier: str, instance: str, names: NameGrammar) -> str:
+    """The workload's name for an identifier, before what a reaction or development adds.
 
     The identifier itself where it can be one and is not very long. Otherwise cleaned and cut, with
     a hash that keeps apart what became alike; an identifier that looks hashed is hashed again, so
     that no two identifiers share a name.
     """
-    usable = len(identifier) <= _MAX_NAME and _CONTAINER_NAME.fullmatch(identifier)
-    if usable and instance == DEFAULT_INSTANCE and not _HASHED_NAME.fullmatch(identifier):
+    usable = len(identifier) <= names.longest and names.usable.fullmatch(identifier)
+    if usable and instance == DEFAULT_INSTANCE and not names.is_hashed(identifier):
         return identifier
     digest = hashlib.sha256(f"{instance}\0{identifier}".encode()).hexdigest()[:12]
-    cleaned = _UNCLEAN.sub("-", identifier)[:_MAX_CLEANED].strip("-_.")
-    return f"{cleaned or 'job'}.{digest}"
+    cleaned = names.unclean.sub("-", identifier)[: names.longest_cleaned].strip("-_.")
+    return f"{cleaned or 'job'}{names.mark}{digest}"
 
 
-def container_name(job: Job, instance: str) -> str:
-    """The name of a job's container, in production."""
-    name = base_name(job.identifier, instance)
+def workload_name(job: Job, instance: str, names: NameGrammar) -> str:
+    """The name of a job's workload, in production."""
+    name = base_name(job.identifier, instance, names)
     return f"{name}-{job.launch_id}" if job.kind is Kind.REACTION else name
 
 
@@ -198,11 +191,12 @@ def workload_of(
     *,
     arguments: Sequence[str],
     environment: Mapping[str, str],
+    names: NameGrammar,
 ) -> WorkloadSpec:
-    """Everything that the Engine is told about a launch."""
+    """Everything that the engine is told about a launch. `names` are those that it takes."""
     assert entry.image is not None
     return WorkloadSpec(
-        name=container_name(job, policy.instance),
+        name=workload_name(job, policy.instance, names),
         image=entry.image,
         arguments=arguments,
         environment=environment,

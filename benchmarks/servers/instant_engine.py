@@ -13,6 +13,7 @@ from itertools import islice
 
 from service.engine._lists import elements, with_pauses
 from service.engine._oddities import Oddities
+from service.engine._names import DOCKER_NAMES
 from service.engine.base import (
     Capabilities,
     Change,
@@ -45,6 +46,7 @@ class InstantEngine:
     """Implements `service.engine.base.Engine`."""
 
     title = "instant engine"
+    name_grammar = DOCKER_NAMES
     capabilities = Capabilities(streams_events=True)
 
     def __init__(self) -> None:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.engine.base import Change, Event, Inspection, Status, Workload, is_aside
+from service.engine._names import is_aside
+from service.engine.base import Change, Event, Inspection, Status, Workload
 
 STATUS = {
     "created": Status.CREATED,

@@ -9,8 +9,9 @@ from docker.errors import APIError
 
 from service.engine._answers import Created, Holder, Unreadable, read
 from service.engine._errors import HOLDER
+from service.engine._names import name_aside
 from service.engine._oddities import Oddities
-from service.engine.base import Limits, WorkloadSpec, name_aside
+from service.engine.base import Limits, WorkloadSpec
 from service.errors import EngineFaltered, EngineRefused, NameTaken
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from observability.redaction import Redactor
+from service.engine.names import NameGrammar
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +92,6 @@ class Listing:
     """Every workload of ours there is: what follows a new connection."""
 
     workloads: Sequence[Workload]
-
-
-def name_aside(name: str, workload_id: str) -> str:
-    """What a workload is called once it is set aside; no other has that name."""
-    return name if is_aside(name, workload_id) else f"{name}{_aside(workload_id)}"
-
-
-def is_aside(name: str, workload_id: str) -> bool:
-    """Whether this is the name of a workload that was set aside."""
-    return name.endswith(_aside(workload_id))
-
-
-def _aside(workload_id: str) -> str:
-    return f".removing-{workload_id[:12]}"
 
 
 class Change(StrEnum):
@@ -199,11 +186,15 @@ class Engine(Protocol):
         """What messages call it, such as `Docker Engine`."""
 
     @property
+    def name_grammar(self) -> NameGrammar:
+        """What its workloads may be called."""
+
+    @property
     def capabilities(self) -> Capabilities:
         """What it can do that not every engine can."""
 
     def whereabouts(self, workloads: Sequence[Workload]) -> Whereabouts:
-        """Which of these workloads this process runs in. Looks at this process, not at the engine."""
+        """Which of these workloads this process runs in. Asks this host, and not the engine."""
 
     async def ping(self, *, deep: bool = False) -> None:
         """Return if the engine answers within a few seconds.

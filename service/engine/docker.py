@@ -18,6 +18,7 @@ from service.engine._events import EventStream
 from service.engine._exits import Exits
 from service.engine._launch import create, set_aside, start
 from service.engine._lists import with_pauses
+from service.engine._names import DOCKER_NAMES
 from service.engine._oddities import Oddities
 from service.engine._presence import Presence, ping_anew
 from service.engine._stops import Stops
@@ -69,6 +70,7 @@ class DockerEngine:
     """Runs workloads as containers; ours are those that carry the labels of `selector`."""
 
     title = "Docker Engine"
+    name_grammar = DOCKER_NAMES
 
     def __init__(
         self,

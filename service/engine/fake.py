@@ -17,6 +17,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, TypeVar
 
+from service.engine._names import DOCKER_NAMES, is_aside
 from service.engine.base import (
     Capabilities,
     Event,
@@ -28,7 +29,6 @@ from service.engine.base import (
     Whereabouts,
     Workload,
     WorkloadSpec,
-    is_aside,
 )
 from service.engine.fake_faults import Faults, Operation
 from service.engine.fake_host import Container, FakeHost
@@ -59,6 +59,7 @@ class FakeEngine:
     """
 
     title = "fake Engine"
+    name_grammar = DOCKER_NAMES
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ import random
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
+from service.engine._names import DOCKER_NAMES
 from service.errors import SupervisorError
 from service.workload import INSTANCE_LABEL, base_name
 from tests.simulation.answers import Answers
@@ -171,7 +172,7 @@ class Stage:
     async def _visit(self, act: Stranger) -> None:
         """A container of somebody else's takes a name, if that is free, and goes again."""
         try:
-            container = self.hands.put(base_name(act.identifier, INSTANCE), {})
+            container = self.hands.put(base_name(act.identifier, INSTANCE, DOCKER_NAMES), {})
         except SupervisorError:
             return
         self._answers.note_stranger(act.identifier, math.inf)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from service.engine.base import Status, is_aside
+from service.engine._names import is_aside
+from service.engine.base import Status
 from service.engine.fake_host import Container
 from service.errors import EngineFaltered, EngineTimeout
 from service.job import Job, Kind

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.catalog import Entry
+from service.engine._names import DOCKER_NAMES
+from service.engine.names import NameGrammar
 from service.errors import TooLarge
 from service.job import Job, JobSpec, JsonValue, Kind
 from service.workload import (
@@ -18,10 +20,10 @@ from service.workload import (
     base_name,
     check_size,
     compact_json,
-    container_name,
     highest_count,
     job_from_labels,
     labels_of,
+    workload_name,
     workload_of,
 )
 from tests.unit.samples import a_job
@@ -29,6 +31,15 @@ from tests.unit.samples import a_job
 ACTION = Entry(kind=Kind.ACTION, image="supervisor-timer")
 WITH_FIRST = Entry(kind=Kind.ACTION, image="supervisor-github", first_argument="setup-webhook")
 DOCKER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
+# No dots, 63 characters with what a reaction adds, and the case of letters makes no difference.
+TIGHT_NAMES = NameGrammar(
+    usable=re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?"),
+    longest=46,
+    unclean=re.compile(r"[^a-zA-Z0-9_-]+"),
+    longest_cleaned=33,
+    mark="-",
+)
+TIGHT_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?\Z")
 IDENTIFIERS = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40
 ) | st.from_regex(r"[a-zA-Z0-9_./-]{1,12}(\.[0-9a-f]{12})?", fullmatch=True)
@@ -256,7 +267,7 @@ def test_all_together_may_take_one_mebibyte_and_no_more(environment: dict[str, s
     "identifier", ["weather-fetch-weather-Paris", "ab", "0_", "a.b", "x" * 512, "a." + "0" * 11]
 )
 def test_an_identifier_that_can_be_a_container_name_is_the_name(identifier: str) -> None:
-    assert identifier == container_name(a_job(identifier=identifier), "default")
+    assert identifier == workload_name(a_job(identifier=identifier), "default", DOCKER_NAMES)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +289,7 @@ def test_an_identifier_that_can_be_a_container_name_is_the_name(identifier: str)
     ],
 )
 def test_any_other_identifier_is_cleaned_and_hashed(identifier: str, cleaned: str) -> None:
-    name = container_name(a_job(identifier=identifier), "default")
+    name = workload_name(a_job(identifier=identifier), "default", DOCKER_NAMES)
     assert re.fullmatch(re.escape(cleaned) + r"\.[0-9a-f]{12}", name)
 
 
@@ -295,45 +306,61 @@ def test_any_other_identifier_is_cleaned_and_hashed(identifier: str, cleaned: st
 def test_identifiers_that_look_alike_once_cleaned_have_names_of_their_own(
     alike: tuple[str, ...],
 ) -> None:
-    assert len(alike) == len({base_name(identifier, "default") for identifier in alike})
+    names = {base_name(identifier, "default", DOCKER_NAMES) for identifier in alike}
+    assert len(alike) == len(names)
 
 
 def test_an_identifier_that_is_the_name_of_another_gets_another() -> None:
-    hashed = base_name("a/b", "default")
-    assert hashed != base_name(hashed, "default")
+    hashed = base_name("a/b", "default", DOCKER_NAMES)
+    assert hashed != base_name(hashed, "default", DOCKER_NAMES)
 
 
 def test_instances_have_names_of_their_own() -> None:
-    names = {base_name("timer", instance) for instance in ("default", "demo", "demo2")}
+    instances = ("default", "demo", "demo2")
+    names = {base_name("timer", instance, DOCKER_NAMES) for instance in instances}
     assert 3 == len(names)
     assert "timer" in names
 
 
-@given(st.sets(st.tuples(INSTANCES, IDENTIFIERS), min_size=2, max_size=20))
+@pytest.mark.parametrize("grammar", [DOCKER_NAMES, TIGHT_NAMES], ids=["Docker", "tight"])
+@given(pairs=st.sets(st.tuples(INSTANCES, IDENTIFIERS), min_size=2, max_size=20))
 @settings(max_examples=100)
-def test_no_two_identifiers_share_a_name(pairs: set[tuple[str, str]]) -> None:
-    names = {base_name(identifier, instance) for instance, identifier in pairs}
+def test_no_two_identifiers_share_a_name(
+    grammar: NameGrammar, pairs: set[tuple[str, str]]
+) -> None:
+    names = {base_name(identifier, instance, grammar) for instance, identifier in pairs}
     # and none looks like a name that was made of another
-    again = {base_name(name, "default") for name in names}
+    again = {base_name(name, "default", grammar) for name in names}
     assert len(pairs) == len(names)
     assert len(names) == len(again)
 
 
-@given(IDENTIFIERS, INSTANCES, st.sampled_from(Kind))
+@given(st.sets(IDENTIFIERS, min_size=2, max_size=20))
+@settings(max_examples=100)
+def test_where_case_makes_no_difference_names_differ_all_the_same(identifiers: set[str]) -> None:
+    names = {base_name(identifier, "default", TIGHT_NAMES).lower() for identifier in identifiers}
+    assert len(identifiers) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("grammar", "allowed"), [(DOCKER_NAMES, DOCKER_NAME), (TIGHT_NAMES, TIGHT_NAME)]
+)
+@given(identifier=IDENTIFIERS, instance=INSTANCES, kind=st.sampled_from(Kind))
 @settings(max_examples=200)
 def test_a_name_is_always_one_that_the_engine_takes(
-    identifier: str, instance: str, kind: Kind
+    grammar: NameGrammar, allowed: re.Pattern[str], identifier: str, instance: str, kind: Kind
 ) -> None:
-    assert DOCKER_NAME.match(container_name(a_job(identifier=identifier, kind=kind), instance))
+    job = a_job(identifier=identifier, kind=kind)
+    assert allowed.match(workload_name(job, instance, grammar))
 
 
 def test_a_reaction_adds_its_launch_id() -> None:
     job = a_job("00ff00ff00ff00ff", identifier="mail", kind=Kind.REACTION)
-    assert "mail-00ff00ff00ff00ff" == container_name(job, "default")
+    assert "mail-00ff00ff00ff00ff" == workload_name(job, "default", DOCKER_NAMES)
 
 
 def test_a_name_is_the_same_each_time() -> None:
-    assert "a-b.d39dc497677c" == base_name("a/b", "default")
+    assert "a-b.d39dc497677c" == base_name("a/b", "default", DOCKER_NAMES)
 
 
 @pytest.mark.parametrize(
@@ -420,6 +447,7 @@ def test_a_workload_has_everything_and_shows_no_secret() -> None:
         Policy("localhost:50050", "default", "area"),
         arguments=arguments_of(spec, entry, "localhost:50050"),
         environment={"TRACEPARENT": "00-aa-bb-01"},
+        names=DOCKER_NAMES,
     )
     assert ("timer-1", "supervisor-timer", "area") == (
         workload.name,
