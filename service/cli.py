@@ -101,11 +101,10 @@ def remove_legacy(
     settings, _ = _settings()
     _warn_of_misspelt()
     from service.catalog import load_catalog
-    from service.engine._dockerpy import connection_from_env
-    from service.engine.legacy import LegacyContainers
+    from service.engine.factory import open_legacy_containers
     from service.workload import INSTANCE_LABEL
 
-    legacy = LegacyContainers(connection_from_env())
+    legacy = open_legacy_containers()
     found = legacy.find(load_catalog(settings.job_catalog).images, INSTANCE_LABEL)
     _show(["container", "image", "status"], [(c.name, c.image, c.status) for c in found])
     if dry_run:

@@ -9,7 +9,6 @@ import hashlib
 import math
 import socket
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from observability.logs import get_logger
 from service.engine.base import Engine, Status, Workload
@@ -26,28 +25,24 @@ _Since = tuple[float, str]
 _NOT_YET: _Since = (math.inf, "")
 
 
-def hold_instance(instance: str, engine_url: str) -> socket.socket:
+def hold_instance(instance: str, address: str, title: str) -> socket.socket:
     """Take this host's lock on an instance, for as long as the socket lives.
+
+    `address` is that of the engine, and `title` what messages call it.
 
     An abstract Unix socket: the kernel frees it with its holder, however that ends, and no file
     is left behind (unix(7)). Raises `StartError`.
     """
     lock = socket.socket(socket.AF_UNIX)
-    held = hashlib.sha256(f"{instance}@{_resolved(engine_url)}".encode()).hexdigest()
+    held = hashlib.sha256(f"{instance}@{address}".encode()).hexdigest()
     try:
         lock.bind(f"\0area-supervisor/{held}")
     except OSError:
         raise StartError(
             f"SUPERVISOR_INSTANCE={instance}: another supervisor of this name runs on this host"
-            " for the same Docker Engine; stop it, or give this one a name of its own"
+            f" for the same {title}; stop it, or give this one a name of its own"
         ) from None
     return lock
-
-
-def _resolved(engine_url: str) -> str:
-    """The same for a socket by whatever path."""
-    scheme, _, path = engine_url.partition("://")
-    return str(Path(path).resolve()) if scheme == "unix" else engine_url
 
 
 class Rivals:

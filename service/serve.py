@@ -21,6 +21,7 @@ from service.admission import Bounds
 from service.catalog import PACKAGED, Catalog, load_catalog
 from service.config import Settings
 from service.core import Core, Options
+from service.engine.factory import ENGINES, EngineKind
 from service.engine.late import LateEngine
 from service.errors import StartError
 from service.limits import SERVE_THREADS, raise_file_limit, require_threads
@@ -34,6 +35,7 @@ from service.workload import INSTANCE_LABEL, Policy
 
 log = get_logger(__name__)
 
+_ENGINE = "docker"
 # Of the 15 s that a stop may take: for calls under way, for the last spans, and for the last lines
 # of the log (seconds).
 DRAIN_GRACE = 10.0
@@ -98,10 +100,13 @@ class _Process:
     async def run(self) -> int:
         """Start, work, and stop; the exit code."""
         settings = self._settings
-        metrics = Metrics(self._catalog, version=__version__, engine="docker", mode=settings.go_env)
+        kind = ENGINES[_ENGINE]
+        metrics = Metrics(
+            self._catalog, version=__version__, engine=kind.name, mode=settings.go_env
+        )
         self._writer.on_drop = metrics.log_lines_dropped.inc
         self._writer.on_recovery = _tell_dropped
-        engine = LateEngine("Docker Engine")
+        engine = LateEngine(kind.title)
         options = _options(settings)
         core = Core(engine.as_engine(), self._catalog, metrics, options)
         self._readiness = core.readiness
@@ -125,7 +130,7 @@ class _Process:
         # From here on calls wait, and are not refused: what takes its time comes now.
         signalled = _heed_signals()
         try:
-            lock = self._reach_for_docker(engine, metrics)
+            lock = self._open_engine(kind, engine, metrics)
         except StartError:
             await server.stop(0)
             http.close()
@@ -140,16 +145,16 @@ class _Process:
         log.info("supervisor.stopped", code=code)
         return code
 
-    def _reach_for_docker(self, engine: LateEngine, metrics: Metrics) -> socket.socket:
-        """Name the engine, and take the lock on our instance there. Raises `StartError`."""
-        from service.engine._dockerpy import connection_from_env
-        from service.engine.docker import DockerEngine
-
-        connection, instance = connection_from_env(), self._settings.supervisor_instance
-        lock = hold_instance(instance, connection.url)
-        selector, launches = {INSTANCE_LABEL: instance}, self._settings.max_launches_under_way
-        engine.name(DockerEngine(connection, selector, metrics, launches=launches))
-        self._say_hello(connection.shown)
+    def _open_engine(
+        self, kind: EngineKind, engine: LateEngine, metrics: Metrics
+    ) -> socket.socket:
+        """Load the engine's adapter, and take the lock on our instance. Raises `StartError`."""
+        instance = self._settings.supervisor_instance
+        launches = self._settings.max_launches_under_way
+        opened = kind.open({INSTANCE_LABEL: instance}, metrics, launches)
+        lock = hold_instance(instance, opened.address, kind.title)
+        engine.name(opened.engine)
+        self._say_hello(opened.shown)
         return lock
 
     def _http(self, metrics: Metrics) -> HttpEndpoint:

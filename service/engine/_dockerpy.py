@@ -35,6 +35,12 @@ class Connection:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
+    def address(self) -> str:
+        """The same for one Engine, by whatever path its socket was given. May hold a password."""
+        scheme, _, path = self.url.partition("://")
+        return str(Path(path).resolve()) if scheme == "unix" else self.url
+
+    @property
     def shown(self) -> str:
         """The URL without a password."""
         return _shown(self.url)

@@ -1,9 +1,10 @@
-"""How Docker's containers are called."""
+"""How messages call Docker, and what its containers may be called. Loads nothing of docker-py."""
 
 import re
 
 from service.engine.names import NameGrammar
 
+DOCKER_TITLE = "Docker Engine"
 DOCKER_NAMES = NameGrammar(
     # moby's container names: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`.
     usable=re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"),

@@ -18,7 +18,7 @@ from service.engine._events import EventStream
 from service.engine._exits import Exits
 from service.engine._launch import create, set_aside, start
 from service.engine._lists import with_pauses
-from service.engine._names import DOCKER_NAMES
+from service.engine._names import DOCKER_NAMES, DOCKER_TITLE
 from service.engine._oddities import Oddities
 from service.engine._presence import Presence, ping_anew
 from service.engine._stops import Stops
@@ -69,7 +69,7 @@ _ID, _NAME, _IMAGE = "container.id", "container.name", "container.image.name"
 class DockerEngine:
     """Runs workloads as containers; ours are those that carry the labels of `selector`."""
 
-    title = "Docker Engine"
+    title = DOCKER_TITLE
     name_grammar = DOCKER_NAMES
 
     def __init__(

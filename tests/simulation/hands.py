@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from signal import SIGCONT, SIGHUP, SIGKILL, SIGTERM, SIGWINCH
 
+from service.engine._names import DOCKER_NAMES
 from service.engine.base import Status, WorkloadSpec, is_aside
 from service.engine.fake_host import Container
 from service.errors import SupervisorError
@@ -138,7 +139,7 @@ class Hands:
     def _rename(self, fact: Fact, code: int) -> None:
         """Give it a name of its own, or, with some codes, that of another identifier."""
         other = ACTIONS[code % len(ACTIONS)] if code else None
-        name = base_name(other, INSTANCE) if other else f"renamed-{fact.id[:6]}"
+        name = base_name(other, INSTANCE, DOCKER_NAMES) if other else f"renamed-{fact.id[:6]}"
         self._host.rename(fact.id, name)
         fact.misnamed, fact.named_as = True, other
 

@@ -141,3 +141,11 @@ def test_a_socket_that_has_been_deleted_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:1"])
 def test_an_engine_that_is_merely_away_is_not_taken_for_a_deleted_socket(url: str) -> None:
     Connection(url).check_mount()
+
+
+def test_the_address_is_the_same_by_whatever_path(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to("run")
+    paths = (f"{tmp_path}/run/docker.sock", f"{tmp_path}/link/docker.sock")
+    assert 1 == len({Connection(f"unix://{path}").address for path in paths})
+    assert "tcp://10.0.0.1:2375" == Connection("tcp://10.0.0.1:2375").address
