@@ -40,7 +40,7 @@ class WorkloadSpec:
 
 
 class Status(StrEnum):
-    """What a workload does, as far as the supervisor cares."""
+    """The state of a workload, as far as the supervisor needs it."""
 
     CREATED = "created"
     LIVE = "live"  # running, paused or restarting
@@ -89,13 +89,13 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Every workload of ours there is: what follows a new connection."""
+    """Every workload of ours: the first thing that a new connection brings."""
 
     workloads: Sequence[Workload]
 
 
 class Change(StrEnum):
-    """What an event says has happened."""
+    """What has happened, according to an event."""
 
     CREATED = "created"
     STARTED = "started"
@@ -133,7 +133,7 @@ class Whereabouts:
 
 
 class Trait(StrEnum):
-    """What an engine may be like that matters to who runs workloads on it."""
+    """A configuration of an engine that affects its workloads."""
 
     ROOTLESS = "rootless"
     USERNS_REMAP = "userns"
@@ -246,20 +246,20 @@ class Engine(Protocol):
         """
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
-        """Every workload with these labels, whosever it is, live or not."""
+        """Every workload with these labels, live or not, whether it is ours or not."""
 
     async def names(self) -> Sequence[str]:
-        """The names that are taken on the engine, by whomever."""
+        """Every name that is taken on the engine, also by workloads of others."""
 
     async def traits(self) -> frozenset[Trait]:
-        """What it is like."""
+        """How it is configured."""
 
     def watch(self) -> AsyncGenerator[Listing | Event, None]:
-        """One connection's worth of news: first a Listing, then Events, without a gap between.
+        """Follow the engine over one connection: first a Listing, then Events, with no gap between.
 
         An engine without events polls (`service.engine.polling`). Ends, or raises an EngineError,
         when the connection is gone.
         """
 
     async def close(self) -> None:
-        """Let go of threads and connections; what is called later raises EngineUnavailable."""
+        """Release threads and connections. Later calls raise EngineUnavailable."""
