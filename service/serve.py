@@ -145,9 +145,7 @@ class _Process:
         log.info("supervisor.stopped", code=code)
         return code
 
-    def _open_engine(
-        self, kind: EngineKind, engine: LateEngine, metrics: Metrics
-    ) -> socket.socket:
+    def _open_engine(self, kind: EngineKind, engine: LateEngine, metrics: Metrics) -> socket.socket:
         """Load the engine's adapter, and take the lock on our instance. Raises `StartError`."""
         instance = self._settings.supervisor_instance
         launches = self._settings.max_launches_under_way

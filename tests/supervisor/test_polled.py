@@ -21,7 +21,12 @@ async def polled() -> AsyncIterator[World]:
 
 @pytest.mark.parametrize(
     ("name", "code", "outcome"),
-    [("webhook", 0, "success"), ("webhook", 3, "lost"), ("timer", 0, "lost"), ("mail", 0, "success")],
+    [
+        ("webhook", 0, "success"),
+        ("webhook", 3, "lost"),
+        ("timer", 0, "lost"),
+        ("mail", 0, "success"),
+    ],
 )
 async def test_an_end_is_noticed_and_nobody_has_seen_why_it_came(
     polled: World, name: str, code: int, outcome: str

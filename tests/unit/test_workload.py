@@ -325,9 +325,7 @@ def test_instances_have_names_of_their_own() -> None:
 @pytest.mark.parametrize("grammar", [DOCKER_NAMES, TIGHT_NAMES], ids=["Docker", "tight"])
 @given(pairs=st.sets(st.tuples(INSTANCES, IDENTIFIERS), min_size=2, max_size=20))
 @settings(max_examples=100)
-def test_no_two_identifiers_share_a_name(
-    grammar: NameGrammar, pairs: set[tuple[str, str]]
-) -> None:
+def test_no_two_identifiers_share_a_name(grammar: NameGrammar, pairs: set[tuple[str, str]]) -> None:
     names = {base_name(identifier, instance, grammar) for instance, identifier in pairs}
     # and none looks like a name that was made of another
     again = {base_name(name, "default", grammar) for name in names}
