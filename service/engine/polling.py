@@ -1,8 +1,9 @@
 """News of an engine without an event stream: what one listing has that the last one did not have.
 
-A poll is coarser than a stream. It misses what happens and is undone between two listings, such as
-a pause, or an end and a new start. It knows no exit code and no signal. And it did not see an exit
-happen: the engine may have been away in between (`Event.witnessed`).
+A poll is coarser than a stream. It tells what is new, and not how that came about: a workload that
+started and ended between two listings has ended, and one that was removed as well is not mentioned.
+It knows no exit code and no signal. And it did not see an exit happen: the engine may have been away
+in between (`Event.witnessed`).
 """
 
 import asyncio
@@ -50,19 +51,12 @@ def _steps(before: Workload | None, after: Workload) -> Iterator[Change]:
     was, now = before.status if before else None, after.status
     if before is None:
         yield Change.CREATED
-    if _has_started_since(was, now):
+    if now is Status.LIVE and was is not Status.LIVE:
         yield Change.STARTED
     if _has_ended_since(was, now):
         yield Change.EXITED
     if now is Status.LIVE and after.paused != _was_paused(before):
         yield Change.PAUSED if after.paused else Change.UNPAUSED
-
-
-def _has_started_since(was: Status | None, now: Status) -> bool:
-    """Whether it runs, or has ended, and did neither before."""
-    if now is Status.LIVE:
-        return was is not Status.LIVE
-    return now is Status.EXITED and was in (None, Status.CREATED)
 
 
 def _has_ended_since(was: Status | None, now: Status) -> bool:

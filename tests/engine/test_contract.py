@@ -37,6 +37,7 @@ NOBODY = "0" * 64
 TIMEOUT = 30.0
 
 # What only some engines can do (`Capabilities`).
+_WHOLE_LIFE = ["created", "started", "exited", "removed"]
 _CAN_DO_ALL = pytest.mark.parametrize("rig", ["fake", "docker"], indirect=True)
 sets_aside = tells_pauses = tells_lack_of_memory = streams_events = _CAN_DO_ALL
 
@@ -437,16 +438,18 @@ async def test_watch_tells_of_a_whole_life_in_order(rig: Rig) -> None:
     await until(lambda: "exited" in listener.changes(workload_id))
     await rig.engine.remove(workload_id)
     await until(lambda: "removed" in listener.changes(workload_id))
-    assert ["created", "started", "exited", "removed"] == listener.changes(workload_id)
+    changes = listener.changes(workload_id)
+    assert changes in (_WHOLE_LIFE, [each for each in _WHOLE_LIFE if each != "started"])
     assert all(rig.selector.items() <= event.labels.items() for event in listener.events)
     await listener.close()
 
 
 @streams_events
-async def test_watch_tells_the_exit_code_of_an_exit_that_it_has_seen(rig: Rig) -> None:
+async def test_a_stream_of_events_leaves_nothing_out_and_has_the_exit_code(rig: Rig) -> None:
     listener = await a_listener(rig)
     workload_id = await start(rig, "a-1", "--exit", "9")
     await until(lambda: "exited" in listener.changes(workload_id))
+    assert ["created", "started", "exited"] == listener.changes(workload_id)
     codes = {event.change: event.exit_code for event in listener.events}
     assert {Change.EXITED: 9} == {change: code for change, code in codes.items() if code}
     assert all(event.witnessed for event in listener.events)

@@ -47,10 +47,13 @@ async def test_an_end_between_the_launch_and_the_next_listing_is_noticed(polled:
     assert {"success": 1} == polled.outcomes("supervisor_exits_total")
 
 
-async def test_what_somebody_removes_is_lost(polled: World) -> None:
+@pytest.mark.parametrize(("age", "within"), [(1.0, NOTICE), (0.0, 40.0)], ids=["listed", "never"])
+async def test_what_somebody_removes_is_lost(polled: World, age: float, within: float) -> None:
+    """What was never listed is only missed by the next comparison."""
     await polled.launch("a-1")
+    await pass_time(age)
     await polled.host.remove(polled.container("a-1").id, force=True)
-    await until(lambda: polled.states() == {}, within=NOTICE)
+    await until(lambda: polled.states() == {}, within=within)
     assert {"lost": 1} == polled.outcomes("supervisor_exits_total")
 
 
@@ -85,6 +88,7 @@ async def test_what_a_third_party_starts_again_is_live_again() -> None:
 
 async def test_a_container_that_cannot_be_removed_keeps_its_name(polled: World) -> None:
     await polled.launch("a-1")
+    await pass_time()  # it is listed
     polled.faults.fail("remove", EngineFaltered("device busy"), times=TRIES)
     kill = polled.killing("a-1")
     assert 502 == await kill.answer()

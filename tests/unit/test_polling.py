@@ -30,11 +30,11 @@ def told(before: Sequence[Workload], after: Sequence[Workload]) -> list[str]:
     [
         (None, CREATED, ["created"]),
         (None, LIVE, ["created", "started"]),
-        (None, EXITED, ["created", "started", "exited"]),
+        (None, EXITED, ["created", "exited"]),
         (None, REMOVING, ["created"]),
         (CREATED, CREATED, []),
         (CREATED, LIVE, ["started"]),
-        (CREATED, EXITED, ["started", "exited"]),
+        (CREATED, EXITED, ["exited"]),
         (CREATED, REMOVING, []),
         (CREATED, None, ["removed"]),
         (LIVE, LIVE, []),
