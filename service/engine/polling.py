@@ -2,8 +2,8 @@
 
 A poll is coarser than a stream. It tells what is new, and not how that came about: a workload that
 started and ended between two listings has ended, and one that was removed as well is not mentioned.
-It knows no exit code and no signal. And it did not see an exit happen: the engine may have been away
-in between (`Event.witnessed`).
+It knows no exit code and no signal. And it did not see an exit happen: the engine may have been
+away in between (`Event.witnessed`).
 """
 
 import asyncio
