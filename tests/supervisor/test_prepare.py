@@ -17,9 +17,7 @@ pytestmark = pytest.mark.timeout(30)
 async def pulling() -> AsyncIterator[World]:
     """A supervisor whose engine fetches images, and starts one workload at a time."""
     async with a_world(bounds=Bounds(under_way=1, waiting=2)) as world:
-        world.engine.capabilities = replace(
-            world.engine.capabilities, prepare=world.engine.pull
-        )
+        world.engine.capabilities = replace(world.engine.capabilities, prepare=world.engine.pull)
         world.host.registry.add("missing")
         yield world
 
@@ -44,9 +42,7 @@ async def test_a_launch_that_fetches_its_image_takes_up_no_slot(pulling: World) 
 
 async def test_it_has_no_time_limit_of_the_launch() -> None:
     async with a_world(launch_timeout=1.0) as world:
-        world.engine.capabilities = replace(
-            world.engine.capabilities, prepare=world.engine.pull
-        )
+        world.engine.capabilities = replace(world.engine.capabilities, prepare=world.engine.pull)
         world.host.registry.add("missing")
         world.faults.delay("pull", 30.0)
         assert 0 == await world.launching("a-1", "missing").answer()
