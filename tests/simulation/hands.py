@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from signal import SIGCONT, SIGHUP, SIGKILL, SIGTERM, SIGWINCH
 
-from service.engine._names import DOCKER_NAMES
-from service.engine.base import Status, WorkloadSpec, is_aside
+from service.engine._names import DOCKER_NAMES, is_aside
+from service.engine.base import Status, WorkloadSpec
 from service.engine.fake_host import Container
 from service.errors import SupervisorError
 from service.workload import base_name
