@@ -12,8 +12,8 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from itertools import islice
 
 from service.engine._lists import elements, with_pauses
-from service.engine._oddities import Oddities
 from service.engine._names import DOCKER_NAMES
+from service.engine._oddities import Oddities
 from service.engine.base import (
     Capabilities,
     Change,

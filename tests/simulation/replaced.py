@@ -9,9 +9,7 @@ from unittest.mock import patch
 from opentelemetry import trace
 
 from service.comparison import Comparison
-from service.own_container import Whereabouts
 from service.reaper import Reaper
-from service.rivals import Rivals
 from tests.simulation.listener import heard
 from tests.simulation.spill import PROVIDER
 
@@ -22,12 +20,11 @@ _LOOKS, _LATER_LOOKS = 3, 2
 
 @contextmanager
 def replaced() -> Iterator[None]:
-    """Take the place of log, spans, limits, and of what there is to see of the own container."""
+    """Take the place of log, spans and limits."""
     with ExitStack() as stack:
         stack.enter_context(heard())
         stack.enter_context(patch.object(trace, "get_tracer_provider", lambda: PROVIDER))
         for module, name, value in (
-            (_module_of(Rivals), "whereabouts", Whereabouts),
             (_module_of(Comparison), "_AT_ONCE", _LOOKS),
             (_module_of(Reaper), "_AGAIN_AT_ONCE", _LATER_LOOKS),
         ):

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
+from service.engine.base import Capabilities
 from tests.simulation.engine import BULK_THREADS, SimulatedEngine
 
 _BULK = frozenset({"inspect", "remove", "set_aside", "tail"})
@@ -45,6 +47,11 @@ class Wire:
             raise asyncio.CancelledError
         method = getattr(self._engine, name)
         return partial(self._call, name, method) if name in _BULK | _CHANGES else method
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the engine; their calls come this way as well."""
+        return replace(self._engine.capabilities, set_aside=self.set_aside)
 
     async def _call(
         self, name: str, method: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any
