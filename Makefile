@@ -6,7 +6,7 @@ RERUN := --reruns 1 --only-rerun ^EngineLockedOutError --rerun-show-tracebacks
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo worker test test-engines test-debian simulate simulate-mutants chaos soak bench check generate dashboards docs pictures lock clean
+.PHONY: help setup demo worker test test-fast test-engines test-debian coverage simulate simulate-mutants chaos soak bench check fix generate dashboards docs pictures lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,12 @@ worker: setup ## Build the image of the example workers, supervisor-demo-worker,
 test: setup ## Run every test, on a Docker Engine of its own (ARGS="-k name" picks some)
 	@$(BIN)/python -m scripts.prepare
 	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(RERUN) $(ARGS)
+
+test-fast: setup ## Run the tests that need neither Docker nor root, in less than a minute
+	$(BIN)/pytest --numprocesses 2 -m "not root and not slow" $(ARGS)
+
+coverage: setup ## Say how much of the code is run by the tests that need neither Docker nor root
+	$(BIN)/pytest --numprocesses 2 -m "not root" --cov --cov-report=term --cov-report=html $(ARGS)
 
 test-engines: setup ## Run what any Engine should pass on Docker 20.10, 26.1 and Podman 5.4, an hour and more
 	@$(BIN)/python -m scripts.try_engines $(ARGS)
@@ -46,12 +52,14 @@ bench: setup ## Measure it beside the bare Engine and bare gRPC (ARGS="--only de
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: setup ## Lint, format, types, layers, and whether what is generated matches its source
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	scripts/check-stubs
-	scripts/check-dashboards
+	@$(BIN)/python -m scripts.check
+
+fix: setup ## Correct format and simple lint, and write everything anew that is generated
+	scripts/generate
+	$(BIN)/python -m dashboards.generate
+	$(BIN)/python -m scripts.reference
+	$(BIN)/ruff check --fix --exit-zero
+	$(BIN)/ruff format
 
 generate: setup ## Generate the stubs anew from proto/
 	scripts/generate
@@ -59,7 +67,7 @@ generate: setup ## Generate the stubs anew from proto/
 dashboards: setup ## Generate the dashboards anew from dashboards/
 	$(BIN)/python -m dashboards.generate
 
-docs: setup ## Write the tables of settings and of the catalogue's keys anew from the code
+docs: setup ## Write the tables of settings, catalogue keys and Engines anew from their sources
 	$(BIN)/python -m scripts.reference
 
 pictures: setup ## Draw the dashboards for docs/ from three minutes of real work

@@ -12,7 +12,7 @@ import pytest
 from scripts import engines
 from scripts.private_engine import PrivateEngine, ensure_installed
 from tests.support import catalog as catalog_of_tests
-from tests.support import containers, exclusions, lockout, own_folder, schedule, worker
+from tests.support import containers, exclusions, lockout, needs, own_folder, schedule, worker
 from tests.support.supervised import Supervised
 
 # How long an example takes says nothing on a machine that does several things at once. The same
@@ -111,8 +111,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return schedule.scheduler(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest deselects by markers in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What the chosen Engine cannot pass is left out."""
+    """Mark what each test needs, and leave out what the chosen Engine cannot pass."""
+    needs.mark(items)
     exclusions.leave_out(items)
 
 
@@ -142,11 +144,6 @@ def _told_apart(item: pytest.Item) -> Generator[None, None, None]:
     try:
         yield
     except (Exception, BaseExceptionGroup, pytest.fail.Exception) as failure:
-        if _ENGINE in item.config.stash and _uses_the_engine(item):
+        if _ENGINE in item.config.stash and item.get_closest_marker("engine"):
             lockout.tell_apart(item, item.config.stash[_ENGINE], failure)
         raise
-
-
-def _uses_the_engine(item: pytest.Item) -> bool:
-    names = getattr(item, "fixturenames", [])
-    return not {"engine", "rig", "docker_rig"}.isdisjoint(names)

@@ -89,58 +89,58 @@ def server(tmp_path: Path) -> Iterator[_Server]:
 
 
 @pytest.fixture
-def engine(server: _Server) -> Iterator[UnixSocket]:
+def unix(server: _Server) -> Iterator[UnixSocket]:
     client = UnixSocket(str(server.server_address))
     yield client
     client.close()
 
 
-def _get(engine: UnixSocket, target: str, timeout: float = 10) -> str:
-    return engine.request("GET", target, timeout=timeout).text
+def _get(unix: UnixSocket, target: str, timeout: float = 10) -> str:
+    return unix.request("GET", target, timeout=timeout).text
 
 
-def test_a_connection_is_kept(engine: UnixSocket) -> None:
-    assert ["1 /a", "1 /b"] == [_get(engine, "/a"), _get(engine, "/b")]
+def test_a_connection_is_kept(unix: UnixSocket) -> None:
+    assert ["1 /a", "1 /b"] == [_get(unix, "/a"), _get(unix, "/b")]
 
 
 def test_a_connection_that_the_other_side_has_closed_is_replaced(
-    engine: UnixSocket, server: _Server
+    unix: UnixSocket, server: _Server
 ) -> None:
-    assert "1 /bye" == _get(engine, "/bye")
+    assert "1 /bye" == _get(unix, "/bye")
     assert server.hung_up.wait(_LONG)
-    assert "2 /a" == _get(engine, "/a")
+    assert "2 /a" == _get(unix, "/a")
 
 
 def test_what_takes_too_long_is_given_up_and_its_answer_is_nobody_elses(
-    engine: UnixSocket, server: _Server
+    unix: UnixSocket, server: _Server
 ) -> None:
-    assert "1 /a" == _get(engine, "/a")
+    assert "1 /a" == _get(unix, "/a")
     with pytest.raises(TimeoutError):
-        _get(engine, "/slow", timeout=0.05)
-    assert "2 /b" == _get(engine, "/b")
+        _get(unix, "/slow", timeout=0.05)
+    assert "2 /b" == _get(unix, "/b")
     server.go_on.set()
-    assert "2 /slow" == _get(engine, "/slow")  # with the limit of this call
+    assert "2 /slow" == _get(unix, "/slow")  # with the limit of this call
 
 
-def test_the_first_call_has_its_limit_too(engine: UnixSocket) -> None:
+def test_the_first_call_has_its_limit_too(unix: UnixSocket) -> None:
     with pytest.raises(TimeoutError):
-        _get(engine, "/slow", timeout=0.05)
+        _get(unix, "/slow", timeout=0.05)
 
 
 def test_an_answer_that_is_cut_is_an_error_and_its_connection_is_replaced(
-    engine: UnixSocket,
+    unix: UnixSocket,
 ) -> None:
     with pytest.raises(IncompleteRead):
-        _get(engine, "/cut")
-    assert "2 /a" == _get(engine, "/a")
+        _get(unix, "/cut")
+    assert "2 /a" == _get(unix, "/a")
 
 
 @pytest.mark.parametrize("status", [302, 103])
-def test_what_is_no_final_answer_is_an_error(engine: UnixSocket, status: int) -> None:
+def test_what_is_no_final_answer_is_an_error(unix: UnixSocket, status: int) -> None:
     """To docker-py a redirection would be a success: a container that does not run was started."""
     with pytest.raises(HTTPException, match=str(status)):
-        _get(engine, f"/status/{status}")
-    assert 304 == engine.request("GET", "/status/304", timeout=10).status_code
+        _get(unix, f"/status/{status}")
+    assert 304 == unix.request("GET", "/status/304", timeout=10).status_code
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_who_answers_before_all_is_read_is_heard(
     answering: Callable[[bytes], UnixSocket],
 ) -> None:
     engine = answering(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
-    answer = engine.request("POST", "/", timeout=10, data="x" * 3_000_000)
+    answer = unix.request("POST", "/", timeout=10, data="x" * 3_000_000)
     assert (403, "no") == (answer.status_code, answer.text)
 
 
@@ -258,26 +258,26 @@ def test_an_answer_is_no_garbage_that_has_to_be_found(
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\rb"])
-def test_a_header_that_would_be_two_is_not_sent(engine: UnixSocket, value: str) -> None:
+def test_a_header_that_would_be_two_is_not_sent(unix: UnixSocket, value: str) -> None:
     with pytest.raises(HTTPException):
-        engine.request("GET", "/a", timeout=10, headers={"X": value})
+        unix.request("GET", "/a", timeout=10, headers={"X": value})
 
 
-def test_a_connection_that_is_to_be_closed_is_not_used_again(engine: UnixSocket) -> None:
+def test_a_connection_that_is_to_be_closed_is_not_used_again(unix: UnixSocket) -> None:
     """Before the other side gets to closing it, too."""
-    assert ["1 /last", "2 /a"] == [_get(engine, "/last"), _get(engine, "/a")]
+    assert ["1 /last", "2 /a"] == [_get(unix, "/last"), _get(unix, "/a")]
 
 
-def test_parameters_that_are_not_given_are_left_out(engine: UnixSocket) -> None:
+def test_parameters_that_are_not_given_are_left_out(unix: UnixSocket) -> None:
     params = {"name": "a b", "all": 1, "since": None, "force": True}
-    answer = engine.request("GET", "/a", timeout=10, params=params)
+    answer = unix.request("GET", "/a", timeout=10, params=params)
     assert "1 /a?name=a+b&all=1&force=True" == answer.text
     assert HTTPStatus.OK == answer.status_code
 
 
-def test_a_body_is_sent_with_its_headers_and_taken_as_what_it_is(engine: UnixSocket) -> None:
+def test_a_body_is_sent_with_its_headers_and_taken_as_what_it_is(unix: UnixSocket) -> None:
     headers = {"Content-Type": "application/json"}
-    answer = engine.request("POST", "/a", timeout=10, data='{"ä": "☃"}', headers=headers)
+    answer = unix.request("POST", "/a", timeout=10, data='{"ä": "☃"}', headers=headers)
     assert 'application/json {"ä": "☃"}' == answer.text
 
 

@@ -1,0 +1,74 @@
+"""What a test needs, as markers of pytest: by the folder that it is in, and by its fixtures.
+
+The markers are described in pyproject.toml. `make test-fast` runs what is neither `root` nor `slow`.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path, PurePath
+
+import pytest
+
+_TESTS = Path(__file__).parents[1]
+
+# By folder; a file that differs from its folder has an entry of its own. Fixtures add `engine`.
+NEEDS: Mapping[str, Collection[str]] = {
+    "chaos": {"engine", "slow"},
+    "chaos/test_checks.py": (),
+    "dashboards": (),
+    "dashboards/test_alerts.py": {"root"},  # promtool
+    "dashboards/test_probes.py": {"root"},  # systemd-analyze
+    "dashboards/test_provisioning.py": {"root"},  # jq
+    "dashboards/test_runbook_url.py": {"root"},  # Prometheus
+    "e2e": {"engine"},
+    "engine": (),
+    "scripts": (),
+    "scripts/test_demo.py": {"root"},  # an Engine
+    "scripts/test_engines.py": {"root"},  # mounts
+    "scripts/test_images.py": {"root"},  # busybox-static
+    "scripts/test_own_folder.py": {"root"},  # mounts
+    "scripts/test_private_engine.py": {"root"},  # an Engine
+    "simulation": {"slow"},
+    "simulation/test_parts.py": (),
+    "soak": {"engine", "slow"},
+    "supervisor": (),
+    "test_readme.py": {"engine"},
+    "test_runbook.py": {"engine"},
+    "unit": (),
+}
+
+# Fixtures that start an Engine. That of the contract does so in one of its cases.
+_ENGINE = frozenset({"engine", "docker_rig"})
+_EITHER, _FAKE = "rig", "fake"
+
+
+def mark(items: Iterable[pytest.Item]) -> None:
+    """Give each test its markers. Raises UsageError for a folder of tests/ that NEEDS lacks."""
+    for item in items:
+        for name in sorted(_needs(item)):
+            item.add_marker(name)
+
+
+def _needs(item: pytest.Item) -> set[str]:
+    ours = item.path.is_relative_to(_TESTS)  # the tests of this have tests elsewhere
+    found = {*of(item.path.relative_to(_TESTS))} if ours else set()
+    if _starts_an_engine(item):
+        found.add("engine")
+    return found | {"root"} if "engine" in found else found
+
+
+def _starts_an_engine(item: pytest.Item) -> bool:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    callspec = getattr(item, "callspec", None)
+    case = callspec.params.get(_EITHER) if callspec else None
+    return bool(fixtures & _ENGINE) or (_EITHER in fixtures and case != _FAKE)
+
+
+def of(file: PurePath) -> Collection[str]:
+    """What all tests of a file need; its path is relative to tests/."""
+    for entry in (file, *file.parents):
+        if (needs := NEEDS.get(entry.as_posix())) is not None:
+            return needs
+    raise pytest.UsageError(
+        f"tests/{file}: enter the folder into NEEDS of tests/support/needs.py,"
+        " with what its tests need"
+    )
