@@ -170,7 +170,7 @@ _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 def test_who_answers_before_all_is_read_is_heard(
     answering: Callable[[bytes], UnixSocket],
 ) -> None:
-    engine = answering(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+    unix = answering(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
     answer = unix.request("POST", "/", timeout=10, data="x" * 3_000_000)
     assert (403, "no") == (answer.status_code, answer.text)
 
