@@ -48,8 +48,6 @@ _IMAGE = re.compile(rf"({_REGISTRY}/)?(?P<path>{_PART}(/{_PART})*)(:{_TAG})?(@({
 _LONGEST_PATH = 255
 
 _PLAINER = {
-    "extra_forbidden": "is no key that a catalogue has; a job may have kind, image,"
-    " first_argument, ends, memory, cpus and pids",
     "missing": "is missing",
     "dict_type": "is not a table of jobs, [jobs]",
     "model_type": 'is not a job, such as { kind = "action" }',
@@ -255,6 +253,9 @@ def _shown(given: object) -> str:
 
 def _said(fault: ErrorDetails) -> str:
     """What is wrong, in our words: pydantic's are for programmers."""
+    if fault["type"] == "extra_forbidden":
+        *keys, last = Entry.model_fields
+        return f"is no key that a catalogue has; a job may have {', '.join(keys)} and {last}"
     if plainer := _PLAINER.get(fault["type"]):
         return plainer
     key = Entry.model_fields.get(str(fault["loc"][-1])) if len(fault["loc"]) == _KEY_DEPTH else None
