@@ -1,6 +1,6 @@
 """What a test needs, as markers of pytest: by the folder that it is in, and by its fixtures.
 
-The markers are described in pyproject.toml. `make test-fast` runs what is neither `root` nor `slow`.
+pyproject.toml describes the markers. `make test-fast` runs what is neither `root` nor `slow`.
 """
 
 from collections.abc import Collection, Iterable, Mapping

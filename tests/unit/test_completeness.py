@@ -6,7 +6,6 @@ What cannot be generated is compared here. Each message names the file that lack
 import csv
 import re
 import tomllib
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -91,11 +90,10 @@ def test_the_example_of_settings_has_every_setting() -> None:
 # RPCs
 
 
-def _methods() -> Iterator[str]:
-    return (name for name in vars(AreaSupervisorServiceServicer) if not name.startswith("_"))
+_METHODS = [name for name in vars(AreaSupervisorServiceServicer) if not name.startswith("_")]
 
 
-@pytest.mark.parametrize("method", _methods())
+@pytest.mark.parametrize("method", _METHODS)
 def test_every_method_of_the_contract_is_served_and_documented(method: str) -> None:
     assert method in vars(Servicer), f"the servicer of {SERVICE} in service/"
     assert f"\n### {method}\n" in _page("api"), "the methods in docs/api.md"
