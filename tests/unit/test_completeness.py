@@ -20,8 +20,7 @@ from service.engine.base import Limits
 from service.job import JobSpec, Kind
 from service.server import SERVICE
 from service.servicer import Servicer
-from service.settings import Settings
-from service.workload import arguments_of, job_of, workload_of
+from service.workload import arguments_of, job_of
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -47,10 +46,7 @@ def _effect(**keys: Any) -> tuple[Any, ...]:
     entry = Entry.model_validate({"kind": "reaction", "image": "x"} | keys)
     spec = JobSpec("name", "identifier")
     job = job_of(spec, entry, None)
-    arguments = arguments_of(spec, entry, "callback")
-    settings = Settings()
-    workload = workload_of(job, spec, entry, settings, arguments=arguments, environment={})
-    return job.kind, job.ends, workload.image, workload.arguments, workload.limits
+    return job.kind, job.ends, entry.image, arguments_of(spec, entry, "callback"), entry.limits
 
 
 @pytest.mark.parametrize("key", Entry.model_fields)
@@ -76,15 +72,6 @@ def test_the_list_of_areas_jobs_has_a_column_for_each_key_that_they_use() -> Non
     with (ROOT / "tests/unit/area_jobs.csv").open(newline="") as table:
         columns = set(csv.DictReader(table).fieldnames or ())
     assert used <= columns, "tests/unit/area_jobs.csv, which test_catalog.py compares"
-
-
-# Settings
-
-
-def test_the_example_of_settings_has_every_setting() -> None:
-    told = re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
-    missing = {name.upper() for name in Settings.model_fields} - set(told)
-    assert set() == missing, ".env.example"
 
 
 # RPCs

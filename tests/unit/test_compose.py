@@ -27,7 +27,8 @@ def supervisor() -> dict[str, Any]:
 
 def test_every_setting_is_passed_on(supervisor: dict[str, Any]) -> None:
     settings = {name.upper() for name in Settings.model_fields}
-    assert settings - _NOT_WITH_COMPOSE <= supervisor["environment"].keys()
+    missing = settings - _NOT_WITH_COMPOSE - supervisor["environment"].keys()
+    assert set() == missing, "docker-compose.yml"
 
 
 def test_the_standard_variables_for_spans_are_passed_on(supervisor: dict[str, Any]) -> None:
@@ -40,6 +41,11 @@ def test_the_standard_variables_for_spans_are_passed_on(supervisor: dict[str, An
     }
     assert "OTEL_EXPORTER_OTLP_PROTOCOL" in standard
     assert standard | others <= supervisor["environment"].keys()
+
+
+def test_the_example_of_settings_has_every_setting() -> None:
+    told = set(re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE))
+    assert set() == {name.upper() for name in Settings.model_fields} - told, ".env.example"
 
 
 def test_the_example_of_settings_names_every_one_of_compose() -> None:
