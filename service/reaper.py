@@ -225,6 +225,8 @@ class Reaper:
 
     async def _finish_stopped(self, job: Job, container_id: str, exited: Exit) -> None:
         self._registry.observe(job.launch_id, ExitSeen())
+        if self._keep and await self._live(container_id):
+            return  # a third party has started it again, which a removal finds out by itself
         if self._keep or await self._remove(job, container_id):
             self._close(job, Ended(exited.at, exited.code), "")
 

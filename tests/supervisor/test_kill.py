@@ -404,6 +404,20 @@ async def test_a_third_party_that_restarts_what_is_killed_makes_the_kill_fail(
     assert ["a-1"] == world.running()
 
 
+async def test_a_kill_fails_whose_kept_container_a_third_party_restarts(
+    development: World,
+) -> None:
+    await development.launch("a-1")
+    hold = development.faults.hold("stop", after=True)
+    kill = development.killing("a-1")
+    await hold.reached()
+    development.host.start(development.container("a-1-1").id)
+    hold.release()
+    assert 502 == await kill.answer()
+    await until(lambda: development.states() == {"a-1": "running"})
+    assert ["a-1-1"] == development.running()
+
+
 async def test_a_kill_is_not_misled_by_a_look_from_before_it(world: World) -> None:
     await world.launch("a-1")
     container = world.container("a-1")
