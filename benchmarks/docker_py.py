@@ -9,9 +9,9 @@ import docker
 
 from benchmarks.bare_engine import OF_NOBODY
 from benchmarks.calls import identifier_of
-from service.engine import _launch
-from service.engine._oddities import Oddities
 from service.engine.base import WorkloadSpec
+from service.engine.docker import containers
+from service.engine.docker.tolerant_reader import Oddities
 
 
 class DockerPy:
@@ -42,8 +42,8 @@ class DockerPy:
         """Create and start a container."""
         client, began = self._client(), time.thread_time()
         spec = replace(self._spec, name=f"docker-py-{identifier_of(number)}")
-        container_id = _launch.create(client, spec, self._oddities)
-        _launch.start(client, container_id, spec)
+        container_id = containers.create(client, spec, self._oddities)
+        containers.start(client, container_id, spec)
         self._cpu_seconds.append(time.thread_time() - began)
 
     def cpu_seconds(self) -> float:

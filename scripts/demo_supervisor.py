@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from scripts.ports import free_port
 from scripts.progress import tail
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
-from service.workload import INSTANCE_LABEL
+from service.jobs.workload import INSTANCE_LABEL
 
 _CATALOG = "/etc/supervisor/catalog.toml"
 _READY_SECONDS = 60.0

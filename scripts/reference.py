@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 
 from scripts import engine_outcomes
 from scripts.marked import written
-from service.catalog import Entry
-from service.config import Settings
+from service.app.environment import Settings
+from service.jobs.catalog import Entry
 
 _DOCS = Path(__file__).resolve().parent.parent / "docs"
 _TYPES = {str: "text", bool: "boolean", float: "number", int: "whole number"}

@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from itertools import count
 
-import service.serve  # noqa: F401 - so that the process has in memory what the real one has
+import service.app.process  # noqa: F401 - so that the process has in memory what the real one has
 from benchmarks.calls import ENDING, identifier_of
 from benchmarks.processes import resident_bytes
 from benchmarks.servers.heartbeat import Heartbeat
@@ -22,8 +22,8 @@ from benchmarks.servers.service import Service
 from observability.http import HttpEndpoint
 from observability.logs import configure_logs
 from observability.tracing import configure_tracing
-from service import runtime
-from service.job import JobSpec
+from service.app import event_loop
+from service.jobs.model import JobSpec
 
 
 class _Grown:
@@ -126,7 +126,7 @@ def main() -> None:
     """Serve until the input ends."""
     configure_logs(level="info", console=False, write=len)
     configure_tracing("bench", "0", "bench")
-    runtime.run(_serve(*map(int, sys.argv[1:])))
+    event_loop.run(_serve(*map(int, sys.argv[1:])))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from service.engine._lists import elements, with_pauses
-from service.engine._names import DOCKER_NAMES
-from service.engine._oddities import Oddities
 from service.engine.base import (
     Capabilities,
     Change,
@@ -26,6 +23,9 @@ from service.engine.base import (
     Workload,
     WorkloadSpec,
 )
+from service.engine.docker.list_reader import elements, with_pauses
+from service.engine.docker.names import DOCKER_NAMES
+from service.engine.docker.tolerant_reader import Oddities
 from service.errors import NoSuchWorkload
 
 # A container as Docker lists it: id, name, labels, state.

@@ -14,9 +14,9 @@ from grpc import aio
 from benchmarks.bare_engine import BareEngine
 from benchmarks.calls import number_of
 from benchmarks.servers.layers import EmptyService
-from service import runtime
 from service._generated.area_supervisor_pb2_grpc import add_AreaSupervisorServiceServicer_to_server
 from service._generated.area_types_pb2 import AuthenticatedJobData, Response
+from service.app import event_loop
 
 _THREADS = 16  # as many as there are launches at once
 
@@ -41,7 +41,7 @@ def main(
     """Serve until killed. The containers have the options of the one that runs now."""
     engine = BareEngine(engine_socket)
     engine.copy_options(engine.only_container())
-    runtime.run(_serve(engine, port))
+    event_loop.run(_serve(engine, port))
 
 
 async def _serve(engine: BareEngine, port: int) -> None:
@@ -49,7 +49,7 @@ async def _serve(engine: BareEngine, port: int) -> None:
     add_AreaSupervisorServiceServicer_to_server(_Launches(engine), server)
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
-    runtime.set_up_garbage_collections()
+    event_loop.set_up_garbage_collections()
     await server.wait_for_termination()
 
 

@@ -21,14 +21,14 @@ from observability.log_writer import LogWriter
 from observability.logs import configure_logs
 from observability.methods import ObservedMethods
 from observability.tracing import configure_tracing
-from service import runtime
 from service._generated.area_supervisor_pb2 import Job, JobId, JobList
 from service._generated.area_supervisor_pb2_grpc import (
     AreaSupervisorServiceServicer,
     add_AreaSupervisorServiceServicer_to_server,
 )
 from service._generated.area_types_pb2 import AuthenticatedJobData, Response
-from service.servicer import in_band_error
+from service.api.jobs_service import in_band_error
+from service.app import event_loop
 
 
 class Layer(StrEnum):
@@ -76,14 +76,14 @@ def main(layer: Annotated[Layer, typer.Argument()], port: Annotated[int, typer.A
     configure_logs(level=level, console=False, write=LogWriter(sys.stdout.fileno()).write)
     if layer is not Layer.BARE:
         configure_tracing("bench", "0", "bench")
-    run = asyncio.run if layer in (Layer.BARE, Layer.TRACING) else runtime.run
+    run = asyncio.run if layer in (Layer.BARE, Layer.TRACING) else event_loop.run
     run(_serve(layer, port))
 
 
 async def _serve(layer: Layer, port: int) -> None:
     if layer in (Layer.SERVICE, Layer.LOGS):
         async with Service(port).running():
-            runtime.set_up_garbage_collections()
+            event_loop.set_up_garbage_collections()
             await asyncio.Event().wait()
     server = await _empty_server(layer)
     server.add_insecure_port(f"127.0.0.1:{port}")

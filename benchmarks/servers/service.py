@@ -7,17 +7,17 @@ from pathlib import Path
 
 from benchmarks.servers.instant_engine import InstantEngine
 from observability.metrics import Metrics
-from service.catalog import load_catalog
-from service.core import Core, Options
-from service.server import GrpcServer
-from service.servicer import Servicer
-from service.workload import Policy
+from service.api.jobs_service import Servicer
+from service.api.server import GrpcServer
+from service.app.wiring import Core, Options
+from service.jobs.catalog import load_catalog
+from service.jobs.workload import Policy
 
 _CATALOG = load_catalog(Path(__file__).parents[1] / "catalog.toml")
 
 
 class Service:
-    """Serves on the loopback. Wired as `service.serve` wires it."""
+    """Serves on the loopback. Wired as `service.app.process` wires it."""
 
     def __init__(self, port: int) -> None:
         self.engine = InstantEngine()

@@ -1,1 +1,1 @@
-"""What runs the jobs: the interface (`base`), its adapters, and a fake for the tests."""
+"""The interface to what runs workloads, and an adapter for each engine."""

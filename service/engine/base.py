@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from observability.redaction import Redactor
+from observability.redaction.redactor import Redactor
 from service.engine.names import NameGrammar
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from scripts.private_engine import PrivateEngine
-from service.config import Settings
-from service.health import LIVENESS
-from service.server import SERVICE
+from service.api.health import LIVENESS
+from service.api.server import SERVICE
+from service.app.environment import Settings
 from tests.support.compose import ROOT, Compose
 from tests.support.supervised import COMMAND
 

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from tests.engine.rigs import DockerRig, FakeRig, Rig
-from tests.support.polled_engine import PolledEngine
+from tests.fake_engine.polled import PolledEngine
 
 _POLL = 0.02  # seconds
 

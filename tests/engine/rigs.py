@@ -10,11 +10,11 @@ import docker.errors
 
 from observability.metrics import Metrics
 from scripts.private_engine import PrivateEngine
-from service.engine._dockerpy import Connection
 from service.engine.base import Engine, Event, Listing, WorkloadSpec
-from service.engine.docker import DockerEngine
-from service.engine.fake import FakeEngine
+from service.engine.docker.connection import Connection
+from service.engine.docker.engine import DockerEngine
 from service.errors import EngineError
+from tests.fake_engine.engine import FakeEngine
 from tests.support import containers, worker
 
 OURS = "test.contract.instance"

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from observability.metrics import Metrics
-from observability.redaction import Redactor
+from observability.redaction.redactor import Redactor
 from scripts.private_engine import PrivateEngine
-from service.engine import _calls, _client, _stops
-from service.engine._dockerpy import Connection
 from service.engine.base import Change, Engine, Limits, Status, WorkloadSpec
-from service.engine.docker import DockerEngine
+from service.engine.docker import calls, client
+from service.engine.docker import stops as stops_module
+from service.engine.docker.connection import Connection
+from service.engine.docker.engine import DockerEngine
 from service.errors import (
     EngineRefused,
     EngineTimeout,
@@ -28,7 +29,7 @@ from service.errors import (
     NameTaken,
     NoSuchWorkload,
 )
-from service.patience import patiently
+from service.support.retry import patiently
 from tests.engine.rigs import DockerRig, Listener, Rig, until, until_async
 from tests.support import worker
 from tests.support.http_line import an_http_line
@@ -698,7 +699,7 @@ async def test_docker_waits_for_a_removal_that_a_third_party_began(docker_rig: D
 async def test_docker_stops_more_at_once_than_it_has_threads(
     docker_rig: DockerRig, monkeypatch: pytest.MonkeyPatch, *, listens: bool
 ) -> None:
-    monkeypatch.setattr(_calls, "BULK_THREADS", 2)
+    monkeypatch.setattr(calls, "BULK_THREADS", 2)
     metrics = Metrics([], version="test", engine="docker", mode="test")
     connection = Connection(docker_rig.private.host)
     engine = DockerEngine(connection, docker_rig.selector, metrics)
@@ -724,8 +725,8 @@ async def test_docker_is_left_with_no_stop_where_it_would_kill_at_once(
 ) -> None:
     """As 23.0 and 24.0 do, of which none is here."""
     version = docker_rig.client.version()["ApiVersion"]
-    monkeypatch.setattr(_client, "_KILL_WHEN_LEFT", {version})
-    monkeypatch.setattr(_stops, "_LONGEST_TURN", 0.5)
+    monkeypatch.setattr(client, "_KILL_WHEN_LEFT", {version})
+    monkeypatch.setattr(stops_module, "_LONGEST_TURN", 0.5)
     asked: list[str] = []
 
     def note(method: str, path: str) -> None:

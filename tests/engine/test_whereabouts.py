@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.own_container import look_around
+from service.engine.docker.own_container import look_around
 from tests.engine.rigs import DockerRig
 from tests.support import worker
 

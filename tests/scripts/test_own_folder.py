@@ -13,7 +13,7 @@ from tests.support.mounts import bound
 
 _ROOT = Path(__file__).parents[2]
 # Some that make files, in a moment.
-_SOME = "tests/unit/test_own_container.py"
+_SOME = "tests/unit/engine/docker/test_own_container.py"
 
 _CONFTEST = "from tests.conftest import *\n"
 _FAILING = """\

@@ -9,7 +9,6 @@ from functools import partial
 from typing import NamedTuple
 
 from service.engine.base import Change, Event, Inspection, Listing, Status, Workload
-from service.engine.fake import FakeEngine
 from service.errors import (
     EngineError,
     EngineFaltered,
@@ -17,7 +16,8 @@ from service.errors import (
     EngineTimeout,
     EngineUnavailable,
 )
-from service.workload import INSTANCE_LABEL
+from service.jobs.workload import INSTANCE_LABEL
+from tests.fake_engine.engine import FakeEngine
 from tests.simulation.steps import Failure, NewsTrouble, Unrunnable
 
 INSTANCE = "default"

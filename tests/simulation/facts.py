@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from service.engine.base import Change, Event, Status
-from service.engine.fake_host import FakeHost
-from service.workload import (
+from service.jobs.workload import (
     IDENTIFIER_LABEL,
     INSTANCE_LABEL,
     KEY_LABEL,
@@ -15,6 +14,7 @@ from service.workload import (
     LAUNCH_LABEL,
     NAME_LABEL,
 )
+from tests.fake_engine.host import FakeHost
 from tests.simulation.engine import INSTANCE
 from tests.simulation.life import CATALOG
 from tests.simulation.spill import spills

@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from observability.metrics import STATES
 from service.engine.base import Status
-from service.engine.fake_host import Container
 from tests.chaos.invariants import Sight, wrong_with
+from tests.fake_engine.host import Container
 from tests.simulation.life import CATALOG, Life
 from tests.simulation.plan import STEADY
 from tests.simulation.spill import spills

@@ -12,15 +12,15 @@ from google.protobuf.empty_pb2 import Empty
 from observability.metrics import Metrics
 from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_types_pb2 import AuthenticatedJobData
-from service.admission import Bounds
-from service.catalog import Catalog, Entry
-from service.core import Core, Options
+from service.api.jobs_service import Servicer
+from service.app.wiring import Core, Options
 from service.engine.base import Engine
-from service.engine.fake_host import Container
 from service.errors import StartError
-from service.job import Kind
-from service.servicer import Servicer
-from service.workload import Policy
+from service.jobs.catalog import Catalog, Entry
+from service.jobs.model import Kind
+from service.jobs.workload import Policy
+from service.state.admission import Bounds
+from tests.fake_engine.host import Container
 from tests.simulation.engine import IMAGE, INSTANCE, SimulatedEngine
 from tests.simulation.spill import AUTH, TRACER
 from tests.simulation.steps import Kill, KillAll, Launch, ListAll, Mistake, Request, Wrong
@@ -31,7 +31,7 @@ from tests.support.supervised import launch_request
 GRACE = 2.0
 LAUNCH_TIMEOUT = 6.0
 ORPHAN_GRACE = 5.0
-_DRAIN_GRACE = 10.0  # as in service/serve.py
+_DRAIN_GRACE = 10.0  # as in service/app/process.py
 _TURNS_TO_DIE = 100
 
 CATALOG = Catalog(

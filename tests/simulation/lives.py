@@ -5,8 +5,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from service.engine.base import Status
-from service.engine.fake_host import Container
-from service.rivals import SERVES_LABEL
+from service.reconcile.exclusivity import SERVES_LABEL
+from tests.fake_engine.host import Container
 from tests.simulation.engine import INSTANCE, SimulatedEngine
 from tests.simulation.facts import Facts
 from tests.simulation.hands import Hands

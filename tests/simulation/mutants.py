@@ -14,17 +14,17 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from observability.redaction import Redactor
-from service.hints import Signals
-from service.idempotency import Keys
-from service.killer import Killer
-from service.launcher import Launcher
-from service.launches import Launches
-from service.readiness import Readiness
-from service.reaper import Reaper
-from service.registry import Registry
-from service.supervisor import Supervisor
-from service.watcher import Watcher
+from observability.redaction.redactor import Redactor
+from service.lifecycle.exit_hints import Signals
+from service.lifecycle.killer import Killer
+from service.lifecycle.launcher import Launcher
+from service.lifecycle.reaper import Reaper
+from service.lifecycle.use_cases import Supervisor
+from service.reconcile.watcher import Watcher
+from service.state.idempotency import Keys
+from service.state.launches import Launches
+from service.state.readiness import Readiness
+from service.state.registry import Registry
 
 _STEPS = 100_000
 _FOUND = re.compile(r"^Found after (\d+) steps, in episode (\d+)/(\d+)", re.MULTILINE)

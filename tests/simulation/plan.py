@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar, get_args
 
-from service.engine.fake_faults import Operation
+from tests.fake_engine.faults import Operation
 from tests.simulation.steps import (
     Absence,
     Act,

@@ -8,8 +8,8 @@ from unittest.mock import patch
 
 from opentelemetry import trace
 
-from service.comparison import Comparison
-from service.reaper import Reaper
+from service.lifecycle.reaper import Reaper
+from service.reconcile.comparison import Comparison
 from tests.simulation.listener import heard
 from tests.simulation.spill import PROVIDER
 

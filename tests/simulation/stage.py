@@ -6,9 +6,9 @@ import random
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
-from service.engine._names import DOCKER_NAMES
+from service.engine.docker.names import DOCKER_NAMES
 from service.errors import SupervisorError
-from service.workload import INSTANCE_LABEL, base_name
+from service.jobs.workload import INSTANCE_LABEL, base_name
 from tests.simulation.answers import Answers
 from tests.simulation.clients import Clients
 from tests.simulation.ends import Ends

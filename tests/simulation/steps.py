@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
-from service.engine.fake_faults import Operation
+from tests.fake_engine.faults import Operation
 
 Wrong: TypeAlias = Literal["blank", "nul", "reserved", "unknown", "large", "blank key"]
 HandWork: TypeAlias = Literal[

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from service.admission import Bounds
 from service.errors import EngineTimeout
+from service.state.admission import Bounds
 from tests.supervisor.world import World, a_world, pass_time, until
 
 FEW = Bounds(under_way=2, waiting=3)

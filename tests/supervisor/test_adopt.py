@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from service.engine.base import Status
-from service.engine.fake_host import Container
 from service.errors import EngineTimeout, StartError
-from service.rivals import SERVES_LABEL
-from service.workload import LAUNCH_LABEL, labels_of
+from service.jobs.workload import LAUNCH_LABEL, labels_of
+from service.reconcile.exclusivity import SERVES_LABEL
+from tests.fake_engine.host import Container
 from tests.supervisor.world import NOTICE, World, a_world, is_live, pass_time, refuse_removal, until
-from tests.unit.samples import a_job
+from tests.support.samples import a_job
 
 _COMPARED = 34.0
 _ORPHAN_GRACE = 60.0

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from observability.callers import CallContext
-from service.admission import Bounds
 from service.errors import EngineRefused, EngineTimeout
+from service.state.admission import Bounds
 from tests.supervisor.world import Asked, World, a_world, pass_time, until
 
 pytestmark = pytest.mark.timeout(30)

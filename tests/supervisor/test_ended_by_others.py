@@ -7,7 +7,7 @@ from signal import SIGHUP, SIGKILL, SIGTERM, SIGURG, SIGWINCH
 import pytest
 
 from service.errors import EngineTimeout, EngineUnavailable
-from service.hints import Signals
+from service.lifecycle.exit_hints import Signals
 from tests.supervisor.world import NOTICE, World, pass_time, until
 
 pytestmark = pytest.mark.timeout(30)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from service.engine.fake_faults import Operation
-from service.workload import LAUNCH_LABEL
+from service.jobs.workload import LAUNCH_LABEL
+from tests.fake_engine.faults import Operation
 from tests.supervisor.world import World, a_world, pass_time, until
 
 _OF_AN_END: tuple[Operation, ...] = ("stop", "inspect", "tail", "remove", "list")

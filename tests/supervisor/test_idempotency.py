@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.admission import Bounds
 from service.errors import EngineRefused
-from service.idempotency import KEPT_SECONDS
-from service.job import Kind
-from service.workload import KEY_LABEL, labels_of
+from service.jobs.model import Kind
+from service.jobs.workload import KEY_LABEL, labels_of
+from service.state.admission import Bounds
+from service.state.idempotency import KEPT_SECONDS
 from tests.supervisor.world import World, a_world, is_live, pass_time, until
-from tests.unit.samples import a_job
+from tests.support.samples import a_job
 
 
 async def test_a_reaction_with_the_same_key_runs_once(world: World) -> None:

@@ -6,11 +6,11 @@ from typing import cast
 import pytest
 
 from service.engine.base import Change, Event, WorkloadSpec
-from service.engine.fake_faults import Operation
 from service.errors import EngineError, EngineFaltered, EngineRefused, EngineTimeout, NameTaken
-from service.workload import labels_of
+from service.jobs.workload import labels_of
+from tests.fake_engine.faults import Operation
 from tests.supervisor.world import World, a_world, pass_time, until
-from tests.unit.samples import a_job
+from tests.support.samples import a_job
 
 LAUNCH_TIMEOUT = 30.0
 

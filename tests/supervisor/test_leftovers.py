@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from service.engine.fake_host import Container
 from service.errors import EngineRefused, EngineTimeout
-from service.workload import labels_of
+from service.jobs.workload import labels_of
+from tests.fake_engine.host import Container
 from tests.supervisor.test_unanswered import Looks
 from tests.supervisor.world import World, a_world, is_live, pass_time, until
-from tests.unit.samples import a_job
+from tests.support.samples import a_job
 
 pytestmark = pytest.mark.timeout(30)
 

@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.calls import ENDING, identifier_of
 from benchmarks.servers.service import Service
-from service import watcher
-from service.job import JobSpec
+from service.jobs.model import JobSpec
+from service.reconcile import watcher
 from tests.support.supervised import free_port
 
 pytestmark = pytest.mark.timeout(120)

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from service.errors import EngineFaltered
+from tests.fake_engine.polled import PolledEngine
 from tests.supervisor.world import NOTICE, TRIES, World, a_world, is_live, pass_time, until
-from tests.support.polled_engine import PolledEngine
 
 pytestmark = pytest.mark.timeout(30)
 

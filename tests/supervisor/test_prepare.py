@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from service.admission import Bounds
 from service.errors import EngineRefused
-from service.readiness import GAP_PATIENCE
+from service.state.admission import Bounds
+from service.state.readiness import GAP_PATIENCE
 from tests.supervisor.world import World, a_world, pass_time, until
 
 pytestmark = pytest.mark.timeout(30)

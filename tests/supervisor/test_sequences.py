@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from service.engine.base import Change, Event, Status
-from service.engine.fake_faults import Operation
 from service.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
-from service.workload import IDENTIFIER_LABEL, KIND_LABEL, NAME_LABEL
+from service.jobs.workload import IDENTIFIER_LABEL, KIND_LABEL, NAME_LABEL
+from tests.fake_engine.faults import Operation
 from tests.supervisor.world import NOTICE, Asked, World, a_world, pass_time
 
 pytestmark = pytest.mark.timeout(300)

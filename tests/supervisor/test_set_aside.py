@@ -2,12 +2,12 @@
 
 import pytest
 
-from service.engine._names import is_aside
 from service.engine.base import Status
-from service.engine.fake_host import Container
+from service.engine.docker.names import is_aside
 from service.errors import EngineFaltered, EngineTimeout
-from service.job import Job, Kind
-from service.workload import labels_of
+from service.jobs.model import Job, Kind
+from service.jobs.workload import labels_of
+from tests.fake_engine.host import Container
 from tests.supervisor.world import INSTANCE, TRIES, World, a_world, pass_time, until
 
 pytestmark = pytest.mark.timeout(60)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from service.engine.base import Inspection
-from service.engine.fake_host import Container
-from service.workload import labels_of
+from service.jobs.workload import labels_of
+from tests.fake_engine.host import Container
 from tests.supervisor.world import NOTICE, World, a_world, pass_time, refuse_removal, until
-from tests.unit.samples import a_job
+from tests.support.samples import a_job
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from service.engine.base import Inspection, Status
-from service.engine.fake_faults import Operation
 from service.errors import EngineRefused, EngineTimeout, EngineUnavailable
-from service.job import JobSpec
+from service.jobs.model import JobSpec
+from tests.fake_engine.faults import Operation
 from tests.supervisor.world import (
     NOTICE,
     TRIES,

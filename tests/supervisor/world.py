@@ -1,4 +1,4 @@
-"""The use cases on the fake Engine, wired as service/serve.py wires them."""
+"""The use cases on the fake Engine, wired as service/app/process.py wires them."""
 
 import asyncio
 import random
@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 from structlog.testing import capture_logs
 
 from observability.metrics import Metrics
-from service.catalog import Catalog, Entry
-from service.core import Core, Options
+from service.app.wiring import Core, Options
 from service.engine.base import Status, WorkloadSpec
-from service.engine.fake import FakeEngine
-from service.engine.fake_host import Container
 from service.errors import EngineFaltered, NoSuchWorkload, SupervisorError
-from service.job import JobSpec, Kind
-from service.workload import INSTANCE_LABEL, Policy
+from service.jobs.catalog import Catalog, Entry
+from service.jobs.model import JobSpec, Kind
+from service.jobs.workload import INSTANCE_LABEL, Policy
+from tests.fake_engine.engine import FakeEngine
+from tests.fake_engine.host import Container
 from tests.support.clock import skipping_waits
 
 T = TypeVar("T")

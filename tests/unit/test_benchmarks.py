@@ -17,7 +17,7 @@ from benchmarks.result import AGAIN, Goal, Result, Rounds, Run, Verdict
 from benchmarks.servers.service import Service
 from benchmarks.stats import Estimate, estimate, interleaved, percentile, ratio
 from service._generated.area_types_pb2 import AuthenticatedJobData
-from service.job import JobSpec
+from service.jobs.model import JobSpec
 from tests.support.supervised import free_port
 
 _PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from opentelemetry.sdk import environment_variables
 
-from service.config import Settings
+from service.app.environment import Settings
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / ".env.example").read_text()

@@ -8,7 +8,8 @@ from docker.errors import APIError
 
 from observability.methods import InBandError
 from service._generated.area_types_pb2 import Error, Response
-from service.engine._errors import mapped
+from service.api.jobs_service import in_band_error
+from service.engine.docker.errors import mapped
 from service.errors import (
     REASONS,
     Draining,
@@ -28,7 +29,6 @@ from service.errors import (
     TooLarge,
     UnknownJob,
 )
-from service.servicer import in_band_error
 
 CODES = {
     InvalidRequest: (400, "invalid"),

@@ -13,8 +13,8 @@ from examples.worker import callbacks, seconds_interval, send_message, tracing
 from examples.worker.arguments import ArgumentError, parse, required
 from examples.worker.callbacks import Backend
 from examples.worker.seconds_interval import seconds_of
+from tests.support.recorded_spans import Recorded
 from tests.support.supervised import free_port
-from tests.unit.tracing_support import Recorded
 
 _TRACE_ID, _SPAN_ID = 0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331
 _TRACEPARENT = f"00-{_TRACE_ID:032x}-{_SPAN_ID:016x}-01"

@@ -1,0 +1,129 @@
+"""Keeps secrets out of texts that other programs wrote: a worker's output, an Engine's message."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
+from itertools import accumulate
+from urllib.parse import quote
+
+from observability.redaction.aho_corasick import AhoCorasick
+from observability.redaction.spelling import readings, verbatim
+
+REDACTED = "[redacted]"
+# Above these, to search would take too long: then nothing of the text is shown.
+MOST_CHARACTERS = 65_536
+_MOST_IN_SECRETS = 16_384
+# Fewer letters and digits cannot be told from any other number, or line, of a text.
+_LEAST = 4
+
+_ESCAPED_LINE_END = re.compile(r"\\[nr]")
+# Nothing would be left of it without its quotes.
+_BARE = re.compile(r"[\\'\"$+\s]*")
+# Of no language, so that it is in no secret.
+_BETWEEN = "\U0010fe00"
+_HIDDEN = re.compile(rb"\x01+")
+
+
+class Redactor:
+    """Replaces every string of a secret structure, however programs spell it.
+
+    A worker that prints its arguments prints JSON, Python's repr, a URL, or one inside another,
+    rather than the bare string; a secret of several lines (a PEM key) may come a line at a time,
+    one that is JSON itself a value at a time. Keys are names and no secrets; short numbers cannot
+    be told from any other.
+    """
+
+    def __init__(self, secrets: object = None) -> None:
+        self._secrets = secrets
+
+    def __call__(self, text: str) -> str:
+        """The text with every secret replaced."""
+        if not text or not self._parts:
+            return text
+        if len(text) > MOST_CHARACTERS or self._search is None:
+            return REDACTED
+        return _hide(text, _covered(text, self._search))
+
+    @cached_property
+    def _parts(self) -> set[str]:
+        """Made when they are first needed: most launches never print anything."""
+        return set(_parts_of(self._secrets)) - {""}
+
+    @cached_property
+    def _search(self) -> AhoCorasick | None:
+        """None where it would take too long."""
+        if sum(map(len, self._parts)) > _MOST_IN_SECRETS:
+            return None
+        needles = set(_needles(self._parts))
+        return AhoCorasick(needles) if sum(map(len, needles)) <= 3 * _MOST_IN_SECRETS else None
+
+
+def _parts_of(secrets: object) -> Iterator[str]:
+    """Every string and its lines or, where it is JSON, its values; every number long enough."""
+    left = [secrets]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value.strip()
+            inner = _parsed(value)
+            left.append(inner)
+            if inner is None:
+                yield from _lines(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            if len(str(value)) >= _LEAST:
+                yield str(value)
+        elif isinstance(value, Mapping):
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+
+
+def _parsed(secret: str) -> object:
+    """What a string holds that is an object or a list in JSON."""
+    if secret.lstrip()[:1] in ("{", "["):
+        with suppress(ValueError, RecursionError):
+            return json.loads(secret)
+    return None
+
+
+def _lines(secret: str) -> Iterator[str]:
+    for line in _ESCAPED_LINE_END.sub("\n", secret).splitlines():
+        if sum(map(str.isalnum, line)) >= _LEAST:
+            yield line.strip()
+
+
+def _needles(parts: set[str]) -> Iterator[str]:
+    """What to search the readings of a text for."""
+    bare = {part for part in parts if _BARE.fullmatch(part)}
+    for part in bare:
+        yield from _spelled(part)
+    for reading in readings(_BETWEEN.join(parts - bare)):
+        yield from filter(str.strip, reading.text.split(_BETWEEN))
+
+
+def _spelled(bare: str) -> set[str]:
+    """The usual spellings of a secret that consists of quotes, within another at most."""
+    once = {bare, json.dumps(bare)[1:-1], repr(bare)[1:-1], quote(bare, safe="")}
+    return once.union(*({json.dumps(way)[1:-1], repr(way)[1:-1], quote(way)} for way in once))
+
+
+def _covered(text: str, search: AhoCorasick) -> bytes:
+    """For each character, whether it is a part of a secret, by any reading."""
+    changes = [0] * (len(text) + 1)
+    for reading in (verbatim(text), *readings(text)):
+        for first, after in search(reading.text):
+            changes[reading.starts[first]] += 1
+            changes[reading.ends[after - 1]] -= 1
+    return bytes(map(bool, accumulate(changes)))
+
+
+def _hide(text: str, covered: bytes) -> str:
+    shown, done = [], 0
+    for run in _HIDDEN.finditer(covered):
+        hidden = text[run.start() : run.end()]
+        # The line ends that a secret `n` would be found in stay.
+        shown += [text[done : run.start()], hidden if hidden.isspace() else REDACTED]
+        done = run.end()
+    return "".join(shown) + text[done:]

@@ -1,0 +1,136 @@
+"""Between the contract's messages and the use cases. Knows nothing of any engine."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.struct_pb2 import Struct, Value
+
+from observability.methods import InBandError
+from observability.metrics import UNKNOWN, Metrics
+from observability.redaction.redactor import Redactor
+from service._generated import area_supervisor_pb2 as messages
+from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer
+from service._generated.area_types_pb2 import AuthenticatedJobData, Error, Response
+from service.errors import REASONS, SupervisorError, TooLarge
+from service.jobs.model import JobSpec, JsonValue
+from service.lifecycle.use_cases import Supervisor
+from service.reporting.request_reports import account_crash, account_failure
+from service.state.idempotency import key_in
+from service.state.readiness import Readiness
+
+_KEEP_NOTHING = Redactor()
+
+# What holds more cannot fit into a container's arguments, and reading it would take seconds.
+MAX_MESSAGE_BYTES = 8 * 2**20
+
+
+class Servicer(AreaSupervisorServiceServicer):
+    """Answers the backend. What goes wrong travels in `Response.error`."""
+
+    def __init__(self, supervisor: Supervisor, readiness: Readiness, metrics: Metrics) -> None:
+        self._supervisor = supervisor
+        self._readiness = readiness
+        self._metrics = metrics
+
+    async def LaunchJob(self, request: AuthenticatedJobData, context: Any) -> Response:
+        """Run a job; see the contract."""
+        began = time.perf_counter()
+        whole = request.SerializeToString(deterministic=True)
+        # Keyed anew by each process: it tells nothing of the secrets in it.
+        fingerprint = hash(whole)
+        if self._supervisor.repeats(request.identifier, fingerprint):
+            return Response()
+        try:
+            _check_size(whole)
+            key = key_in(context.invocation_metadata())
+        except SupervisorError as error:
+            account_failure(
+                self._metrics, "launch", request.name, request.identifier, error, began=began
+            )
+            return _failure(error.code, error.message)
+        auth = _json_object(request.auth)
+        params = _json_object(request.params)
+        spec = JobSpec(request.name, request.identifier, params, auth, fingerprint, key)
+        work = lambda: self._supervisor.launch(spec)  # noqa: E731 - said where it is used
+        return await self._answer(work, "launch", spec.name, spec.identifier, Redactor(auth))
+
+    async def KillJob(self, request: messages.JobId, context: Any) -> Response:
+        """Stop the jobs of one identifier; see the contract."""
+        work = lambda: self._supervisor.kill(request.identifier)  # noqa: E731 - as above
+        return await self._answer(work, "kill", identifier=request.identifier)
+
+    async def KillAllJobs(self, request: Empty, context: Any) -> Response:
+        """Stop every job; see the contract."""
+        return await self._answer(self._supervisor.kill_all, "kill_all")
+
+    async def ListJobs(self, request: Empty, context: Any) -> messages.JobList:
+        """The live jobs; see the contract."""
+        if not self._readiness.listed:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, self._readiness.reason)
+        answer = messages.JobList()
+        add = answer.jobs.add  # three times as quick as a list of messages, which would be copied
+        for job in self._supervisor.list_jobs():
+            add(name=job.name, identifier=job.identifier, status=job.state)
+        return answer
+
+    async def _answer(
+        self,
+        work: Callable[[], Awaitable[None]],
+        operation: str,
+        job: str = UNKNOWN,
+        identifier: str = "",
+        redact: Redactor = _KEEP_NOTHING,
+    ) -> Response:
+        try:
+            await work()
+        except SupervisorError as error:
+            return _failure(error.code, error.message)
+        except Exception:  # noqa: BLE001 - whatever it is, it is ours, and the caller gets a 500
+            crash = account_crash(self._metrics, operation, job, identifier, redact)
+            return _failure(crash.code, crash.message)
+        return Response()
+
+
+def in_band_error(response: object) -> InBandError | None:
+    """The failure inside an answer, for spans and metrics."""
+    if isinstance(response, Response) and response.HasField("error"):
+        reason = REASONS.get(response.error.code, SupervisorError.reason)
+        return InBandError(reason, response.error.message)
+    return None
+
+
+def _check_size(whole: bytes) -> None:
+    if (size := len(whole)) > MAX_MESSAGE_BYTES:
+        raise TooLarge(f"the request: is {size} bytes; at most {MAX_MESSAGE_BYTES} are allowed")
+
+
+def _failure(code: int, message: str) -> Response:
+    return Response(error=Error(code=code, message=message))
+
+
+def _json_object(struct: Struct) -> Mapping[str, JsonValue]:
+    return {key: _json(value) for key, value in struct.fields.items()}
+
+
+def _json(value: Value) -> JsonValue:
+    """A Value as plain JSON: whole numbers as int, one with no kind set as null.
+
+    Not protobuf's `json_format`: it renders 3599 as 3599.0, and raises on what we want to name.
+    """
+    match value.WhichOneof("kind"):
+        case "string_value":
+            return value.string_value
+        case "number_value":
+            number = value.number_value
+            return int(number) if number.is_integer() else number
+        case "bool_value":
+            return value.bool_value
+        case "struct_value":
+            return dict(_json_object(value.struct_value))
+        case "list_value":
+            return [_json(item) for item in value.list_value.values]
+        case _:
+            return None

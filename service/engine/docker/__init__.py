@@ -1,0 +1,1 @@
+"""The adapter for Docker and Podman; the only code that knows Docker."""

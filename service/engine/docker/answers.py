@@ -1,0 +1,272 @@
+"""What the Engine's answers look like, and what they say.
+
+An Engine, or what stands before it, may answer anything. What is not as described here is
+`Unreadable`, with a text that says where, and nothing of what was there: it may be a secret.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.engine.base import Change, Event, Inspection, Status, Workload
+from service.engine.docker.names import is_aside
+
+STATUS = {
+    "created": Status.CREATED,
+    "initialized": Status.CREATED,  # Podman's
+    "running": Status.LIVE,
+    "paused": Status.LIVE,
+    "restarting": Status.LIVE,
+    "stopping": Status.LIVE,  # Podman's
+    "removing": Status.REMOVING,
+    "exited": Status.EXITED,
+    "stopped": Status.EXITED,  # Podman's
+    "dead": Status.EXITED,
+}
+CHANGES = {
+    "create": Change.CREATED,
+    "start": Change.STARTED,
+    "kill": Change.SIGNALLED,
+    "die": Change.EXITED,
+    "oom": Change.OUT_OF_MEMORY,
+    "destroy": Change.REMOVED,
+    "remove": Change.REMOVED,  # Podman's
+    "pause": Change.PAUSED,
+    "unpause": Change.UNPAUSED,
+}
+# Of what docker-py and our own reading raise at an answer of another shape.
+MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_LONGEST_NUMBER = 10  # digits
+
+_Labels = dict[str, str] | None
+# Windows has exit codes of 32 bits without a sign.
+_Code = Annotated[int, Field(ge=-(2**31), lt=2**32)]
+_Id = Annotated[str, Field(min_length=1)]
+
+
+class Unreadable(ValueError):
+    """An answer of an unexpected shape; the text says what is wrong with it."""
+
+
+class Answer(BaseModel):
+    """What every answer may have besides is of no interest."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Version(Answer):
+    """Of the Engine."""
+
+    ApiVersion: str
+    Components: Any = None
+
+    @property
+    def is_podmans(self) -> bool:
+        """Podman's first component is called so, Docker's is called `Engine`."""
+        return "Podman Engine" in str(self.Components)
+
+
+class Created(Answer):
+    """A container that was just made."""
+
+    Id: _Id
+    Warnings: list[str] | None = None
+
+
+class _HostConfig(Answer):
+    NetworkMode: str | None = None
+
+
+class Holder(Answer):
+    """A container that was asked for by its name."""
+
+    Id: _Id
+    Name: str
+
+
+class Listed(Answer):
+    """A container in a list."""
+
+    Id: _Id
+    Names: list[str] | None = None
+    Labels: _Labels = None
+    State: str
+    Created: float
+    HostConfig: _HostConfig | None = None
+
+
+class Named(Answer):
+    """Likewise, of which only the names are wanted."""
+
+    Names: list[str] | None = None
+
+
+class Stranger(Answer):
+    """A container in a list, as somebody else has made it."""
+
+    Id: _Id
+    Names: list[str] | None = None
+    Labels: _Labels = None
+    Image: str
+    Status: str
+
+
+class _Image(Answer):
+    Image: str
+
+
+class Imaged(Answer):
+    """A container looked at for its image's name."""
+
+    Config: _Image
+
+
+class _Command(Answer):
+    Entrypoint: list[str] | None = None
+    Cmd: list[str] | None = None
+
+
+class Commanded(Answer):
+    """A container looked at for what it runs."""
+
+    Config: _Command
+
+
+class Processes(Answer):
+    """Of a container: a row of columns for each."""
+
+    Processes: list[Annotated[list[str], Field(min_length=1)]] | None = None
+
+
+class _State(Answer):
+    Status: str
+    Paused: bool
+    OOMKilled: bool
+    ExitCode: _Code
+    StartedAt: str
+    FinishedAt: str
+
+
+class _Config(Answer):
+    Labels: _Labels = None
+    Cmd: list[str] | None = None
+
+
+class Inspected(Answer):
+    """A container looked at closely."""
+
+    Id: _Id
+    Name: str = ""
+    State: _State
+    Config: _Config
+
+
+class _Actor(Answer):
+    ID: _Id
+    Attributes: _Labels = None
+
+
+class _Told(Answer):
+    Action: str = ""
+    Actor: _Actor | None = None
+
+
+A = TypeVar("A", bound=Answer)
+
+
+def read(kind: type[A], answer: object) -> A:
+    """An answer, or a part of one, as what it should be. Raises `Unreadable`."""
+    try:
+        return kind.model_validate(answer)
+    except ValidationError as error:
+        raise Unreadable(_fault(error)) from None
+
+
+def read_list(answer: object) -> list[Any]:
+    """A list of whatever. Raises `Unreadable`."""
+    if not isinstance(answer, list):
+        raise Unreadable("it is no list")
+    return answer
+
+
+def workload(item: object) -> Workload:
+    """Of a list. Raises `Unreadable`."""
+    found = read(Listed, item)
+    name = (found.Names or ["/"])[0].removeprefix("/")
+    return Workload(
+        id=found.Id,
+        name=name,
+        aside=is_aside(name, found.Id),
+        status=_status(found.State),
+        labels=found.Labels or {},
+        created_at=found.Created,
+        paused=found.State == "paused",
+        network_of=_network_of(found.HostConfig),
+    )
+
+
+def inspection(answer: object) -> Inspection:
+    """Of one container. Raises `Unreadable`."""
+    found = read(Inspected, answer)
+    state, config = found.State, found.Config
+    return Inspection(
+        id=found.Id,
+        status=_status(state.Status),
+        labels=config.Labels or {},
+        exit_code=state.ExitCode,
+        oom_killed=state.OOMKilled,
+        started_at=_timestamp(state.StartedAt) or 0.0,
+        ended_at=_timestamp(state.FinishedAt),
+        arguments=tuple(config.Cmd or ()),
+        paused=state.Paused,
+        aside=is_aside(found.Name, found.Id),
+    )
+
+
+def event(answer: object) -> Event | None:
+    """None for one that is not cared about. Raises `Unreadable`."""
+    told = read(_Told, answer)
+    change = CHANGES.get(told.Action)
+    if change is None:
+        return None
+    if told.Actor is None:
+        raise Unreadable("Actor: is missing")
+    labels = told.Actor.Attributes or {}
+    code = _number(labels.get("exitCode", "")) if change is Change.EXITED else None
+    signal = _number(labels.get("signal", "")) or 0 if change is Change.SIGNALLED else None
+    return Event(id=told.Actor.ID, change=change, labels=labels, exit_code=code, signal=signal)
+
+
+def _network_of(host: _HostConfig | None) -> str:
+    """The id of the container whose network it shares: `container:ID`."""
+    kind, _, container_id = ((host and host.NetworkMode) or "").partition(":")
+    return container_id if kind == "container" else ""
+
+
+def _status(state: str) -> Status:
+    if state not in STATUS:
+        raise Unreadable("the state is none that is known")
+    return STATUS[state]
+
+
+def _number(text: str) -> int | None:
+    """A label of this name hides the real one, and may say anything."""
+    return int(text) if text.isdecimal() and len(text) <= _LONGEST_NUMBER else None
+
+
+def _timestamp(text: str) -> float | None:
+    """Seconds since the epoch; None for the Engine's zero time. Raises `Unreadable`."""
+    if text.startswith("0001-"):
+        return None
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ArithmeticError, ValueError):
+        raise Unreadable("a time is none") from None
+
+
+def _fault(error: ValidationError) -> str:
+    """The first thing that is wrong. What is a key of labels is left out: anybody may set those."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = [str(part) for part in first["loc"][:2]]
+    return f"{'.'.join(where) or 'all of it'}: {first['msg']}"

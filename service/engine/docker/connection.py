@@ -1,0 +1,153 @@
+"""docker-py, tamed: where the Engine is, and a client for each thread."""
+
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+
+from docker.constants import MINIMUM_DOCKER_API_VERSION
+from docker.errors import APIError, DockerException, TLSParameterError
+from docker.tls import TLSConfig
+from docker.utils import kwargs_from_env, parse_host, version_lt
+
+from observability.printable import printable
+from service.engine.docker.answers import MISREAD, Version, read
+from service.engine.docker.client import Client
+from service.engine.docker.config_json import http_headers
+from service.engine.docker.podman import PodmanClient
+from service.errors import EngineUnmounted, StartError
+
+_SCHEMES = ("unix://", "tcp://")
+_TLS_VARIABLES = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+
+NOT_DOCKER = "what answers there is not a Docker Engine"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where the Engine listens. The URL and the headers may hold a password."""
+
+    url: str = field(repr=False)
+    tls: TLSConfig | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def address(self) -> str:
+        """The same for one Engine, by whatever path its socket was given. May hold a password."""
+        scheme, _, path = self.url.partition("://")
+        return str(Path(path).resolve()) if scheme == "unix" else self.url
+
+    @property
+    def shown(self) -> str:
+        """The URL without a password."""
+        return _shown(self.url)
+
+    def check_mount(self) -> None:
+        """Raise `EngineUnmounted` where the Engine's socket has been deleted, and is here still.
+
+        So it is once an Engine has made its socket anew where the file itself is mounted, and not
+        its folder: the mount keeps the old one, which has no name any more.
+        """
+        scheme, _, path = self.url.partition("://")
+        with suppress(OSError):
+            if scheme == "unix" and not Path(path).stat().st_nlink:
+                raise EngineUnmounted(
+                    f"the Docker Engine cannot be reached: the mount of {path} is of a socket that"
+                    " has been deleted; restart this container, or mount the socket's folder"
+                ) from None
+
+
+def connection_from_env() -> Connection:
+    """The Engine of `DOCKER_HOST` and its TLS companions. Raises `StartError`."""
+    url = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    if url == "unix://" or not url.startswith(_SCHEMES) or not _can_be_parsed(url):
+        raise StartError(
+            f"DOCKER_HOST={printable(_shown(url))}: allowed is unix://PATH or tcp://HOST:PORT"
+        )
+    tls = _tls_from_env() if url.startswith("tcp://") else None
+    return Connection(url, tls, http_headers())
+
+
+def _shown(url: str) -> str:
+    """Without a password, which ends at the last `@`."""
+    if url.startswith("unix://") or "@" not in url:
+        return url
+    before, _, host = url.rpartition("@")
+    scheme, found, login = before.rpartition("://")
+    user, has_password, _ = login.partition(":")
+    return f"{scheme}{found}{user}{':***' if has_password else ''}@{host}"
+
+
+def _can_be_parsed(url: str) -> bool:
+    try:
+        parse_host(url)
+    except (DockerException, ValueError):
+        return False
+    return True
+
+
+def _tls_from_env() -> TLSConfig | None:
+    try:
+        return kwargs_from_env().get("tls")
+    except TLSParameterError:
+        told = [f"{name}={printable(os.environ.get(name, ''))}" for name in _TLS_VARIABLES]
+        raise StartError(
+            f"{', '.join(told)}: allowed is a folder with ca.pem, cert.pem and key.pem"
+        ) from None
+
+
+# What speaks to an Engine, and in which version of the API.
+_Fitting = tuple[type[Client], str]
+
+
+class Clients:
+    """A client for each thread: what fits the Engine that was last asked what it is."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._fitting: _Fitting | None = None
+        self._local = threading.local()
+
+    def get(self) -> Client:
+        """Find or make the client of this thread."""
+        client: Client | None = getattr(self._local, "client", None)
+        if client is None or (type(client), client.api_version) != self._fitting:
+            known = self._fitting
+            client = self._local.client = self._make(*known) if known else self.negotiate()
+        return client
+
+    def negotiate(self) -> Client:
+        """A new client that fits, once the Engine has been asked: it may be another one now."""
+        client = self._make(Client)
+        kind, version = self._fitting = _fitting(client)
+        if kind is Client:
+            client.use_version(version)
+            return client
+        client.close()
+        return self._make(kind, version)
+
+    def _make(self, kind: type[Client], version: str = "") -> Client:
+        at = self._connection
+        client = kind(at.url, at.tls, at.headers)
+        if version:
+            client.use_version(version)
+        return client
+
+
+def _fitting(client: Client) -> _Fitting:
+    """What fits an Engine, by its own account. Raises what docker-py does."""
+    met = DockerException(NOT_DOCKER)
+    try:
+        told = read(Version, client.version(api_version=False))
+        if not version_lt(told.ApiVersion, MINIMUM_DOCKER_API_VERSION):
+            return (PodmanClient if told.is_podmans else Client), told.ApiVersion
+        met = DockerException(f"its API {told.ApiVersion} is no longer supported")
+    except APIError as error:
+        if error.status_code != HTTPStatus.NOT_FOUND:
+            raise
+    except MISREAD:
+        pass
+    raise met  # not in there, where what was met would be taken for its reason

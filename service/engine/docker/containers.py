@@ -1,0 +1,120 @@
+"""What docker-py is asked for a launch, and to undo one."""
+
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+
+import docker
+from docker.errors import APIError
+
+from service.engine.base import Limits, WorkloadSpec
+from service.engine.docker.answers import Created, Holder, Unreadable, read
+from service.engine.docker.errors import HOLDER
+from service.engine.docker.names import name_aside
+from service.engine.docker.tolerant_reader import Oddities
+from service.errors import EngineFaltered, EngineRefused, NameTaken
+
+
+def create(client: docker.APIClient, spec: WorkloadSpec, oddities: Oddities) -> str:
+    """Make a container; its id."""
+    try:
+        answer = client.create_container(
+            image=spec.image,
+            command=list(spec.arguments),
+            name=spec.name,
+            environment=dict(spec.environment),
+            labels=dict(spec.labels),
+            stop_signal="SIGTERM",  # whatever the image says: it is what workers are promised
+            host_config=_host_config(client, spec.network, spec.limits),
+        )
+    except APIError as error:
+        _explain(client, spec, error)
+        raise
+    created = read(Created, answer)
+    for warning in created.Warnings or ():
+        oddities.warn(spec.redact(warning))
+    return created.Id
+
+
+def _explain(client: docker.APIClient, spec: WorkloadSpec, error: APIError) -> None:
+    """Raise what an answer does not say by itself, as seen on the Engine."""
+    status = error.status_code or 0
+    told = spec.redact(str(error.explanation))
+    if status == HTTPStatus.NOT_FOUND and _has_image(client, spec.image):
+        raise EngineRefused(f"the Docker Engine refused: create for {spec.name}: {told}") from None
+    # Podman's words are others, and its status may be 500.
+    unclear = status == HTTPStatus.CONFLICT and not HOLDER.search(str(error.explanation))
+    if (unclear or status >= HTTPStatus.INTERNAL_SERVER_ERROR) and (
+        holder := _holder_of(client, spec.name)
+    ):
+        raise NameTaken(f"the container's name is taken: {told}", holder) from None
+
+
+def _has_image(client: docker.APIClient, image: str) -> bool:
+    try:
+        client.inspect_image(image)  # type: ignore[no-untyped-call]
+    except APIError as error:
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return False
+        raise
+    return True
+
+
+def _holder_of(client: docker.APIClient, name: str) -> str | None:
+    """The id of the container of this name, if the Engine tells it."""
+    try:
+        found = read(Holder, client.inspect_container(name))
+    except (APIError, Unreadable):
+        return None
+    return found.Id if found.Name == f"/{name}" else None
+
+
+def start(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> None:
+    """Start it. Raises `EngineFaltered` where a second launch may go better."""
+    try:
+        client.start(container_id)
+    except APIError as error:
+        if error.status_code == HTTPStatus.FORBIDDEN:
+            _free_endpoint(client, container_id, spec)
+        elif not _has_been_removed(error):
+            raise
+        told = spec.redact(str(error.explanation))
+        raise EngineFaltered(f"the Docker Engine failed: start for {spec.name}: {told}") from None
+
+
+def set_aside(client: docker.APIClient, container_id: str) -> str:
+    """Give a container the name of one that cannot be removed; that name."""
+    name = read(Holder, client.inspect_container(container_id)).Name.removeprefix("/")
+    aside = name_aside(name, container_id)
+    if aside != name:
+        client.rename(container_id, aside)
+    return aside
+
+
+def _has_been_removed(error: APIError) -> bool:
+    """Whether a third party was quicker: `docker container prune` takes what is not started yet."""
+    gone = error.status_code == HTTPStatus.NOT_FOUND and "no such container" in str(error).lower()
+    return gone or error.status_code == HTTPStatus.CONFLICT  # "is marked for removal"
+
+
+def _free_endpoint(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> None:
+    """Give up the place in the network that an earlier container of this name still has.
+
+    With live-restore, one that ends while the Engine is starting keeps it for ever. The Engine
+    frees it by name, and only while no container has the name.
+    """
+    with suppress(APIError):
+        client.remove_container(container_id, v=True, force=True)
+        client.disconnect_container_from_network(spec.name, spec.network, force=True)
+
+
+def _host_config(client: docker.APIClient, network: str, limits: Limits) -> dict[str, Any]:
+    config: dict[str, Any] = client.create_host_config(
+        network_mode=network,
+        init=True,  # so that SIGTERM reaches a worker without a handler of its own
+        mem_limit=limits.memory,
+        memswap_limit=limits.memory,  # no swap on top
+        nano_cpus=int(limits.cpus * 1e9) if limits.cpus else None,
+        pids_limit=limits.pids,
+    )
+    return config

@@ -1,0 +1,264 @@
+"""The allow-list of jobs: which image a name stands for, read from one TOML file."""
+
+import json
+import re
+import tomllib
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from reprlib import Repr
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from observability.metrics import UNKNOWN
+from observability.printable import printable
+from service.engine.base import Limits
+from service.errors import StartError
+from service.jobs.model import Kind
+from service.support.text_file import read_text
+
+# The catalogue of Area, which counts where JOB_CATALOG names none.
+PACKAGED = Path(str(files("service"))) / "catalogs" / "area.toml"
+
+_MEMORY_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
+_MEMORY = re.compile(r"([0-9]+)([kmg])")
+# The Engine refuses less, and a worker that gets less is dead before it starts.
+_LEAST_MEMORY = 6 * 2**20
+_MOST_MEMORY = 2**50
+_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+# The grammar of github.com/distribution/reference, and Docker's: what has no dot and no port is no
+# registry, but the first part of a name, and names are in lower case.
+_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST = rf"localhost|{_LABEL}(\.{_LABEL})+|\[[0-9A-Fa-f:]+\]"
+_REGISTRY = rf"(({_HOST})(:[0-9]+)?|{_LABEL}:[0-9]+)"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_DIGEST = r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}"
+_IMAGE = re.compile(rf"({_REGISTRY}/)?(?P<path>{_PART}(/{_PART})*)(:{_TAG})?(@({_DIGEST}))?")
+_LONGEST_PATH = 255
+
+_PLAINER = {
+    "missing": "is missing",
+    "dict_type": "is not a table of jobs, [jobs]",
+    "model_type": 'is not a job, such as { kind = "action" }',
+}
+_SHORT = Repr()
+_SHORT.maxstring = 80
+_KEY_DEPTH = 3  # jobs, the job, the key
+_INIT = 1  # process
+_TOML_INTEGERS = range(-(2**63), 2**63)
+
+
+def _bytes(value: object) -> object:
+    """`"256m"` as bytes; anything else is refused."""
+    if not isinstance(value, str) or not (match := _MEMORY.fullmatch(value)):
+        raise ValueError
+    size = int(match[1]) * _MEMORY_UNITS[match[2]]
+    if not _LEAST_MEMORY <= size <= _MOST_MEMORY:
+        raise ValueError
+    return size
+
+
+def _image(value: str) -> str:
+    """A reference; its length is limited without registry, tag and digest."""
+    match = _IMAGE.fullmatch(value)
+    if match is None or len(match["path"]) > _LONGEST_PATH:
+        raise ValueError
+    return value
+
+
+def _key(default: object, description: str, *, allowed: str, example: str) -> Any:
+    """A field as docs/catalogue.md shows it; the example is TOML."""
+    extra: dict[str, Any] = {"allowed": allowed, "example": example}
+    return Field(default, description=description, json_schema_extra=extra)
+
+
+class Entry(BaseModel):
+    """One job of the catalogue."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    kind: Annotated[Kind, Field(strict=False)] = _key(
+        ...,
+        "an action runs once for each identifier; a reaction runs at each launch",
+        allowed='"action" or "reaction"',
+        example='"action"',
+    )
+    image: Annotated[str, AfterValidator(_image)] | None = _key(
+        None,
+        "the image to run; without one a launch succeeds and runs nothing",
+        allowed="an image's name, such as supervisor-github:latest",
+        example='"supervisor-weather"',
+    )
+    first_argument: Annotated[str, Field(pattern=r"^[^\x00]+$")] | None = _key(
+        None,
+        "the worker's first argument, before all others: which part of the image to run",
+        allowed="a text that is not empty and has no NUL in it",
+        example='"fetch"',
+    )
+    ends: bool = _key(
+        default=False,
+        description="whether an action ends by itself, such as one that sets up a webhook",
+        allowed="true or false",
+        example="true",
+    )
+    memory: Annotated[int, BeforeValidator(_bytes)] | None = _key(
+        None,
+        "the memory that its container may use",
+        allowed='a number and k, m or g, from "6m", the Engine\'s least, to "1048576g"',
+        example='"256m"',
+    )
+    cpus: Annotated[float, Field(ge=0.01, le=1024)] | None = _key(
+        None,
+        "the number of cores that it may use",
+        allowed="a number from 0.01, the kernel's least, to 1024",
+        example="0.5",
+    )
+    pids: Annotated[int, Field(gt=0, le=2**22)] | None = _key(
+        None,
+        "the number of processes and threads that it may have",
+        allowed=f"a whole number from 1 to {2**22}, the kernel's most",
+        example="100",
+    )
+
+    @model_validator(mode="after")
+    def _only_an_action_can_end(self) -> Self:
+        if self.ends and self.kind is Kind.REACTION:
+            raise ValueError("`ends` is for actions; a reaction always ends by itself")
+        return self
+
+    @property
+    def ends_by_itself(self) -> bool:
+        """Whether exit code 0 is what its worker is expected to end with."""
+        return self.ends or self.kind is Kind.REACTION
+
+    @property
+    def limits(self) -> Limits:
+        """What its container may use."""
+        return Limits(memory=self.memory, cpus=self.cpus, pids=self.pids)
+
+
+def _first_table(table: dict[str, Any]) -> str | None:
+    return next((key for key, value in table.items() if isinstance(value, dict)), None)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    jobs: dict[str, Entry]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _dots_are_quoted(cls, file: dict[str, Any]) -> dict[str, Any]:
+        """To TOML a dot that is not quoted is a table within a table: here, a job within a job."""
+        jobs = file.get("jobs")
+        for name, job in jobs.items() if isinstance(jobs, dict) else ():
+            inner = job
+            while isinstance(inner, dict) and (part := _first_table(inner)):
+                name, inner = f"{name}.{part}", inner[part]  # noqa: PLW2901
+            if inner is not job and "kind" in inner:
+                raise ValueError(f"a name with a dot in it needs quotes: {json.dumps(name)}")
+        return file
+
+    @model_validator(mode="after")
+    def _names_are_names(self) -> Self:
+        for name in self.jobs:
+            if name == UNKNOWN:
+                raise ValueError(f"{name!r} is what metrics call a job that is not here")
+            if not _JOB_NAME.fullmatch(name):
+                raise ValueError(
+                    f"{name!r} is not a job name: a letter or digit, then letters, digits,"
+                    " _ . or -, at most 128 characters"
+                )
+        return self
+
+
+class Catalog:
+    """The jobs by name."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        self._entries = dict(entries)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def items(self) -> ItemsView[str, Entry]:
+        """Every job with its name."""
+        return self._entries.items()
+
+    def get(self, name: str) -> Entry | None:
+        """The job of that name, if there is one."""
+        return self._entries.get(name)
+
+    @property
+    def images(self) -> frozenset[str]:
+        """Every image that a job runs."""
+        return frozenset(e.image for e in self._entries.values() if e.image)
+
+    @property
+    def without_room(self) -> Sequence[str]:
+        """The jobs that can never run: the init of their container is all that `pids` allows."""
+        return [name for name, entry in self._entries.items() if entry.pids == _INIT]
+
+
+def load_catalog(path: Path | None = None) -> Catalog:
+    """Read a catalogue, by default the packaged one of Area.
+
+    Raises `StartError` with the file, the line or key, and what is wrong.
+    """
+    if path is None:
+        return _parse(PACKAGED.read_text(encoding="utf-8"), PACKAGED.name)
+    try:
+        return _parse(read_text(path), str(path))
+    except (OSError, ValueError) as error:
+        raise StartError(f"JOB_CATALOG={printable(str(path))}: cannot be read: {error}") from error
+
+
+def _parse(text: str, source: str) -> Catalog:
+    try:
+        return Catalog(_File.model_validate(tomllib.loads(text)).jobs)
+    except ValidationError as error:
+        raise StartError(f"{printable(source)}: {_first_fault(error)}") from error
+    except (ValueError, RecursionError) as error:  # it also refuses a number of too many digits
+        raise StartError(f"{printable(source)}: is not TOML: {error}") from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    where = ".".join(printable(str(part)) for part in fault["loc"]) or "jobs"
+    return f"{where}{_shown(fault['input'])}: {_said(fault)}"
+
+
+def _shown(given: object) -> str:
+    """A value that can be told in short; Python itself refuses to print a very large number."""
+    if not isinstance(given, str | int | float):
+        return ""
+    if isinstance(given, int) and given not in _TOML_INTEGERS:
+        return ""
+    return f" = {_SHORT.repr(given)}"
+
+
+def _said(fault: ErrorDetails) -> str:
+    """What is wrong, in our words: pydantic's are for programmers."""
+    if fault["type"] == "extra_forbidden":
+        *keys, last = Entry.model_fields
+        return f"is no key that a catalogue has; a job may have {', '.join(keys)} and {last}"
+    if plainer := _PLAINER.get(fault["type"]):
+        return plainer
+    key = Entry.model_fields.get(str(fault["loc"][-1])) if len(fault["loc"]) == _KEY_DEPTH else None
+    if key and isinstance(key.json_schema_extra, dict):
+        return f"allowed is {key.json_schema_extra['allowed']}"
+    return str(fault["ctx"]["error"])

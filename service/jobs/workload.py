@@ -1,0 +1,214 @@
+"""From a job to what the Engine is asked to run: arguments, name and labels. Pure."""
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from observability.printable import shown
+from observability.redaction.redactor import Redactor
+from service.engine.base import WorkloadSpec
+from service.engine.names import NameGrammar
+from service.errors import TooLarge
+from service.jobs.catalog import Entry
+from service.jobs.differences import digests_of
+from service.jobs.model import Job, JobSpec, JsonValue, Kind
+from service.jobs.validation import RESERVED_PARAMETERS
+
+# Labels carry the prefix so that none can hide an attribute of the Engine's own events.
+LABEL_PREFIX = "area.supervisor."
+INSTANCE_LABEL = LABEL_PREFIX + "instance"
+IDENTIFIER_LABEL = LABEL_PREFIX + "identifier"
+NAME_LABEL = LABEL_PREFIX + "job"
+KIND_LABEL = LABEL_PREFIX + "kind"
+ENDS_LABEL = LABEL_PREFIX + "ends"
+LAUNCH_LABEL = LABEL_PREFIX + "launch-id"
+TRACE_LABEL = LABEL_PREFIX + "traceparent"
+KEY_LABEL = LABEL_PREFIX + "idempotency-key"
+
+DEFAULT_INSTANCE = "default"
+
+# Linux: MAX_ARG_STRLEN, 32 pages, for one argument with its closing NUL (execve(2)).
+MAX_ARGUMENT_BYTES = 131_072
+# A quarter of the usual 8 MiB stack is the kernel's limit for all of them; the image's own
+# environment has to fit beside ours.
+MAX_TOTAL_BYTES = 1_048_576
+_POINTER_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What holds for every job of this supervisor. `callback` is HOST:PORT, the grace seconds."""
+
+    callback: str
+    instance: str = DEFAULT_INSTANCE
+    network: str = "host"
+    stop_grace: float = 5.0
+
+
+def arguments_of(spec: JobSpec, entry: Entry, callback: str) -> Sequence[str]:
+    """The container's arguments, in the order that workers rely on."""
+    arguments = [entry.first_argument] if entry.first_argument else []
+    arguments += ["--target", callback, "--identifier", spec.identifier]
+    arguments += ["--auth", compact_json(dict(spec.auth))]
+    for key in sorted(spec.params):
+        value = spec.params[key]
+        if value is not None:
+            arguments += [f"--{key}", value if isinstance(value, str) else compact_json(value)]
+    return arguments
+
+
+def auth_in(arguments: Sequence[str]) -> JsonValue:
+    """The credentials in a container's arguments, found by their place: any value may look so."""
+    for start in (0, 1):
+        head = list(arguments[start : start + 6])
+        if head[0:5:2] == ["--target", "--identifier", "--auth"] and head[5:]:
+            with suppress(ValueError):  # not our arguments after all
+                auth: JsonValue = json.loads(head[5])
+                return auth
+    return None
+
+
+def compact_json(value: JsonValue) -> str:
+    """JSON without spaces, keys in order. Scalars come out as a worker expects an argument."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+
+
+def check_size(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Raise `TooLarge` for what an init would start only to see it die (`execve`: E2BIG)."""
+    entries = [*arguments, *(f"{key}={value}" for key, value in environment.items())]
+    sizes = [len(entry.encode()) + 1 for entry in entries]
+    for field, size in zip(_fields(arguments), sizes, strict=False):
+        if size > MAX_ARGUMENT_BYTES:
+            raise TooLarge(
+                f"{field}: is {size - 1} bytes as an argument;"
+                f" at most {MAX_ARGUMENT_BYTES - 1} are allowed"
+            )
+    total = sum(sizes) + _POINTER_BYTES * len(sizes)
+    if total > MAX_TOTAL_BYTES:
+        raise TooLarge(
+            f"identifier, params and auth: are {total} bytes as arguments;"
+            f" at most {MAX_TOTAL_BYTES} are allowed together"
+        )
+
+
+def _fields(arguments: Sequence[str]) -> Iterator[str]:
+    """For each argument, the field of the request that it came from."""
+    first = len(arguments) % 2  # the job's own first argument; pairs of --KEY VALUE follow
+    yield from ["name"] * first
+    for option in arguments[first::2]:
+        key = option.removeprefix("--")
+        yield from [key if key in RESERVED_PARAMETERS else f"params: {shown(key)}"] * 2
+
+
+def base_name(identifier: str, instance: str, names: NameGrammar) -> str:
+    """The workload's name for an identifier, before what a reaction or development adds.
+
+    The identifier itself where it can be one and is not very long. Otherwise cleaned and cut, with
+    a hash that keeps apart what became alike; an identifier that looks hashed is hashed again, so
+    that no two identifiers share a name.
+    """
+    usable = len(identifier) <= names.longest and names.usable.fullmatch(identifier)
+    if usable and instance == DEFAULT_INSTANCE and not names.is_hashed(identifier):
+        return identifier
+    digest = hashlib.sha256(f"{instance}\0{identifier}".encode()).hexdigest()[:12]
+    cleaned = names.unclean.sub("-", identifier)[: names.longest_cleaned].strip("-_.")
+    return f"{cleaned or 'job'}{names.mark}{digest}"
+
+
+def workload_name(job: Job, instance: str, names: NameGrammar) -> str:
+    """The name of a job's workload, in production."""
+    name = base_name(job.identifier, instance, names)
+    return f"{name}-{job.launch_id}" if job.kind is Kind.REACTION else name
+
+
+def labels_of(job: Job, instance: str) -> Mapping[str, str]:
+    """All that a supervisor which starts anew must know of a running container."""
+    labels = {
+        INSTANCE_LABEL: instance,
+        IDENTIFIER_LABEL: job.identifier,
+        NAME_LABEL: job.name,
+        KIND_LABEL: job.kind.value,
+        ENDS_LABEL: "true" if job.ends else "false",
+        LAUNCH_LABEL: job.launch_id,
+    }
+    optional = {TRACE_LABEL: job.traceparent, KEY_LABEL: job.idempotency_key}
+    return labels | {label: value for label, value in optional.items() if value}
+
+
+def launch_id_in(labels: Mapping[str, str]) -> str:
+    """Which launch a container is of; empty where it is nobody's."""
+    return labels.get(LAUNCH_LABEL, "")
+
+
+def job_fields(labels: Mapping[str, str]) -> Mapping[str, str]:
+    """Which job a container is of, for an event: as far as its labels say."""
+    told = {"job": NAME_LABEL, "identifier": IDENTIFIER_LABEL}
+    return {name: labels[label] for name, label in told.items() if label in labels}
+
+
+def job_of(spec: JobSpec, entry: Entry, traceparent: str | None) -> Job:
+    """The job of a new launch."""
+    return Job(
+        launch_id=secrets.token_hex(8),
+        name=spec.name,
+        identifier=spec.identifier,
+        kind=entry.kind,
+        ends=entry.ends_by_itself,
+        fingerprint=spec.fingerprint,
+        digests=digests_of(spec),
+        idempotency_key=spec.idempotency_key,
+        traceparent=traceparent,
+    )
+
+
+def job_from_labels(labels: Mapping[str, str]) -> Job | None:
+    """The job whose container carries these labels; None where they are not complete."""
+    if not launch_id_in(labels):
+        return None
+    try:
+        return Job(
+            launch_id=labels[LAUNCH_LABEL],
+            name=labels[NAME_LABEL],
+            identifier=labels[IDENTIFIER_LABEL],
+            kind=Kind(labels[KIND_LABEL]),
+            ends=labels[ENDS_LABEL] == "true",
+            idempotency_key=labels.get(KEY_LABEL, ""),
+            traceparent=labels.get(TRACE_LABEL),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def workload_of(
+    job: Job,
+    spec: JobSpec,
+    entry: Entry,
+    policy: Policy,
+    *,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    names: NameGrammar,
+) -> WorkloadSpec:
+    """Everything that the engine is told about a launch. `names` are those that it takes."""
+    assert entry.image is not None
+    return WorkloadSpec(
+        name=workload_name(job, policy.instance, names),
+        image=entry.image,
+        arguments=arguments,
+        environment=environment,
+        labels=labels_of(job, policy.instance),
+        network=policy.network,
+        limits=entry.limits,
+        redact=Redactor(dict(spec.auth)),
+    )
+
+
+def highest_count(names: Sequence[str], base: str) -> int:
+    """The highest count that development has added to a name, 0 where there is none."""
+    pattern = re.compile(re.escape(base) + r"-(\d{1,9})")
+    counts = (pattern.fullmatch(name) for name in names)
+    return max((int(match[1]) for match in counts if match), default=0)

@@ -1,0 +1,160 @@
+"""Stopping one job: the intent, SIGTERM, the grace, SIGKILL, and its end."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
+
+from observability.callers import caller
+from observability.logs import get_logger
+from observability.metrics import Metrics, trace_exemplar
+from observability.spans import waiting
+from service.engine.base import Engine, Exit
+from service.errors import EngineRefused, NoSuchWorkload, SupervisorError
+from service.jobs.model import Job, KillFailed, KillIntended
+from service.lifecycle.exit_hints import Signals
+from service.lifecycle.reaper import Reaper
+from service.reporting.request_reports import account_crash, account_failure, tell_failure
+from service.state.readiness import Readiness
+from service.state.registry import Registry
+from service.support.retry import patiently
+from service.support.tasks import Background
+
+log = get_logger(__name__)
+
+# 128 + SIGKILL: what a container exits with that did not heed SIGTERM.
+_SIGKILLED = 137
+
+
+class Killer:
+    """Kills jobs; however many ask for the end of one, it is killed once."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        registry: Registry,
+        reaper: Reaper,
+        signals: Signals,
+        readiness: Readiness,
+        background: Background,
+        metrics: Metrics,
+        grace: float,
+    ) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._reaper = reaper
+        self._signals = signals
+        self._readiness = readiness
+        self._background = background
+        self._metrics = metrics
+        self._grace = grace
+        self._kills: dict[str, asyncio.Task[None]] = {}
+
+    async def kill_each(
+        self, jobs: Sequence[Job], operation: str
+    ) -> Sequence[tuple[str, SupervisorError]]:
+        """Kill jobs side by side, whether or not anybody waits for it; what failed, by identifier.
+
+        All are begun before the first wait.
+        """
+        kills = [self._join(job, operation) or self._begin(job, operation) for job in jobs]
+        results = await asyncio.gather(*kills, return_exceptions=True)
+        failures: list[tuple[str, SupervisorError]] = []
+        for job, result in zip(jobs, results, strict=True):
+            if isinstance(result, SupervisorError):
+                failures.append((job.identifier, result))
+            elif isinstance(result, BaseException):
+                raise result
+        return failures
+
+    def _join(self, job: Job, operation: str) -> Awaitable[None] | None:
+        """The rest of a kill that another request has begun; None where there is none."""
+        under_way = self._kills.get(job.launch_id)
+        if under_way is None:
+            return None
+        if operation == "kill_all":  # its own events report what it has joined
+            return asyncio.shield(under_way)
+        log.info("kill.joined", job=job.name, identifier=job.identifier, **caller().fields)
+        return self._share(under_way, job)
+
+    async def _share(self, kill: "asyncio.Task[None]", job: Job) -> None:
+        """Wait for a kill, and log its failure for this request, too. It is counted once."""
+        began = time.perf_counter()
+        try:
+            await asyncio.shield(kill)
+        except SupervisorError as error:
+            tell_failure("kill", job.name, job.identifier, error, began=began)
+            raise
+
+    def _begin(self, job: Job, operation: str) -> Awaitable[None]:
+        """Mark the intent at once, so that the exit that follows is a kill, and begin.
+
+        The task ends when the job is gone, or raises a `SupervisorError`. It accounts for
+        itself, whether or not anybody waits for it.
+        """
+        self._registry.observe(job.launch_id, KillIntended(caller()))
+        task = asyncio.create_task(self._kill(job, operation), name=f"kill {job.launch_id}")
+        self._kills[job.launch_id] = task
+        task.add_done_callback(lambda done: self._done(job.launch_id, done))
+        return asyncio.shield(task)
+
+    def _done(self, launch_id: str, task: "asyncio.Task[None]") -> None:
+        del self._kills[launch_id]
+        if not task.cancelled():
+            task.exception()  # seen: its client may have gone
+
+    async def _kill(self, job: Job, operation: str) -> None:
+        began = time.perf_counter()
+        outcome = "failed"
+        try:
+            outcome = await self._stop(job)
+        except SupervisorError as error:
+            account_failure(self._metrics, operation, job.name, job.identifier, error, began=began)
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, it is ours
+            raise account_crash(self._metrics, operation, job.name, job.identifier) from None
+        finally:
+            if outcome == "failed":
+                self._give_up(job.launch_id)
+            seconds = time.perf_counter() - began
+            self._metrics.kills.labels(self._metrics.job_label(job.name), outcome).inc()
+            self._metrics.kill_duration.labels(outcome).observe(seconds, trace_exemplar())
+        log.info(
+            "job.killed",
+            operation=operation,
+            job=job.name,
+            identifier=job.identifier,
+            outcome=outcome,
+            seconds=round(seconds, 3),
+            **caller().fields,
+        )
+
+    def _give_up(self, launch_id: str) -> None:
+        """Leave the job as it is. If it has exited all the same, nobody else closes it."""
+        job = self._registry.observe(launch_id, KillFailed())
+        if job is None or job.container_id is None:
+            return
+        self._signals.note_failed_kill(job.container_id)
+        if job.exit_seen:
+            self._background.spawn(self._reaper.reap(launch_id), f"reap {launch_id}")
+
+    async def _stop(self, job: Job) -> str:
+        """How it went. A launch under way is waited for: what has not started cannot be stopped."""
+        if self._registry.get(job.launch_id) is None:
+            return "not_running"
+        end = self._registry.end_of(job.launch_id)
+        with waiting("launch", linked=job.traceparent):
+            running = await self._registry.wait(job.launch_id, lambda j: j.container_id is not None)
+        if running is None or running.container_id is None:
+            return "not_running"
+        container_id = running.container_id
+        with waiting("engine"):
+            await self._readiness.wait_for_engine()
+        exited: Exit | None = None
+        with suppress(NoSuchWorkload):  # it is as gone as it could be
+            exited = await patiently(lambda: self._engine.stop(container_id, grace=self._grace))
+        await patiently(lambda: self._reaper.reap(job.launch_id, stopped=exited))
+        if not end.done():
+            raise EngineRefused(f"container {container_id}: was started again by somebody else")
+        return "forced" if end.result().exit_code == _SIGKILLED else "stopped"

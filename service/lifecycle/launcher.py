@@ -1,0 +1,319 @@
+"""One launch on the Engine: its name, the tries while the Engine is away, and what a try left."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+from observability.callers import caller
+from observability.logs import get_logger
+from service.engine.base import Engine, Inspection, Status, Workload, WorkloadSpec
+from service.engine.names import NameGrammar
+from service.errors import (
+    EngineError,
+    EngineFaltered,
+    EngineTimeout,
+    EngineUnavailable,
+    NameTaken,
+    NoSuchWorkload,
+)
+from service.jobs.model import Job, Kind
+from service.jobs.workload import (
+    IDENTIFIER_LABEL,
+    INSTANCE_LABEL,
+    KIND_LABEL,
+    LAUNCH_LABEL,
+    highest_count,
+    job_fields,
+    job_from_labels,
+    launch_id_in,
+)
+from service.lifecycle.reaper import Reaper
+from service.lifecycle.removal import Remover
+from service.support.retry import patiently
+from service.support.tasks import Background
+
+log = get_logger(__name__)
+
+_REMOVAL_POLL = 0.05
+# Seconds for which a name that is being freed is worth waiting for.
+_NAME_PATIENCE = 5.0
+# How long after its deadline a launch is given up whose call has not seen it itself (seconds): a
+# call that ends by its own time limit is one that the Engine's metrics and the trace tell of.
+_BACKSTOP = 0.5
+# Launches given up, whose containers may still turn up: far more than an outage can bring.
+_REMEMBERED = 10_000
+
+
+class Container(NamedTuple):
+    """What a launch has started."""
+
+    id: str
+    name: str  # with what development adds to it
+
+
+class NameRunsAlready(Exception):
+    """The name is held by a live container of ours that the registry does not know."""
+
+    def __init__(self, job: Job, holder: Inspection) -> None:
+        super().__init__(holder.id)
+        self.job = job
+        self.holder = holder
+
+
+class _Attempts:
+    """What the tries of one launch share. Times are those of the event loop."""
+
+    def __init__(self, timeout: float) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self.deadline = self._clock() + timeout
+        self.name = ""  # the same for each, so that what one left is in the way of the next
+        self.failure: EngineFaltered | None = None  # of the last try that failed
+        self.uncertain = False  # whether a container may be there, or come to be there
+
+    @property
+    def now(self) -> float:
+        """The time."""
+        return self._clock()
+
+    @property
+    def left(self) -> float:
+        """The seconds until the deadline."""
+        return self.deadline - self.now
+
+
+class Launcher:
+    """Starts workloads, and cleans up after those that it could not wait for."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        remover: Remover,
+        reaper: Reaper,
+        background: Background,
+        *,
+        timeout: float,
+        count_names: bool,
+    ) -> None:
+        self._engine = engine
+        self._remover = remover
+        self._reaper = reaper
+        self._background = background
+        self._timeout = timeout
+        self._count_names = count_names  # development keeps containers, and with them their names
+        self._abandoned: deque[str] = deque(maxlen=_REMEMBERED)
+        self._removals: set[asyncio.Task[None]] = set()
+
+    @property
+    def names(self) -> NameGrammar:
+        """What workloads may be called on this engine."""
+        return self._engine.name_grammar
+
+    @property
+    def prepares(self) -> bool:
+        """Whether `prepare` has anything to do on this engine."""
+        return self._engine.capabilities.prepare is not None
+
+    async def prepare(self, spec: WorkloadSpec) -> None:
+        """Fetch what a workload needs before it can start. Raises the `EngineError`s."""
+        if prepare := self._engine.capabilities.prepare:
+            await patiently(partial(prepare, spec))
+
+    async def start(self, spec: WorkloadSpec) -> Container:
+        """Start a workload. Raises the `EngineError`s, and `NameRunsAlready`."""
+        attempts = _Attempts(self._timeout)
+        try:
+            container_id = await patiently(lambda: self._attempt(spec, attempts))
+        except (EngineError, NameRunsAlready):
+            if attempts.uncertain:
+                self._abandon(spec, attempts)
+            raise
+        except BaseException:
+            self._abandon(spec, attempts)
+            raise
+        return Container(container_id, attempts.name)
+
+    async def finish(self) -> None:
+        """Wait until what was given up is removed, as far as it is there."""
+        while self._removals:
+            await asyncio.wait(self._removals)
+
+    def look_at(self, launch_id: str, *, after_a_gap: bool = False) -> None:
+        """Inspect a container that has just become a job: its exit may have gone unheard.
+
+        After a gap nobody can tell whether the Engine itself has ended it.
+        """
+        work = self._look_at(launch_id, after_a_gap=after_a_gap)
+        self._background.spawn(work, f"reap {launch_id}")
+
+    async def _look_at(self, launch_id: str, *, after_a_gap: bool) -> None:
+        witnessed = not (after_a_gap or await self._engine.leaving())
+        await self._reaper.reap(launch_id, witnessed=witnessed)
+
+    def abandoned(self, launch_id: str) -> bool:
+        """Whether a launch was given up, so that a container of it is one too many."""
+        return launch_id in self._abandoned
+
+    async def _attempt(self, spec: WorkloadSpec, attempts: "_Attempts") -> str:
+        try:
+            async with asyncio.timeout_at(attempts.deadline + _BACKSTOP):
+                attempts.name = attempts.name or await self._name(spec)
+                return await self._start_when_free(replace(spec, name=attempts.name), attempts)
+        except TimeoutError:
+            attempts.uncertain = True
+            raise EngineTimeout(
+                f"the {self._engine.title} took too long to start {attempts.name or spec.name}"
+            ) from None
+        except (EngineTimeout, EngineUnavailable, EngineFaltered) as error:
+            attempts.uncertain = True
+            if isinstance(error, EngineFaltered):
+                attempts.failure = error
+            raise
+        except NameTaken as error:
+            if attempts.failure is not None and error.holder is None:  # it is what that has left
+                raise attempts.failure from None
+            raise
+
+    async def _name(self, spec: WorkloadSpec) -> str:
+        """In development, the name with a count that goes on from the highest there is.
+
+        But for one that may still come to run, as what was given up may: its name is used again,
+        so that the Engine has one of the two at most.
+        """
+        if not self._count_names:
+            return spec.name
+        listed = await self._engine.list()
+        await self._check_alone(spec, listed)
+        doubtful = [w.name for w in listed if self._may_come_to_run(w)]
+        count = highest_count(doubtful, spec.name)
+        return f"{spec.name}-{count or highest_count(await self._engine.names(), spec.name) + 1}"
+
+    async def _check_alone(self, spec: WorkloadSpec, listed: Sequence[Workload]) -> None:
+        """Raise `NameRunsAlready` where an action runs that the registry does not know.
+
+        With a name of its own it would be in nobody's way. A listing may be older than an exit.
+        """
+        for workload in listed:
+            live = workload.status in (Status.LIVE, Status.UNKNOWN)
+            if live and self._is_rival(spec.labels, workload.labels):
+                with suppress(NoSuchWorkload):
+                    seen = await self._engine.inspect(workload.id)
+                    job = job_from_labels(seen.labels)
+                    if job is not None and seen.status is Status.LIVE:
+                        raise NameRunsAlready(job, seen)
+
+    def _is_rival(self, ours: Mapping[str, str], its: Mapping[str, str]) -> bool:
+        """Whether a live container is of the same action; what was given up is removed anyway."""
+        same = all(ours[label] == its.get(label) for label in (IDENTIFIER_LABEL, KIND_LABEL))
+        grouped = ours[KIND_LABEL] == Kind.ACTION
+        other = launch_id_in(ours) != launch_id_in(its)
+        return same and grouped and other and not self.abandoned(launch_id_in(its))
+
+    def _may_come_to_run(self, workload: Workload) -> bool:
+        return workload.status is Status.CREATED or self.abandoned(launch_id_in(workload.labels))
+
+    async def _start_when_free(self, spec: WorkloadSpec, attempts: "_Attempts") -> str:
+        patience: float | None = None  # from the first answer: a busy Engine gives it late
+        while attempts.left > 0:
+            try:
+                return await self._engine.start(spec, timeout=attempts.left)
+            except NameTaken as error:
+                patience = patience or attempts.now + _NAME_PATIENCE
+                if error.holder is None or attempts.now >= patience:
+                    raise
+                if await self._clear(spec, error.holder):
+                    return error.holder
+                await asyncio.sleep(_REMOVAL_POLL)
+        raise TimeoutError
+
+    async def _clear(self, spec: WorkloadSpec, holder_id: str) -> bool:
+        """Clear the name, where its holder is ours; wait where it is on its way out.
+
+        True where the holder is what was to be started: an earlier try has done it after all.
+        Raises `NameTaken` where it is a stranger's, and `NameRunsAlready`.
+        """
+        try:
+            holder = await self._engine.inspect(holder_id)
+        except NoSuchWorkload:
+            return False
+        if holder.status is Status.REMOVING:
+            return False
+        job = job_from_labels(holder.labels)
+        if job is None or holder.labels.get(INSTANCE_LABEL) != spec.labels[INSTANCE_LABEL]:
+            raise NameTaken(
+                f"the container name {spec.name!r} is held by a container that the supervisor"
+                " did not launch; rename or remove that one",
+                holder.id,
+            )
+        if job.launch_id == spec.labels[LAUNCH_LABEL] and _has_done_it(job, holder):
+            self.look_at(job.launch_id, after_a_gap=True)
+            return True
+        await self._remove_own(spec, job, holder)
+        return False
+
+    async def _remove_own(self, spec: WorkloadSpec, job: Job, holder: Inspection) -> None:
+        """Clear away what an earlier try left. Only a live one may be somebody's job."""
+        ours = spec.labels[LAUNCH_LABEL]
+        left_over = job.launch_id == ours or self.abandoned(job.launch_id)
+        if holder.status is Status.LIVE and not left_over:
+            if job.identifier != spec.labels[IDENTIFIER_LABEL]:  # somebody has renamed it
+                raise NameTaken(f"the container's name is taken: {spec.name} runs another job")
+            raise NameRunsAlready(job, holder)
+        await self._remover.remove(holder.id, force=left_over)
+
+    def _abandon(self, spec: WorkloadSpec, attempts: "_Attempts") -> None:
+        """The Engine may have done, or may still do, what nobody waits for any more."""
+        launch_id = spec.labels[LAUNCH_LABEL]
+        self._abandoned.append(launch_id)
+        log.warning(
+            "launch.abandoned",
+            launch_id=launch_id,
+            container_name=attempts.name,
+            **job_fields(spec.labels),
+            **caller().fields,
+        )
+        self._spawn_removal(lambda: self._remove_abandoned(launch_id), f"abandon {launch_id}")
+
+    async def _remove_abandoned(self, launch_id: str) -> None:
+        """Remove it if it is there by now; if it comes later, its event tells the watcher."""
+        for workload in await self._engine.list():
+            if workload.labels.get(LAUNCH_LABEL) == launch_id:
+                self.discard(workload.id, workload.labels)
+
+    def discard(self, workload_id: str, labels: Mapping[str, str]) -> None:
+        """Remove the container of a launch that was given up, live or not, in the background."""
+        self._spawn_removal(lambda: self._discard(workload_id, labels), f"discard {workload_id}")
+
+    def _spawn_removal(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Begin it in the background, once at a time. `finish` waits for it.
+
+        A later start with `adopt` would take a container that is left for a job.
+        """
+        task = self._background.spawn_once(work, name)
+        self._removals.add(task)
+        task.add_done_callback(self._removals.discard)
+
+    async def _discard(self, workload_id: str, labels: Mapping[str, str]) -> None:
+        try:
+            if await self._remover.remove(workload_id, force=True):
+                log.info("container.discarded", container_id=workload_id, **job_fields(labels))
+        except EngineError as error:
+            log.warning(
+                "container.left_behind",
+                container_id=workload_id,
+                error=error.message,
+                **job_fields(labels),
+            )
+
+
+def _has_done_it(job: Job, holder: Inspection) -> bool:
+    """Whether a container runs, or has run and must not do its work twice.
+
+    Any other action is there to go on: one that a dying Engine has taken along starts anew.
+    """
+    once = job.ends or not job.grouped
+    has_run = holder.status is Status.EXITED and holder.started_at > 0
+    return holder.status is Status.LIVE or (once and has_run)

@@ -1,0 +1,1 @@
+"""Keeps the registry in step with the Engine: events, comparison, adoption, clean-up."""

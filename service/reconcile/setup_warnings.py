@@ -1,0 +1,98 @@
+"""What the settings and the Engine are like that keeps jobs from starting, or from calling back.
+
+It is told, and never judged: nothing waits for it, and nothing is refused for it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from observability.logs import get_logger
+from service.engine.base import Engine, Trait
+from service.errors import EngineError
+from service.jobs.workload import Policy
+
+log = get_logger(__name__)
+
+HOST_NETWORK = "host"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Remark:
+    """What is told, and what helps."""
+
+    about: str
+    meaning: str
+    helps: str
+
+
+_LOCAL = Remark(
+    about="GRPC_CALLBACK_HOST",
+    meaning="outside of the host's network `localhost` is the job's own container: no job reaches"
+    " the backend",
+    helps="set GRPC_CALLBACK_HOST to what the backend is called in that network, such as the name"
+    " of its container or the network's gateway, or JOB_NETWORK=host",
+)
+_REMAPPED = Remark(
+    about="userns-remap",
+    meaning="the Engine remaps users, and then starts no container in the host's network: each"
+    " launch is refused",
+    helps="set JOB_NETWORK to a network of the Engine, and GRPC_CALLBACK_HOST to what the backend"
+    " is called in it",
+)
+_ROOTLESS = Remark(
+    about="rootless",
+    meaning="the Engine runs rootless, in a network namespace of its own: `localhost` in there is"
+    " not the host",
+    helps="set GRPC_CALLBACK_HOST to an address of the host that can be reached from there, or run"
+    " the backend on that Engine",
+)
+
+
+class Surroundings:
+    """Looks around, and tells of what is new."""
+
+    def __init__(self, engine: Engine, policy: Policy) -> None:
+        self._engine = engine
+        self._in_host_network = policy.network == HOST_NETWORK
+        self._calls_localhost = _is_local(policy.callback.rpartition(":")[0])
+        self._told: frozenset[Remark] = frozenset()
+
+    def tell_settings(self) -> None:
+        """What can be said without an Engine."""
+        if self._calls_localhost and not self._in_host_network:
+            _tell(_LOCAL)
+
+    async def look(self) -> None:
+        """What can be said of this Engine. One that does not tell is left in peace."""
+        try:
+            found = frozenset(self._remarks(await self._engine.traits()))
+        except EngineError:
+            return
+        for remark in sorted(found - self._told):
+            _tell(remark)
+        self._told = found
+
+    def _remarks(self, traits: frozenset[Trait]) -> Iterator[Remark]:
+        if not self._in_host_network:
+            return
+        if Trait.USERNS_REMAP in traits:
+            yield _REMAPPED
+        if Trait.ROOTLESS in traits and self._calls_localhost:
+            yield _ROOTLESS
+
+
+def _tell(remark: Remark) -> None:
+    log.warning(
+        "surroundings.noticed", about=remark.about, meaning=remark.meaning, helps=remark.helps
+    )
+
+
+def _is_local(host: str) -> bool:
+    name = host.strip("[]").rstrip(".").lower()
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+    # From Python 3.13 on, an address does this itself.
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

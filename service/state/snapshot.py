@@ -1,0 +1,52 @@
+"""The jobs as they were when a listing was asked for, and what the listing says of them."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from service.engine.base import Status, Workload
+from service.jobs.model import Job
+from service.jobs.workload import launch_id_in
+
+
+class Snapshot:
+    """The live jobs of one moment. Jobs do not change, so it can be read in a thread."""
+
+    def __init__(self, jobs: Mapping[str, Job]) -> None:
+        """`jobs` are by launch id, and a copy."""
+        self._jobs = jobs
+
+    def __contains__(self, launch_id: str) -> bool:
+        """Whether a launch was a live job then."""
+        return launch_id in self._jobs
+
+    def confirms(self, workload: Workload) -> bool:
+        """Whether a listed workload is a job, and as it should be: nothing has to be done then."""
+        launch_id = launch_id_in(workload.labels)
+        job = self._jobs.get(launch_id)
+        if job is None or workload.aside or differs(job, {workload.id: workload}):
+            return False
+        self._left.pop(launch_id, None)
+        return True
+
+    @property
+    def unconfirmed(self) -> Sequence[Job]:
+        """The jobs with a container that no workload has confirmed, once all have been read."""
+        return [job for job in self._left.values() if job.container_id is not None]
+
+    @cached_property
+    def _left(self) -> dict[str, Job]:
+        """What is still to be confirmed; copied by the thread that reads the listing."""
+        return dict(self._jobs)
+
+
+def differs(job: Job, listed: Mapping[str, Workload]) -> bool:
+    """Whether a listing says anything but what is known of this job: it runs, or is paused.
+
+    `listed` are workloads by id.
+    """
+    workload = listed.get(job.container_id or "")
+    if workload is not None and workload.status is Status.UNKNOWN:
+        return False  # it says nothing; an event will
+    if workload is None or workload.status is not Status.LIVE:
+        return True
+    return job.exit_seen or workload.paused != job.paused

@@ -1,0 +1,1 @@
+"""Helpers that know nothing of jobs: retries, tasks, limits of the process, text files."""

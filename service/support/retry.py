@@ -1,0 +1,54 @@
+"""Trying again while the Engine is away for a moment, or falters."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from service.errors import EngineError, EngineFaltered, EngineUnavailable
+from service.state.readiness import GAP_PATIENCE
+
+T = TypeVar("T")
+
+# An Engine that fails at something this often will fail at it for good.
+_FALTERS = 4
+# Between two tries (seconds): twice as much each time, and jittered.
+_FIRST_WAIT = 0.05
+_LONGEST_WAIT = 0.5
+
+
+class _Patience:
+    """When to give up: an Engine that is away has seconds, one that falters a few tries."""
+
+    def __init__(self) -> None:
+        self._away_since: float | None = None
+        self._faltered = 0
+
+    def ends(self, error: EngineError) -> bool:
+        """Whether this failure is one too many."""
+        if isinstance(error, EngineFaltered):
+            self._faltered += 1
+            return self._faltered >= _FALTERS
+        now = time.monotonic()
+        self._away_since = self._away_since or now
+        return now - self._away_since >= GAP_PATIENCE
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Call until the Engine does it; give up `GAP_PATIENCE` seconds after it first was away.
+
+    The call has to bear being made again: an Engine that dies or fails may have done what it was
+    asked. What it refuses for a good reason it is not asked again.
+
+    Not tenacity's, whose bookkeeping each launch would pay for (docs/benchmarks.md).
+    """
+    patience, wait = _Patience(), _FIRST_WAIT
+    while True:
+        try:
+            return await call()
+        except (EngineUnavailable, EngineFaltered) as error:
+            if patience.ends(error):
+                raise
+        await asyncio.sleep(random.uniform(0, wait))  # noqa: S311 - no secret hangs on it
+        wait = min(2 * wait, _LONGEST_WAIT)

@@ -1,0 +1,327 @@
+"""An Engine in memory, for the stages of failure that a real one does not show on demand.
+
+    engine.faults.fail("create", EngineTimeout("…"), after=True)   done, but the answer is lost
+    hold = engine.faults.hold("start")                             hangs until hold.release()
+    engine.hang(); engine.wake()                                   accepts calls, answers none
+    engine.go_away(); engine.come_back()                           refuses connections
+    engine.disconnect()                                            only the event streams end
+    engine.host.exit(id, 1); engine.host.start(id)                 what processes and others do
+
+The same contract suite runs against this and against Docker.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+from service.engine.base import (
+    Capabilities,
+    Event,
+    Exit,
+    Inspection,
+    Listing,
+    Status,
+    Trait,
+    Whereabouts,
+    Workload,
+    WorkloadSpec,
+)
+from service.engine.docker.names import DOCKER_NAMES, is_aside
+from service.errors import (
+    EngineError,
+    EngineFaltered,
+    EngineRefused,
+    EngineTimeout,
+    EngineUnavailable,
+    NoSuchWorkload,
+)
+from tests.fake_engine.faults import Faults, Operation
+from tests.fake_engine.host import Container, FakeHost
+
+T = TypeVar("T")
+
+# As patient as the Docker adapter (seconds).
+_SHORT = 10.0
+_PING = 2.0
+_DEEP_PING = 2.5
+_LACK_OF_MEMORY = 0.25
+_PULL = 600.0
+_POLL = 0.05
+
+
+class FakeEngine:
+    """Runs workloads in memory; ours are those that carry the labels of `selector`.
+
+    `capabilities` are those of Docker; a test may replace them.
+    """
+
+    title = "fake Engine"
+    name_grammar = DOCKER_NAMES
+
+    def __init__(
+        self,
+        selector: Mapping[str, str],
+        *,
+        images: Collection[str],
+        networks: Collection[str] = ("host",),
+    ) -> None:
+        self.host = FakeHost(images, networks)
+        self.faults = Faults()
+        self.calls: Counter[Operation] = Counter()
+        self.latency: Callable[[], float] = lambda: 0.0  # seconds, there and back each
+        self.has_traits: frozenset[Trait] = frozenset()
+        self.capabilities = Capabilities(
+            set_aside=self.set_aside,
+            tells_pauses=True,
+            tells_lack_of_memory_within=_LACK_OF_MEMORY,
+            streams_events=True,
+        )
+        self.stuck: set[str] = set()  # containers that it lists, and can do nothing about
+        self.own_id = ""  # of the container that this process runs in
+        self.unclear = False  # whether this process runs in a container of any id
+        self._selector = dict(selector)
+        self.departing = False  # it still answers, but nobody who comes anew
+        self._here = True
+        self._awake = asyncio.Event()
+        self._awake.set()
+        # Tables and not sets, whose order differs from run to run.
+        self._under_way: dict[asyncio.Task[Any], None] = {}
+        self._streams: dict[asyncio.Queue[Event | None], None] = {}
+        self._context = copy_context()  # its work is its own, and not of the task that asked
+        self.host.listeners.append(self._publish)
+
+    def hang(self) -> None:
+        """Answer nothing from now on, without refusing anything."""
+        self._awake.clear()
+
+    def wake(self) -> None:
+        """Carry out what has piled up, also what nobody waits for any more."""
+        self._awake.set()
+
+    def go_away(self) -> None:
+        """Refuse connections; calls under way break off where they are."""
+        self._here = False
+        for task in list(self._under_way):
+            task.cancel()
+        self.disconnect()
+
+    def come_back(self) -> None:
+        """Answer again, with the containers as they are by now."""
+        self._here = True
+        self._awake.set()
+
+    def disconnect(self) -> None:
+        """End the event streams, and nothing else."""
+        for stream in self._streams:
+            stream.put_nowait(None)
+
+    def whereabouts(self, workloads: Sequence[Workload]) -> Whereabouts:
+        """See `Engine.whereabouts`."""
+        own = next((each for each in workloads if each.id == self.own_id), None)
+        return Whereabouts(own, unclear=own is None and self.unclear)
+
+    async def ping(self, *, deep: bool = False) -> None:
+        """See `Engine.ping`."""
+        if deep:
+            await self._call("deep ping", _at_once(lambda: None), _DEEP_PING)
+        else:
+            self._connect()
+            await self._call("ping", _at_once(lambda: None), _PING)
+
+    async def leaving(self) -> bool:
+        """See `Engine.leaving`."""
+        await asyncio.sleep(self.latency())
+        return self.departing or not self._here
+
+    async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
+        """See `Engine.start`. Two calls, so that each can fail by itself."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
+        container = await self._call("create", _at_once(lambda: self.host.create(spec)), timeout)
+        try:
+            work = _at_once(lambda: self._start_made(container.id))
+            await self._call("start", work, deadline - clock())
+            self.host.check_begun(spec)
+        except EngineFaltered:
+            raise  # it may have started all the same
+        except EngineRefused:
+            with suppress(EngineError):
+                await self.remove(container.id, force=True)
+            raise
+        return container.id
+
+    async def stop(self, workload_id: str, *, grace: float) -> Exit | None:
+        """See `Engine.stop`."""
+        work = self._once_free(workload_id, lambda: self.host.stop(workload_id, grace))
+        return await self._call("stop", work, _SHORT + grace)
+
+    async def remove(self, workload_id: str, *, force: bool = False) -> None:
+        """See `Engine.remove`."""
+        work = self._once_free(workload_id, lambda: self.host.remove(workload_id, force=force))
+        with suppress(NoSuchWorkload):
+            await self._call("remove", work, _SHORT)
+
+    async def set_aside(self, workload_id: str) -> str:
+        """See `SetAside`."""
+        work = _at_once(lambda: self.host.set_aside(workload_id))
+        return await self._call("set aside", self._once_free(workload_id, work), _SHORT)
+
+    async def pull(self, spec: WorkloadSpec) -> None:
+        """See `Prepare`. From the registry of the host, if the image is not there."""
+        if spec.image not in self.host.images:
+            await self._call("pull", _at_once(lambda: self.host.pull(spec.image)), _PULL)
+
+    async def inspect(self, workload_id: str, *, timeout: float = _SHORT) -> Inspection:
+        """See `Engine.inspect`."""
+        work = _at_once(lambda: _inspection(self.host.get(workload_id)))
+        return await self._call("inspect", self._once_free(workload_id, work), timeout)
+
+    async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
+        """See `Engine.tail`."""
+        output = await self._call(
+            "tail", _at_once(lambda: self.host.get(workload_id).output), _SHORT
+        )
+        return edit("".join(output.splitlines(keepends=True)[-lines:]))
+
+    async def list(
+        self, *, unless: Callable[[Workload], bool] = lambda _: False
+    ) -> Sequence[Workload]:
+        """See `Engine.list`."""
+        return [each for each in await self.find(self._selector) if not unless(each)]
+
+    async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
+        """See `Engine.find`."""
+        work = _at_once(lambda: [_workload(c) for c in self.host.containers if _has(c, labels)])
+        return await self._call("list", work, _SHORT)
+
+    async def names(self) -> Sequence[str]:
+        """See `Engine.names`."""
+        work = _at_once(lambda: [c.spec.name for c in self.host.containers])
+        return await self._call("names", work, _SHORT)
+
+    async def traits(self) -> frozenset[Trait]:
+        """See `Engine.traits`."""
+        return await self._call("traits", _at_once(lambda: self.has_traits), _SHORT)
+
+    async def watch(self) -> AsyncGenerator[Listing | Event, None]:
+        """See `Engine.watch`."""
+        stream: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._connect()
+        try:
+            await self._call("watch", _at_once(lambda: self._streams.setdefault(stream)), _SHORT)
+            yield Listing(await self.list())
+            while event := await stream.get():
+                await self._awake.wait()
+                yield event
+        finally:
+            self._streams.pop(stream, None)
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+        self.go_away()
+
+    def _start_made(self, container_id: str) -> None:
+        """Start what a launch has made, unless a third party has removed it meanwhile."""
+        try:
+            if self.host.get(container_id).status is Status.REMOVING:
+                raise EngineFaltered(f"container {container_id}: is marked for removal")
+            self.host.start(container_id)
+        except NoSuchWorkload as gone:
+            raise EngineFaltered(gone.message) from None
+
+    def _connect(self) -> None:
+        if self.departing:
+            raise EngineUnavailable("the fake Engine takes no new connection")
+
+    async def _call(
+        self, operation: Operation, work: Callable[[], Awaitable[T]], timeout: float
+    ) -> T:
+        """Make a call as over a connection: the work goes on, whatever becomes of who asked."""
+        self.calls[operation] += 1
+        if not self._here:
+            await asyncio.sleep(0)
+            raise EngineUnavailable("the fake Engine cannot be reached")
+        steps = self._carry_out(operation, work)
+        doing = asyncio.create_task(steps, name=operation, context=self._context)
+        self._under_way[doing] = None
+        doing.add_done_callback(self._forget)
+        done, _ = await asyncio.wait({doing}, timeout=max(timeout, 0))
+        if not done:
+            raise EngineTimeout(f"the fake Engine took too long to {operation}")
+        if doing.cancelled():
+            raise EngineUnavailable("the fake Engine has gone away")
+        return doing.result()
+
+    def _once_free(
+        self, workload_id: str, work: Callable[[], Awaitable[T]]
+    ) -> Callable[[], Awaitable[T]]:
+        """Work on a container that may be stuck."""
+
+        async def wait_and_work() -> T:
+            while workload_id in self.stuck:  # noqa: ASYNC110 - anybody may change it
+                await asyncio.sleep(_POLL)
+            return await work()
+
+        return wait_and_work
+
+    async def _carry_out(self, operation: Operation, work: Callable[[], Awaitable[T]]) -> T:
+        await asyncio.sleep(self.latency())
+        await self._awake.wait()
+        await self.faults.meet(operation, after=False)
+        result = await work()
+        await self.faults.meet(operation, after=True)
+        await asyncio.sleep(self.latency())
+        return result
+
+    def _forget(self, task: "asyncio.Task[Any]") -> None:
+        self._under_way.pop(task, None)
+        if not task.cancelled():
+            task.exception()  # seen: the caller may have given up
+
+    def _publish(self, event: Event) -> None:
+        if self._selector.items() <= event.labels.items():
+            for stream in self._streams:
+                stream.put_nowait(event)
+
+
+def _at_once(function: Callable[[], T]) -> Callable[[], Awaitable[T]]:
+    """Work that does not wait, as work that may."""
+
+    async def work() -> T:
+        return function()
+
+    return work
+
+
+def _has(container: Container, labels: Mapping[str, str]) -> bool:
+    return labels.items() <= container.spec.labels.items()
+
+
+def _workload(container: Container) -> Workload:
+    return Workload(
+        id=container.id,
+        name=container.spec.name,
+        status=Status.LIVE if container.unsettled else container.status,
+        labels=dict(container.spec.labels),
+        created_at=container.created_at,
+        paused=container.paused,
+        aside=is_aside(container.spec.name, container.id),
+    )
+
+
+def _inspection(container: Container) -> Inspection:
+    return Inspection(
+        id=container.id,
+        status=container.status,
+        labels=dict(container.spec.labels),
+        exit_code=container.exit_code,
+        oom_killed=container.oom_killed,
+        started_at=container.started_at,
+        ended_at=container.ended_at,
+        arguments=tuple(container.spec.arguments),
+        paused=container.paused,
+        aside=is_aside(container.spec.name, container.id),
+    )

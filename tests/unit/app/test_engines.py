@@ -1,0 +1,57 @@
+"""The engines by name, and what is loaded when."""
+
+import subprocess
+import sys
+
+import pytest
+
+from observability.metrics import Metrics
+from service.app.engines import ENGINES
+from service.engine.docker.engine import DockerEngine
+from service.engine.late import LateEngine
+
+_LOADED = """
+import sys
+from service.app.engines import ENGINES
+from service.engine.late import LateEngine
+LateEngine(ENGINES["docker"].title)
+print(sorted({"docker", "requests"} & set(sys.modules)))
+"""
+
+
+def test_each_engine_has_its_own_name() -> None:
+    assert {"docker": "docker"} == {name: kind.name for name, kind in ENGINES.items()}
+
+
+def test_what_names_an_engine_loads_no_library_of_it() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", _LOADED], check=True, capture_output=True, text=True
+    )
+    assert "[]\n" == run.stdout
+
+
+async def test_docker_is_opened_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2375")
+    kind = ENGINES["docker"]
+    opened = kind.open({"test": "1"}, Metrics([], version="test", engine="docker", mode="test"), 8)
+    assert isinstance(opened.engine, DockerEngine)
+    assert ("tcp://127.0.0.1:2375", "Docker Engine") == (opened.shown, kind.title)
+    assert kind.title == opened.engine.title
+    assert opened.address == opened.shown
+    await opened.engine.close()
+
+
+async def test_a_stand_in_has_what_the_engine_has_once_that_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2375")
+    kind = ENGINES["docker"]
+    late = LateEngine(kind.title)
+    assert "Docker Engine" == late.as_engine().title
+    opened = kind.open({"test": "1"}, Metrics([], version="test", engine="docker", mode="test"), 8)
+    late.name(opened.engine)
+    assert opened.engine.capabilities is late.as_engine().capabilities
+    assert opened.engine.name_grammar is late.as_engine().name_grammar
+    await late.as_engine().close()

@@ -1,0 +1,480 @@
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.app.environment import Settings, drop_service_links, load_env_file, load_settings
+from service.errors import StartError
+
+A_PORT = "a whole number from 1 to 65535"
+A_NAME = "a letter or digit, then at most 62 letters, digits, _ . or -"
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """An environment with no setting in it; afterwards it is as it was."""
+    before = dict(os.environ)
+    for key in before:
+        if key.lower() in Settings.model_fields:
+            del os.environ[key]
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def settings(**variables: str) -> Settings:
+    os.environ.update(variables)
+    return load_settings()
+
+
+def fault(**variables: str) -> str:
+    with pytest.raises(StartError) as caught:
+        settings(**variables)
+    return str(caught.value)
+
+
+# Values
+
+
+def test_the_defaults_are_those_that_deployments_know() -> None:
+    assert {
+        "grpc_server_port": 50051,
+        "grpc_callback_host": "localhost",
+        "grpc_callback_port": 50050,
+        "go_env": "development",
+        "metrics_port": 9464,
+        "bind_address": None,
+        "job_catalog": None,
+        "job_network": "host",
+        "job_stop_grace_seconds": 5,
+        "launch_timeout_seconds": 30,
+        "supervisor_instance": "default",
+        "supervisor_on_start": "remove",
+        "max_launches_under_way": 8,
+        "max_launches_waiting": 1000,
+        "max_running_jobs": None,
+        "orphan_grace_seconds": 60,
+        "orphan_dry_run": False,
+        "log_level": "info",
+        "log_format": None,
+    } == settings().model_dump()
+
+
+def test_every_setting_is_read_from_its_variable() -> None:
+    assert {
+        "grpc_server_port": 1,
+        "grpc_callback_host": "backend",
+        "grpc_callback_port": 65535,
+        "go_env": "production",
+        "metrics_port": 2,
+        "bind_address": ip_address("127.0.0.1"),
+        "job_catalog": Path("jobs.toml"),
+        "job_network": "area_default",
+        "job_stop_grace_seconds": 0,
+        "launch_timeout_seconds": 0.5,
+        "supervisor_instance": "demo",
+        "supervisor_on_start": "adopt",
+        "max_launches_under_way": 4,
+        "max_launches_waiting": 0,
+        "max_running_jobs": 50,
+        "orphan_grace_seconds": 1.5,
+        "orphan_dry_run": True,
+        "log_level": "error",
+        "log_format": "json",
+    } == settings(
+        GRPC_SERVER_PORT="1",
+        GRPC_CALLBACK_HOST="backend",
+        GRPC_CALLBACK_PORT="65535",
+        GO_ENV="production",
+        METRICS_PORT="2",
+        BIND_ADDRESS="127.0.0.1",
+        JOB_CATALOG="jobs.toml",
+        JOB_NETWORK="area_default",
+        JOB_STOP_GRACE_SECONDS="0",
+        LAUNCH_TIMEOUT_SECONDS="0.5",
+        SUPERVISOR_INSTANCE="demo",
+        SUPERVISOR_ON_START="adopt",
+        MAX_LAUNCHES_UNDER_WAY="4",
+        MAX_LAUNCHES_WAITING="0",
+        MAX_RUNNING_JOBS="50",
+        ORPHAN_GRACE_SECONDS="1.5",
+        ORPHAN_DRY_RUN="true",
+        LOG_LEVEL="error",
+        LOG_FORMAT="json",
+    ).model_dump()
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_an_empty_variable_is_as_good_as_none(name: str) -> None:
+    assert Settings.model_fields[name].default == getattr(settings(**{name.upper(): ""}), name)
+
+
+def test_every_setting_is_described_with_what_is_allowed() -> None:
+    for field in Settings.model_fields.values():
+        assert field.description
+        assert isinstance(field.json_schema_extra, dict)
+        assert field.json_schema_extra["allowed"]
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        settings().metrics_port = 1
+
+
+@pytest.mark.parametrize(("mode", "production"), [("production", True), ("development", False)])
+def test_production_is_a_mode(mode: str, production: bool) -> None:
+    assert production == settings(GO_ENV=mode).production
+
+
+@pytest.mark.parametrize(
+    ("host", "target"),
+    [
+        ("localhost", "localhost:50050"),
+        ("backend.area_1", "backend.area_1:50050"),
+        ("10.0.0.1", "10.0.0.1:50050"),
+        ("::1", "[::1]:50050"),
+        ("[::1]", "[::1]:50050"),
+        ("2001:DB8:0::5", "[2001:db8::5]:50050"),
+        ("::ffff:10.0.0.1", "[::ffff:10.0.0.1]:50050"),
+        ("x" * 254, "x" * 254 + ":50050"),
+        ("backend.example.", "backend.example.:50050"),
+        ("localhost.", "localhost.:50050"),
+    ],
+)
+def test_workers_get_the_callback_as_host_and_port(host: str, target: str) -> None:
+    assert target == settings(GRPC_CALLBACK_HOST=host).callback
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "127.0.0.1", "::1"])
+def test_an_address_can_be_bound(address: str) -> None:
+    assert address == str(settings(BIND_ADDRESS=address).bind_address)
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "read"),
+    [("LOG_LEVEL", "DEBUG", "debug"), ("LOG_FORMAT", "Json", "json")],
+)
+def test_case_does_not_matter_in_what_concerns_logs(variable: str, given: str, read: str) -> None:
+    assert read == getattr(settings(**{variable: given}), variable.lower())
+
+
+class Terminal:
+    def __init__(self, is_one: bool) -> None:
+        self._is_one = is_one
+
+    def isatty(self) -> bool:
+        return self._is_one
+
+
+@pytest.mark.parametrize(
+    ("given", "terminal", "console"),
+    [
+        ("", True, True),
+        ("", False, False),
+        ("json", True, False),
+        ("json", False, False),
+        ("console", True, True),
+        ("console", False, True),
+    ],
+)
+def test_logs_are_for_a_person_on_a_terminal_unless_told(
+    given: str, terminal: bool, console: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Terminal(terminal))
+    assert console == settings(LOG_FORMAT=given).console_logs
+
+
+# Faults
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        *(
+            (variable, value, A_PORT)
+            for variable in ("GRPC_SERVER_PORT", "GRPC_CALLBACK_PORT", "METRICS_PORT")
+            for value in (
+                "0",
+                "-1",
+                "65536",
+                "http",
+                "1.5",
+                " ",
+                "5_0",
+                "50051.0",
+                "+5",
+                " 5",
+                "1e3",
+                "\u0665",
+            )
+        ),
+        *(
+            ("GRPC_CALLBACK_HOST", value, "a host name or an IP address")
+            for value in (
+                "a b",
+                "http://backend",
+                "host:50050",
+                "-x",
+                "x-",
+                "é",
+                ".",
+                "backend..example..",
+                "1::2::3",
+                "[]",
+                "[::1",
+                "::1]",
+                "[host]",
+            )
+        ),
+        ("GRPC_CALLBACK_HOST", "x" * 255, "a host name or an IP address"),
+        *(
+            ("GO_ENV", value, "production or development")
+            for value in ("prod", "Production", "test", "production ")
+        ),
+        *(
+            ("BIND_ADDRESS", value, "an IP address")
+            for value in ("localhost", "300.0.0.1", "[::1]", "0.0.0.0:80")
+        ),
+        *(
+            (variable, value, A_NAME)
+            for variable in ("JOB_NETWORK", "SUPERVISOR_INSTANCE")
+            for value in ("-a", "a b", "é", "a/b", "x" * 64)
+        ),
+        *(
+            ("JOB_STOP_GRACE_SECONDS", value, "a whole number from 0 to 3600")
+            for value in ("-1", "3601", "2.5", "5s", "1_0")
+        ),
+        *(
+            ("LAUNCH_TIMEOUT_SECONDS", value, "above 0, at most 3600")
+            for value in ("0", "-1", "3600.1", "nan", "inf", "30s")
+        ),
+        ("LOG_LEVEL", "trace", "debug, info, warning or error"),
+        ("LOG_LEVEL", "LOUD", "debug, info, warning or error"),
+        ("LOG_FORMAT", "xml", "json or console"),
+        ("LOG_FORMAT", "Text", "json or console"),
+    ],
+)
+def test_a_wrong_setting_is_told_with_its_value_and_what_is_allowed(
+    variable: str, value: str, allowed: str
+) -> None:
+    assert f"{variable}={value}: allowed is {allowed}" == fault(**{variable: value})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("JOB_NETWORK", "x" * 63),
+        ("SUPERVISOR_INSTANCE", "x" * 63),
+        ("JOB_STOP_GRACE_SECONDS", "3600"),
+        ("LAUNCH_TIMEOUT_SECONDS", "3600"),
+        ("METRICS_PORT", "65535"),
+    ],
+)
+def test_the_last_that_is_allowed_is_allowed(variable: str, value: str) -> None:
+    read = getattr(settings(**{variable: value}), variable.lower())
+    assert type(read)(value) == read
+
+
+def test_all_wrong_settings_are_told_at_once() -> None:
+    assert (
+        f"GRPC_SERVER_PORT=x: allowed is {A_PORT};"
+        " GO_ENV=y: allowed is production or development;"
+        f" JOB_NETWORK=-: allowed is {A_NAME}"
+    ) == fault(JOB_NETWORK="-", GO_ENV="y", GRPC_SERVER_PORT="x")
+
+
+def test_a_wrong_value_of_several_lines_is_told_in_one() -> None:
+    assert r"GO_ENV='a\nb': allowed is production or development" == fault(GO_ENV="a\nb")
+
+
+# What Kubernetes puts into the environment
+
+
+@pytest.mark.parametrize("name", ["GRPC_SERVER_PORT", "GRPC_CALLBACK_PORT", "METRICS_PORT"])
+@pytest.mark.parametrize("link", ["tcp://10.0.0.1:9464", "udp://[fd00::1]:53", "sctp://10.0.0.1:1"])
+def test_the_address_of_a_service_of_the_same_name_counts_as_unset(name: str, link: str) -> None:
+    os.environ[name] = link
+    (told,) = drop_service_links()
+    assert (name, link, "") == (told.variable, told.given, told.used)
+    assert "enableServiceLinks" in told.reason
+    assert Settings.model_fields[name.lower()].default == getattr(settings(), name.lower())
+
+
+def test_a_port_of_ones_own_is_no_address_of_a_service() -> None:
+    os.environ |= {"METRICS_PORT": "1234", "GRPC_SERVER_PORT": "http://10.0.0.1:1"}
+    assert [] == drop_service_links()
+    assert f"GRPC_SERVER_PORT=http://10.0.0.1:1: allowed is {A_PORT}" == fault()
+
+
+# The file
+
+
+@pytest.fixture
+def env_file(tmp_path: Path) -> Path:
+    return tmp_path / ".env"
+
+
+def test_the_file_sets_what_is_not_set(env_file: Path) -> None:
+    env_file.write_text("GO_ENV=production\n# a comment\nMETRICS_PORT=1234 # another\n")
+    load_env_file(env_file)
+    assert ("production", 1234) == (settings().go_env, settings().metrics_port)
+
+
+def test_the_file_sets_what_others_read(env_file: Path) -> None:
+    os.environ.pop("DOCKER_HOST", None)
+    env_file.write_text('DOCKER_HOST="unix:///somewhere"')
+    load_env_file(env_file)
+    assert "unix:///somewhere" == os.environ["DOCKER_HOST"]
+
+
+def test_the_environment_goes_before_the_file(env_file: Path) -> None:
+    env_file.write_text("GO_ENV=production")
+    os.environ["GO_ENV"] = "development"
+    load_env_file(env_file)
+    assert "development" == settings().go_env
+
+
+def test_settings_are_read_in_lower_case_as_well(env_file: Path) -> None:
+    env_file.write_text("supervisor_on_start=adopt")
+    load_env_file(env_file)
+    read = settings(go_env="production")
+    assert ("adopt", True) == (read.supervisor_on_start, read.production)
+
+
+def test_the_environment_goes_before_the_file_in_whatever_case(env_file: Path) -> None:
+    env_file.write_text("go_env=production\nMETRICS_PORT=1234")
+    os.environ |= {"GO_ENV": "development", "metrics_port": "4321"}
+    load_env_file(env_file)
+    assert ("development", 4321) == (settings().go_env, settings().metrics_port)
+
+
+def test_the_file_fills_what_is_empty(env_file: Path) -> None:
+    env_file.write_text("GO_ENV=production")
+    os.environ["GO_ENV"] = ""
+    load_env_file(env_file)
+    assert "production" == settings().go_env
+
+
+@pytest.mark.parametrize("line", ["GO_ENV=", "GO_ENV", "GO_ENV=''"])
+def test_an_empty_line_of_the_file_sets_nothing(env_file: Path, line: str) -> None:
+    env_file.write_text(line)
+    load_env_file(env_file)
+    assert "GO_ENV" not in os.environ
+
+
+def test_a_wrong_setting_in_the_file_is_told_in_the_same_way(env_file: Path) -> None:
+    env_file.write_text("GO_ENV=prod")
+    load_env_file(env_file)
+    assert "GO_ENV=prod: allowed is production or development" == fault()
+
+
+def test_there_need_be_no_file(env_file: Path) -> None:
+    before = dict(os.environ)
+    load_env_file(env_file)
+    assert before == dict(os.environ)
+
+
+def test_the_file_is_that_of_the_working_directory(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env_file.write_text("GO_ENV=production")
+    monkeypatch.chdir(env_file.parent)
+    load_env_file()
+    assert settings().production
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_file_may_come_from_any_editor(env_file: Path, start: bytes, end: bytes) -> None:
+    env_file.write_bytes(start + b"GO_ENV=production" + end + b'METRICS_PORT="1234"' + end)
+    load_env_file(env_file)
+    assert ("production", 1234) == (settings().go_env, settings().metrics_port)
+
+
+def test_a_named_pipe_is_read(env_file: Path) -> None:
+    os.mkfifo(env_file)
+    writer = threading.Thread(target=env_file.write_text, args=("GO_ENV=production\n",))
+    writer.start()
+    load_env_file(env_file)
+    writer.join()
+    assert settings().production
+
+
+def test_a_named_pipe_that_nobody_writes_into_is_told(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.support.text_file._PATIENCE", 0.05)
+    os.mkfifo(env_file)
+    with pytest.raises(StartError, match=r"\.env: cannot be read: nobody has written into this"):
+        load_env_file(env_file)
+
+
+def test_what_is_called_so_and_is_no_file_is_never_passed_over(env_file: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(env_file))
+        _assert_it_cannot_be_read(env_file)
+    env_file.unlink()
+    env_file.symlink_to("nowhere")
+    _assert_it_cannot_be_read(env_file)
+    env_file.unlink()
+    env_file.mkdir()
+    _assert_it_cannot_be_read(env_file)
+
+
+def _assert_it_cannot_be_read(path: Path) -> None:
+    with pytest.raises(StartError) as caught:
+        load_env_file(path)
+    assert str(caught.value).startswith(f"{path}: cannot be read: ")
+
+
+def test_a_file_of_nothing_is_a_file(env_file: Path) -> None:
+    before = dict(os.environ)
+    env_file.symlink_to("/dev/null")
+    load_env_file(env_file)
+    assert before == dict(os.environ)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfeG\0O\0", b"GO_ENV=a\0b\n", b"'a=b'=c\n"])
+def test_a_file_that_cannot_be_read_is_told_with_its_name(env_file: Path, content: bytes) -> None:
+    env_file.write_bytes(content)
+    with pytest.raises(StartError) as caught:
+        load_env_file(env_file)
+    assert str(caught.value).startswith(f"{env_file}: cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('METRICS_PORT=1\nGO_ENV="s3cret\nLOG_LEVEL=info\n', 2),
+        ("GO_ENV='s3cret", 1),
+        ('GO_ENV="s3cret" s3cret\n', 1),
+        ("# a comment\n\n\nGO ENV=s3cret\n", 4),
+        ("=s3cret\n", 1),
+        ("GO_ENV: s3cret\n", 1),
+    ],
+)
+def test_a_line_that_is_not_understood_is_told_by_its_number_and_not_shown(
+    env_file: Path, content: str, line: int
+) -> None:
+    env_file.write_text(content)
+    with pytest.raises(StartError) as caught:
+        load_env_file(env_file)
+    assert str(caught.value).startswith(f"{env_file}: line {line}: is not NAME=VALUE")
+    assert "s3cret" not in str(caught.value)
+    assert "METRICS_PORT" not in os.environ
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_value_may_take_several_lines_and_others_may_stand_in_it(
+    env_file: Path, end: str
+) -> None:
+    text = 'GO_ENV=production\nexport X_Y="a\nb"\nX_Z=${GO_ENV}!\n'
+    env_file.write_bytes(text.replace("\n", end).encode())
+    load_env_file(env_file)
+    assert ("a\nb", "production!") == (os.environ["X_Y"], os.environ["X_Z"])

@@ -1,0 +1,201 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from scripts.ports import free_port
+from service import __version__
+from service.app.environment import Settings
+from service.cli.main import _show, app, main
+from service.jobs.catalog import PACKAGED
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before = dict(os.environ)
+    for name in before:
+        if name.lower() in Settings.model_fields:
+            del os.environ[name]
+    monkeypatch.chdir(tmp_path)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
+    monkeypatch.setattr(sys, "argv", ["area-supervisor", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return caught.value.code
+
+
+def test_it_tells_its_version() -> None:
+    assert f"area-supervisor {__version__}\n" == CliRunner().invoke(app, ["--version"]).output
+
+
+def test_it_tells_its_commands() -> None:
+    output = CliRunner().invoke(app, ["--help"]).output
+    for command in ("serve", "health", "check", "remove-legacy"):
+        assert command in output
+
+
+@pytest.mark.parametrize("command", ["serve", "health", "check", "remove-legacy"])
+def test_a_wrong_setting_ends_every_command_in_one_line(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GO_ENV", "prod")
+    assert "area-supervisor: GO_ENV=prod: allowed is production or development" == ended(
+        monkeypatch, command
+    )
+
+
+_ODD = {
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many",
+    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": "-1",
+    "OTEL_BSP_SCHEDULE_DELAY": "soon",
+    "OTEL_BSP_MAX_QUEUE_SIZE": "99999999999999999999",
+    "OTEL_PROPAGATORS": "tracecontext,b3",
+    "OTEL_TRACES_SAMPLER": "parentbased_jaeger_remote",
+    "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "none_such",
+    "OTEL_PYTHON_CONTEXT": "none_such",
+    "OTEL_PYTHON_TRACER_PROVIDER": "sdk_tracer_provider",
+    "OTEL_PYTHON_METER_PROVIDER": "none_such",
+    "OTEL_PYTHON_EXPORTER_OTLP_GRPC_CREDENTIAL_PROVIDER": "none_such",
+    "OTEL_PYTHON_EXPORTER_OTLP_GRPC_RETRYABLE_ERROR_CODES": "NONE_SUCH",
+    "OTEL_SERVICE_NAME": "caf\udce9",
+    "OTEL_EXPORTER_OTLP_COMPRESSION": "deflate",
+}
+
+
+def test_what_the_sdk_cannot_read_is_told_and_ends_no_start(tmp_path: Path) -> None:
+    # In a process of its own: the SDK reads some variables when it is imported.
+    settings = {
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+        "DOCKER_HOST": f"unix://{tmp_path}/none.sock",
+        "BIND_ADDRESS": "127.0.0.1",
+        "GRPC_SERVER_PORT": str(free_port()),
+        "METRICS_PORT": "tcp://10.0.0.1:9464",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "collector.invalid:4317",
+    }
+    (tmp_path / ".env").write_text(f"METRICS_PORT={free_port()}")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", "serve"],
+        env=settings | _ODD,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        lines = iter(map(json.loads, process.stdout))
+        told = list(takewhile(lambda line: line["event"] != "supervisor.started", lines))
+    finally:
+        process.kill()
+        process.wait()
+    assert {"setting.corrected"} == {line["event"] for line in told}
+    assert ["METRICS_PORT", *sorted(_ODD)] == sorted(line["variable"] for line in told)
+
+
+def test_what_the_sdk_cannot_read_is_nothing_to_the_other_commands(tmp_path: Path) -> None:
+    settings = {
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+        "DOCKER_HOST": f"unix://{tmp_path}/none.sock",
+        "METRICS_PORT": "tcp://10.0.0.1:9464",
+    }
+    for command in (["remove-legacy", "--dry-run"], ["health"]):
+        ended = subprocess.run(
+            [sys.executable, "-m", "service", *command],
+            env=settings | _ODD,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (1, 1) == (ended.returncode, len(ended.stdout.splitlines())), ended.stdout
+
+
+def test_the_env_file_of_the_working_directory_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("METRICS_PORT=none")
+    assert str(ended(monkeypatch, "health")).startswith("area-supervisor: METRICS_PORT=none: ")
+
+
+@pytest.mark.parametrize("command", ["check", "remove-legacy"])
+def test_a_wrong_catalogue_ends_a_command_before_anything_is_touched(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jobs.toml").write_text("[jobs]\nx = {}")
+    monkeypatch.setenv("JOB_CATALOG", "jobs.toml")
+    assert "area-supervisor: jobs.toml: jobs.x.kind: is missing" == ended(monkeypatch, command)
+
+
+def test_settings_and_catalogue_can_be_checked_without_an_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    assert not ended(monkeypatch, "check")
+    assert f"{PACKAGED}: 68 jobs\n" == capsys.readouterr().out
+    (tmp_path / "jobs.toml").write_text('[jobs]\nx = { kind = "action" }')
+    monkeypatch.setenv("JOB_CATALOG", "jobs.toml")
+    assert not ended(monkeypatch, "check")
+    assert "jobs.toml: 1 jobs\n" == capsys.readouterr().out
+
+
+def test_an_engine_that_is_not_there_ends_the_removal_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    message = str(ended(monkeypatch, "remove-legacy", "--dry-run"))
+    assert message.startswith("area-supervisor: the Docker Engine cannot be reached")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("command", ["check", "remove-legacy"])
+def test_a_misspelt_setting_is_told_before_containers_are_removed(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    monkeypatch.setenv("JOB_CATALOGUE", "s3cret.toml")
+    monkeypatch.setenv("SUPERVISOR_MODE", "s3cret")
+    ended(monkeypatch, command)
+    assert [
+        "JOB_CATALOGUE is no setting; the nearest is JOB_CATALOG",
+        "SUPERVISOR_MODE is no setting",
+    ] == capsys.readouterr().err.splitlines()
+
+
+def test_health_of_a_supervisor_that_is_not_there_is_an_exit_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRPC_SERVER_PORT", "1")
+    assert 1 == ended(monkeypatch, "health")
+    assert "127.0.0.1:1: UNAVAILABLE\n" == capsys.readouterr().out
+
+
+def test_a_table_shows_texts_as_they_are_and_obeys_none(capsys: pytest.CaptureFixture[str]) -> None:
+    _show(["container"], [["[bold]a[/bold]"], ["a\x1b[2J\u2028b"], ["é"]])
+    shown = capsys.readouterr().out
+    assert all(line.isprintable() for line in shown.splitlines())
+    assert all(text in shown for text in ("[bold]a[/bold]", r"'a\x1b[2J\u2028b'", "é"))
+
+
+def test_a_start_does_not_load_docker_py_before_it_listens() -> None:
+    code = (
+        "import service.cli.main, service.app.process, sys;"
+        " print({'docker', 'requests'} & set(sys.modules))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "set()\n" == result.stdout

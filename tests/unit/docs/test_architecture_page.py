@@ -1,0 +1,48 @@
+"""The page about the architecture names every module, and the index has every decision."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+RECORDS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+INDEX = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
+
+_A_PAGE = 60  # lines
+
+
+def test_the_tables_of_rooms_name_every_module_of_the_service() -> None:
+    named = set(re.findall(r"`(?:[\w/]+/)?(\w+\.py)`", PAGE))
+    there = {path.name for top in ("service", "observability") for path in _modules(top)}
+    ours = {path.name for path in _modules("service") if "_generated" not in path.parts}
+    assert set() == ours - named, "not in the tables of docs/architecture.md"
+    assert set() == named - there, "in docs/architecture.md, and gone"
+
+
+def _modules(top: str) -> list[Path]:
+    return [path for path in (ROOT / top).rglob("*.py") if path.name != "__init__.py"]
+
+
+def test_the_index_has_every_decision_under_its_number_and_title() -> None:
+    titles = [record.read_text(encoding="utf-8").splitlines()[0][2:] for record in RECORDS]
+    listed = re.findall(r"^- \[(\d+\. .+)\]\((.+)\)$", INDEX, re.MULTILINE)
+    names = [record.name for record in RECORDS]
+    assert sorted(zip(titles, names, strict=True)) == sorted(listed)
+    assert [int(title.partition(".")[0]) for title in titles] == list(range(1, len(titles) + 1))
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.stem)
+def test_a_decision_is_a_page_with_its_context_and_its_consequences(record: Path) -> None:
+    title, *lines = record.read_text(encoding="utf-8").splitlines()
+    assert title.startswith(f"# {int(record.name[:4])}. ")
+    assert ["## Context", "## Decision", "## Consequences"] == [x for x in lines if x[:1] == "#"]
+    assert len(lines) < _A_PAGE
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.stem)
+def test_the_files_that_a_decision_names_are_there(record: Path) -> None:
+    text = record.read_text(encoding="utf-8")
+    named = re.findall(r"`((?:service|observability|tests|docs)/[\w./-]+)`", text)
+    assert [] == [path for path in named if not (ROOT / path).exists()]

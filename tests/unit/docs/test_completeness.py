@@ -1,0 +1,90 @@
+"""A new setting, catalogue key, RPC or limit has its place in several files.
+
+What cannot be generated is compared here. Each message names the file that lacks the entry.
+"""
+
+import csv
+import re
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer
+from service.api.jobs_service import Servicer
+from service.api.server import SERVICE
+from service.engine.base import Limits
+from service.engine.docker.containers import _host_config
+from service.jobs.catalog import PACKAGED, Entry
+from service.jobs.model import JobSpec, Kind
+from service.jobs.workload import arguments_of, job_of
+
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs"
+
+
+# Keys of the catalogue
+
+
+@pytest.mark.parametrize("file", [PACKAGED, ROOT / "examples" / "catalog.toml"])
+def test_a_catalogue_that_people_read_explains_every_key(file: Path) -> None:
+    told = re.findall(r"^#   ([a-z_]+) +\S", file.read_text(), re.MULTILINE)
+    assert list(Entry.model_fields) == told, f"the comment of {file.relative_to(ROOT)}"
+
+
+def _example(key: str) -> Any:
+    extra = Entry.model_fields[key].json_schema_extra
+    assert isinstance(extra, dict)
+    return tomllib.loads(f"{key} = {extra['example']}")[key]
+
+
+def _effect(**keys: Any) -> tuple[Any, ...]:
+    """All that a job with these keys, beside a kind and an image, is launched as."""
+    entry = Entry.model_validate({"kind": "reaction", "image": "x"} | keys)
+    spec = JobSpec("name", "identifier")
+    job = job_of(spec, entry, None)
+    return job.kind, job.ends, entry.image, arguments_of(spec, entry, "callback"), entry.limits
+
+
+@pytest.mark.parametrize("key", Entry.model_fields)
+def test_every_key_has_an_effect_on_a_launch(key: str) -> None:
+    kind = {} if key == "kind" else {"kind": Kind.ACTION}
+    same = _effect(**kind) == _effect(**kind | {key: _example(key)})
+    assert not same, f"service/jobs/workload.py makes nothing of `{key}`, nor does Entry.limits"
+
+
+@pytest.mark.parametrize("limit", [field.name for field in fields(Limits)])
+def test_every_limit_is_a_key_is_told_to_the_engine_and_is_documented(limit: str) -> None:
+    assert limit in Entry.model_fields, "Entry in service/jobs/catalog.py"
+    client = docker.APIClient("unix:///nowhere", version="1.41")
+    given, none = (_host_config(client, "host", Limits(**{limit: n})) for n in (7, None))
+    assert given != none, "the host's configuration in the launch of service/engine/"
+    (row,) = re.findall(r"^\| (.*) \| the limits in the catalogue", _page("workers"), re.MULTILINE)
+    assert f"`{limit}`" in row, "docs/workers.md"
+
+
+def test_the_list_of_areas_jobs_has_a_column_for_each_key_that_they_use() -> None:
+    jobs = tomllib.loads(PACKAGED.read_text())["jobs"]
+    used = {key for job in jobs.values() for key in job}
+    with (ROOT / "tests/unit/jobs/area_jobs.csv").open(newline="") as table:
+        columns = set(csv.DictReader(table).fieldnames or ())
+    assert used <= columns, "tests/unit/jobs/area_jobs.csv, which test_catalog.py compares"
+
+
+# RPCs
+
+
+_METHODS = [name for name in vars(AreaSupervisorServiceServicer) if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("method", _METHODS)
+def test_every_method_of_the_contract_is_served_and_documented(method: str) -> None:
+    assert method in vars(Servicer), f"the servicer of {SERVICE} in service/"
+    assert f"\n### {method}\n" in _page("api"), "the methods in docs/api.md"
+
+
+def _page(name: str) -> str:
+    return (DOCS / f"{name}.md").read_text()

@@ -1,0 +1,144 @@
+"""What others rely on stands in the documents, and what stands there is true.
+
+Metrics: tests/dashboards/test_documents.py. Events: test_events_page.py. Codes: test_errors.py.
+"""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from scripts.reference import pages
+from service.api.health import Health
+from service.cli.main import app
+from service.errors import REASONS
+from service.jobs import workload
+from service.jobs.catalog import Entry
+from service.jobs.model import State
+from service.reconcile import exclusivity
+
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs"
+API = (DOCS / "api.md").read_text()
+TRACES = (DOCS / "traces.md").read_text()
+EVENTS = (DOCS / "events.md").read_text()
+
+
+def section(page: str, heading: str) -> str:
+    """What stands under a heading, to the next one of any depth."""
+    return re.split(r"^#+ ", page.split(f"# {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of the rows of a table, without its head."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[1:]]
+
+
+# Settings and keys of the catalogue
+
+
+@pytest.mark.parametrize(("page", "text"), [pytest.param(*p, id=p[0].name) for p in pages()])
+def test_the_tables_that_are_generated_are_up_to_date(page: Path, text: str) -> None:
+    assert text == page.read_text(), f"{page.name} is not what the code says: run make docs"
+
+
+OTHERS: dict[type, list[Any]] = {
+    str: [True, 1],
+    bool: ["x y", 1],
+    int: ["x y", True, 1.5],
+    float: ["x y", True],
+}
+
+
+@pytest.mark.parametrize("key", Entry.model_fields)
+def test_a_key_takes_its_example_and_no_value_of_another_type(key: str) -> None:
+    extra = Entry.model_fields[key].json_schema_extra
+    assert isinstance(extra, dict)
+    (value,) = tomllib.loads(f"{key} = {extra['example']}").values()
+    assert Entry.model_validate({"kind": "action", key: value})
+    for other in OTHERS[type(value)]:
+        with pytest.raises(ValidationError):
+            Entry.model_validate({"kind": "action", key: other})
+
+
+# Labels, spans, health, commands
+
+
+def test_every_label_of_a_container_is_told() -> None:
+    labels = {
+        value
+        for module in (workload, exclusivity)
+        for name, value in vars(module).items()
+        if name.endswith("_LABEL")
+    }
+    table = section(API, "Labels")
+    told = [row[0].strip("`") for row in rows(table)]
+    assert len(told) > 5
+    assert sorted(labels) == sorted(told)
+
+
+def _code() -> Iterator[ast.AST]:
+    for path in (*ROOT.glob("service/**/*.py"), *ROOT.glob("observability/**/*.py")):
+        yield from ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_every_attribute_of_a_span_is_told() -> None:
+    attribute = re.compile(r"(supervisor|container|error|client|user_agent)(\.[a-z_]+)+")
+    texts = {node.value for node in _code() if isinstance(node, ast.Constant)}
+    events = set(re.findall(r"^\| `([a-z_.]+)`", EVENTS, re.MULTILINE))
+    given = {text for text in texts if isinstance(text, str) and attribute.fullmatch(text)}
+    table = section(TRACES, "Attributes")
+    told = [name for row in rows(table) for name in re.findall(r"`([^`]+)`", row[0])]
+    assert len(told) > 10
+    assert sorted(given - events) == sorted(told)
+
+
+def test_every_wait_that_is_a_span_is_told() -> None:
+    waits = {
+        f"wait for {ast.literal_eval(node.args[0])}"
+        for node in _code()
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("waiting", "has_waited")
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert len(waits) > 3
+    assert waits == set(re.findall(r"`(wait for [a-z ]+)`", section(TRACES, "Waits")))
+
+
+async def test_every_service_of_health_is_told() -> None:
+    services = {name or '""' for name in Health("area_supervisor.AreaSupervisorService")._status}
+    told = [row[0] for row in rows(section(API, "Health")) if row[0].startswith("gRPC health")]
+    assert services == set(re.findall(r"`([^`]+)`", " ".join(told)))
+
+
+def test_every_status_of_a_job_is_told() -> None:
+    told = section(API, "ListJobs").partition("```")[0]
+    assert sorted(set(State) - {State.EXITED, State.GONE}) == sorted(re.findall(r"`(\w+)`", told))
+
+
+def test_every_command_is_told() -> None:
+    for command in app.registered_commands:
+        assert command.callback is not None
+        name = command.name or command.callback.__name__
+        assert f"`area-supervisor {name}" in API
+
+
+def test_the_contract_names_every_code() -> None:
+    contract = (ROOT / "proto" / "area_types.proto").read_text()
+    told = contract.split("message Error {")[1].split("int32 code")[0]
+    assert sorted(REASONS) == [int(code) for code in re.findall(r"\b\d{3}\b", told)]
+
+
+# The index
+
+
+def test_the_index_has_every_page() -> None:
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", (DOCS / "README.md").read_text()))
+    assert {page.name for page in DOCS.glob("*.md")} - {"README.md"} == linked

@@ -1,0 +1,352 @@
+"""What waits for one of the threads that talk to the Engine."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, cast
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.trace import StatusCode
+
+from observability.metrics import Metrics
+from service.engine.docker import calls as calls_module
+from service.engine.docker import threads as threads_module
+from service.engine.docker.calls import Call, Calls
+from service.engine.docker.client import Client
+from service.engine.docker.connection import Clients
+from service.errors import EngineTimeout, EngineUnavailable
+from tests.support.clock import Clock
+from tests.support.collector import collecting
+from tests.support.recorded_spans import Recorded
+
+_LONG = 0.2
+# A time limit that is over only when the clock is put forward (seconds).
+_LIMIT = 60.0
+
+
+class _NoEngine:
+    """Clients of nothing: what is called here does not call any further."""
+
+    timeout = 0
+
+    def get(self) -> Any:
+        return self
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics([], version="test", engine="docker", mode="test")
+
+
+@pytest.fixture
+def calls(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
+    """Calls that share a single thread, but for launches and lists, which have another."""
+    monkeypatch.setattr(calls_module, "BULK_THREADS", 1)
+    monkeypatch.setattr(calls_module, "MORE_THREADS", 0)
+    made = Calls(cast("Clients", _NoEngine()), metrics, launches=1)
+    yield made
+    made.close()
+
+
+def _workers(metrics: Metrics) -> dict[str, float | None]:
+    name = "supervisor_engine_workers"
+    states = ("busy", "queued", "limit")
+    return {s: metrics.registry.get_sample_value(name, {"state": s}) for s in states}
+
+
+@pytest.fixture
+async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch, calls_module, threads_module)
+
+
+async def _call(calls: Calls, seconds: float, timeout: float = _LIMIT) -> None:
+    await calls.call(Call("inspect", lambda _: time.sleep(seconds)), timeout=timeout)
+
+
+@contextmanager
+def _hung() -> Iterator[Call[bool]]:
+    """A call that is answered once this is over, and not before."""
+    over = threading.Event()
+    try:
+        yield Call("inspect", lambda _: over.wait(_LIMIT))
+    finally:
+        over.set()
+
+
+def _telling(begun: threading.Event, call: Call[bool]) -> Call[bool]:
+    """The same call, which tells that a thread has begun it."""
+
+    def function(client: Client) -> bool:
+        begun.set()
+        return call.function(client)
+
+    return Call(call.operation, function)
+
+
+async def test_a_wait_for_a_thread_is_a_span(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = Recorded()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: recorded.provider)
+    with recorded.tracer.start_as_current_span("request"):
+        await asyncio.gather(_call(calls, _LONG), _call(calls, 0))
+    waits = [span for span in recorded.spans if span.name == "wait for thread"]
+    inspects = [span for span in recorded.spans if span.name == "inspect"]
+    assert waits
+    assert inspects[-1].context == waits[-1].parent
+
+
+async def test_a_collector_gets_the_wait_below_the_call_that_waited(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = TracerProvider()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    with collecting() as collector:
+        exporter = OTLPSpanExporter(endpoint=collector.address, insecure=True)
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        with provider.get_tracer("tests").start_as_current_span("request"):
+            await asyncio.gather(_call(calls, _LONG), _call(calls, 0))
+        await asyncio.to_thread(provider.shutdown)
+        (wait, *_) = collector.spans("wait for thread")[-1:]
+        assert wait.parent_id in {span.span_id for span in collector.spans("inspect")}
+
+
+async def test_the_time_limit_of_a_call_counts_from_when_a_thread_has_it(
+    calls: Calls, metrics: Metrics, clock: Clock
+) -> None:
+    with _hung() as long:
+        asked = asyncio.create_task(calls.call(long, timeout=10 * _LIMIT))
+        waits = [asyncio.create_task(_call(calls, 0)) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert {"busy": 1, "queued": 3, "limit": 2} == _workers(metrics)
+        await clock.pass_time(2 * _LIMIT)
+    await asyncio.gather(asked, *waits)
+    with _hung() as unanswered:
+        given_up = asyncio.create_task(calls.call(unanswered, timeout=_LIMIT))
+        await asyncio.sleep(0)
+        await clock.pass_time(_LIMIT)
+        with pytest.raises(EngineTimeout, match="took too long: inspect"):
+            await given_up
+    await _call(calls, 0)
+    assert {"busy": 0, "queued": 0, "limit": 2} == _workers(metrics)
+
+
+async def test_what_waits_is_given_up_with_a_call_that_an_engine_does_not_answer(
+    calls: Calls, metrics: Metrics, clock: Clock
+) -> None:
+    """One that answers nobody would keep hundreds waiting, one time limit after the other."""
+    begun = threading.Event()
+    with _hung() as unanswered:
+        call = _telling(begun, unanswered)
+        asked = [asyncio.create_task(calls.call(call, timeout=_LIMIT)) for _ in range(500)]
+        await asyncio.to_thread(begun.wait)  # or the first were out of time before it began
+        await clock.pass_time(_LIMIT)  # and not 500 time limits
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert {EngineTimeout} == {type(answer) for answer in answers}
+        assert {"busy": 1, "queued": 0, "limit": 2} == _workers(metrics)
+    await _call(calls, 0)
+
+
+async def test_a_call_with_little_time_takes_nothing_along_that_waits(
+    calls: Calls, clock: Clock
+) -> None:
+    begun = threading.Event()
+    with _hung() as unanswered:
+        short = asyncio.create_task(calls.call(_telling(begun, unanswered), timeout=2))
+        waits = asyncio.create_task(_call(calls, 0))
+        await asyncio.to_thread(begun.wait)
+        await clock.pass_time(2)
+        with pytest.raises(EngineTimeout):
+            await short
+        assert not waits.done()
+    await waits
+
+
+async def test_one_call_that_is_not_answered_takes_no_other_along(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    monkeypatch.setattr(calls_module, "BULK_THREADS", 2)
+    calls = Calls(cast("Clients", _NoEngine()), metrics, launches=1)
+    with _hung() as unanswered:
+        odd = asyncio.create_task(calls.call(unanswered, timeout=_LIMIT))
+        await _call(calls, 0)  # the Engine answers others meanwhile
+        with _hung() as slow:
+            others = [
+                asyncio.create_task(calls.call(slow, timeout=10 * _LIMIT)) for _ in range(100)
+            ]
+            await asyncio.sleep(0)
+            await clock.pass_time(_LIMIT)
+            with pytest.raises(EngineTimeout):
+                await odd
+        assert [True] * 100 == await asyncio.gather(*others)
+    calls.close()
+
+
+async def test_what_ends_something_goes_before_what_stops_something_new(calls: Calls) -> None:
+    """Or each exit would wait behind a kill of everything."""
+    order: list[str] = []
+
+    def note(operation: str) -> Call[None]:
+        return Call(operation, lambda _: order.append(operation))
+
+    asked = ["inspect", "stop", "stop", "remove", "logs"]
+    await asyncio.gather(*(calls.call(note(each), timeout=5) for each in asked))
+    assert ["inspect", "remove", "logs", "stop", "stop"] == order
+
+
+async def test_a_launch_and_a_list_do_not_wait_behind_kills(calls: Calls) -> None:
+    go = threading.Event()
+    kill = asyncio.create_task(calls.call(Call("stop", lambda _: go.wait(60)), timeout=60))
+    for operation in ("create", "list", "ping"):
+        await calls.call(Call(operation, lambda _: None), timeout=5)
+    assert not kill.done()
+    go.set()
+    await kill
+
+
+async def test_a_call_that_is_given_up_is_counted_no_more(calls: Calls, metrics: Metrics) -> None:
+    """Also where its thread took it up in that very moment."""
+
+    async def call_in_haste(number: int) -> None:
+        with suppress(EngineTimeout):
+            await _call(calls, 0.001, timeout=0.001 * number)
+
+    await asyncio.gather(*map(call_in_haste, range(100)))
+    await _call(calls, 0)  # behind whatever the thread still does
+    assert {"busy": 0, "queued": 0, "limit": 2} == _workers(metrics)
+
+
+# Two calls in one
+
+
+async def _two(calls: Calls, *, timeout: float, second: Callable[[], object]) -> str:
+    """A first call whose answer is asked about in a second one."""
+    first = Call("create", lambda _: threading.current_thread().name, {"container.name": "x"})
+
+    def then(answer: str) -> Call[object]:
+        return Call("start", lambda _: second(), {"container.id": answer})
+
+    return await calls.call(first, timeout=timeout, then=then)
+
+
+def _made(metrics: Metrics) -> dict[str, float | None]:
+    name = "supervisor_engine_operation_duration_seconds_count"
+    operations = ("create", "start")
+    return {o: metrics.registry.get_sample_value(name, {"operation": o}) for o in operations}
+
+
+def _seconds(metrics: Metrics, operation: str) -> float:
+    name = "supervisor_engine_operation_duration_seconds_sum"
+    return metrics.registry.get_sample_value(name, {"operation": operation}) or 0.0
+
+
+def _failed(metrics: Metrics, operation: str, reason: str) -> float | None:
+    labels = {"operation": operation, "reason": reason}
+    return metrics.registry.get_sample_value("supervisor_engine_errors_total", labels)
+
+
+async def test_the_first_call_of_any_kind_starts_a_thread_of_each(calls: Calls) -> None:
+    """Later there may be none left to start."""
+    await _call(calls, 0)
+    kinds = (calls._threads, calls._bulk_threads, calls._ping_threads)
+    assert [1, 1, 1] == [threads._started for threads in kinds]
+
+
+async def test_a_second_call_has_the_thread_of_the_first_and_a_span_of_its_own(
+    calls: Calls, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded, names = Recorded(), []
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: recorded.provider)
+    with recorded.tracer.start_as_current_span("request"):
+        answer = await _two(
+            calls, timeout=10, second=lambda: names.append(threading.current_thread().name)
+        )
+    assert [answer] == names
+    assert {"create": 1, "start": 1} == _made(metrics)
+    spans = {span.name: span for span in recorded.spans}
+    create, start, request = spans["create"], spans["start"], spans["request"]
+    assert create.parent == start.parent == request.context
+    assert (create.end_time or 0) <= (start.start_time or 0)
+    assert answer == (start.attributes or {})["container.id"]
+
+
+async def test_the_time_is_that_of_both_and_the_error_that_of_the_call_under_way(
+    calls: Calls, metrics: Metrics, clock: Clock
+) -> None:
+    begun = threading.Event()
+    with _hung() as unanswered:
+
+        def second() -> None:
+            begun.set()
+            unanswered.function(cast("Client", None))
+
+        two = asyncio.create_task(_two(calls, timeout=_LIMIT, second=second))
+        await asyncio.to_thread(begun.wait, _LIMIT)
+        await clock.pass_time(_LIMIT)
+        with pytest.raises(EngineTimeout, match="took too long: start for engine_1"):
+            await two
+    assert (0, 1) == (_failed(metrics, "create", "timeout"), _failed(metrics, "start", "timeout"))
+    assert {"create": 1, "start": 1} == _made(metrics)
+    assert _seconds(metrics, "create") < _LIMIT <= _seconds(metrics, "start")
+
+
+async def test_docker_py_is_given_what_is_left_of_the_time(calls: Calls, clock: Clock) -> None:
+    limits: list[float] = []
+
+    def ask(client: Any) -> None:
+        limits.append(client.timeout)
+        clock.put_forward(_LIMIT / 3)
+
+    await calls.call(Call("create", ask), timeout=_LIMIT, then=lambda _: Call("start", ask))
+    first, second = limits
+    assert second + _LIMIT / 3 <= first <= _LIMIT
+
+
+async def test_a_socket_that_keeps_one_waiting_is_out_of_time_and_its_span_failed(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = Recorded()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: recorded.provider)
+
+    def second() -> None:
+        raise TimeoutError("timed out")
+
+    with recorded.tracer.start_as_current_span("request"), pytest.raises(EngineTimeout):
+        await _two(calls, timeout=10, second=second)
+    spans = {span.name: span for span in recorded.spans}
+    assert StatusCode.UNSET is spans["create"].status.status_code
+    assert StatusCode.ERROR is spans["start"].status.status_code
+    assert "timeout" == (spans["start"].attributes or {})["error.type"]
+
+
+async def test_a_second_call_that_fails_is_what_fails(calls: Calls, metrics: Metrics) -> None:
+    def second() -> None:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    with pytest.raises(EngineUnavailable, match="Connection refused"):
+        await _two(calls, timeout=10, second=second)
+    assert 1 == _failed(metrics, "start", "unavailable")
+    assert 0 == _failed(metrics, "create", "unavailable")
+
+
+async def test_when_the_first_has_been_given_up_there_is_no_second(
+    calls: Calls, metrics: Metrics, clock: Clock
+) -> None:
+    """A container that is started then would be one that nobody waits for."""
+    ran = threading.Event()
+    with _hung() as unanswered:
+        slow = Call("create", unanswered.function)
+        given_up = asyncio.create_task(
+            calls.call(slow, timeout=_LIMIT, then=lambda _: Call("start", lambda _: ran.set()))
+        )
+        await asyncio.sleep(0)
+        await clock.pass_time(_LIMIT)
+        with pytest.raises(EngineTimeout, match="took too long: create"):
+            await given_up
+    await calls.call(Call("list", lambda _: None), timeout=5)  # in the same thread, behind it
+    assert not ran.is_set()
+    assert {"create": 1, "start": 0} == _made(metrics)

@@ -1,0 +1,86 @@
+"""The event stream: what is between the events, and where it ends."""
+
+import json
+import queue
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Any, cast
+
+import docker
+import pytest
+from requests import Response
+from structlog.testing import capture_logs
+
+from service.engine.base import Change, Event
+from service.engine.docker.event_stream import EventStream
+from service.engine.docker.tolerant_reader import Oddities
+
+_STARTED = json.dumps({"Action": "start", "Actor": {"ID": "c1", "Attributes": {"a": "b"}}}).encode()
+
+
+def _heard(stream: bytes) -> list[Event | None]:
+    response = Response()
+    response.raw = BytesIO(stream)
+    told: Any = SimpleNamespace(_response=response)
+    events = EventStream(["a=b"], Oddities())
+    events.open(cast("docker.APIClient", SimpleNamespace(events=lambda **_: told)))
+    heard: queue.Queue[Event | None] = queue.Queue()
+    events.drain(heard.put)
+    return list(iter(lambda: heard.get(timeout=10), None))
+
+
+def test_an_empty_line_is_neither_an_event_nor_the_end() -> None:
+    event = Event(id="c1", change=Change.STARTED, labels={"a": "b"})
+    assert [event, event] == _heard(b"\n" + _STARTED + b"\n\r\n\n" + _STARTED + b"\n")
+
+
+def test_what_is_no_json_ends_the_stream() -> None:
+    assert [Event(id="c1", change=Change.STARTED, labels={"a": "b"})] == _heard(
+        _STARTED + b"\nnonsense\n" + _STARTED + b"\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"[]",
+        b'{"Action": 7}',
+        b'{"Action": "die"}',
+        b'{"Action": "die", "Actor": {}}',
+        b'{"Action": "die", "Actor": {"ID": null, "Attributes": {}}}',
+        b'{"Action": "die", "Actor": {"ID": "c1", "Attributes": {"a": 7}}}',
+        b'{"Action": "die", "Actor": {"ID": "c1", "Attributes": [7]}}',
+    ],
+)
+def test_an_odd_event_is_told_once_and_passed_over(odd: bytes) -> None:
+    event = Event(id="c1", change=Change.STARTED, labels={"a": "b"})
+    with capture_logs() as logs:
+        assert [event] == _heard(odd + b"\n" + odd + b"\n" + _STARTED + b"\n")
+    assert ["answer.unreadable"] == [log["event"] for log in logs]
+
+
+@pytest.mark.parametrize(
+    ("code", "known"), [("7", 7), ("-1", None), ("x", None), ("9" * 9999, None)]
+)
+def test_an_exit_code_that_is_none_is_left_open(code: str, known: int | None) -> None:
+    attributes = {"exitCode": code}
+    died = json.dumps({"Action": "die", "Actor": {"ID": "c1", "Attributes": attributes}}).encode()
+    assert [Event(id="c1", change=Change.EXITED, labels=attributes, exit_code=known)] == _heard(
+        died
+    )
+
+
+def test_labels_that_are_null_are_none() -> None:
+    died = b'{"Action": "destroy", "Actor": {"ID": "c1", "Attributes": null}}'
+    assert [Event(id="c1", change=Change.REMOVED, labels={})] == _heard(died)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "signal"), [({"signal": "15"}, 15), ({"signal": "x"}, 0), ({}, 0)]
+)
+def test_a_signal_has_its_number_or_0(attributes: dict[str, str], signal: int) -> None:
+    """A label may hide it, and Podman does not tell it."""
+    told = json.dumps({"Action": "kill", "Actor": {"ID": "c1", "Attributes": attributes}}).encode()
+    assert [Event(id="c1", change=Change.SIGNALLED, labels=attributes, signal=signal)] == _heard(
+        told
+    )

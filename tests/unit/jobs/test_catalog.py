@@ -1,0 +1,385 @@
+import csv
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from service.engine.base import Limits
+from service.errors import StartError
+from service.jobs.catalog import Catalog, Entry, load_catalog
+from service.jobs.model import Kind
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.toml"
+
+
+def fault(path: Path, text: str) -> str:
+    """What is wrong with a catalogue, after the file's name."""
+    path.write_text(text)
+    with pytest.raises(StartError) as caught:
+        load_catalog(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message.removeprefix(f"{path}: ")
+
+
+def entry(path: Path, keys: str) -> Entry:
+    path.write_text(f"[jobs]\nx = {{ {keys} }}")
+    found = load_catalog(path).get("x")
+    assert found is not None
+    return found
+
+
+# The packaged one
+
+
+def expected_jobs() -> dict[str, tuple[str, str | None, str | None, bool]]:
+    with (Path(__file__).parent / "area_jobs.csv").open(newline="") as table:
+        return {
+            row["name"]: (
+                row["kind"],
+                row["image"] or None,
+                row["first_argument"] or None,
+                row["ends"] == "true",
+            )
+            for row in csv.DictReader(table)
+        }
+
+
+def test_the_packaged_catalogue_has_the_68_jobs_of_area_and_no_other() -> None:
+    catalog = load_catalog()
+    actual = {}
+    for name in catalog:
+        job = catalog.get(name)
+        assert job is not None
+        actual[name] = (job.kind.value, job.image, job.first_argument, job.ends)
+    assert 68 == len(actual) == len(catalog)
+    assert expected_jobs() == actual
+
+
+def test_the_packaged_catalogue_limits_nothing() -> None:
+    catalog = load_catalog()
+    assert {Limits()} == {job.limits for name in catalog if (job := catalog.get(name))}
+
+
+def test_the_images_of_the_packaged_catalogue_are_those_of_the_workers() -> None:
+    services = (
+        "airtable discord github gitlab google linear linkedin microsoft miro riot"
+        " seconds-interval slack todoist twitter"
+    )
+    assert {f"supervisor-{service}" for service in services.split()} == load_catalog().images
+
+
+# A file of one's own
+
+
+def test_a_job_may_have_every_key(path: Path) -> None:
+    keys = (
+        'kind = "action", image = "reg.example:5000/area/x:1.0", first_argument = "run",'
+        ' ends = true, memory = "256m", cpus = 0.5, pids = 100'
+    )
+    job = entry(path, keys)
+    assert (Kind.ACTION, "reg.example:5000/area/x:1.0", "run", True) == (
+        job.kind,
+        job.image,
+        job.first_argument,
+        job.ends,
+    )
+    assert Limits(memory=256 * 2**20, cpus=0.5, pids=100) == job.limits
+
+
+def test_a_job_needs_a_kind_alone(path: Path) -> None:
+    job = entry(path, 'kind = "reaction"')
+    assert (None, None, False, Limits()) == (job.image, job.first_argument, job.ends, job.limits)
+
+
+@pytest.mark.parametrize(
+    ("keys", "ends"),
+    [
+        ('kind = "action"', False),
+        ('kind = "action", ends = true', True),
+        ('kind = "action", ends = false', False),
+        ('kind = "reaction"', True),
+    ],
+)
+def test_reactions_and_some_actions_end_by_themselves(path: Path, keys: str, ends: bool) -> None:
+    assert ends == entry(path, keys).ends_by_itself
+
+
+@pytest.mark.parametrize(
+    ("memory", "size"),
+    [("6m", 6 * 2**20), ("6144k", 6 * 2**20), ("1g", 2**30), ("512m", 2**29)],
+)
+def test_memory_is_read(path: Path, memory: str, size: int) -> None:
+    assert size == entry(path, f'kind = "action", memory = "{memory}"').limits.memory
+
+
+@pytest.mark.parametrize("cpus", ["1", "0.01", "1024", "2.5"])
+def test_cpus_are_read(path: Path, cpus: str) -> None:
+    assert float(cpus) == entry(path, f'kind = "action", cpus = {cpus}').limits.cpus
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "supervisor-github",
+        "supervisor-github:latest",
+        "supervisor_github",
+        "registry.example:5000/area/github:v1.2_3",
+        "x@sha256:" + "0" * 64,
+        "area/team/github_worker--1.x:A.b-C_9",
+        "localhost/x",
+        "Registry:5000/x",
+        "registry.Example/x__y:1@sha256:" + "a" * 64,
+        "x@sha512:" + "0" * 128,
+        "x:1@sha384:" + "0" * 96,
+        "[::1]:5000/x",
+        "[2001:db8::1]/area/x:1",
+        "sha256:" + "0" * 64,  # an image's id
+        "registry.example:5000/" + "x" * 255 + ":" + "t" * 128 + "@sha512:" + "0" * 128,
+    ],
+)
+def test_an_image_is_read_as_it_stands(path: Path, image: str) -> None:
+    assert image == entry(path, f'kind = "action", image = "{image}"').image
+
+
+@pytest.mark.parametrize("name", ["x", "9", "a.b-c_D", "x" * 128])
+def test_a_job_name_is_allowed(path: Path, name: str) -> None:
+    path.write_text(f'[jobs]\n"{name}" = {{ kind = "action" }}')
+    assert [name] == list(load_catalog(path))
+
+
+def test_a_catalogue_may_be_empty(path: Path) -> None:
+    path.write_text("[jobs]")
+    assert 0 == len(load_catalog(path))
+
+
+def test_images_are_told_once_and_without_the_jobs_that_have_none() -> None:
+    catalog = Catalog(
+        {
+            "a": Entry(kind=Kind.ACTION, image="x"),
+            "b": Entry(kind=Kind.REACTION, image="x"),
+            "c": Entry(kind=Kind.ACTION),
+        }
+    )
+    assert {"x"} == catalog.images
+    assert catalog.get("d") is None
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[jobs]\nx = {", "(at end of document)"),
+        ("[jobs\n", "(at line 1, column 6)"),
+        ("[jobs]\n\nx = { kind = action }", "(at line 3, column 14)"),
+        (
+            '[jobs]\nx = { kind = "action" }\nx = { kind = "action" }\n\n',
+            "Cannot overwrite a value",
+        ),
+    ],
+)
+def test_what_is_not_toml_is_told_with_its_line(path: Path, text: str, told: str) -> None:
+    message = fault(path, text)
+    assert message.startswith("is not TOML: ")
+    assert told in message
+
+
+@pytest.mark.parametrize(
+    "text", [f"x = {'1' * 5000}", "x = " + "[" * 100_000, f"[jobs]\nx = {'{a=' * 100_000}"]
+)
+def test_what_python_cannot_read_is_told_like_any_other_fault(path: Path, text: str) -> None:
+    assert fault(path, text).startswith("is not TOML: ")
+
+
+@pytest.mark.parametrize("key", ["cpus", "pids", "image"])
+def test_a_number_that_python_cannot_print_is_not_told(path: Path, key: str) -> None:
+    message = fault(path, f'[jobs]\nx = {{ kind = "action", {key} = 0x{"1" * 5000} }}')
+    assert message.startswith(f"jobs.x.{key}: allowed is a")
+
+
+def test_a_long_value_is_told_in_short(path: Path) -> None:
+    message = fault(path, f'[jobs]\nx = {{ kind = "action", memory = "{"9" * 5000}g" }}')
+    assert message.startswith("jobs.x.memory = '9999")
+    assert len(message) < 250
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "jobs: is missing"),
+        ("jobs = 1", "jobs = 1: is not a table of jobs, [jobs]"),
+        ("jobs = [1]", "jobs: is not a table of jobs, [jobs]"),
+        ("version = 1\n[jobs]", "version = 1: is no key that a catalogue has"),
+        ("[jobs]\nx = 1", 'jobs.x = 1: is not a job, such as { kind = "action" }'),
+        ("[jobs]\nx = {}", "jobs.x.kind: is missing"),
+        ("[jobs]\nx = { kind = 1 }", 'jobs.x.kind = 1: allowed is "action" or "reaction"'),
+        ('[jobs]\n"a\\nb" = { kind = 1 }', r"jobs.'a\nb'.kind = 1: "),
+        ('[jobs]\nx = { kind = "Action" }', "jobs.x.kind = 'Action': "),
+    ],
+)
+def test_a_wrong_structure_is_told_with_its_key(path: Path, text: str, told: str) -> None:
+    assert fault(path, text).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("imgae", '"x"', "'x': is no key that a catalogue has; a job may have kind, image, "),
+        ("image", '""', "'': allowed is an image's name, such as "),
+        ("image", '"UPPER"', "'UPPER': allowed is an image's name"),
+        ("image", '"a b"', "'a b': allowed is an image's name"),
+        ("image", '"-a"', "'-a': allowed is an image's name"),
+        ("image", '"a\\n"', "'a\\n': allowed is an image's name"),
+        ("image", "3", "3: "),
+        *(
+            ("image", f'"{name}"', f"'{name}': allowed is an image's name")
+            for name in ("a/B", "A/b", "a//b", "a/", "/a", "a:", "a:b:c", "a..b", "a-", "a:5/b/C")
+        ),
+        ("image", '"' + "x" * 256 + '"', "'xxx"),
+        ("image", '"x@sha256:' + "A" * 64 + '"', "'x@sha256:AA"),
+        ("image", '"x@sha256:' + "a" * 63 + '"', "'x@sha256:aa"),
+        ("image", '"x@sha512:' + "a" * 64 + '"', "'x@sha512:aa"),
+        ("image", '"x@md5:' + "a" * 32 + '"', "'x@md5:aa"),
+        *(
+            ("image", f'"{name}"', f"'{name}': allowed is an image's name")
+            for name in ("-a.b/x", "a.b-/x", "[::1/x", "::1/x", "[]/x", "x:" + "t" * 0, "a_b:5/x")
+        ),
+        ("image", '"x:' + "t" * 129 + '"', "'x:ttt"),
+        ("first_argument", '""', "'': allowed is a text that is not empty and has no NUL in it"),
+        ("first_argument", '"a\\u0000"', "'a\\x00': allowed is a text that is not empty"),
+        ("first_argument", "1", "1: "),
+        ("ends", "1", "1: allowed is true or false"),
+        ("ends", '"true"', "'true': "),
+        ("memory", '"256M"', "'256M': allowed is a number and k, m or g, from "),
+        ("memory", '"256"', "'256': "),
+        ("memory", '"٢٢m"', "'٢٢m': "),
+        ("memory", '"0.5g"', "'0.5g': "),
+        ("memory", '"-1g"', "'-1g': "),
+        ("memory", "256", "256: "),
+        ("memory", '"5m"', "'5m': "),
+        ("memory", '"0g"', "'0g': "),
+        ("cpus", "0", "0: allowed is a number from 0.01, the kernel's least, to 1024"),
+        ("cpus", "-0.5", "-0.5: "),
+        ("cpus", "1025", "1025: "),
+        ("cpus", "nan", "nan: "),
+        ("cpus", "inf", "inf: "),
+        ("cpus", '"many"', "'many': "),
+        ("pids", "0", "0: allowed is a whole number from 1 to 4194304"),
+        ("pids", "-1", "-1: "),
+        ("pids", "1.5", "1.5: "),
+        ("pids", "true", "True: "),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_key(path: Path, key: str, value: str, told: str) -> None:
+    message = fault(path, f'[jobs]\nx = {{ kind = "action", {key} = {value} }}')
+    assert message.startswith(f"jobs.x.{key} = {told}")
+
+
+@pytest.mark.parametrize("cpus", ["true", '"0.5"'])
+def test_cpus_that_are_no_number_are_refused(path: Path, cpus: str) -> None:
+    assert fault(path, f'[jobs]\nx = {{ kind = "action", cpus = {cpus} }}').startswith(
+        "jobs.x.cpus"
+    )
+
+
+@pytest.mark.parametrize("cpus", ["0.009", "1e-10"])
+def test_fewer_cpus_than_the_engine_can_give_are_refused(path: Path, cpus: str) -> None:
+    # The kernel's least quota is 1 ms of each 100 ms; what rounds to none would be no limit.
+    assert fault(path, f'[jobs]\nx = {{ kind = "action", cpus = {cpus} }}').startswith(
+        "jobs.x.cpus"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('[jobs.github.on-commit]\nkind = "action"', "github.on-commit"),
+        ('[jobs]\nweather.fetch = { kind = "action" }', "weather.fetch"),
+        ('[jobs]\nweather.fetch.kind = "action"', "weather.fetch"),
+        ('[jobs]\na.b.c = { kind = "action" }', "a.b.c"),
+        ('[jobs]\na = { kind = "action" }\nb.image = { kind = "action" }', "b.image"),
+        ('[jobs.a]\nkind = "action"\n[jobs.a.b]\nkind = "action"', "a.b"),
+    ],
+)
+def test_a_name_with_a_dot_that_is_not_quoted_is_told_to_be(
+    path: Path, text: str, name: str
+) -> None:
+    assert f'jobs: a name with a dot in it needs quotes: "{name}"' == fault(path, text)
+
+
+def test_a_table_within_a_job_is_not_taken_for_a_name_with_a_dot(path: Path) -> None:
+    message = fault(path, '[jobs]\nx = { kind = "action", limits = { memory = "1g" } }')
+    assert message.startswith("jobs.x.limits: is no key that a catalogue has")
+
+
+def test_a_name_with_a_dot_that_is_quoted_is_one(path: Path) -> None:
+    path.write_text('[jobs."github.on-commit"]\nkind = "action"')
+    assert ["github.on-commit"] == list(load_catalog(path))
+
+
+def test_only_an_action_can_be_said_to_end(path: Path) -> None:
+    message = fault(path, '[jobs]\nx = { kind = "reaction", ends = true }')
+    assert message.startswith("jobs.x: `ends` is for actions")
+
+
+@pytest.mark.parametrize("name", ["", "-x", "a b", "é", "a/b", "x" * 129])
+def test_what_is_no_job_name_is_refused(path: Path, name: str) -> None:
+    message = fault(path, f'[jobs]\n"{name}" = {{ kind = "action" }}')
+    assert message.startswith(f"jobs: {name!r} is not a job name")
+
+
+def test_a_file_that_is_not_there_is_told_with_its_setting(path: Path) -> None:
+    with pytest.raises(StartError, match="No such file") as caught:
+        load_catalog(path)
+    assert str(caught.value).startswith(f"JOB_CATALOG={path}: cannot be read: ")
+
+
+def test_a_path_of_several_lines_is_told_in_one(tmp_path: Path) -> None:
+    for path, content in ((tmp_path / "a\nb", None), (tmp_path / "c\nd", "x")):
+        if content:
+            path.write_text(content)
+        with pytest.raises(StartError) as caught:
+            load_catalog(path)
+        assert repr(str(path)) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_catalogue(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(StartError, match=r"cannot be read: .*directory"):
+        load_catalog(path)
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+def test_a_catalogue_may_come_from_any_editor(path: Path, start: bytes) -> None:
+    path.write_bytes(
+        start + b'[jobs]\r\nx = { kind = "action", first_argument = "caf\xc3\xa9" }\r\n'
+    )
+    assert ["x"] == list(load_catalog(path))
+
+
+def test_a_catalogue_in_utf_16_is_told_to_be_saved_anew(path: Path) -> None:
+    path.write_text("[jobs]", encoding="utf-16")
+    with pytest.raises(StartError, match="cannot be read: it is UTF-16; save it as UTF-8"):
+        load_catalog(path)
+
+
+def test_a_catalogue_may_come_through_a_named_pipe(path: Path) -> None:
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=('[jobs]\nx = { kind = "action" }',))
+    writer.start()
+    assert ["x"] == list(load_catalog(path))
+    writer.join()
+
+
+def test_a_file_that_is_not_utf_8_is_told(path: Path) -> None:
+    path.write_bytes(b"[jobs] # caf\xe9")
+    with pytest.raises(StartError, match=r"cannot be read: .*utf-8"):
+        load_catalog(path)

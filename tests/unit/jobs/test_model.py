@@ -1,0 +1,306 @@
+from dataclasses import FrozenInstanceError
+from itertools import product
+
+import pytest
+
+from service.jobs.model import (
+    FAILED_OUTCOMES,
+    Ended,
+    ExitSeen,
+    FoundLive,
+    Job,
+    JobSpec,
+    KillFailed,
+    KillIntended,
+    Kind,
+    Observation,
+    Outcome,
+    PauseSeen,
+    Started,
+    StartFailed,
+    State,
+    advance,
+)
+from tests.support.samples import a_job
+
+STARTED = Started("c1", 100.0)
+ENDED = Ended(200.0, exit_code=0)
+OBSERVATIONS: tuple[Observation, ...] = (
+    STARTED,
+    KillIntended(),
+    KillFailed(),
+    ExitSeen(),
+    FoundLive(),
+    PauseSeen(paused=True),
+    PauseSeen(paused=False),
+    ENDED,
+    StartFailed(),
+)
+ENDS: tuple[Observation, ...] = (ENDED, StartFailed())
+
+
+def after(*observations: Observation, job: Job | None = None) -> Job:
+    job = job or a_job()
+    for observation in observations:
+        job = advance(job, observation)
+    return job
+
+
+@pytest.mark.parametrize(
+    ("observations", "state"),
+    [
+        ((), State.STARTING),
+        ((STARTED,), State.RUNNING),
+        ((StartFailed(),), State.GONE),
+        ((KillIntended(),), State.STOPPING),
+        ((KillIntended(), STARTED), State.STOPPING),
+        ((KillIntended(), KillFailed()), State.STARTING),
+        ((KillIntended(), STARTED, KillFailed()), State.RUNNING),
+        ((KillIntended(), StartFailed()), State.GONE),
+        ((ExitSeen(), STARTED), State.EXITED),
+        ((STARTED, KillIntended()), State.STOPPING),
+        ((STARTED, KillIntended(), KillFailed()), State.RUNNING),
+        ((STARTED, KillIntended(), ExitSeen()), State.STOPPING),
+        ((STARTED, KillIntended(), ExitSeen(), KillFailed()), State.EXITED),
+        ((STARTED, KillIntended(), FoundLive()), State.STOPPING),
+        ((STARTED, ExitSeen()), State.EXITED),
+        ((STARTED, ExitSeen(), KillIntended()), State.EXITED),
+        ((STARTED, ExitSeen(), FoundLive()), State.RUNNING),
+        ((STARTED, ExitSeen(), KillIntended(), FoundLive()), State.RUNNING),
+        ((STARTED, KillFailed()), State.RUNNING),
+        ((Started("c1", 100.0, paused=True),), State.PAUSED),
+        ((STARTED, PauseSeen(paused=True)), State.PAUSED),
+        ((STARTED, PauseSeen(paused=True), PauseSeen(paused=False)), State.RUNNING),
+        ((STARTED, PauseSeen(paused=True), ExitSeen()), State.EXITED),
+        ((STARTED, PauseSeen(paused=True), KillIntended(), KillFailed()), State.PAUSED),
+        ((STARTED, ENDED), State.GONE),
+    ],
+    ids=str,
+)
+def test_observations_lead_to_a_state(observations: tuple[Observation, ...], state: State) -> None:
+    assert state == after(*observations).state
+
+
+def test_a_state_is_what_the_facts_add_up_to_on_every_path() -> None:
+    for path in product(OBSERVATIONS, repeat=4):
+        job = a_job()
+        for observation in path:
+            before, job = job, advance(job, observation)
+            assert expected_state(before, job, observation) == job.state, path
+            assert identity(before) == identity(job), path
+
+
+def expected_state(before: Job, job: Job, observation: Observation) -> State:
+    if before.state is State.GONE or observation in ENDS:
+        return State.GONE
+    if job.kill_intended:
+        return State.STOPPING
+    if job.exit_seen:
+        return State.EXITED
+    if job.container_id is None:
+        return State.STARTING
+    return State.PAUSED if job.paused else State.RUNNING
+
+
+def identity(job: Job) -> tuple[object, ...]:
+    return job.launch_id, job.name, job.identifier, job.kind, job.ends, job.fingerprint
+
+
+@pytest.mark.parametrize("observation", OBSERVATIONS, ids=str)
+@pytest.mark.parametrize("end", ENDS, ids=str)
+def test_a_job_that_is_gone_stays_as_it_ended(end: Observation, observation: Observation) -> None:
+    gone = after(STARTED, end)
+    assert gone is advance(gone, observation)
+
+
+def test_a_start_is_remembered_with_its_container_and_time() -> None:
+    job = after(STARTED)
+    assert ("c1", 100.0) == (job.container_id, job.started_at)
+
+
+def test_a_failed_start_has_no_outcome() -> None:
+    assert after(StartFailed()).outcome is None
+
+
+def test_an_end_is_remembered_with_its_time_and_code() -> None:
+    job = after(STARTED, Ended(200.0, exit_code=3))
+    assert (200.0, 3) == (job.ended_at, job.exit_code)
+
+
+def test_the_engine_knows_better_when_a_container_started() -> None:
+    assert 99.5 == after(STARTED, Ended(200.0, 0, started_at=99.5)).started_at
+    assert 100.0 == after(STARTED, Ended(200.0, 0)).started_at
+
+
+ACTION, ENDING = a_job(), a_job(ends=True)
+
+
+@pytest.mark.parametrize(
+    ("job", "end", "outcome"),
+    [
+        (ENDING, Ended(1, 0), Outcome.SUCCESS),
+        (ENDING, Ended(1, 0, witnessed=False), Outcome.SUCCESS),
+        (ENDING, Ended(1, 1), Outcome.ERROR),
+        (ENDING, Ended(1, 1, witnessed=False), Outcome.LOST),
+        (ENDING, Ended(1, None), Outcome.LOST),
+        (ENDING, Ended(1, 137, oom_killed=True), Outcome.OOM),
+        (ACTION, Ended(1, 0), Outcome.ENDED),
+        (ACTION, Ended(1, 0, witnessed=False), Outcome.LOST),
+        (ACTION, Ended(1, 1), Outcome.ERROR),
+        (ACTION, Ended(1, 137), Outcome.ERROR),
+        (ACTION, Ended(1, 137, oom_killed=True), Outcome.OOM),
+        (ACTION, Ended(1, 1, oom_killed=True), Outcome.OOM),
+        (ACTION, Ended(1, 137, oom_killed=True, witnessed=False), Outcome.OOM),
+        (ACTION, Ended(1, None), Outcome.LOST),
+    ],
+    ids=str,
+)
+def test_an_end_that_nobody_asked_for_has_the_outcome(
+    job: Job, end: Ended, outcome: Outcome
+) -> None:
+    assert outcome == after(STARTED, ExitSeen(), end, job=job).outcome
+
+
+@pytest.mark.parametrize(
+    "end",
+    [Ended(1, 0), Ended(1, 143), Ended(1, 137, oom_killed=True), Ended(1), Ended(1, 1)],
+    ids=str,
+)
+@pytest.mark.parametrize("job", [ACTION, ENDING])
+def test_an_end_after_a_kill_is_a_kill(job: Job, end: Ended) -> None:
+    assert Outcome.KILLED == after(STARTED, KillIntended(), ExitSeen(), end, job=job).outcome
+
+
+def test_a_kill_before_the_start_makes_the_end_a_kill() -> None:
+    assert Outcome.KILLED == after(KillIntended(), STARTED, Ended(1, 143)).outcome
+
+
+def test_a_kill_after_the_exit_does_not_change_why_it_ended() -> None:
+    assert Outcome.ERROR == after(STARTED, ExitSeen(), KillIntended(), Ended(1, 1)).outcome
+
+
+def test_an_exit_after_a_failed_kill_is_no_kill() -> None:
+    assert Outcome.ERROR == after(STARTED, KillIntended(), KillFailed(), Ended(1, 1)).outcome
+
+
+@pytest.mark.parametrize(
+    ("observations", "end", "told"),
+    [
+        ((), Ended(1, 143, signal=15), 15),
+        ((), Ended(1, 0, signal=0), 0),
+        ((), Ended(1, 1), None),
+        ((), Ended(1, 137, oom_killed=True, signal=9), None),
+        ((), Ended(1, 143, witnessed=False, signal=15), None),
+        ((), Ended(1, None, signal=9), None),
+        ((KillIntended(),), Ended(1, 143, signal=15), None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("job", [ACTION, ENDING], ids=["action", "ending"])
+def test_others_have_ended_what_neither_we_nor_memory_nor_the_engine_has(
+    job: Job, observations: tuple[Observation, ...], end: Ended, told: int | None
+) -> None:
+    assert told == after(STARTED, *observations, end, job=job).signal
+
+
+@pytest.mark.parametrize(
+    ("observations", "signal"),
+    [
+        ((ExitSeen(15),), 15),
+        ((ExitSeen(15), ExitSeen()), 15),
+        ((ExitSeen(15), ExitSeen(9)), 9),
+        ((ExitSeen(15), FoundLive()), None),
+        ((ExitSeen(15), FoundLive(), ExitSeen()), None),
+    ],
+    ids=str,
+)
+def test_the_signal_before_an_exit_is_known_until_it_runs_again(
+    observations: tuple[Observation, ...], signal: int | None
+) -> None:
+    assert signal == after(STARTED, *observations).exit_signal
+
+
+def test_a_job_is_being_killed_until_the_kill_has_failed() -> None:
+    assert not after(STARTED).being_killed
+    assert after(STARTED, KillIntended()).being_killed
+    assert after(STARTED, ExitSeen(), KillIntended()).being_killed
+    assert not after(STARTED, KillIntended(), KillFailed()).being_killed
+
+
+@pytest.mark.parametrize(
+    ("job", "end", "early"),
+    [
+        (ACTION, Ended(109, 1), True),
+        (ACTION, Ended(109, 0), True),
+        (ACTION, Ended(99.9, 134), True),
+        (ACTION, Ended(109, 137, oom_killed=True), True),
+        (ENDING, Ended(109, 1), True),
+        (ENDING, Ended(109, 0), False),
+        (ACTION, Ended(110, 1), False),
+        (ACTION, Ended(109, 143, signal=15), False),
+        (ACTION, Ended(109, 1, witnessed=False), False),
+        (ACTION, Ended(109, 1, started_at=98), False),
+    ],
+    ids=str,
+)
+def test_a_bad_end_within_ten_seconds_of_the_start_is_early(
+    job: Job, end: Ended, *, early: bool
+) -> None:
+    assert early == after(STARTED, end, job=job).ended_early
+
+
+def test_a_kill_soon_after_the_start_is_no_early_end() -> None:
+    assert not after(STARTED, KillIntended(), Ended(101, 143)).ended_early
+    assert not after(StartFailed()).ended_early
+
+
+def test_a_resumed_job_can_be_killed() -> None:
+    job = after(STARTED, ExitSeen(), FoundLive(), KillIntended(), Ended(1, 143))
+    assert Outcome.KILLED == job.outcome
+
+
+@pytest.mark.parametrize(
+    ("observations", "runs"),
+    [
+        ((), False),
+        ((KillIntended(),), False),
+        ((STARTED,), True),
+        ((STARTED, PauseSeen(paused=True)), True),
+        ((STARTED, KillIntended()), True),
+        ((STARTED, KillIntended(), ExitSeen()), False),
+        ((STARTED, ExitSeen()), False),
+        ((STARTED, ExitSeen(), FoundLive()), True),
+        ((STARTED, ENDED), False),
+    ],
+    ids=str,
+)
+def test_what_has_a_container_that_has_not_ended_runs(
+    observations: tuple[Observation, ...], runs: bool
+) -> None:
+    assert runs is after(*observations).runs
+
+
+def test_only_actions_are_grouped() -> None:
+    assert a_job(kind=Kind.ACTION).grouped
+    assert not a_job(kind=Kind.REACTION).grouped
+
+
+def test_failed_outcomes_are_those_that_nobody_wanted() -> None:
+    assert {"error", "oom", "ended", "lost"} == FAILED_OUTCOMES
+
+
+def test_the_live_states_are_spelled_as_listjobs_promises() -> None:
+    assert ["starting", "running", "paused", "stopping"] == [
+        state.value for state in State if state not in (State.EXITED, State.GONE)
+    ]
+
+
+def test_a_spec_does_not_show_its_credentials() -> None:
+    spec = JobSpec("timer", "t-1", {"seconds": 3}, {"token": "hunter2"})
+    assert "hunter2" not in f"{spec!r} {spec}"
+    assert "t-1" in repr(spec)
+
+
+def test_a_job_cannot_be_changed_in_place() -> None:
+    with pytest.raises(FrozenInstanceError):
+        a_job().state = State.GONE  # type: ignore[misc]

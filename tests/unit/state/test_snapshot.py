@@ -1,0 +1,75 @@
+"""What a listing confirms of the jobs that were known when it was asked for."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.engine.base import Status, Workload
+from service.jobs.model import (
+    ExitSeen,
+    Job,
+    KillIntended,
+    Kind,
+    Observation,
+    PauseSeen,
+    Started,
+    advance,
+)
+from service.jobs.workload import LAUNCH_LABEL
+from service.state.snapshot import Snapshot
+
+JOB = advance(
+    Job(launch_id="l-1", name="timer", identifier="a-1", kind=Kind.ACTION), Started("c-1", 0.0)
+)
+LISTED = Workload(
+    id="c-1", name="a-1", status=Status.LIVE, labels={LAUNCH_LABEL: "l-1"}, created_at=0.0
+)
+
+
+def snapshot(*observations: Observation) -> Snapshot:
+    job = JOB
+    for observation in observations:
+        job = advance(job, observation)
+    return Snapshot({job.launch_id: job})
+
+
+@pytest.mark.parametrize(
+    ("known", "listed"),
+    [
+        (snapshot(), LISTED),
+        (snapshot(PauseSeen(paused=True)), replace(LISTED, paused=True)),
+        (snapshot(KillIntended()), LISTED),
+        (snapshot(), replace(LISTED, status=Status.UNKNOWN)),  # which says nothing
+    ],
+)
+def test_what_is_as_it_should_be_is_confirmed(known: Snapshot, listed: Workload) -> None:
+    assert known.confirms(listed)
+    assert [] == known.unconfirmed
+
+
+@pytest.mark.parametrize(
+    ("known", "listed"),
+    [
+        (snapshot(), replace(LISTED, status=Status.EXITED)),
+        (snapshot(), replace(LISTED, paused=True)),
+        (snapshot(ExitSeen()), LISTED),
+        (snapshot(), replace(LISTED, id="c-2")),  # made of a snapshot of the job's container
+        (snapshot(), replace(LISTED, aside=True)),
+        (snapshot(), replace(LISTED, labels={})),
+    ],
+)
+def test_what_is_otherwise_is_not(known: Snapshot, listed: Workload) -> None:
+    assert not known.confirms(listed)
+    assert ["l-1"] == [job.launch_id for job in known.unconfirmed]
+
+
+def test_a_job_that_is_not_listed_is_not_confirmed() -> None:
+    assert [advance(JOB, ExitSeen())] == snapshot(ExitSeen()).unconfirmed
+
+
+def test_a_job_without_a_container_is_not_expected_in_a_listing() -> None:
+    starting = replace(JOB, container_id=None)
+    known = Snapshot({"l-1": starting})
+    assert [] == known.unconfirmed
+    assert "l-1" in known
+    assert "l-2" not in known

@@ -1,0 +1,93 @@
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.errors import (
+    EngineFaltered,
+    EngineRefused,
+    EngineTimeout,
+    EngineUnavailable,
+    SupervisorError,
+)
+from service.support import retry
+from service.support.retry import patiently
+from tests.support.clock import skipping_waits
+
+
+@pytest.fixture(autouse=True)
+async def _no_wait_takes_time() -> AsyncIterator[None]:
+    with skipping_waits():
+        yield
+
+
+class Call:
+    """Fails as it is told, then succeeds."""
+
+    def __init__(self, *failures: SupervisorError) -> None:
+        self._failures = list(failures)
+        self.calls = 0
+
+    async def __call__(self) -> str:
+        self.calls += 1
+        if self._failures:
+            raise self._failures.pop(0)
+        return "done"
+
+
+AWAY = EngineUnavailable("away")
+FALTERED = EngineFaltered("task already exists")
+
+
+async def test_what_succeeds_is_called_once() -> None:
+    call = Call()
+    assert ("done", 1) == (await patiently(call), call.calls)
+
+
+async def test_while_the_engine_is_away_it_is_called_again() -> None:
+    call = Call(AWAY, AWAY)
+    assert ("done", 3) == (await patiently(call), call.calls)
+
+
+async def test_an_engine_that_falters_is_asked_again() -> None:
+    call = Call(FALTERED, FALTERED, AWAY, FALTERED)
+    assert ("done", 5) == (await patiently(call), call.calls)
+
+
+async def test_an_engine_that_keeps_faltering_is_not_asked_for_ever() -> None:
+    call = Call(*[FALTERED] * 9)
+    with pytest.raises(EngineFaltered):
+        await patiently(call)
+    assert 4 == call.calls
+
+
+@pytest.mark.parametrize("error", [EngineRefused("no"), EngineTimeout("slow")])
+async def test_any_other_failure_is_final(error: SupervisorError) -> None:
+    call = Call(error)
+    with pytest.raises(type(error)):
+        await patiently(call)
+    assert 1 == call.calls
+
+
+async def test_another_failure_after_a_gap_is_final() -> None:
+    call = Call(AWAY, EngineRefused("no"))
+    with pytest.raises(EngineRefused, match="no"):
+        await patiently(call)
+    assert 2 == call.calls
+
+
+async def test_in_the_end_it_gives_up_with_the_engines_own_error() -> None:
+    began = time.monotonic()
+    with pytest.raises(EngineUnavailable, match=r"^away$"):
+        await patiently(Call(*[AWAY] * 1000))
+    assert 5 <= time.monotonic() - began < 6
+
+
+async def test_the_patience_counts_from_the_first_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retry, "GAP_PATIENCE", 0.0)
+    call = Call(AWAY)
+    with pytest.raises(EngineUnavailable):
+        await patiently(call)
+    assert 1 == call.calls
