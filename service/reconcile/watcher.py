@@ -243,9 +243,17 @@ class Watcher:
     def _note_exit(self, job: Job, event: Event) -> int | None:
         """Keep that a container has exited; the signal that others had sent it, if any."""
         signal = self._signals.before_exit(event.id)
-        if job.container_id == event.id:
+        if job.container_id is None:  # the answer to its start is still on its way
+            self._spawn(self._note_early_exit(job, event, signal), event)
+        elif job.container_id == event.id:
             self._registry.observe(job.launch_id, ExitSeen(signal))
         return signal
+
+    async def _note_early_exit(self, job: Job, event: Event, signal: int | None) -> None:
+        """As soon as the launch is over: no other one may take the job for running."""
+        started = await self._registry.wait(job.launch_id, lambda j: j.container_id is not None)
+        if started is not None and started.container_id == event.id:
+            self._registry.observe(job.launch_id, ExitSeen(signal))
 
     async def _look_into(
         self, job: Job, event: Event, signal: int | None, ended_streams: int

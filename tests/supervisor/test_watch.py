@@ -190,6 +190,26 @@ async def test_an_exit_while_the_answer_to_start_is_on_its_way_is_noticed(world:
     assert {"error": 1} == world.outcomes("supervisor_exits_total")
 
 
+async def test_a_launch_does_not_take_what_has_ended_during_its_start_for_running(
+    world: World,
+) -> None:
+    start, look = world.faults.hold("start", after=True), world.faults.hold("inspect", after=True)
+    first = world.launching("a-1")
+    await start.reached()
+    world.host.exit(world.container("a-1").id, 0)
+    await pass_time(0.1)
+    start.release()
+    await first
+    await look.reached()
+    again = world.launching("a-1")
+    await pass_time(0.1)
+    assert ({"a-1": "starting"}, False) == (world.states(), again.done)
+    look.release()
+    assert 0 == await again.answer()
+    assert ["a-1"] == world.running()
+    assert {"launches": 2, "exits": 1} == world.counted()
+
+
 async def test_a_removal_while_the_answer_to_start_is_on_its_way_is_noticed(world: World) -> None:
     hold = world.faults.hold("start", after=True)
     launch = world.launching("a-1")
