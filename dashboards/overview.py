@@ -15,7 +15,7 @@ from dashboards.promql import (
     query,
     series,
 )
-from observability.metrics import EXIT_OUTCOMES, KILL_OUTCOMES, LAUNCH_OUTCOMES, STATES
+from service.app.metric_labels import LABELS
 
 _LAUNCHES = "supervisor_launch_duration_seconds"
 _KILLS = "supervisor_kill_duration_seconds"
@@ -38,6 +38,10 @@ def overview() -> str:
 
 
 def _now() -> list[Panel]:
+    return [*_state(), *_work(), *_trouble(), _age()]
+
+
+def _state() -> list[Panel]:
     return [
         yes_or_no(
             "Scraped",
@@ -56,6 +60,11 @@ def _now() -> list[Panel]:
             "Whether the Docker Engine has answered the last ping.",
             latest(f"min({series('supervisor_engine_up')})", "Engine"),
         ),
+    ]
+
+
+def _work() -> list[Panel]:
+    return [
         number(
             "Jobs running",
             "Live containers.",
@@ -68,6 +77,11 @@ def _now() -> list[Panel]:
             "none",
             latest(in_range("supervisor_launches_total"), "launches"),
         ),
+    ]
+
+
+def _trouble() -> list[Panel]:
+    return [
         number(
             "Failed launches",
             "Launches answered with an error in the time shown, callers' mistakes included.",
@@ -83,13 +97,16 @@ def _now() -> list[Panel]:
             latest(in_range("supervisor_exits_total", 'outcome=~"ended|error|oom|lost"'), "jobs"),
             alarming=True,
         ),
-        number(
-            "Up for",
-            "Since the start of the process; of the youngest, where there are several.",
-            "s",
-            latest(f"time() - max({series('process_start_time_seconds')})", "up for"),
-        ),
     ]
+
+
+def _age() -> Panel:
+    return number(
+        "Up for",
+        "Since the start of the process; of the youngest, where there are several.",
+        "s",
+        latest(f"time() - max({series('process_start_time_seconds')})", "up for"),
+    )
 
 
 def _what_runs() -> list[Panel]:
@@ -109,7 +126,7 @@ def _what_runs() -> list[Panel]:
             "none",
             query(f"sum by (state) ({series('supervisor_jobs')})", "{{state}}"),
             stacked=True,
-            known=STATES,
+            known=LABELS.states,
         ),
         lines(
             "Running, by job",
@@ -129,7 +146,7 @@ def _launches() -> list[Panel]:
             "cpm",
             query(per_minute(f"{_LAUNCHES}_count", by=["outcome"]), "{{outcome}}"),
             stacked=True,
-            known=LAUNCH_OUTCOMES,
+            known=LABELS.launch_outcomes,
         ),
         lines(
             "Launches, by job",
@@ -187,9 +204,10 @@ def _failures() -> list[Panel]:
 
 
 def _kills_and_exits() -> list[Panel]:
-    exits, badly = "supervisor_exits_total", 'outcome=~"ended|error|oom|lost"'
-    early, by_others = "supervisor_early_exits_total", "supervisor_exits_by_others_total"
-    by = ["job_name", "outcome"]
+    return [*_kills(), *_exits(), *_bad_ends(), *_early_and_foreign_ends()]
+
+
+def _kills() -> list[Panel]:
     return [
         lines(
             "Kills by outcome",
@@ -198,7 +216,7 @@ def _kills_and_exits() -> list[Panel]:
             "cpm",
             query(per_minute("supervisor_kills_total", by=["outcome"]), "{{outcome}}"),
             stacked=True,
-            known=KILL_OUTCOMES,
+            known=LABELS.kill_outcomes,
             width=HALF,
         ),
         lines(
@@ -209,6 +227,11 @@ def _kills_and_exits() -> list[Panel]:
             *quantiles(_KILLS, 'outcome=~"stopped|forced"'),
             width=HALF,
         ),
+    ]
+
+
+def _exits() -> list[Panel]:
+    return [
         lines(
             "Exits by outcome",
             "ended: an action that should have gone on. lost: found dead, or not at all, after a"
@@ -216,7 +239,7 @@ def _kills_and_exits() -> list[Panel]:
             "cpm",
             query(per_minute("supervisor_exits_total", by=["outcome"]), "{{outcome}}"),
             stacked=True,
-            known=EXIT_OUTCOMES,
+            known=LABELS.exit_outcomes,
             width=HALF,
         ),
         heat(
@@ -226,6 +249,13 @@ def _kills_and_exits() -> list[Panel]:
             buckets("supervisor_job_duration_seconds"),
             width=HALF,
         ),
+    ]
+
+
+def _bad_ends() -> list[Panel]:
+    exits, badly = "supervisor_exits_total", 'outcome=~"ended|error|oom|lost"'
+    by = ["job_name", "outcome"]
+    return [
         lines(
             "Actions that ended, by job",
             "Actions that nobody stopped and that ended all the same, with whatever exit code:"
@@ -242,6 +272,12 @@ def _kills_and_exits() -> list[Panel]:
             query(of_the_ten_most(exits, badly, by=by), "{{job_name}}: {{outcome}}"),
             width=HALF,
         ),
+    ]
+
+
+def _early_and_foreign_ends() -> list[Panel]:
+    early, by_others = "supervisor_early_exits_total", "supervisor_exits_by_others_total"
+    return [
         lines(
             "Ended early, by job",
             "Containers that ended badly within ten seconds of their start, of the ten jobs that"

@@ -1,14 +1,15 @@
-"""The Prometheus metrics. Names, labels and their values are an interface: see docs.
+"""The Prometheus metrics. Names, labels and their values are an interface: see docs/metrics.md.
 
-Label values come from fixed sets or from the catalogue. Series that the catalogue knows exist
-from the start, at 0, so that a rate over them is never missing; only the product of job and
-reason would be thousands of lines, and is preset for `unknown` alone.
+Label values come from fixed sets or from the catalogue. Series that can be known at the start exist
+from the start, at 0, so that a rate over them is never missing. The exception is the product of job
+and reason, which would be thousands of lines: it exists for `unknown` alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Final
+from typing import Final, TypeVar
 
 from opentelemetry import trace
 from prometheus_client import (
@@ -23,62 +24,49 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-_Labelled = Counter | Gauge | Histogram
+_Labelled = TypeVar("_Labelled", Counter, Gauge, Histogram)
 
 UNKNOWN: Final = "unknown"
-OPERATIONS: Final = ("launch", "kill", "kill_all")
-REASONS: Final = (
-    "invalid",
-    "unknown_job",
-    "name_taken",
-    "image_missing",
-    "limit",
-    "internal",
-    "engine_refused",
-    "unavailable",
-    "timeout",
-)
-STATES: Final = ("starting", "running", "paused", "stopping", "exited")
-LAUNCH_STATES: Final = ("under_way", "waiting", "limit")
-LAUNCH_OUTCOMES: Final = ("launched", "dedup", "failed")
-KILL_OUTCOMES: Final = ("stopped", "forced", "not_running", "failed")
-EXIT_OUTCOMES: Final = ("success", "ended", "error", "oom", "killed", "lost")
-ENGINE_OPERATIONS: Final = (
-    "ping", "create", "start", "stop", "kill", "remove", "inspect", "list", "logs", "events",
-    "top", "info", "rename",
-)  # fmt: skip
-# What a call to the Engine can fail with; the other reasons are found before it is asked.
-ENGINE_REASONS: Final = (
-    "name_taken", "image_missing", "engine_refused", "unavailable", "timeout",
-)  # fmt: skip
-WORKER_STATES: Final = ("busy", "limit", "queued")
 
 _REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LIFE_BUCKETS: Final = (1, 10, 60, 600, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """The values of the labels that the service's own types define."""
+
+    states: Sequence[str]
+    operations: Sequence[str]
+    reasons: Sequence[str]
+    launch_outcomes: Sequence[str]
+    kill_outcomes: Sequence[str]
+    exit_outcomes: Sequence[str]
+    engine_calls: Sequence[str]
+    engine_reasons: Sequence[str]
+
+
 class Metrics:
     """Every metric of the service, on a registry of its own."""
 
-    def __init__(self, jobs: Iterable[str], *, version: str, engine: str, mode: str) -> None:
+    def __init__(
+        self, jobs: Iterable[str], labels: Labels, *, version: str, engine: str, mode: str
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         self._jobs = frozenset(jobs)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        self._make_job_metrics()
-        self._make_engine_metrics()
+        names = (*sorted(self._jobs), UNKNOWN)
+        self._make_job_metrics(names, labels)
+        self._make_request_metrics(names, labels)
+        self._make_durations(labels)
+        self._make_engine_metrics(labels)
+        self._make_watch_metrics()
         self._make_grpc_metrics()
-        self.log_lines_dropped = Counter(
-            "supervisor_log_lines_dropped",
-            "Lines of the log that could not be written.",
-            registry=registry,
-        )
         info = Info("supervisor_build", "What runs here.", registry=registry)
         info.info({"version": version, "engine": engine, "mode": mode})
-        self._keep_children()
-        self._preset()
 
     def job_label(self, name: str) -> str:
         """The `job_name` of a name that a client may have made up."""
@@ -108,161 +96,158 @@ class Metrics:
         """A request could not be carried out."""
         self.failures.labels(self.job_label(job), operation, reason).inc()
 
-    def _make_job_metrics(self) -> None:
-        r = self.registry
-        name = ["job_name"]
-        self.jobs_running = Gauge("supervisor_jobs_running", "Live containers.", name, registry=r)
-        self.jobs = Gauge("supervisor_jobs", "Jobs by state.", ["state"], registry=r)
-        self.launches = Counter("supervisor_launches", "Containers started.", name, registry=r)
-        self.adoptions = Counter(
-            "supervisor_adoptions",
-            "Containers that ran already and were taken over.",
-            name,
-            registry=r,
+    def _make_job_metrics(self, jobs: Sequence[str], labels: Labels) -> None:
+        self.job_info = Info(
+            "supervisor_job", "The jobs of the catalogue.", ["job_name"], registry=self.registry
         )
-        self.dedups = Counter(
-            "supervisor_dedups", "Launches answered by a job that already runs.", name, registry=r
+        self.jobs_running = self._gauge(
+            "supervisor_jobs_running", "Live containers.", job_name=jobs
         )
-        self.failures = Counter(
-            "supervisor_failures",
-            "Launches and kills that failed.",
-            [*name, "operation", "reason"],
-            registry=r,
+        self.jobs = self._gauge("supervisor_jobs", "Jobs by state.", state=labels.states)
+        self.exits = self._counter(
+            "supervisor_exits",
+            "Containers that ended, by how.",
+            job_name=jobs,
+            outcome=labels.exit_outcomes,
         )
-        self.kills = Counter(
-            "supervisor_kills", "Kills by how they went.", [*name, "outcome"], registry=r
-        )
-        self.exits = Counter(
-            "supervisor_exits", "Containers that ended, by how.", [*name, "outcome"], registry=r
-        )
-        self.early_exits = Counter(
+        self.early_exits = self._counter(
             "supervisor_early_exits",
             "Containers that ended badly within ten seconds of their start.",
-            name,
-            registry=r,
+            job_name=jobs,
         )
-        self.exits_by_others = Counter(
-            "supervisor_exits_by_others",
-            "Containers that somebody else has ended.",
-            name,
-            registry=r,
-        )
-        self.launch_duration = Histogram(
-            "supervisor_launch_duration_seconds",
-            "From the request to a running container.",
-            ["outcome"],
-            buckets=_REQUEST_BUCKETS,
-            registry=r,
-        )
-        self.kill_duration = Histogram(
-            "supervisor_kill_duration_seconds",
-            "From the intent to a container that is gone.",
-            ["outcome"],
-            buckets=_REQUEST_BUCKETS,
-            registry=r,
-        )
-        self.job_duration = Histogram(
-            "supervisor_job_duration_seconds",
-            "The life of a container.",
-            ["outcome"],
-            buckets=_LIFE_BUCKETS,
-            registry=r,
+        self.exits_by_others = self._counter(
+            "supervisor_exits_by_others", "Containers that somebody else has ended.", job_name=jobs
         )
 
-        self.job_info = Info("supervisor_job", "The jobs of the catalogue.", name, registry=r)
-
-        self.launches_in_progress = Gauge(
+    def _make_request_metrics(self, jobs: Sequence[str], labels: Labels) -> None:
+        self.launches = self._counter("supervisor_launches", "Containers started.", job_name=jobs)
+        self.adoptions = self._counter(
+            "supervisor_adoptions",
+            "Containers that ran already and were taken over.",
+            job_name=jobs,
+        )
+        self.dedups = self._counter(
+            "supervisor_dedups", "Launches answered by a job that already runs.", job_name=jobs
+        )
+        self.failures = self._counter(
+            "supervisor_failures",
+            "Launches and kills that failed.",
+            job_name=[UNKNOWN],
+            operation=labels.operations,
+            reason=labels.reasons,
+        )
+        self.kills = self._counter(
+            "supervisor_kills",
+            "Kills by how they went.",
+            job_name=jobs,
+            outcome=labels.kill_outcomes,
+        )
+        self.launches_in_progress = self._gauge(
             "supervisor_launches_in_progress",
             "Launches under way, launches that wait, and how many of both there may be.",
-            ["state"],
-            registry=r,
+            state=["under_way", "waiting", "limit"],
         )
 
-    def _make_engine_metrics(self) -> None:
-        r = self.registry
-        self.ready = Gauge("supervisor_ready", "1 while requests are taken.", registry=r)
-        self.engine_up = Gauge("supervisor_engine_up", "1 while the Engine answers.", registry=r)
-        self.engine_duration = Histogram(
+    def _make_durations(self, labels: Labels) -> None:
+        self.launch_duration = self._histogram(
+            "supervisor_launch_duration_seconds",
+            "From the request to a running container.",
+            outcome=labels.launch_outcomes,
+        )
+        self.kill_duration = self._histogram(
+            "supervisor_kill_duration_seconds",
+            "From the intent to a container that is gone.",
+            outcome=labels.kill_outcomes,
+        )
+        self.job_duration = self._histogram(
+            "supervisor_job_duration_seconds",
+            "The life of a container.",
+            buckets=_LIFE_BUCKETS,
+            outcome=labels.exit_outcomes,
+        )
+
+    def _make_engine_metrics(self, labels: Labels) -> None:
+        self.engine_up = self._gauge("supervisor_engine_up", "1 while the Engine answers.")
+        self.engine_duration = self._histogram(
             "supervisor_engine_operation_duration_seconds",
             "Each call to the Engine.",
-            ["operation"],
-            buckets=_REQUEST_BUCKETS,
-            registry=r,
+            operation=labels.engine_calls,
         )
-        self.engine_errors = Counter(
+        self.engine_errors = self._counter(
             "supervisor_engine_errors",
             "Calls to the Engine that failed.",
-            ["operation", "reason"],
-            registry=r,
+            operation=labels.engine_calls,
+            reason=labels.engine_reasons,
         )
-        self.stream_reconnects = Counter(
+        self.engine_workers = self._gauge(
+            "supervisor_engine_workers",
+            "Threads that talk to the Engine.",
+            state=["busy", "limit", "queued"],
+        )
+        self.stream_reconnects = self._counter(
             "supervisor_event_stream_reconnects",
             "Connections to the Engine's events after the first.",
-            registry=r,
         )
-        self.reconciled_at = Gauge(
+
+    def _make_watch_metrics(self) -> None:
+        self.ready = self._gauge("supervisor_ready", "1 while requests are taken.")
+        self.reconciled_at = self._gauge(
             "supervisor_reconcile_last_success_timestamp_seconds",
             "When the registry was last compared with the Engine.",
-            registry=r,
         )
-        self.orphans = Gauge(
-            "supervisor_orphans",
-            "Containers of ours that are nobody's job, when last compared.",
-            registry=r,
+        self.orphans = self._gauge(
+            "supervisor_orphans", "Containers of ours that are nobody's job, when last compared."
         )
-        self.orphans_removed = Counter(
+        self.orphans_removed = self._counter(
             "supervisor_orphans_removed",
             "Containers of earlier runs and failed starts that were removed.",
-            registry=r,
         )
-        self.engine_workers = Gauge(
-            "supervisor_engine_workers", "Threads that talk to the Engine.", ["state"], registry=r
+        self.log_lines_dropped = self._counter(
+            "supervisor_log_lines_dropped", "Lines of the log that could not be written."
         )
 
     def _make_grpc_metrics(self) -> None:
-        r = self.registry
-        # Names and labels as gRPC proposal A66 has them, in Prometheus' spelling.
-        self.grpc_started = Counter(
-            "grpc_server_call_started", "Calls that have begun.", ["grpc_method"], registry=r
+        # Names and labels as gRPC proposal A66 has them, in Prometheus' spelling. No series exists
+        # before the first call: clients choose the methods.
+        self.grpc_started = self._counter(
+            "grpc_server_call_started", "Calls that have begun.", grpc_method=[]
         )
-        self.grpc_duration = Histogram(
+        self.grpc_duration = self._histogram(
             "grpc_server_call_duration_seconds",
             "From the first byte of a call to its status.",
-            ["grpc_method", "grpc_status"],
-            buckets=_REQUEST_BUCKETS,
-            registry=r,
+            grpc_method=[],
+            grpc_status=[],
         )
 
-    def _keep_children(self) -> None:
-        """Find the child of some labels at a tenth of the cost: they are from fixed sets."""
-        for metric in vars(self).values():
-            if isinstance(metric, _Labelled):
-                metric.labels = cache(metric.labels)  # type: ignore[assignment]
+    def _counter(self, name: str, text: str, **labels: Sequence[str]) -> Counter:
+        """A counter, whose series exist for each combination of these values of its labels."""
+        return _with_series(Counter(name, text, labels, registry=self.registry), labels)
 
-    def _preset(self) -> None:
-        jobs = (*sorted(self._jobs), UNKNOWN)
-        label_sets: dict[_Labelled, tuple[Iterable[str], ...]] = {
-            self.jobs_running: (jobs,),
-            self.jobs: (STATES,),
-            self.launches: (jobs,),
-            self.adoptions: (jobs,),
-            self.dedups: (jobs,),
-            self.failures: ((UNKNOWN,), OPERATIONS, REASONS),
-            self.kills: (jobs, KILL_OUTCOMES),
-            self.exits: (jobs, EXIT_OUTCOMES),
-            self.early_exits: (jobs,),
-            self.exits_by_others: (jobs,),
-            self.launches_in_progress: (LAUNCH_STATES,),
-            self.launch_duration: (LAUNCH_OUTCOMES,),
-            self.kill_duration: (KILL_OUTCOMES,),
-            self.job_duration: (EXIT_OUTCOMES,),
-            self.engine_duration: (ENGINE_OPERATIONS,),
-            self.engine_errors: (ENGINE_OPERATIONS, ENGINE_REASONS),
-            self.engine_workers: (WORKER_STATES,),
-        }
-        for metric, sets in label_sets.items():
-            for labels in product(*sets):
-                metric.labels(*labels)
+    def _gauge(self, name: str, text: str, **labels: Sequence[str]) -> Gauge:
+        """Likewise a gauge."""
+        return _with_series(Gauge(name, text, labels, registry=self.registry), labels)
+
+    def _histogram(
+        self,
+        name: str,
+        text: str,
+        *,
+        buckets: Sequence[float] = _REQUEST_BUCKETS,
+        **labels: Sequence[str],
+    ) -> Histogram:
+        """Likewise a histogram."""
+        made = Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+        return _with_series(made, labels)
+
+
+def _with_series(metric: _Labelled, labels: Mapping[str, Sequence[str]]) -> _Labelled:
+    for values in product(*labels.values()):
+        if values:
+            metric.labels(*values)
+    # The sets are fixed, so a child is kept: without that, the rate of dedups misses its goal
+    # (docs/benchmarks.md).
+    metric.labels = cache(metric.labels)  # type: ignore[method-assign]
+    return metric
 
 
 def trace_exemplar() -> dict[str, str] | None:

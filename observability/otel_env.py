@@ -4,21 +4,46 @@ An environment is shared by programs in many languages, and the specification sa
 a value that one of them does not have: warn, and ignore it. The Python SDK reads some variables
 when it is imported, and answers several of them with a traceback. So this module imports nothing
 of it, runs before anything that does, and leaves in `os.environ` only what the SDK understands.
-Nothing here ends the start: traces are never the reason for anything.
+
+Sources: the specification's configuration/sdk-environment-variables.md and protocol/exporter.md,
+and the SDK's own parsing (1.45). `OTEL_EXPORTER_OTLP_TIMEOUT` is milliseconds in the former and
+seconds in the latter.
 """
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
 
 from observability.corrections import Correction
-from observability.otel_values import GRPC_TARGET, HTTP_URL, RULES, TEXT, Rule
 from observability.printable import printable
 
 _TRACES, _ALL = "OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"
+_SAMPLER = "OTEL_TRACES_SAMPLER"
+_SAMPLERS = ("always_on", "always_off", "traceidratio")
 _BATCH, _QUEUE = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_BSP_MAX_QUEUE_SIZE"
 _BATCH_DEFAULT, _QUEUE_DEFAULT = 512, 2048
-_RATIO = "OTEL_TRACES_SAMPLER_ARG"
+_HTTP_URL = re.compile(r"(?i:https?)://([^\s/:@\[]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]+))?(/\S*)?")
+_GRPC_TARGET = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock):\S+")
+# What the SDK reads, and does not print in a warning: not , ; " or \ unless they are encoded.
+# gRPC takes a header whose name ends with -bin for bytes.
+_HEADER = re.compile(
+    r"[A-Za-z0-9_.-]+(?<!(?i:-bin))\s*=[\x20\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*"
+)
+_SENDABLE = re.compile(r"[\x20-\x7e]*")
+_STATUS_CODES = (
+    "cancelled unknown invalid_argument deadline_exceeded not_found already_exists"
+    " permission_denied resource_exhausted failed_precondition aborted out_of_range unimplemented"
+    " internal unavailable data_loss unauthenticated"
+)
+_PORTS = range(1, 65536)
+_INTEGERS = range(2**31)  # of the specification
+_MILLISECONDS = 1000.0  # nobody means seconds from here on
+_PEM = b"-----BEGIN "
 # Of a password and of a query in an address, and of a key that stands where its file belongs.
 _SECRET_SIGNS = ("@", "?", "-----BEGIN ")
 
@@ -28,31 +53,42 @@ def settle_variables() -> list[Correction]:
 
     An empty variable means unset, by the specification; the SDK forgets that, so it is deleted.
     """
-    names = sorted(name for name in os.environ if name.startswith("OTEL_"))
-    corrections = [
-        *filter(None, [_settle(name) for name in names]),
-        *_settle_endpoints(),
-        *_settle_compression(),
-        *_settle_sampler(),
-        *_settle_batch(),
-    ]
-    _let_the_scheme_decide()
-    return corrections
+    names = [name for name in os.environ if name.startswith("OTEL_")]
+    # In the order of the rules: some look at what others have settled.
+    settled = [_settle(name) for name in sorted(names, key=lambda name: (_rank(name), name))]
+    return [*filter(None, settled), *_settle_batch()]
 
 
 def protocol() -> str:
     """What spans are exported over: grpc, unless asked for otherwise."""
-    return _for_traces("PROTOCOL") or "grpc"
+    return for_traces("PROTOCOL") or "grpc"
 
 
-def _for_traces(what: str) -> str:
+def for_traces(what: str) -> str:
+    """The value of a variable of the OTLP exporter, empty where it is not set."""
     return os.environ.get(_TRACES + what) or os.environ.get(_ALL + what) or ""
 
 
+class _Rule(NamedTuple):
+    """`read` makes of a value what the SDK understands, None where there is no such thing.
+
+    A list stands with commas between, and each part is read by itself.
+    """
+
+    names: str
+    read: Callable[[str], str | None]
+    allowed: str
+    is_list: bool = False
+
+
+def _rank(name: str) -> int:
+    return next(rank for rank, rule in enumerate(_RULES) if re.fullmatch(rule.names, name))
+
+
 def _settle(name: str) -> Correction | None:
+    rule = _RULES[_rank(name)]
     value = os.environ.pop(name).strip()
-    rule = next((rule for rule in RULES if re.fullmatch(rule.names, name)), TEXT)
-    given = [part for part in map(str.strip, _split(value, rule)) if part]
+    given = [part for part in map(str.strip, value.split(",") if rule.is_list else [value]) if part]
     read = [(part, rule.read(part) if _is_text(part) else None) for part in given]
     used = ",".join(dict.fromkeys(good for _, good in read if good is not None))
     if used:
@@ -60,10 +96,6 @@ def _settle(name: str) -> Correction | None:
     if all(good is not None and good.lower() == part.lower() for part, good in read):
         return None
     return Correction(name, _shown(name, value), _shown(name, used), f"allowed is {rule.allowed}")
-
-
-def _split(value: str, rule: Rule) -> list[str]:
-    return value.split(",") if rule.is_list else [value]
 
 
 def _is_text(value: str) -> bool:
@@ -75,63 +107,8 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def _settle_endpoints() -> Iterator[Correction]:
-    """OTLP over HTTP needs a URL. Where headers go along, which hold tokens, they are encrypted."""
-    if protocol() == "grpc":
-        return
-    scheme = "https" if _for_traces("HEADERS") else "http"
-    for name in (_TRACES + "ENDPOINT", _ALL + "ENDPOINT"):
-        given = os.environ.get(name, "")
-        if given and not HTTP_URL.fullmatch(given):
-            used = "" if GRPC_TARGET.fullmatch(given) else f"{scheme}://{given}"
-            del os.environ[name]
-            if used:
-                os.environ[name] = used
-            reason = "OTLP over HTTP needs a URL with http:// or https://"
-            yield Correction(name, _shown(name, given), _shown(name, used), reason)
-
-
-def _let_the_scheme_decide() -> None:
-    """A scheme goes before INSECURE, by the specification. In the SDK only https does."""
-    endpoint = _for_traces("ENDPOINT")
-    if not endpoint or endpoint.lower().startswith("http://"):
-        for prefix in (_TRACES, _ALL):
-            os.environ.pop(f"{prefix}INSECURE", None)
-
-
-def _settle_compression() -> Iterator[Correction]:
-    """The SDK's exporter over gRPC knows gzip alone, and takes even `none` for an error."""
-    names = [name for p in (_TRACES, _ALL) if (name := f"{p}COMPRESSION") in os.environ]
-    if protocol() != "grpc" or not names:
-        return
-    asked = os.environ[names[0]]
-    for name in names:
-        del os.environ[name]
-    if asked == "gzip":
-        os.environ[names[0]] = asked
-    elif asked != "none":
-        yield Correction(names[0], asked, "", "allowed over gRPC is none or gzip")
-
-
-def _settle_sampler() -> Iterator[Correction]:
-    """Only a ratio has an argument that is read; other samplers have others."""
-    if "traceidratio" not in os.environ.get("OTEL_TRACES_SAMPLER", ""):
-        return
-    given = os.environ.get(_RATIO, "")
-    if not _is_ratio(given):
-        os.environ[_RATIO] = "1"
-        if given:
-            yield Correction(_RATIO, printable(given), "1", "allowed is a number from 0 to 1")
-
-
-def _is_ratio(given: str) -> bool:
-    try:
-        return 0 <= float(given) <= 1
-    except ValueError:
-        return False
-
-
 def _settle_batch() -> Iterator[Correction]:
+    """A batch has to fit into the queue, also where only one of the two is set."""
     batch = int(os.environ.get(_BATCH, _BATCH_DEFAULT))
     queue = int(os.environ.get(_QUEUE, _QUEUE_DEFAULT))
     if batch > queue:
@@ -143,3 +120,134 @@ def _shown(name: str, value: str) -> str:
     """The value, unless it may be a secret: headers, a password in an address, a key itself."""
     hidden = value and (name.endswith("HEADERS") or any(sign in value for sign in _SECRET_SIGNS))
     return "(not shown)" if hidden else printable(value)
+
+
+def _one_of(*values: str) -> Callable[[str], str | None]:
+    return lambda given: lower if (lower := given.lower()) in values else None
+
+
+def _like(pattern: str) -> Callable[[str], str | None]:
+    return lambda given: given if re.fullmatch(pattern, given) else None
+
+
+def _installed(given: str, *, group: str, besides: str = "") -> str | None:
+    """The name of a plug-in that is installed, or of what is there `besides`."""
+    names = (given, given.lower())
+    return next((n for n in names if n == besides or entry_points(group=group, name=n)), None)
+
+
+def _integer(given: str, *, least: int) -> str | None:
+    number = int(given) if re.fullmatch(r"[0-9]{1,10}", given) else -1
+    return str(number) if number in _INTEGERS and number >= least else None
+
+
+def _ratio(given: str) -> str | None:
+    """Only a ratio has an argument that is read; other samplers have others."""
+    if "traceidratio" not in os.environ.get(_SAMPLER, ""):
+        return given
+    try:
+        return given if 0 <= float(given) <= 1 else None
+    except ValueError:
+        return None
+
+
+def _protocol(given: str) -> str | None:
+    """What takes JSON over HTTP takes protobuf at the same address."""
+    known = _one_of("grpc", "http/protobuf", "http/json")(given)
+    return "http/protobuf" if known == "http/json" else known
+
+
+def _compression(given: str) -> str | None:
+    return _one_of("none", "gzip", *(["deflate"] if protocol() != "grpc" else []))(given)
+
+
+def _seconds(given: str) -> str | None:
+    if not re.fullmatch(r"[0-9]{1,10}(\.[0-9]{0,9})?|\.[0-9]{1,9}", given) or not float(given):
+        return None
+    return given if float(given) < _MILLISECONDS else f"{float(given) / 1000:g}"
+
+
+def _header(given: str) -> str | None:
+    return given if _HEADER.fullmatch(given) and _SENDABLE.fullmatch(unquote(given)) else None
+
+
+def _endpoint(given: str) -> str | None:
+    """A URL, or what gRPC takes for a target. Over HTTP a bare HOST:PORT becomes a URL.
+
+    Where headers go along, which hold tokens, to one that is encrypted.
+    """
+    over_grpc = protocol() == "grpc"
+    if _GRPC_TARGET.fullmatch(given):
+        return given if over_grpc else None
+    scheme = "https" if for_traces("HEADERS") else "http"
+    url = given if "://" in given else f"{scheme}://{given}"
+    match = _HTTP_URL.fullmatch(url)
+    if match is None or int(match["port"] or _PORTS[0]) not in _PORTS:
+        return None
+    return given if over_grpc else url
+
+
+def _pem_file(given: str) -> str | None:
+    try:
+        return given if Path(given).is_file() and _PEM in Path(given).read_bytes() else None
+    except (OSError, ValueError):
+        return None
+
+
+_OTLP = "OTEL_EXPORTER_OTLP_(TRACES_)?"
+_listed = partial(_Rule, is_list=True)
+_RULES = (
+    _listed(r"OTEL_TRACES_EXPORTER", _one_of("otlp", "console", "none"), "otlp, console, none"),
+    _Rule(rf"{_OTLP}PROTOCOL", _protocol, "grpc or http/protobuf"),
+    _listed(rf"{_OTLP}HEADERS", _header, "NAME=VALUE,… with URL-encoded values"),
+    _Rule(rf"{_OTLP}ENDPOINT", _endpoint, "http://HOST:PORT, without a password in it"),
+    _Rule(rf"{_OTLP}COMPRESSION", _compression, "none or gzip; over HTTP deflate, too"),
+    _Rule(rf"{_OTLP}TIMEOUT", _seconds, "seconds above 0; from 1000 on they are milliseconds"),
+    _Rule(rf"{_OTLP}((CLIENT_)?CERTIFICATE|CLIENT_KEY)", _pem_file, "the path of a PEM file"),
+    _Rule(
+        rf"({_OTLP}INSECURE|OTEL_SDK_DISABLED|OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED)",
+        _one_of("true", "false"),
+        "true or false",
+    ),
+    _listed(r"OTEL_RESOURCE_ATTRIBUTES", _like(r"[^\s,=]+\s*=[^,]*"), "KEY=VALUE,KEY=VALUE"),
+    _listed(
+        r"OTEL_PROPAGATORS",
+        partial(_installed, group="opentelemetry_propagator", besides="none"),
+        "tracecontext, baggage, none, and propagators that are installed",
+    ),
+    _Rule(
+        _SAMPLER,
+        _one_of(*_SAMPLERS, *(f"parentbased_{sampler}" for sampler in _SAMPLERS)),
+        "[parentbased_]always_on, always_off or traceidratio",
+    ),
+    _Rule(rf"{_SAMPLER}_ARG", _ratio, "a number from 0 to 1"),
+    _Rule(r"OTEL_BSP_EXPORT_TIMEOUT", partial(_integer, least=0), "a whole number"),
+    _Rule(r"OTEL_BSP_\w+", partial(_integer, least=1), "a whole number above 0, below 2^31"),
+    _Rule(r"OTEL_\w+_LIMIT", partial(_integer, least=0), "a whole number below 2^31"),
+    _listed(
+        r"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS",
+        partial(_installed, group="opentelemetry_resource_detector", besides="*"),
+        "detectors that are installed",
+    ),
+    _Rule(
+        r"OTEL_PYTHON_CONTEXT",
+        partial(_installed, group="opentelemetry_context"),
+        "what is installed",
+    ),
+    _Rule(
+        r"OTEL_PYTHON_EXPORTER_OTLP_\w+_CREDENTIAL_PROVIDER",
+        partial(_installed, group="opentelemetry_otlp_credential_provider"),
+        "what is installed",
+    ),
+    _listed(
+        r"OTEL_PYTHON_EXPORTER_OTLP_GRPC_RETRYABLE_ERROR_CODES",
+        _one_of(*_STATUS_CODES.split()),
+        "names of gRPC's status codes",
+    ),
+    _Rule(
+        r"OTEL_PYTHON_(TRACER|METER)_PROVIDER",
+        lambda _: None,
+        "nothing: the supervisor has a provider of its own",
+    ),
+    _Rule(r".*", lambda given: given, "UTF-8"),
+)

@@ -13,9 +13,8 @@ from opentelemetry.sdk.trace.export import (
     SpanExporter,
 )
 
-from observability.otel_env import protocol
+from observability.otel_env import for_traces, protocol
 
-_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 # Of a text on a span, unless the environment says otherwise: an identifier may have any length, and
 # a collector takes 4 MiB for hundreds of spans.
 _LENGTH_LIMITS = ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")
@@ -29,6 +28,8 @@ def configure_tracing(service: str, version: str, instance: str) -> TracerProvid
 
     The variables have to be settled before: see `observability.otel_env`.
     """
+    # The SDK would warn of a ratio that is not given.
+    os.environ.setdefault("OTEL_TRACES_SAMPLER_ARG", "1")
     if not any(os.environ.get(name) for name in _LENGTH_LIMITS):
         os.environ[_LENGTH_LIMITS[0]] = _MOST_CHARACTERS
     provider = TracerProvider(resource=_resource(service, version, instance))
@@ -50,7 +51,7 @@ def _resource(service: str, version: str, instance: str) -> Resource:
 def _kinds() -> list[str]:
     """OTLP is the specification's default, but without an endpoint nobody has asked for it."""
     asked = os.environ.get("OTEL_TRACES_EXPORTER", "")
-    kinds = asked.split(",") if asked else ["otlp"] if any(map(os.environ.get, _ENDPOINTS)) else []
+    kinds = asked.split(",") if asked else ["otlp"] if for_traces("ENDPOINT") else []
     if os.environ.get("OTEL_SDK_DISABLED") == "true" or "none" in kinds:
         return []
     return kinds
@@ -65,9 +66,23 @@ def _otlp_exporter() -> SpanExporter:
         )
 
         return OverHttp()
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # type: ignore[attr-defined]  # Compression is gRPC's
+        Compression,
+        OTLPSpanExporter,
+    )
 
-    return OTLPSpanExporter()
+    # The SDK takes a compression of `none` for an error.
+    compressed = for_traces("COMPRESSION") == "gzip"
+    compression = Compression.Gzip if compressed else Compression.NoCompression
+    return OTLPSpanExporter(insecure=_is_insecure(), compression=compression)
+
+
+def _is_insecure() -> bool:
+    """The scheme says so, by the specification. In the SDK INSECURE goes before `http`."""
+    endpoint = for_traces("ENDPOINT").lower()
+    if not endpoint or endpoint.startswith(("http:", "https:")):
+        return not endpoint.startswith("https:")
+    return for_traces("INSECURE") == "true"
 
 
 def shut_down(provider: TracerProvider, *, within: float) -> None:

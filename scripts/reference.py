@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 
 from scripts import engine_outcomes
 from scripts.marked import written
-from service.app.environment import Settings
 from service.jobs.catalog import Entry
+from service.settings import Settings
 
 _DOCS = Path(__file__).resolve().parent.parent / "docs"
 _TYPES = {str: "text", bool: "boolean", float: "number", int: "whole number"}

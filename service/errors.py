@@ -7,8 +7,8 @@
     ├── LimitReached     429
     ├── Draining         503
     ├── Crashed          500
-    ├── KillAllFailed    the code of the first failure in it
-    ├── SharedFailure    the code of the launch that it waited for
+    ├── KillAllFailed    as the first failure in it
+    ├── SharedFailure    as the launch that it waited for
     └── EngineError      what an engine can answer
         ├── NameTaken          409
         ├── ImageMissing       422
@@ -21,12 +21,13 @@
 
     StartError                 what ends the start of the process
 
-`code` goes into the contract's `Response.error.code`, `reason` into the label of that name.
+Each class says in one line what its errors are called elsewhere: `code` in the contract's
+`Response.error.code`, `reason` in the label of that name, and `status` in gRPC, for a method whose
+answer has no room for an error. A code has one reason and one status.
 Every message is for a person: what was wrong, with which field or job, and what would help.
 """
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Iterator, Sequence
 
 from observability.printable import printable, shown
 
@@ -36,61 +37,50 @@ _TOLD_FAILURES = 10
 _TOLD_CHARACTERS = 300
 
 
-# The reason that each code of `Response.error` stands for: every class of the tree adds its own.
-REASONS = {500: "internal"}
-
-
 class SupervisorError(Exception):
     """A request that could not be carried out."""
 
     code: int = 500
     reason: str = "internal"
-    counted: ClassVar[bool] = True
-
-    def __init_subclass__(cls) -> None:
-        """Note the class's code; a code has one reason, whichever error it is of."""
-        if REASONS.setdefault(cls.code, cls.reason) != cls.reason:
-            raise TypeError(f"{cls.__name__}: the reason of {cls.code} is {REASONS[cls.code]!r}")
+    status: str = "INTERNAL"
 
     @property
     def message(self) -> str:
         """The text that the caller gets."""
         return str(self)
 
+    def _answer_as(self, error: "SupervisorError") -> None:
+        self.code, self.reason, self.status = error.code, error.reason, error.status
+
 
 class InvalidRequest(SupervisorError):
     """A field of the request has a value that is not allowed."""
 
-    code = 400
-    reason = "invalid"
+    code, reason, status = 400, "invalid", "INVALID_ARGUMENT"
 
 
 class UnknownJob(SupervisorError):
     """The catalogue does not know this job name."""
 
-    code = 404
-    reason = "unknown_job"
+    code, reason, status = 404, "unknown_job", "NOT_FOUND"
 
 
 class TooLarge(SupervisorError):
     """The arguments would not fit through the kernel's `execve`."""
 
-    code = 413
-    reason = "invalid"
+    code, reason, status = 413, "invalid", "INVALID_ARGUMENT"
 
 
 class LimitReached(SupervisorError):
     """As many launches or jobs as may be are there. Nothing is known of the Engine by that."""
 
-    code = 429
-    reason = "limit"
+    code, reason, status = 429, "limit", "RESOURCE_EXHAUSTED"
 
 
 class Draining(SupervisorError):
     """The supervisor is stopping and starts nothing new."""
 
-    code = 503
-    reason = "unavailable"
+    code, reason, status = 503, "unavailable", "UNAVAILABLE"
 
 
 class EngineError(SupervisorError):
@@ -100,8 +90,7 @@ class EngineError(SupervisorError):
 class NameTaken(EngineError):
     """Another container holds the name. `holder` is its id where the Engine told it."""
 
-    code = 409
-    reason = "name_taken"
+    code, reason, status = 409, "name_taken", "ALREADY_EXISTS"
 
     def __init__(self, message: str, holder: str | None = None) -> None:
         super().__init__(message)
@@ -111,15 +100,13 @@ class NameTaken(EngineError):
 class ImageMissing(EngineError):
     """The image is not on the Engine, and nothing is pulled here."""
 
-    code = 422
-    reason = "image_missing"
+    code, reason, status = 422, "image_missing", "FAILED_PRECONDITION"
 
 
 class EngineRefused(EngineError):
     """The Engine answered with an error."""
 
-    code = 502
-    reason = "engine_refused"
+    code, reason, status = 502, "engine_refused", "INTERNAL"
 
 
 class EngineFaltered(EngineRefused):
@@ -129,8 +116,7 @@ class EngineFaltered(EngineRefused):
 class EngineUnavailable(EngineError):
     """The Engine cannot be reached."""
 
-    code = 503
-    reason = "unavailable"
+    code, reason, status = 503, "unavailable", "UNAVAILABLE"
 
 
 class EngineUnmounted(EngineUnavailable):
@@ -140,8 +126,7 @@ class EngineUnmounted(EngineUnavailable):
 class EngineTimeout(EngineError):
     """The Engine took too long. What was asked may still happen."""
 
-    code = 504
-    reason = "timeout"
+    code, reason, status = 504, "timeout", "DEADLINE_EXCEEDED"
 
 
 class NoSuchWorkload(EngineError):
@@ -149,22 +134,18 @@ class NoSuchWorkload(EngineError):
 
 
 class Crashed(SupervisorError):
-    """Something that nobody had thought of. It is counted and logged where it arose."""
-
-    counted = False
+    """A defect. It is counted and logged where it arose."""
 
     def __init__(self) -> None:
         super().__init__("an unexpected error; the supervisor's log has the details")
 
 
 class SharedFailure(SupervisorError):
-    """The launch that this one waited for has failed. It is counted there, once."""
-
-    counted = False
+    """The launch that this request waited for has failed. That launch counts and logs it."""
 
     def __init__(self, cause: SupervisorError) -> None:
         super().__init__(cause.message)
-        self.code, self.reason = cause.code, cause.reason
+        self._answer_as(cause)
 
 
 class KillAllFailed(SupervisorError):
@@ -179,8 +160,24 @@ class KillAllFailed(SupervisorError):
         if (more := len(failures) - _TOLD_FAILURES) > 0:
             told.append(f"and {more} more, which the log names")
         super().__init__(f"{len(failures)} of {total} jobs could not be stopped: {'; '.join(told)}")
-        self.code, self.reason = failures[0][1].code, failures[0][1].reason
+        self._answer_as(failures[0][1])
 
 
 class StartError(Exception):
     """The process cannot start. The message is the one line that the operator sees."""
+
+
+def kinds_of(kind: type[SupervisorError]) -> Iterator[type[SupervisorError]]:
+    """A class of errors and all below it."""
+    yield kind
+    for below in kind.__subclasses__():
+        yield from kinds_of(below)
+
+
+def reason_of(code: int) -> str:
+    """The reason that a code in an answer stands for."""
+    return REASONS.get(code, SupervisorError.reason)
+
+
+# By code. Of the classes here: an error of another module would be missed.
+REASONS = {kind.code: kind.reason for kind in kinds_of(SupervisorError)}

@@ -9,9 +9,10 @@ from benchmarks.servers.instant_engine import InstantEngine
 from observability.metrics import Metrics
 from service.api.jobs_service import Servicer
 from service.api.server import GrpcServer
-from service.app.wiring import Core, Options
+from service.app import metric_labels
+from service.app.wiring import Core
 from service.jobs.catalog import load_catalog
-from service.jobs.workload import Policy
+from service.settings import Settings
 
 _CATALOG = load_catalog(Path(__file__).parents[1] / "catalog.toml")
 
@@ -22,11 +23,11 @@ class Service:
     def __init__(self, port: int) -> None:
         self.engine = InstantEngine()
         self.metrics = new_metrics()
-        options = Options(policy=Policy("localhost:50050"))
-        self.core = Core(self.engine, _CATALOG, self.metrics, options)
+        settings = Settings(go_env="production")
+        self.core = Core(self.engine, _CATALOG, self.metrics, settings)
         servicer = Servicer(self.core.supervisor, self.core.readiness, self.metrics)
         self._server = GrpcServer(
-            "127.0.0.1", port, servicer, self.metrics, launches=options.bounds.inside
+            "127.0.0.1", port, servicer, self.metrics, launches=settings.max_launches
         )
         self.core.readiness.subscribe(self._server.health.set_ready)
 
@@ -45,4 +46,4 @@ class Service:
 
 def new_metrics() -> Metrics:
     """Metrics as the service has them."""
-    return Metrics(_CATALOG, version="bench", engine="instant", mode="production")
+    return metric_labels.new_metrics(_CATALOG, version="bench", engine="instant", mode="production")

@@ -14,10 +14,10 @@ from observability.redaction.redactor import Redactor
 from service._generated import area_supervisor_pb2 as messages
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer
 from service._generated.area_types_pb2 import AuthenticatedJobData, Error, Response
-from service.errors import REASONS, SupervisorError, TooLarge
+from service.errors import EngineUnavailable, SupervisorError, TooLarge, reason_of
 from service.jobs.model import JobSpec, JsonValue
 from service.lifecycle.use_cases import Supervisor
-from service.reporting.request_reports import account_crash, account_failure
+from service.reporting.request_reports import Operation, account_crash, account_failure
 from service.state.idempotency import key_in
 from service.state.readiness import Readiness
 
@@ -50,7 +50,7 @@ class Servicer(AreaSupervisorServiceServicer):
             account_failure(
                 self._metrics, "launch", request.name, request.identifier, error, began=began
             )
-            return _failure(error.code, error.message)
+            return _failure(error)
         auth = _json_object(request.auth)
         params = _json_object(request.params)
         spec = JobSpec(request.name, request.identifier, params, auth, fingerprint, key)
@@ -69,7 +69,7 @@ class Servicer(AreaSupervisorServiceServicer):
     async def ListJobs(self, request: Empty, context: Any) -> messages.JobList:
         """The live jobs; see the contract."""
         if not self._readiness.listed:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, self._readiness.reason)
+            await _abort(context, EngineUnavailable(self._readiness.reason))
         answer = messages.JobList()
         add = answer.jobs.add  # three times as quick as a list of messages, which would be copied
         for job in self._supervisor.list_jobs():
@@ -79,7 +79,7 @@ class Servicer(AreaSupervisorServiceServicer):
     async def _answer(
         self,
         work: Callable[[], Awaitable[None]],
-        operation: str,
+        operation: Operation,
         job: str = UNKNOWN,
         identifier: str = "",
         redact: Redactor = _KEEP_NOTHING,
@@ -87,18 +87,16 @@ class Servicer(AreaSupervisorServiceServicer):
         try:
             await work()
         except SupervisorError as error:
-            return _failure(error.code, error.message)
+            return _failure(error)
         except Exception:  # noqa: BLE001 - whatever it is, it is ours, and the caller gets a 500
-            crash = account_crash(self._metrics, operation, job, identifier, redact)
-            return _failure(crash.code, crash.message)
+            return _failure(account_crash(self._metrics, operation, job, identifier, redact))
         return Response()
 
 
 def in_band_error(response: object) -> InBandError | None:
     """The failure inside an answer, for spans and metrics."""
     if isinstance(response, Response) and response.HasField("error"):
-        reason = REASONS.get(response.error.code, SupervisorError.reason)
-        return InBandError(reason, response.error.message)
+        return InBandError(reason_of(response.error.code), response.error.message)
     return None
 
 
@@ -107,8 +105,14 @@ def _check_size(whole: bytes) -> None:
         raise TooLarge(f"the request: is {size} bytes; at most {MAX_MESSAGE_BYTES} are allowed")
 
 
-def _failure(code: int, message: str) -> Response:
-    return Response(error=Error(code=code, message=message))
+def _failure(error: SupervisorError) -> Response:
+    """An error as the contract has it, inside an answer."""
+    return Response(error=Error(code=error.code, message=error.message))
+
+
+async def _abort(context: Any, error: SupervisorError) -> None:
+    """An error as a status of gRPC, where an answer has no room for one."""
+    await context.abort(grpc.StatusCode[error.status], error.message)
 
 
 def _json_object(struct: Struct) -> Mapping[str, JsonValue]:

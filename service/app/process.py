@@ -21,17 +21,17 @@ from service.api.jobs_service import Servicer
 from service.api.server import GrpcServer, binding
 from service.app import event_loop
 from service.app.engines import ENGINES, EngineKind
-from service.app.environment import Settings
+from service.app.metric_labels import new_metrics
 from service.app.process_setup import NO_END, STDOUT
-from service.app.wiring import Core, Options
+from service.app.wiring import Core
 from service.engine.late import LateEngine
 from service.errors import StartError
 from service.jobs.catalog import PACKAGED, Catalog, load_catalog
-from service.jobs.workload import INSTANCE_LABEL, Policy
+from service.jobs.workload import INSTANCE_LABEL
 from service.lifecycle.use_cases import Supervisor
 from service.reconcile.exclusivity import hold_instance
 from service.reconcile.watcher import Watcher
-from service.state.admission import Bounds
+from service.settings import Settings
 from service.support.process_limits import SERVE_THREADS, raise_file_limit, require_threads
 
 log = get_logger(__name__)
@@ -101,15 +101,12 @@ class _Process:
     async def run(self) -> int:
         """Start, work, and stop; the exit code."""
         settings = self._settings
-        kind = ENGINES[_ENGINE]
-        metrics = Metrics(
-            self._catalog, version=__version__, engine=kind.name, mode=settings.go_env
-        )
+        kind, mode = ENGINES[_ENGINE], settings.go_env
+        metrics = new_metrics(self._catalog, version=__version__, engine=kind.name, mode=mode)
         self._writer.on_drop = metrics.log_lines_dropped.inc
         self._writer.on_recovery = _tell_dropped
         engine = LateEngine(kind.title)
-        options = _options(settings)
-        core = Core(engine.as_engine(), self._catalog, metrics, options)
+        core = Core(engine.as_engine(), self._catalog, metrics, settings)
         self._readiness = core.readiness
         servicer = Servicer(core.supervisor, core.readiness, metrics)
         # Both ports before any container: a second supervisor must not clean up after the first.
@@ -118,7 +115,7 @@ class _Process:
             settings.grpc_server_port,
             servicer,
             metrics,
-            launches=options.bounds.inside,
+            launches=settings.max_launches,
         )
         core.readiness.subscribe(server.health.set_ready)
         core.readiness.subscribe(
@@ -229,27 +226,6 @@ class _Process:
         )
         for job in self._catalog.without_room:
             log.warning("catalog.too_few_pids", job=job)
-
-
-def _options(settings: Settings) -> Options:
-    return Options(
-        policy=Policy(
-            settings.callback,
-            settings.supervisor_instance,
-            settings.job_network,
-            float(settings.job_stop_grace_seconds),
-        ),
-        keep=not settings.production,
-        launch_timeout=settings.launch_timeout_seconds,
-        adopt=settings.supervisor_on_start == "adopt",
-        orphan_grace=settings.orphan_grace_seconds,
-        orphan_dry_run=settings.orphan_dry_run,
-        bounds=Bounds(
-            under_way=settings.max_launches_under_way,
-            waiting=settings.max_launches_waiting,
-            running=settings.max_running_jobs,
-        ),
-    )
 
 
 def _heed_signals() -> asyncio.Event:

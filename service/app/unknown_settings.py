@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from functools import cache
 
-from service.app.environment import SERVICE_LINK, Settings
+from service.app.environment import SERVICE_LINK
+from service.settings import Settings
 
 _PREFIX = "SUPERVISOR_"
 _SETTINGS = [name.upper() for name in Settings.model_fields]

@@ -1,11 +1,8 @@
 """The parts that do the work, put together around an engine."""
 
-from dataclasses import dataclass, field
-
 from observability.metrics import Metrics
 from service.engine.base import Engine
 from service.jobs.catalog import Catalog
-from service.jobs.workload import Policy
 from service.lifecycle.exit_hints import Signals
 from service.lifecycle.killer import Killer
 from service.lifecycle.launcher import Launcher
@@ -18,109 +15,93 @@ from service.reconcile.exclusivity import Rivals
 from service.reconcile.janitor import Janitor
 from service.reconcile.setup_warnings import Surroundings
 from service.reconcile.watcher import Watcher
-from service.state.admission import Admission, Bounds
+from service.settings import Settings
+from service.state.admission import Admission
 from service.state.readiness import Readiness
 from service.state.registry import Registry
 from service.support.tasks import Background
-
-# At the start, requests wait for the end of what an earlier run left: so that gets no more (s).
-_START_GRACE = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How this supervisor works. Times are seconds."""
-
-    policy: Policy
-    keep: bool = False  # exited containers, as development does
-    launch_timeout: float = 30.0
-    adopt: bool = False  # at the start, what an earlier run left; otherwise it is removed
-    orphan_grace: float = 60.0
-    orphan_dry_run: bool = False
-    bounds: Bounds = field(default_factory=Bounds)
 
 
 class Core:
     """The use cases, and the watcher that keeps what they know true."""
 
     def __init__(
-        self, engine: Engine, catalog: Catalog, metrics: Metrics, options: Options
+        self, engine: Engine, catalog: Catalog, metrics: Metrics, settings: Settings
     ) -> None:
-        grace = options.policy.stop_grace
         for name, entry in catalog.items():
             metrics.describe_job(name, kind=entry.kind, ends=entry.ends_by_itself)
-        self.readiness = readiness = Readiness(engine.title)
-        self.registry = registry = Registry(metrics)
-        self.background = background = Background()
-        remover, signals = Remover(engine), Signals()
-        self.reaper = reaper = Reaper(engine, remover, registry, background, keep=options.keep)
-        launcher = Launcher(
-            engine,
-            remover,
-            reaper,
-            background,
-            timeout=options.launch_timeout,
-            count_names=options.keep,
-        )
-        self.supervisor = Supervisor(
-            registry=registry,
+        self._engine, self._metrics, self._settings = engine, metrics, settings
+        self.readiness = Readiness(engine.title)
+        self.registry = Registry(metrics)
+        self.background = Background()
+        self._remover, self._signals = Remover(engine), Signals()
+        self.reaper = Reaper(engine, self._remover, self.registry, self.background, settings)
+        self._launcher = Launcher(engine, self._remover, self.reaper, self.background, settings)
+        self.supervisor = self._make_supervisor(catalog)
+        self.watcher = self._make_watcher()
+
+    def _make_supervisor(self, catalog: Catalog) -> Supervisor:
+        return Supervisor(
+            registry=self.registry,
             catalog=catalog,
-            readiness=readiness,
-            launcher=launcher,
-            killer=Killer(
-                engine=engine,
-                registry=registry,
-                reaper=reaper,
-                signals=signals,
-                readiness=readiness,
-                background=background,
-                metrics=metrics,
-                grace=grace,
-            ),
-            admission=Admission(options.bounds, metrics),
-            metrics=metrics,
-            policy=options.policy,
+            readiness=self.readiness,
+            launcher=self._launcher,
+            killer=self._make_killer(),
+            admission=Admission(self._settings, self._metrics),
+            metrics=self._metrics,
+            settings=self._settings,
         )
-        adopter = Adopter(
-            engine=engine,
-            remover=remover,
-            registry=registry,
-            reaper=reaper,
-            launcher=launcher,
-            background=background,
-            keep=options.keep,
-            grace=grace,
+
+    def _make_killer(self) -> Killer:
+        return Killer(
+            engine=self._engine,
+            registry=self.registry,
+            reaper=self.reaper,
+            signals=self._signals,
+            readiness=self.readiness,
+            background=self.background,
+            metrics=self._metrics,
+            settings=self._settings,
         )
-        janitor = Janitor(
-            engine,
-            remover,
-            metrics,
-            grace=min(grace, _START_GRACE),
-            keep=options.keep,
-            orphan_grace=options.orphan_grace,
-            dry_run=options.orphan_dry_run,
-        )
-        self.watcher = Watcher(
-            engine=engine,
-            registry=registry,
-            reaper=reaper,
-            comparison=Comparison(
-                registry=registry,
-                reaper=reaper,
-                launcher=launcher,
-                adopter=adopter,
-                janitor=janitor,
-                signals=signals,
-                background=background,
-                metrics=metrics,
-            ),
+
+    def _make_watcher(self) -> Watcher:
+        adopter = self._make_adopter()
+        janitor = Janitor(self._engine, self._remover, self._metrics, self._settings)
+        return Watcher(
+            engine=self._engine,
+            registry=self.registry,
+            reaper=self.reaper,
+            comparison=self._make_comparison(adopter, janitor),
             adopter=adopter,
             janitor=janitor,
-            rivals=Rivals(engine, options.policy.instance),
-            surroundings=Surroundings(engine, options.policy),
-            signals=signals,
-            readiness=readiness,
-            background=background,
-            metrics=metrics,
-            adopt=options.adopt,
+            rivals=Rivals(self._engine, self._settings),
+            surroundings=Surroundings(self._engine, self._settings),
+            signals=self._signals,
+            readiness=self.readiness,
+            background=self.background,
+            metrics=self._metrics,
+            settings=self._settings,
+        )
+
+    def _make_adopter(self) -> Adopter:
+        return Adopter(
+            engine=self._engine,
+            remover=self._remover,
+            registry=self.registry,
+            reaper=self.reaper,
+            launcher=self._launcher,
+            background=self.background,
+            settings=self._settings,
+        )
+
+    def _make_comparison(self, adopter: Adopter, janitor: Janitor) -> Comparison:
+        return Comparison(
+            registry=self.registry,
+            reaper=self.reaper,
+            launcher=self._launcher,
+            adopter=adopter,
+            janitor=janitor,
+            signals=self._signals,
+            background=self.background,
+            metrics=self._metrics,
         )

@@ -12,7 +12,7 @@ from observability.corrections import Correction
 from observability.otel_env import settle_variables
 from observability.printable import printable
 from service import __version__
-from service.app.environment import Settings, drop_service_links, load_env_file, load_settings
+from service.app.environment import drop_service_links, load_env_file, load_settings
 from service.app.process_setup import (
     STDERR,
     STDOUT,
@@ -22,6 +22,7 @@ from service.app.process_setup import (
 )
 from service.app.unknown_settings import misspelt
 from service.errors import EngineError, StartError
+from service.settings import Settings
 from service.support.process_limits import HEALTH_THREADS, require_threads
 
 _WIDE = 1_000

@@ -10,10 +10,27 @@ fails only if the engine answers nobody.
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from observability.redaction.redactor import Redactor
 from service.engine.names import NameGrammar
+
+EngineCall = Literal[
+    "ping",
+    "create",
+    "start",
+    "stop",
+    "kill",
+    "remove",
+    "inspect",
+    "list",
+    "logs",
+    "events",
+    "top",
+    "info",
+    "rename",
+]
+"""What an engine is asked, by the name that metrics and spans have for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from observability.printable import shown
 from observability.redaction.redactor import Redactor
@@ -17,6 +16,7 @@ from service.jobs.catalog import Entry
 from service.jobs.differences import digests_of
 from service.jobs.model import Job, JobSpec, JsonValue, Kind
 from service.jobs.validation import RESERVED_PARAMETERS
+from service.settings import Settings
 
 # Labels carry the prefix so that none can hide an attribute of the Engine's own events.
 LABEL_PREFIX = "area.supervisor."
@@ -37,16 +37,6 @@ MAX_ARGUMENT_BYTES = 131_072
 # environment has to fit beside ours.
 MAX_TOTAL_BYTES = 1_048_576
 _POINTER_BYTES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What holds for every job of this supervisor. `callback` is HOST:PORT, the grace seconds."""
-
-    callback: str
-    instance: str = DEFAULT_INSTANCE
-    network: str = "host"
-    stop_grace: float = 5.0
 
 
 def arguments_of(spec: JobSpec, entry: Entry, callback: str) -> Sequence[str]:
@@ -187,7 +177,7 @@ def workload_of(
     job: Job,
     spec: JobSpec,
     entry: Entry,
-    policy: Policy,
+    settings: Settings,
     *,
     arguments: Sequence[str],
     environment: Mapping[str, str],
@@ -196,12 +186,12 @@ def workload_of(
     """Everything that the engine is told about a launch. `names` are those that it takes."""
     assert entry.image is not None
     return WorkloadSpec(
-        name=workload_name(job, policy.instance, names),
+        name=workload_name(job, settings.supervisor_instance, names),
         image=entry.image,
         arguments=arguments,
         environment=environment,
-        labels=labels_of(job, policy.instance),
-        network=policy.network,
+        labels=labels_of(job, settings.supervisor_instance),
+        network=settings.job_network,
         limits=entry.limits,
         redact=Redactor(dict(spec.auth)),
     )

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
+from typing import Literal
 
 from observability.callers import caller
 from observability.logs import get_logger
@@ -14,13 +15,21 @@ from service.errors import EngineRefused, NoSuchWorkload, SupervisorError
 from service.jobs.model import Job, KillFailed, KillIntended
 from service.lifecycle.exit_hints import Signals
 from service.lifecycle.reaper import Reaper
-from service.reporting.request_reports import account_crash, account_failure, tell_failure
+from service.reporting.request_reports import (
+    Operation,
+    account_crash,
+    account_failure,
+    tell_failure,
+)
+from service.settings import Settings
 from service.state.readiness import Readiness
 from service.state.registry import Registry
 from service.support.retry import patiently
 from service.support.tasks import Background
 
 log = get_logger(__name__)
+
+KillOutcome = Literal["stopped", "forced", "not_running", "failed"]
 
 # 128 + SIGKILL: what a container exits with that did not heed SIGTERM.
 _SIGKILLED = 137
@@ -39,7 +48,7 @@ class Killer:
         readiness: Readiness,
         background: Background,
         metrics: Metrics,
-        grace: float,
+        settings: Settings,
     ) -> None:
         self._engine = engine
         self._registry = registry
@@ -48,11 +57,11 @@ class Killer:
         self._readiness = readiness
         self._background = background
         self._metrics = metrics
-        self._grace = grace
+        self._grace = settings.job_stop_grace_seconds
         self._kills: dict[str, asyncio.Task[None]] = {}
 
     async def kill_each(
-        self, jobs: Sequence[Job], operation: str
+        self, jobs: Sequence[Job], operation: Operation
     ) -> Sequence[tuple[str, SupervisorError]]:
         """Kill jobs side by side, whether or not anybody waits for it; what failed, by identifier.
 
@@ -68,7 +77,7 @@ class Killer:
                 raise result
         return failures
 
-    def _join(self, job: Job, operation: str) -> Awaitable[None] | None:
+    def _join(self, job: Job, operation: Operation) -> Awaitable[None] | None:
         """The rest of a kill that another request has begun; None where there is none."""
         under_way = self._kills.get(job.launch_id)
         if under_way is None:
@@ -87,7 +96,7 @@ class Killer:
             tell_failure("kill", job.name, job.identifier, error, began=began)
             raise
 
-    def _begin(self, job: Job, operation: str) -> Awaitable[None]:
+    def _begin(self, job: Job, operation: Operation) -> Awaitable[None]:
         """Mark the intent at once, so that the exit that follows is a kill, and begin.
 
         The task ends when the job is gone, or raises a `SupervisorError`. It accounts for
@@ -104,9 +113,9 @@ class Killer:
         if not task.cancelled():
             task.exception()  # seen: its client may have gone
 
-    async def _kill(self, job: Job, operation: str) -> None:
+    async def _kill(self, job: Job, operation: Operation) -> None:
         began = time.perf_counter()
-        outcome = "failed"
+        outcome: KillOutcome = "failed"
         try:
             outcome = await self._stop(job)
         except SupervisorError as error:
@@ -139,7 +148,7 @@ class Killer:
         if job.exit_seen:
             self._background.spawn(self._reaper.reap(launch_id), f"reap {launch_id}")
 
-    async def _stop(self, job: Job) -> str:
+    async def _stop(self, job: Job) -> KillOutcome:
         """How it went. A launch under way is waited for: what has not started cannot be stopped."""
         if self._registry.get(job.launch_id) is None:
             return "not_running"

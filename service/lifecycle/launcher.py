@@ -33,6 +33,7 @@ from service.jobs.workload import (
 )
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
+from service.settings import Settings
 from service.support.retry import patiently
 from service.support.tasks import Background
 
@@ -94,16 +95,15 @@ class Launcher:
         remover: Remover,
         reaper: Reaper,
         background: Background,
-        *,
-        timeout: float,
-        count_names: bool,
+        settings: Settings,
     ) -> None:
         self._engine = engine
         self._remover = remover
         self._reaper = reaper
         self._background = background
-        self._timeout = timeout
-        self._count_names = count_names  # development keeps containers, and with them their names
+        self._timeout = settings.launch_timeout_seconds
+        # What keeps containers keeps their names, too.
+        self._count_names = not settings.production
         self._abandoned: deque[str] = deque(maxlen=_REMEMBERED)
         self._removals: set[asyncio.Task[None]] = set()
 

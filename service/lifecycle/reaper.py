@@ -32,6 +32,7 @@ from service.jobs.workload import auth_in
 from service.lifecycle.exit_hints import Hint, Hints
 from service.lifecycle.removal import Remover
 from service.reporting.job_reports import tell_life, tell_pause
+from service.settings import Settings
 from service.state.registry import Registry
 from service.support.tasks import Background
 
@@ -71,14 +72,13 @@ class Reaper:
         remover: Remover,
         registry: Registry,
         background: Background,
-        *,
-        keep: bool,
+        settings: Settings,
     ) -> None:
         self._engine = engine
         self._remover = remover
         self._registry = registry
         self._background = background
-        self._keep = keep  # development keeps exited containers
+        self._keep = not settings.production  # whether containers stay that have exited
         self._reaps: dict[str, asyncio.Task[None]] = {}
         self._hints = Hints()
         self._troubled: set[str] = set()  # launches to look into again: their hints are kept

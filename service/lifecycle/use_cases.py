@@ -11,12 +11,18 @@ from observability.metrics import UNKNOWN, Metrics
 from observability.printable import shown
 from observability.spans import annotate, trace_environment, waiting
 from service.engine.base import WorkloadSpec
-from service.errors import EngineTimeout, KillAllFailed, SupervisorError, UnknownJob
+from service.errors import (
+    EngineTimeout,
+    KillAllFailed,
+    SharedFailure,
+    SupervisorError,
+    UnknownJob,
+)
 from service.jobs.catalog import Catalog
 from service.jobs.differences import differing
 from service.jobs.model import Job, JobSpec, Kind, Started, StartFailed, State
 from service.jobs.validation import check_spec
-from service.jobs.workload import Policy, arguments_of, check_size, job_of, workload_of
+from service.jobs.workload import arguments_of, check_size, job_of, workload_of
 from service.lifecycle.killer import Killer
 from service.lifecycle.launcher import Container, Launcher, NameRunsAlready
 from service.reporting.job_reports import tell_adoption
@@ -27,6 +33,7 @@ from service.reporting.request_reports import (
     tell_failure,
     time_launch,
 )
+from service.settings import Settings
 from service.state.admission import Admission
 from service.state.launches import Launches, LaunchOutcome
 from service.state.readiness import Readiness
@@ -52,7 +59,7 @@ class Supervisor:
         killer: Killer,
         admission: Admission,
         metrics: Metrics,
-        policy: Policy,
+        settings: Settings,
     ) -> None:
         self._registry = registry
         self._catalog = catalog
@@ -61,7 +68,7 @@ class Supervisor:
         self._killer = killer
         self._admission = admission
         self._metrics = metrics
-        self._policy = policy
+        self._settings = settings
         self._launches = Launches(admission)
 
     async def launch(self, spec: JobSpec) -> None:
@@ -73,7 +80,10 @@ class Supervisor:
         try:
             outcome = await self._launch(spec)
         except SupervisorError as error:
-            account_failure(self._metrics, "launch", spec.name, spec.identifier, error, began=began)
+            if not isinstance(error, SharedFailure):  # which its launch has accounted for
+                account_failure(
+                    self._metrics, "launch", spec.name, spec.identifier, error, began=began
+                )
             self._observe_launch("failed", began)
             raise
         if outcome is not None:
@@ -169,7 +179,7 @@ class Supervisor:
         if entry is None:
             told = "is not a job of the catalogue, which is read at the supervisor's start"
             raise UnknownJob(f"name: {shown(spec.name)} {told}")
-        arguments = arguments_of(spec, entry, self._policy.callback)
+        arguments = arguments_of(spec, entry, self._settings.callback)
         environment = trace_environment()
         check_size(arguments, environment)
         await self._await_listing()
@@ -182,7 +192,7 @@ class Supervisor:
             job,
             spec,
             entry,
-            self._policy,
+            self._settings,
             arguments=arguments,
             environment=environment,
             names=self._launcher.names,
@@ -248,6 +258,8 @@ class Supervisor:
             return self._take_over(found)
         except BaseException as error:
             self._registry.observe(job.launch_id, StartFailed())
+            if isinstance(error, SharedFailure):  # of the job that it has joined
+                raise
             if isinstance(error, SupervisorError):
                 account_failure(
                     self._metrics, "launch", job.name, job.identifier, error, began=began
@@ -272,7 +284,7 @@ class Supervisor:
     async def _outlived(self, earlier: Iterable[Job]) -> Job | None:
         """Wait until the identifier is free; a job whose kill has failed keeps it."""
         try:
-            async with asyncio.timeout(self._policy.stop_grace + _END_PATIENCE):
+            async with asyncio.timeout(self._settings.job_stop_grace_seconds + _END_PATIENCE):
                 for job in earlier:
                     with waiting("earlier container", linked=job.traceparent):
                         runs_on = await self._readiness.when_ready(partial(self._settled, job))

@@ -24,6 +24,7 @@ from service.lifecycle.launcher import Launcher
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
 from service.reporting.job_reports import tell_adoption
+from service.settings import Settings
 from service.state.registry import Registry
 from service.support.retry import patiently
 from service.support.tasks import Background, side_by_side
@@ -43,8 +44,7 @@ class Adopter:
         reaper: Reaper,
         launcher: Launcher,
         background: Background,
-        keep: bool,
-        grace: float,
+        settings: Settings,
     ) -> None:
         self._engine = engine
         self._remover = remover
@@ -52,8 +52,8 @@ class Adopter:
         self._reaper = reaper
         self._launcher = launcher
         self._background = background
-        self._keep = keep
-        self._grace = grace
+        self._keep = not settings.production
+        self._grace = settings.job_stop_grace_seconds
 
     async def meet(self, workload_id: str, labels: Mapping[str, str]) -> None:
         """Look at one that has turned up, and take it over where it runs and may."""

@@ -14,6 +14,7 @@ from observability.logs import get_logger
 from service.engine.base import Engine, Status, Workload
 from service.errors import EngineRefused, NoSuchWorkload, StartError
 from service.jobs.workload import LABEL_PREFIX
+from service.settings import Settings
 from service.support.retry import patiently
 
 log = get_logger(__name__)
@@ -48,9 +49,9 @@ def hold_instance(instance: str, address: str, title: str) -> socket.socket:
 class Rivals:
     """Supervisors of the same instance that run in containers on the same Engine."""
 
-    def __init__(self, engine: Engine, instance: str) -> None:
+    def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
-        self._instance = instance
+        self._instance = settings.supervisor_instance
 
     async def check(self) -> None:
         """Raise `StartError` if there is one, and it was there first. Raises `EngineError`s."""

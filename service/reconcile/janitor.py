@@ -12,6 +12,7 @@ from service.engine.base import Engine, Status, Workload
 from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
 from service.jobs.workload import job_fields
 from service.lifecycle.removal import Remover
+from service.settings import Settings
 from service.support.retry import patiently
 from service.support.tasks import side_by_side
 
@@ -21,6 +22,8 @@ _NOBODY_LAUNCHES = "the backend launches them anew at its own start alone, and n
 _ADOPT = "restart the backend; SUPERVISOR_ON_START=adopt keeps what runs"
 # How soon a removal is tried again that has failed (seconds), at first and in the end.
 _RETRY, _LAST_RETRY = 30.0, 3600.0
+# Requests wait at the start for the end of what an earlier run left, which gets no more time (s).
+_START_GRACE = 10.0
 # How many orphans a sweep inspects or removes at once. One that the Engine does not answer about
 # takes up a thread, and exits and kills need threads, too (`BULK_THREADS`).
 _AT_ONCE = 4
@@ -40,30 +43,22 @@ class _Plan:
 
 
 class Janitor:
-    """Removes containers by their labels: never by image, and never a stranger's.
-
-    `grace` is what a live one gets between SIGTERM and SIGKILL at the start, `orphan_grace` how
-    long an orphan is left alone (seconds). With `dry_run` orphans are only told of.
-    """
+    """Removes containers by their labels: never by image, and never a stranger's."""
 
     def __init__(
         self,
         engine: Engine,
         remover: Remover,
         metrics: Metrics,
-        *,
-        grace: float,
-        keep: bool,
-        orphan_grace: float,
-        dry_run: bool,
+        settings: Settings,
     ) -> None:
         self._engine = engine
         self._remover = remover
         self._metrics = metrics
-        self._grace = grace
-        self._keep = keep  # development keeps exited containers
-        self._orphan_grace = orphan_grace
-        self._dry_run = dry_run
+        self._grace = min(settings.job_stop_grace_seconds, _START_GRACE)
+        self._keep = not settings.production  # whether containers stay that have exited
+        self._orphan_grace = settings.orphan_grace_seconds
+        self._dry_run = settings.orphan_dry_run
         self._plans: dict[str, _Plan] = {}
 
     async def clean(self, workloads: Sequence[Workload]) -> None:

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from observability.logs import get_logger
 from service.engine.base import Engine, Trait
 from service.errors import EngineError
-from service.jobs.workload import Policy
+from service.settings import Settings
 
 log = get_logger(__name__)
 
@@ -52,10 +52,10 @@ _ROOTLESS = Remark(
 class Surroundings:
     """Looks around, and tells of what is new."""
 
-    def __init__(self, engine: Engine, policy: Policy) -> None:
+    def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
-        self._in_host_network = policy.network == HOST_NETWORK
-        self._calls_localhost = _is_local(policy.callback.rpartition(":")[0])
+        self._in_host_network = settings.job_network == HOST_NETWORK
+        self._calls_localhost = _is_local(settings.grpc_callback_host)
         self._told: frozenset[Remark] = frozenset()
 
     def tell_settings(self) -> None:

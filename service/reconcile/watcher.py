@@ -24,6 +24,7 @@ from service.reconcile.comparison import Comparison
 from service.reconcile.exclusivity import Rivals
 from service.reconcile.janitor import Janitor
 from service.reconcile.setup_warnings import Surroundings
+from service.settings import Settings
 from service.state.readiness import Readiness
 from service.state.registry import Registry
 from service.state.snapshot import Snapshot, differs
@@ -63,7 +64,7 @@ class Watcher:
         readiness: Readiness,
         background: Background,
         metrics: Metrics,
-        adopt: bool,
+        settings: Settings,
     ) -> None:
         self._engine = engine
         self._registry = registry
@@ -79,7 +80,8 @@ class Watcher:
         self._metrics = metrics
         self._events = 0  # that have been heard of
         self._ended_streams = 0
-        self._adopt = adopt  # whether the first listing is taken over, or cleared away
+        # Whether what the first listing shows is taken over, or removed.
+        self._adopt = settings.supervisor_on_start == "adopt"
 
     async def run(self) -> NoReturn:
         """Follow the Engine for ever, through all its absences. Raises `StartError`."""

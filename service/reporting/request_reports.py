@@ -3,6 +3,7 @@
 import time
 import traceback
 from collections.abc import Sequence
+from typing import Literal
 
 from observability.callers import caller
 from observability.logs import get_logger
@@ -15,10 +16,13 @@ log = get_logger(__name__)
 
 _KEEP_NOTHING = Redactor()
 
+Operation = Literal["launch", "kill", "kill_all"]
+"""What clients ask for and may fail."""
+
 
 def account_crash(
     metrics: Metrics,
-    operation: str,
+    operation: Operation,
     job: str,
     identifier: str,
     redact: Redactor = _KEEP_NOTHING,
@@ -38,21 +42,20 @@ def account_crash(
 
 def account_failure(
     metrics: Metrics,
-    operation: str,
+    operation: Operation,
     job: str,
     identifier: str,
     error: SupervisorError,
     *,
     began: float,
 ) -> None:
-    """Count and log it, unless that was done where it arose. `began` is of `perf_counter`."""
-    if error.counted:
-        metrics.failed(job, operation, error.reason)
-        tell_failure(operation, job, identifier, error, began=began)
+    """Count and log it, once: where it arose. `began` is of `perf_counter`."""
+    metrics.failed(job, operation, error.reason)
+    tell_failure(operation, job, identifier, error, began=began)
 
 
 def tell_failure(
-    operation: str, job: str, identifier: str, error: SupervisorError, *, began: float
+    operation: Operation, job: str, identifier: str, error: SupervisorError, *, began: float
 ) -> None:
     """Log it, though it may be counted elsewhere. `began` is of `perf_counter`."""
     log.warning(

@@ -3,52 +3,35 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from observability.metrics import Metrics
 from service.errors import LimitReached
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What may be at the same time; None is no bound.
-
-    From four launches under way on, an Engine on two cores is no faster with more of them.
-    """
-
-    under_way: int = 8
-    waiting: int = 1000
-    running: int | None = None
-
-    @property
-    def inside(self) -> int:
-        """Launches that there may be, under way or waiting."""
-        return self.under_way + self.waiting
+from service.settings import Settings
 
 
 class Admission:
     """Lets launches in, and then a few at a time to the Engine."""
 
-    def __init__(self, bounds: Bounds, metrics: Metrics) -> None:
-        self._bounds = bounds
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
         self._metrics = metrics
         self._inside = self._under_way = 0
-        self._slots = asyncio.Semaphore(bounds.under_way)
-        metrics.launches_in_progress.labels("limit").set(bounds.inside)
+        self._slots = asyncio.Semaphore(settings.max_launches_under_way)
+        metrics.launches_in_progress.labels("limit").set(settings.max_launches)
 
     def check_running(self, running: int) -> None:
         """Raise `LimitReached` where one more job would be one too many."""
-        most = self._bounds.running
+        most = self._settings.max_running_jobs
         if most is not None and running >= most:
             raise LimitReached(f"jobs: {running} run, and MAX_RUNNING_JOBS={most} allows no more")
 
     def enter(self) -> None:
         """Take a place; raise `LimitReached` where there is none. `leave` gives it back."""
-        if self._inside >= self._bounds.inside:
+        if self._inside >= self._settings.max_launches:
             raise LimitReached(
                 f"launches: {self._under_way} are under way and {self._inside - self._under_way}"
-                f" wait, and MAX_LAUNCHES_WAITING={self._bounds.waiting} allows no more;"
-                " try again in a moment"
+                f" wait, and MAX_LAUNCHES_WAITING={self._settings.max_launches_waiting} allows no"
+                " more; try again in a moment"
             )
         self._inside += 1
         self._tell()

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from observability.metrics import STATES
+from service.app.metric_labels import LABELS
 from tests.chaos.acts import STEADY
 from tests.chaos.stage import Stage
 from tests.support.containers import PREFIX
@@ -134,8 +134,8 @@ def _counters_add_up(sight: Sight) -> Iterator[str]:
 def _all_settled(sight: Sight) -> Iterator[str]:
     if unsettled := [job for job in sight.jobs if job[2] != "running"]:
         yield f"{unsettled}"
-    states = {state: sight.scrape.sum("supervisor_jobs", state=state) for state in STATES}
-    if states != dict.fromkeys(STATES, 0) | {"running": len(sight.jobs)}:
+    states = {state: sight.scrape.sum("supervisor_jobs", state=state) for state in LABELS.states}
+    if states != dict.fromkeys(LABELS.states, 0) | {"running": len(sight.jobs)}:
         yield f"{len(sight.jobs)} jobs, but supervisor_jobs is {states}"
     waiting = sight.scrape.sum("supervisor_launches_in_progress") - sight.scrape.sum(
         "supervisor_launches_in_progress", state="limit"

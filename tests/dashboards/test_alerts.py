@@ -13,7 +13,7 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from observability.metrics import Metrics
+from service.app.metric_labels import new_metrics
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "dashboards" / "prometheus"
@@ -160,7 +160,7 @@ def _asked_for(text: str) -> Iterator[tuple[str, str, str]]:
 @cache
 def _exported() -> Mapping[str, Mapping[str, set[str]]]:
     """The metrics of a supervisor that has just started, each with the values of its labels."""
-    metrics = Metrics(["timer"], version="1", engine="docker", mode="production")
+    metrics = new_metrics(["timer"], version="1", engine="docker", mode="production")
     metrics.describe_job("timer", kind="action", ends=False)
     found: dict[str, dict[str, set[str]]] = {"up": {"": {""}}}
     for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):

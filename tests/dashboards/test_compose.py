@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from scripts.private_engine import PrivateEngine
-from service.app.environment import Settings
+from service.settings import Settings
 from tests.dashboards import alloy
 from tests.support import worker
 from tests.support.compose import PROFILE, ROOT, Compose, mounts, published

@@ -8,7 +8,7 @@ import promql_parser as promql
 import pytest
 
 from dashboards.reading import FILES, Panel, as_grafana_would, panels
-from observability.metrics import Metrics
+from service.app.metric_labels import new_metrics
 
 each_dashboard = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
@@ -73,7 +73,7 @@ def test_the_lines_of_a_dashboard_are_full(file: Path) -> None:
 
 
 def test_every_metric_of_ours_is_shown_somewhere() -> None:
-    metrics = Metrics(["timer"], version="1", engine="docker", mode="production")
+    metrics = new_metrics(["timer"], version="1", engine="docker", mode="production")
     metrics.describe_job("timer", kind="action", ends=False)
     ours = {
         family.name
@@ -86,7 +86,7 @@ def test_every_metric_of_ours_is_shown_somewhere() -> None:
 
 
 def test_nothing_is_asked_for_that_nobody_exports() -> None:
-    metrics = Metrics(["timer"], version="1", engine="docker", mode="production")
+    metrics = new_metrics(["timer"], version="1", engine="docker", mode="production")
     metrics.describe_job("timer", kind="action", ends=False)
     metrics.grpc_started.labels("x").inc()
     metrics.grpc_duration.labels("x", "OK").observe(1)

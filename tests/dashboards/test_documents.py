@@ -5,8 +5,8 @@ from pathlib import Path
 
 from prometheus_client import Metric
 
-from observability.metrics import REASONS, Metrics
-from service.errors import REASONS as CODES
+from service.app.metric_labels import LABELS, new_metrics
+from service.errors import REASONS
 
 _TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
 _ROW = re.compile(r"^\| `(\w+)` \| (counter|gauge|histogram|info) \|([^|]*)\|", re.MULTILINE)
@@ -15,7 +15,7 @@ _ENDINGS = {"counter": "_total", "info": "_info"}
 
 
 def _exported() -> dict[str, tuple[str, set[str]]]:
-    metrics = Metrics(["timer"], version="1", engine="docker", mode="production")
+    metrics = new_metrics(["timer"], version="1", engine="docker", mode="production")
     metrics.describe_job("timer", kind="action", ends=False)
     metrics.grpc_started.labels("x").inc()
     metrics.grpc_duration.labels("x", "OK").observe(1)
@@ -41,6 +41,6 @@ def test_the_table_of_reasons_is_complete_and_true() -> None:
     told = {
         name: {int(code) for code in codes.split(",")} for name, codes in _REASON.findall(_TEXT)
     }
-    assert list(REASONS) == list(told)
-    for code, reason in CODES.items():
+    assert set(LABELS.reasons) == set(told)
+    for code, reason in REASONS.items():
         assert code in told[reason]

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import docker
 import docker.errors
 
-from observability.metrics import Metrics
 from scripts.private_engine import PrivateEngine
+from service.app.metric_labels import new_metrics
 from service.engine.base import Engine, Event, Listing, WorkloadSpec
 from service.engine.docker.connection import Connection
 from service.engine.docker.engine import DockerEngine
@@ -101,7 +101,7 @@ class DockerRig:
         self.selector = {OURS: secrets.token_hex(4)}
         self.private = private
         self.client = client
-        self.metrics = Metrics([], version="test", engine="docker", mode="test")
+        self.metrics = new_metrics([], version="test", engine="docker", mode="test")
         self.engine: Engine = DockerEngine(Connection(private.host), self.selector, self.metrics)
 
     async def stranger(self, name: str, labels: dict[str, str] | None = None) -> str:

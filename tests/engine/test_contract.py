@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from observability.metrics import Metrics
 from observability.redaction.redactor import Redactor
 from scripts.private_engine import PrivateEngine
+from service.app.metric_labels import new_metrics
 from service.engine.base import Change, Engine, Limits, Status, WorkloadSpec
 from service.engine.docker import calls, client
 from service.engine.docker import stops as stops_module
@@ -700,7 +700,7 @@ async def test_docker_stops_more_at_once_than_it_has_threads(
     docker_rig: DockerRig, monkeypatch: pytest.MonkeyPatch, *, listens: bool
 ) -> None:
     monkeypatch.setattr(calls, "BULK_THREADS", 2)
-    metrics = Metrics([], version="test", engine="docker", mode="test")
+    metrics = new_metrics([], version="test", engine="docker", mode="test")
     connection = Connection(docker_rig.private.host)
     engine = DockerEngine(connection, docker_rig.selector, metrics)
     listener = Listener(engine) if listens else None
@@ -735,7 +735,7 @@ async def test_docker_is_left_with_no_stop_where_it_would_kill_at_once(
     to = Path(docker_rig.private.host.removeprefix("unix://"))
     with an_http_line(tmp_path / "sock", to) as line:
         line.meddle = note
-        metrics = Metrics([], version="test", engine="docker", mode="test")
+        metrics = new_metrics([], version="test", engine="docker", mode="test")
         engine = DockerEngine(Connection(f"unix://{tmp_path}/sock"), docker_rig.selector, metrics)
         listener = Listener(engine)
         await until(lambda: bool(listener.heard))

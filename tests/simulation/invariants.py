@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from observability.metrics import STATES
+from service.app.metric_labels import LABELS
 from service.engine.base import Status
 from tests.chaos.invariants import Sight, wrong_with
 from tests.fake_engine.host import Container
@@ -73,7 +73,7 @@ def _metrics_differ(life: Life) -> Iterator[str]:
     """The metrics move with the registry, in the same step of the event loop."""
     metrics, jobs = life.metrics, life.core.registry.jobs()
     by_state = Counter(job.state.value for job in jobs)
-    for state in STATES:
+    for state in LABELS.states:
         if by_state[state] != (told := _value(metrics.jobs, state)):
             yield f"metrics: supervisor_jobs {state} is {told}, and there are {by_state[state]}"
     running = Counter(job.name for job in jobs if job.runs)

@@ -9,17 +9,16 @@ from typing import Any, NamedTuple, cast
 
 from google.protobuf.empty_pb2 import Empty
 
-from observability.metrics import Metrics
 from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_types_pb2 import AuthenticatedJobData
 from service.api.jobs_service import Servicer
-from service.app.wiring import Core, Options
+from service.app.metric_labels import new_metrics
+from service.app.wiring import Core
 from service.engine.base import Engine
 from service.errors import StartError
 from service.jobs.catalog import Catalog, Entry
 from service.jobs.model import Kind
-from service.jobs.workload import Policy
-from service.state.admission import Bounds
+from service.settings import Settings
 from tests.fake_engine.host import Container
 from tests.simulation.engine import IMAGE, INSTANCE, SimulatedEngine
 from tests.simulation.spill import AUTH, TRACER
@@ -28,7 +27,7 @@ from tests.simulation.virtual import OWNER, Task, VirtualLoop
 from tests.simulation.wire import Context, Wire
 from tests.support.supervised import launch_request
 
-GRACE = 2.0
+GRACE = 2
 LAUNCH_TIMEOUT = 6.0
 ORPHAN_GRACE = 5.0
 _DRAIN_GRACE = 10.0  # as in service/app/process.py
@@ -44,7 +43,7 @@ CATALOG = Catalog(
         "nothing": Entry(kind=Kind.ACTION),
     }
 )
-_TIGHT = Bounds(under_way=2, waiting=3, running=5)
+_TIGHT = {"max_launches_under_way": 2, "max_launches_waiting": 3, "max_running_jobs": 5}
 _MISTAKES: dict[Wrong, tuple[AuthenticatedJobData, str | None]] = {
     "blank": (launch_request("timer", " ", auth=AUTH), None),
     "nul": (launch_request("timer", "a\0", auth=AUTH), None),
@@ -98,10 +97,9 @@ class Life:
         self._wire = Wire(engine)
         self._context = copy_context()
         self._context.run(OWNER.set, self)
-        self.metrics = Metrics(CATALOG, version="simulation", engine="fake", mode="simulation")
-        self.core = Core(
-            cast("Engine", self._wire), CATALOG, self.metrics, self._options(development)
-        )
+        self.metrics = new_metrics(CATALOG, version="simulation", engine="fake", mode="simulation")
+        settings = self._settings(development=development)
+        self.core = Core(cast("Engine", self._wire), CATALOG, self.metrics, settings)
         self.core.readiness.subscribe(self.metrics.ready.set)
         self._servicer = Servicer(self.core.supervisor, self.core.readiness, self.metrics)
         self.watching = self._spawn(self.core.watcher.run(), "watcher")
@@ -184,15 +182,17 @@ class Life:
         )
         return task
 
-    def _options(self, development: bool) -> Options:
-        return Options(
-            policy=Policy("localhost:50050", INSTANCE, "host", GRACE),
-            keep=development,
-            launch_timeout=LAUNCH_TIMEOUT,
-            adopt=self.adopt,
-            orphan_grace=ORPHAN_GRACE,
-            bounds=_TIGHT if self.tight else Bounds(),
-        )
+    def _settings(self, *, development: bool) -> Settings:
+        chosen = {
+            "go_env": "development" if development else "production",
+            "job_stop_grace_seconds": GRACE,
+            "launch_timeout_seconds": LAUNCH_TIMEOUT,
+            "supervisor_on_start": "adopt" if self.adopt else "remove",
+            "orphan_grace_seconds": ORPHAN_GRACE,
+            "supervisor_instance": INSTANCE,
+            **(_TIGHT if self.tight else {}),
+        }
+        return Settings.model_validate(chosen)
 
 
 async def _traced(work: Coroutine[Any, Any, Any], name: str) -> Any:

@@ -1,14 +1,14 @@
 """Bursts and floods: who waits, who is refused, and what goes through all the same."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from service.errors import EngineTimeout
-from service.state.admission import Bounds
 from tests.supervisor.world import World, a_world, pass_time, until
 
-FEW = Bounds(under_way=2, waiting=3)
+FEW: dict[str, Any] = {"max_launches_under_way": 2, "max_launches_waiting": 3}
 
 
 def _in_progress(world: World) -> tuple[float, ...]:
@@ -26,7 +26,7 @@ async def test_a_burst_waits_its_turn_and_loses_none(world: World) -> None:
 
 
 async def test_past_the_bound_a_launch_is_refused_at_once_and_the_rest_goes_through() -> None:
-    async with a_world(bounds=FEW) as world:
+    async with a_world(**FEW) as world:
         await world.launch("runs")
         world.engine.hang()
         inside = [world.launching(f"a-{number}") for number in range(5)]
@@ -47,7 +47,7 @@ async def test_past_the_bound_a_launch_is_refused_at_once_and_the_rest_goes_thro
 
 
 async def test_before_the_first_listing_the_bound_holds_too() -> None:
-    async with a_world(started=False, bounds=FEW) as world:
+    async with a_world(started=False, **FEW) as world:
         waiting = [world.launching(f"a-{number}") for number in range(5)]
         await asyncio.sleep(0)
         assert 429 == await world.launching("one-too-many").answer()
@@ -56,7 +56,7 @@ async def test_before_the_first_listing_the_bound_holds_too() -> None:
 
 
 async def test_as_many_jobs_run_as_may() -> None:
-    async with a_world(bounds=Bounds(running=2)) as world:
+    async with a_world(max_running_jobs=2) as world:
         await world.launch("a-1")
         await world.launch("a-2")
         refused = world.launching("a-3")
@@ -73,14 +73,14 @@ async def test_as_many_jobs_run_as_may() -> None:
 
 
 async def test_a_failed_launch_gives_its_place_back() -> None:
-    async with a_world(bounds=FEW) as world:
+    async with a_world(**FEW) as world:
         for _ in range(10):
             assert 422 == await world.launching("m-1", "missing").answer()
         assert (0, 0, 5) == _in_progress(world)
 
 
 async def test_a_launch_that_fails_is_no_job_that_runs() -> None:
-    async with a_world(bounds=Bounds(running=1)) as world:
+    async with a_world(max_running_jobs=1) as world:
         for _ in range(3):
             assert 422 == await world.launching("m-1", "missing").answer()
         hold = world.faults.hold("create")
@@ -93,7 +93,7 @@ async def test_a_launch_that_fails_is_no_job_that_runs() -> None:
 
 
 async def test_what_waits_and_is_wanted_no_more_is_dropped() -> None:
-    async with a_world(bounds=FEW) as world:
+    async with a_world(**FEW) as world:
         world.engine.hang()
         asked = [world.launching(f"a-{number}") for number in range(4)]
         await until(lambda: _in_progress(world) == (2, 2, 5))
@@ -107,7 +107,7 @@ async def test_what_waits_and_is_wanted_no_more_is_dropped() -> None:
 
 
 async def test_what_another_client_waits_for_is_not_dropped() -> None:
-    async with a_world(bounds=Bounds(under_way=1)) as world:
+    async with a_world(max_launches_under_way=1) as world:
         world.engine.hang()
         first = world.launching("a-0")
         await until(lambda: _in_progress(world)[0] == 1)
@@ -122,7 +122,7 @@ async def test_what_another_client_waits_for_is_not_dropped() -> None:
 
 
 async def test_a_launch_right_behind_one_that_is_dropped_is_a_launch_of_its_own() -> None:
-    async with a_world(bounds=Bounds(under_way=1)) as world:
+    async with a_world(max_launches_under_way=1) as world:
         world.engine.hang()
         first = world.launching("a-0")
         await until(lambda: _in_progress(world)[0] == 1)
@@ -140,7 +140,7 @@ async def test_a_launch_right_behind_one_that_is_dropped_is_a_launch_of_its_own(
 
 async def test_dropping_leaves_no_turn_taken() -> None:
     """Also if it comes in the very moment in which the turn comes."""
-    async with a_world(bounds=Bounds(under_way=1)) as world:
+    async with a_world(max_launches_under_way=1) as world:
         for delay in range(12):
             hold = world.faults.hold("create")
             first = world.launching(f"a-{delay}")
@@ -159,7 +159,7 @@ async def test_dropping_leaves_no_turn_taken() -> None:
 
 @pytest.mark.parametrize("keep", [False, True])
 async def test_draining_answers_everything_that_waits(keep: bool) -> None:
-    async with a_world(keep=keep, bounds=Bounds(under_way=1)) as world:
+    async with a_world(keep=keep, max_launches_under_way=1) as world:
         world.engine.hang()
         asked = [world.launching(f"a-{number}") for number in range(50)]
         await until(lambda: _in_progress(world)[0] == 1)

@@ -356,7 +356,7 @@ async def test_what_starts_after_all_is_a_job_and_no_orphan(world: World) -> Non
 
 
 async def test_what_has_run_since_the_listing_is_no_orphan() -> None:
-    async with a_world(keep=True, orphan_grace=0) as world:
+    async with a_world(keep=True, orphan_grace_seconds=0) as world:
         await pass_time(_COMPARED / 2)
         start = world.faults.hold("start")
         launch = world.launching("a-1")

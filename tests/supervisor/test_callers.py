@@ -7,7 +7,6 @@ import pytest
 
 from observability.callers import CallContext
 from service.errors import EngineRefused, EngineTimeout
-from service.state.admission import Bounds
 from tests.supervisor.world import Asked, World, a_world, pass_time, until
 
 pytestmark = pytest.mark.timeout(30)
@@ -107,7 +106,7 @@ async def test_a_refusal_names_who_was_refused(
 
 
 async def test_what_is_refused_for_a_limit_names_who_was_refused() -> None:
-    async with a_world(bounds=Bounds(running=1)) as world:
+    async with a_world(max_running_jobs=1) as world:
         await by(ALICE, lambda: world.launching("a-1"))
         assert 429 == await by(BOB, lambda: world.launching("a-2")).answer()
         assert [BOB] == callers(world, "request.failed")

@@ -116,7 +116,7 @@ async def test_many_that_run_on_behind_a_gap_are_looked_at_side_by_side(world: W
 
 
 async def test_many_orphans_are_looked_at_and_removed_side_by_side() -> None:
-    async with a_world(orphan_grace=0) as world:
+    async with a_world(orphan_grace_seconds=0) as world:
         await world.launch("a-1")
         spec = world.container("a-1").spec
         for n in range(MANY):

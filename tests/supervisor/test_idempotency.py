@@ -8,7 +8,6 @@ import pytest
 from service.errors import EngineRefused
 from service.jobs.model import Kind
 from service.jobs.workload import KEY_LABEL, labels_of
-from service.state.admission import Bounds
 from service.state.idempotency import KEPT_SECONDS
 from tests.supervisor.world import World, a_world, is_live, pass_time, until
 from tests.support.samples import a_job
@@ -97,7 +96,7 @@ async def test_a_launch_that_fails_fails_for_all_and_frees_its_key(world: World)
 
 @pytest.mark.parametrize("turns", range(6))
 async def test_a_launch_that_every_client_has_left_frees_its_key(turns: int) -> None:
-    async with a_world(bounds=Bounds(under_way=1)) as world:
+    async with a_world(max_launches_under_way=1) as world:
         hold = world.engine.faults.hold("create")
         first = world.launching("a-1")
         await pass_time(1)

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from service.errors import EngineRefused
-from service.state.admission import Bounds
 from service.state.readiness import GAP_PATIENCE
 from tests.supervisor.world import World, a_world, pass_time, until
 
@@ -16,7 +15,7 @@ pytestmark = pytest.mark.timeout(30)
 @pytest.fixture
 async def pulling() -> AsyncIterator[World]:
     """A supervisor whose engine fetches images, and starts one workload at a time."""
-    async with a_world(bounds=Bounds(under_way=1, waiting=2)) as world:
+    async with a_world(max_launches_under_way=1, max_launches_waiting=2) as world:
         world.engine.capabilities = replace(world.engine.capabilities, prepare=world.engine.pull)
         world.host.registry.add("missing")
         yield world
@@ -41,7 +40,7 @@ async def test_a_launch_that_fetches_its_image_takes_up_no_slot(pulling: World) 
 
 
 async def test_it_has_no_time_limit_of_the_launch() -> None:
-    async with a_world(launch_timeout=1.0) as world:
+    async with a_world(launch_timeout_seconds=1.0) as world:
         world.engine.capabilities = replace(world.engine.capabilities, prepare=world.engine.pull)
         world.host.registry.add("missing")
         world.faults.delay("pull", 30.0)

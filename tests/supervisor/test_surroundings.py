@@ -16,21 +16,21 @@ def told(world: World) -> list[str]:
 @pytest.mark.parametrize(
     ("network", "callback", "about"),
     [
-        ("area_default", "localhost:50050", ["GRPC_CALLBACK_HOST"]),
-        ("bridge", "127.0.0.1:50050", ["GRPC_CALLBACK_HOST"]),
-        ("bridge", "[::1]:50050", ["GRPC_CALLBACK_HOST"]),
-        ("bridge", "[::ffff:127.0.0.1]:50050", ["GRPC_CALLBACK_HOST"]),
-        ("bridge", "LocalHost.:50050", ["GRPC_CALLBACK_HOST"]),
-        ("bridge", "backend:50050", []),
-        ("bridge", "172.17.0.1:50050", []),
-        ("host", "localhost:50050", []),
-        ("host", "[::1]:50050", []),
+        ("area_default", "localhost", ["GRPC_CALLBACK_HOST"]),
+        ("bridge", "127.0.0.1", ["GRPC_CALLBACK_HOST"]),
+        ("bridge", "[::1]", ["GRPC_CALLBACK_HOST"]),
+        ("bridge", "[::ffff:127.0.0.1]", ["GRPC_CALLBACK_HOST"]),
+        ("bridge", "LocalHost.", ["GRPC_CALLBACK_HOST"]),
+        ("bridge", "backend", []),
+        ("bridge", "172.17.0.1", []),
+        ("host", "localhost", []),
+        ("host", "[::1]", []),
     ],
 )
 async def test_a_callback_that_is_the_jobs_own_container_is_told_at_the_start(
     network: str, callback: str, about: list[str]
 ) -> None:
-    async with a_world(network=network, callback=callback, started=False) as world:
+    async with a_world(job_network=network, grpc_callback_host=callback, started=False) as world:
         world.engine.go_away()
         world.watch()
         await pass_time()
@@ -40,17 +40,17 @@ async def test_a_callback_that_is_the_jobs_own_container_is_told_at_the_start(
 @pytest.mark.parametrize(
     ("trait", "network", "callback", "about"),
     [
-        (Trait.USERNS_REMAP, "host", "backend:50050", ["userns-remap"]),
-        (Trait.USERNS_REMAP, "bridge", "backend:50050", []),
-        (Trait.ROOTLESS, "host", "localhost:50050", ["rootless"]),
-        (Trait.ROOTLESS, "host", "backend:50050", []),
-        (Trait.ROOTLESS, "bridge", "backend:50050", []),
+        (Trait.USERNS_REMAP, "host", "backend", ["userns-remap"]),
+        (Trait.USERNS_REMAP, "bridge", "backend", []),
+        (Trait.ROOTLESS, "host", "localhost", ["rootless"]),
+        (Trait.ROOTLESS, "host", "backend", []),
+        (Trait.ROOTLESS, "bridge", "backend", []),
     ],
 )
 async def test_an_engine_that_needs_other_settings_is_told(
     trait: Trait, network: str, callback: str, about: list[str]
 ) -> None:
-    async with a_world(network=network, callback=callback, started=False) as world:
+    async with a_world(job_network=network, grpc_callback_host=callback, started=False) as world:
         world.engine.has_traits = frozenset({trait})
         world.watch()
         await world.ready()

@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 from structlog.testing import capture_logs
 
-from observability.metrics import Metrics
-from service.app.wiring import Core, Options
+from service.app.metric_labels import new_metrics
+from service.app.wiring import Core
 from service.engine.base import Status, WorkloadSpec
 from service.errors import EngineFaltered, NoSuchWorkload, SupervisorError
 from service.jobs.catalog import Catalog, Entry
 from service.jobs.model import JobSpec, Kind
-from service.jobs.workload import INSTANCE_LABEL, Policy
+from service.jobs.workload import INSTANCE_LABEL
+from service.settings import Settings
 from tests.fake_engine.engine import FakeEngine
 from tests.fake_engine.host import Container
 from tests.support.clock import skipping_waits
@@ -23,7 +24,7 @@ T = TypeVar("T")
 
 INSTANCE = "default"
 IMAGE = "worker"
-GRACE = 5.0
+GRACE = 5
 # How often a removal is tried before the container is set aside.
 TRIES = 4
 # Within which an exit has to be noticed (seconds).
@@ -47,19 +48,23 @@ class World:
         self,
         *,
         keep: bool,
-        callback: str = "localhost:50050",
-        network: str = "host",
+        adopt: bool = False,
         engine: type[FakeEngine] = FakeEngine,
-        **options: Any,
+        **settings: Any,
     ) -> None:
         self.engine = made = engine({INSTANCE_LABEL: INSTANCE}, images=[IMAGE])
         self.host = made.host
         self.faults = made.faults
         chance = random.Random(0)
         made.latency = lambda: chance.uniform(0, 0.01)
-        self.metrics = metrics = Metrics(CATALOG, version="test", engine="fake", mode="test")
-        policy = Policy(callback, INSTANCE, network, GRACE)
-        core = Core(made, CATALOG, metrics, Options(policy=policy, keep=keep, **options))
+        self.metrics = metrics = new_metrics(CATALOG, version="test", engine="fake", mode="test")
+        chosen = {
+            "go_env": "development" if keep else "production",
+            "supervisor_on_start": "adopt" if adopt else "remove",
+            "supervisor_instance": INSTANCE,
+            **settings,
+        }
+        core = Core(made, CATALOG, metrics, Settings.model_validate(chosen))
         self.readiness, self.registry = core.readiness, core.registry
         self.background, self.reaper = core.background, core.reaper
         self.supervisor, self.watcher = core.supervisor, core.watcher
@@ -242,11 +247,14 @@ def _asked(work: Coroutine[Any, Any, None]) -> Asked:
 
 @asynccontextmanager
 async def a_world(
-    *, keep: bool = False, started: bool = True, **options: Any
+    *, keep: bool = False, started: bool = True, **settings: Any
 ) -> AsyncIterator[World]:
-    """A supervisor in production, with `keep` in development, that follows its Engine."""
+    """A supervisor in production, with `keep` in development, that follows its Engine.
+
+    `settings` are those of `service.settings`, and `adopt`.
+    """
     with skipping_waits(), capture_logs() as logs:
-        world = World(keep=keep, **options)
+        world = World(keep=keep, **settings)
         world.logs = logs
         if started:
             world.watch()

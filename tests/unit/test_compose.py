@@ -8,7 +8,7 @@ import pytest
 import yaml
 from opentelemetry.sdk import environment_variables
 
-from service.app.environment import Settings
+from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / ".env.example").read_text()

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from observability.metrics import Metrics
 from observability.redaction.redactor import Redactor
 from observability.spans import end_span, fail_span, has_waited, start_client_span
+from service.engine.base import EngineCall
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients
 from service.engine.docker.errors import KEEP_NOTHING, mapped, too_long
@@ -48,7 +49,7 @@ class Call(Generic[T]):
     errors what the call was about.
     """
 
-    operation: str
+    operation: EngineCall
     function: Callable[[Client], T]
     about: Mapping[str, str] = field(default_factory=dict)
     redact: Redactor = KEEP_NOTHING
@@ -107,7 +108,7 @@ class Calls:
                 threads.give_up(since=min(turn.begun, monotonic() - _SILENCE))
             self._account(turn)
 
-    def _threads_for(self, operation: str) -> Threads:
+    def _threads_for(self, operation: EngineCall) -> Threads:
         for threads in (self._ping_threads, self._threads, self._bulk_threads):
             threads.begin()  # with the first call of any kind: there may be none left later
         if operation == "ping":

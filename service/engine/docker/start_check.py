@@ -17,7 +17,7 @@ from typing import TypeVar
 import docker
 from docker.errors import APIError
 
-from service.engine.base import Limits, Status, WorkloadSpec
+from service.engine.base import EngineCall, Limits, Status, WorkloadSpec
 from service.engine.docker.answers import Commanded, Processes, inspection, read
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.podman import plain_name
@@ -110,7 +110,7 @@ class Beginnings:
 
     async def _ask(
         self,
-        operation: str,
+        operation: EngineCall,
         function: Callable[[docker.APIClient, str], T],
         container_id: str,
         timeout: float,

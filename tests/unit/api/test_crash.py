@@ -17,12 +17,12 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from observability.metrics import Metrics
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import Response
 from service.api import server
 from service.api.jobs_service import Servicer
 from service.api.server import GrpcServer
+from service.app.metric_labels import new_metrics
 from service.lifecycle.use_cases import Supervisor
 from service.state.readiness import Readiness
 from tests.support.supervised import free_port
@@ -48,7 +48,7 @@ class _World:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        metrics = Metrics([], version="test", engine="none", mode="test")
+        metrics = new_metrics([], version="test", engine="none", mode="test")
         self.kill = _Slow()
         servicer = Servicer(cast("Supervisor", self.kill), Readiness("Docker Engine"), metrics)
         self.server = GrpcServer("127.0.0.1", port, servicer, metrics, launches=1)

@@ -12,6 +12,7 @@ from observability.metrics import Metrics
 from service._generated.area_supervisor_pb2 import JobId, JobList
 from service._generated.area_types_pb2 import AuthenticatedJobData, Error, Response
 from service.api.jobs_service import MAX_MESSAGE_BYTES, Servicer, _json, _json_object, in_band_error
+from service.app.metric_labels import new_metrics
 from service.errors import ImageMissing, KillAllFailed, SharedFailure, SupervisorError
 from service.jobs.catalog import Entry
 from service.jobs.model import Job, JobSpec, JsonValue, Kind
@@ -163,7 +164,7 @@ class Context:
 
 
 def servicer(recording: Recording, *, listed: bool = True) -> tuple[Servicer, Metrics]:
-    metrics = Metrics(NAMES, version="1", engine="docker", mode="production")
+    metrics = new_metrics(NAMES, version="1", engine="docker", mode="production")
     readiness = Readiness("Docker Engine")
     if listed:
         readiness.rise()
@@ -306,7 +307,7 @@ async def test_before_the_first_listing_the_list_is_unavailable() -> None:
 
 async def test_after_the_first_listing_the_list_is_the_last_that_is_known() -> None:
     readiness = Readiness("Docker Engine")
-    metrics = Metrics(NAMES, version="1", engine="docker", mode="production")
+    metrics = new_metrics(NAMES, version="1", engine="docker", mode="production")
     made = Servicer(cast("Supervisor", Recording(jobs=[a_job()])), readiness, metrics)
     readiness.rise()
     readiness.fall("gone")

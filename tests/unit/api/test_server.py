@@ -13,10 +13,10 @@ from grpc import aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from observability.metrics import Metrics
 from service.api import server
 from service.api.jobs_service import Servicer
 from service.api.server import GrpcServer
+from service.app.metric_labels import new_metrics
 from service.lifecycle.use_cases import Supervisor
 from service.state.readiness import Readiness
 from tests.support.supervised import free_port
@@ -93,7 +93,7 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[_Port]:
     options = dict(server._OPTIONS)
     assert quick.keys() <= options.keys()
     monkeypatch.setattr(server, "_OPTIONS", list((options | quick).items()))
-    metrics = Metrics([], version="test", engine="none", mode="test")
+    metrics = new_metrics([], version="test", engine="none", mode="test")
     servicer = Servicer(cast("Supervisor", None), Readiness("Docker Engine"), metrics)
     number = free_port()
     running = GrpcServer("127.0.0.1", number, servicer, metrics, launches=_LAUNCHES)

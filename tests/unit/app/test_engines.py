@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from observability.metrics import Metrics
 from service.app.engines import ENGINES
+from service.app.metric_labels import new_metrics
 from service.engine.docker.engine import DockerEngine
 from service.engine.late import LateEngine
 
@@ -35,7 +35,9 @@ async def test_docker_is_opened_where_the_environment_says(
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2375")
     kind = ENGINES["docker"]
-    opened = kind.open({"test": "1"}, Metrics([], version="test", engine="docker", mode="test"), 8)
+    opened = kind.open(
+        {"test": "1"}, new_metrics([], version="test", engine="docker", mode="test"), 8
+    )
     assert isinstance(opened.engine, DockerEngine)
     assert ("tcp://127.0.0.1:2375", "Docker Engine") == (opened.shown, kind.title)
     assert kind.title == opened.engine.title
@@ -50,7 +52,9 @@ async def test_a_stand_in_has_what_the_engine_has_once_that_is_named(
     kind = ENGINES["docker"]
     late = LateEngine(kind.title)
     assert "Docker Engine" == late.as_engine().title
-    opened = kind.open({"test": "1"}, Metrics([], version="test", engine="docker", mode="test"), 8)
+    opened = kind.open(
+        {"test": "1"}, new_metrics([], version="test", engine="docker", mode="test"), 8
+    )
     late.name(opened.engine)
     assert opened.engine.capabilities is late.as_engine().capabilities
     assert opened.engine.name_grammar is late.as_engine().name_grammar

@@ -1,4 +1,5 @@
 import os
+import re
 import socket
 import sys
 import threading
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.app.environment import Settings, drop_service_links, load_env_file, load_settings
+import service
+from service.app.environment import drop_service_links, load_env_file, load_settings
 from service.errors import StartError
+from service.settings import Settings
 
 A_PORT = "a whole number from 1 to 65535"
 A_NAME = "a letter or digit, then at most 62 letters, digits, _ . or -"
@@ -120,6 +123,12 @@ def test_every_setting_is_described_with_what_is_allowed() -> None:
         assert field.description
         assert isinstance(field.json_schema_extra, dict)
         assert field.json_schema_extra["allowed"]
+
+
+def test_every_setting_is_used() -> None:
+    code = "".join(path.read_text() for path in Path(service.__file__).parent.rglob("*.py"))
+    used = set(re.findall(r"(?=(?:settings|self)\.(\w+))", code))
+    assert set() == set(Settings.model_fields) - used, "a setting that nothing in service/ uses"
 
 
 def test_settings_do_not_change() -> None:

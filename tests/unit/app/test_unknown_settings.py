@@ -7,8 +7,8 @@ import grpc
 import pytest
 from opentelemetry.sdk import environment_variables
 
-from service.app.environment import Settings
 from service.app.unknown_settings import misspelt
+from service.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 

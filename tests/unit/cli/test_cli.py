@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from scripts.ports import free_port
 from service import __version__
-from service.app.environment import Settings
 from service.cli.main import _show, app, main
 from service.jobs.catalog import PACKAGED
+from service.settings import Settings
 
 
 @pytest.fixture(autouse=True)

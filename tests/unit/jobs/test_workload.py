@@ -14,7 +14,6 @@ from service.jobs.catalog import Entry
 from service.jobs.model import Job, JobSpec, JsonValue, Kind
 from service.jobs.workload import (
     LABEL_PREFIX,
-    Policy,
     arguments_of,
     auth_in,
     base_name,
@@ -26,6 +25,7 @@ from service.jobs.workload import (
     workload_name,
     workload_of,
 )
+from service.settings import Settings
 from tests.support.samples import a_job
 
 ACTION = Entry(kind=Kind.ACTION, image="supervisor-timer")
@@ -442,7 +442,7 @@ def test_a_workload_has_everything_and_shows_no_secret() -> None:
         a_job(traceparent="00-aa-bb-01"),
         spec,
         entry,
-        Policy("localhost:50050", "default", "area"),
+        Settings(job_network="area"),
         arguments=arguments_of(spec, entry, "localhost:50050"),
         environment={"TRACEPARENT": "00-aa-bb-01"},
         names=DOCKER_NAMES,

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from observability.methods import InBandError, ObservedMethods
 from observability.metrics import Metrics
+from service.app.metric_labels import new_metrics
 from tests.support.recorded_spans import Recorded
 from tests.support.samples import NAMES
 
@@ -92,7 +93,7 @@ def _methods(metrics: Metrics, recorded: Recorded) -> ObservedMethods:
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics(NAMES, version="1", engine="docker", mode="production")
+    return new_metrics(NAMES, version="1", engine="docker", mode="production")
 
 
 @pytest.fixture

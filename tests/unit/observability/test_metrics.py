@@ -1,17 +1,13 @@
 import re
 from itertools import product
-from typing import get_args
 
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from observability import metrics as known
 from observability.metrics import Metrics, trace_exemplar
-from service.errors import REASONS, EngineError, NoSuchWorkload
+from service.app.metric_labels import new_metrics
 from service.jobs.catalog import load_catalog
-from service.jobs.model import Outcome, State
-from service.state.launches import LaunchOutcome
 from tests.support.recorded_spans import sampled_span, unsampled_span
 from tests.support.samples import NAMES
 
@@ -49,7 +45,7 @@ ENGINE_REASONS = (
 
 
 def fresh(jobs: tuple[str, ...] = NAMES) -> Metrics:
-    return Metrics(jobs, version="1.2.3", engine="docker", mode="production")
+    return new_metrics(jobs, version="1.2.3", engine="docker", mode="production")
 
 
 # The interface: each series that exists, at 0, before anything has happened.
@@ -193,20 +189,6 @@ def test_names_that_clients_make_up_make_no_series() -> None:
         "supervisor_failures_total",
         {"job_name": "unknown", "operation": "launch", "reason": "unknown_job"},
     )
-
-
-def _raised(kind: type[EngineError]) -> set[str]:
-    below = {reason for each in kind.__subclasses__() for reason in _raised(each)}
-    return below | {kind.reason}
-
-
-def test_what_metrics_preset_is_what_the_service_has() -> None:
-    assert set(State) - {State.GONE} == set(known.STATES)
-    assert set(Outcome) == set(known.EXIT_OUTCOMES)
-    assert {*get_args(LaunchOutcome), "failed"} == set(known.LAUNCH_OUTCOMES)
-    assert set(REASONS.values()) == set(known.REASONS)
-    unseen = {NoSuchWorkload.reason}  # it never leaves the service
-    assert _raised(EngineError) - unseen == set(known.ENGINE_REASONS)
 
 
 def test_a_state_that_nobody_has_preset_is_counted_all_the_same() -> None:

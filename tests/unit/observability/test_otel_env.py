@@ -38,6 +38,7 @@ def settled(**variables: str) -> tuple[list[Correction], dict[str, str]]:
         (PROTOCOL, "HTTP/Protobuf", "http/protobuf"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "2.5", "2.5"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "GZIP", "gzip"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "none", "none"),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "dns:///collector:4317", "dns:///collector:4317"),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "unix:///run/otel.sock", "unix:///run/otel.sock"),
         (ENDPOINT, "HTTPS://collector", "HTTPS://collector"),
@@ -75,8 +76,8 @@ def test_a_ratio_that_is_none_is_as_good_as_no_ratio(ratio: str) -> None:
     (told,), left = settled(
         OTEL_TRACES_SAMPLER="parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG=ratio
     )
-    assert ("OTEL_TRACES_SAMPLER_ARG", ratio, "1") == (told.variable, told.given, told.used)
-    assert "1" == left["OTEL_TRACES_SAMPLER_ARG"]
+    assert ("OTEL_TRACES_SAMPLER_ARG", ratio, "") == (told.variable, told.given, told.used)
+    assert "OTEL_TRACES_SAMPLER_ARG" not in left
 
 
 def test_the_argument_of_a_sampler_that_is_not_there_is_not_looked_at() -> None:
@@ -228,46 +229,11 @@ def test_over_http_an_address_that_only_grpc_knows_is_not_used() -> None:
     assert ENDPOINT not in left
 
 
-@pytest.mark.parametrize(
-    ("variables", "left"),
-    [
-        ({"OTEL_EXPORTER_OTLP_COMPRESSION": "none"}, {}),
-        (
-            {"OTEL_EXPORTER_OTLP_COMPRESSION": "none", PROTOCOL: "http/protobuf"},
-            {"OTEL_EXPORTER_OTLP_COMPRESSION": "none", PROTOCOL: "http/protobuf"},
-        ),
-        (
-            {
-                "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
-                "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": "none",
-            },
-            {},
-        ),
-        (
-            {
-                "OTEL_EXPORTER_OTLP_COMPRESSION": "deflate",
-                "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": "gzip",
-            },
-            {"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": "gzip"},
-        ),
-    ],
-)
-def test_no_compression_is_one_that_every_exporter_has(
-    variables: dict[str, str], left: dict[str, str]
-) -> None:
-    assert ([], left) == settled(**variables)
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "insecure"),
-    [("http://collector:4317", None), ("", None), ("collector:4317", "false")],
-)
-def test_a_scheme_says_whether_it_is_encrypted_and_otherwise_the_variable(
-    endpoint: str, insecure: str | None
-) -> None:
-    told, left = settled(**{ENDPOINT: endpoint, "OTEL_EXPORTER_OTLP_INSECURE": "false"})
-    assert [] == told
-    assert insecure == left.get("OTEL_EXPORTER_OTLP_INSECURE")
+@pytest.mark.parametrize(("protocol", "used"), [("grpc", ""), ("http/protobuf", "deflate")])
+def test_deflate_is_there_over_http_alone(protocol: str, used: str) -> None:
+    told, left = settled(**{PROTOCOL: protocol, "OTEL_EXPORTER_OTLP_COMPRESSION": "deflate"})
+    assert [""] * (not used) == [each.used for each in told]
+    assert used == left.get("OTEL_EXPORTER_OTLP_COMPRESSION", "")
 
 
 def test_what_is_no_boolean_is_false() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from grpc import Compression
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
@@ -139,6 +140,56 @@ def test_spans_may_go_to_more_than_one_place() -> None:
 def test_headers_are_taken_without_a_word(value: str, caplog: pytest.LogCaptureFixture) -> None:
     assert exporter_of(configured(**ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS=value))
     assert "" == caplog.text
+
+
+def over_grpc(**variables: str) -> OTLPSpanExporter:
+    exporter = exporter_of(configured(**variables))
+    assert isinstance(exporter, OTLPSpanExporter)
+    return exporter
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "given", "insecure"),
+    [
+        ("http://127.0.0.1:4317", "false", True),
+        ("https://127.0.0.1:4317", "true", False),
+        ("127.0.0.1:4317", "true", True),
+        ("127.0.0.1:4317", "false", False),
+        ("127.0.0.1:4317", "", False),
+        ("", "false", True),
+    ],
+)
+def test_a_scheme_says_whether_it_is_encrypted_and_otherwise_the_variable(
+    endpoint: str, given: str, insecure: bool
+) -> None:
+    exporter = over_grpc(
+        OTEL_TRACES_EXPORTER="otlp",
+        OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
+        OTEL_EXPORTER_OTLP_INSECURE=given,
+    )
+    assert insecure == exporter._insecure
+
+
+@pytest.mark.parametrize(
+    ("given", "for_traces", "compression"),
+    [
+        ("", "", Compression.NoCompression),
+        ("none", "", Compression.NoCompression),
+        ("gzip", "", Compression.Gzip),
+        ("gzip", "none", Compression.NoCompression),
+        ("deflate", "gzip", Compression.Gzip),
+        ("deflate", "", Compression.NoCompression),
+    ],
+)
+def test_spans_are_compressed_on_demand(
+    given: str, for_traces: str, compression: Compression
+) -> None:
+    exporter = over_grpc(
+        **ENDPOINT,
+        OTEL_EXPORTER_OTLP_COMPRESSION=given,
+        OTEL_EXPORTER_OTLP_TRACES_COMPRESSION=for_traces,
+    )
+    assert compression == exporter._compression
 
 
 @pytest.mark.parametrize("variable", ["CERTIFICATE", "TRACES_CERTIFICATE", "CLIENT_KEY"])

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from observability.metrics import Metrics
+from service.app.metric_labels import new_metrics
 from service.jobs.model import (
     Ended,
     ExitSeen,
@@ -22,7 +23,7 @@ REACTION = Kind.REACTION
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics(NAMES, version="1", engine="docker", mode="production")
+    return new_metrics(NAMES, version="1", engine="docker", mode="production")
 
 
 @pytest.fixture

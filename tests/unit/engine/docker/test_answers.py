@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from requests import Response
 from structlog.testing import capture_logs
 
-from observability.metrics import Metrics
+from service.app.metric_labels import new_metrics
 from service.engine.base import Status, WorkloadSpec
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
@@ -97,7 +97,7 @@ def engine(answers: Answers) -> DockerEngine:
     made = DockerEngine(
         Connection("unix:///nowhere"),
         {"a": "b"},
-        Metrics([], version="test", engine="docker", mode="test"),
+        new_metrics([], version="test", engine="docker", mode="test"),
     )
     made._clients = made._calls._clients = clients(answers)
     return made

@@ -15,6 +15,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import StatusCode
 
 from observability.metrics import Metrics
+from service.app.metric_labels import new_metrics
+from service.engine.base import EngineCall
 from service.engine.docker import calls as calls_module
 from service.engine.docker import threads as threads_module
 from service.engine.docker.calls import Call, Calls
@@ -41,7 +43,7 @@ class _NoEngine:
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics([], version="test", engine="docker", mode="test")
+    return new_metrics([], version="test", engine="docker", mode="test")
 
 
 @pytest.fixture
@@ -190,10 +192,10 @@ async def test_what_ends_something_goes_before_what_stops_something_new(calls: C
     """Or each exit would wait behind a kill of everything."""
     order: list[str] = []
 
-    def note(operation: str) -> Call[None]:
+    def note(operation: EngineCall) -> Call[None]:
         return Call(operation, lambda _: order.append(operation))
 
-    asked = ["inspect", "stop", "stop", "remove", "logs"]
+    asked: list[EngineCall] = ["inspect", "stop", "stop", "remove", "logs"]
     await asyncio.gather(*(calls.call(note(each), timeout=5) for each in asked))
     assert ["inspect", "remove", "logs", "stop", "stop"] == order
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from requests import Response
 
-from observability.metrics import Metrics
+from service.app.metric_labels import new_metrics
 from service.engine.base import Limits, WorkloadSpec
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
@@ -104,7 +104,7 @@ class Recorded(PodmanClient):
 
 
 def an_engine(client: Recorded) -> DockerEngine:
-    metrics = Metrics([], version="test", engine="docker", mode="test")
+    metrics = new_metrics([], version="test", engine="docker", mode="test")
     one = DockerEngine(Connection("unix:///nowhere"), {"a": "b"}, metrics)
     one._clients.get = lambda: client  # type: ignore[method-assign]
     return one

@@ -8,7 +8,7 @@ from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 from typing import Any
 
-from observability.metrics import Metrics
+from service.app.metric_labels import new_metrics
 from service.engine.docker.connection import Connection
 from service.engine.docker.engine import DockerEngine
 
@@ -61,7 +61,7 @@ async def test_the_grace_is_kept_here_where_the_engine_would_not(tmp_path: Path)
     with ThreadingUnixStreamServer(str(tmp_path / "sock"), Handler) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        metrics = Metrics([], version="test", engine="docker", mode="test")
+        metrics = new_metrics([], version="test", engine="docker", mode="test")
         engine = DockerEngine(Connection(f"unix://{tmp_path}/sock"), {}, metrics)
         async with asyncio.timeout(30):
             exited = await engine.stop("c", grace=2)

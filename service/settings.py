@@ -1,0 +1,176 @@
+"""The settings: what each is called, what it means and what is allowed.
+
+A setting is one field here, and is used where it is needed: the parts of the service get this
+object. `service.app.environment` reads it from the environment.
+"""
+
+import re
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+from socket import AF_INET6, inet_ntop
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyAddress
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?\.?")
+_IPV6 = re.compile(r"(\[)?([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(?(1)\])")
+_WHOLE = re.compile(r"[0-9]+")
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _host(value: str) -> str:
+    """A host as it stands before `:PORT`: an IPv6 address gets its brackets."""
+    if match := _IPV6.fullmatch(value):
+        # Not as `ipaddress` writes it, which from Python 3.13 on writes some otherwise.
+        return f"[{inet_ntop(AF_INET6, ip_address(match[2]).packed)}]"
+    if not _HOST_NAME.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _whole(value: object) -> object:
+    """Digits alone: Python and pydantic would also take 5_0, +5, 5.0 and blanks around them."""
+    if isinstance(value, str) and not _WHOLE.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _setting(default: object, description: str, *, allowed: str, unset: str = "") -> Any:
+    """A field as docs/settings.md shows it; `unset` says what no value means."""
+    extra: dict[str, Any] = {"allowed": allowed, "unset": unset}
+    return Field(default, description=description, json_schema_extra=extra)
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Port = Annotated[Whole, Field(ge=1, le=65535)]
+Name = Annotated[str, AfterValidator(_name)]
+_A_PORT = "a whole number from 1 to 65535"
+_A_NAME = "a letter or digit, then at most 62 letters, digits, _ . or -"
+
+
+class Settings(BaseModel):
+    """Every setting, under the name of its environment variable in lower case. Times are seconds.
+
+    The Engine's own (`DOCKER_HOST`, `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH`) are read by its
+    adapter, the standard `OTEL_*` by OpenTelemetry.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    grpc_server_port: Port = _setting(50051, "the port that the backend calls", allowed=_A_PORT)
+    grpc_callback_host: Annotated[str, AfterValidator(_host)] = _setting(
+        "localhost",
+        "the host where workers find the backend, which they get in `--target`",
+        allowed="a host name or an IP address",
+    )
+    grpc_callback_port: Port = _setting(50050, "the backend's port for workers", allowed=_A_PORT)
+    go_env: Literal["production", "development"] = _setting(
+        "development",
+        "whether a container is removed when it exits (`production`) or kept (`development`)",
+        allowed="production or development",
+    )
+    metrics_port: Port = _setting(
+        9464, "the port of `/metrics`, `/livez` and `/readyz`", allowed=_A_PORT
+    )
+    bind_address: IPvAnyAddress | None = _setting(
+        None,
+        "the address that both ports listen on",
+        allowed="an IP address",
+        unset="all interfaces",
+    )
+    job_catalog: Path | None = _setting(
+        None,
+        "the file with the [catalogue](catalogue.md) of jobs",
+        allowed="a TOML file's path",
+        unset="the packaged catalogue of Area",
+    )
+    job_network: Name = _setting(
+        "host",
+        "the Engine's network for jobs; with `host`, `localhost` in a job is the Engine's host",
+        allowed=_A_NAME,
+    )
+    job_stop_grace_seconds: Annotated[Whole, Field(ge=0, le=3600)] = _setting(
+        5,
+        "how long a job has to stop, from SIGTERM to SIGKILL",
+        allowed="a whole number from 0 to 3600",
+    )
+    launch_timeout_seconds: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = _setting(
+        30,
+        "how long a launch may take, from its first call to the Engine",
+        allowed="above 0, at most 3600",
+    )
+    supervisor_instance: Name = _setting(
+        "default",
+        "the name of this supervisor; supervisors that share an Engine need different names",
+        allowed=_A_NAME,
+    )
+    supervisor_on_start: Annotated[Literal["remove", "adopt"], BeforeValidator(_lower)] = _setting(
+        "remove",
+        "what a start does with the containers of an earlier run:"
+        " `remove` all of them, or `adopt` those that run",
+        allowed="remove or adopt",
+    )
+    max_launches_under_way: Annotated[Whole, Field(ge=1, le=64)] = _setting(
+        8, "how many launches the Engine works on at once", allowed="a whole number from 1 to 64"
+    )
+    max_launches_waiting: Annotated[Whole, Field(ge=0, le=100_000)] = _setting(
+        1000,
+        "how many launches may wait for their turn; further ones get the error 429",
+        allowed="a whole number from 0 to 100000",
+    )
+    max_running_jobs: Annotated[Whole, Field(ge=1)] | None = _setting(
+        None,
+        "how many jobs may run at once; further launches get the error 429",
+        allowed="a whole number above 0",
+        unset="no limit",
+    )
+    orphan_grace_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = _setting(
+        60,
+        "how long a container of this instance that belongs to no job is kept",
+        allowed="from 0 to 86400",
+    )
+    orphan_dry_run: bool = _setting(
+        default=False,
+        description="whether to log such containers only, and remove none",
+        allowed="true or false",
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
+        _setting("info", "the lowest level that is logged", allowed="debug, info, warning or error")
+    )
+    log_format: Annotated[Literal["json", "console"] | None, BeforeValidator(_lower)] = _setting(
+        None,
+        "the format of the log",
+        allowed="json or console",
+        unset="console on a terminal, else json",
+    )
+
+    @property
+    def production(self) -> bool:
+        """Whether containers are removed when they exit."""
+        return self.go_env == "production"
+
+    @property
+    def callback(self) -> str:
+        """What workers get as `--target`: HOST:PORT."""
+        return f"{self.grpc_callback_host}:{self.grpc_callback_port}"
+
+    @property
+    def max_launches(self) -> int:
+        """How many launches there may be at once, with the Engine or waiting for it."""
+        return self.max_launches_under_way + self.max_launches_waiting
+
+    @property
+    def console_logs(self) -> bool:
+        """Whether logs are for a person at a terminal."""
+        return sys.stdout.isatty() if self.log_format is None else self.log_format == "console"
