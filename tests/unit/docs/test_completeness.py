@@ -88,3 +88,14 @@ def test_every_method_of_the_contract_is_served_and_documented(method: str) -> N
 
 def _page(name: str) -> str:
     return (DOCS / f"{name}.md").read_text()
+
+
+# The recipes
+
+
+def test_the_files_that_contributing_names_are_there() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    tops = "service|observability|tests|docs|dashboards|proto|examples"
+    named = re.findall(rf"`((?:{tops})/[\w./-]*)`", page)
+    assert len(named) > 20
+    assert [] == [path for path in named if not (ROOT / path).exists()], "CONTRIBUTING.md"
