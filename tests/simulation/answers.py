@@ -127,8 +127,16 @@ class Answers:
             case "429":
                 return asked.life.tight
             case "502":
-                return self._unrunnable_until > recent
+                return self._unrunnable_until > recent or self._holder_was_touched(act, recent)
         return False
+
+    def _holder_was_touched(self, act: Launch, since: float) -> bool:
+        """Whether a third party has started what was in the way, and was about to be removed."""
+        return any(
+            fact.was_touched_since(since)
+            for fact in self._facts.all()
+            if act.identifier in (fact.identifier, fact.named_as)
+        )
 
     def _was_touched(self, asked: Asked) -> bool:
         """Whether a third party has started what was to be killed."""

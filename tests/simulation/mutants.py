@@ -183,6 +183,8 @@ def _simulate(name: str, **more: str) -> str:
     environment = os.environ | {"MUTANT": name, "SHRINK": "0"} | more
     command = [sys.executable, "-m", "tests.simulation"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if ended.returncode and not _FOUND.search(ended.stdout):
+        raise RuntimeError(f"{name}: no run came of it: {ended.returncode} {ended.stderr}")
     return ended.stdout
 
 
