@@ -77,8 +77,8 @@ class _Grown:
         del self._recent[-jobs:]
         began = time.thread_time()
         for job in ending:
-            assert job.container_id is not None
-            engine.exit(job.container_id, 0)
+            assert job.workload_id is not None
+            engine.exit(job.workload_id, 0)
         for job in ending:
             await registry.wait(job.launch_id, lambda _: False)
         return (time.thread_time() - began) / jobs

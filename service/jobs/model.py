@@ -87,7 +87,7 @@ class Job:
     traceparent: str | None = None  # the span of its launch
     adopted: bool = False  # it ran before this process knew of it
     state: State = State.STARTING
-    container_id: str | None = None
+    workload_id: str | None = None
     started_at: float | None = None
     ended_at: float | None = None
     kill_intended: bool = False
@@ -115,7 +115,7 @@ class Job:
     def runs(self) -> bool:
         """Whether it has a container that has not ended, as far as is known."""
         has_ended = self.exit_seen or self.state is State.GONE
-        return self.container_id is not None and not has_ended
+        return self.workload_id is not None and not has_ended
 
     @property
     def steady(self) -> bool:
@@ -135,7 +135,7 @@ class Job:
 class Started:
     """The container runs."""
 
-    container_id: str
+    workload_id: str
     at: float
     paused: bool = False  # where it was found so
 
@@ -198,8 +198,8 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
     if job.state is State.GONE:
         return job
     match observation:
-        case Started(container_id, at, paused):
-            return _moved(replace(job, container_id=container_id, started_at=at, paused=paused))
+        case Started(workload_id, at, paused):
+            return _moved(replace(job, workload_id=workload_id, started_at=at, paused=paused))
         case KillIntended(by):
             intended = job.kill_intended or not job.exit_seen
             killer = by if intended else NOBODY  # it has ended by itself
@@ -226,7 +226,7 @@ def _moved(job: Job) -> Job:
         return replace(job, state=State.STOPPING)
     if job.exit_seen:
         return replace(job, state=State.EXITED)
-    if job.container_id is None:
+    if job.workload_id is None:
         return replace(job, state=State.STARTING)
     return replace(job, state=State.PAUSED if job.paused else State.RUNNING)
 

@@ -89,31 +89,31 @@ class Signals:
         self._sent: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._failed_kills: OrderedDict[str, float] = OrderedDict()  # when; the oldest first
 
-    def note(self, container_id: str, number: int) -> None:
+    def note(self, workload_id: str, number: int) -> None:
         """Remember a signal; 0 where nobody can tell which it was."""
         now = _now()
         while self._failed_kills and now - next(iter(self._failed_kills.values())) >= _LATE:
             self._failed_kills.popitem(last=False)
-        if number not in _HARMLESS and container_id not in self._failed_kills:
-            self._sent[container_id] = (number, now)
-            self._sent.move_to_end(container_id)
+        if number not in _HARMLESS and workload_id not in self._failed_kills:
+            self._sent[workload_id] = (number, now)
+            self._sent.move_to_end(workload_id)
             while not _is_fresh(next(iter(self._sent.values())), now):
                 self._sent.popitem(last=False)
 
-    def note_failed_kill(self, container_id: str) -> None:
+    def note_failed_kill(self, workload_id: str) -> None:
         """A kill of ours has failed: what it has sent may still arrive, and is nobody else's."""
-        self._failed_kills[container_id] = _now()
-        self._failed_kills.move_to_end(container_id)
+        self._failed_kills[workload_id] = _now()
+        self._failed_kills.move_to_end(workload_id)
 
-    def before_exit(self, container_id: str) -> int | None:
+    def before_exit(self, workload_id: str) -> int | None:
         """The signal that a container has just ended with, which has then done its work."""
-        signal = self.lately(container_id)
-        self._sent.pop(container_id, None)
+        signal = self.lately(workload_id)
+        self._sent.pop(workload_id, None)
         return signal
 
-    def lately(self, container_id: str) -> int | None:
+    def lately(self, workload_id: str) -> int | None:
         """The last signal that a container has got; None if it has got none lately."""
-        sent = self._sent.get(container_id)
+        sent = self._sent.get(workload_id)
         fresh = sent is not None and _is_fresh(sent, _now())
         return sent[0] if sent is not None and fresh else None
 

@@ -142,9 +142,9 @@ class Killer:
     def _give_up(self, launch_id: str) -> None:
         """Leave the job as it is. If it has exited all the same, nobody else closes it."""
         job = self._registry.observe(launch_id, KillFailed())
-        if job is None or job.container_id is None:
+        if job is None or job.workload_id is None:
             return
-        self._signals.note_failed_kill(job.container_id)
+        self._signals.note_failed_kill(job.workload_id)
         if job.exit_seen:
             self._background.spawn(self._reaper.reap(launch_id), f"reap {launch_id}")
 
@@ -154,16 +154,16 @@ class Killer:
             return "not_running"
         end = self._registry.end_of(job.launch_id)
         with waiting("launch", linked=job.traceparent):
-            running = await self._registry.wait(job.launch_id, lambda j: j.container_id is not None)
-        if running is None or running.container_id is None:
+            running = await self._registry.wait(job.launch_id, lambda j: j.workload_id is not None)
+        if running is None or running.workload_id is None:
             return "not_running"
-        container_id = running.container_id
+        workload_id = running.workload_id
         with waiting("engine"):
             await self._readiness.wait_for_engine()
         exited: Exit | None = None
         with suppress(NoSuchWorkload):  # it is as gone as it could be
-            exited = await patiently(lambda: self._engine.stop(container_id, grace=self._grace))
+            exited = await patiently(lambda: self._engine.stop(workload_id, grace=self._grace))
         await patiently(lambda: self._reaper.reap(job.launch_id, stopped=exited))
         if not end.done():
-            raise EngineRefused(f"container {container_id}: was started again by somebody else")
+            raise EngineRefused(f"container {workload_id}: was started again by somebody else")
         return "forced" if end.result().exit_code == _SIGKILLED else "stopped"

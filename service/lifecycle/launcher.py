@@ -49,7 +49,7 @@ _BACKSTOP = 0.5
 _REMEMBERED = 10_000
 
 
-class Container(NamedTuple):
+class StartedWorkload(NamedTuple):
     """What a launch has started."""
 
     id: str
@@ -122,11 +122,11 @@ class Launcher:
         if prepare := self._engine.capabilities.prepare:
             await patiently(partial(prepare, spec))
 
-    async def start(self, spec: WorkloadSpec) -> Container:
+    async def start(self, spec: WorkloadSpec) -> StartedWorkload:
         """Start a workload. Raises the `EngineError`s, and `NameRunsAlready`."""
         attempts = _Attempts(self._timeout)
         try:
-            container_id = await patiently(lambda: self._attempt(spec, attempts))
+            workload_id = await patiently(lambda: self._attempt(spec, attempts))
         except (EngineError, NameRunsAlready):
             if attempts.uncertain:
                 self._abandon(spec, attempts)
@@ -134,7 +134,7 @@ class Launcher:
         except BaseException:
             self._abandon(spec, attempts)
             raise
-        return Container(container_id, attempts.name)
+        return StartedWorkload(workload_id, attempts.name)
 
     async def finish(self) -> None:
         """Wait until what was given up is removed, as far as it is there."""

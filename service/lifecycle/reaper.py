@@ -88,7 +88,7 @@ class Reaper:
         self,
         launch_id: str,
         *,
-        container_id: str | None = None,
+        workload_id: str | None = None,
         exit_code: int | None = None,
         oom_killed: bool = False,
         signal: int | None = None,
@@ -97,14 +97,14 @@ class Reaper:
     ) -> None:
         """Look at a job's container and, where it does not run any more, close the job.
 
-        `container_id` says which container the hint was about, `exit_code` and `oom_killed` what
+        `workload_id` says which container the hint was about, `exit_code` and `oom_killed` what
         it told, `signal` what others had sent before; `witnessed` is False where there was no hint
         and a comparison has found it out, and where the Engine was going away.
         `stopped` is how a kill has ended it, as the Engine told: then there is nothing to look at.
         Raises the `EngineError`s; the job then stays as it is.
         """
-        job = await self._registry.wait(launch_id, lambda job: job.container_id is not None)
-        if job is None or container_id not in (None, job.container_id):
+        job = await self._registry.wait(launch_id, lambda job: job.workload_id is not None)
+        if job is None or workload_id not in (None, job.workload_id):
             return
         hint = Hint(exit_code, witnessed, oom_killed, stopped=stopped, signal=signal)
         self._hints.add(launch_id, hint)
@@ -190,13 +190,13 @@ class Reaper:
         return self._turns_again if isinstance(error, EngineTimeout) else nullcontext()
 
     async def _reap(self, job: Job, hint: Hint) -> None:
-        assert job.container_id is not None
+        assert job.workload_id is not None
         if hint.stopped and self._current(job).kill_intended:
-            await self._finish_stopped(job, job.container_id, hint.stopped)
+            await self._finish_stopped(job, job.workload_id, hint.stopped)
             return
         exits = self._exits(job)
         try:
-            seen = await self._look(job, job.container_id)
+            seen = await self._look(job, job.workload_id)
         except NoSuchWorkload:
             said = await self._all_said(job, hint)
             end = Ended(
@@ -218,7 +218,7 @@ class Reaper:
                 known = replace(hint, exit_code=seen.exit_code, waited=True)
                 self._hints.put_back(job.launch_id, known)
                 return
-        await self._finish(job, job.container_id, seen, hint)
+        await self._finish(job, job.workload_id, seen, hint)
 
     async def _all_said(self, job: Job, hint: Hint) -> Hint:
         """All hints there are of a container that is gone: nothing else will tell how it ended.
@@ -231,14 +231,14 @@ class Reaper:
             await self._hints.wait(job.launch_id, _HINT_DELAY)
         return hint.and_then(self._hints.take(job.launch_id) or Hint())
 
-    async def _finish_stopped(self, job: Job, container_id: str, exited: Exit) -> None:
+    async def _finish_stopped(self, job: Job, workload_id: str, exited: Exit) -> None:
         self._registry.observe(job.launch_id, ExitSeen())
-        if self._keep and await self._live(container_id):
+        if self._keep and await self._live(workload_id):
             return  # a third party has started it again, which a removal finds out by itself
-        if self._keep or await self._remove(job, container_id):
+        if self._keep or await self._remove(job, workload_id):
             self._close(job, Ended(exited.at, exited.code), "")
 
-    async def _finish(self, job: Job, container_id: str, seen: Inspection, hint: Hint) -> None:
+    async def _finish(self, job: Job, workload_id: str, seen: Inspection, hint: Hint) -> None:
         """Remove an exited container and tell of its end, unless there are news of it meanwhile."""
         end = Ended(
             seen.ended_at or time.time(),
@@ -253,7 +253,7 @@ class Reaper:
             known = replace(hint, exit_code=end.exit_code, oom_killed=end.oom_killed)
             self._hints.put_back(job.launch_id, known)
             return
-        if self._keep or await self._remove(job, container_id):
+        if self._keep or await self._remove(job, workload_id):
             self._close(job, end, output)
 
     def _exits(self, job: Job) -> int:
@@ -301,10 +301,10 @@ class Reaper:
 
     # What has run out of time is looked at again later: the others have their turn first.
     @_a_few_times(retry=retry_if_exception_type((EngineRefused, EngineUnavailable)))
-    async def _look(self, job: Job, container_id: str) -> Inspection:
+    async def _look(self, job: Job, workload_id: str) -> Inspection:
         patient = self._current(job).being_killed or job.launch_id in self._troubled
         limit = _LOOK if patient else _FIRST_LOOK
-        return await self._engine.inspect(container_id, timeout=limit)
+        return await self._engine.inspect(workload_id, timeout=limit)
 
     async def _last_lines(self, job: Job, end: Ended, seen: Inspection) -> str:
         """The end of a failed job's output, without the secrets that it may hold."""
@@ -316,16 +316,16 @@ class Reaper:
         except EngineError as error:
             return f"(the output cannot be read: {error.message})"
 
-    async def _remove(self, job: Job, container_id: str) -> bool:
+    async def _remove(self, job: Job, workload_id: str) -> bool:
         """Free an exited container's name; never by force: a third party may have restarted it.
 
         False where that is so. Raises the `EngineError`s: the name is not free then.
         """
         exits = self._exits(job)
         try:
-            await self._take_away(container_id)
+            await self._take_away(workload_id)
         except EngineRefused:
-            if seen := await self._live(container_id):
+            if seen := await self._live(workload_id):
                 self._found_live(job, seen, exits)
                 return False
             if job.launch_id in self._hints:  # it ran, and has ended again
@@ -334,12 +334,12 @@ class Reaper:
         return True
 
     @_a_few_times(retry=retry_if_exception_type(EngineUnavailable))
-    async def _take_away(self, container_id: str) -> None:
-        await self._remover.remove(container_id)
+    async def _take_away(self, workload_id: str) -> None:
+        await self._remover.remove(workload_id)
 
-    async def _live(self, container_id: str) -> Inspection | None:
+    async def _live(self, workload_id: str) -> Inspection | None:
         try:
-            seen = await self._engine.inspect(container_id)
+            seen = await self._engine.inspect(workload_id)
         except NoSuchWorkload:
             return None
         return seen if seen.status is Status.LIVE else None

@@ -24,7 +24,7 @@ from service.jobs.model import Job, JobSpec, Kind, Started, StartFailed, State
 from service.jobs.validation import check_spec
 from service.jobs.workload import arguments_of, check_size, job_of, workload_of
 from service.lifecycle.killer import Killer
-from service.lifecycle.launcher import Container, Launcher, NameRunsAlready
+from service.lifecycle.launcher import Launcher, NameRunsAlready, StartedWorkload
 from service.reporting.job_reports import tell_adoption
 from service.reporting.request_reports import (
     account_crash,
@@ -298,7 +298,7 @@ class Supervisor:
         """Wait for the end of a job, or for the news that it runs on after all."""
         return await self._registry.wait(earlier.launch_id, lambda j: j.steady)
 
-    async def _start(self, job: Job, workload: WorkloadSpec) -> Container:
+    async def _start(self, job: Job, workload: WorkloadSpec) -> StartedWorkload:
         if self._launcher.prepares:  # it may take minutes, and takes up no slot meanwhile
             await self._readiness.when_ready(partial(self._launcher.prepare, workload))
         await self._take_turn()

@@ -141,7 +141,7 @@ class Adopter:
         if other is None:
             self._registry.adopt(job, Started(seen.id, seen.started_at, seen.paused))
             tell_adoption(job, seen)
-        elif other.container_id is None:
+        elif other.workload_id is None:
             self._background.spawn(self._meet_after(other.launch_id, seen), f"meet {seen.id}")
         else:
             self._background.spawn_once(
@@ -150,7 +150,7 @@ class Adopter:
 
     async def _meet_after(self, launch_id: str, seen: Inspection) -> None:
         """Meet a container again after a launch of its identifier, which may find it by itself."""
-        await self._registry.wait(launch_id, lambda job: job.container_id is not None)
+        await self._registry.wait(launch_id, lambda job: job.workload_id is not None)
         await self.meet_new(seen.id, seen.labels)
 
     async def _close(self, job: Job, seen: Inspection) -> None:

@@ -111,11 +111,11 @@ class Comparison:
     ) -> Sequence[Job]:
         """Inspect those that have to be; the jobs for which that was not possible yet."""
         listed = {workload.id: workload for workload in workloads}
-        started = [job for job in jobs if job.container_id is not None]
+        started = [job for job in jobs if job.workload_id is not None]
         differing = {job.launch_id for job in started if differs(job, listed)}
         doubtful = [job for job in started if closely or job.launch_id in differing]
         # What is gone comes first, as the Engine says so at once; then what is said to have ended.
-        doubtful.sort(key=lambda j: (j.container_id in listed, j.launch_id not in differing))
+        doubtful.sort(key=lambda j: (j.workload_id in listed, j.launch_id not in differing))
         if closely:
             self._give_up_looks()  # which were begun before the gap
         await _done([self._look(job, witnessed=witnessed) for job in doubtful])
@@ -171,18 +171,18 @@ class Comparison:
     def _signal_before_end(self, launch_id: str) -> int | None:
         """What a job has got that has been found to have ended, maybe without an event."""
         job = self._registry.get(launch_id)
-        if job is None or job.container_id is None:
+        if job is None or job.workload_id is None:
             return None
         if job.exit_signal is not None:
             return job.exit_signal
-        return self._signals.lately(job.container_id)
+        return self._signals.lately(job.workload_id)
 
     def _believe(self, job: Job, listed: Mapping[str, Workload]) -> None:
         """Take a job for ended where the listing says so, until a look tells more.
 
         No launch may take it for running meanwhile.
         """
-        now, workload = self._registry.get(job.launch_id), listed.get(job.container_id or "")
+        now, workload = self._registry.get(job.launch_id), listed.get(job.workload_id or "")
         if now and not now.exit_seen and workload and workload.status in _ENDED:
             self._registry.observe(job.launch_id, ExitSeen())
 

@@ -228,7 +228,7 @@ class Watcher:
         if event.change in (Change.CREATED, Change.STARTED):
             if job is None:
                 self._spawn(self._adopter.meet_new(event.id, event.labels), event)
-            elif job.exit_seen and job.container_id == event.id:
+            elif job.exit_seen and job.workload_id == event.id:
                 self._spawn(self._look_again(launch_id, event), event)
         elif event.change is Change.SIGNALLED:
             if job is not None and not job.being_killed:
@@ -238,23 +238,23 @@ class Watcher:
             if not job.kill_intended:  # a kill closes its job itself, within its own trace
                 look = self._look_into(job, event, signal, self._ended_streams)
                 self._spawn(look, event)
-            elif event.change in _PAUSES and job.container_id == event.id:
+            elif event.change in _PAUSES and job.workload_id == event.id:
                 # Nobody looks while the kill goes on, and it may fail.
                 self._reaper.hear_pause(launch_id, paused=event.change is Change.PAUSED)
 
     def _note_exit(self, job: Job, event: Event) -> int | None:
         """Keep that a container has exited; the signal that others had sent it, if any."""
         signal = self._signals.before_exit(event.id)
-        if job.container_id is None:  # the answer to its start is still on its way
+        if job.workload_id is None:  # the answer to its start is still on its way
             self._spawn(self._note_early_exit(job, event, signal), event)
-        elif job.container_id == event.id:
+        elif job.workload_id == event.id:
             self._registry.observe(job.launch_id, ExitSeen(signal))
         return signal
 
     async def _note_early_exit(self, job: Job, event: Event, signal: int | None) -> None:
         """As soon as the launch is over: no other one may take the job for running."""
-        started = await self._registry.wait(job.launch_id, lambda j: j.container_id is not None)
-        if started is not None and started.container_id == event.id:
+        started = await self._registry.wait(job.launch_id, lambda j: j.workload_id is not None)
+        if started is not None and started.workload_id == event.id:
             self._registry.observe(job.launch_id, ExitSeen(signal))
 
     async def _look_into(
@@ -270,7 +270,7 @@ class Watcher:
         is_back = signal is not None and ended_streams != self._ended_streams
         await self._reaper.reap(
             job.launch_id,
-            container_id=event.id,
+            workload_id=event.id,
             exit_code=event.exit_code,
             oom_killed=event.change is Change.OUT_OF_MEMORY,
             signal=signal,

@@ -45,7 +45,7 @@ def tell_life(job: Job, *, oom_killed: bool, output: str) -> None:
             "job.exited",
             job=job.name,
             identifier=job.identifier,
-            container_id=job.container_id,
+            container_id=job.workload_id,
             outcome=job.outcome.value,
             exit_code=job.exit_code,
             oom_killed=oom_killed,
@@ -76,6 +76,6 @@ def _attributes(job: Job) -> dict[str, str | int]:
         "supervisor.job.exit_code": job.exit_code,
         "supervisor.kill.peer": job.killer.peer or None,
         "supervisor.kill.user_agent": job.killer.user_agent or None,
-        "container.id": job.container_id,
+        "container.id": job.workload_id,
     }
     return {key: value for key, value in told.items() if value is not None}

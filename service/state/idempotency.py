@@ -91,7 +91,7 @@ class Keys:
         if held is None or held.job.launch_id != job.launch_id:
             return
         del self._live[job.idempotency_key]
-        if job.container_id is not None:
+        if job.workload_id is not None:
             self.remember(job)
 
     def remember(self, job: Job) -> None:

@@ -111,7 +111,7 @@ class Registry:
         entered = None if after.state is State.GONE else after.state
         left, ran = (before.state, before.runs) if before else (None, False)
         metrics.job_moved(after.name, left, entered, live=after.runs - ran)
-        if before is not None and before.container_id is None and after.container_id is not None:
+        if before is not None and before.workload_id is None and after.workload_id is not None:
             (metrics.adoptions if after.adopted else metrics.launches).labels(label).inc()
         if after.state is State.GONE and after.outcome is not None:
             metrics.exits.labels(label, after.outcome).inc()

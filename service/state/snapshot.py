@@ -31,7 +31,7 @@ class Snapshot:
     @property
     def unconfirmed(self) -> Sequence[Job]:
         """The jobs with a container that no workload has confirmed, once all have been read."""
-        return [job for job in self._left.values() if job.container_id is not None]
+        return [job for job in self._left.values() if job.workload_id is not None]
 
     @cached_property
     def _left(self) -> dict[str, Job]:
@@ -44,7 +44,7 @@ def differs(job: Job, listed: Mapping[str, Workload]) -> bool:
 
     `listed` are workloads by id.
     """
-    workload = listed.get(job.container_id or "")
+    workload = listed.get(job.workload_id or "")
     if workload is not None and workload.status is Status.UNKNOWN:
         return False  # it says nothing; an event will
     if workload is None or workload.status is not Status.LIVE:

@@ -64,7 +64,7 @@ def pauses_unnoticed(stage: Stage) -> Iterator[str]:
     """Jobs that are listed as paused and are not, or the other way round."""
     assert stage.life is not None
     for job in stage.life.core.registry.jobs():
-        container = _container(stage, job.container_id)
+        container = _container(stage, job.workload_id)
         if container is not None and container.paused != job.paused:
             yield f"a pause unnoticed: {job.identifier} is {job.state}, paused {container.paused}"
 
@@ -89,7 +89,7 @@ def _value(metric: Gauge, label: str) -> float:
 def _exits_unnoticed(stage: Stage, life: Life) -> Iterator[str]:
     now = stage.loop.time()
     for job in life.core.registry.jobs():
-        fact = stage.facts.get(job.container_id)
+        fact = stage.facts.get(job.workload_id)
         if fact is not None and not fact.live and now - fact.ended_at > _NOTICED:
             yield f"an exit unnoticed for {now - fact.ended_at:.1f} s: {job}"
 

@@ -46,7 +46,7 @@ async def test_what_runs_is_taken_over_and_runs_on(adopting: World) -> None:
     await _start(adopting)
     assert {"a-1": "running"} == adopting.states()
     (job,) = adopting.supervisor.list_jobs()
-    assert (container.started_at, container.id) == (job.started_at, job.container_id)
+    assert (container.started_at, container.id) == (job.started_at, job.workload_id)
     assert is_live(container)
     assert 1 == adopting.metric("supervisor_adoptions_total", job_name="timer")
     assert 1 == adopting.metric("supervisor_jobs_running", job_name="timer")
@@ -218,7 +218,7 @@ async def test_of_two_that_may_not_be_two_the_newer_one_runs_on(adopting: World)
     old.created_at -= 10
     await _start(adopting)
     await until(lambda: ["a-1"] == adopting.left() == adopting.running())
-    assert [new.id] == [job.container_id for job in adopting.supervisor.list_jobs()]
+    assert [new.id] == [job.workload_id for job in adopting.supervisor.list_jobs()]
     assert 1 == len(adopting.logged("job.surplus"))
 
 
@@ -228,7 +228,7 @@ async def test_of_two_of_one_launch_the_older_one_is_the_job(adopting: World) ->
     copy = adopting.put("debugging", dict(job.spec.labels))
     job.created_at -= 10
     await _start(adopting)
-    assert [job.id] == [job.container_id for job in adopting.supervisor.list_jobs()]
+    assert [job.id] == [job.workload_id for job in adopting.supervisor.list_jobs()]
     await adopting.kill("a-1")
     assert [copy] == adopting.host.live
 
@@ -244,7 +244,7 @@ async def test_of_two_launches_the_newer_one_runs_on_also_beside_a_copy_of_the_o
     older.created_at, newer.created_at = older.created_at - 20, newer.created_at - 10
     await _start(adopting)
     await until(lambda: older not in adopting.host.live)
-    assert [newer.id] == [job.container_id for job in adopting.supervisor.list_jobs()]
+    assert [newer.id] == [job.workload_id for job in adopting.supervisor.list_jobs()]
     assert newer in adopting.host.live
 
 

@@ -142,7 +142,7 @@ class Play:
         world = self.world
         jobs = world.supervisor.list_jobs()
         assert {"running"} >= {job.state.value for job in jobs}
-        assert sorted(c.id for c in world.host.live) == sorted(str(j.container_id) for j in jobs)
+        assert sorted(c.id for c in world.host.live) == sorted(str(j.workload_id) for j in jobs)
         assert {1} >= set(self.live("action").values())
         by_name = Counter(container.spec.labels[NAME_LABEL] for container in world.host.live)
         for name in NAMES:

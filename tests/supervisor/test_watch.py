@@ -494,7 +494,7 @@ async def test_an_exit_at_the_very_end_of_a_look_is_noticed(
     async def exit_and_tell() -> None:
         await answered.wait()  # woken in the same turn of the loop as the look, and after it
         world.host.exit(container.id, 1)
-        await world.reaper.reap(job.launch_id, container_id=container.id, exit_code=1)
+        await world.reaper.reap(job.launch_id, workload_id=container.id, exit_code=1)
 
     monkeypatch.setattr(world.engine, "inspect", inspect)
     look = asyncio.create_task(world.reaper.reap(job.launch_id))

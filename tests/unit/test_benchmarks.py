@@ -175,8 +175,8 @@ async def test_the_service_works_on_the_engine_that_costs_nothing() -> None:
             await launch(JobSpec(ENDING, "one"))
         (job,) = registry.jobs()
         assert service.engine.size > 0
-        assert job.container_id is not None
-        service.engine.exit(job.container_id, 0)
+        assert job.workload_id is not None
+        service.engine.exit(job.workload_id, 0)
         async with asyncio.timeout(30):
             await registry.wait(job.launch_id, lambda _: False)
         assert await service.engine.list() == []

@@ -291,7 +291,7 @@ async def test_the_log_of_what_nobody_expected_has_no_credentials(
 
 
 async def test_the_live_jobs_are_listed_with_their_state() -> None:
-    jobs = [a_job("a"), a_job("b", name="mail", identifier="m", container_id="c1")]
+    jobs = [a_job("a"), a_job("b", name="mail", identifier="m", workload_id="c1")]
     listed = await servicer(Recording(jobs=jobs))[0].ListJobs(Empty(), Context())
     assert isinstance(listed, JobList)
     assert [("timer", "timer-1", "starting"), ("mail", "m", "starting")] == [

@@ -97,7 +97,7 @@ def expected_state(before: Job, job: Job, observation: Observation) -> State:
         return State.STOPPING
     if job.exit_seen:
         return State.EXITED
-    if job.container_id is None:
+    if job.workload_id is None:
         return State.STARTING
     return State.PAUSED if job.paused else State.RUNNING
 
@@ -115,7 +115,7 @@ def test_a_job_that_is_gone_stays_as_it_ended(end: Observation, observation: Obs
 
 def test_a_start_is_remembered_with_its_container_and_time() -> None:
     job = after(STARTED)
-    assert ("c1", 100.0) == (job.container_id, job.started_at)
+    assert ("c1", 100.0) == (job.workload_id, job.started_at)
 
 
 def test_a_failed_start_has_no_outcome() -> None:

@@ -25,7 +25,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def _keyed(key: str = "k", **changes: Any) -> Job:
-    return a_job(idempotency_key=key, **({"container_id": "c1"} | changes))
+    return a_job(idempotency_key=key, **({"workload_id": "c1"} | changes))
 
 
 def _asked(key: str = "k", name: str = "timer", identifier: str = "timer-1") -> JobSpec:
@@ -80,14 +80,14 @@ def test_a_key_is_known_while_its_job_lives_and_ten_minutes_longer(clock: Clock)
 
 
 def test_a_launch_that_failed_gives_its_key_back() -> None:
-    keys, job = Keys(), _keyed(container_id=None)
+    keys, job = Keys(), _keyed(workload_id=None)
     keys.hold(job)
     keys.release(job)
     assert keys.find(_asked()) is None
 
 
 def test_the_end_of_an_earlier_launch_leaves_the_key_to_the_later_one() -> None:
-    keys, dropped, anew = Keys(), _keyed(container_id=None), _keyed(launch_id="2" * 16)
+    keys, dropped, anew = Keys(), _keyed(workload_id=None), _keyed(launch_id="2" * 16)
     keys.hold(dropped)
     keys.hold(anew)
     keys.release(dropped)

@@ -130,7 +130,7 @@ def test_observing_gives_the_job_after_it(registry: Registry) -> None:
     registry.add(a_job("a"))
     after = registry.observe("a", STARTED)
     assert after is not None
-    assert (State.RUNNING, "c1") == (after.state, after.container_id)
+    assert (State.RUNNING, "c1") == (after.state, after.workload_id)
     assert after is registry.get("a")
 
 
@@ -273,7 +273,7 @@ def test_the_running_gauge_agrees_with_the_list(registry: Registry, metrics: Met
         registry.observe(str(number), Started(f"c{number}", 1.0))
     registry.observe("0", Ended(2.0, 0))
     registry.observe("1", KillIntended())
-    live = [job for job in registry.jobs() if job.container_id]
+    live = [job for job in registry.jobs() if job.workload_id]
     assert len(live) == running(metrics) == 3
     by_state = [job.state.value for job in registry.jobs()]
     assert {state: by_state.count(state) for state in states(metrics)} == states(metrics)

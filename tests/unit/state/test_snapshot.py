@@ -68,7 +68,7 @@ def test_a_job_that_is_not_listed_is_not_confirmed() -> None:
 
 
 def test_a_job_without_a_container_is_not_expected_in_a_listing() -> None:
-    starting = replace(JOB, container_id=None)
+    starting = replace(JOB, workload_id=None)
     known = Snapshot({"l-1": starting})
     assert [] == known.unconfirmed
     assert "l-1" in known
