@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from scripts import engine_outcomes
+from scripts import engine_outcomes, rooms
 from scripts.marked import written
 from service.jobs.catalog import Entry
 from service.settings import Settings
@@ -24,6 +24,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     for name, mark, table in (
         ("settings.md", "settings", _settings()),
         ("catalogue.md", "keys", _keys()),
+        ("architecture.md", "rooms", rooms.section()),
         ("engines.md", "engines", engine_outcomes.page()),
     ):
         page = _DOCS / name

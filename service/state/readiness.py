@@ -6,13 +6,13 @@ from typing import Any, TypeVar
 
 from observability.spans import waiting
 from service.errors import Draining, EngineUnavailable
+from service.support.retry import GAP_PATIENCE
 
 T = TypeVar("T")
 
 # How long a request waits (seconds): for the first listing after the start, and for an Engine
 # that has just gone away. The backend takes any error for fatal, so a short gap is bridged.
 START_PATIENCE = 30.0
-GAP_PATIENCE = 5.0
 
 
 class Readiness:

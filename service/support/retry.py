@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from service.errors import EngineError, EngineFaltered, EngineUnavailable
-from service.state.readiness import GAP_PATIENCE
 
 T = TypeVar("T")
 
+# How long a request waits for an Engine that has just gone away (seconds). The backend takes any
+# error for fatal, so a short gap is bridged.
+GAP_PATIENCE = 5.0
 # An Engine that fails at something this often will fail at it for good.
 _FALTERS = 4
 # Between two tries (seconds): twice as much each time, and jittered.

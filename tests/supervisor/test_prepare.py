@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from service.errors import EngineRefused
-from service.state.readiness import GAP_PATIENCE
+from service.support.retry import GAP_PATIENCE
 from tests.supervisor.world import World, a_world, pass_time, until
 
 pytestmark = pytest.mark.timeout(30)

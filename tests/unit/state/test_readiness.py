@@ -7,6 +7,7 @@ import pytest
 from service.errors import Draining, EngineUnavailable
 from service.state import readiness as module
 from service.state.readiness import Readiness
+from service.support import retry
 from tests.support.clock import skipping_waits
 
 
@@ -17,7 +18,7 @@ async def _no_wait_takes_time() -> AsyncIterator[None]:
 
 
 def test_requests_wait_30_s_for_the_start_and_5_s_in_a_gap() -> None:
-    assert (30, 5) == (module.START_PATIENCE, module.GAP_PATIENCE)
+    assert (30, 5) == (module.START_PATIENCE, retry.GAP_PATIENCE)
 
 
 def test_at_first_nothing_is_known() -> None:
