@@ -24,7 +24,7 @@ test: setup ## Run every test, on a Docker Engine of its own (ARGS="-k name" pic
 	@$(BIN)/python -m scripts.prepare
 	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(RERUN) $(ARGS)
 
-test-fast: setup ## Run the tests that need neither Docker nor root, in less than a minute
+test-fast: setup ## Run the tests that need neither Docker nor root, without the slow ones
 	$(BIN)/pytest --numprocesses 2 -m "not root and not slow" $(ARGS)
 
 coverage: setup ## Say how much of the code is run by the tests that need neither Docker nor root

@@ -11,6 +11,7 @@ from service.errors import REASONS
 _TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
 _ROW = re.compile(r"^\| `(\w+)` \| (counter|gauge|histogram|info) \|([^|]*)\|", re.MULTILINE)
 _REASON = re.compile(r"^\| `(\w+)` \| ([\d, ]+) \|", re.MULTILINE)
+_LABELS = {"job_name", "state", "outcome", "operation", "reason"}
 _ENDINGS = {"counter": "_total", "info": "_info"}
 
 
@@ -34,7 +35,20 @@ def test_the_tables_of_metrics_are_complete_and_true() -> None:
         name: (kind, set(re.findall(r"`(\w+)`", labels)))
         for name, kind, labels in _ROW.findall(_TEXT)
     }
-    assert _exported() == told
+    assert _exported() == told, "docs/metrics.md"
+
+
+def test_every_value_of_a_label_is_told() -> None:
+    metrics = new_metrics([], version="1", engine="docker", mode="production")
+    values = {
+        value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        for label, value in sample.labels.items()
+        if sample.name.startswith("supervisor_") and label in _LABELS
+    }
+    assert len(values) > 30
+    assert set() == values - set(re.findall(r"`(\w+)`", _TEXT)), "docs/metrics.md"
 
 
 def test_the_table_of_reasons_is_complete_and_true() -> None:

@@ -31,6 +31,7 @@ NEEDS: Mapping[str, Collection[str]] = {
     "simulation/test_parts.py": (),
     "soak": {"engine", "slow"},
     "supervisor": (),
+    "supervisor/test_sequences.py": {"slow"},  # sequences drawn by Hypothesis
     "test_readme.py": {"engine"},
     "test_runbook.py": {"engine"},
     "unit": (),

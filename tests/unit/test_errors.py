@@ -67,7 +67,7 @@ def test_every_error_stands_in_the_module_of_errors() -> None:
 
 
 def test_every_answer_is_one_of_an_error() -> None:
-    assert set(ANSWERS) == set(REASONS)
+    assert set(ANSWERS) == set(REASONS), "ANSWERS in this file"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_every_answer_is_one_of_an_error() -> None:
 def test_every_code_is_in_the_documents(document: str, code: str) -> None:
     text = (Path(__file__).parents[2] / document).read_text(encoding="utf-8")
     found = {number for match in re.finditer(code, text, re.MULTILINE) for number in match.groups()}
-    assert set(REASONS) == {int(number) for number in found if number}
+    assert set(REASONS) == {int(number) for number in found if number}, document
 
 
 def test_a_code_that_nobody_knows_is_told_as_ours() -> None:
