@@ -1,7 +1,7 @@
-"""Who has sent a request: what events, and the life of a job, tell of it.
+"""The client that has sent a request, for events and for the life of a job.
 
-Never a metric's label: a client is another one with each connection, and calls itself what it
-likes. The span of a call has the same from OpenTelemetry's interceptor (`net.peer.ip`,
+It is never a label of a metric: each connection is another client, and clients name themselves as
+they like. OpenTelemetry's interceptor puts the same on the span of a call (`net.peer.ip`,
 `net.peer.port`, `rpc.user_agent`).
 """
 
@@ -12,17 +12,17 @@ from urllib.parse import unquote
 
 
 class Caller(NamedTuple):
-    """A client as it shows itself; empty is what is not known.
+    """A client as it names itself. What is not known is empty.
 
-    Once clients have names, the name is a field here, and `fields` tells it.
+    When clients get names, the name is a field here, and part of `fields`.
     """
 
-    peer: str = ""  # ADDRESS:PORT; [ADDRESS]:PORT over IPv6; what gRPC says, where it is neither
-    user_agent: str = ""  # the beginning of it, as it was sent
+    peer: str = ""  # ADDRESS:PORT, or [ADDRESS]:PORT over IPv6; otherwise as gRPC has it
+    user_agent: str = ""  # as it was sent, up to `_MOST_KEPT` characters
 
     @property
     def fields(self) -> Mapping[str, str]:
-        """What an event tells of it."""
+        """The fields of an event about one of its requests."""
         if self.user_agent:
             return {"peer": self.peer, "user_agent": self.user_agent}
         return {"peer": self.peer} if self.peer else {}
@@ -30,45 +30,55 @@ class Caller(NamedTuple):
 
 NOBODY = Caller()
 
-# Characters of a user agent that are kept, which is more than are told. A client that does not
-# acknowledge gRPC's settings gets past its limit for metadata, and may send megabytes.
+# More than a log line has. A client that does not acknowledge gRPC's settings is not bound to the
+# limit for metadata, and may send megabytes.
 _MOST_KEPT = 1024
 
-# A task inherits it, and keeps it: a launch or a kill is its caller's, also once that has gone.
+# Tasks inherit it: a launch or a kill belongs to its caller, also after the caller has hung up.
 _current: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
+# The metadata of the call, from the interceptor to the context. They are taken out there: a task
+# would keep what it inherits, and they may be megabytes.
+_metadata: ContextVar[Any] = ContextVar("metadata", default=None)
 
 
 def caller() -> Caller:
-    """Who has sent the request that this is done for; nobody, where it is done for no request."""
+    """The client of the request that this task works for; `NOBODY` if there is none."""
     return _current.get()
 
 
-class CallContext:
-    """A gRPC context that is asked once for what others ask again: each time costs it 2 µs.
+def pass_on_metadata(metadata: Any) -> None:
+    """Keep them for the `CallContext` that this task makes next."""
+    _metadata.set(metadata)
 
-    From when it is made, whatever its task does is done for its client.
+
+class CallContext:
+    """A gRPC context that asks gRPC for metadata and peer once at most: each time takes 2 µs.
+
+    Making one makes its client the `caller` of the current task.
     """
 
     __slots__ = ("_context", "_metadata", "_peer")
 
     def __init__(self, context: Any) -> None:
         self._context = context
-        self._metadata = context.invocation_metadata()
+        known = _metadata.get()
+        _metadata.set(None)
+        self._metadata = context.invocation_metadata() if known is None else known
         self._peer: str = context.peer()
         sent = dict(self._metadata)
         user_agent = sent.get("user-agent", "")[:_MOST_KEPT]
         _current.set(Caller(_address(self._peer), user_agent))
 
     def __getattr__(self, name: str) -> Any:
-        """All that it is asked besides."""
+        """Everything else, as gRPC has it."""
         return getattr(self._context, name)
 
     def invocation_metadata(self) -> Any:
-        """What the client has sent before its request, as pairs."""
+        """The metadata that the client has sent, as pairs."""
         return self._metadata
 
     def peer(self) -> str:
-        """Its address, as gRPC writes it."""
+        """The address of the client, as gRPC writes it."""
         return self._peer
 
 

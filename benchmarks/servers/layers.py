@@ -17,9 +17,9 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
 from benchmarks.calls import ACTION, LISTED_JOBS, identifier_of
 from benchmarks.servers.service import Service, new_metrics
+from observability.interceptor import CallObserver, ObservedMethod
 from observability.log_writer import LogWriter
 from observability.logs import configure_logs
-from observability.methods import ObservedMethods
 from observability.tracing import configure_tracing
 from service._generated.area_supervisor_pb2 import Job, JobId, JobList
 from service._generated.area_supervisor_pb2_grpc import (
@@ -27,8 +27,13 @@ from service._generated.area_supervisor_pb2_grpc import (
     add_AreaSupervisorServiceServicer_to_server,
 )
 from service._generated.area_types_pb2 import AuthenticatedJobData, Response
-from service.api.jobs_service import in_band_error
+from service.api.jobs_service import SERVICE, in_band_error
 from service.app import event_loop
+
+_METHODS = [
+    ObservedMethod(f"{SERVICE}/{name}", traced=True, error_in=in_band_error)
+    for name in ("LaunchJob", "KillJob", "KillAllJobs", "ListJobs")
+]
 
 
 class Layer(StrEnum):
@@ -37,7 +42,7 @@ class Layer(StrEnum):
     BARE = "bare"  # grpc.aio and empty handlers
     TRACING = "tracing"  # OpenTelemetry's own interceptor
     LOOP = "loop"  # uvloop in place of asyncio's own loop
-    METRICS = "metrics"  # methods that count and time, wrapped once
+    METRICS = "metrics"  # our interceptor in its place, which counts and times, and wraps once
     SERVICE = "service"  # servicer, use cases and registry; no logs
     LOGS = "logs"  # everything
 
@@ -85,29 +90,24 @@ async def _serve(layer: Layer, port: int) -> None:
         async with Service(port).running():
             event_loop.set_up_garbage_collections()
             await asyncio.Event().wait()
-    server = await _empty_server(layer)
+    server = _empty_server(layer)
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     await server.wait_for_termination()
 
 
-async def _empty_server(layer: Layer) -> aio.Server:
-    options = [("grpc.so_reuseport", 0)]
-    tracing = aio_server_interceptor()  # type: ignore[no-untyped-call]
-    if layer is Layer.METRICS:
-        server = aio.server(options=options)
-        methods = ObservedMethods(new_metrics(), in_band_error, tracing)
-        _add_services(methods)
-        await methods.serve_from(server)
-        return server
-    server = aio.server(interceptors=[] if layer is Layer.BARE else [tracing], options=options)
-    _add_services(server)
+def _empty_server(layer: Layer) -> aio.Server:
+    server = aio.server(interceptors=_interceptors(layer), options=[("grpc.so_reuseport", 0)])
+    add_AreaSupervisorServiceServicer_to_server(EmptyService(), server)
+    add_HealthServicer_to_server(_EmptyHealth(), server)
     return server
 
 
-def _add_services(server: Any) -> None:
-    add_AreaSupervisorServiceServicer_to_server(EmptyService(), server)
-    add_HealthServicer_to_server(_EmptyHealth(), server)
+def _interceptors(layer: Layer) -> list[aio.ServerInterceptor]:
+    if layer is Layer.BARE:
+        return []
+    tracing = aio_server_interceptor()  # type: ignore[no-untyped-call]
+    return [CallObserver(new_metrics(), _METHODS, tracing) if layer is Layer.METRICS else tracing]
 
 
 if __name__ == "__main__":

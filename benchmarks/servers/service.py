@@ -27,7 +27,11 @@ class Service:
         self.core = Core(self.engine, _CATALOG, self.metrics, settings)
         servicer = Servicer(self.core.supervisor, self.core.readiness, self.metrics)
         self._server = GrpcServer(
-            "127.0.0.1", port, servicer, self.metrics, launches=settings.max_launches
+            "127.0.0.1",
+            port,
+            [servicer.as_service()],
+            self.metrics,
+            launches=settings.max_launches,
         )
         self.core.readiness.subscribe(self._server.health.set_ready)
 

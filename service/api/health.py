@@ -1,39 +1,53 @@
-"""The health service of gRPC: `""` and our service follow readiness, `liveness` the process.
+"""The health service of gRPC: `""` and the services follow readiness, `liveness` the process.
 
-`liveness` is NOT_SERVING only where a new start of the process helps, and nothing else does.
+`liveness` is NOT_SERVING only if a restart of the process is the only help.
 
-Source: https://github.com/grpc/grpc/blob/master/doc/health-checking.md. Not grpcio's own servicer:
-its Watch writes to the context instead of yielding, so that what we put around a stream does not
-fit it; and it cannot be ended, so that one open Watch would hold up a stop for its whole grace.
+Source: https://github.com/grpc/grpc/blob/master/doc/health-checking.md. grpcio's own servicer does
+not do: one open Watch of it would hold up a stop for its whole grace, it has no List, and a status
+is set by a coroutine.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import grpc
 from grpc_health.v1.health_pb2 import (  # type: ignore[attr-defined]  # newer than its types
+    DESCRIPTOR,
     HealthCheckRequest,
     HealthCheckResponse,
     HealthListRequest,
     HealthListResponse,
 )
-from grpc_health.v1.health_pb2_grpc import HealthServicer
+from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
 
 from observability.printable import shown
+from service.api.services import GrpcService
 
 LIVENESS = "liveness"
 
 
 class Health(HealthServicer):
-    """Answers Check and Watch."""
+    """Answers Check, List and Watch."""
 
-    def __init__(self, service: str) -> None:
-        self._follow_readiness = ("", service)
+    def __init__(self, *services: str) -> None:
+        """`services` follow readiness."""
+        self._follow_readiness = ("", *services)
         self._status: dict[str, Any] = {LIVENESS: HealthCheckResponse.SERVING}
         self._changed = asyncio.Event()
         self._closing = False
         self.set_ready(False)
+
+    def as_service(self) -> GrpcService:
+        """What the server needs of it."""
+        return GrpcService(
+            DESCRIPTOR.services_by_name["Health"],
+            partial(add_HealthServicer_to_server, self),
+            traced=False,
+            follows_readiness=False,
+            close=self.close,
+        )
 
     def set_ready(self, ready: bool) -> None:
         """Say SERVING or NOT_SERVING for what follows readiness."""

@@ -2,24 +2,32 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.struct_pb2 import Struct, Value
 
-from observability.methods import InBandError
+from observability.calls import InBandError
 from observability.metrics import UNKNOWN, Metrics
 from observability.redaction.redactor import Redactor
 from service._generated import area_supervisor_pb2 as messages
-from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer
+from service._generated.area_supervisor_pb2_grpc import (
+    AreaSupervisorServiceServicer,
+    add_AreaSupervisorServiceServicer_to_server,
+)
 from service._generated.area_types_pb2 import AuthenticatedJobData, Error, Response
+from service.api.services import GrpcService
 from service.errors import EngineUnavailable, SupervisorError, TooLarge, reason_of
 from service.jobs.model import JobSpec, JsonValue
 from service.lifecycle.use_cases import Supervisor
 from service.reporting.request_reports import Operation, account_crash, account_failure
 from service.state.idempotency import key_in
 from service.state.readiness import Readiness
+
+_DESCRIPTOR = messages.DESCRIPTOR.services_by_name["AreaSupervisorService"]
+SERVICE = _DESCRIPTOR.full_name
 
 _KEEP_NOTHING = Redactor()
 
@@ -34,6 +42,14 @@ class Servicer(AreaSupervisorServiceServicer):
         self._supervisor = supervisor
         self._readiness = readiness
         self._metrics = metrics
+
+    def as_service(self) -> GrpcService:
+        """What the server needs of it."""
+        return GrpcService(
+            _DESCRIPTOR,
+            partial(add_AreaSupervisorServiceServicer_to_server, self),
+            error_in=in_band_error,
+        )
 
     async def LaunchJob(self, request: AuthenticatedJobData, context: Any) -> Response:
         """Run a job; see the contract."""

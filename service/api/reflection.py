@@ -1,11 +1,12 @@
-"""Server reflection: v1, which newer clients ask for first, beside v1alpha.
+"""Server reflection: v1, which newer clients ask for first, and v1alpha.
 
-grpcio-reflection 1.85 has v1alpha alone. The two are the same but for the name of the package
+grpcio-reflection 1.85 has v1alpha alone. The two differ only in the name of the package
 (https://github.com/grpc/grpc/blob/master/src/proto/grpc/reflection/v1/reflection.proto), so one
 servicer answers both, and v1 is described by v1alpha's description under its own name.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from typing import Any
 
 import grpc
@@ -18,21 +19,43 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
     ServerReflectionResponse,
 )
 
+from service.api.services import Closing, GrpcService
+
 _METHOD = "ServerReflectionInfo"
+_NAMES = tuple(reflection.SERVICE_NAME.replace("v1alpha", v) for v in ("v1", "v1alpha"))
 
 
-def add_reflection(services: Sequence[str], server: Any) -> None:
-    """Describe these services, and reflection itself, to the clients of a server."""
-    ours = tuple(reflection.SERVICE_NAME.replace("v1alpha", v) for v in ("v1", "v1alpha"))
+def reflection_services(described: Iterable[str]) -> list[GrpcService]:
+    """The services that describe these services, and themselves, to clients."""
     _describe_v1()
-    servicer = reflection.aio.ReflectionServicer((*services, *ours))
+    servicer: Any = reflection.aio.ReflectionServicer((*described, *_NAMES))
+    closing = Closing()
+
+    async def describe(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        asked = closing.until_closed(requests)
+        async for response in servicer.ServerReflectionInfo(asked, context):
+            yield response
+
     handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
+        describe,
         request_deserializer=ServerReflectionRequest.FromString,
         response_serializer=ServerReflectionResponse.SerializeToString,
     )
-    for name in ours:
-        server.add_registered_method_handlers(name, {_METHOD: handler})
+    pool = descriptor_pool.Default()
+    return [
+        GrpcService(
+            pool.FindServiceByName(name),
+            partial(_add, name, handler),
+            traced=False,
+            follows_readiness=False,
+            close=closing.close,
+        )
+        for name in _NAMES
+    ]
+
+
+def _add(name: str, handler: Any, server: Any) -> None:
+    server.add_registered_method_handlers(name, {_METHOD: handler})
 
 
 def _describe_v1() -> None:

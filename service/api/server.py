@@ -1,33 +1,25 @@
-"""The gRPC server: our service, health, reflection, and its end."""
+"""The gRPC server: its services, its interceptors, its start and its end."""
 
 import asyncio
 import errno
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from grpc import aio
-from grpc_health.v1 import health_pb2
-from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
-from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
+from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
+from observability.interceptor import CallObserver
 from observability.logs import get_logger
-from observability.methods import ObservedMethods
 from observability.metrics import Metrics
-from service._generated.area_supervisor_pb2 import DESCRIPTOR
-from service._generated.area_supervisor_pb2_grpc import add_AreaSupervisorServiceServicer_to_server
 from service.api.health import Health
-from service.api.jobs_service import Servicer, in_band_error
-from service.api.reflection import add_reflection
+from service.api.reflection import reflection_services
+from service.api.services import GrpcService
 from service.errors import StartError
 from service.support.tasks import Background
 
 log = get_logger(__name__)
-
-SERVICE = DESCRIPTOR.services_by_name["AreaSupervisorService"].full_name
-_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 # On one connection, beside the launches that may be inside: dedups, kills, lists and health. A
 # client that has more streams open waits on its own side, with its health checks as well.
@@ -68,21 +60,28 @@ _NO_ADDRESS_OF_THIS_HOST = (errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPOR
 
 
 class GrpcServer:
-    """Serves until stopped. The port is bound when it is made."""
+    """Serves until stopped. The port is bound when it is made.
+
+    Health and reflection are added to the services. A call passes `CallObserver`, then the other
+    interceptors in their order, then the method.
+    """
 
     def __init__(
-        self, address: str, port: int, servicer: Servicer, metrics: Metrics, *, launches: int
+        self,
+        address: str,
+        port: int,
+        services: Sequence[GrpcService],
+        metrics: Metrics,
+        *,
+        launches: int,
+        interceptors: Sequence[aio.ServerInterceptor] = (),
     ) -> None:
         """`launches` is how many of them may be inside at once."""
-        self.health = Health(SERVICE)
-        tracing = aio_server_interceptor(  # type: ignore[no-untyped-call]
-            filter_=filters.service_name(SERVICE)  # health and reflection are no traces
-        )
-        self._methods = ObservedMethods(metrics, in_band_error, tracing)
-        methods: Any = self._methods  # the types of what is called here know servers only
-        add_AreaSupervisorServiceServicer_to_server(servicer, methods)
-        add_HealthServicer_to_server(self.health, methods)
-        add_reflection((SERVICE, _HEALTH), methods)
+        self.health = Health(*(each.name for each in services if each.follows_readiness))
+        self._services = _with_reflection([*services, self.health.as_service()])
+        methods = [method for each in self._services for method in each.methods]
+        tracing = aio_server_interceptor()  # type: ignore[no-untyped-call]
+        self._interceptors = [CallObserver(metrics, methods, tracing), *interceptors]
         streams = ("grpc.max_concurrent_streams", launches + _STREAMS_BESIDE_LAUNCHES)
         self._options = [*_OPTIONS, streams]
         self._address, self._port = address, port
@@ -93,7 +92,6 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Answer calls from now on."""
-        await self._methods.serve_from(self._server)
         await self._server.start()
 
     async def run(self) -> None:
@@ -109,9 +107,13 @@ class GrpcServer:
             await self._begin_anew()
 
     async def stop(self, grace: float) -> None:
-        """Take no more calls; return when those under way are done, after `grace` s at most."""
+        """Take no more calls and end the streams.
+
+        Return when the calls under way are done, after `grace` seconds at most.
+        """
         self._stopping = True
-        self.health.close()
+        for service in self._services:
+            service.close()
         await asyncio.gather(*(_stop(each, grace) for each in (self._server, *self._retiring)))
 
     async def _has_crashed(self) -> bool:
@@ -146,12 +148,18 @@ class GrpcServer:
 
     def _bound(self) -> aio.Server:
         address = self._address
-        server = aio.server(options=self._options)
+        server = aio.server(interceptors=self._interceptors, options=self._options)
+        for service in self._services:
+            service.add_to(server)
         host = f"[{address}]" if ":" in address else address
         with binding("GRPC_SERVER_PORT", address, self._port):
             _try_to_bind(address, self._port)
             server.add_insecure_port(f"{host}:{self._port}")
         return server
+
+
+def _with_reflection(services: Sequence[GrpcService]) -> Sequence[GrpcService]:
+    return [*services, *reflection_services(each.name for each in services)]
 
 
 async def _stop(server: aio.Server, grace: float) -> None:

@@ -113,7 +113,7 @@ class _Process:
         server = GrpcServer(
             self._address(),
             settings.grpc_server_port,
-            servicer,
+            [servicer.as_service()],
             metrics,
             launches=settings.max_launches,
         )

@@ -10,7 +10,7 @@ import yaml
 
 from scripts.private_engine import PrivateEngine
 from service.api.health import LIVENESS
-from service.api.server import SERVICE
+from service.api.jobs_service import SERVICE
 from service.settings import Settings
 from tests.support.compose import ROOT, Compose
 from tests.support.supervised import COMMAND

@@ -9,7 +9,7 @@ import requests
 from docker.errors import APIError
 
 import service
-from observability.methods import InBandError
+from observability.calls import InBandError
 from service._generated.area_types_pb2 import Error, Response
 from service.api.jobs_service import _failure, in_band_error
 from service.app.metric_labels import LABELS

@@ -51,7 +51,7 @@ class _World:
         metrics = new_metrics([], version="test", engine="none", mode="test")
         self.kill = _Slow()
         servicer = Servicer(cast("Supervisor", self.kill), Readiness("Docker Engine"), metrics)
-        self.server = GrpcServer("127.0.0.1", port, servicer, metrics, launches=1)
+        self.server = GrpcServer("127.0.0.1", port, [servicer.as_service()], metrics, launches=1)
 
     async def start(self) -> None:
         await self.server.start()

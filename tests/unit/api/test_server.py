@@ -96,7 +96,7 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[_Port]:
     metrics = new_metrics([], version="test", engine="none", mode="test")
     servicer = Servicer(cast("Supervisor", None), Readiness("Docker Engine"), metrics)
     number = free_port()
-    running = GrpcServer("127.0.0.1", number, servicer, metrics, launches=_LAUNCHES)
+    running = GrpcServer("127.0.0.1", number, [servicer.as_service()], metrics, launches=_LAUNCHES)
     await running.start()
     yield _Port(number)
     await running.stop(0)

@@ -14,8 +14,7 @@ import docker
 import pytest
 
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer
-from service.api.jobs_service import Servicer
-from service.api.server import SERVICE
+from service.api.jobs_service import SERVICE, Servicer
 from service.engine.base import Limits
 from service.engine.docker.containers import _host_config
 from service.jobs.catalog import PACKAGED, Entry

@@ -1,20 +1,22 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
 import grpc
 import pytest
 from grpc import aio
-from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
+from opentelemetry.instrumentation.grpc import aio_server_interceptor
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 from structlog.testing import capture_logs
 
-from observability.methods import InBandError, ObservedMethods
+from observability.calls import InBandError
+from observability.interceptor import CallObserver, ObservedMethod
 from observability.metrics import Metrics
 from service.app.metric_labels import new_metrics
+from tests.support.counted_calls import ended, eventually, started
 from tests.support.recorded_spans import Recorded
 from tests.support.samples import NAMES
 
@@ -55,6 +57,18 @@ async def stream(request: bytes, _: Any) -> AsyncIterator[bytes]:
     yield b"2"
 
 
+async def write(request: bytes, context: Any) -> None:
+    """Writes its responses, and yields none."""
+    async for response in stream(request, context):
+        await context.write(response)
+
+
+async def fill(request: bytes, _: Any) -> AsyncIterator[bytes]:
+    """More than a client takes at once."""
+    while True:
+        yield request * 100_000
+
+
 async def echo(requests: AsyncIterator[bytes], _: Any) -> AsyncIterator[bytes]:
     async for request in requests:
         yield request
@@ -78,17 +92,23 @@ def _ascii(raw: bytes) -> bytes:
 HANDLERS: dict[str, Any] = {
     "Unary": grpc.unary_unary_rpc_method_handler(unary, _ascii),
     "Stream": grpc.unary_stream_rpc_method_handler(stream, _ascii),
+    "Write": grpc.unary_stream_rpc_method_handler(write, _ascii),
+    "Fill": grpc.unary_stream_rpc_method_handler(fill, _ascii),
     "Join": grpc.stream_unary_rpc_method_handler(join, _ascii),
     "Echo": grpc.stream_stream_rpc_method_handler(echo, _ascii),
     "Spin": grpc.unary_unary_rpc_method_handler(spin),
 }
 
 
-def _methods(metrics: Metrics, recorded: Recorded) -> ObservedMethods:
-    tracing = aio_server_interceptor(  # type: ignore[no-untyped-call]
-        recorded.provider, filters.negate(filters.method_name("Spin"))
+METHODS = [
+    ObservedMethod(
+        f"a.Service/{name}",
+        takes_stream=handler.request_streaming,
+        traced=name != "Spin",
+        error_in=in_band,
     )
-    return ObservedMethods(metrics, in_band, tracing)
+    for name, handler in HANDLERS.items()
+]
 
 
 @pytest.fixture
@@ -103,10 +123,9 @@ def recorded() -> Recorded:
 
 @pytest.fixture
 async def channel(metrics: Metrics, recorded: Recorded) -> AsyncIterator[Any]:
-    methods = _methods(metrics, recorded)
-    server = aio.server()
-    methods.add_registered_method_handlers("a.Service", HANDLERS)
-    await methods.serve_from(server)
+    tracing = aio_server_interceptor(recorded.provider)  # type: ignore[no-untyped-call]
+    server = aio.server(interceptors=[CallObserver(metrics, METHODS, tracing)])
+    server.add_registered_method_handlers("a.Service", HANDLERS)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with aio.insecure_channel(f"127.0.0.1:{port}") as opened:
@@ -114,28 +133,8 @@ async def channel(metrics: Metrics, recorded: Recorded) -> AsyncIterator[Any]:
     await server.stop(None)
 
 
-def started(metrics: Metrics, method: str) -> float | None:
-    return metrics.registry.get_sample_value(
-        "grpc_server_call_started_total", {"grpc_method": method}
-    )
-
-
-def ended(metrics: Metrics) -> dict[tuple[str, str], float]:
-    return {
-        (sample.labels["grpc_method"], sample.labels["grpc_status"]): sample.value
-        for family in metrics.registry.collect()
-        for sample in family.samples
-        if sample.name == "grpc_server_call_duration_seconds_count"
-    }
-
-
-async def eventually(check: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not check():  # noqa: ASYNC110 - metrics tell nobody that they have changed
-            await asyncio.sleep(0.01)
-
-
 UNARY, STREAM = "a.Service/Unary", "a.Service/Stream"
+WRITE, FILL = "a.Service/Write", "a.Service/Fill"
 ECHO, SPIN, JOIN = "a.Service/Echo", "a.Service/Spin", "a.Service/Join"
 
 
@@ -223,6 +222,31 @@ async def test_a_stream_whose_client_goes_away_is_cancelled(channel: Any, metric
     call.cancel()
     await eventually(lambda: ended(metrics))
     assert {(STREAM, "CANCELLED"): 1} == ended(metrics)
+
+
+async def test_a_stream_may_write_its_responses_itself(
+    channel: Any, metrics: Metrics, recorded: Recorded
+) -> None:
+    assert [b"1", b"2"] == [each async for each in channel.unary_stream(f"/{WRITE}")(b"x")]
+    with pytest.raises(aio.AioRpcError) as caught:
+        await anext(aiter(channel.unary_stream(f"/{WRITE}")(UNREADABLE)))
+    assert grpc.StatusCode.INVALID_ARGUMENT is caught.value.code()
+    await eventually(lambda: 2 == len(recorded.spans))
+    assert {(WRITE, "OK"): 1, (WRITE, "INVALID_ARGUMENT"): 1} == ended(metrics)
+
+
+async def test_a_stream_whose_client_goes_away_while_it_sends_ends_at_once_and_cleanly(
+    channel: Any, metrics: Metrics, recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Left to the garbage collector, it would end late, and OpenTelemetry would log an error."""
+    call = channel.unary_stream(f"/{FILL}")(b"x")
+    await call.read()
+    await asyncio.sleep(0.2)  # until the client takes no more: then the server waits to send
+    call.cancel()
+    await eventually(lambda: ended(metrics))
+    assert {(FILL, "CANCELLED"): 1} == ended(metrics)
+    await eventually(lambda: recorded.spans)
+    assert "" == caplog.text
 
 
 async def test_methods_that_are_not_here_count_as_other(channel: Any, metrics: Metrics) -> None:
@@ -334,7 +358,7 @@ async def test_success_leaves_the_span_alone(channel: Any, recorded: Recorded) -
     assert "error.type" not in (span.attributes or {})
 
 
-async def test_what_the_filter_leaves_out_has_no_span(channel: Any, recorded: Recorded) -> None:
+async def test_a_method_that_is_not_traced_has_no_span(channel: Any, recorded: Recorded) -> None:
     await channel.unary_unary(f"/{SPIN}")(b"x")
     await span_of(channel, recorded, b"x")  # the only one
 
@@ -361,9 +385,8 @@ async def test_nobody_is_told_what_an_unexpected_error_says(
     assert ("request.crashed", method) == (crash["event"], crash["operation"])
     assert crash["traceback"].endswith("Error")
     assert "test_methods.py" in crash["traceback"]
-    if method != STREAM:  # no method of ours streams
-        assert crash["peer"].startswith("127.0.0.1:")
-        assert crash["user_agent"].startswith("grpc-python-asyncio/")
+    assert crash["peer"].startswith("127.0.0.1:")
+    assert crash["user_agent"].startswith("grpc-python-asyncio/")
     told = f"{caught.value}{span.to_json()}{caplog.text}"
     assert "hunter2" not in told
 

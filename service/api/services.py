@@ -1,0 +1,72 @@
+"""What the gRPC server has to know of a service, and how a service ends its open streams."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from observability.calls import InBandError, no_error
+from observability.interceptor import ObservedMethod
+
+T = TypeVar("T")
+
+_END = object()
+
+
+def _nothing() -> None:
+    """Close a service that has no streams."""
+
+
+@dataclass(frozen=True)
+class GrpcService:
+    """A service of the server. Reflection, metrics, spans and health come from here."""
+
+    descriptor: Any  # a protobuf ServiceDescriptor; the implementations differ in their types
+    add_to: Callable[[Any], None]  # adds its methods to a server, as generated code does
+    traced: bool = True  # its calls have spans
+    follows_readiness: bool = True  # it has a health status: SERVING while the supervisor is ready
+    error_in: Callable[[object], InBandError | None] = no_error  # finds the error in an answer
+    close: Callable[[], None] = _nothing  # ends its open streams: the server is closing
+
+    @property
+    def name(self) -> str:
+        """The full name, with the package."""
+        name: str = self.descriptor.full_name
+        return name
+
+    @property
+    def methods(self) -> list[ObservedMethod]:
+        """The methods, as their calls are observed."""
+        return [
+            ObservedMethod(
+                f"{self.name}/{method.name}", method.client_streaming, self.traced, self.error_in
+            )
+            for method in self.descriptor.methods
+        ]
+
+
+class Closing:
+    """Tells the open streams of a service that the server is closing."""
+
+    def __init__(self) -> None:
+        self._closed = asyncio.Event()
+
+    def close(self) -> None:
+        """Tell them."""
+        self._closed.set()
+
+    async def until_closed(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
+        """The items up to the close. After them a stream can still say what it says last."""
+        closed = asyncio.create_task(self._closed.wait())
+        upcoming: asyncio.Future[Any] | None = None
+        try:
+            while not self._closed.is_set():
+                upcoming = asyncio.ensure_future(anext(items, _END))
+                await asyncio.wait((upcoming, closed), return_when=asyncio.FIRST_COMPLETED)
+                if not upcoming.done() or (item := upcoming.result()) is _END:
+                    return
+                yield item
+        finally:
+            closed.cancel()
+            if upcoming:
+                upcoming.cancel()
