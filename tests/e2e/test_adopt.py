@@ -162,14 +162,18 @@ def test_a_container_that_is_nobodys_job_is_removed_after_its_grace(
     _half_done(docker_client, "half-done")
     containers.stranger(docker_client, "stranger")
     _compare(supervised, line)
-    assert 1 == supervised.metric("supervisor_orphans")
+    eventually(lambda: 1 == supervised.metric("supervisor_orphans"))  # in the background
     assert 2 == len(containers.everything(docker_client))
     time.sleep(0.6)  # its grace
     _compare(supervised, line)
-    left = sorted(str(container.name) for container in containers.everything(docker_client))
-    assert (["stranger"] if dry_run == "false" else ["half-done", "stranger"]) == left
+    left = ["stranger"] if dry_run == "false" else ["half-done", "stranger"]
+    eventually(lambda: left == _names(docker_client))
     (found,) = supervised.events("orphan.found")
     assert "half-done" == found["container_name"]
+
+
+def _names(client: docker.DockerClient) -> list[str]:
+    return sorted(str(container.name) for container in containers.everything(client))
 
 
 def _compare(supervised: Supervised, line: Line) -> None:

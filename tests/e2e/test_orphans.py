@@ -88,7 +88,7 @@ def test_what_development_keeps_is_no_orphan(
     eventually(supervised.is_idle)
     orphan = _created(docker_client, "orphan")
     compare(supervised, line)
-    assert not containers.exists(orphan)
+    eventually(lambda: not containers.exists(orphan))  # removals go on in the background
     assert "exited" == containers.one(docker_client, "exited").status
     assert "exited" == containers.one(docker_client, "killed").status
     assert ["orphan"] == [each["container_name"] for each in _told(supervised, "orphan.found")]
