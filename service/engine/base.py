@@ -188,7 +188,6 @@ class Capabilities:
 
     prepare: Prepare | None = None
     set_aside: SetAside | None = None
-    tells_pauses: bool = False
     # Whether it tells that a workload ran out of memory: at most so long after the exit (seconds).
     tells_lack_of_memory_within: float | None = None
     # Whether `watch` reads a connection, which may go quiet without an end, and does not poll.

@@ -75,7 +75,6 @@ class FakeEngine:
         self.has_traits: frozenset[Trait] = frozenset()
         self.capabilities = Capabilities(
             set_aside=self.set_aside,
-            tells_pauses=True,
             tells_lack_of_memory_within=_LACK_OF_MEMORY,
             streams_events=True,
         )

@@ -83,7 +83,6 @@ class DockerEngine:
         """`launches` is how many `start`s there may be at once."""
         self.capabilities = Capabilities(
             set_aside=self.set_aside,
-            tells_pauses=True,
             tells_lack_of_memory_within=_LACK_OF_MEMORY,
             streams_events=True,
         )
