@@ -67,7 +67,7 @@ generate: setup ## Generate the stubs anew from proto/
 dashboards: setup ## Generate the dashboards anew from dashboards/
 	$(BIN)/python -m dashboards.generate
 
-docs: setup ## Write the tables of settings, catalogue keys and Engines anew from their sources
+docs: setup ## Write the tables of settings, catalogue keys, modules and Engines anew
 	$(BIN)/python -m scripts.reference
 
 pictures: setup ## Draw the dashboards for docs/ from three minutes of real work

@@ -24,7 +24,8 @@ def pages() -> Iterator[tuple[Path, str]]:
     for name, mark, table in (
         ("settings.md", "settings", _settings()),
         ("catalogue.md", "keys", _keys()),
-        ("architecture.md", "rooms", rooms.section()),
+        ("architecture.md", "rooms", rooms.drawing_and_table()),
+        ("modules.md", "modules", rooms.module_tables()),
         ("engines.md", "engines", engine_outcomes.page()),
     ):
         page = _DOCS / name

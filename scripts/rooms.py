@@ -1,4 +1,7 @@
-"""The rooms of the service, drawn from the imports of its code: which room imports which."""
+"""The rooms of the code and the modules in them, from its imports and docstrings: for docs/.
+
+A room is a package, or a module directly below `service`. Its name leaves out `service`.
+"""
 
 import ast
 from collections import defaultdict
@@ -8,44 +11,57 @@ from pathlib import Path
 import grimp
 
 _ROOT = Path(__file__).resolve().parents[1]
-_TOP = "service"
+_SERVICE, _OBSERVABILITY = "service", "observability"
+_NO_ROOM = {_SERVICE, f"{_SERVICE}.__main__"}
 
 # For each room, the rooms that it imports.
 Arrows = Mapping[str, set[str]]
 
 
-def section() -> str:
-    """A drawing and a table, in Markdown."""
-    graph = grimp.build_graph(_TOP, cache_dir=None)
-    modules = _modules(graph)
-    arrows = _arrows(graph, modules)
-    order = sorted(arrows, key=lambda room: (-_height(room, arrows), room))
-    count = sum(map(len, arrows.values()))
-    told = f"{len(arrows)} rooms and {count} arrows between them, none of which leads back up."
+class _Rooms:
+    """The rooms, each with its modules, and the imports between them."""
+
+    def __init__(self) -> None:
+        graph = grimp.build_graph(_SERVICE, _OBSERVABILITY, cache_dir=None)
+        self.modules = _modules(graph)
+        self.arrows = _arrows(graph, self.modules)
+        # From the top to the bottom: a room is above all that it imports.
+        self.order = sorted(self.arrows, key=lambda room: (-_height(room, self.arrows), room))
+
+
+def drawing_and_table() -> str:
+    """The drawing of the rooms, and a table of them, in Markdown."""
+    found = _Rooms()
     return "\n".join(
         [
-            f"{told} The drawing leaves out each arrow that follows from others.",
+            _summary(found.arrows),
             "",
             "```mermaid",
             "flowchart TD",
-            *_drawing(order, arrows),
+            *_drawing(found.order, found.arrows),
             "```",
             "",
-            "| room | holds | modules | imports |",
-            "| --- | --- | --- | --- |",
-            *(_row(room, modules[room], arrows[room]) for room in order),
+            f"| room | holds | imports, beside `{_OBSERVABILITY}` |",
+            "| --- | --- | --- |",
+            *(_row(room, found) for room in found.order),
         ]
     )
 
 
+def module_tables() -> str:
+    """The modules of each room with the first lines of their docstrings, in Markdown."""
+    found = _Rooms()
+    return "\n\n".join(_section(room, found) for room in found.order)
+
+
 def _modules(graph: grimp.ImportGraph) -> Mapping[str, Sequence[str]]:
-    """The modules of each room: those of a package, or a module that is a room by itself."""
-    rooms: defaultdict[str, list[str]] = defaultdict(list)
-    for module in sorted(graph.modules - {_TOP, f"{_TOP}.__main__"}):
-        is_package = bool(graph.find_children(module))
-        room = module if is_package or module.count(".") == 1 else module.rpartition(".")[0]
-        rooms[room.partition(".")[2].replace(".", "/")].append(module)
-    return rooms
+    """By room; the package itself, or the module that is a room by itself, is the first one."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for module in sorted(graph.modules - _NO_ROOM):
+        is_room = graph.find_children(module) or module.rpartition(".")[0] == _SERVICE
+        room = module if is_room else module.rpartition(".")[0]
+        found[room.removeprefix(f"{_SERVICE}.").replace(".", "/")].append(module)
+    return found
 
 
 def _arrows(graph: grimp.ImportGraph, modules: Mapping[str, Sequence[str]]) -> Arrows:
@@ -68,6 +84,20 @@ def _height(room: str, arrows: Arrows, above: Sequence[str] = ()) -> int:
     return max((1 + _height(each, arrows, [*above, room]) for each in arrows[room]), default=0)
 
 
+def _summary(arrows: Arrows) -> str:
+    observing = set(filter(_observes, arrows))
+    inside = sum(len(arrows[room] - observing) for room in arrows)
+    return (
+        f"`{_SERVICE}/` has {len(arrows) - len(observing)} rooms with {inside} arrows between"
+        f" them, `{_OBSERVABILITY}/` has {len(observing)}. No arrow leads back up. The drawing"
+        " leaves out each arrow that follows from others."
+    )
+
+
+def _observes(room: str) -> bool:
+    return room.partition("/")[0] == _OBSERVABILITY
+
+
 def _drawing(order: Sequence[str], arrows: Arrows) -> Iterator[str]:
     for room in order:
         indirect = set().union(*(_below(each, arrows) for each in arrows[room]))
@@ -83,19 +113,34 @@ def _node(room: str) -> str:
     return f'{room.replace("/", "_")}["{room}"]'
 
 
-def _row(room: str, modules: Sequence[str], imports: set[str]) -> str:
-    names = [module.rpartition(".")[2] for module in modules if not _is_room(module, room)]
-    cells = [f"`{room}`", _docstring(room), ", ".join(names), ", ".join(sorted(imports))]
-    return f"| {' | '.join(cells)} |"
+def _row(room: str, found: _Rooms) -> str:
+    anchor = room.replace("/", "")
+    imports = sorted(each for each in found.arrows[room] if not _observes(each))
+    name = f"[`{room}`](modules.md#{anchor})"
+    return f"| {name} | {_first_line(found.modules[room][0])} | {', '.join(imports)} |"
 
 
-def _is_room(module: str, room: str) -> bool:
-    return module == f"{_TOP}.{room}".replace("/", ".")
+def _section(room: str, found: _Rooms) -> str:
+    """A heading, what the room is for, and a table of its modules unless they are generated."""
+    first, *others = found.modules[room]
+    head = f"## `{room}`\n\n[`{_file(first)}`](../{_file(first)}): {_first_line(first)}."
+    if not others or room.startswith("_"):
+        return head
+    rows = [f"| {_link(each)} | {_first_line(each)} |" for each in others]
+    return "\n".join([head, "", "| module | what it is for |", "| --- | --- |", *rows])
 
 
-def _docstring(room: str) -> str:
-    """The first line of what a room says of itself."""
-    path = _ROOT / _TOP / room
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    return text.partition("\n")[0].rstrip(".:,")
+def _link(module: str) -> str:
+    return f"[`{module.rpartition('.')[2]}`](../{_file(module)})"
+
+
+def _file(module: str) -> Path:
+    """Relative to the root of the repository."""
+    path = Path(*module.split("."))
+    return path / "__init__.py" if (_ROOT / path).is_dir() else path.with_suffix(".py")
+
+
+def _first_line(module: str) -> str:
+    """The first line of a module's docstring, without its full stop."""
+    text = ast.get_docstring(ast.parse((_ROOT / _file(module)).read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0].rstrip(".")
