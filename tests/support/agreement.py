@@ -2,6 +2,7 @@
 
 import docker
 
+from service.app.metric_labels import LABELS
 from tests.support import containers
 from tests.support.line import Line
 from tests.support.supervised import Supervised, eventually
@@ -45,11 +46,28 @@ def agree(supervised: Supervised, client: docker.DockerClient, *running: str) ->
     assert len(expected) == supervised.metric("supervisor_jobs", state="running")
 
 
+def settled(supervised: Supervised, client: docker.DockerClient) -> list[str]:
+    """The identifiers of what runs, sorted, once list, metrics and Engine say the same of it.
+
+    Unlike `agree`, for what may still end: a stop that a killed supervisor has asked for goes on.
+    """
+    eventually(lambda: _is_settled(supervised, client), within=_AGREE_SECONDS)
+    return supervised.running()
+
+
+def _is_settled(supervised: Supervised, client: docker.DockerClient) -> bool:
+    jobs = supervised.jobs()
+    running = sorted(job.identifier for job in jobs)
+    steady = {"running"} >= {job.status for job in jobs} and supervised.has_only(*running)
+    really = containers.live(client), len(containers.everything(client))
+    counted = supervised.metric("supervisor_jobs_running")
+    return steady and (running, len(running)) == really and len(running) == counted
+
+
 def exits(supervised: Supervised) -> dict[str, float]:
     """How jobs have ended so far, where any have."""
-    outcomes = ("success", "ended", "error", "oom", "killed", "lost")
     counts = {
         outcome: supervised.metric("supervisor_exits_total", outcome=outcome)
-        for outcome in outcomes
+        for outcome in LABELS.exit_outcomes
     }
     return {outcome: count for outcome, count in counts.items() if count}
