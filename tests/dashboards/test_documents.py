@@ -55,6 +55,6 @@ def test_the_table_of_reasons_is_complete_and_true() -> None:
     told = {
         name: {int(code) for code in codes.split(",")} for name, codes in _REASON.findall(_TEXT)
     }
-    assert set(LABELS.reasons) == set(told)
+    assert set(LABELS.reasons) == set(told), "docs/metrics.md"
     for code, reason in REASONS.items():
-        assert code in told[reason]
+        assert code in told[reason], "docs/metrics.md"

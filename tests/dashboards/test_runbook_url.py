@@ -18,7 +18,8 @@ import yaml
 from scripts import apt
 from scripts.ports import free_port
 from scripts.private_engine import PrivateEngine
-from tests.dashboards.test_alerts import FOLDER, ROOT, promtool
+from tests.dashboards.test_alerts import FOLDER, ROOT
+from tests.dashboards.test_promtool import promtool
 from tests.support.compose import PROFILE, Compose
 
 _ELSEWHERE = "https://wiki.example/on-call/supervisor?page=7"

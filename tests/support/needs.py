@@ -15,8 +15,8 @@ NEEDS: Mapping[str, Collection[str]] = {
     "chaos": {"engine", "slow"},
     "chaos/test_checks.py": (),
     "dashboards": (),
-    "dashboards/test_alerts.py": {"root"},  # promtool
     "dashboards/test_probes.py": {"root"},  # systemd-analyze
+    "dashboards/test_promtool.py": {"root"},
     "dashboards/test_provisioning.py": {"root"},  # jq
     "dashboards/test_runbook_url.py": {"root"},  # Prometheus
     "e2e": {"engine"},

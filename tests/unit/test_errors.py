@@ -10,6 +10,7 @@ from docker.errors import APIError
 
 import service
 from observability.calls import InBandError
+from service import errors
 from service._generated.area_types_pb2 import Error, Response
 from service.api.jobs_service import _failure, in_band_error
 from service.app.metric_labels import LABELS
@@ -48,6 +49,7 @@ ANSWERS = {
 @pytest.mark.parametrize("kind", [*kinds_of(SupervisorError)])
 def test_every_error_is_answered_counted_and_documented(kind: type[SupervisorError]) -> None:
     """A new error is a class in service/errors.py; a new code also a row in ANSWERS."""
+    assert kind.code in ANSWERS, "ANSWERS in this file"
     error = kind.__new__(kind, "what was wrong")  # without what some of them are made of
     assert ANSWERS[kind.code] == (error.reason, error.status)
     assert error.status in grpc.StatusCode.__members__
@@ -64,6 +66,13 @@ def test_every_error_stands_in_the_module_of_errors() -> None:
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     assert {"service.errors"} == {kind.__module__ for kind in kinds_of(SupervisorError)}
+
+
+@pytest.mark.parametrize("kind", [*kinds_of(SupervisorError)])
+def test_every_error_is_in_the_tree_with_a_code_of_its_own(kind: type[SupervisorError]) -> None:
+    own = str(vars(kind).get("code", "")) if kind is not SupervisorError else ""
+    row = re.compile(rf"\b{kind.__name__}\b.*{own}")
+    assert row.search(errors.__doc__ or ""), "the tree at the top of service/errors.py"
 
 
 def test_every_answer_is_one_of_an_error() -> None:

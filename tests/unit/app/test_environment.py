@@ -66,7 +66,7 @@ def test_the_defaults_are_those_that_deployments_know() -> None:
         "orphan_dry_run": False,
         "log_level": "info",
         "log_format": None,
-    } == settings().model_dump()
+    } == settings().model_dump(), "the defaults in this file"
 
 
 def test_every_setting_is_read_from_its_variable() -> None:
@@ -110,7 +110,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         ORPHAN_DRY_RUN="true",
         LOG_LEVEL="error",
         LOG_FORMAT="json",
-    ).model_dump()
+    ).model_dump(), "a value of each setting in this file"
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -128,7 +128,7 @@ def test_every_setting_is_described_with_what_is_allowed() -> None:
 def test_every_setting_is_used() -> None:
     code = "".join(path.read_text() for path in Path(service.__file__).parent.rglob("*.py"))
     used = set(re.findall(r"(?=(?:settings|self)\.(\w+))", code))
-    assert set() == set(Settings.model_fields) - used, "a setting that nothing in service/ uses"
+    assert set() == set(Settings.model_fields) - used, "nothing in service/ uses it"
 
 
 def test_settings_do_not_change() -> None:
@@ -202,77 +202,101 @@ def test_logs_are_for_a_person_on_a_terminal_unless_told(
 # Faults
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "allowed"),
-    [
-        *(
-            (variable, value, A_PORT)
-            for variable in ("GRPC_SERVER_PORT", "GRPC_CALLBACK_PORT", "METRICS_PORT")
-            for value in (
-                "0",
-                "-1",
-                "65536",
-                "http",
-                "1.5",
-                " ",
-                "5_0",
-                "50051.0",
-                "+5",
-                " 5",
-                "1e3",
-                "\u0665",
-            )
-        ),
-        *(
-            ("GRPC_CALLBACK_HOST", value, "a host name or an IP address")
-            for value in (
-                "a b",
-                "http://backend",
-                "host:50050",
-                "-x",
-                "x-",
-                "é",
-                ".",
-                "backend..example..",
-                "1::2::3",
-                "[]",
-                "[::1",
-                "::1]",
-                "[host]",
-            )
-        ),
-        ("GRPC_CALLBACK_HOST", "x" * 255, "a host name or an IP address"),
-        *(
-            ("GO_ENV", value, "production or development")
-            for value in ("prod", "Production", "test", "production ")
-        ),
-        *(
-            ("BIND_ADDRESS", value, "an IP address")
-            for value in ("localhost", "300.0.0.1", "[::1]", "0.0.0.0:80")
-        ),
-        *(
-            (variable, value, A_NAME)
-            for variable in ("JOB_NETWORK", "SUPERVISOR_INSTANCE")
-            for value in ("-a", "a b", "é", "a/b", "x" * 64)
-        ),
-        *(
-            ("JOB_STOP_GRACE_SECONDS", value, "a whole number from 0 to 3600")
-            for value in ("-1", "3601", "2.5", "5s", "1_0")
-        ),
-        *(
-            ("LAUNCH_TIMEOUT_SECONDS", value, "above 0, at most 3600")
-            for value in ("0", "-1", "3600.1", "nan", "inf", "30s")
-        ),
-        ("LOG_LEVEL", "trace", "debug, info, warning or error"),
-        ("LOG_LEVEL", "LOUD", "debug, info, warning or error"),
-        ("LOG_FORMAT", "xml", "json or console"),
-        ("LOG_FORMAT", "Text", "json or console"),
-    ],
-)
+WRONG = [
+    *(
+        (variable, value, A_PORT)
+        for variable in ("GRPC_SERVER_PORT", "GRPC_CALLBACK_PORT", "METRICS_PORT")
+        for value in (
+            "0",
+            "-1",
+            "65536",
+            "http",
+            "1.5",
+            " ",
+            "5_0",
+            "50051.0",
+            "+5",
+            " 5",
+            "1e3",
+            "\u0665",
+        )
+    ),
+    *(
+        ("GRPC_CALLBACK_HOST", value, "a host name or an IP address")
+        for value in (
+            "a b",
+            "http://backend",
+            "host:50050",
+            "-x",
+            "x-",
+            "é",
+            ".",
+            "backend..example..",
+            "1::2::3",
+            "[]",
+            "[::1",
+            "::1]",
+            "[host]",
+        )
+    ),
+    ("GRPC_CALLBACK_HOST", "x" * 255, "a host name or an IP address"),
+    *(
+        ("GO_ENV", value, "production or development")
+        for value in ("prod", "Production", "test", "production ")
+    ),
+    *(
+        ("BIND_ADDRESS", value, "an IP address")
+        for value in ("localhost", "300.0.0.1", "[::1]", "0.0.0.0:80")
+    ),
+    *(
+        (variable, value, A_NAME)
+        for variable in ("JOB_NETWORK", "SUPERVISOR_INSTANCE")
+        for value in ("-a", "a b", "é", "a/b", "x" * 64)
+    ),
+    *(
+        ("JOB_STOP_GRACE_SECONDS", value, "a whole number from 0 to 3600")
+        for value in ("-1", "3601", "2.5", "5s", "1_0")
+    ),
+    *(
+        ("LAUNCH_TIMEOUT_SECONDS", value, "above 0, at most 3600")
+        for value in ("0", "-1", "3600.1", "nan", "inf", "30s")
+    ),
+    ("LOG_LEVEL", "trace", "debug, info, warning or error"),
+    ("LOG_LEVEL", "LOUD", "debug, info, warning or error"),
+    ("LOG_FORMAT", "xml", "json or console"),
+    ("LOG_FORMAT", "Text", "json or console"),
+    *(
+        ("SUPERVISOR_ON_START", value, "remove or adopt") for value in ("keep", "remove,adopt", "1")
+    ),
+    *(
+        ("MAX_LAUNCHES_UNDER_WAY", value, "a whole number from 1 to 64")
+        for value in ("0", "65", "-1", "1.5", "many")
+    ),
+    *(
+        ("MAX_LAUNCHES_WAITING", value, "a whole number from 0 to 100000")
+        for value in ("-1", "100001", "1e3")
+    ),
+    *(("MAX_RUNNING_JOBS", value, "a whole number above 0") for value in ("0", "-1", "none")),
+    *(
+        ("ORPHAN_GRACE_SECONDS", value, "from 0 to 86400")
+        for value in ("-1", "86401", "nan", "inf", "1m")
+    ),
+    *(("ORPHAN_DRY_RUN", value, "true or false") for value in ("maybe", "2", " ")),
+]
+# Any text may be the path of a file.
+_ANY_TEXT = {"JOB_CATALOG"}
+
+
+@pytest.mark.parametrize(("variable", "value", "allowed"), WRONG)
 def test_a_wrong_setting_is_told_with_its_value_and_what_is_allowed(
     variable: str, value: str, allowed: str
 ) -> None:
     assert f"{variable}={value}: allowed is {allowed}" == fault(**{variable: value})
+
+
+def test_every_setting_refuses_something() -> None:
+    refused = {variable for variable, _, _ in WRONG} | _ANY_TEXT
+    assert {name.upper() for name in Settings.model_fields} == refused, "WRONG in this file"
 
 
 @pytest.mark.parametrize(
