@@ -55,11 +55,11 @@ check: setup ## Lint, format, types, layers, and whether what is generated match
 	@$(BIN)/python -m scripts.check
 
 fix: setup ## Correct format and simple lint, and write everything anew that is generated
+	$(BIN)/ruff check --fix --exit-zero
+	$(BIN)/ruff format
 	scripts/generate
 	$(BIN)/python -m dashboards.generate
 	$(BIN)/python -m scripts.reference
-	$(BIN)/ruff check --fix --exit-zero
-	$(BIN)/ruff format
 
 generate: setup ## Generate the stubs anew from proto/
 	scripts/generate

@@ -19,6 +19,7 @@ COMMANDS = (
     "lint-imports",
     "scripts/check-stubs",
     "scripts/check-dashboards",
+    "python -m scripts.reference --check",
 )
 
 

@@ -1,8 +1,9 @@
-"""`make docs`: writes the tables of settings, catalogue keys and Engines into docs/.
+"""`make docs`: writes the generated parts of docs/, such as the table of settings.
 
-A unit test fails if a page is not what this writes.
+With `--check`, which `make check` gives, it writes nothing and fails if a page is stale.
 """
 
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -73,11 +74,16 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rest])
 
 
-def main() -> None:
-    """Write each page that is not up to date."""
-    for page, text in pages():
-        page.write_text(text, encoding="utf-8")
+def main(*, check: bool) -> int:
+    """Write each page that is stale, or only name it; the exit code of the process."""
+    stale = [(page, text) for page, text in pages() if text != page.read_text(encoding="utf-8")]
+    for page, text in stale:
+        if check:
+            print(f"docs/{page.name} does not match the code: run make docs", file=sys.stderr)
+        else:
+            page.write_text(text, encoding="utf-8")
+    return int(check and bool(stale))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(check="--check" in sys.argv))

@@ -24,6 +24,7 @@ NEEDS: Mapping[str, Collection[str]] = {
     "scripts": (),
     "scripts/test_demo.py": {"root"},  # an Engine
     "scripts/test_engines.py": {"root"},  # mounts
+    "scripts/test_fix.py": {"slow"},
     "scripts/test_images.py": {"root"},  # busybox-static
     "scripts/test_own_folder.py": {"root"},  # mounts
     "scripts/test_private_engine.py": {"root"},  # an Engine

@@ -42,9 +42,9 @@ def rows(text: str) -> list[list[str]]:
 # Settings and keys of the catalogue
 
 
-@pytest.mark.parametrize(("page", "text"), [pytest.param(*p, id=p[0].name) for p in pages()])
-def test_the_tables_that_are_generated_are_up_to_date(page: Path, text: str) -> None:
-    assert text == page.read_text(), f"{page.name} is not what the code says: run make fix"
+def test_what_is_generated_is_up_to_date() -> None:
+    stale = [page.name for page, text in pages() if text != page.read_text()]
+    assert [] == stale, "make fix writes them"
 
 
 OTHERS: dict[type, list[Any]] = {
