@@ -1,7 +1,7 @@
 """What never waits for the Engine answers while it has all the work it can do, or hangs."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -20,8 +20,11 @@ pytestmark = pytest.mark.timeout(240)
 
 _MANY = 64
 _IDENTIFIERS = sorted(f"many-{number}" for number in range(_MANY))
-# These take milliseconds; the machine is busy with 64 launches, and runs the clients too.
-_ANSWER_SECONDS = 1.0
+# These take milliseconds; the machine is busy with 64 launches, and runs the clients too. What waits
+# for the Engine waits for longer: a kill for its grace, and a call to one that hangs for ever.
+_ANSWER_SECONDS = 2.5
+_GRACE = 3
+_TOO_SLOW = 504
 
 
 @pytest.fixture
@@ -119,7 +122,7 @@ def test_it_answers_while_64_launches_wait_for_a_hung_engine_and_all_run(
 def test_it_answers_while_64_kills_are_under_way_and_a_launch_comes_through(
     start: Start, docker_client: docker.DockerClient
 ) -> None:
-    supervised = start(JOB_STOP_GRACE_SECONDS="3")
+    supervised = start(JOB_STOP_GRACE_SECONDS=str(_GRACE))
     stubborn = {"stubborn": 1}
     with ThreadPoolExecutor(_MANY) as pool:
         launch = lambda each: supervised.launch("timer", each, stubborn)  # noqa: E731
@@ -134,13 +137,26 @@ def test_it_answers_while_64_kills_are_under_way_and_a_launch_comes_through(
         assert _unfinished(kills) > 0
         while _unfinished(kills):
             looks += _look(supervised)
-        answers = [kill.result() for kill in kills]
-    assert [Response()] * _MANY == answers
+        answers = {each: kill.result() for each, kill in zip(_IDENTIFIERS, kills, strict=True)}
     assert [] == _slow(looks)
+    _kill_again(supervised, answers)
     assert ["meanwhile", "running-already"] == supervised.running()
     assert ["meanwhile", "running-already"] == containers.live(docker_client)
     assert 2 == len(containers.everything(docker_client))
     assert 2 == supervised.metric("supervisor_jobs_running")
+
+
+def _kill_again(supervised: Supervised, answers: Mapping[str, Response]) -> None:
+    """Repeat the kills that the Engine was too slow for. All others were answered with success.
+
+    That is a real limit: a call to the Engine may take ten seconds, and a busy machine takes longer
+    for the end of one container of so many.
+    """
+    late = [each for each, answer in answers.items() if answer.error.code == _TOO_SLOW]
+    assert [] == [a for each, a in answers.items() if each not in late and a != Response()]
+    assert len(late) <= supervised.metric("supervisor_engine_errors_total", reason="timeout")
+    for each in late:
+        assert Response() == supervised.kill(each)
 
 
 def _containers(client: docker.DockerClient) -> list[Container]:
