@@ -150,6 +150,12 @@ async def test_a_connection_that_never_says_what_it_wants_is_closed(port: _Port)
     assert await _with_a_peer(port, say_nothing)
 
 
+async def test_no_other_server_can_listen_on_the_same_port(port: _Port) -> None:
+    """gRPC would let it, and each of the two would get some of the calls."""
+    with pytest.raises(RuntimeError, match="Failed to bind"):
+        aio.server().add_insecure_port(f"127.0.0.1:{port.number}")
+
+
 async def test_an_idle_client_keeps_its_connection(port: _Port) -> None:
     async with port.channel() as channel:
         assert "SERVING" == await _live(channel)
