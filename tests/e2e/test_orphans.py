@@ -27,6 +27,11 @@ def _created(client: docker.DockerClient, identifier: str, instance: str = "defa
     )
 
 
+def _await_orphans(supervised: Supervised, count: int) -> None:
+    """They are looked for, and removed, beside everything else."""
+    eventually(lambda: count == supervised.metric("supervisor_orphans"))
+
+
 def _told(supervised: Supervised, event: str) -> list[dict[str, Any]]:
     return list(supervised.events(event))
 
@@ -44,7 +49,7 @@ def test_an_orphan_is_removed_once_it_has_had_its_grace_and_nothing_else_is(
     theirs = _created(docker_client, "theirs", "another")
     stranger = docker_client.containers.create(worker.IMAGE, name="stranger")
     compare(supervised, line)
-    assert 1 == supervised.metric("supervisor_orphans")
+    _await_orphans(supervised, 1)
     assert containers.exists(orphan)
 
     def is_gone() -> bool:
@@ -58,7 +63,7 @@ def test_an_orphan_is_removed_once_it_has_had_its_grace_and_nothing_else_is(
         assert ("orphan", "created") == (told["container_name"], told["status"])
     assert _at(removed) - _at(found) > _GRACE - 0.1
     compare(supervised, line)
-    assert 0 == supervised.metric("supervisor_orphans")
+    _await_orphans(supervised, 0)
     assert 1 == supervised.metric("supervisor_orphans_removed_total")
     assert containers.exists(theirs)
     assert containers.exists(stranger)
@@ -73,7 +78,7 @@ def test_a_dry_run_tells_of_orphans_and_removes_none(
     for _ in range(2):
         compare(supervised, line)
     assert containers.exists(orphan)
-    assert 1 == supervised.metric("supervisor_orphans")
+    _await_orphans(supervised, 1)
     assert 0 == supervised.metric("supervisor_orphans_removed_total")
     assert ["orphan"] == [each["container_name"] for each in _told(supervised, "orphan.found")]
 
@@ -100,7 +105,7 @@ def test_what_is_started_meanwhile_is_a_job_and_no_orphan(
     supervised = start(DOCKER_HOST=line.host, ORPHAN_GRACE_SECONDS=str(_GRACE))
     late = _created(docker_client, "late")
     compare(supervised, line)
-    assert 1 == supervised.metric("supervisor_orphans")
+    _await_orphans(supervised, 1)
     late.start()
     eventually(lambda: ["late"] == supervised.running())
     assert 1 == supervised.metric("supervisor_adoptions_total", job_name="timer")
@@ -113,7 +118,7 @@ def test_what_is_started_meanwhile_is_a_job_and_no_orphan(
 
     eventually(has_had_its_grace, within=30)
     assert containers.runs(late)
-    assert 0 == supervised.metric("supervisor_orphans")
+    _await_orphans(supervised, 0)
     assert Response() == supervised.launch("timer", "late")
     assert Response() == supervised.kill("late")
     agree(supervised, docker_client)
@@ -134,7 +139,7 @@ def test_what_a_crash_between_create_and_start_has_left_is_found_and_removed(
     meddled.meddle = untouched
     supervised.start()
     assert "created" == containers.one(docker_client, "m-1").status
-    assert 1 == supervised.metric("supervisor_orphans")
+    _await_orphans(supervised, 1)
 
     def is_gone() -> bool:
         compare(supervised, meddled)

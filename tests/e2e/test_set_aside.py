@@ -55,7 +55,7 @@ def test_what_cannot_be_removed_blocks_neither_kill_nor_launch(
         (told,) = supervised.events("container.set_aside")
         assert "operation not permitted" in told["error"]
         compare(supervised, line)
-        assert 1 == supervised.metric("supervisor_orphans")
+        eventually(lambda: 1 == supervised.metric("supervisor_orphans"))
 
     def is_gone() -> bool:
         compare(supervised, line)
