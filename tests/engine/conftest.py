@@ -1,14 +1,21 @@
 """The engines that the contract suite runs against."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 
 import pytest
 
 from tests.engine.rigs import DockerRig, FakeRig, Rig
+from tests.fake_engine.engine import FakeEngine
 from tests.fake_engine.polled import PolledEngine
+from tests.support.clock import skipping_waits
 
 _POLL = 0.02  # seconds
+_FAKES: Mapping[str, Callable[..., FakeEngine]] = {
+    "fake": FakeEngine,
+    "polled": partial(PolledEngine, interval=_POLL),
+}
 
 
 @pytest.fixture(params=["fake", "polled", "docker"])
@@ -19,16 +26,16 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     those: `@pytest.mark.parametrize("rig", …, indirect=True)`.
     """
     made: Rig
-    if request.param == "fake":
-        made = FakeRig()
-    elif request.param == "polled":
-        made = FakeRig(partial(PolledEngine, interval=_POLL))
-    else:
-        made = DockerRig(
-            request.getfixturevalue("engine"), request.getfixturevalue("docker_client")
-        )
-    yield made
-    await made.clean()
+    with ExitStack() as stack:
+        if request.param == "docker":
+            made = DockerRig(
+                request.getfixturevalue("engine"), request.getfixturevalue("docker_client")
+            )
+        else:
+            stack.enter_context(skipping_waits())
+            made = FakeRig(_FAKES[request.param])
+        yield made
+        await made.clean()
 
 
 @pytest.fixture

@@ -49,7 +49,35 @@ _PING = 2.0
 _DEEP_PING = 2.5
 _LACK_OF_MEMORY = 0.25
 _PULL = 600.0
-_POLL = 0.05
+
+
+class Stuck:
+    """The containers that the Engine lists, and can do nothing about."""
+
+    def __init__(self) -> None:
+        self._free: dict[str, asyncio.Event] = {}  # of those that are stuck
+
+    def __len__(self) -> int:
+        return len(self._free)
+
+    def add(self, container_id: str) -> None:
+        """Let calls about a container hang from now on."""
+        self._free.setdefault(container_id, asyncio.Event())
+
+    def discard(self, container_id: str) -> None:
+        """Let them go on."""
+        if free := self._free.pop(container_id, None):
+            free.set()
+
+    def clear(self) -> None:
+        """Let all calls go on."""
+        for container_id in list(self._free):
+            self.discard(container_id)
+
+    async def wait_for(self, container_id: str) -> None:
+        """Wait until a container is not stuck."""
+        while free := self._free.get(container_id):
+            await free.wait()
 
 
 class FakeEngine:
@@ -78,7 +106,7 @@ class FakeEngine:
             tells_lack_of_memory_within=_LACK_OF_MEMORY,
             streams_events=True,
         )
-        self.stuck: set[str] = set()  # containers that it lists, and can do nothing about
+        self.stuck = Stuck()
         self.own_id = ""  # of the container that this process runs in
         self.unclear = False  # whether this process runs in a container of any id
         self._selector = dict(selector)
@@ -260,8 +288,7 @@ class FakeEngine:
         """Work on a container that may be stuck."""
 
         async def wait_and_work() -> T:
-            while workload_id in self.stuck:  # noqa: ASYNC110 - anybody may change it
-                await asyncio.sleep(_POLL)
+            await self.stuck.wait_for(workload_id)
             return await work()
 
         return wait_and_work

@@ -274,7 +274,7 @@ async def until(check: Callable[[], bool], *, within: float = NOTICE) -> None:
     try:
         async with asyncio.timeout(within):
             while not check():  # noqa: ASYNC110 - the condition has no event
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(max(0.01, within / 1000))
     except TimeoutError:
         raise AssertionError(f"not within {within} s") from None
 
