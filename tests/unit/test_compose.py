@@ -40,20 +40,24 @@ def test_the_standard_variables_for_spans_are_passed_on(supervisor: dict[str, An
         "OTEL_SDK_DISABLED",
     }
     assert "OTEL_EXPORTER_OTLP_PROTOCOL" in standard
-    assert standard | others <= supervisor["environment"].keys()
+    missing = (standard | others) - supervisor["environment"].keys()
+    assert set() == missing, "docker-compose.yml"
 
 
-def test_the_example_of_settings_has_every_setting() -> None:
-    told = set(re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE))
-    assert set() == {name.upper() for name in Settings.model_fields} - told, ".env.example"
+def test_the_example_of_settings_has_every_setting_with_its_default() -> None:
+    told = dict(re.findall(r"^#([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+    defaults = {name.upper(): field.default for name, field in Settings.model_fields.items()}
+    expected = {name: "" if d is None else str(d).lower() for name, d in defaults.items()}
+    assert expected == {name: told.get(name) for name in expected}, ".env.example"
 
 
 def test_the_example_of_settings_names_every_one_of_compose() -> None:
     named = set(re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE))
     used = set(re.findall(r"\$\{([A-Z_]+)", COMPOSE))
-    assert used <= named
+    assert set() == used - named, ".env.example"
     passed_on = set(re.findall(r"^      ([A-Z_]+):", COMPOSE, re.MULTILINE))
-    assert named <= used | passed_on | _NOT_WITH_COMPOSE | _OF_COMPOSE_ITSELF
+    known = used | passed_on | _NOT_WITH_COMPOSE | _OF_COMPOSE_ITSELF
+    assert set() == named - known, "docker-compose.yml lacks what .env.example has"
 
 
 def test_the_base_image_is_the_dockerfiles_unless_another_is_asked_for(

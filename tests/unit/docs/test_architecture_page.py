@@ -32,7 +32,8 @@ def test_the_index_has_every_decision_under_its_number_and_title() -> None:
     titles = [record.read_text(encoding="utf-8").splitlines()[0][2:] for record in RECORDS]
     listed = re.findall(r"^- \[(\d+\. .+)\]\((.+)\)$", INDEX, re.MULTILINE)
     names = [record.name for record in RECORDS]
-    assert sorted(zip(titles, names, strict=True)) == sorted(listed)
+    index = "docs/decisions/README.md"
+    assert sorted(zip(titles, names, strict=True)) == sorted(listed), index
     assert [int(title.partition(".")[0]) for title in titles] == list(range(1, len(titles) + 1))
 
 

@@ -96,7 +96,7 @@ def test_a_series_is_there_at_0_from_the_start_and_has_no_other_label(
         tuple((key, sample.labels[key]) for key in labels if key in sample.labels): sample.value
         for sample in samples
     }
-    assert expected == actual
+    assert expected == actual, "PRESET in this file"
     assert all(set(labels) == set(sample.labels) for sample in samples)
 
 
