@@ -669,7 +669,9 @@ class _Race:
             racing.append(pool.submit(self._watch))
             try:
                 self._over.wait(self.seconds)
-                eventually(lambda: self._has_asked_all() or any(r.done() for r in racing), within=60)
+                eventually(
+                    lambda: self._has_asked_all() or any(r.done() for r in racing), within=60
+                )
             finally:
                 self._over.set()
             for done in racing:

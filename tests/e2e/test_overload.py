@@ -20,8 +20,8 @@ pytestmark = pytest.mark.timeout(240)
 
 _MANY = 64
 _IDENTIFIERS = sorted(f"many-{number}" for number in range(_MANY))
-# These take milliseconds; the machine is busy with 64 launches, and runs the clients too. What waits
-# for the Engine waits for longer: a kill for its grace, and a call to one that hangs for ever.
+# These take milliseconds; the machine is busy with 64 launches, and runs the clients too. What
+# waits for the Engine takes longer: a kill its grace, and a call to one that hangs for ever.
 _ANSWER_SECONDS = 2.5
 _GRACE = 3
 _TOO_SLOW = 504

@@ -10,7 +10,8 @@ import pytest
 
 _ROOT = Path(__file__).parents[2]
 # What is checked, and what the generators read and write.
-_FOLDERS = ("service", "observability", "proto", "examples", "dashboards", "docs", "scripts")
+_CODE = ("service", "observability", "examples", "dashboards", "scripts", "benchmarks", "tests")
+_FOLDERS = (*_CODE, "proto", "docs")
 _FILES = ("Makefile", "pyproject.toml")
 _SOURCE = "service/__main__.py"
 _STUB = "service/_generated/area_types_pb2.py"
@@ -50,9 +51,7 @@ def test_what_is_not_formatted_or_stale_is_mended_and_nothing_else_changes(tree:
     # The environment is there already: `-o` says so.
     command = ["make", "-o", "setup", "fix"]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    done = subprocess.run(
-        command, cwd=tree, env=clean, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=tree, env=clean, capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stdout + done.stderr
     after = _contents(tree)
     assert before.keys() == after.keys()

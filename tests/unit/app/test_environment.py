@@ -265,9 +265,7 @@ WRONG = [
     ("LOG_LEVEL", "LOUD", "debug, info, warning or error"),
     ("LOG_FORMAT", "xml", "json or console"),
     ("LOG_FORMAT", "Text", "json or console"),
-    *(
-        ("SUPERVISOR_ON_START", value, "remove or adopt") for value in ("keep", "remove,adopt", "1")
-    ),
+    *(("SUPERVISOR_ON_START", value, "remove or adopt") for value in ("keep", "remove,adopt", "1")),
     *(
         ("MAX_LAUNCHES_UNDER_WAY", value, "a whole number from 1 to 64")
         for value in ("0", "65", "-1", "1.5", "many")

@@ -328,7 +328,7 @@ async def test_requests_of_a_stream_come_one_by_one(channel: Any, metrics: Metri
 async def test_a_method_overtakes_a_crowd_of_calls_of_another(channel: Any) -> None:
     """As health must: gRPC takes in one call of each registered method in each turn.
 
-    On a busy machine a call may arrive late. If it had to wait its turn, it would be last each time.
+    On a busy machine a call may arrive late. Behind the crowd it would be the last each time.
     """
     for _ in range(20):
         if await _begun_before(channel) < CROWD / 2:
