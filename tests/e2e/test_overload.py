@@ -23,6 +23,8 @@ _IDENTIFIERS = sorted(f"many-{number}" for number in range(_MANY))
 # These take milliseconds; the machine is busy with 64 launches, and runs the clients too. What
 # waits for the Engine takes longer: a kill its grace, and a call to one that hangs for ever.
 _ANSWER_SECONDS = 2.5
+# Launches wait for five seconds for an Engine that is away; one that hangs is first found out.
+_FROZEN_SECONDS = 2.0
 _GRACE = 3
 _TOO_SLOW = 504
 
@@ -104,9 +106,10 @@ def test_it_answers_while_64_launches_wait_for_a_hung_engine_and_all_run(
     assert Response() == supervised.launch("timer", "running-already")
     with ThreadPoolExecutor(_MANY) as pool:
         engine_to_freeze.freeze()
+        frozen = time.monotonic()
         launches = _launch_all(supervised, pool)
         looks = []
-        for _ in range(5):
+        while not looks or time.monotonic() < frozen + _FROZEN_SECONDS:
             looks += _look(supervised, ready="NOT_SERVING")
             assert _MANY == _unfinished(launches)
         states = {job.status for job in supervised.jobs() if job.identifier in _IDENTIFIERS}
