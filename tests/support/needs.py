@@ -36,6 +36,7 @@ NEEDS: Mapping[str, Collection[str]] = {
     "test_readme.py": {"engine"},
     "test_runbook.py": {"engine"},
     "unit": (),
+    "unit/observability/redaction/test_worst_case.py": {"slow"},
 }
 
 # Fixtures that start an Engine. That of the contract does so in one of its cases.

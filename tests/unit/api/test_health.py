@@ -61,8 +61,10 @@ async def test_liveness_is_the_process_alone(health: Health) -> None:
 async def test_liveness_falls_where_only_a_new_start_helps(health: Health) -> None:
     stream = watch(health, "liveness")
     assert "SERVING" == await following(stream)
+    upcoming = asyncio.create_task(following(stream))
+    await asyncio.sleep(0)  # it waits for a change
     health.set_alive(alive=False)
-    assert "NOT_SERVING" == await following(stream)
+    assert "NOT_SERVING" == await upcoming
     assert "NOT_SERVING" == await check(health, "liveness")
     health.set_alive(alive=True)
     assert "SERVING" == await check(health, "liveness")

@@ -23,7 +23,9 @@ def in_pieces(text: bytes, size: int) -> Iterator[bytes]:
     return (text[at : at + size] for at in range(0, len(text), size))
 
 
-@given(values=st.lists(VALUES), size=st.integers(1, 40), indent=st.sampled_from([None, 1]))
+@given(
+    values=st.lists(VALUES, max_size=6), size=st.integers(1, 40), indent=st.sampled_from([None, 1])
+)
 def test_a_list_is_read_as_json_reads_it(values: list[Any], size: int, indent: int | None) -> None:
     text = json.dumps(values, ensure_ascii=False, indent=indent).encode()
     assert values == list(elements(in_pieces(text, size)))
