@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 _DECODER = JSONDecoder()
 _BLANKS = " \t\n\r"
+# What follows a value in a list. Before anything else, it may be the beginning of a number.
+_AFTER = frozenset(f"{_BLANKS},]")
 # A thread that computes keeps the interpreter for 5 ms each time, unless it sleeps (seconds).
 _WORK, _PAUSE = 0.0005, 0.00005
 
@@ -83,7 +85,7 @@ class _Text:
                 if not self._read():
                     raise Unreadable("it is no JSON") from None
                 continue
-            if end < len(self._text) or not self._read():  # a number may go on
+            if self._text[end : end + 1] in _AFTER or not self._read():
                 self._at = end
                 return value
 

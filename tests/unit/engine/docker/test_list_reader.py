@@ -31,6 +31,13 @@ def test_a_list_is_read_as_json_reads_it(values: list[Any], size: int, indent: i
     assert values == list(elements(in_pieces(text, size)))
 
 
+@pytest.mark.parametrize("number", ["7", "-0.0", "12.5", "1e5", "2E-7", "3.25e+10"])
+@pytest.mark.parametrize("size", range(1, 8))
+def test_a_number_may_come_in_pieces(number: str, size: int) -> None:
+    text = f"[{number}, {number} ,{number}]"
+    assert json.loads(text) == list(elements(in_pieces(text.encode(), size)))
+
+
 def test_an_element_is_there_before_the_next_one_has_come() -> None:
     def chunks() -> Iterator[bytes]:
         yield b'[{"Id": 1}, {"I'
