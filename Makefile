@@ -27,7 +27,7 @@ test: setup ## Run every test, on a Docker Engine of its own (ARGS="-k name" pic
 	$(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder $(RERUN) $(ARGS)
 
 test-fast: setup ## Run the tests that need neither Docker nor root, without the slow ones
-	$(PYTEST) --numprocesses 2 -m "not root and not slow" $(ARGS)
+	$(PYTEST) --numprocesses 3 -m "not root and not slow" $(ARGS)
 
 coverage: setup ## Say how much of the code is run by the tests that need neither Docker nor root
 	$(PYTEST) --numprocesses 2 -m "not root" --cov --cov-report=term --cov-report=html $(ARGS)

@@ -106,6 +106,7 @@ def test_what_the_sdk_cannot_read_is_nothing_to_the_other_commands(tmp_path: Pat
     settings = {
         "PYTHONPATH": str(Path(__file__).parents[3]),
         "DOCKER_HOST": f"unix://{tmp_path}/none.sock",
+        "GRPC_SERVER_PORT": str(free_port()),  # nobody listens there
         "METRICS_PORT": "tcp://10.0.0.1:9464",
     }
     for command in (["remove-legacy", "--dry-run"], ["health"]):
