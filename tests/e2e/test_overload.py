@@ -108,7 +108,7 @@ def test_it_answers_while_64_launches_wait_for_a_hung_engine_and_all_run(
         engine_to_freeze.freeze()
         frozen = time.monotonic()
         launches = _launch_all(supervised, pool)
-        looks = []
+        looks: list[tuple[str, float]] = []
         while not looks or time.monotonic() < frozen + _FROZEN_SECONDS:
             looks += _look(supervised, ready="NOT_SERVING")
             assert _MANY == _unfinished(launches)

@@ -14,7 +14,7 @@ import docker
 import pytest
 
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer
-from service.api.jobs_service import SERVICE, Servicer
+from service.api.jobs_service import Servicer
 from service.engine.base import Limits
 from service.engine.docker.containers import _host_config
 from service.jobs.catalog import PACKAGED, Entry
@@ -80,8 +80,12 @@ _METHODS = [name for name in vars(AreaSupervisorServiceServicer) if not name.sta
 
 
 @pytest.mark.parametrize("method", _METHODS)
-def test_every_method_of_the_contract_is_served_and_documented(method: str) -> None:
-    assert method in vars(Servicer), f"the servicer of {SERVICE} in service/"
+def test_every_method_of_the_contract_is_served(method: str) -> None:
+    assert method in vars(Servicer), "a method of Servicer in service/api/jobs_service.py"
+
+
+@pytest.mark.parametrize("method", _METHODS)
+def test_every_method_of_the_contract_is_documented(method: str) -> None:
     assert f"\n### {method}\n" in _page("api"), "the methods in docs/api.md"
 
 
