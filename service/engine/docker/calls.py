@@ -60,9 +60,6 @@ class Call(Generic[T]):
         return (*self.about.values(), "")[0]
 
 
-Then = Callable[[T], Call[Any]]
-
-
 class Calls:
     """Runs docker-py in threads; what it raises are the `EngineError`s."""
 
@@ -81,32 +78,29 @@ class Calls:
         metrics.engine_workers.labels("queued").set_function(lambda: sum(t.queued for t in both))
         metrics.engine_workers.labels("limit").set(launch_threads + BULK_THREADS)
 
-    async def call(self, first: Call[T], *, timeout: float, then: Then[T] | None = None) -> T:
+    async def call(self, call: Call[T], *, timeout: float) -> T:
         """Ask the Engine, for at most `timeout` seconds from when a thread has it; the answer.
 
-        `then` makes a second call of the answer, for the same thread and within the same time: to
-        hand work to a thread costs as much as a call. Raises the `EngineError`s: EngineTimeout also
-        for all that waits for a thread, once the Engine has answered nobody for so long, and for
-        ten seconds at least.
+        Raises the `EngineError`s: EngineTimeout also for all that waits for a thread, once the
+        Engine has answered nobody for so long, and for ten seconds at least.
         """
         if self._closed:
             raise EngineUnavailable("the Docker Engine is left to itself: this process is stopping")
-        threads = self._threads_for(first.operation)
-        turn = _Turn(first, timeout)
+        threads = self._threads_for(call.operation)
+        attempt = _Attempt(call, timeout)
         try:
             async with asyncio.timeout(None) as limit:
                 return await threads.run(
-                    partial(turn.take, self._clients, then),
-                    taken=partial(turn.begin, limit),
-                    last=first.operation == "stop",
+                    partial(attempt.make, self._clients),
+                    taken=partial(attempt.begin, limit),
+                    last=call.operation == "stop",
                 )
         except TimeoutError:
-            raise turn.give_up() from None
+            raise attempt.give_up() from None
         finally:
-            turn.over = True
-            if isinstance(turn.legs[-1].error, EngineTimeout):
-                threads.give_up(since=min(turn.begun, monotonic() - _SILENCE))
-            self._account(turn)
+            if isinstance(attempt.error, EngineTimeout):
+                threads.give_up(since=min(attempt.begun, monotonic() - _SILENCE))
+            self._account(attempt)
 
     def _threads_for(self, operation: EngineCall) -> Threads:
         for threads in (self._ping_threads, self._threads, self._bulk_threads):
@@ -121,38 +115,37 @@ class Calls:
         for threads in (self._threads, self._bulk_threads, self._ping_threads):
             threads.close()
 
-    def _account(self, turn: "_Turn[Any]") -> None:
-        legs = tuple(turn.legs)  # a thread that is given up may add one
-        now = perf_counter()
-        since_epoch = time() - now
-        for leg in legs:
-            leg.taken = leg.taken or now
-            leg.ended = leg.ended or now
-            self._account_call(leg, since_epoch)
-
-    def _account_call(self, leg: "_Leg[Any]", since_epoch: float) -> None:
+    def _account(self, attempt: "_Attempt[Any]") -> None:
         """Tell metrics and trace how a call went, or how far it came."""
-        operation, began = leg.call.operation, since_epoch + leg.began
-        self._metrics.engine_duration.labels(operation).observe(leg.ended - leg.began)
-        attributes = {"container.runtime.name": "docker", **leg.call.about}
-        span = start_client_span(operation, attributes, began)
-        has_waited("thread", began, since_epoch + leg.taken, within=span)
+        call, now = attempt.call, perf_counter()
+        since_epoch = time() - now
+        taken, ended = attempt.taken or now, attempt.ended or now
+        self._metrics.engine_duration.labels(call.operation).observe(ended - attempt.asked)
+        began = since_epoch + attempt.asked
+        attributes = {"container.runtime.name": "docker", **call.about}
+        span = start_client_span(call.operation, attributes, began)
+        has_waited("thread", began, since_epoch + taken, within=span)
+        error = attempt.error
         # A container that is not there is an answer like any other: somebody was quicker.
-        if leg.error is not None and not isinstance(leg.error, NoSuchWorkload):
-            self._metrics.engine_errors.labels(operation, leg.error.reason).inc()
-            fail_span(span, leg.error.reason, leg.error.message)
-        end_span(span, since_epoch + leg.ended)
+        if error is not None and not isinstance(error, NoSuchWorkload):
+            self._metrics.engine_errors.labels(call.operation, error.reason).inc()
+            fail_span(span, error.reason, error.message)
+        end_span(span, since_epoch + ended)
 
 
-class _Turn(Generic[T]):
-    """A thread's: one call or two. The thread writes here, and the event loop reads in the end."""
+class _Attempt(Generic[T]):
+    """How a call goes. A thread writes here, and the event loop reads in the end."""
 
-    def __init__(self, first: Call[T], timeout: float) -> None:
+    def __init__(self, call: Call[T], timeout: float) -> None:
+        self.call = call
+        self.error: EngineError | None = None
+        # By the `perf_counter`; 0 where it has not come so far.
+        self.asked = perf_counter()
+        self.taken = 0.0  # by a thread
+        self.ended = 0.0
+        self.begun = 0.0  # likewise by a thread, by the monotonic clock
         self._timeout = timeout
-        self._deadline = 0.0  # from when a thread has it
-        self.begun = 0.0  # likewise, by the monotonic clock
-        self.legs: list[_Leg[Any]] = [_Leg(first, perf_counter())]
-        self.over = False  # for whoever waited
+        self._deadline = 0.0
 
     def begin(self, limit: asyncio.Timeout) -> None:
         """A thread has it: the time counts from here."""
@@ -160,46 +153,28 @@ class _Turn(Generic[T]):
         self._deadline = perf_counter() + self._timeout
         limit.reschedule(asyncio.get_running_loop().time() + self._timeout)
 
-    def take(self, clients: Clients, then: Then[T] | None) -> T:
-        """Make the calls; in a thread."""
-        answer: T = self.legs[0].make(clients, self._deadline)
-        if then is not None and not self.over:
-            self.legs.append(_Leg(then(answer), perf_counter()))
-            self.legs[-1].make(clients, self._deadline)
-        return answer
-
-    def give_up(self) -> EngineError:
-        """Out of time: the error of the call under way."""
-        leg = self.legs[-1]
-        leg.error = too_long(leg.call.operation, leg.call.target)
-        return leg.error
-
-
-@dataclass(slots=True)
-class _Leg(Generic[T]):
-    """How a call goes; times are those of the `perf_counter`."""
-
-    call: Call[T]
-    began: float
-    taken: float = 0.0  # by a thread
-    ended: float = 0.0
-    error: EngineError | None = None
-
-    def make(self, clients: Clients, deadline: float) -> T:
+    def make(self, clients: Clients) -> T:
+        """Make the call; in a thread."""
         self.taken = perf_counter()
+        call = self.call
         try:
-            with mapped(self.call.operation, self.call.target, self.call.redact):
+            with mapped(call.operation, call.target, call.redact):
                 client = clients.get()
-                left = deadline - perf_counter()  # to find the Engine's version may have taken all
+                left = self._deadline - perf_counter()  # the Engine's version may have taken it all
                 if left <= 0:
                     raise TimeoutError
                 client.timeout = left  # type: ignore[assignment]  # fractions are fine
-                return self.call.function(client)
+                return call.function(client)
         except EngineFaltered as error:
-            self.error = error if self.call.operation == "ping" else judged(error, clients)
+            self.error = error if call.operation == "ping" else judged(error, clients)
             raise self.error from None
         except EngineError as error:
             self.error = error
             raise
         finally:
             self.ended = perf_counter()
+
+    def give_up(self) -> EngineError:
+        """Out of time."""
+        self.error = too_long(self.call.operation, self.call.target)
+        return self.error

@@ -121,21 +121,17 @@ class DockerEngine:
         about = {_IMAGE: spec.image, _NAME: spec.name}
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
-
-        def then(container_id: str) -> Call[None]:
-            about[_ID] = container_id
-            by_name = {_NAME: spec.name, **about}
-            return Call("start", lambda c: start(c, container_id, spec), by_name, spec.redact)
-
         make = Call("create", lambda c: create(c, spec, self._oddities), about, spec.redact)
+        container_id = await self._calls.call(make, timeout=timeout)
+        about = {_NAME: spec.name, _IMAGE: spec.image, _ID: container_id}
+        begin = Call("start", lambda c: start(c, container_id, spec), about, spec.redact)
         try:
-            container_id = await self._calls.call(make, timeout=timeout, then=then)
+            await self._calls.call(begin, timeout=deadline - clock())
             await self._beginnings.confirm(container_id, spec, timeout=deadline - clock())
         except EngineFaltered:
             raise  # it may have started all the same
         except EngineRefused:
-            if made := about.get(_ID):
-                await self._undo(made)
+            await self._undo(container_id)
             raise
         return container_id
 

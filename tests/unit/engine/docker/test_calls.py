@@ -222,19 +222,6 @@ async def test_a_call_that_is_given_up_is_counted_no_more(calls: Calls, metrics:
     assert {"busy": 0, "queued": 0, "limit": 2} == _workers(metrics)
 
 
-# Two calls in one
-
-
-async def _two(calls: Calls, *, timeout: float, second: Callable[[], object]) -> str:
-    """A first call whose answer is asked about in a second one."""
-    first = Call("create", lambda _: threading.current_thread().name, {"container.name": "x"})
-
-    def then(answer: str) -> Call[object]:
-        return Call("start", lambda _: second(), {"container.id": answer})
-
-    return await calls.call(first, timeout=timeout, then=then)
-
-
 def _made(metrics: Metrics) -> dict[str, float | None]:
     name = "supervisor_engine_operation_duration_seconds_count"
     operations = ("create", "start")
@@ -258,54 +245,40 @@ async def test_the_first_call_of_any_kind_starts_a_thread_of_each(calls: Calls) 
     assert [1, 1, 1] == [threads._started for threads in kinds]
 
 
-async def test_a_second_call_has_the_thread_of_the_first_and_a_span_of_its_own(
+async def test_a_call_has_a_span_within_that_of_the_request(
     calls: Calls, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorded, names = Recorded(), []
+    recorded = Recorded()
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: recorded.provider)
     with recorded.tracer.start_as_current_span("request"):
-        answer = await _two(
-            calls, timeout=10, second=lambda: names.append(threading.current_thread().name)
-        )
-    assert [answer] == names
-    assert {"create": 1, "start": 1} == _made(metrics)
+        await calls.call(Call("start", lambda _: None, {"container.id": "c-1"}), timeout=10)
     spans = {span.name: span for span in recorded.spans}
-    create, start, request = spans["create"], spans["start"], spans["request"]
-    assert create.parent == start.parent == request.context
-    assert (create.end_time or 0) <= (start.start_time or 0)
-    assert answer == (start.attributes or {})["container.id"]
+    start, request = spans["start"], spans["request"]
+    assert start.parent == request.context
+    assert "c-1" == (start.attributes or {})["container.id"]
+    assert {"create": 0, "start": 1} == _made(metrics)
 
 
-async def test_the_time_is_that_of_both_and_the_error_that_of_the_call_under_way(
+async def test_a_call_that_is_out_of_time_is_told_by_what_it_is_about(
     calls: Calls, metrics: Metrics, clock: Clock
 ) -> None:
-    begun = threading.Event()
     with _hung() as unanswered:
-
-        def second() -> None:
-            begun.set()
-            unanswered.function(cast("Client", None))
-
-        two = asyncio.create_task(_two(calls, timeout=_LIMIT, second=second))
-        await asyncio.to_thread(begun.wait, _LIMIT)
+        slow = Call("start", unanswered.function, {"container.name": "a-1"})
+        given_up = asyncio.create_task(calls.call(slow, timeout=_LIMIT))
+        await asyncio.sleep(0)
         await clock.pass_time(_LIMIT)
-        with pytest.raises(EngineTimeout, match="took too long: start for engine_1"):
-            await two
-    assert (0, 1) == (_failed(metrics, "create", "timeout"), _failed(metrics, "start", "timeout"))
-    assert {"create": 1, "start": 1} == _made(metrics)
-    assert _seconds(metrics, "create") < _LIMIT <= _seconds(metrics, "start")
+        with pytest.raises(EngineTimeout, match="took too long: start for a-1"):
+            await given_up
+    assert 1 == _failed(metrics, "start", "timeout")
+    assert {"create": 0, "start": 1} == _made(metrics)
+    assert _LIMIT <= _seconds(metrics, "start")
 
 
-async def test_docker_py_is_given_what_is_left_of_the_time(calls: Calls, clock: Clock) -> None:
+async def test_docker_py_is_given_the_time_that_there_is(calls: Calls) -> None:
     limits: list[float] = []
-
-    def ask(client: Any) -> None:
-        limits.append(client.timeout)
-        clock.put_forward(_LIMIT / 3)
-
-    await calls.call(Call("create", ask), timeout=_LIMIT, then=lambda _: Call("start", ask))
-    first, second = limits
-    assert second + _LIMIT / 3 <= first <= _LIMIT
+    await calls.call(Call("start", lambda c: limits.append(cast("float", c.timeout))), timeout=5)
+    [limit] = limits
+    assert 0 < limit <= 5
 
 
 async def test_a_socket_that_keeps_one_waiting_is_out_of_time_and_its_span_failed(
@@ -314,41 +287,11 @@ async def test_a_socket_that_keeps_one_waiting_is_out_of_time_and_its_span_faile
     recorded = Recorded()
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: recorded.provider)
 
-    def second() -> None:
+    def wait(_: object) -> None:
         raise TimeoutError("timed out")
 
     with recorded.tracer.start_as_current_span("request"), pytest.raises(EngineTimeout):
-        await _two(calls, timeout=10, second=second)
-    spans = {span.name: span for span in recorded.spans}
-    assert StatusCode.UNSET is spans["create"].status.status_code
-    assert StatusCode.ERROR is spans["start"].status.status_code
-    assert "timeout" == (spans["start"].attributes or {})["error.type"]
-
-
-async def test_a_second_call_that_fails_is_what_fails(calls: Calls, metrics: Metrics) -> None:
-    def second() -> None:
-        raise ConnectionRefusedError(111, "Connection refused")
-
-    with pytest.raises(EngineUnavailable, match="Connection refused"):
-        await _two(calls, timeout=10, second=second)
-    assert 1 == _failed(metrics, "start", "unavailable")
-    assert 0 == _failed(metrics, "create", "unavailable")
-
-
-async def test_when_the_first_has_been_given_up_there_is_no_second(
-    calls: Calls, metrics: Metrics, clock: Clock
-) -> None:
-    """A container that is started then would be one that nobody waits for."""
-    ran = threading.Event()
-    with _hung() as unanswered:
-        slow = Call("create", unanswered.function)
-        given_up = asyncio.create_task(
-            calls.call(slow, timeout=_LIMIT, then=lambda _: Call("start", lambda _: ran.set()))
-        )
-        await asyncio.sleep(0)
-        await clock.pass_time(_LIMIT)
-        with pytest.raises(EngineTimeout, match="took too long: create"):
-            await given_up
-    await calls.call(Call("list", lambda _: None), timeout=5)  # in the same thread, behind it
-    assert not ran.is_set()
-    assert {"create": 1, "start": 0} == _made(metrics)
+        await calls.call(Call("start", wait), timeout=10)
+    (start,) = (span for span in recorded.spans if span.name == "start")
+    assert StatusCode.ERROR is start.status.status_code
+    assert "timeout" == (start.attributes or {})["error.type"]
