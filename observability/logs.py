@@ -4,7 +4,6 @@ import json
 import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any, Protocol, TextIO, cast
@@ -57,7 +56,7 @@ def configure_logs(*, level: str, console: bool, write: Write) -> None:
     structlog.configure(
         processors=processors,
         logger_factory=lambda *_: _Output(write),
-        wrapper_class=_bound_logger(_LEVELS[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
@@ -77,11 +76,11 @@ def _without_metadata(record: logging.LogRecord) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
 class _Output:
-    """Where our own events go, once they are lines."""
+    """The end of the chain: structlog calls the method of an event's level with the line."""
 
-    msg: Write
+    def __init__(self, write: Write) -> None:
+        self.debug = self.info = self.warning = self.error = self.critical = write
 
 
 class _Handler(logging.Handler):
@@ -106,33 +105,6 @@ def _message(record: logging.LogRecord) -> str:
         return record.getMessage()
     except Exception:  # noqa: BLE001 - the arguments do not fit, or cannot be shown
         return _text(record.msg)
-
-
-def _bound_logger(least: int) -> type[structlog.BoundLoggerBase]:
-    """Our own, for levels from `least` on: an event goes from processor to processor, and out.
-
-    In structlog's loggers, which can do more, the way takes as long as all that it leads to.
-    """
-
-    def method(name: str) -> Callable[..., None]:
-        def tell(self: structlog.BoundLoggerBase, event: str, **fields: object) -> None:
-            told: Any = {**self._context, **fields, "event": event}
-            if name == "exception":
-                told["exc_info"] = True
-            for process in self._processors:
-                told = process(self._logger, name, told)
-            self._logger.msg(told)
-
-        return tell
-
-    methods = {
-        name: method(name) if level >= least else _say_nothing for name, level in _LEVELS.items()
-    }
-    return type("BoundLogger", (structlog.BoundLoggerBase,), methods)
-
-
-def _say_nothing(_: structlog.BoundLoggerBase, event: str, **fields: object) -> None:
-    """What is told below the least level."""
 
 
 def _envelope(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
