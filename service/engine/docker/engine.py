@@ -121,10 +121,15 @@ class DockerEngine:
         about = {_IMAGE: spec.image, _NAME: spec.name}
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
-        make = Call("create", lambda c: create(c, spec, self._oddities), about, spec.redact)
+
+        def create_named(client: Client) -> str:
+            about[_ID] = create(client, spec, self._oddities)
+            return about[_ID]
+
+        make = Call("create", create_named, about, spec.redact)
         container_id = await self._calls.call(make, timeout=timeout)
-        about = {_NAME: spec.name, _IMAGE: spec.image, _ID: container_id}
-        begin = Call("start", lambda c: start(c, container_id, spec), about, spec.redact)
+        by_name = {_NAME: spec.name, **about}
+        begin = Call("start", lambda c: start(c, container_id, spec), by_name, spec.redact)
         try:
             await self._calls.call(begin, timeout=deadline - clock())
             await self._beginnings.confirm(container_id, spec, timeout=deadline - clock())
