@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from service.engine.docker import threads as threads_module
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients
-from service.errors import EngineTimeout, EngineUnavailable
+from service.errors import EngineTimeout
 from tests.support.clock import Clock
 from tests.support.collector import collecting
 from tests.support.recorded_spans import Recorded
