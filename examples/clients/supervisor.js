@@ -35,6 +35,10 @@ const OPTIONS = {
   'grpc.max_reconnect_backoff_ms': 2000,
   'grpc.dns_min_time_between_resolutions_ms': 1000,
 };
+// A supervisor that is stopping answers a launch that waits for its turn with this code. gRPC's own
+// retries do not see it.
+const STOPPING = 503;
+const PAUSE = 500; // milliseconds
 
 // A request that the supervisor has refused; `code` is the answer's, such as 404.
 // Whatever else fails is an error of grpc-js, whose `code` is a gRPC status, such as 14.
@@ -59,10 +63,20 @@ class Supervisor {
     this.#seconds = seconds;
   }
 
-  // A key stands for one launch. Whoever tries a launch again passes the key of the first try.
+  // A key stands for one launch. To try a launch again, pass the key of the first try.
   async launch({ name, identifier, params = {}, auth = {}, key = randomUUID() }) {
     const request = { name, identifier, params: toStruct(params), auth: toStruct(auth) };
-    await this.#ask(this.#supervisor, 'LaunchJob', request, { 'idempotency-key': key });
+    const until = Date.now() + 1000 * this.#seconds;
+    for (;;) {
+      try {
+        await this.#ask(this.#supervisor, 'LaunchJob', request, { 'idempotency-key': key });
+        return;
+      } catch (error) {
+        const stopping = error instanceof SupervisorError && error.code === STOPPING;
+        if (!stopping || Date.now() > until) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    }
   }
 
   async kill(identifier) {

@@ -8,6 +8,7 @@ The stubs are those of this checkout. Your own come from `python -m grpc_tools.p
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
@@ -43,6 +44,10 @@ _OPTIONS = {
     "grpc.max_reconnect_backoff_ms": 2000,
     "grpc.dns_min_time_between_resolutions_ms": 1000,
 }
+# A supervisor that is stopping answers a launch that waits for its turn with this code. gRPC's own
+# retries do not see it.
+_STOPPING = 503
+_PAUSE = 0.5  # seconds
 
 
 class SupervisorError(Exception):
@@ -61,6 +66,7 @@ class Supervisor:
 
     def __init__(self, address: str, *, seconds: float = 60) -> None:
         """`seconds` is the deadline of each call. It has to cover a restart and a launch."""
+        self._seconds = seconds
         self._call: dict[str, Any] = {"timeout": seconds, "wait_for_ready": True}
         self._channel = grpc.insecure_channel(address, options=list(_OPTIONS.items()))
         self._supervisor = AreaSupervisorServiceStub(self._channel)
@@ -77,13 +83,18 @@ class Supervisor:
     ) -> None:
         """Launch a job.
 
-        A key stands for one launch. Whoever tries a launch again passes the key of the first try.
+        A key stands for one launch. To try a launch again, pass the key of the first try.
         """
         request = AuthenticatedJobData(
             name=name, identifier=identifier, params=_struct(params), auth=_struct(auth)
         )
         metadata = (("idempotency-key", key or str(uuid4())),)
-        _check(self._supervisor.LaunchJob(request, metadata=metadata, **self._call))
+        until = time.monotonic() + self._seconds
+        response = self._supervisor.LaunchJob(request, metadata=metadata, **self._call)
+        while response.error.code == _STOPPING and time.monotonic() < until:
+            time.sleep(_PAUSE)
+            response = self._supervisor.LaunchJob(request, metadata=metadata, **self._call)
+        _check(response)
 
     def kill(self, identifier: str) -> None:
         """Stop every container of an identifier; what does not run is a success."""

@@ -3,7 +3,8 @@
 tests/e2e/test_restart.py has them wait for one, and tests/test_readme.py runs them as they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from examples.clients import supervisor as python
 from service._generated.area_supervisor_pb2 import Job
+from service._generated.area_types_pb2 import Error, Response
 from tests.support import containers, node
 from tests.support.supervised import Supervised, free_port
 
@@ -169,3 +171,42 @@ def test_a_call_ends_with_its_deadline_where_nobody_listens(ask: Ask) -> None:
     nowhere = f"127.0.0.1:{free_port()}"
     told = ask(nowhere, [_launch("x"), ("jobs",), ("health",)], seconds=0.3)
     assert [_DEADLINE] * 3 == [each["code"] for each in told]
+
+
+class _Stopping:
+    """Answers its first launch as a supervisor that is stopping does, and the next as it should."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        launch: Any = grpc.unary_unary_rpc_method_handler(
+            self._launch, response_serializer=Response.SerializeToString
+        )
+        self.handler = grpc.method_handlers_generic_handler(
+            "area_supervisor.AreaSupervisorService", {"LaunchJob": launch}
+        )
+
+    def _launch(self, _: bytes, context: Any) -> Response:
+        self.keys.append(dict(context.invocation_metadata())["idempotency-key"])
+        return Response(error=Error(code=503)) if len(self.keys) == 1 else Response()
+
+
+@pytest.fixture
+def stopping() -> Iterator[tuple[str, _Stopping]]:
+    with ThreadPoolExecutor(1) as pool:
+        server, service = grpc.server(pool), _Stopping()
+        server.add_generic_rpc_handlers([service.handler])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        yield f"127.0.0.1:{port}", service
+        server.stop(None).wait()
+
+
+@both
+def test_a_launch_that_a_stopping_supervisor_refuses_is_tried_again_with_its_key(
+    ask: Ask, stopping: tuple[str, _Stopping]
+) -> None:
+    address, service = stopping
+    (told,) = ask(address, [_launch("m-1", "mail")])
+    assert not told.get("error"), told
+    first, second = service.keys
+    assert first == second
