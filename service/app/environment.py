@@ -1,4 +1,4 @@
-"""Reads the settings, once at the start, from the environment and from `.env`."""
+"""Reads the settings from the environment and from `.env`, once at the start."""
 
 import os
 import re
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from observability.corrections import Correction
+from observability.otel_env import correct_variables
 from observability.printable import printable
 from service.errors import StartError
 from service.settings import Settings
@@ -24,15 +25,24 @@ _LINKED = (
 
 
 class _Environment(Settings, BaseSettings):
-    """The settings, with what is not given taken from the environment."""
+    """The settings, read from the environment."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
 
-def drop_service_links() -> list[Correction]:
-    """Take from the environment what Kubernetes, and `docker run --link`, put where a port goes.
+def read_settings() -> tuple[Settings, list[Correction]]:
+    """The settings, and the variables whose values were not used as given. Raises `StartError`."""
+    links = drop_service_links()
+    load_env_file()
+    settings = load_settings()
+    # Before OpenTelemetry is imported, because it reads its variables then.
+    return settings, [*links, *correct_variables()]
 
-    For a Service named `metrics` each pod gets METRICS_PORT=tcp://10.0.0.1:9464; nobody set it.
+
+def drop_service_links() -> list[Correction]:
+    """Remove addresses that Kubernetes and `docker run --link` put into the variables of ports.
+
+    For a Service named `metrics`, Kubernetes gives each pod METRICS_PORT=tcp://10.0.0.1:9464.
     """
     ports = [name.upper() for name in Settings.model_fields if name.endswith("_port")]
     return [
@@ -43,9 +53,9 @@ def drop_service_links() -> list[Correction]:
 
 
 def load_env_file(path: Path = Path(".env")) -> None:
-    """Put the file's variables into the environment, where they are not set or empty.
+    """Put the file's variables into the environment, unless they are set there.
 
-    Into the environment, so that `DOCKER_HOST` and `OTEL_*` may stand in it too.
+    So the file can also set `DOCKER_HOST` and `OTEL_*`. An empty variable counts as not set.
     """
     if not os.path.lexists(path):
         return
@@ -60,14 +70,14 @@ def load_env_file(path: Path = Path(".env")) -> None:
 
 
 def _is_set(variable: str) -> bool:
-    """Whether the environment has it; settings are read in upper and in lower case."""
+    """Whether the environment has the variable. Settings may be in upper or in lower case."""
     if variable.lower() not in Settings.model_fields:
         return bool(os.environ.get(variable))
     return any(value and name.lower() == variable.lower() for name, value in os.environ.items())
 
 
 def _require_lines(path: Path, text: str) -> None:
-    """What is not understood would be left out. It is not shown, since it may be a secret."""
+    """Raise `StartError` at a line that cannot be parsed. Do not show it: it may be a secret."""
     for binding in parse_stream(StringIO(text)):
         if binding.error:
             given = binding.original.string
@@ -81,18 +91,19 @@ def _require_lines(path: Path, text: str) -> None:
 def load_settings() -> Settings:
     """The settings of this environment.
 
-    Raises `StartError`: one line that names each wrong variable, its value and what is allowed.
+    Raises `StartError`: one line that names each wrong variable, its value and the allowed values.
     """
     try:
         return _Environment()
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False)
         wrong = {str(fault["loc"][0]): fault["input"] for fault in faults}
-        raise StartError("; ".join(_told(name, value) for name, value in wrong.items())) from None
+        text = "; ".join(_describe(name, value) for name, value in wrong.items())
+        raise StartError(text) from None
 
 
-def _told(name: str, value: object) -> str:
+def _describe(name: str, value: object) -> str:
     extra = Settings.model_fields[name].json_schema_extra
     assert isinstance(extra, dict)
-    given = os.environ.get(name.upper(), str(value))  # as it was before any of our changes
+    given = os.environ.get(name.upper(), str(value))  # before any validator changed it
     return f"{name.upper()}={printable(given)}: allowed is {extra['allowed']}"

@@ -1,1 +1,1 @@
-"""The commands of `area-supervisor`."""
+"""The commands of `area-supervisor`, one module each."""

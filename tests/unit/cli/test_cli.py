@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from scripts.ports import free_port
 from service import __version__
-from service.cli.main import _show, app, main
+from service.cli.main import app, main
 from service.jobs.catalog import PACKAGED
 from service.settings import Settings
 
@@ -182,13 +182,6 @@ def test_health_of_a_supervisor_that_is_not_there_is_an_exit_1(
     monkeypatch.setenv("GRPC_SERVER_PORT", "1")
     assert 1 == ended(monkeypatch, "health")
     assert "127.0.0.1:1: UNAVAILABLE\n" == capsys.readouterr().out
-
-
-def test_a_table_shows_texts_as_they_are_and_obeys_none(capsys: pytest.CaptureFixture[str]) -> None:
-    _show(["container"], [["[bold]a[/bold]"], ["a\x1b[2J\u2028b"], ["é"]])
-    shown = capsys.readouterr().out
-    assert all(line.isprintable() for line in shown.splitlines())
-    assert all(text in shown for text in ("[bold]a[/bold]", r"'a\x1b[2J\u2028b'", "é"))
 
 
 def test_a_start_does_not_load_docker_py_before_it_listens() -> None:

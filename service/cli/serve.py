@@ -1,0 +1,18 @@
+"""`area-supervisor serve`: runs the supervisor."""
+
+import gc
+import os
+
+from service.app.environment import read_settings
+from service.app.process_setup import ignore_terminal_signals
+from service.app.unknown_settings import misspelt
+
+
+def serve() -> None:
+    """Serve the backend until SIGTERM. The settings come from the environment and from .env."""
+    ignore_terminal_signals()
+    settings, corrections = read_settings()
+    gc.disable()  # until the start is over: its objects stay, and collections would slow it down
+    from service.app import process
+
+    process.serve(settings, corrections, misspelt(os.environ))
