@@ -1,4 +1,4 @@
-"""The whole service in this process, on an engine that does everything at once."""
+"""The whole service in this process, on the instant engine."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.servers.instant_engine import InstantEngine
 from observability.metrics import Metrics
-from service.api.jobs_service import Servicer
+from service.api.jobs_service import JobsService
 from service.api.server import GrpcServer
 from service.app import metric_labels
 from service.app.wiring import Core
@@ -18,14 +18,14 @@ _CATALOG = load_catalog(Path(__file__).parents[1] / "catalog.toml")
 
 
 class Service:
-    """Serves on the loopback. Wired as `service.app.process` wires it."""
+    """Serves on the loopback, with the wiring of `service.app.process`."""
 
     def __init__(self, port: int) -> None:
         self.engine = InstantEngine()
         self.metrics = new_metrics()
         settings = Settings(go_env="production")
         self.core = Core(self.engine, _CATALOG, self.metrics, settings)
-        servicer = Servicer(self.core.supervisor, self.core.readiness, self.metrics)
+        servicer = JobsService(self.core.supervisor, self.core.readiness, self.metrics)
         self._server = GrpcServer(
             "127.0.0.1",
             port,
@@ -37,7 +37,7 @@ class Service:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Answer, and follow the engine, until the end of the block. It is SERVING within."""
+        """Serve during the block. It is SERVING at its start."""
         await self._server.start()
         watching = asyncio.create_task(self.core.watcher.run())
         try:
@@ -49,5 +49,5 @@ class Service:
 
 
 def new_metrics() -> Metrics:
-    """Metrics as the service has them."""
+    """The metrics of the service."""
     return metric_labels.new_metrics(_CATALOG, version="bench", engine="instant", mode="production")

@@ -1,1 +1,1 @@
-"""The gRPC edge: the server, its services (jobs, health, reflection), a health client."""
+"""The gRPC server and its services (jobs, health, reflection), and a health client."""

@@ -1,10 +1,9 @@
-"""The health service of gRPC: `""` and the services follow readiness, `liveness` the process.
+"""gRPC's health service. `""` and the other services follow readiness.
 
-`liveness` is NOT_SERVING only if a restart of the process is the only help.
+`liveness` is NOT_SERVING only if nothing but a restart of the process can help.
 
-Source: https://github.com/grpc/grpc/blob/master/doc/health-checking.md. grpcio's own servicer does
-not do: one open Watch of it would hold up a stop for its whole grace, it has no List, and a status
-is set by a coroutine.
+Source: https://github.com/grpc/grpc/blob/master/doc/health-checking.md. grpcio's own servicer has
+no List, sets statuses only in a coroutine, and an open Watch delays a stop for its whole grace.
 """
 
 import asyncio
@@ -32,7 +31,7 @@ class Health(HealthServicer):
     """Answers Check, List and Watch."""
 
     def __init__(self, *services: str) -> None:
-        """`services` follow readiness."""
+        """`services` are the names that follow readiness."""
         self._follow_readiness = ("", *services)
         self._status: dict[str, Any] = {LIVENESS: HealthCheckResponse.SERVING}
         self._changed = asyncio.Event()
@@ -40,7 +39,6 @@ class Health(HealthServicer):
         self.set_ready(False)
 
     def as_service(self) -> GrpcService:
-        """What the server needs of it."""
         return GrpcService(
             DESCRIPTOR.services_by_name["Health"],
             partial(add_HealthServicer_to_server, self),
@@ -50,47 +48,46 @@ class Health(HealthServicer):
         )
 
     def set_ready(self, ready: bool) -> None:
-        """Say SERVING or NOT_SERVING for what follows readiness."""
+        """Set the status of everything that follows readiness."""
         status = HealthCheckResponse.SERVING if ready else HealthCheckResponse.NOT_SERVING
         for service in self._follow_readiness:
             self._status[service] = status
         self._wake()
 
     def set_alive(self, *, alive: bool) -> None:
-        """Say SERVING or NOT_SERVING for the process."""
+        """Set the status of `liveness`."""
         serving, not_serving = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
         self._status[LIVENESS] = serving if alive else not_serving
         self._wake()
 
     def close(self) -> None:
-        """Send the last status to every Watch, and end it."""
+        """Send the last status to each open Watch, and end it."""
         self._closing = True
         self._wake()
 
     async def Check(self, request: HealthCheckRequest, context: Any) -> HealthCheckResponse:
-        """The status of one service; NOT_FOUND for one that is not here."""
+        """The status of a service; NOT_FOUND for an unknown one."""
         status = self._status.get(request.service)
         if status is None:
-            told = f"no service {shown(request.service)} here"
-            await context.abort(grpc.StatusCode.NOT_FOUND, told)
+            details = f"no service {shown(request.service)} here"
+            await context.abort(grpc.StatusCode.NOT_FOUND, details)
         return HealthCheckResponse(status=status)
 
     async def List(self, request: HealthListRequest, context: Any) -> HealthListResponse:
-        """The status of every service."""
         statuses = {name: HealthCheckResponse(status=s) for name, s in self._status.items()}
         return HealthListResponse(statuses=statuses)
 
     async def Watch(
         self, request: HealthCheckRequest, context: Any
     ) -> AsyncIterator[HealthCheckResponse]:
-        """The status of one service now, and whenever it changes."""
+        """The status of a service now, and whenever it changes."""
         sent = None
         while True:
             changed = self._changed
             status = self._status.get(request.service, HealthCheckResponse.SERVICE_UNKNOWN)
             if status != sent:
                 yield HealthCheckResponse(status=status)
-                sent = status  # and it may have changed meanwhile
+                sent = status  # the status may have changed during the yield
             elif self._closing:
                 return
             else:

@@ -1,7 +1,7 @@
-"""Between the contract's messages and the use cases. Knows nothing of any engine."""
+"""Translates between the contract's messages and the use cases."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from observability.calls import InBandError
 from observability.metrics import UNKNOWN, Metrics
-from observability.redaction.redactor import Redactor
+from observability.redaction.redactor import NO_SECRETS, Redactor
 from service._generated import area_supervisor_pb2 as messages
 from service._generated.area_supervisor_pb2_grpc import (
     AreaSupervisorServiceServicer,
@@ -29,14 +29,12 @@ from service.state.readiness import Readiness
 _DESCRIPTOR = messages.DESCRIPTOR.services_by_name["AreaSupervisorService"]
 SERVICE = _DESCRIPTOR.full_name
 
-_KEEP_NOTHING = Redactor()
-
-# What holds more cannot fit into a container's arguments, and reading it would take seconds.
+# A larger request cannot fit into a container's arguments, and reading it would take seconds.
 MAX_MESSAGE_BYTES = 8 * 2**20
 
 
-class Servicer(AreaSupervisorServiceServicer):
-    """Answers the backend. What goes wrong travels in `Response.error`."""
+class JobsService(AreaSupervisorServiceServicer):
+    """Answers the backend. Errors are returned in `Response.error`."""
 
     def __init__(self, supervisor: Supervisor, readiness: Readiness, metrics: Metrics) -> None:
         self._supervisor = supervisor
@@ -44,7 +42,6 @@ class Servicer(AreaSupervisorServiceServicer):
         self._metrics = metrics
 
     def as_service(self) -> GrpcService:
-        """What the server needs of it."""
         return GrpcService(
             _DESCRIPTOR,
             partial(add_AreaSupervisorServiceServicer_to_server, self),
@@ -52,10 +49,9 @@ class Servicer(AreaSupervisorServiceServicer):
         )
 
     async def LaunchJob(self, request: AuthenticatedJobData, context: Any) -> Response:
-        """Run a job; see the contract."""
         began = time.perf_counter()
         whole = request.SerializeToString(deterministic=True)
-        # Keyed anew by each process: it tells nothing of the secrets in it.
+        # Python's hash has a random key in each process, so it does not reveal the secrets.
         fingerprint = hash(whole)
         if self._supervisor.repeats(request.identifier, fingerprint):
             return Response()
@@ -70,47 +66,44 @@ class Servicer(AreaSupervisorServiceServicer):
         auth = _json_object(request.auth)
         params = _json_object(request.params)
         spec = JobSpec(request.name, request.identifier, params, auth, fingerprint, key)
-        work = lambda: self._supervisor.launch(spec)  # noqa: E731 - said where it is used
+        work = self._supervisor.launch(spec)
         return await self._answer(work, "launch", spec.name, spec.identifier, Redactor(auth))
 
     async def KillJob(self, request: messages.JobId, context: Any) -> Response:
-        """Stop the jobs of one identifier; see the contract."""
-        work = lambda: self._supervisor.kill(request.identifier)  # noqa: E731 - as above
+        work = self._supervisor.kill(request.identifier)
         return await self._answer(work, "kill", identifier=request.identifier)
 
     async def KillAllJobs(self, request: Empty, context: Any) -> Response:
-        """Stop every job; see the contract."""
-        return await self._answer(self._supervisor.kill_all, "kill_all")
+        return await self._answer(self._supervisor.kill_all(), "kill_all")
 
     async def ListJobs(self, request: Empty, context: Any) -> messages.JobList:
-        """The live jobs; see the contract."""
         if not self._readiness.listed:
             await _abort(context, EngineUnavailable(self._readiness.reason))
         answer = messages.JobList()
-        add = answer.jobs.add  # three times as quick as a list of messages, which would be copied
+        add = answer.jobs.add  # a third of the time of a list of messages, which would be copied
         for job in self._supervisor.list_jobs():
             add(name=job.name, identifier=job.identifier, status=job.state)
         return answer
 
     async def _answer(
         self,
-        work: Callable[[], Awaitable[None]],
+        work: Awaitable[None],
         operation: Operation,
         job: str = UNKNOWN,
         identifier: str = "",
-        redact: Redactor = _KEEP_NOTHING,
+        redact: Redactor = NO_SECRETS,
     ) -> Response:
         try:
-            await work()
+            await work
         except SupervisorError as error:
             return _failure(error)
-        except Exception:  # noqa: BLE001 - whatever it is, it is ours, and the caller gets a 500
+        except Exception:  # noqa: BLE001 - a defect of ours: the caller gets a 500
             return _failure(account_crash(self._metrics, operation, job, identifier, redact))
         return Response()
 
 
 def in_band_error(response: object) -> InBandError | None:
-    """The failure inside an answer, for spans and metrics."""
+    """The error in an answer, for spans and metrics."""
     if isinstance(response, Response) and response.HasField("error"):
         return InBandError(reason_of(response.error.code), response.error.message)
     return None
@@ -122,12 +115,12 @@ def _check_size(whole: bytes) -> None:
 
 
 def _failure(error: SupervisorError) -> Response:
-    """An error as the contract has it, inside an answer."""
+    """An answer with the error."""
     return Response(error=Error(code=error.code, message=error.message))
 
 
 async def _abort(context: Any, error: SupervisorError) -> None:
-    """An error as a status of gRPC, where an answer has no room for one."""
+    """End the call with the error's gRPC status: the answer has no field for an error."""
     await context.abort(grpc.StatusCode[error.status], error.message)
 
 
@@ -136,9 +129,10 @@ def _json_object(struct: Struct) -> Mapping[str, JsonValue]:
 
 
 def _json(value: Value) -> JsonValue:
-    """A Value as plain JSON: whole numbers as int, one with no kind set as null.
+    """A Value as plain JSON: whole numbers as int, a Value without a kind as null.
 
-    Not protobuf's `json_format`: it renders 3599 as 3599.0, and raises on what we want to name.
+    protobuf's `json_format` renders 3599 as 3599.0, and raises on values that our own error
+    messages name.
     """
     match value.WhichOneof("kind"):
         case "string_value":

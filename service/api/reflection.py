@@ -1,8 +1,8 @@
-"""Server reflection: v1, which newer clients ask for first, and v1alpha.
+"""Server reflection: v1, which newer clients try first, and v1alpha.
 
-grpcio-reflection 1.85 has v1alpha alone. The two differ only in the name of the package
-(https://github.com/grpc/grpc/blob/master/src/proto/grpc/reflection/v1/reflection.proto), so one
-servicer answers both, and v1 is described by v1alpha's description under its own name.
+grpcio-reflection 1.85 has v1alpha only. The two differ only in the name of the package
+(https://github.com/grpc/grpc/blob/master/src/proto/grpc/reflection/v1/reflection.proto). So one
+servicer answers both, and the descriptor of v1 is that of v1alpha with the other name.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -26,14 +26,14 @@ _NAMES = tuple(reflection.SERVICE_NAME.replace("v1alpha", v) for v in ("v1", "v1
 
 
 def reflection_services(described: Iterable[str]) -> list[GrpcService]:
-    """The services that describe these services, and themselves, to clients."""
+    """The reflection services. They describe these services and themselves."""
     _describe_v1()
     servicer: Any = reflection.aio.ReflectionServicer((*described, *_NAMES))
     closing = Closing()
 
     async def describe(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-        asked = closing.until_closed(requests)
-        async for response in servicer.ServerReflectionInfo(asked, context):
+        until_closed = closing.until_closed(requests)
+        async for response in servicer.ServerReflectionInfo(until_closed, context):
             yield response
 
     handler = grpc.stream_stream_rpc_method_handler(

@@ -1,4 +1,4 @@
-"""The gRPC server: its services, its interceptors, its start and its end."""
+"""The gRPC server: its services, its interceptors, its start and its shutdown."""
 
 import asyncio
 import errno
@@ -21,49 +21,49 @@ from service.support.tasks import Background
 
 log = get_logger(__name__)
 
-# On one connection, beside the launches that may be inside: dedups, kills, lists and health. A
-# client that has more streams open waits on its own side, with its health checks as well.
+# Streams on one connection beside the launches: dedups, kills, lists and health checks. A client
+# that needs more waits on its own side, and so do its health checks.
 _STREAMS_BESIDE_LAUNCHES = 1000
 
 _OPTIONS = [
-    # Otherwise a second server would bind the same port, and take half of the calls, in silence.
+    # Otherwise a second server could bind the same port, and would silently take half of the calls.
     ("grpc.so_reuseport", 0),
-    # Well above what a launch may hold, so that one which is too large is told so, with a 413.
+    # Well above the limit for launches, so that larger ones get our own error, 413.
     ("grpc.max_receive_message_length", 16 * 2**20),
-    # What we read of it is a trace's context; below the one number calls are let in, above the
-    # other they are refused, and between them gRPC throws dice. (Of a client that has not
-    # acknowledged our settings it takes megabytes.)
+    # We need only the trace context. gRPC accepts metadata below the first limit, refuses it above
+    # the second, and refuses it at random in between. (A client that has not acknowledged our
+    # settings may send megabytes.)
     ("grpc.max_metadata_size", 16 * 2**10),
     ("grpc.absolute_max_metadata_size", 16 * 2**10),
-    # A connection whose other end has vanished is closed after half a minute, calls or not, and
-    # one that never says what it wants after ten seconds. (keepalive_timeout_ms alone changes
-    # nothing in gRPC 1.85: an unanswered ping has a minute by default, whatever that says.)
+    # A connection to a vanished client is closed after half a minute, even without calls, and one
+    # without an HTTP/2 handshake after ten seconds. (In gRPC 1.85, keepalive_timeout_ms alone has
+    # no effect: the timeout of an unanswered ping stays at its default of a minute.)
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.server_handshake_timeout_ms", 10_000),
-    # Clients ping as often as a firewall on their way wants it. gRPC would hang up at the third
-    # ping within ten minutes that no answer came between, on the calls that are under way as well.
-    # Here a thousand may come within half a second each: enough for pings that the network has
-    # held back for months, and not for a flood.
+    # A client may need frequent pings to keep a firewall open. By default gRPC closes the
+    # connection, with the calls under way, at the third ping within ten minutes without data in
+    # between. Here a thousand pings may follow each other within half a second: enough for those
+    # that a network has held back for months, and too few for a flood.
     ("grpc.http2.min_ping_interval_without_data_ms", 500),
     ("grpc.http2.max_ping_strikes", 1000),
 ]
-# How soon a crash of gRPC's loop is noticed, and how long nothing listens then (seconds).
+# How often the server looks for a crash of gRPC's loop, and waits before it restarts (seconds).
 _CRASH_PAUSE = 0.5
-# For what was under way then, and for another program to let go of the port (seconds).
+# After a crash: for the calls under way, and for another program to release the port (seconds).
 _RETIREMENT = 10.0
-_PORT_PATIENCE = 30.0
-# Of another host; of a link that is not named; of a protocol that this host does not speak.
+_PORT_TIMEOUT = 30.0
+# The address is another host's; it lacks its link; this host does not have its protocol.
 _NO_ADDRESS_OF_THIS_HOST = (errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPORT)
 
 
 class GrpcServer:
-    """Serves until stopped. The port is bound when it is made.
+    """Serves until stopped. The constructor binds the port.
 
-    Health and reflection are added to the services. A call passes `CallObserver`, then the other
-    interceptors in their order, then the method.
+    The server adds health and reflection to the services. A call passes `CallObserver`, then the
+    other interceptors in their order, then the method.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class GrpcServer:
         launches: int,
         interceptors: Sequence[aio.ServerInterceptor] = (),
     ) -> None:
-        """`launches` is how many of them may be inside at once."""
+        """`launches` is the limit of launches at a time."""
         self.health = Health(*(each.name for each in services if each.follows_readiness))
         self._services = _with_reflection([*services, self.health.as_service()])
         methods = [method for each in self._services for method in each.methods]
@@ -91,25 +91,24 @@ class GrpcServer:
         self._server = self._bound()
 
     async def start(self) -> None:
-        """Answer calls from now on."""
         await self._server.start()
 
     async def run(self) -> None:
-        """Return when it has been stopped; begin anew where gRPC's own loop has crashed.
+        """Run until stopped. If gRPC's own loop crashes, start a new server.
 
-        In grpcio 1.85, one call does that whose path is not UTF-8: its loop decodes it unguarded.
-        Raises `RuntimeError` if another program has taken the port meanwhile, and keeps it.
+        In grpcio 1.85, a single call whose path is not UTF-8 crashes it. Raises `RuntimeError` if
+        another program takes the port meanwhile, and keeps it.
         """
         while not self._stopping and await self._has_crashed():
             log.error("grpc.crashed")
             self._retiring.add(self._server)
             self._background.spawn(self._retire(self._server), "retire a gRPC server")
-            await self._begin_anew()
+            await self._restart()
 
     async def stop(self, grace: float) -> None:
-        """Take no more calls and end the streams.
+        """Accept no more calls, end the streams, and wait for calls under way.
 
-        Return when the calls under way are done, after `grace` seconds at most.
+        Those that take longer than `grace` seconds are cancelled.
         """
         self._stopping = True
         for service in self._services:
@@ -117,21 +116,21 @@ class GrpcServer:
         await asyncio.gather(*(_stop(each, grace) for each in (self._server, *self._retiring)))
 
     async def _has_crashed(self) -> bool:
-        """Wait for the end of a server, of whichever kind. A crash is told at a timeout only."""
+        """Wait until the server has stopped or crashed. gRPC reports a crash only at a timeout."""
         try:
             while await self._server.wait_for_termination(_CRASH_PAUSE):
                 pass
-        except Exception:  # noqa: BLE001 - gRPC has logged it, and it may be anything
+        except Exception:  # noqa: BLE001 - of any type; gRPC has logged it
             return True
         return False
 
     async def _retire(self, server: aio.Server) -> None:
-        """Let what is under way end on its old connections."""
+        """Let the calls under way finish on their old connections."""
         await _stop(server, _RETIREMENT)
         self._retiring.discard(server)
 
-    async def _begin_anew(self) -> None:
-        deadline = time.monotonic() + _PORT_PATIENCE
+    async def _restart(self) -> None:
+        deadline = time.monotonic() + _PORT_TIMEOUT
         while True:
             await asyncio.sleep(_CRASH_PAUSE)
             if self._stopping:
@@ -163,30 +162,30 @@ def _with_reflection(services: Sequence[GrpcService]) -> Sequence[GrpcService]:
 
 
 async def _stop(server: aio.Server, grace: float) -> None:
-    """Stop one whose loop may crash at that very moment."""
+    """Stop a server, even if its loop crashes during the stop."""
     try:
         await server.stop(grace)
-    except Exception:  # noqa: BLE001 - gRPC has logged it, and it may be anything
-        await server.stop(grace)  # waits for the stop that goes on all the same
+    except Exception:  # noqa: BLE001 - of any type; gRPC has logged it
+        await server.stop(grace)  # the first stop still goes on: wait for it
 
 
 @contextmanager
 def binding(variable: str, address: str, port: int) -> Iterator[None]:
-    """Raise `StartError` where a port cannot be bound, and blame the address if it is that."""
+    """Raise `StartError` if a port cannot be bound. Name the setting at fault: port or address."""
     try:
         yield
     except (OSError, RuntimeError) as error:
         number = getattr(error, "errno", None)
-        told, allowed = f"{variable}={port}", "a port that no other program listens on"
+        setting, allowed = f"{variable}={port}", "a port that no other program listens on"
         if number in _NO_ADDRESS_OF_THIS_HOST:
-            told, allowed = f"BIND_ADDRESS={address}", "an address of this host"
+            setting, allowed = f"BIND_ADDRESS={address}", "an address of this host"
         elif number == errno.EACCES:
             allowed = "a port that this user may bind"
-        raise StartError(f"{told}: cannot be bound ({error}); allowed is {allowed}") from None
+        raise StartError(f"{setting}: cannot be bound ({error}); allowed is {allowed}") from None
 
 
 def _try_to_bind(address: str, port: int) -> None:
-    """Find out what is wrong before gRPC does, which would print lines of its own about it."""
+    """Raise `OSError` if the address cannot be bound. gRPC would also print lines of its own."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

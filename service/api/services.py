@@ -1,4 +1,4 @@
-"""What the gRPC server has to know of a service, and how a service ends its open streams."""
+"""Describes a service to the gRPC server, and ends the open streams of a service."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +19,7 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class GrpcService:
-    """A service of the server. Reflection, metrics, spans and health come from here."""
+    """A service of the server. Its reflection, metrics, spans and health are based on this."""
 
     descriptor: Any  # a protobuf ServiceDescriptor; the implementations differ in their types
     add_to: Callable[[Any], None]  # adds its methods to a server, as generated code does
@@ -30,13 +30,12 @@ class GrpcService:
 
     @property
     def name(self) -> str:
-        """The full name, with the package."""
         name: str = self.descriptor.full_name
         return name
 
     @property
     def methods(self) -> list[ObservedMethod]:
-        """The methods, as their calls are observed."""
+        """The methods, as the first interceptor observes them."""
         return [
             ObservedMethod(
                 f"{self.name}/{method.name}", method.client_streaming, self.traced, self.error_in
@@ -52,11 +51,10 @@ class Closing:
         self._closed = asyncio.Event()
 
     def close(self) -> None:
-        """Tell them."""
         self._closed.set()
 
     async def until_closed(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
-        """The items up to the close. After them a stream can still say what it says last."""
+        """The items up to the close. After them, a stream may still send its last responses."""
         closed = asyncio.create_task(self._closed.wait())
         upcoming: asyncio.Future[Any] | None = None
         try:

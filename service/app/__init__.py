@@ -1,1 +1,1 @@
-"""The process: its settings, the wiring of its parts, its start and end, its event loop."""
+"""The process: its settings, the wiring of its parts, its start and its shutdown."""

@@ -1,6 +1,6 @@
-"""The engines by name. An adapter, and the library that it needs, are loaded once it is opened.
+"""The engines by name. Opening an engine loads its adapter and the library that it needs.
 
-`service/engine/late.py` stands for an engine until then (decision 44).
+Until then, `service/engine/late.py` takes its place (decision 44).
 """
 
 from collections.abc import Callable, Mapping
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OpenedEngine:
-    """An engine, and where it is.
+    """An engine and its address.
 
-    `address` is the same for one engine, in whatever way it was given; it may hold a password.
-    `shown` is for the log.
+    Two ways to write the address of one engine give the same `address`, which may contain a
+    password. `shown` is for the log.
     """
 
     engine: Engine
@@ -30,10 +30,10 @@ class OpenedEngine:
 
 @dataclass(frozen=True, slots=True)
 class EngineKind:
-    """An engine that can be asked for by its name, which metrics have, too.
+    """A kind of engine. Metrics use its name.
 
-    `open` takes the labels of the workloads that are ours, and how many starts there may be at
-    once. It connects to nothing yet. It raises `StartError` if the environment is wrong.
+    `open` takes the labels that select our workloads, and the limit of concurrent starts. It does
+    not connect yet. It raises `StartError` if the environment is wrong.
     """
 
     name: str
@@ -55,7 +55,7 @@ ENGINES: Mapping[str, EngineKind] = {kind.name: kind for kind in _KINDS}
 
 
 def open_legacy_containers() -> "LegacyContainers":
-    """What finds the containers of the Go supervisor, which ran on Docker. Raises `StartError`."""
+    """Access to the containers of the Go supervisor, which ran on Docker. Raises `StartError`."""
     from service.engine.docker.connection import connection_from_env
     from service.engine.docker.legacy import LegacyContainers
 

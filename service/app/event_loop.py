@@ -1,4 +1,4 @@
-"""The interpreter, as a service wants it: the event loop, and garbage collections."""
+"""The event loop, and garbage collection tuned for a service."""
 
 import asyncio
 import gc
@@ -10,26 +10,27 @@ import uvloop
 
 T = TypeVar("T")
 
-# So many more objects than were freed are made before the youngest are looked at (Python: 700).
+# The youngest generation is collected after this many net allocations (Python's default: 700).
 _GARBAGE = 10_000
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run it on an event loop of its own, to its end."""
+    """Run the coroutine on a new event loop until it is done."""
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     try:
         return runner.run(work)
     finally:
-        # To close it, uvloop opens a pair of sockets; without files that fails, and so does the
-        # rest. The process ends now, and what it has come to counts.
+        # uvloop opens a pair of sockets to close the loop, which fails if no more files may be
+        # open. The process exits now anyway, so its result is kept.
         with suppress(OSError, RuntimeError):
             runner.close()
 
 
-def set_up_garbage_collections() -> None:
-    """What the start has made stays: a full look at it would hold up everything for 14 ms.
+def tune_garbage_collection() -> None:
+    """Exclude the objects of the start from collections, and collect less often.
 
-    And hardly anything of what calls make is in cycles, so they are looked for more seldom.
+    The objects of the start stay alive, and a full collection of them would block for 14 ms. The
+    objects that calls create are hardly ever in cycles.
     """
     gc.freeze()
     gc.set_threshold(_GARBAGE)

@@ -1,4 +1,4 @@
-"""The metrics, with the labels that the states, outcomes and errors of the service define."""
+"""The metrics, with label values from the states, outcomes and errors of the service."""
 
 from collections.abc import Iterable
 from typing import get_args
@@ -24,11 +24,11 @@ LABELS = Labels(
     kill_outcomes=get_args(KillOutcome),
     exit_outcomes=[outcome.value for outcome in Outcome],
     engine_calls=get_args(EngineCall),
-    # An engine has no errors of ours, which are internal.
+    # An internal error is the supervisor's own, so no engine causes one.
     engine_reasons=[r for r in _reasons(EngineError) if r != SupervisorError.reason],
 )
 
 
 def new_metrics(jobs: Iterable[str], *, version: str, engine: str, mode: str) -> Metrics:
-    """The metrics of a service with the jobs of a catalogue."""
+    """The metrics of a service with these job names."""
     return Metrics(jobs, LABELS, version=version, engine=engine, mode=mode)

@@ -1,4 +1,4 @@
-"""The wiring of the process, its start and its end."""
+"""The process: its start, its probes, its signals and its shutdown."""
 
 import asyncio
 import os
@@ -10,14 +10,13 @@ from typing import NoReturn
 from opentelemetry.sdk.trace import TracerProvider
 
 from observability.corrections import Correction
-from observability.http import HttpEndpoint, every_interface
+from observability.http import HttpEndpoint, all_interfaces
 from observability.log_writer import LogWriter
 from observability.logs import configure_logs, get_logger
 from observability.metrics import Metrics
-from observability.pages import Probe
 from observability.tracing import configure_tracing, shut_down
 from service import __version__
-from service.api.jobs_service import Servicer
+from service.api.jobs_service import JobsService
 from service.api.server import GrpcServer, binding
 from service.app import event_loop
 from service.app.engines import ENGINES, EngineKind
@@ -37,13 +36,13 @@ from service.support.process_limits import SERVE_THREADS, raise_file_limit, requ
 log = get_logger(__name__)
 
 _ENGINE = "docker"
-# Of the 15 s that a stop may take: for calls under way, for the last spans, and for the last lines
-# of the log (seconds).
+# A shutdown may take 15 s. Of these: calls under way, the last spans, the last log lines (seconds).
 DRAIN_GRACE = 10.0
-SPANS_GRACE = 0.5  # a collector that answers does so in less; nobody listens meanwhile
+SPANS_GRACE = 0.5  # a working collector takes less; no port is open meanwhile
 LOG_GRACE = 1.0
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-# Some programs signal a process and then its whole group: twice within this time is once.
+# Some programs signal a process and then its group: signals within this time count as one
+# (seconds).
 _SAME_SIGNAL = 0.5
 
 
@@ -52,25 +51,25 @@ def serve(
 ) -> NoReturn:
     """Run the supervisor until SIGTERM, SIGINT or SIGQUIT; then exit 0. Raises `StartError`.
 
-    What of the environment was corrected, and what of it is no setting, are told first.
+    First, log the corrected variables and those that look like misspelt settings.
     """
     require_threads(SERVE_THREADS)
     writer = LogWriter(STDOUT)
     configure_logs(level=settings.log_level, console=settings.console_logs, write=writer.write)
     for number in NO_END:
-        signal.signal(number, _tell_ignored)
+        signal.signal(number, _log_ignored_signal)
     try:
-        _tell(corrections, misspelt)
+        _log_variables(corrections, misspelt)
         catalog = load_catalog(settings.job_catalog)
         tracing = configure_tracing("area-supervisor", __version__, settings.supervisor_instance)
         code = event_loop.run(_Process(settings, catalog, tracing, writer).run())
     finally:
         writer.close(within=LOG_GRACE)
-    # Not sys.exit: a thread that waits for a hung Engine must not hold up the end.
+    # Not sys.exit: it would wait for threads, and one may wait for a hung Engine.
     os._exit(code)
 
 
-def _tell(corrections: Sequence[Correction], misspelt: Mapping[str, str]) -> None:
+def _log_variables(corrections: Sequence[Correction], misspelt: Mapping[str, str]) -> None:
     for each in corrections:
         log.warning(
             "setting.corrected",
@@ -84,14 +83,10 @@ def _tell(corrections: Sequence[Correction], misspelt: Mapping[str, str]) -> Non
 
 
 class _Process:
-    """Everything that runs, put together."""
+    """All parts of the process, from its start to its exit code."""
 
     def __init__(
-        self,
-        settings: Settings,
-        catalog: Catalog,
-        tracing: TracerProvider,
-        writer: LogWriter,
+        self, settings: Settings, catalog: Catalog, tracing: TracerProvider, writer: LogWriter
     ) -> None:
         self._settings = settings
         self._catalog = catalog
@@ -99,17 +94,18 @@ class _Process:
         self._writer = writer
 
     async def run(self) -> int:
-        """Start, work, and stop; the exit code."""
+        """Start, serve and stop. Return the exit code."""
         settings = self._settings
         kind, mode = ENGINES[_ENGINE], settings.go_env
         metrics = new_metrics(self._catalog, version=__version__, engine=kind.name, mode=mode)
         self._writer.on_drop = metrics.log_lines_dropped.inc
-        self._writer.on_recovery = _tell_dropped
+        self._writer.on_recovery = _log_dropped_lines
         engine = LateEngine(kind.title)
         core = Core(engine.as_engine(), self._catalog, metrics, settings)
         self._readiness = core.readiness
-        servicer = Servicer(core.supervisor, core.readiness, metrics)
-        # Both ports before any container: a second supervisor must not clean up after the first.
+        servicer = JobsService(core.supervisor, core.readiness, metrics)
+        # Bind both ports before touching a container: a second supervisor must not remove the
+        # containers of the first one.
         server = GrpcServer(
             self._address(),
             settings.grpc_server_port,
@@ -125,18 +121,18 @@ class _Process:
         http = self._http(metrics)
         await server.start()
         http.start()
-        # From here on calls wait, and are not refused: what takes its time comes now.
-        signalled = _heed_signals()
+        # From here on, calls wait and are not refused. The slow parts of the start follow.
+        signalled = _handle_stop_signals()
         try:
             lock = self._open_engine(kind, engine, metrics)
         except StartError:
             await server.stop(0)
             http.close()
             raise
-        event_loop.set_up_garbage_collections()
+        event_loop.tune_garbage_collection()
         code = await self._until_stopped(core.watcher, server, signalled)
         await self._drain(server, core.supervisor)
-        http.close()  # whose threads make room for the next one, where they are few
+        http.close()  # before the spans: under a tight limit, its threads make room for one more
         shut_down(self._tracing, within=SPANS_GRACE)
         await engine.as_engine().close()
         lock.close()
@@ -149,43 +145,44 @@ class _Process:
         launches = self._settings.max_launches_under_way
         opened = kind.open({INSTANCE_LABEL: instance}, metrics, launches)
         lock = hold_instance(instance, opened.address, kind.title)
-        engine.name(opened.engine)
-        self._say_hello(opened.shown)
+        engine.set(opened.engine)
+        self._log_start(opened.shown)
         return lock
 
     def _http(self, metrics: Metrics) -> HttpEndpoint:
         port = self._settings.metrics_port
-        turns = _turns(asyncio.get_running_loop())
-        probes = {"/livez": self._alive(turns), "/readyz": self._ready}
+        loop = asyncio.get_running_loop()
+        probes = {"/livez": lambda: self._alive(loop), "/readyz": self._ready}
         with binding("METRICS_PORT", self._address(), port):
             return HttpEndpoint(self._address(), port, metrics.registry, probes)
 
-    def _alive(self, turns: Probe) -> Probe:
-        """Whether a new start of the process would not help."""
-
-        async def probe() -> tuple[bool, str]:
-            if self._readiness.hopeless:
-                return False, self._readiness.reason
-            return await turns()
-
-        return probe
+    async def _alive(self, loop: asyncio.AbstractEventLoop) -> tuple[bool, str]:
+        """Not if only a restart of the process would help, or if the service's loop hangs."""
+        if self._readiness.hopeless:
+            return False, self._readiness.reason
+        callback = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop)
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(callback), timeout=2)
+        except TimeoutError:
+            return False, "the event loop does not answer"
+        return True, "alive"
 
     async def _ready(self) -> tuple[bool, str]:
         return self._readiness.ready, self._readiness.reason
 
     def _address(self) -> str:
-        return str(self._settings.bind_address or every_interface())
+        return str(self._settings.bind_address or all_interfaces())
 
     async def _until_stopped(
         self, watcher: Watcher, server: GrpcServer, signalled: asyncio.Event
     ) -> int:
-        """Work until a signal, or until a part that has to run for ever ends."""
+        """Run until a signal, or until a part fails that has to run for ever. Return the code."""
         stopped = asyncio.create_task(signalled.wait(), name="signals")
         parts = [
             asyncio.create_task(watcher.run(), name="watcher"),
             asyncio.create_task(server.run(), name="gRPC server"),
         ]
-        self._parts = parts  # kills under way still need the watcher's news during the drain
+        self._parts = parts  # during the drain, kills under way still need the watcher's events
         await asyncio.wait((stopped, *parts), return_when=asyncio.FIRST_COMPLETED)
         ended = next((part for part in parts if part.done()), None)
         if ended is None:
@@ -207,7 +204,7 @@ class _Process:
         except TimeoutError:
             log.warning("supervisor.drain_cut_short", seconds=DRAIN_GRACE)
 
-    def _say_hello(self, engine: str) -> None:
+    def _log_start(self, engine: str) -> None:
         settings = self._settings
         log.info(
             "supervisor.started",
@@ -228,39 +225,25 @@ class _Process:
             log.warning("catalog.too_few_pids", job=job)
 
 
-def _heed_signals() -> asyncio.Event:
-    """What a signal to stop sets from now on; a later one ends the process at once."""
+def _handle_stop_signals() -> asyncio.Event:
+    """An event that the first stop signal sets. A later signal ends the process at once."""
     loop = asyncio.get_running_loop()
     received = asyncio.Event()
 
-    def heed() -> None:
+    def handle() -> None:
         received.set()
         for each in _STOP_SIGNALS:
             loop.call_later(_SAME_SIGNAL, loop.remove_signal_handler, each)
 
     for number in _STOP_SIGNALS:
-        loop.add_signal_handler(number, heed)
+        loop.add_signal_handler(number, handle)
     return received
 
 
-def _tell_ignored(number: int, _: object) -> None:
-    """A handler, and none of the event loop: it holds until the process has ended."""
+def _log_ignored_signal(number: int, _: object) -> None:
+    """Handle a signal outside the event loop, so that it is ignored until the process exits."""
     log.warning("signal.ignored", signal=signal.Signals(number).name)
 
 
-def _tell_dropped(lines: int) -> None:
+def _log_dropped_lines(lines: int) -> None:
     log.warning("log.dropped", lines=lines)
-
-
-def _turns(loop: asyncio.AbstractEventLoop) -> Probe:
-    """Whether the event loop, which does all the work, still turns. To be asked from another."""
-
-    async def probe() -> tuple[bool, str]:
-        turn = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop)
-        try:
-            await asyncio.wait_for(asyncio.wrap_future(turn), timeout=2)
-        except TimeoutError:
-            return False, "the event loop does not answer"
-        return True, "alive"
-
-    return probe

@@ -1,6 +1,6 @@
-"""What the process inherits, made harmless: standard streams, signals, limits.
+"""Repairs what the process inherits: standard streams, signals and limits.
 
-Called before anything else opens a file or starts a thread.
+This has to run before anything else opens a file or starts a thread.
 """
 
 import os
@@ -13,25 +13,25 @@ from typing import Any
 from service.support.process_limits import raise_file_limit
 
 STDIN, STDOUT, STDERR = 0, 1, 2
-# Signals that end a process unless it says otherwise, and that do not ask for its end.
+# Signals that end a process by default, though their senders do not want it to end.
 NO_END = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def set_up_process() -> None:
-    """Make a process of whatever it was started from."""
+    """Set up streams, signals and limits, whatever the parent process has left."""
     _open_missing_streams()
-    never_block_on(STDERR)  # gRPC and the interpreter write there, from any thread
+    make_non_blocking(STDERR)  # gRPC and the interpreter write there from any thread
     _unblock_signals()
     raise_file_limit()
 
 
 def _open_missing_streams() -> None:
-    """Or the next socket would get the number of one, and the log would go there."""
+    """Open closed streams: otherwise a socket could get number 1, and the log would go there."""
     for number in (STDIN, STDOUT, STDERR):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest free number, which is this one
             os.set_inheritable(number, True)  # noqa: FBT003 - it takes no name
     for name, number in (("stdout", STDOUT), ("stderr", STDERR)):
         stream: Any = getattr(sys, name)
@@ -41,10 +41,10 @@ def _open_missing_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def never_block_on(number: int) -> None:
-    """Have a standard stream take what it can, and refuse the rest, where nobody reads it.
+def make_non_blocking(number: int) -> None:
+    """Make a standard stream non-blocking: if nobody reads it, writes fail instead.
 
-    A pipe or terminal is opened anew, since others share what we have inherited.
+    A pipe or terminal is opened again, because other processes share the inherited one.
     """
     with suppress(OSError):
         if stat.S_ISFIFO(os.fstat(number).st_mode) or os.isatty(number):
@@ -53,16 +53,16 @@ def never_block_on(number: int) -> None:
             os.close(anew)
 
 
-def outlive_the_terminal() -> None:
-    """Ignore what would end or stop a service, and is sent for another reason, from here on.
+def ignore_terminal_signals() -> None:
+    """Ignore signals that would end or stop the service, and are sent for other reasons.
 
-    A terminal that closes sends SIGHUP, what rotates logs SIGHUP, SIGUSR1 or SIGUSR2; SIGTTOU stops
-    what writes to a terminal in the background, where that is set so (`stty tostop`).
+    A closing terminal sends SIGHUP, and tools that rotate logs send SIGHUP, SIGUSR1 or SIGUSR2.
+    With `stty tostop`, SIGTTOU stops a background process that writes to the terminal.
     """
     for number in (*NO_END, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)
 
 
 def _unblock_signals() -> None:
-    """A parent may have blocked SIGTERM, say; children inherit that."""
+    """Unblock all signals: a parent may have blocked SIGTERM, for example, for its children."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -1,8 +1,8 @@
-"""Variables that look like settings and that nobody reads: mostly misspelt ones.
+"""Finds variables that look like settings but are none: mostly misspelt ones.
 
-An environment holds much that is not for us. So a variable is told of only where its name is nearly
-that of a setting, leaves out a word of one, or begins with SUPERVISOR_. Its value is never shown:
-it may be a secret.
+An environment holds many variables of other programs. So a variable is reported only if its name
+resembles a setting's, leaves out a word of one, or begins with SUPERVISOR_. Its value is never
+shown: it may be a secret.
 """
 
 import re
@@ -15,15 +15,15 @@ from service.settings import Settings
 
 _PREFIX = "SUPERVISOR_"
 _SETTINGS = [name.upper() for name in Settings.model_fields]
-# The Engine's own. Settings are read in upper and lower case, these only as they stand here.
+# Docker's own. Unlike settings, they are read in upper case only.
 _DOCKER = ["DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"]
 _OURS = [*_SETTINGS, *_DOCKER]
 _WITHOUT_PREFIX = {name.removeprefix(_PREFIX): name for name in _OURS}
-# A typing error spares the first letter; so few names have to be compared, which takes time.
+# A typing error rarely changes the first letter. Comparing fewer names saves time.
 _BY_LETTER = {name[0]: [other for other in _OURS if other[0] == name[0]] for name in _OURS}
 
-# What of two names has to be alike, as difflib counts: enough for a word that is missing, or, where
-# others have many names that begin so, for a letter or two.
+# How alike two names have to be (difflib's ratio): the first allows for a missing word; the second,
+# for prefixes that other programs use as well, for a letter or two.
 _ALIKE, _NEARLY_EQUAL = 0.75, 0.9
 _SHARED = ("DOCKER_", "GRPC_", "OTEL_")
 
@@ -31,13 +31,13 @@ _OF_OTHERS = frozenset(
     {
         "GOENV",  # Go's
         "SUPERVISOR_CONTAINER",  # docker-compose.yml's
-        # supervisord's, for the processes that it starts
+        # supervisord's, set for the processes that it starts
         *("SUPERVISOR_ENABLED", "SUPERVISOR_PROCESS_NAME"),
         *("SUPERVISOR_GROUP_NAME", "SUPERVISOR_SERVER_URL"),
-        "SUPERVISOR_TOKEN",  # Home Assistant's, for its add-ons
+        "SUPERVISOR_TOKEN",  # Home Assistant's, set for its add-ons
     }
 )
-# What Kubernetes sets for each Service, and `docker run --link` for each container.
+# Variables that Kubernetes sets for each Service, and `docker run --link` for each container.
 _LINKED_NAME = re.compile(
     r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?|ENV_\w+)"
 )
@@ -45,10 +45,10 @@ _LINKED_VALUES = {"_PORT": SERVICE_LINK, "_NAME": re.compile(r"/[^/]+/[^/]+")}
 
 
 def misspelt(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that look like settings and are none, by name. An empty one is unset.
+    """Variables that look like settings and are none, each with the nearest setting or "".
 
-    Each with the setting whose name is nearest, "" where none is near. To be called once the
-    `OTEL_*` are settled: it may import OpenTelemetry.
+    Empty variables count as unset. This may import OpenTelemetry, so the `OTEL_*` variables have
+    to be settled before.
     """
     return {
         variable: nearest
@@ -58,7 +58,7 @@ def misspelt(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _nearest(variable: str, value: str) -> str | None:
-    """The setting that it may stand for, if any; None for what is read, or is somebody else's."""
+    """The setting that may be meant, or ""; None for a known variable or another program's."""
     name = variable.upper()
     if name in _SETTINGS or variable in _DOCKER or name in _OF_OTHERS or _is_link(name, value):
         return None
@@ -76,7 +76,10 @@ def _closest(name: str, names: Collection[str]) -> str:
 
 
 def _in_full(name: str) -> str:
-    """The setting that has the first word of a name, and its others: MAX_JOBS leaves one out."""
+    """The setting with the same first word that has all other words, too, or "".
+
+    So MAX_JOBS, which leaves out a word, stands for MAX_RUNNING_JOBS.
+    """
     first, *others = name.split("_")
     if not others or name.startswith(_SHARED):
         return ""
@@ -91,7 +94,7 @@ def _is_link(name: str, value: str) -> bool:
 
 @cache
 def _otel() -> frozenset[str]:
-    """The standard variables, as the SDK names them."""
+    """The names of the standard variables, from the SDK."""
     from opentelemetry import environment_variables as of_the_api
     from opentelemetry.sdk import environment_variables as of_the_sdk
 

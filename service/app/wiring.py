@@ -1,4 +1,4 @@
-"""The parts that do the work, put together around an engine."""
+"""Creates the parts of the core around an engine, and connects them."""
 
 from observability.metrics import Metrics
 from service.engine.base import Engine
@@ -23,7 +23,7 @@ from service.support.tasks import Background
 
 
 class Core:
-    """The use cases, and the watcher that keeps what they know true."""
+    """The use cases, and the watcher that keeps their state in step with the engine."""
 
     def __init__(
         self, engine: Engine, catalog: Catalog, metrics: Metrics, settings: Settings

@@ -1,1 +1,1 @@
-"""The log events, metrics and spans about a request and about a job."""
+"""The log events, metrics and spans about requests and jobs."""

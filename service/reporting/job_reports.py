@@ -1,9 +1,9 @@
-"""What becomes of a job: how it is found, its pauses, and its life as a span and a log line."""
+"""Reports on a job: its adoption, its pauses, and its exit as a span and a log event."""
 
 from signal import Signals
 
 from observability.logs import get_logger
-from observability.spans import fail_span, links_to, past_span, trace_environment
+from observability.spans import emit_span, fail_span, links_to, trace_environment
 from service.engine.base import Inspection
 from service.jobs.model import FAILED_OUTCOMES, Job
 
@@ -11,14 +11,14 @@ log = get_logger(__name__)
 
 
 def tell_adoption(job: Job, seen: Inspection) -> None:
-    """Tell of a job whose container ran already, as it was found."""
+    """Log that a job whose container runs already has been taken over."""
     log.info("job.adopted", job=job.name, identifier=job.identifier, container_id=seen.id)
     if seen.paused:
         tell_pause(job, paused=True)
 
 
 def tell_pause(job: Job, *, paused: bool) -> None:
-    """Tell that a third party holds a job, which then does nothing, or lets it go on."""
+    """Log that a third party has paused a job, or has unpaused it."""
     if paused:
         log.warning("job.paused", job=job.name, identifier=job.identifier)
     else:
@@ -26,22 +26,23 @@ def tell_pause(job: Job, *, paused: bool) -> None:
 
 
 def tell_life(job: Job, *, oom_killed: bool, output: str) -> None:
-    """Tell of a job that is gone; `output` is the end of what it said, free of secrets.
+    """Log the exit of a job that is gone, and emit its span.
 
-    The span is a trace of its own, since a job may outlive every trace by weeks. It is linked to
-    the launch, whose context the container's label has kept, and to the kill that ended it.
+    `output` holds the last lines of the job, free of secrets. The span has a trace of its own,
+    because a job may run for weeks. It links to the launch, whose context is in a label of the
+    container, and to the kill.
     """
     assert job.outcome is not None
     assert job.ended_at is not None
     began = job.started_at or job.ended_at
     links = links_to(job.traceparent, trace_environment().get("TRACEPARENT"))
     failed = job.outcome in FAILED_OUTCOMES
-    with past_span("job", _attributes(job), began=began, ended=job.ended_at, links=links) as span:
+    with emit_span("job", _attributes(job), began=began, ended=job.ended_at, links=links) as span:
         if failed:
             fail_span(span, job.outcome)
         by_others = job.signal is not None
-        tell = log.warning if failed or by_others else log.info
-        tell(
+        log_event = log.warning if failed or by_others else log.info
+        log_event(
             "job.exited",
             job=job.name,
             identifier=job.identifier,
@@ -49,7 +50,7 @@ def tell_life(job: Job, *, oom_killed: bool, output: str) -> None:
             outcome=job.outcome.value,
             exit_code=job.exit_code,
             oom_killed=oom_killed,
-            # The Engine may date an instant exit before its start.
+            # The Engine may report an instant exit with a time before the start.
             seconds=round(max(0.0, job.ended_at - began), 3),
             **({"by": "others"} if by_others else {}),
             **({"signal": _name(job.signal)} if job.signal else {}),
@@ -59,7 +60,7 @@ def tell_life(job: Job, *, oom_killed: bool, output: str) -> None:
 
 
 def _name(signal: int) -> str:
-    """SIGKILL for 9; the number itself where it has no name."""
+    """The name of a signal, such as SIGKILL, or its number if it has none."""
     try:
         return Signals(signal).name
     except ValueError:
@@ -67,7 +68,7 @@ def _name(signal: int) -> str:
 
 
 def _attributes(job: Job) -> dict[str, str | int]:
-    told: dict[str, str | int | None] = {
+    attributes: dict[str, str | int | None] = {
         "supervisor.job.name": job.name,
         "supervisor.job.identifier": job.identifier,
         "supervisor.job.kind": job.kind.value,
@@ -78,4 +79,4 @@ def _attributes(job: Job) -> dict[str, str | int]:
         "supervisor.kill.user_agent": job.killer.user_agent or None,
         "container.id": job.workload_id,
     }
-    return {key: value for key, value in told.items() if value is not None}
+    return {key: value for key, value in attributes.items() if value is not None}

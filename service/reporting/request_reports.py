@@ -1,4 +1,4 @@
-"""Counting and logging what became of a request, in the one way that there is."""
+"""Counts and logs the outcomes of requests."""
 
 import time
 import traceback
@@ -8,16 +8,14 @@ from typing import Literal
 from observability.callers import caller
 from observability.logs import get_logger
 from observability.metrics import Metrics, trace_exemplar
-from observability.redaction.redactor import Redactor
+from observability.redaction.redactor import NO_SECRETS, Redactor
 from service.errors import Crashed, SupervisorError
 from service.jobs.model import Job
 
 log = get_logger(__name__)
 
-_KEEP_NOTHING = Redactor()
-
 Operation = Literal["launch", "kill", "kill_all"]
-"""What clients ask for and may fail."""
+"""A request that may fail."""
 
 
 def account_crash(
@@ -25,10 +23,10 @@ def account_crash(
     operation: Operation,
     job: str,
     identifier: str,
-    redact: Redactor = _KEEP_NOTHING,
+    redact: Redactor = NO_SECRETS,
 ) -> Crashed:
-    """Count and log the exception that is being handled; what its request is answered with."""
-    metrics.failed(job, operation, Crashed.reason)
+    """Count and log the exception that is being handled. Return the error for its request."""
+    metrics.count_failure(job, operation, Crashed.reason)
     log.critical(
         "request.crashed",
         operation=operation,
@@ -49,15 +47,15 @@ def account_failure(
     *,
     began: float,
 ) -> None:
-    """Count and log it, once: where it arose. `began` is of `perf_counter`."""
-    metrics.failed(job, operation, error.reason)
+    """Count and log a failed request, at the place of the failure. `began` is a `perf_counter`."""
+    metrics.count_failure(job, operation, error.reason)
     tell_failure(operation, job, identifier, error, began=began)
 
 
 def tell_failure(
     operation: Operation, job: str, identifier: str, error: SupervisorError, *, began: float
 ) -> None:
-    """Log it, though it may be counted elsewhere. `began` is of `perf_counter`."""
+    """Log a failed request that is counted elsewhere. `began` is a `perf_counter` value."""
     log.warning(
         "request.failed",
         operation=operation,
@@ -73,13 +71,14 @@ def tell_failure(
 def account_dedup(
     metrics: Metrics, job: Job, *, differing: Sequence[str] = (), key: str = ""
 ) -> None:
-    """Count and log a launch of what runs; `differing` fields were not as in the first request.
+    """Count and log a launch that an existing job answers.
 
-    `key` is the idempotency-key, where that has told it: the job may have ended by now.
+    `differing` names the fields that differ from the first request. `key` is the idempotency key
+    if that has identified the job, which may have ended already.
     """
     metrics.dedups.labels(metrics.job_label(job.name)).inc()
-    tell = log.warning if differing else log.info
-    tell(
+    log_event = log.warning if differing else log.info
+    log_event(
         "launch.dedup",
         job=job.name,
         identifier=job.identifier,
@@ -91,6 +90,6 @@ def account_dedup(
 
 
 def time_launch(metrics: Metrics, outcome: str, *, began: float) -> None:
-    """Note what a request took. `began` is of `perf_counter`."""
-    took = time.perf_counter() - began
-    metrics.launch_duration.labels(outcome).observe(took, trace_exemplar())
+    """Observe the duration of a launch. `began` is a `perf_counter` value."""
+    seconds = time.perf_counter() - began
+    metrics.launch_duration.labels(outcome).observe(seconds, trace_exemplar())

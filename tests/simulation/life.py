@@ -11,7 +11,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_types_pb2 import AuthenticatedJobData
-from service.api.jobs_service import Servicer
+from service.api.jobs_service import JobsService
 from service.app.metric_labels import new_metrics
 from service.app.wiring import Core
 from service.engine.base import Engine
@@ -101,7 +101,7 @@ class Life:
         settings = self._settings(development=development)
         self.core = Core(cast("Engine", self._wire), CATALOG, self.metrics, settings)
         self.core.readiness.subscribe(self.metrics.ready.set)
-        self._servicer = Servicer(self.core.supervisor, self.core.readiness, self.metrics)
+        self._servicer = JobsService(self.core.supervisor, self.core.readiness, self.metrics)
         self.watching = self._spawn(self.core.watcher.run(), "watcher")
 
     @property

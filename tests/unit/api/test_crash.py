@@ -20,7 +20,7 @@ from structlog.typing import EventDict
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import Response
 from service.api import server
-from service.api.jobs_service import Servicer
+from service.api.jobs_service import JobsService
 from service.api.server import GrpcServer
 from service.app.metric_labels import new_metrics
 from service.lifecycle.use_cases import Supervisor
@@ -50,7 +50,7 @@ class _World:
         self.port = port
         metrics = new_metrics([], version="test", engine="none", mode="test")
         self.kill = _Slow()
-        servicer = Servicer(cast("Supervisor", self.kill), Readiness("Docker Engine"), metrics)
+        servicer = JobsService(cast("Supervisor", self.kill), Readiness("Docker Engine"), metrics)
         self.server = GrpcServer("127.0.0.1", port, [servicer.as_service()], metrics, launches=1)
 
     async def start(self) -> None:
@@ -168,7 +168,7 @@ async def test_a_stop_after_a_crash_begins_nothing_anew(
 async def test_another_program_may_have_the_port_for_a_while(
     world: _World, logs: list[EventDict], monkeypatch: pytest.MonkeyPatch, *, kept: bool
 ) -> None:
-    monkeypatch.setattr(server, "_PORT_PATIENCE", 1.0 if kept else _LONG)
+    monkeypatch.setattr(server, "_PORT_TIMEOUT", 1.0 if kept else _LONG)
     async with world.channel() as channel:
         await _crash(channel)
         with closing(await _taken(world.port)):

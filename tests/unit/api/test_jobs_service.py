@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from observability.metrics import Metrics
 from service._generated.area_supervisor_pb2 import JobId, JobList
 from service._generated.area_types_pb2 import AuthenticatedJobData, Error, Response
-from service.api.jobs_service import MAX_MESSAGE_BYTES, Servicer, _json, _json_object, in_band_error
+from service.api.jobs_service import (
+    MAX_MESSAGE_BYTES,
+    JobsService,
+    _json,
+    _json_object,
+    in_band_error,
+)
 from service.app.metric_labels import new_metrics
 from service.errors import ImageMissing, KillAllFailed, SharedFailure, SupervisorError
 from service.jobs.catalog import Entry
@@ -163,12 +169,12 @@ class Context:
         raise Aborted(code.name, details)
 
 
-def servicer(recording: Recording, *, listed: bool = True) -> tuple[Servicer, Metrics]:
+def servicer(recording: Recording, *, listed: bool = True) -> tuple[JobsService, Metrics]:
     metrics = new_metrics(NAMES, version="1", engine="docker", mode="production")
     readiness = Readiness("Docker Engine")
     if listed:
         readiness.rise()
-    return Servicer(cast("Supervisor", recording), readiness, metrics), metrics
+    return JobsService(cast("Supervisor", recording), readiness, metrics), metrics
 
 
 REQUEST = AuthenticatedJobData(
@@ -177,7 +183,7 @@ REQUEST = AuthenticatedJobData(
     params=Struct(fields={"seconds": number(3)}),
     auth=Struct(fields={"token": Value(string_value="hunter2")}),
 )
-CALLS: list[tuple[str, Callable[[Servicer], Awaitable[Response]]]] = [
+CALLS: list[tuple[str, Callable[[JobsService], Awaitable[Response]]]] = [
     ("launch", lambda s: s.LaunchJob(REQUEST, Context())),
     ("kill", lambda s: s.KillJob(JobId(identifier="t-1"), None)),
     ("kill_all", lambda s: s.KillAllJobs(Empty(), None)),
@@ -234,7 +240,7 @@ async def test_a_launch_without_params_and_auth_has_none() -> None:
 
 @pytest.mark.parametrize(("_operation", "call"), CALLS)
 async def test_success_is_an_answer_without_an_error(
-    _operation: str, call: Callable[[Servicer], Awaitable[Response]]
+    _operation: str, call: Callable[[JobsService], Awaitable[Response]]
 ) -> None:
     response = await call(servicer(Recording())[0])
     assert not response.HasField("error")
@@ -250,7 +256,7 @@ async def test_success_is_an_answer_without_an_error(
     ],
 )
 async def test_a_failure_travels_in_the_answer(
-    _operation: str, call: Callable[[Servicer], Awaitable[Response]], error: SupervisorError
+    _operation: str, call: Callable[[JobsService], Awaitable[Response]], error: SupervisorError
 ) -> None:
     response = await call(servicer(Recording(error))[0])
     assert Error(code=422, message="image x: is not there") == response.error
@@ -259,7 +265,7 @@ async def test_a_failure_travels_in_the_answer(
 
 @pytest.mark.parametrize(("operation", "call"), CALLS)
 async def test_what_nobody_expected_is_a_500_that_tells_nothing(
-    operation: str, call: Callable[[Servicer], Awaitable[Response]]
+    operation: str, call: Callable[[JobsService], Awaitable[Response]]
 ) -> None:
     made, metrics = servicer(Recording(RuntimeError("hunter2 at line 3")))
     response = await call(made)
@@ -308,7 +314,7 @@ async def test_before_the_first_listing_the_list_is_unavailable() -> None:
 async def test_after_the_first_listing_the_list_is_the_last_that_is_known() -> None:
     readiness = Readiness("Docker Engine")
     metrics = new_metrics(NAMES, version="1", engine="docker", mode="production")
-    made = Servicer(cast("Supervisor", Recording(jobs=[a_job()])), readiness, metrics)
+    made = JobsService(cast("Supervisor", Recording(jobs=[a_job()])), readiness, metrics)
     readiness.rise()
     readiness.fall("gone")
     assert 1 == len((await made.ListJobs(Empty(), Context())).jobs)

@@ -14,7 +14,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from service.api import server
-from service.api.jobs_service import Servicer
+from service.api.jobs_service import JobsService
 from service.api.server import GrpcServer
 from service.app.metric_labels import new_metrics
 from service.lifecycle.use_cases import Supervisor
@@ -94,7 +94,7 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[_Port]:
     assert quick.keys() <= options.keys()
     monkeypatch.setattr(server, "_OPTIONS", list((options | quick).items()))
     metrics = new_metrics([], version="test", engine="none", mode="test")
-    servicer = Servicer(cast("Supervisor", None), Readiness("Docker Engine"), metrics)
+    servicer = JobsService(cast("Supervisor", None), Readiness("Docker Engine"), metrics)
     number = free_port()
     running = GrpcServer("127.0.0.1", number, [servicer.as_service()], metrics, launches=_LAUNCHES)
     await running.start()

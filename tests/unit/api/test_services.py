@@ -18,7 +18,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
 from service.api import server
-from service.api.jobs_service import SERVICE, Servicer
+from service.api.jobs_service import SERVICE, JobsService
 from service.api.server import GrpcServer
 from service.api.services import Closing, GrpcService
 from service.app.metric_labels import new_metrics
@@ -93,7 +93,7 @@ class World:
     def __init__(self, news: News) -> None:
         self.news, self.port = news, free_port()
         self.metrics = new_metrics([], version="test", engine="none", mode="test")
-        servicer = Servicer(cast("Supervisor", None), Readiness("Docker Engine"), self.metrics)
+        servicer = JobsService(cast("Supervisor", None), Readiness("Docker Engine"), self.metrics)
         services = [servicer.as_service(), news.as_service()]
         self.server = GrpcServer("127.0.0.1", self.port, services, self.metrics, launches=1)
 

@@ -55,7 +55,7 @@ async def test_a_stand_in_has_what_the_engine_has_once_that_is_named(
     opened = kind.open(
         {"test": "1"}, new_metrics([], version="test", engine="docker", mode="test"), 8
     )
-    late.name(opened.engine)
+    late.set(opened.engine)
     assert opened.engine.capabilities is late.as_engine().capabilities
     assert opened.engine.name_grammar is late.as_engine().name_grammar
     await late.as_engine().close()

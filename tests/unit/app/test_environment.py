@@ -440,9 +440,11 @@ def test_a_named_pipe_is_read(env_file: Path) -> None:
 def test_a_named_pipe_that_nobody_writes_into_is_told(
     env_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.support.text_file._PATIENCE", 0.05)
+    monkeypatch.setattr("service.support.text_file._PIPE_TIMEOUT", 0.05)
     os.mkfifo(env_file)
-    with pytest.raises(StartError, match=r"\.env: cannot be read: nobody has written into this"):
+    with pytest.raises(
+        StartError, match=r"\.env: cannot be read: no program has written into this"
+    ):
         load_env_file(env_file)
 
 

@@ -22,7 +22,7 @@ def collections_as_before() -> Iterator[None]:
 @pytest.mark.usefixtures("collections_as_before")
 def test_garbage_is_collected_again_once_the_start_is_over() -> None:
     gc.disable()  # as for the start
-    event_loop.set_up_garbage_collections()
+    event_loop.tune_garbage_collection()
     assert gc.isenabled()
     assert gc.get_freeze_count() > 1000  # what was made so far is not looked at again
     assert gc.get_threshold()[0] > 700

@@ -14,7 +14,7 @@ import docker
 import pytest
 
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer
-from service.api.jobs_service import Servicer
+from service.api.jobs_service import JobsService
 from service.engine.base import Limits
 from service.engine.docker.containers import _host_config
 from service.jobs.catalog import PACKAGED, Entry
@@ -81,7 +81,7 @@ _METHODS = [name for name in vars(AreaSupervisorServiceServicer) if not name.sta
 
 @pytest.mark.parametrize("method", _METHODS)
 def test_every_method_of_the_contract_is_served(method: str) -> None:
-    assert method in vars(Servicer), "a method of Servicer in service/api/jobs_service.py"
+    assert method in vars(JobsService), "a method of JobsService in service/api/jobs_service.py"
 
 
 @pytest.mark.parametrize("method", _METHODS)

@@ -11,7 +11,7 @@ _ROW = re.compile(r"^\| `([a-z_]+\.[a-z_]+)` \| ([a-z, ]+) \| [^|]+ \|([^|]*)\|$
 _REMARK = re.compile(r"\([^)]*\)")
 # What `log.exception` and `exc_info` add is the traceback.
 _NO_FIELD = {"exc_info"}
-_LEVELS = {"exception": {"error"}, "tell": {"info", "warning"}}
+_LEVELS = {"exception": {"error"}, "log_event": {"info", "warning"}}
 
 Events = dict[str, tuple[set[str], set[str]]]
 
@@ -44,8 +44,8 @@ def _logging_calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name("log"), attr=method)):
                 yield node, method
-            case ast.Call(func=ast.Name("tell")):
-                yield node, "tell"
+            case ast.Call(func=ast.Name("log_event")):
+                yield node, "log_event"
 
 
 def _fields(call: ast.Call, functions: Functions) -> Iterator[str]:
