@@ -1,44 +1,23 @@
-"""What can go wrong, as a small tree.
+"""The errors of the service: `SupervisorError` for requests, and `StartError`.
 
-    SupervisorError            what a request can be answered with
-    ├── InvalidRequest   400
-    ├── UnknownJob       404
-    ├── TooLarge         413
-    ├── LimitReached     429
-    ├── Draining         503
-    ├── Crashed          500
-    ├── KillAllFailed    as the first failure in it
-    ├── SharedFailure    as the launch that it waited for
-    └── EngineError      what an engine can answer
-        ├── NameTaken          409
-        ├── ImageMissing       422
-        ├── EngineRefused      502
-        │   └── EngineFaltered     (it may do it if asked again)
-        ├── EngineUnavailable  503
-        │   └── EngineUnmounted    (and it will be, until the process is started anew)
-        ├── EngineTimeout      504
-        └── NoSuchWorkload     (never leaves the service)
-
-    StartError                 what ends the start of the process
-
-Each class says in one line what its errors are called elsewhere: `code` in the contract's
-`Response.error.code`, `reason` in the label of that name, and `status` in gRPC, for a method whose
-answer has no room for an error. A code has one reason and one status.
-Every message is for a person: what was wrong, with which field or job, and what would help.
+A class has a `code` for the contract's `Response.error.code`, a `reason` for the label of metrics,
+and a gRPC `status` for methods whose answer has no field for errors. Classes with the same code
+have the same reason and status. A message says to a person what was wrong, with which field or job,
+and what would help.
 """
 
 from collections.abc import Iterator, Sequence
 
 from observability.printable import printable, shown
 
-# Of what KillAllJobs could not stop, this many jobs are told, with so much of each reason: a client
-# may limit an answer, and a person reads the first lines.
-_TOLD_FAILURES = 10
-_TOLD_CHARACTERS = 300
+# The limits of a KillAllFailed message: failures, and characters of each. Clients may limit the
+# size of answers, and people read the first lines.
+_SHOWN_FAILURES = 10
+_SHOWN_CHARACTERS = 300
 
 
 class SupervisorError(Exception):
-    """A request that could not be carried out."""
+    """A request failed."""
 
     code: int = 500
     reason: str = "internal"
@@ -49,30 +28,30 @@ class SupervisorError(Exception):
         """The text that the caller gets."""
         return str(self)
 
-    def _answer_as(self, error: "SupervisorError") -> None:
+    def _copy_code(self, error: "SupervisorError") -> None:
         self.code, self.reason, self.status = error.code, error.reason, error.status
 
 
 class InvalidRequest(SupervisorError):
-    """A field of the request has a value that is not allowed."""
+    """A field of the request has an invalid value."""
 
     code, reason, status = 400, "invalid", "INVALID_ARGUMENT"
 
 
 class UnknownJob(SupervisorError):
-    """The catalogue does not know this job name."""
+    """The job name is not in the catalogue."""
 
     code, reason, status = 404, "unknown_job", "NOT_FOUND"
 
 
 class TooLarge(SupervisorError):
-    """The arguments would not fit through the kernel's `execve`."""
+    """The arguments exceed the kernel's limits (`execve`)."""
 
     code, reason, status = 413, "invalid", "INVALID_ARGUMENT"
 
 
 class LimitReached(SupervisorError):
-    """As many launches or jobs as may be are there. Nothing is known of the Engine by that."""
+    """There are too many launches or jobs. This says nothing about the Engine."""
 
     code, reason, status = 429, "limit", "RESOURCE_EXHAUSTED"
 
@@ -84,11 +63,11 @@ class Draining(SupervisorError):
 
 
 class EngineError(SupervisorError):
-    """The Engine did not do what it was asked."""
+    """A call to the engine failed."""
 
 
 class NameTaken(EngineError):
-    """Another container holds the name. `holder` is its id where the Engine told it."""
+    """Another container has the name. `holder` is its id, if the Engine tells it."""
 
     code, reason, status = 409, "name_taken", "ALREADY_EXISTS"
 
@@ -98,7 +77,7 @@ class NameTaken(EngineError):
 
 
 class ImageMissing(EngineError):
-    """The image is not on the Engine, and nothing is pulled here."""
+    """The image is not on the Engine. Images are not pulled."""
 
     code, reason, status = 422, "image_missing", "FAILED_PRECONDITION"
 
@@ -110,7 +89,7 @@ class EngineRefused(EngineError):
 
 
 class EngineFaltered(EngineRefused):
-    """The Engine failed at it, for a reason of its own: asked again, it may do it."""
+    """The Engine failed for an internal reason. Another try may succeed."""
 
 
 class EngineUnavailable(EngineError):
@@ -120,32 +99,32 @@ class EngineUnavailable(EngineError):
 
 
 class EngineUnmounted(EngineUnavailable):
-    """The Engine's socket that is mounted here has been deleted: nobody will ever listen on it."""
+    """The mounted socket of the Engine has been deleted. Only a restart of the process helps."""
 
 
 class EngineTimeout(EngineError):
-    """The Engine took too long. What was asked may still happen."""
+    """The Engine took too long. It may still carry out the call."""
 
     code, reason, status = 504, "timeout", "DEADLINE_EXCEEDED"
 
 
 class NoSuchWorkload(EngineError):
-    """The container does not exist (any more)."""
+    """The workload does not exist. No request is answered with this error."""
 
 
 class Crashed(SupervisorError):
-    """A defect. It is counted and logged where it arose."""
+    """A defect of the service. It is counted and logged where it occurs."""
 
     def __init__(self) -> None:
         super().__init__("an unexpected error; the supervisor's log has the details")
 
 
 class SharedFailure(SupervisorError):
-    """The launch that this request waited for has failed. That launch counts and logs it."""
+    """The launch that this request waited for has failed. That launch counts and logs the error."""
 
     def __init__(self, cause: SupervisorError) -> None:
         super().__init__(cause.message)
-        self._answer_as(cause)
+        self._copy_code(cause)
 
 
 class KillAllFailed(SupervisorError):
@@ -153,31 +132,32 @@ class KillAllFailed(SupervisorError):
 
     def __init__(self, failures: Sequence[tuple[str, SupervisorError]], total: int) -> None:
         by_reason: dict[str, list[str]] = {}
-        for identifier, error in failures[:_TOLD_FAILURES]:
-            reason = printable(error.message)[:_TOLD_CHARACTERS]
+        for identifier, error in failures[:_SHOWN_FAILURES]:
+            reason = printable(error.message)[:_SHOWN_CHARACTERS]
             by_reason.setdefault(reason, []).append(shown(identifier))
-        told = [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
-        if (more := len(failures) - _TOLD_FAILURES) > 0:
-            told.append(f"and {more} more, which the log names")
-        super().__init__(f"{len(failures)} of {total} jobs could not be stopped: {'; '.join(told)}")
-        self._answer_as(failures[0][1])
+        parts = [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+        if (more := len(failures) - _SHOWN_FAILURES) > 0:
+            parts.append(f"and {more} more, which the log names")
+        text = "; ".join(parts)
+        super().__init__(f"{len(failures)} of {total} jobs could not be stopped: {text}")
+        self._copy_code(failures[0][1])
 
 
 class StartError(Exception):
-    """The process cannot start. The message is the one line that the operator sees."""
+    """The process cannot start. The operator sees only the message, which is one line."""
 
 
 def kinds_of(kind: type[SupervisorError]) -> Iterator[type[SupervisorError]]:
-    """A class of errors and all below it."""
+    """A class of errors and all its subclasses."""
     yield kind
     for below in kind.__subclasses__():
         yield from kinds_of(below)
 
 
 def reason_of(code: int) -> str:
-    """The reason that a code in an answer stands for."""
+    """The reason of a code."""
     return REASONS.get(code, SupervisorError.reason)
 
 
-# By code. Of the classes here: an error of another module would be missed.
+# By code, for the classes in this module.
 REASONS = {kind.code: kind.reason for kind in kinds_of(SupervisorError)}

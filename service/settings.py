@@ -1,7 +1,7 @@
-"""The settings: what each is called, what it means and what is allowed.
+"""The settings: their names, meanings, defaults and allowed values.
 
-A setting is one field here, and is used where it is needed: the parts of the service get this
-object. `service.app.environment` reads it from the environment.
+A setting is one field here. The parts of the service get the whole object, which
+`service.app.environment` reads from the environment.
 """
 
 import re
@@ -26,9 +26,9 @@ def _name(value: str) -> str:
 
 
 def _host(value: str) -> str:
-    """A host as it stands before `:PORT`: an IPv6 address gets its brackets."""
+    """A host for HOST:PORT: an IPv6 address gets brackets."""
     if match := _IPV6.fullmatch(value):
-        # Not as `ipaddress` writes it, which from Python 3.13 on writes some otherwise.
+        # Not with `str(ip_address)`, whose output changed in Python 3.13.
         return f"[{inet_ntop(AF_INET6, ip_address(match[2]).packed)}]"
     if not _HOST_NAME.fullmatch(value):
         raise ValueError
@@ -36,7 +36,7 @@ def _host(value: str) -> str:
 
 
 def _whole(value: object) -> object:
-    """Digits alone: Python and pydantic would also take 5_0, +5, 5.0 and blanks around them."""
+    """Digits only: Python and pydantic would also accept 5_0, +5, 5.0 and surrounding blanks."""
     if isinstance(value, str) and not _WHOLE.fullmatch(value):
         raise ValueError
     return value
@@ -47,7 +47,7 @@ def _lower(value: object) -> object:
 
 
 def _setting(default: object, description: str, *, allowed: str, unset: str = "") -> Any:
-    """A field as docs/settings.md shows it; `unset` says what no value means."""
+    """A field, as docs/settings.md shows it. `unset` is the meaning of no value."""
     extra: dict[str, Any] = {"allowed": allowed, "unset": unset}
     return Field(default, description=description, json_schema_extra=extra)
 
@@ -167,7 +167,7 @@ class Settings(BaseModel):
 
     @property
     def max_launches(self) -> int:
-        """How many launches there may be at once, with the Engine or waiting for it."""
+        """The limit of launches at a time: with the Engine, or waiting for it."""
         return self.max_launches_under_way + self.max_launches_waiting
 
     @property

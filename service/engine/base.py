@@ -1,10 +1,12 @@
-"""The interface between the supervisor and whatever runs its workloads, and its data.
+"""The interface of engines, which run workloads, and its data.
 
-An adapter knows one engine; everything above knows only this page. Any method may raise the
-`EngineError`s of `service.errors`: `EngineUnavailable`, `EngineTimeout` and `EngineFaltered` leave
-open whether the engine did what it was asked. All times are seconds. An adapter limits how many
-calls its engine gets at once; a call that waits for its turn uses up none of its time limit, and
-fails only if the engine answers nobody.
+An adapter implements it for one engine. Everything above uses only this interface.
+
+- Any method may raise the `EngineError`s of `service.errors`. After `EngineUnavailable`,
+  `EngineTimeout` and `EngineFaltered` it is unknown whether the engine has carried out the call.
+- All times are seconds.
+- An adapter limits the number of concurrent calls. A call that waits for its turn does not use up
+  its time limit. It fails only if the engine answers no call at all.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -30,12 +32,12 @@ EngineCall = Literal[
     "info",
     "rename",
 ]
-"""What an engine is asked, by the name that metrics and spans have for it."""
+"""The names of an engine's calls, in metrics and spans."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a workload may use; None is no limit. `memory` is in bytes, `cpus` in cores."""
+    """The limits of a workload: None is no limit. `memory` is in bytes, `cpus` in cores."""
 
     memory: int | None = None
     cpus: float | None = None
@@ -44,7 +46,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadSpec:
-    """What to run. `arguments` hold secrets: they and `redact` stay out of the repr."""
+    """A workload to run. `arguments` hold secrets: they and `redact` stay out of the repr."""
 
     name: str
     image: str
@@ -57,18 +59,18 @@ class WorkloadSpec:
 
 
 class Status(StrEnum):
-    """The state of a workload, as far as the supervisor needs it."""
+    """The state of a workload."""
 
     CREATED = "created"
     LIVE = "live"  # running, paused or restarting
     EXITED = "exited"
     REMOVING = "removing"
-    UNKNOWN = "unknown"  # listed in a way that cannot be read
+    UNKNOWN = "unknown"  # its entry in the listing cannot be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """A workload of ours as the engine listed it."""
+    """A workload in a listing."""
 
     id: str
     name: str
@@ -77,12 +79,12 @@ class Workload:
     created_at: float
     paused: bool = False
     network_of: str = ""  # the id of the workload whose network it shares
-    aside: bool = False  # it could not be removed, and has given up its name
+    aside: bool = False  # it could not be removed, and was renamed to free its name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """A workload looked at closely. Its arguments hold secrets, and stay out of the repr."""
+    """The details of a workload. Its arguments hold secrets, and stay out of the repr."""
 
     id: str
     status: Status
@@ -93,12 +95,12 @@ class Inspection:
     ended_at: float | None
     arguments: Sequence[str] = field(repr=False)
     paused: bool = False
-    aside: bool = False  # as in a `Workload`
+    aside: bool = False  # see `Workload`
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a workload has exited, as the engine told. `at` is seconds since the epoch."""
+    """The exit of a workload, as the engine reports it. `at` is seconds since the epoch."""
 
     code: int
     at: float
@@ -106,19 +108,19 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Every workload of ours: the first thing that a new connection brings."""
+    """All our workloads. `Engine.watch` yields it first."""
 
     workloads: Sequence[Workload]
 
 
 class Change(StrEnum):
-    """What has happened, according to an event."""
+    """The kind of an event."""
 
     CREATED = "created"
     STARTED = "started"
-    SIGNALLED = "signalled"  # through the engine, for a stop and a removal by force, too
+    SIGNALLED = "signalled"  # through the engine, which also signals for a stop or forced removal
     EXITED = "exited"
-    OUT_OF_MEMORY = "out of memory"  # before the exit that it leads to, or shortly after it
+    OUT_OF_MEMORY = "out of memory"  # comes before the exit, or shortly after it
     REMOVED = "removed"
     PAUSED = "paused"
     UNPAUSED = "unpaused"
@@ -126,11 +128,11 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A hint that one workload has changed. `exit_code` only where the engine told it.
+    """A hint that a workload has changed. `exit_code` is set if the engine reports it.
 
-    `signal` is the number of the signal that it was sent, 0 where the engine does not tell that.
-    `witnessed` is False if nobody saw it happen: the difference between two listings shows that it
-    has. The engine may have been away in between, and may have ended the workload itself.
+    `signal` is the number of the signal that was sent to the workload, or 0 if the engine does not
+    report it. `witnessed` is False if the event follows from the difference between two listings:
+    the engine may have been away in between, and may have ended the workload itself.
     """
 
     id: str
@@ -143,7 +145,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """The workload that this process runs in, if that is known; `unclear` if it may be any."""
+    """The workload that this process runs in, if known. If it is `unclear`, it may be any."""
 
     own: Workload | None = None
     unclear: bool = False
@@ -157,13 +159,13 @@ class Trait(StrEnum):
 
 
 class Prepare(Protocol):
-    """Fetches what a workload needs before it can start, such as its image."""
+    """Fetches what a workload needs before its start, such as its image."""
 
     async def __call__(self, spec: WorkloadSpec) -> None:
-        """Return when everything is there. It may take minutes, and may be cancelled at any time.
+        """Fetch it. This may take minutes, and may be cancelled at any time.
 
-        No time limit of the launch applies, and the launch takes up no place among the starts.
-        Raises ImageMissing, and the other `EngineError`s.
+        The time limit of a launch and the limit of concurrent starts do not apply. Raises
+        ImageMissing and the other `EngineError`s.
         """
 
 
@@ -171,110 +173,108 @@ class SetAside(Protocol):
     """Frees the name of a workload that cannot be removed."""
 
     async def __call__(self, workload_id: str) -> str:
-        """Rename the workload; the new name.
+        """Rename the workload, and return its new name: the old one with a part of the id.
 
-        The new name contains the old one and the id. A second call changes nothing. Raises
-        NoSuchWorkload.
+        A second call changes nothing. Raises NoSuchWorkload.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What some engines can do and others cannot: None, or False, if this one cannot.
+    """The optional capabilities of an engine: None or False if it lacks one.
 
-    An engine that does not tell of pauses or of a lack of memory reports neither in its
-    inspections.
+    If an engine does not report pauses or a lack of memory, its inspections contain neither.
     """
 
     prepare: Prepare | None = None
     set_aside: SetAside | None = None
-    # Whether it tells that a workload ran out of memory: at most so long after the exit (seconds).
+    # How long after the exit it may report that the workload ran out of memory (seconds).
     tells_lack_of_memory_within: float | None = None
-    # Whether `watch` reads a connection, which may go quiet without an end, and does not poll.
+    # Whether `watch` reads from a connection, which may silently hang. Otherwise it polls.
     streams_events: bool = False
 
 
 class Engine(Protocol):
-    """Runs workloads. Its methods may be called side by side, for different workloads."""
+    """Runs workloads. Its methods may be called concurrently, for different workloads."""
 
     @property
     def title(self) -> str:
-        """What messages call it, such as `Docker Engine`."""
+        """Its name in messages, such as `Docker Engine`."""
 
     @property
     def name_grammar(self) -> NameGrammar:
-        """What its workloads may be called."""
+        """The allowed names of workloads."""
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do that not every engine can."""
+        """Its optional capabilities."""
 
     def whereabouts(self, workloads: Sequence[Workload]) -> Whereabouts:
-        """Which of these workloads this process runs in. Asks this host, and not the engine."""
+        """Find the workload that this process runs in. Reads this host, and calls no engine."""
 
     async def ping(self, *, deep: bool = False) -> None:
         """Return if the engine answers within a few seconds.
 
-        With `deep` it has to ask what runs its workloads, which may hang by itself.
+        With `deep`, it also has to reach its own runtime of workloads, which may hang by itself.
         """
 
     async def leaving(self) -> bool:
-        """Whether it is stopping and takes its workloads along: it accepts no new connection."""
+        """Whether it is stopping, with its workloads: it accepts no new connection."""
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
-        """Create and start a workload; its id. Returns when its program has begun.
+        """Create and start a workload. Return its id when its program has begun.
 
-        What the engine refuses to start, or whose program cannot be run, is removed again. A
-        program that has begun is a success, however soon and with whatever code it ends.
+        If the engine refuses to start it, or its program cannot be run, the workload is removed
+        again. A program that has begun is a success, whatever its exit code, and however soon.
 
-        The timeout counts from the first call to the engine. After EngineUnavailable,
-        EngineTimeout and EngineFaltered a workload with these labels may exist, or still come to
-        exist. Raises NameTaken, ImageMissing, EngineRefused, and these.
+        The timeout counts from the first call to the engine. Raises NameTaken, ImageMissing and
+        EngineRefused. After EngineUnavailable, EngineTimeout and EngineFaltered, a workload with
+        these labels may exist, or may appear later.
         """
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:
-        """Send SIGTERM, after the grace SIGKILL; return when it has exited, and how.
+        """Send SIGTERM, and SIGKILL after the grace. Return when it has exited.
 
-        None where that is not known, and an inspect has to tell. Any number of stops may be under
-        way: they take their turns with the engine, and each grace counts from its own SIGTERM.
-        Raises NoSuchWorkload. A workload that does not run is a success.
+        None means that the exit is not known, and that the caller has to inspect. Any number of
+        stops may be under way: they take turns, and each grace counts from its own SIGTERM. It is
+        a success if the workload does not run. Raises NoSuchWorkload.
         """
 
     async def remove(self, workload_id: str, *, force: bool = False) -> None:
-        """Remove a workload; return when its name is free. One that is not there is a success.
+        """Remove a workload. Return when its name is free, or if it does not exist.
 
-        Without `force` a live one is refused (EngineRefused).
+        Without `force`, a live one is refused (EngineRefused).
         """
 
     async def inspect(self, workload_id: str, *, timeout: float = 10.0) -> Inspection:
-        """What the engine knows of one workload, within the timeout. Raises NoSuchWorkload."""
+        """The details of a workload. Raises NoSuchWorkload."""
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
-        """The last lines of its output, edited beside the event loop. Raises NoSuchWorkload."""
+        """The last lines of its output. `edit` may be called in a thread. Raises NoSuchWorkload."""
 
     async def list(
         self, *, unless: Callable[[Workload], bool] = lambda _: False
     ) -> Sequence[Workload]:
-        """Every workload with the label of this instance, live or not.
+        """All workloads with the label of this instance, live or not.
 
-        Those for which `unless` is true are left out. It is called for one after the other, maybe
-        in a thread: of 100,000 workloads the event loop then gets the few that matter to it.
+        Those for which `unless` is true are left out. It may be called in a thread, so that of
+        100,000 workloads the event loop gets only the few that matter.
         """
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
-        """Every workload with these labels, live or not, whether it is ours or not."""
+        """All workloads with these labels, live or not, including those of others."""
 
     async def names(self) -> Sequence[str]:
-        """Every name that is taken on the engine, also by workloads of others."""
+        """All names that are taken on the engine, including those of others' workloads."""
 
     async def traits(self) -> frozenset[Trait]:
-        """How it is configured."""
+        """Its configuration, as far as it affects workloads."""
 
     def watch(self) -> AsyncGenerator[Listing | Event, None]:
-        """Follow the engine over one connection: first a Listing, then Events, with no gap between.
+        """Follow the engine: yield a Listing first, then Events, without a gap in between.
 
-        An engine without events polls (`service.engine.polling`). Ends, or raises an EngineError,
-        when the connection is gone.
+        An engine without events polls (`service.engine.polling`). When the connection is lost,
+        this ends or raises an EngineError.
         """
 
     async def close(self) -> None:

@@ -1,6 +1,6 @@
-"""An engine that is put together while calls wait for it already, and are not refused any more.
+"""A placeholder for an engine that is still being loaded. Requests already wait for it.
 
-What the Docker adapter needs is a fifth of the time that a start takes.
+Loading the Docker adapter takes a fifth of the time of a start.
 """
 
 from typing import Any, cast
@@ -9,22 +9,22 @@ from service.engine.base import Engine
 
 
 class LateEngine:
-    """Stands for an engine that is named later; until then, only its title is known."""
+    """Takes the place of an engine that is set later. Until then, only its title is known."""
 
     def __init__(self, title: str) -> None:
         self.title = title
         self._engine: Engine | None = None
 
-    def name(self, engine: Engine) -> None:
-        """Be this engine from now on."""
+    def set(self, engine: Engine) -> None:
+        """Delegate to this engine from now on."""
         self._engine = engine
 
     def as_engine(self) -> Engine:
-        """The same, as its users know it."""
+        """Return self, with the type of an engine."""
         return cast("Engine", self)
 
     def __getattr__(self, method: str) -> Any:
-        """Once for each method: it is found in here from then on."""
+        """The engine's method. It is kept as an attribute, so this is called once for each."""
         found = getattr(self._engine, method)
         setattr(self, method, found)
         return found

@@ -1,4 +1,4 @@
-"""What an engine takes as the name of a workload."""
+"""The grammar of workload names."""
 
 import re
 from dataclasses import dataclass
@@ -6,24 +6,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class NameGrammar:
-    """Which identifiers can be names as they are, and how the others are made into names.
+    """How identifiers become names. Those that are not allowed are cleaned, cut, and get a hash.
 
-    The other ones are cleaned, cut, and get a hash. A launch may add a hyphen and 16 digits to any
-    name, which has to be allowed as well.
+    A launch may append a hyphen and 16 digits to a name; the grammar has to allow that, too.
     """
 
     usable: re.Pattern[str]
-    """An identifier that is a name, unless it looks like one that was made with a hash."""
+    """Matches an identifier that can be a name, unless it looks like one with a hash."""
     longest: int
-    """Characters of such an identifier."""
+    """The maximum length of such an identifier."""
     unclean: re.Pattern[str]
-    """Characters that no name has."""
+    """Matches characters that are not allowed."""
     longest_cleaned: int
-    """Characters of a cleaned identifier, before the hash."""
+    """The maximum length of a cleaned identifier, without the hash."""
     mark: str
-    """What stands between the cleaned identifier and its hash."""
+    """Separates the cleaned identifier from its hash."""
 
     def is_hashed(self, name: str) -> bool:
-        """Whether a name looks like one that was made with a hash: 12 hexadecimal digits."""
+        """Whether a name ends with the mark and what looks like a hash: 12 hexadecimal digits."""
         _, mark, digest = name.rpartition(self.mark)
         return bool(mark) and re.fullmatch(r"[0-9a-f]{12}", digest) is not None

@@ -1,9 +1,8 @@
-"""News of an engine without an event stream: what one listing has that the last one did not have.
+"""Events for an engine without an event stream: the differences between two listings.
 
-A poll is coarser than a stream. It tells what is new, and not how that came about: a workload that
-started and ended between two listings has ended, and one that was removed as well is not mentioned.
-It knows no exit code and no signal. And it did not see an exit happen: the engine may have been
-away in between (`Event.witnessed`).
+Polling is coarser than a stream. A workload that starts and exits between two listings is reported
+as exited; one that is also removed is not reported at all. Exit codes and signals are not known.
+Exits count as not witnessed: the engine may have been away in between (`Event.witnessed`).
 """
 
 import asyncio
@@ -16,9 +15,9 @@ async def poll(
     list_workloads: Callable[[], Awaitable[Sequence[Workload]]],
     pause: Callable[[Sequence[Workload]], float],
 ) -> AsyncGenerator[Listing | Event, None]:
-    """Follow an engine as `Engine.watch` does; it never ends, but raises what the listing raises.
+    """Follow an engine as `Engine.watch` does, for ever. Errors of a listing are raised.
 
-    `pause` says, by the last listing, how long to wait before the next one (seconds).
+    `pause` gets the last listing, and returns how long to wait before the next one (seconds).
     """
     known = await list_workloads()
     yield Listing(known)
@@ -31,7 +30,7 @@ async def poll(
 
 
 def changes(before: Sequence[Workload], after: Sequence[Workload]) -> Iterator[Event]:
-    """What has happened between two listings, as far as they show it."""
+    """The events that follow from the differences between two listings."""
     gone = {workload.id: workload for workload in before}
     for workload in after:
         for change in _steps(gone.pop(workload.id, None), workload):
@@ -41,7 +40,7 @@ def changes(before: Sequence[Workload], after: Sequence[Workload]) -> Iterator[E
 
 
 def _readable(before: Sequence[Workload], after: Sequence[Workload]) -> Sequence[Workload]:
-    """The second listing; what cannot be read in it is as it was before, or not there."""
+    """The second listing. Its unreadable workloads are taken from the first, or left out."""
     known = {workload.id: workload for workload in before}
     readable = (known.get(each.id) if each.status is Status.UNKNOWN else each for each in after)
     return [each for each in readable if each is not None]
@@ -66,7 +65,7 @@ def _has_ended_since(was: Status | None, now: Status) -> bool:
 
 
 def _was_paused(before: Workload | None) -> bool:
-    """A workload that has started anew is not paused by what held it before."""
+    """Whether it was paused, unless it has exited since."""
     return before is not None and before.status is Status.LIVE and before.paused
 
 

@@ -1,1 +1,1 @@
-"""What a job is: its states, what a request may ask, the catalogue, the workload to run."""
+"""Jobs: their states, the catalogue, the rules for requests, and the workload of a job."""

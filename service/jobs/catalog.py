@@ -1,9 +1,9 @@
-"""The allow-list of jobs: which image a name stands for, read from one TOML file."""
+"""The catalogue: the job names that may be launched, and their images. It is a TOML file."""
 
 import json
 import re
 import tomllib
-from collections.abc import ItemsView, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from reprlib import Repr
@@ -27,17 +27,17 @@ from service.errors import StartError
 from service.jobs.model import Kind
 from service.support.text_file import read_text
 
-# The catalogue of Area, which counts where JOB_CATALOG names none.
+# The catalogue of Area, the default of JOB_CATALOG.
 PACKAGED = Path(str(files("service"))) / "catalogs" / "area.toml"
 
 _MEMORY_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 _MEMORY = re.compile(r"([0-9]+)([kmg])")
-# The Engine refuses less, and a worker that gets less is dead before it starts.
+# The Engine refuses less.
 _LEAST_MEMORY = 6 * 2**20
 _MOST_MEMORY = 2**50
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-# The grammar of github.com/distribution/reference, and Docker's: what has no dot and no port is no
-# registry, but the first part of a name, and names are in lower case.
+# The grammar of github.com/distribution/reference, and Docker's rules: a first part without a dot
+# and a port is not a registry but a part of the name, and names are in lower case.
 _PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = rf"localhost|{_LABEL}(\.{_LABEL})+|\[[0-9A-Fa-f:]+\]"
@@ -47,7 +47,7 @@ _DIGEST = r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}"
 _IMAGE = re.compile(rf"({_REGISTRY}/)?(?P<path>{_PART}(/{_PART})*)(:{_TAG})?(@({_DIGEST}))?")
 _LONGEST_PATH = 255
 
-_PLAINER = {
+_MESSAGES = {
     "missing": "is missing",
     "dict_type": "is not a table of jobs, [jobs]",
     "model_type": 'is not a job, such as { kind = "action" }',
@@ -60,7 +60,7 @@ _TOML_INTEGERS = range(-(2**63), 2**63)
 
 
 def _bytes(value: object) -> object:
-    """`"256m"` as bytes; anything else is refused."""
+    """A size such as `"256m"` in bytes."""
     if not isinstance(value, str) or not (match := _MEMORY.fullmatch(value)):
         raise ValueError
     size = int(match[1]) * _MEMORY_UNITS[match[2]]
@@ -70,7 +70,7 @@ def _bytes(value: object) -> object:
 
 
 def _image(value: str) -> str:
-    """A reference; its length is limited without registry, tag and digest."""
+    """An image reference. The limit of its length applies without registry, tag and digest."""
     match = _IMAGE.fullmatch(value)
     if match is None or len(match["path"]) > _LONGEST_PATH:
         raise ValueError
@@ -84,7 +84,7 @@ def _key(default: object, description: str, *, allowed: str, example: str) -> An
 
 
 class Entry(BaseModel):
-    """One job of the catalogue."""
+    """An entry of the catalogue: a job name's settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -139,7 +139,7 @@ class Entry(BaseModel):
 
     @property
     def ends_by_itself(self) -> bool:
-        """Whether exit code 0 is what its worker is expected to end with."""
+        """Whether its jobs are expected to end by themselves, with exit code 0."""
         return self.ends or self.kind is Kind.REACTION
 
     @property
@@ -160,7 +160,7 @@ class _File(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _dots_are_quoted(cls, file: dict[str, Any]) -> dict[str, Any]:
-        """To TOML a dot that is not quoted is a table within a table: here, a job within a job."""
+        """In TOML, an unquoted dot makes a table within a table: here, a job within a job."""
         jobs = file.get("jobs")
         for name, job in jobs.items() if isinstance(jobs, dict) else ():
             inner = job
@@ -183,41 +183,24 @@ class _File(BaseModel):
         return self
 
 
-class Catalog:
-    """The jobs by name."""
-
-    def __init__(self, entries: Mapping[str, Entry]) -> None:
-        self._entries = dict(entries)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def items(self) -> ItemsView[str, Entry]:
-        """Every job with its name."""
-        return self._entries.items()
-
-    def get(self, name: str) -> Entry | None:
-        """The job of that name, if there is one."""
-        return self._entries.get(name)
+class Catalog(dict[str, Entry]):
+    """The entries by job name."""
 
     @property
     def images(self) -> frozenset[str]:
-        """Every image that a job runs."""
-        return frozenset(e.image for e in self._entries.values() if e.image)
+        """The images of all entries."""
+        return frozenset(entry.image for entry in self.values() if entry.image)
 
     @property
     def without_room(self) -> Sequence[str]:
-        """The jobs that can never run: the init of their container is all that `pids` allows."""
-        return [name for name, entry in self._entries.items() if entry.pids == _INIT]
+        """The job names that cannot run: their `pids` has room for the container's init only."""
+        return [name for name, entry in self.items() if entry.pids == _INIT]
 
 
 def load_catalog(path: Path | None = None) -> Catalog:
     """Read a catalogue, by default the packaged one of Area.
 
-    Raises `StartError` with the file, the line or key, and what is wrong.
+    Raises `StartError` with the file, the line or key, and the fault.
     """
     if path is None:
         return _parse(PACKAGED.read_text(encoding="utf-8"), PACKAGED.name)
@@ -232,18 +215,18 @@ def _parse(text: str, source: str) -> Catalog:
         return Catalog(_File.model_validate(tomllib.loads(text)).jobs)
     except ValidationError as error:
         raise StartError(f"{printable(source)}: {_first_fault(error)}") from error
-    except (ValueError, RecursionError) as error:  # it also refuses a number of too many digits
+    except (ValueError, RecursionError) as error:  # ValueError also for a number of too many digits
         raise StartError(f"{printable(source)}: is not TOML: {error}") from error
 
 
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False)[0]
     where = ".".join(printable(str(part)) for part in fault["loc"]) or "jobs"
-    return f"{where}{_shown(fault['input'])}: {_said(fault)}"
+    return f"{where}{_shown(fault['input'])}: {_describe(fault)}"
 
 
 def _shown(given: object) -> str:
-    """A value that can be told in short; Python itself refuses to print a very large number."""
+    """A short form of a simple value. Python refuses to print very large numbers."""
     if not isinstance(given, str | int | float):
         return ""
     if isinstance(given, int) and given not in _TOML_INTEGERS:
@@ -251,13 +234,13 @@ def _shown(given: object) -> str:
     return f" = {_SHORT.repr(given)}"
 
 
-def _said(fault: ErrorDetails) -> str:
-    """What is wrong, in our words: pydantic's are for programmers."""
+def _describe(fault: ErrorDetails) -> str:
+    """A fault for operators: pydantic's messages are for programmers."""
     if fault["type"] == "extra_forbidden":
         *keys, last = Entry.model_fields
-        return f"is no key that a catalogue has; a job may have {', '.join(keys)} and {last}"
-    if plainer := _PLAINER.get(fault["type"]):
-        return plainer
+        return f"is not a key of the catalogue; a job may have {', '.join(keys)} and {last}"
+    if message := _MESSAGES.get(fault["type"]):
+        return message
     key = Entry.model_fields.get(str(fault["loc"][-1])) if len(fault["loc"]) == _KEY_DEPTH else None
     if key and isinstance(key.json_schema_extra, dict):
         return f"allowed is {key.json_schema_extra['allowed']}"

@@ -1,6 +1,7 @@
-"""In which fields a request differs from the one that launched a job. Pure.
+"""Finds the fields in which a request differs from the one that launched a job. Pure.
 
-Told by hashes, since the values are secret, or long; Python keys them anew in each process.
+A job keeps hashes of the values, which may be secret or long. Python's hash has a random key in
+each process.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,17 +9,17 @@ from json import JSONEncoder
 
 from service.jobs.model import Job, JobSpec
 
-# So many parameters, with names of so many characters, are compared one by one; where there are
-# more, or longer ones, all together. A job keeps the names for as long as it is known.
+# Up to this many parameters, with names of up to this many characters, are compared one by one, and
+# otherwise all together: a job keeps the names in memory.
 _MOST_NAMES, _MOST_CHARACTERS = 32, 64
-# `json.dumps` would make an encoder for each, which takes ten times as long.
+# `json.dumps` would create an encoder at each call, which takes ten times as long.
 _encode = JSONEncoder(sort_keys=True).encode
 
 
 def digests_of(spec: JobSpec) -> Mapping[str, int]:
     """A hash for each field of a request: `name`, `auth`, and `params.KEY` for each parameter.
 
-    A null is left out, as it is among the arguments.
+    Parameters that are null are left out, as they are left out of the arguments.
     """
     params = {key: value for key, value in spec.params.items() if value is not None}
     fields: dict[str, object] = {"name": spec.name, "auth": dict(spec.auth)}
@@ -30,7 +31,7 @@ def digests_of(spec: JobSpec) -> Mapping[str, int]:
 
 
 def differing(job: Job, spec: JobSpec) -> Sequence[str]:
-    """The fields that are not as in the request that launched a job; none where nobody knows."""
+    """The fields that differ from the request that launched the job; none if that is unknown."""
     if not job.digests or (spec.fingerprint and spec.fingerprint == job.fingerprint):
         return ()
     before, now = job.digests, digests_of(spec)

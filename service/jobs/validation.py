@@ -1,4 +1,4 @@
-"""What a request may contain. Pure; each refusal names the field, and never a value of `auth`."""
+"""Validates requests. Pure. Each error names the field, and never a value of `auth`."""
 
 import math
 import re
@@ -13,7 +13,7 @@ RESERVED_PARAMETERS = ("identifier", "target", "auth")
 
 
 def check_spec(spec: JobSpec) -> None:
-    """Raise `InvalidRequest` for the first field that is not allowed."""
+    """Raise `InvalidRequest` for the first invalid field."""
     _check_identifier(spec.identifier)
     if not spec.name or spec.name.isspace():
         raise InvalidRequest("name: is empty or blank; give the name of a job of the catalogue")
@@ -24,10 +24,10 @@ def check_spec(spec: JobSpec) -> None:
 
 
 def _check_identifier(identifier: str) -> None:
-    """Refuse what would put jobs under one identifier by mistake, and what no argument can carry.
+    """Refuse a blank identifier, which would group unrelated jobs, and one with a NUL.
 
-    Identifiers are made of what users have typed, and a backend may not survive a refusal: so
-    anything else is allowed. Their size is limited where the arguments are checked.
+    Backends build identifiers from user input, and may not survive a refusal: so everything else
+    is allowed. `check_size` limits the length.
     """
     if not identifier or identifier.isspace():
         raise InvalidRequest("identifier: is empty or blank; give the job's unique identifier")
@@ -57,7 +57,7 @@ def _check_values(field: str, values: Mapping[str, JsonValue]) -> None:
 
 
 def _leaves(value: JsonValue) -> Iterator[JsonValue]:
-    """Every string and number in the value, keys included."""
+    """All strings and numbers in a value, including keys."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield key

@@ -1,4 +1,4 @@
-"""From a job to what the Engine is asked to run: arguments, name and labels. Pure."""
+"""Builds the workload of a job: arguments, name and labels. Reads jobs from labels. Pure."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from service.jobs.model import Job, JobSpec, JsonValue, Kind
 from service.jobs.validation import RESERVED_PARAMETERS
 from service.settings import Settings
 
-# Labels carry the prefix so that none can hide an attribute of the Engine's own events.
+# Without the prefix, a label could hide an attribute of Docker's events.
 LABEL_PREFIX = "area.supervisor."
 INSTANCE_LABEL = LABEL_PREFIX + "instance"
 IDENTIFIER_LABEL = LABEL_PREFIX + "identifier"
@@ -33,14 +33,14 @@ DEFAULT_INSTANCE = "default"
 
 # Linux: MAX_ARG_STRLEN, 32 pages, for one argument with its closing NUL (execve(2)).
 MAX_ARGUMENT_BYTES = 131_072
-# A quarter of the usual 8 MiB stack is the kernel's limit for all of them; the image's own
-# environment has to fit beside ours.
+# The kernel's limit for all arguments and variables is a quarter of the stack, usually of 8 MiB.
+# The environment of the image has to fit in as well.
 MAX_TOTAL_BYTES = 1_048_576
 _POINTER_BYTES = 8
 
 
 def arguments_of(spec: JobSpec, entry: Entry, callback: str) -> Sequence[str]:
-    """The container's arguments, in the order that workers rely on."""
+    """The workload's arguments, in the order that workers rely on."""
     arguments = [entry.first_argument] if entry.first_argument else []
     arguments += ["--target", callback, "--identifier", spec.identifier]
     arguments += ["--auth", compact_json(dict(spec.auth))]
@@ -52,23 +52,23 @@ def arguments_of(spec: JobSpec, entry: Entry, callback: str) -> Sequence[str]:
 
 
 def auth_in(arguments: Sequence[str]) -> JsonValue:
-    """The credentials in a container's arguments, found by their place: any value may look so."""
+    """The credentials in a workload's arguments. Found by position: any value may look the same."""
     for start in (0, 1):
         head = list(arguments[start : start + 6])
         if head[0:5:2] == ["--target", "--identifier", "--auth"] and head[5:]:
-            with suppress(ValueError):  # not our arguments after all
+            with suppress(ValueError):  # these are not our arguments
                 auth: JsonValue = json.loads(head[5])
                 return auth
     return None
 
 
 def compact_json(value: JsonValue) -> str:
-    """JSON without spaces, keys in order. Scalars come out as a worker expects an argument."""
+    """JSON without spaces and with sorted keys. A scalar looks as workers expect an argument."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
 
 
 def check_size(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Raise `TooLarge` for what an init would start only to see it die (`execve`: E2BIG)."""
+    """Raise `TooLarge` if the init of a container could not execute its program (E2BIG)."""
     entries = [*arguments, *(f"{key}={value}" for key, value in environment.items())]
     sizes = [len(entry.encode()) + 1 for entry in entries]
     for field, size in zip(_fields(arguments), sizes, strict=False):
@@ -86,8 +86,8 @@ def check_size(arguments: Sequence[str], environment: Mapping[str, str]) -> None
 
 
 def _fields(arguments: Sequence[str]) -> Iterator[str]:
-    """For each argument, the field of the request that it came from."""
-    first = len(arguments) % 2  # the job's own first argument; pairs of --KEY VALUE follow
+    """The field of the request that each argument came from."""
+    first = len(arguments) % 2  # the catalogue's first argument; pairs of --KEY VALUE follow
     yield from ["name"] * first
     for option in arguments[first::2]:
         key = option.removeprefix("--")
@@ -95,11 +95,11 @@ def _fields(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def base_name(identifier: str, instance: str, names: NameGrammar) -> str:
-    """The workload's name for an identifier, before what a reaction or development adds.
+    """The name of an identifier's workload, without the suffix of a reaction or of development.
 
-    The identifier itself where it can be one and is not very long. Otherwise cleaned and cut, with
-    a hash that keeps apart what became alike; an identifier that looks hashed is hashed again, so
-    that no two identifiers share a name.
+    This is the identifier, if the grammar allows it. Otherwise the identifier is cleaned and cut,
+    and gets a hash. An identifier that looks hashed is hashed again, so no two identifiers share a
+    name.
     """
     usable = len(identifier) <= names.longest and names.usable.fullmatch(identifier)
     if usable and instance == DEFAULT_INSTANCE and not names.is_hashed(identifier):
@@ -110,13 +110,13 @@ def base_name(identifier: str, instance: str, names: NameGrammar) -> str:
 
 
 def workload_name(job: Job, instance: str, names: NameGrammar) -> str:
-    """The name of a job's workload, in production."""
+    """The name of a job's workload in production."""
     name = base_name(job.identifier, instance, names)
     return f"{name}-{job.launch_id}" if job.kind is Kind.REACTION else name
 
 
 def labels_of(job: Job, instance: str) -> Mapping[str, str]:
-    """All that a supervisor which starts anew must know of a running container."""
+    """The labels of a job's workload: all that a restarted supervisor needs to know of it."""
     labels = {
         INSTANCE_LABEL: instance,
         IDENTIFIER_LABEL: job.identifier,
@@ -130,18 +130,18 @@ def labels_of(job: Job, instance: str) -> Mapping[str, str]:
 
 
 def launch_id_in(labels: Mapping[str, str]) -> str:
-    """Which launch a container is of; empty where it is nobody's."""
+    """The launch id in a workload's labels, or ""."""
     return labels.get(LAUNCH_LABEL, "")
 
 
 def job_fields(labels: Mapping[str, str]) -> Mapping[str, str]:
-    """Which job a container is of, for an event: as far as its labels say."""
-    told = {"job": NAME_LABEL, "identifier": IDENTIFIER_LABEL}
-    return {name: labels[label] for name, label in told.items() if label in labels}
+    """The fields of a log event that name the job of a workload, as far as its labels tell."""
+    fields = {"job": NAME_LABEL, "identifier": IDENTIFIER_LABEL}
+    return {name: labels[label] for name, label in fields.items() if label in labels}
 
 
 def job_of(spec: JobSpec, entry: Entry, traceparent: str | None) -> Job:
-    """The job of a new launch."""
+    """A new job for a request."""
     return Job(
         launch_id=secrets.token_hex(8),
         name=spec.name,
@@ -156,7 +156,7 @@ def job_of(spec: JobSpec, entry: Entry, traceparent: str | None) -> Job:
 
 
 def job_from_labels(labels: Mapping[str, str]) -> Job | None:
-    """The job whose container carries these labels; None where they are not complete."""
+    """The job whose workload has these labels; None if they are not complete."""
     if not launch_id_in(labels):
         return None
     try:
@@ -183,7 +183,7 @@ def workload_of(
     environment: Mapping[str, str],
     names: NameGrammar,
 ) -> WorkloadSpec:
-    """Everything that the engine is told about a launch. `names` are those that it takes."""
+    """The workload of a job. `names` is the engine's grammar."""
     assert entry.image is not None
     return WorkloadSpec(
         name=workload_name(job, settings.supervisor_instance, names),
@@ -198,7 +198,7 @@ def workload_of(
 
 
 def highest_count(names: Sequence[str], base: str) -> int:
-    """The highest count that development has added to a name, 0 where there is none."""
+    """The highest count that development has appended to a name, or 0."""
     pattern = re.compile(re.escape(base) + r"-(\d{1,9})")
     counts = (pattern.fullmatch(name) for name in names)
     return max((int(match[1]) for match in counts if match), default=0)

@@ -1,1 +1,1 @@
-"""Helpers that know nothing of jobs: retries, tasks, limits of the process, text files."""
+"""Helpers that do not depend on jobs: retries, tasks, limits of the process, text files."""

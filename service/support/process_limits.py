@@ -1,6 +1,6 @@
-"""What the system lets this process have: threads and open files, and what helps where it is short.
+"""The system's limits for this process: threads, open files, memory. Advice on what to raise.
 
-A container's `pids_limit` counts threads, and those of its health checks with them.
+A container's `pids_limit` counts threads, including those of its health checks.
 """
 
 import errno
@@ -17,18 +17,18 @@ NO_MORE_THREADS = (
     "this process may start no more threads; what helps is a higher pids_limit (Docker), TasksMax"
     " (systemd) or ulimit -u"
 )
-# What one health check takes, and the threads that come and go.
+# Threads to leave free, for a health check and for short-lived ones.
 _ROOM = 10
-# As many as the hard limit allows, but not more than anybody needs: with Docker's 2^30, what walks
-# through all possible descriptors would take minutes.
+# The most that anybody needs. With Docker's limit of 2^30, code that loops over all possible
+# descriptors would take minutes.
 _MOST_FILES = 65_536
-# Without its own, those of gRPC, of the HTTP port, of the log and of tracing, nothing works.
+# The threads of the service: its own, and those of gRPC, HTTP, the log and tracing.
 SERVE_THREADS = 16
 HEALTH_THREADS = 7
 
 
 def raise_file_limit() -> int:
-    """Raise the soft limit on open files to the hard one, within reason; what it is now."""
+    """Raise the soft limit on open files to the hard one, within reason. Return the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -40,9 +40,9 @@ def raise_file_limit() -> int:
 
 
 def require_threads(least: int) -> None:
-    """Raise `StartError` where fewer may be started: gRPC would hang without a word."""
-    over = threading.Event()
-    threads = [threading.Thread(target=over.wait, daemon=True) for _ in range(least)]
+    """Raise `StartError` if fewer threads may be started: gRPC would hang silently."""
+    done = threading.Event()
+    threads = [threading.Thread(target=done.wait, daemon=True) for _ in range(least)]
     started = 0
     try:
         for thread in threads:
@@ -51,13 +51,13 @@ def require_threads(least: int) -> None:
     except RuntimeError:
         raise StartError(f"{NO_MORE_THREADS}: {least} are needed, and {started} allowed") from None
     finally:
-        over.set()
+        done.set()
         for thread in threads[:started]:
             thread.join()
 
 
 def room_for_threads() -> bool:
-    """Whether another thread leaves room for others in this process' control group."""
+    """Whether the control group of this process has room for another thread and some more."""
     group = _group_of_pids()
     if group is None:
         return True
@@ -69,7 +69,7 @@ def room_for_threads() -> bool:
 
 
 def lacking(error: BaseException) -> str | None:
-    """What the system had too little of, if that is what an exception says, and what helps."""
+    """The shortage that an exception reports, with advice; None if it reports something else."""
     for one in _chain(error):
         if isinstance(one, MemoryError):
             return _SHORTAGES[errno.ENOMEM]
@@ -98,9 +98,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 @cache
 def _group_of_pids() -> Path | None:
-    """The folder of this process' control group that limits its threads, if any does.
+    """The folder of the control group that limits the threads of this process, if any.
 
-    In a container the root of what is mounted is its own group, whatever its path is outside.
+    In a container, the root of the mount is the own group, whatever the path says.
     """
     root = Path("/sys/fs/cgroup")
     for line in _own_groups():

@@ -1,16 +1,16 @@
-"""Reading a file that a person has written: the settings' or the catalogue's."""
+"""Reads files that people write: `.env` and the catalogue."""
 
 import threading
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-# A named pipe is empty until somebody writes into it (seconds).
-_PATIENCE = 5.0
+# How long to wait for a writer to a named pipe (seconds).
+_PIPE_TIMEOUT = 5.0
 
 
 def read_text(path: Path) -> str:
-    """The text, which is UTF-8, with or without a byte order mark. A named pipe is waited for.
+    """Read a UTF-8 file, with or without a byte order mark. It may be a named pipe.
 
     Raises OSError and ValueError.
     """
@@ -21,7 +21,7 @@ def read_text(path: Path) -> str:
 
 
 def _read_in_time(path: Path) -> bytes:
-    """In a thread, which is left to itself where nobody ever writes, or ends."""
+    """Read in a thread. If no writer comes, or none finishes, the thread is abandoned."""
     results: SimpleQueue[bytes | OSError] = SimpleQueue()
 
     def read() -> None:
@@ -32,9 +32,9 @@ def _read_in_time(path: Path) -> bytes:
 
     threading.Thread(target=read, daemon=True).start()
     try:
-        result = results.get(timeout=_PATIENCE)
+        result = results.get(timeout=_PIPE_TIMEOUT)
     except Empty:
-        message = f"nobody has written into this named pipe for {_PATIENCE:g} s"
+        message = f"no program has written into this named pipe for {_PIPE_TIMEOUT:g} s"
         raise TimeoutError(message) from None
     if isinstance(result, OSError):
         raise result

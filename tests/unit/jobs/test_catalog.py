@@ -216,7 +216,7 @@ def test_a_long_value_is_told_in_short(path: Path) -> None:
         ("", "jobs: is missing"),
         ("jobs = 1", "jobs = 1: is not a table of jobs, [jobs]"),
         ("jobs = [1]", "jobs: is not a table of jobs, [jobs]"),
-        ("version = 1\n[jobs]", "version = 1: is no key that a catalogue has"),
+        ("version = 1\n[jobs]", "version = 1: is not a key of the catalogue"),
         ("[jobs]\nx = 1", 'jobs.x = 1: is not a job, such as { kind = "action" }'),
         ("[jobs]\nx = {}", "jobs.x.kind: is missing"),
         ("[jobs]\nx = { kind = 1 }", 'jobs.x.kind = 1: allowed is "action" or "reaction"'),
@@ -231,7 +231,7 @@ def test_a_wrong_structure_is_told_with_its_key(path: Path, text: str, told: str
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
-        ("imgae", '"x"', "'x': is no key that a catalogue has; a job may have kind, image, "),
+        ("imgae", '"x"', "'x': is not a key of the catalogue; a job may have kind, image, "),
         ("image", '""', "'': allowed is an image's name, such as "),
         ("image", '"UPPER"', "'UPPER': allowed is an image's name"),
         ("image", '"a b"', "'a b': allowed is an image's name"),
@@ -316,7 +316,7 @@ def test_a_name_with_a_dot_that_is_not_quoted_is_told_to_be(
 
 def test_a_table_within_a_job_is_not_taken_for_a_name_with_a_dot(path: Path) -> None:
     message = fault(path, '[jobs]\nx = { kind = "action", limits = { memory = "1g" } }')
-    assert message.startswith("jobs.x.limits: is no key that a catalogue has")
+    assert message.startswith("jobs.x.limits: is not a key of the catalogue")
 
 
 def test_a_name_with_a_dot_that_is_quoted_is_one(path: Path) -> None:

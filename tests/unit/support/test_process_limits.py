@@ -10,10 +10,10 @@ import pytest
 import requests
 from docker.errors import DockerException
 
-from service.engine.docker.errors import mapped
+from service.engine.docker.errors import translated_errors
 from service.engine.docker.event_stream import EventStream
 from service.engine.docker.threads import Threads
-from service.engine.docker.tolerant_reader import Oddities
+from service.engine.docker.tolerant_reader import TolerantReader
 from service.errors import EngineUnavailable, StartError
 from service.support import process_limits
 
@@ -76,7 +76,7 @@ def test_without_a_thread_for_it_an_event_stream_is_an_absence(
 ) -> None:
     monkeypatch.setattr(threading.Thread, "start", _refuse)
     with pytest.raises(EngineUnavailable, match="no more threads"):
-        EventStream([], Oddities()).drain(print)
+        EventStream([], TolerantReader()).drain(print)
 
 
 def _wrapped(number: int) -> BaseException:
@@ -100,14 +100,14 @@ def _wrapped(number: int) -> BaseException:
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_a_shortage_is_told_as_what_it_is(number: int, helps: str, wrapped: bool) -> None:
     error = _wrapped(number) if wrapped else OSError(number, os.strerror(number))
-    with pytest.raises(EngineUnavailable) as caught, mapped("start", "x"):
+    with pytest.raises(EngineUnavailable) as caught, translated_errors("start", "x"):
         raise error
     assert helps in caught.value.message
     assert "Docker Engine" not in caught.value.message
 
 
 def test_want_of_memory_is_one_as_well() -> None:
-    with pytest.raises(EngineUnavailable, match="no memory left"), mapped("list", ""):
+    with pytest.raises(EngineUnavailable, match="no memory left"), translated_errors("list", ""):
         raise MemoryError
 
 
