@@ -97,7 +97,7 @@ def test_a_create_whose_answer_cannot_be_read_is_a_502_and_leaves_nothing(
     meddled.rewrite = answers("POST", "/create", lambda _: body)
     error = supervised.launch("timer", "t-1").error
     assert 502 == error.code
-    assert "answered what cannot be read: create" in error.message
+    assert "answer cannot be read: create" in error.message
     meddled.rewrite = untouched
     agree(supervised, docker_client)
     assert Response() == supervised.launch("timer", "t-1")

@@ -7,7 +7,7 @@ import pytest
 
 from service.engine.base import Limits, Status, WorkloadSpec
 from service.engine.docker.engine import DockerEngine
-from service.engine.docker.start_check import Beginnings
+from service.engine.docker.start_check import StartCheck
 from service.errors import EngineRefused
 from tests.engine.rigs import DockerRig, Listener, Rig, until, until_async
 from tests.support import broken, worker
@@ -25,7 +25,7 @@ _LONG = 20.0
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine gets as long as it takes to say why a program cannot be run."""
-    monkeypatch.setattr("service.engine.docker.start_check._PATIENCE", _LONG)
+    monkeypatch.setattr("service.engine.docker.start_check._WAIT", _LONG)
 
 
 async def _start(rig: Rig, image: str, *arguments: str, **more: Any) -> str:
@@ -140,7 +140,7 @@ async def test_docker_takes_a_shell_that_goes_on_for_a_program(
 
     Such a one without a child is what nobody can tell from one that is about to fail.
     """
-    monkeypatch.setattr("service.engine.docker.start_check._PATIENCE", patience)
+    monkeypatch.setattr("service.engine.docker.start_check._WAIT", patience)
     files = {"run.sh": (0o755, script), "usr/bin/env": (0o755, broken.busybox())}
     broken.make(docker_rig.client, IMAGE, entrypoint(*program), files=files)
     began = asyncio.get_running_loop().time()
@@ -203,11 +203,11 @@ async def test_docker_without_a_list_of_processes_tells_by_the_exit(
 ) -> None:
     """As on a host without `ps`, and under runtimes that do not list them."""
     assert isinstance(docker_rig.engine, DockerEngine)
-    monkeypatch.setattr("service.engine.docker.start_check._COLUMNS", "no such option")
-    monkeypatch.setattr("service.engine.docker.start_check._BLIND_PATIENCE", 10.0)
+    monkeypatch.setattr("service.engine.docker.start_check._NAMES", "no such option")
+    monkeypatch.setattr("service.engine.docker.start_check._BLIND_WAIT", 10.0)
     with pytest.raises(EngineRefused, match="exec /nope failed"):
         await _start(docker_rig, worker.BROKEN)
-    monkeypatch.setattr("service.engine.docker.start_check._BLIND_PATIENCE", 0.2)
+    monkeypatch.setattr("service.engine.docker.start_check._BLIND_WAIT", 0.2)
     workload_id = await _start(docker_rig, worker.IMAGE)
     looks = _looks(docker_rig)
     assert 2 == looks  # in vain, once for each launch
@@ -221,7 +221,7 @@ async def test_a_container_that_vanishes_while_it_is_looked_at_was_started(
 ) -> None:
     assert isinstance(docker_rig.engine, DockerEngine)
     gone = WorkloadSpec(name="a-1", image=worker.IMAGE, arguments=())
-    await Beginnings(docker_rig.engine._calls).confirm("0" * 64, gone, timeout=5)
+    await StartCheck(docker_rig.engine._calls).confirm("0" * 64, gone, timeout=5)
 
 
 async def _exit_with(rig: DockerRig, listener: Listener, code: str) -> None:

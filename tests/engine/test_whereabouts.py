@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.docker.own_container import look_around
+from service.engine.docker.own_container import find_own_container
 from tests.engine.rigs import DockerRig
 from tests.support import worker
 
@@ -33,6 +33,6 @@ async def test_a_container_knows_its_own_id(
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/mountinfo").write_text(mounts)
     (tmp_path / "proc/self/cgroup").write_text(groups)
-    here = look_around(tmp_path, hostname.strip())
+    here = find_own_container(tmp_path, hostname.strip())
     assert here.may_be(container_id)
     assert not here.may_be("0" * 64)

@@ -1,10 +1,10 @@
-"""What helps against some of the Engine's words, which are for whoever set the Engine up."""
+"""Advice for some error messages of the Engine, which assume knowledge of its set-up."""
 
 _PRIVILEGES = (
     "the socket is for its owner and its group; under SELinux, a container that mounts it needs"
     " `security_opt: [label:disable]`"
 )
-_HELPS = {
+_ADVICE = {
     "cannot share the host's network namespace when user namespaces are enabled": (
         "with userns-remap JOB_NETWORK has to be a network of the Engine"
     ),
@@ -17,7 +17,7 @@ _HELPS = {
 }
 
 
-def with_help(text: str) -> str:
-    """The words, and what helps if that is known."""
-    helps = next((help_ for words, help_ in _HELPS.items() if words in text), None)
-    return f"{text} ({helps})" if helps else text
+def with_advice(text: str) -> str:
+    """The message, with advice if there is any."""
+    advice = next((advice for words, advice in _ADVICE.items() if words in text), None)
+    return f"{text} ({advice})" if advice else text

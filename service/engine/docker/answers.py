@@ -1,7 +1,7 @@
-"""What the Engine's answers look like, and what they say.
+"""Reads the Engine's answers.
 
-An Engine, or what stands before it, may answer anything. What is not as described here is
-`Unreadable`, with a text that says where, and nothing of what was there: it may be a secret.
+An Engine, or a proxy in front of it, may answer anything. An answer of another shape is
+`Unreadable`: the text says where, and shows no value, because that may be a secret.
 """
 
 from datetime import datetime
@@ -35,40 +35,40 @@ CHANGES = {
     "pause": Change.PAUSED,
     "unpause": Change.UNPAUSED,
 }
-# Of what docker-py and our own reading raise at an answer of another shape.
+# Raised by docker-py, and by our own code, if an answer has another shape.
 MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _LONGEST_NUMBER = 10  # digits
 
 _Labels = dict[str, str] | None
-# Windows has exit codes of 32 bits without a sign.
+# On Windows, exit codes are unsigned 32-bit numbers.
 _Code = Annotated[int, Field(ge=-(2**31), lt=2**32)]
 _Id = Annotated[str, Field(min_length=1)]
 
 
 class Unreadable(ValueError):
-    """An answer of an unexpected shape; the text says what is wrong with it."""
+    """An answer of an unexpected shape."""
 
 
 class Answer(BaseModel):
-    """What every answer may have besides is of no interest."""
+    """A part of an answer. Other fields are ignored."""
 
     model_config = ConfigDict(strict=True)
 
 
 class Version(Answer):
-    """Of the Engine."""
+    """The Engine's version."""
 
     ApiVersion: str
     Components: Any = None
 
     @property
     def is_podmans(self) -> bool:
-        """Podman's first component is called so, Docker's is called `Engine`."""
+        """Whether this is Podman. Docker's first component is called `Engine`."""
         return "Podman Engine" in str(self.Components)
 
 
 class Created(Answer):
-    """A container that was just made."""
+    """A container that has just been created."""
 
     Id: _Id
     Warnings: list[str] | None = None
@@ -79,7 +79,7 @@ class _HostConfig(Answer):
 
 
 class Holder(Answer):
-    """A container that was asked for by its name."""
+    """A container that was looked up by name."""
 
     Id: _Id
     Name: str
@@ -96,14 +96,14 @@ class Listed(Answer):
     HostConfig: _HostConfig | None = None
 
 
-class Named(Answer):
-    """Likewise, of which only the names are wanted."""
+class ListedNames(Answer):
+    """The names of a container in a list."""
 
     Names: list[str] | None = None
 
 
-class Stranger(Answer):
-    """A container in a list, as somebody else has made it."""
+class ForeignContainer(Answer):
+    """A container in a list that is not the supervisor's."""
 
     Id: _Id
     Names: list[str] | None = None
@@ -112,29 +112,8 @@ class Stranger(Answer):
     Status: str
 
 
-class _Image(Answer):
-    Image: str
-
-
-class Imaged(Answer):
-    """A container looked at for its image's name."""
-
-    Config: _Image
-
-
-class _Command(Answer):
-    Entrypoint: list[str] | None = None
-    Cmd: list[str] | None = None
-
-
-class Commanded(Answer):
-    """A container looked at for what it runs."""
-
-    Config: _Command
-
-
 class Processes(Answer):
-    """Of a container: a row of columns for each."""
+    """The processes of a container: a row for each."""
 
     Processes: list[Annotated[list[str], Field(min_length=1)]] | None = None
 
@@ -149,12 +128,14 @@ class _State(Answer):
 
 
 class _Config(Answer):
+    Image: str = ""
     Labels: _Labels = None
+    Entrypoint: list[str] | None = None
     Cmd: list[str] | None = None
 
 
 class Inspected(Answer):
-    """A container looked at closely."""
+    """An inspection."""
 
     Id: _Id
     Name: str = ""
@@ -167,7 +148,7 @@ class _Actor(Answer):
     Attributes: _Labels = None
 
 
-class _Told(Answer):
+class _Event(Answer):
     Action: str = ""
     Actor: _Actor | None = None
 
@@ -176,7 +157,7 @@ A = TypeVar("A", bound=Answer)
 
 
 def read(kind: type[A], answer: object) -> A:
-    """An answer, or a part of one, as what it should be. Raises `Unreadable`."""
+    """Validate an answer, or a part of one. Raises `Unreadable`."""
     try:
         return kind.model_validate(answer)
     except ValidationError as error:
@@ -184,14 +165,14 @@ def read(kind: type[A], answer: object) -> A:
 
 
 def read_list(answer: object) -> list[Any]:
-    """A list of whatever. Raises `Unreadable`."""
+    """A list of any items. Raises `Unreadable`."""
     if not isinstance(answer, list):
-        raise Unreadable("it is no list")
+        raise Unreadable("it is not a list")
     return answer
 
 
 def workload(item: object) -> Workload:
-    """Of a list. Raises `Unreadable`."""
+    """An item of a list, as a workload. Raises `Unreadable`."""
     found = read(Listed, item)
     name = (found.Names or ["/"])[0].removeprefix("/")
     return Workload(
@@ -207,7 +188,7 @@ def workload(item: object) -> Workload:
 
 
 def inspection(answer: object) -> Inspection:
-    """Of one container. Raises `Unreadable`."""
+    """The inspection of a container. Raises `Unreadable`."""
     found = read(Inspected, answer)
     state, config = found.State, found.Config
     return Inspection(
@@ -225,33 +206,33 @@ def inspection(answer: object) -> Inspection:
 
 
 def event(answer: object) -> Event | None:
-    """None for one that is not cared about. Raises `Unreadable`."""
-    told = read(_Told, answer)
-    change = CHANGES.get(told.Action)
+    """An event, or None if it is of no interest. Raises `Unreadable`."""
+    found = read(_Event, answer)
+    change = CHANGES.get(found.Action)
     if change is None:
         return None
-    if told.Actor is None:
+    if found.Actor is None:
         raise Unreadable("Actor: is missing")
-    labels = told.Actor.Attributes or {}
+    labels = found.Actor.Attributes or {}
     code = _number(labels.get("exitCode", "")) if change is Change.EXITED else None
     signal = _number(labels.get("signal", "")) or 0 if change is Change.SIGNALLED else None
-    return Event(id=told.Actor.ID, change=change, labels=labels, exit_code=code, signal=signal)
+    return Event(id=found.Actor.ID, change=change, labels=labels, exit_code=code, signal=signal)
 
 
 def _network_of(host: _HostConfig | None) -> str:
-    """The id of the container whose network it shares: `container:ID`."""
+    """The id of the container whose network it shares, from `container:ID`."""
     kind, _, container_id = ((host and host.NetworkMode) or "").partition(":")
     return container_id if kind == "container" else ""
 
 
 def _status(state: str) -> Status:
     if state not in STATUS:
-        raise Unreadable("the state is none that is known")
+        raise Unreadable("the state is unknown")
     return STATUS[state]
 
 
 def _number(text: str) -> int | None:
-    """A label of this name hides the real one, and may say anything."""
+    """A number, or None. A label with an attribute's name hides it, and may have any value."""
     return int(text) if text.isdecimal() and len(text) <= _LONGEST_NUMBER else None
 
 
@@ -262,11 +243,11 @@ def _timestamp(text: str) -> float | None:
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ArithmeticError, ValueError):
-        raise Unreadable("a time is none") from None
+        raise Unreadable("a time is invalid") from None
 
 
 def _fault(error: ValidationError) -> str:
-    """The first thing that is wrong. What is a key of labels is left out: anybody may set those."""
+    """The first fault. Keys of labels are left out, because anybody may set labels."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = [str(part) for part in first["loc"][:2]]
     return f"{'.'.join(where) or 'all of it'}: {first['msg']}"

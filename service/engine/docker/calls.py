@@ -1,8 +1,8 @@
-"""Calls to the Engine: in bounded threads, each timed, traced, counted, and ended by its limit.
+"""Runs calls to the Engine in threads. Each call is timed, traced, counted and limited in time.
 
-docker-py blocks and is not promised to be thread-safe, so every call runs in one of a bounded
-number of threads, each with a client of its own. There are no more than the Engine can take at
-once: with more, each call only takes longer, until it is out of time.
+docker-py blocks, and does not promise to be thread-safe. So calls run in a bounded number of
+threads, each with its own client. More threads than the Engine can use would only make each call
+slower, until it runs out of time.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ from time import monotonic, perf_counter, time
 from typing import Any, Generic, TypeVar
 
 from observability.metrics import Metrics
-from observability.redaction.redactor import Redactor
+from observability.redaction.redactor import NO_SECRETS, Redactor
 from observability.spans import end_span, fail_span, has_waited, start_client_span
 from service.engine.base import EngineCall
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients
-from service.engine.docker.errors import KEEP_NOTHING, mapped, too_long
-from service.engine.docker.shutdown_check import judged
+from service.engine.docker.errors import timeout_error, translated_errors
+from service.engine.docker.shutdown_check import check_shutdown
 from service.engine.docker.threads import Threads
 from service.errors import (
     EngineError,
@@ -31,46 +31,47 @@ from service.errors import (
 
 T = TypeVar("T")
 
-# What there may be hundreds of at once. On two cores an Engine is no faster with more of them.
+# Operations of which hundreds may be wanted at once. With more threads, an Engine on two cores is
+# no faster.
 _BULK = frozenset({"stop", "kill", "remove", "inspect", "logs"})
 BULK_THREADS = 20
-# How long an Engine has answered nobody when what waits for a thread is given up (seconds): a call
-# may have less time than that, and says nothing about the others.
+# After this time without any answer from the Engine, waiting calls are given up (seconds). A
+# single call may have a shorter limit, which says nothing about the other calls.
 _SILENCE = 10.0
-# Beside the launches: a comparison, an event stream, what looks for a launch that was given up.
+# In addition to launches: a comparison, an event stream, a search for an abandoned launch.
 MORE_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """What the Engine is asked.
+    """A call to the Engine.
 
-    `about` goes on the span (OpenTelemetry's `container.*` attributes); its first value says in
-    errors what the call was about.
+    `about` has attributes for the span (OpenTelemetry's `container.*`). Error messages contain its
+    first value.
     """
 
     operation: EngineCall
     function: Callable[[Client], T]
     about: Mapping[str, str] = field(default_factory=dict)
-    redact: Redactor = KEEP_NOTHING
+    redact: Redactor = NO_SECRETS
 
     @property
     def target(self) -> str:
-        """What it is about."""
+        """The object of the call, for error messages."""
         return (*self.about.values(), "")[0]
 
 
 class Calls:
-    """Runs docker-py in threads; what it raises are the `EngineError`s."""
+    """Runs docker-py in threads. Raises `EngineError`s."""
 
     def __init__(self, clients: Clients, metrics: Metrics, *, launches: int) -> None:
         self._clients = clients
         self._metrics = metrics
         launch_threads = launches + MORE_THREADS
         self._threads = Threads(launch_threads, "engine")
-        # A launch or a list must not wait behind a kill of everything.
+        # Launches and lists must not wait for the calls of a KillAllJobs.
         self._bulk_threads = Threads(BULK_THREADS, "bulk")
-        # Behind our own calls, a ping would take a crowd of them for the Engine's absence.
+        # A ping must not wait for our other calls: the Engine would seem to be away.
         self._ping_threads = Threads(2, "ping")
         self._closed = False
         both = self._threads, self._bulk_threads
@@ -79,13 +80,13 @@ class Calls:
         metrics.engine_workers.labels("limit").set(launch_threads + BULK_THREADS)
 
     async def call(self, call: Call[T], *, timeout: float) -> T:
-        """Ask the Engine, for at most `timeout` seconds from when a thread has it; the answer.
+        """Call the Engine. The timeout counts from when a thread takes the call (seconds).
 
-        Raises the `EngineError`s: EngineTimeout also for all that waits for a thread, once the
-        Engine has answered nobody for so long, and for ten seconds at least.
+        Raises `EngineError`s. Calls that wait for a thread get EngineTimeout, too, if the Engine
+        has answered no call for that long, and for at least ten seconds.
         """
         if self._closed:
-            raise EngineUnavailable("the Docker Engine is left to itself: this process is stopping")
+            raise EngineUnavailable("no more calls to the Docker Engine: this process is stopping")
         threads = self._threads_for(call.operation)
         attempt = _Attempt(call, timeout)
         try:
@@ -100,23 +101,23 @@ class Calls:
         finally:
             if isinstance(attempt.error, EngineTimeout):
                 threads.give_up(since=min(attempt.begun, monotonic() - _SILENCE))
-            self._account(attempt)
+            self._record(attempt)
 
     def _threads_for(self, operation: EngineCall) -> Threads:
         for threads in (self._ping_threads, self._threads, self._bulk_threads):
-            threads.begin()  # with the first call of any kind: there may be none left later
+            threads.start_first()  # all kinds at the first call: later, the limit may be reached
         if operation == "ping":
             return self._ping_threads
         return self._bulk_threads if operation in _BULK else self._threads
 
     def close(self) -> None:
-        """Take no more calls. Threads that still wait for the Engine are left to themselves."""
+        """Accept no more calls. Threads that still wait for the Engine are abandoned."""
         self._closed = True
         for threads in (self._threads, self._bulk_threads, self._ping_threads):
             threads.close()
 
-    def _account(self, attempt: "_Attempt[Any]") -> None:
-        """Tell metrics and trace how a call went, or how far it came."""
+    def _record(self, attempt: "_Attempt[Any]") -> None:
+        """Record the metrics and the span of a call, which may be unfinished."""
         call, now = attempt.call, perf_counter()
         since_epoch = time() - now
         taken, ended = attempt.taken or now, attempt.ended or now
@@ -126,7 +127,7 @@ class Calls:
         span = start_client_span(call.operation, attributes, began)
         has_waited("thread", began, since_epoch + taken, within=span)
         error = attempt.error
-        # A container that is not there is an answer like any other: somebody was quicker.
+        # A missing container is no failure: another client has removed it.
         if error is not None and not isinstance(error, NoSuchWorkload):
             self._metrics.engine_errors.labels(call.operation, error.reason).inc()
             fail_span(span, error.reason, error.message)
@@ -134,39 +135,39 @@ class Calls:
 
 
 class _Attempt(Generic[T]):
-    """How a call goes. A thread writes here, and the event loop reads in the end."""
+    """The state of a call. A thread writes it, and the event loop reads it at the end."""
 
     def __init__(self, call: Call[T], timeout: float) -> None:
         self.call = call
         self.error: EngineError | None = None
-        # By the `perf_counter`; 0 where it has not come so far.
+        # Values of `perf_counter`; 0 if it has not happened yet.
         self.asked = perf_counter()
         self.taken = 0.0  # by a thread
         self.ended = 0.0
-        self.begun = 0.0  # likewise by a thread, by the monotonic clock
+        self.begun = 0.0  # when a thread took it (`monotonic`)
         self._timeout = timeout
         self._deadline = 0.0
 
     def begin(self, limit: asyncio.Timeout) -> None:
-        """A thread has it: the time counts from here."""
+        """Start the time limit: a thread takes the call."""
         self.begun = monotonic()
         self._deadline = perf_counter() + self._timeout
         limit.reschedule(asyncio.get_running_loop().time() + self._timeout)
 
     def make(self, clients: Clients) -> T:
-        """Make the call; in a thread."""
+        """Make the call. Runs in a thread."""
         self.taken = perf_counter()
         call = self.call
         try:
-            with mapped(call.operation, call.target, call.redact):
+            with translated_errors(call.operation, call.target, call.redact):
                 client = clients.get()
-                left = self._deadline - perf_counter()  # the Engine's version may have taken it all
+                left = self._deadline - perf_counter()  # asking for the version takes time, too
                 if left <= 0:
                     raise TimeoutError
                 client.timeout = left  # type: ignore[assignment]  # fractions are fine
                 return call.function(client)
         except EngineFaltered as error:
-            self.error = error if call.operation == "ping" else judged(error, clients)
+            self.error = error if call.operation == "ping" else check_shutdown(error, clients)
             raise self.error from None
         except EngineError as error:
             self.error = error
@@ -175,6 +176,6 @@ class _Attempt(Generic[T]):
             self.ended = perf_counter()
 
     def give_up(self) -> EngineError:
-        """Out of time."""
-        self.error = too_long(self.call.operation, self.call.target)
+        """Note that the call has run out of time. Return its error."""
+        self.error = timeout_error(self.call.operation, self.call.target)
         return self.error

@@ -1,4 +1,4 @@
-"""docker-py's client: with the shortest way to a local Engine, and a time limit for everything."""
+"""docker-py's client, with a faster path to a local Engine and a time limit for each call."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -19,31 +19,31 @@ from service.engine.docker.answers import Version, read
 from service.engine.docker.list_reader import elements
 from service.engine.docker.unix_socket import UnixSocket
 
-# Seconds; each call brings its own.
+# The default (seconds). Calls set their own limits.
 _TIMEOUT = 10
-_MOST_OF_A_PAGE = 500  # characters, of an error that is no JSON
-_CHUNK = 64 * 1024  # bytes of a long answer that are read at once
-# Docker 23 and 24, of which some send SIGKILL at once when whoever asked for a stop hangs up
-# (mended in 24.0.3 by moby's commit fc94ed0a86).
-_KILL_WHEN_LEFT = {"1.42", "1.43"}
+_MOST_OF_A_PAGE = 500  # the limit for an error that is not JSON (characters)
+_CHUNK = 64 * 1024  # bytes of a long answer to read at once
+# Docker 23 and 24. Some versions send SIGKILL as soon as the client of a stop disconnects (fixed in
+# 24.0.3 by moby's commit fc94ed0a86).
+_KILL_ON_DISCONNECT = {"1.42", "1.43"}
 
 
 class Client(docker.APIClient):
     """A client for one thread.
 
-    Over a Unix socket it sends calls itself. What requests and urllib3 do around each, for proxies,
-    cookies, redirects and certificates, is of no use there, and is two thirds of what docker-py
-    takes (docs/benchmarks.md). Streams, and an Engine over TCP, are left to them.
+    It sends calls over a Unix socket itself. There, the work of requests and urllib3 for proxies,
+    cookies, redirects and certificates is useless, and two thirds of docker-py's time
+    (docs/benchmarks.md). They still handle streams, and an Engine over TCP.
     """
 
     def __init__(self, url: str, tls: TLSConfig | None, headers: Mapping[str, str]) -> None:
-        """Connects to nothing yet. `headers` go with each call.
+        """Does not connect yet. `headers` are sent with each call.
 
-        docker-py's own constructor is left out: it reads config.json, where it fails at what
-        concerns us as little as credentials, and asks proxies for the Engine's version.
+        This replaces docker-py's constructor, which connects through proxies, and fails if parts of
+        config.json are malformed that we do not need, such as credentials.
         """
         requests.Session.__init__(self)
-        self.trust_env = False  # no proxy and no netrc between us and the Engine
+        self.trust_env = False  # no proxy and no netrc
         self.timeout = _TIMEOUT
         self.headers["User-Agent"] = DEFAULT_USER_AGENT
         self._general_configs = {"HttpHeaders": dict(headers)} if headers else {}
@@ -60,7 +60,7 @@ class Client(docker.APIClient):
             self.base_url = "http+docker://localhost"
 
     def use_version(self, version: str) -> None:
-        """Speak this version of the API."""
+        """Set the version of the API."""
         self._version = version
 
     def request(self, method: Any, url: Any, *args: Any, **options: Any) -> Any:
@@ -75,21 +75,21 @@ class Client(docker.APIClient):
     def send(self, request: Any, **options: Any) -> Any:
         """See `requests.Session.send`.
 
-        docker-py waits without end for the events: an Engine, or a proxy before it, that answered
-        everything else would take one more thread with each attempt.
+        docker-py has no time limit for opening the event stream. If an Engine, or a proxy in front
+        of it, did not answer this call alone, each attempt would occupy another thread.
         """
         if options.get("timeout") is not None:
             return super().send(request, **options)
         response = super().send(request, **options | {"timeout": self.timeout})
-        # It has begun; the rest comes when it comes.
+        # The answer has begun. There is no time limit for the rest.
         socket = self._get_raw_response_socket(response)  # type: ignore[attr-defined]
         self._disable_socket_timeout(socket)  # type: ignore[attr-defined]
         return response
 
     def each_container(self, labels: Sequence[str]) -> Iterator[Any]:
-        """All containers with these labels, one by one as the answer comes.
+        """All containers with these labels, one by one while the answer arrives.
 
-        docker-py's `containers` decodes the whole answer in one call.
+        docker-py's `containers` decodes the whole answer at once.
         """
         params = {"all": 1, "filters": convert_filters({"label": list(labels)})}
         url = self._url("/containers/json")  # type: ignore[attr-defined]
@@ -99,20 +99,20 @@ class Client(docker.APIClient):
             yield from elements(answer.iter_content(_CHUNK))
 
     def ping_deeply(self) -> None:
-        """For its version Docker asks containerd, and for a ping nobody. Raises `Unreadable`."""
+        """Ask for the version, for which Docker calls containerd. Raises `Unreadable`."""
         read(Version, self.version())
 
     @property
     def keeps_grace(self) -> bool:
-        """Whether the Engine goes on with a stop after whoever asked for it has hung up."""
-        return self._version not in _KILL_WHEN_LEFT
+        """Whether the Engine continues a stop, with its grace, after the client disconnects."""
+        return self._version not in _KILL_ON_DISCONNECT
 
     def ask_to_stop(self, container_id: str, grace: int, *, within: float) -> int | None:
-        """The status of the answer; None, and the line is dropped, if it does not come in time.
+        """Request a stop. Return the status; disconnect and return None if none comes in time.
 
-        An Engine that `keeps_grace` then goes on by itself: "cancelling the request should not
-        cancel the stop" (moby's daemon/stop.go). Any other is only asked for the SIGTERM.
-        docker-py's own `stop` waits for the whole grace.
+        An Engine that `keeps_grace` then continues: "cancelling the request should not cancel the
+        stop" (moby's daemon/stop.go). Any other Engine is only asked to send SIGTERM. docker-py's
+        own `stop` waits for the whole grace.
         """
         try:
             if not self.keeps_grace and not self._terminate(container_id, within):
@@ -126,7 +126,7 @@ class Client(docker.APIClient):
         return status
 
     def _terminate(self, container_id: str, timeout: float) -> bool:
-        """Send SIGTERM; whether it runs."""
+        """Send SIGTERM. Return whether the container runs."""
         answer = self._act(container_id, "kill", {"signal": "SIGTERM"}, timeout)
         if answer.status_code == HTTPStatus.CONFLICT:
             return False
@@ -138,13 +138,13 @@ class Client(docker.APIClient):
         return self._post(url, params=params, timeout=timeout)  # type: ignore[attr-defined]
 
     def close(self) -> None:
-        """See `requests.Session.close`. The next call connects anew."""
+        """Disconnect. The next call connects again."""
         if self._socket is not None:
             self._socket.close()
         super().close()
 
     def _raise_for_status(self, response: requests.Response) -> None:
-        """As docker-py's, which fails at an error that is JSON of another shape."""
+        """Raise `APIError`, also for JSON of another shape, at which docker-py's method fails."""
         try:
             response.raise_for_status()
         except requests.HTTPError as error:
@@ -152,10 +152,10 @@ class Client(docker.APIClient):
 
 
 def explanation(response: requests.Response) -> str:
-    """What an error says, or its page; never its URL, which may hold a password."""
+    """The message of an error, or its page; never its URL, which may contain a password."""
     try:
-        said = response.json()["message"]
+        message = response.json()["message"]
     except (LookupError, TypeError, ValueError, RecursionError):
-        said = None
-    text = said if isinstance(said, str) else response.text.strip()[:_MOST_OF_A_PAGE]
+        message = None
+    text = message if isinstance(message, str) else response.text.strip()[:_MOST_OF_A_PAGE]
     return text or f"status {response.status_code}"

@@ -1,7 +1,7 @@
-"""Docker's `config.json`: of all that is in it, HTTP headers for the Engine are used, if any.
+"""Reads HTTP headers for the Engine from Docker's `config.json`.
 
-Its credentials are for pulls and its proxies for builds: the supervisor has neither. So nothing in
-this file is a reason not to start; what cannot be used is told, and left out.
+Its credentials are for pulls and its proxies for builds, which the supervisor does not do. So no
+fault in this file keeps the supervisor from starting: unusable parts are logged and ignored.
 """
 
 import os
@@ -18,19 +18,19 @@ from observability.printable import printable
 log = get_logger(__name__)
 
 _MOST_BYTES = 1024 * 1024
-_TOLD_FAULTS = 3
-# They say where a request ends and what is in it, which only its sender knows.
+_LOGGED_FAULTS = 3
+# These describe the body and the end of a request, which only the client knows.
 _OURS = {"connection", "content-length", "content-type", "host", "transfer-encoding"}
 
 
-def _is_not_ours(name: str) -> str:
+def _refuse_ours(name: str) -> str:
     if name.lower() in _OURS:
         raise ValueError("this header is set by the supervisor itself")
     return name
 
 
 _NAME = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
-_Name = Annotated[str, Field(pattern=_NAME), AfterValidator(_is_not_ours)]
+_Name = Annotated[str, Field(pattern=_NAME), AfterValidator(_refuse_ours)]
 _Value = Annotated[str, Field(pattern=r"^[\t\x20-\x7e\xa0-\xff]*$")]
 
 
@@ -54,44 +54,44 @@ class _Unused(BaseModel):
 
 
 def http_headers() -> Mapping[str, str]:
-    """What goes with each call to the Engine, from the file that Docker's clients read."""
-    path = _found()
+    """The headers for each call to the Engine, from the file that Docker's clients read."""
+    path = _find()
     if path is None:
         return {}
     try:
-        content = _content(path)
+        content = _read(path)
     except OSError as error:
-        _tell(path, error.strerror or "it cannot be read")
+        _log_ignored(path, error.strerror or "it cannot be read")
         return {}
-    used, faults = _checked(_Used, content)
+    used, faults = _validate(_Used, content)
     if not faults:
-        _, faults = _checked(_Unused, content)
+        _, faults = _validate(_Unused, content)
     if faults:
-        _tell(path, "; ".join(faults[:_TOLD_FAULTS]))
+        _log_ignored(path, "; ".join(faults[:_LOGGED_FAULTS]))
     return used.headers if isinstance(used, _Used) else {}
 
 
-def _found() -> Path | None:
-    # Not pathlib's, which raises for a user without a home.
+def _find() -> Path | None:
+    # Not with pathlib, which raises for a user without a home.
     folders = (os.environ.get("DOCKER_CONFIG"), os.path.expanduser("~/.docker"))  # noqa: PTH111
     paths = [os.path.join(folder, "config.json") for folder in folders if folder]  # noqa: PTH118
     return next((Path(path) for path in paths if os.path.exists(path)), None)  # noqa: PTH110
 
 
-def _content(path: Path) -> bytes:
-    """What is in it. Raises `OSError`; never waits, as for a named pipe."""
+def _read(path: Path) -> bytes:
+    """The content. Raises `OSError`. Never blocks, not even at a named pipe."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(handle, "rb") as file:  # noqa: PTH123 - it is open already
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(0, "it is no regular file")
+            raise OSError(0, "it is not a regular file")
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise OSError(0, "it is larger than 1 MiB")
     return content
 
 
-def _checked(model: type[BaseModel], content: bytes) -> tuple[Any, list[str]]:
-    """What is in it, or what is wrong with it, without any of its values."""
+def _validate(model: type[BaseModel], content: bytes) -> tuple[Any, list[str]]:
+    """The parsed content, or else its faults, which show none of its values."""
     try:
         return model.model_validate_json(content), []
     except ValidationError as error:
@@ -103,5 +103,5 @@ def _fault(where: tuple[int | str, ...], what: str) -> str:
     return printable(": ".join(filter(None, [".".join(map(str, where)), what])))
 
 
-def _tell(path: Path, reason: str) -> None:
+def _log_ignored(path: Path, reason: str) -> None:
     log.warning("config_json.ignored", path=str(path), reason=reason)

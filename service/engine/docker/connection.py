@@ -1,4 +1,4 @@
-"""docker-py, tamed: where the Engine is, and a client for each thread."""
+"""The connection to the Engine, and a docker-py client for each thread."""
 
 import os
 import threading
@@ -23,12 +23,12 @@ from service.errors import EngineUnmounted, StartError
 _SCHEMES = ("unix://", "tcp://")
 _TLS_VARIABLES = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
-NOT_DOCKER = "what answers there is not a Docker Engine"
+NOT_DOCKER = "the program that answers there is not a Docker Engine"
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where the Engine listens. The URL and the headers may hold a password."""
+    """The Engine's address. The URL and the headers may contain a password."""
 
     url: str = field(repr=False)
     tls: TLSConfig | None = None
@@ -36,7 +36,7 @@ class Connection:
 
     @property
     def address(self) -> str:
-        """The same for one Engine, by whatever path its socket was given. May hold a password."""
+        """The same for each path to the Engine's socket. May contain a password."""
         scheme, _, path = self.url.partition("://")
         return str(Path(path).resolve()) if scheme == "unix" else self.url
 
@@ -46,10 +46,10 @@ class Connection:
         return _shown(self.url)
 
     def check_mount(self) -> None:
-        """Raise `EngineUnmounted` where the Engine's socket has been deleted, and is here still.
+        """Raise `EngineUnmounted` if the mounted socket has been deleted on the host.
 
-        So it is once an Engine has made its socket anew where the file itself is mounted, and not
-        its folder: the mount keeps the old one, which has no name any more.
+        This happens when the socket file itself is mounted, not its folder, and the Engine creates
+        its socket again: the mount keeps the old file.
         """
         scheme, _, path = self.url.partition("://")
         with suppress(OSError):
@@ -61,7 +61,7 @@ class Connection:
 
 
 def connection_from_env() -> Connection:
-    """The Engine of `DOCKER_HOST` and its TLS companions. Raises `StartError`."""
+    """The Engine of `DOCKER_HOST`, with its TLS variables. Raises `StartError`."""
     url = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     if url == "unix://" or not url.startswith(_SCHEMES) or not _can_be_parsed(url):
         raise StartError(
@@ -72,7 +72,7 @@ def connection_from_env() -> Connection:
 
 
 def _shown(url: str) -> str:
-    """Without a password, which ends at the last `@`."""
+    """The URL without a password, which ends at the last `@`."""
     if url.startswith("unix://") or "@" not in url:
         return url
     before, _, host = url.rpartition("@")
@@ -93,36 +93,36 @@ def _tls_from_env() -> TLSConfig | None:
     try:
         return kwargs_from_env().get("tls")
     except TLSParameterError:
-        told = [f"{name}={printable(os.environ.get(name, ''))}" for name in _TLS_VARIABLES]
+        given = [f"{name}={printable(os.environ.get(name, ''))}" for name in _TLS_VARIABLES]
         raise StartError(
-            f"{', '.join(told)}: allowed is a folder with ca.pem, cert.pem and key.pem"
+            f"{', '.join(given)}: allowed is a folder with ca.pem, cert.pem and key.pem"
         ) from None
 
 
-# What speaks to an Engine, and in which version of the API.
-_Fitting = tuple[type[Client], str]
+# The class of a client, and the version of the API.
+_Kind = tuple[type[Client], str]
 
 
 class Clients:
-    """A client for each thread: what fits the Engine that was last asked what it is."""
+    """A client for each thread, of the kind that fits the Engine."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._fitting: _Fitting | None = None
+        self._kind: _Kind | None = None
         self._local = threading.local()
 
     def get(self) -> Client:
         """Find or make the client of this thread."""
         client: Client | None = getattr(self._local, "client", None)
-        if client is None or (type(client), client.api_version) != self._fitting:
-            known = self._fitting
+        if client is None or (type(client), client.api_version) != self._kind:
+            known = self._kind
             client = self._local.client = self._make(*known) if known else self.negotiate()
         return client
 
     def negotiate(self) -> Client:
-        """A new client that fits, once the Engine has been asked: it may be another one now."""
+        """Ask the Engine for its version, which may have changed, and make a client for it."""
         client = self._make(Client)
-        kind, version = self._fitting = _fitting(client)
+        kind, version = self._kind = _detect(client)
         if kind is Client:
             client.use_version(version)
             return client
@@ -137,17 +137,17 @@ class Clients:
         return client
 
 
-def _fitting(client: Client) -> _Fitting:
-    """What fits an Engine, by its own account. Raises what docker-py does."""
-    met = DockerException(NOT_DOCKER)
+def _detect(client: Client) -> _Kind:
+    """The kind of client that fits an Engine. Raises docker-py's errors."""
+    failure = DockerException(NOT_DOCKER)
     try:
-        told = read(Version, client.version(api_version=False))
-        if not version_lt(told.ApiVersion, MINIMUM_DOCKER_API_VERSION):
-            return (PodmanClient if told.is_podmans else Client), told.ApiVersion
-        met = DockerException(f"its API {told.ApiVersion} is no longer supported")
+        answer = read(Version, client.version(api_version=False))
+        if not version_lt(answer.ApiVersion, MINIMUM_DOCKER_API_VERSION):
+            return (PodmanClient if answer.is_podmans else Client), answer.ApiVersion
+        failure = DockerException(f"its API {answer.ApiVersion} is no longer supported")
     except APIError as error:
         if error.status_code != HTTPStatus.NOT_FOUND:
             raise
     except MISREAD:
         pass
-    raise met  # not in there, where what was met would be taken for its reason
+    raise failure  # outside the `try`: messages are made from the innermost cause

@@ -1,4 +1,4 @@
-"""What docker-py is asked for a launch, and to undo one."""
+"""Creates, starts and renames containers with docker-py."""
 
 from contextlib import suppress
 from http import HTTPStatus
@@ -11,12 +11,12 @@ from service.engine.base import Limits, WorkloadSpec
 from service.engine.docker.answers import Created, Holder, Unreadable, read
 from service.engine.docker.errors import HOLDER
 from service.engine.docker.names import name_aside
-from service.engine.docker.tolerant_reader import Oddities
+from service.engine.docker.tolerant_reader import TolerantReader
 from service.errors import EngineFaltered, EngineRefused, NameTaken
 
 
-def create(client: docker.APIClient, spec: WorkloadSpec, oddities: Oddities) -> str:
-    """Make a container; its id."""
+def create(client: docker.APIClient, spec: WorkloadSpec, reader: TolerantReader) -> str:
+    """Create a container. Return its id."""
     try:
         answer = client.create_container(
             image=spec.image,
@@ -24,30 +24,31 @@ def create(client: docker.APIClient, spec: WorkloadSpec, oddities: Oddities) -> 
             name=spec.name,
             environment=dict(spec.environment),
             labels=dict(spec.labels),
-            stop_signal="SIGTERM",  # whatever the image says: it is what workers are promised
+            stop_signal="SIGTERM",  # workers rely on it, so an image cannot change it
             host_config=_host_config(client, spec.network, spec.limits),
         )
     except APIError as error:
-        _explain(client, spec, error)
+        _raise_clearer(client, spec, error)
         raise
     created = read(Created, answer)
     for warning in created.Warnings or ():
-        oddities.warn(spec.redact(warning))
+        reader.log_warning(spec.redact(warning))
     return created.Id
 
 
-def _explain(client: docker.APIClient, spec: WorkloadSpec, error: APIError) -> None:
-    """Raise what an answer does not say by itself, as seen on the Engine."""
+def _raise_clearer(client: docker.APIClient, spec: WorkloadSpec, error: APIError) -> None:
+    """Raise a more precise error if further calls to the Engine can tell the reason."""
     status = error.status_code or 0
-    told = spec.redact(str(error.explanation))
+    reason = spec.redact(str(error.explanation))
     if status == HTTPStatus.NOT_FOUND and _has_image(client, spec.image):
-        raise EngineRefused(f"the Docker Engine refused: create for {spec.name}: {told}") from None
-    # Podman's words are others, and its status may be 500.
+        message = f"the Docker Engine refused: create for {spec.name}: {reason}"
+        raise EngineRefused(message) from None
+    # Podman has another text, and its status may be 500.
     unclear = status == HTTPStatus.CONFLICT and not HOLDER.search(str(error.explanation))
     if (unclear or status >= HTTPStatus.INTERNAL_SERVER_ERROR) and (
         holder := _holder_of(client, spec.name)
     ):
-        raise NameTaken(f"the container's name is taken: {told}", holder) from None
+        raise NameTaken(f"the container's name is taken: {reason}", holder) from None
 
 
 def _has_image(client: docker.APIClient, image: str) -> bool:
@@ -61,7 +62,7 @@ def _has_image(client: docker.APIClient, image: str) -> bool:
 
 
 def _holder_of(client: docker.APIClient, name: str) -> str | None:
-    """The id of the container of this name, if the Engine tells it."""
+    """The id of the container with this name, if the Engine tells it."""
     try:
         found = read(Holder, client.inspect_container(name))
     except (APIError, Unreadable):
@@ -70,7 +71,7 @@ def _holder_of(client: docker.APIClient, name: str) -> str | None:
 
 
 def start(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> None:
-    """Start it. Raises `EngineFaltered` where a second launch may go better."""
+    """Start a container. Raises `EngineFaltered` if another try may succeed."""
     try:
         client.start(container_id)
     except APIError as error:
@@ -78,12 +79,12 @@ def start(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> No
             _free_endpoint(client, container_id, spec)
         elif not _has_been_removed(error):
             raise
-        told = spec.redact(str(error.explanation))
-        raise EngineFaltered(f"the Docker Engine failed: start for {spec.name}: {told}") from None
+        reason = spec.redact(str(error.explanation))
+        raise EngineFaltered(f"the Docker Engine failed: start for {spec.name}: {reason}") from None
 
 
 def set_aside(client: docker.APIClient, container_id: str) -> str:
-    """Give a container the name of one that cannot be removed; that name."""
+    """Rename a container that cannot be removed. Return its new name."""
     name = read(Holder, client.inspect_container(container_id)).Name.removeprefix("/")
     aside = name_aside(name, container_id)
     if aside != name:
@@ -92,16 +93,16 @@ def set_aside(client: docker.APIClient, container_id: str) -> str:
 
 
 def _has_been_removed(error: APIError) -> bool:
-    """Whether a third party was quicker: `docker container prune` takes what is not started yet."""
+    """Whether a third party has removed it: `docker container prune` removes unstarted ones."""
     gone = error.status_code == HTTPStatus.NOT_FOUND and "no such container" in str(error).lower()
     return gone or error.status_code == HTTPStatus.CONFLICT  # "is marked for removal"
 
 
 def _free_endpoint(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> None:
-    """Give up the place in the network that an earlier container of this name still has.
+    """Free the network endpoint that an earlier container of this name still has.
 
-    With live-restore, one that ends while the Engine is starting keeps it for ever. The Engine
-    frees it by name, and only while no container has the name.
+    With live-restore, a container that exits while the Engine starts keeps its endpoint for ever.
+    The Engine frees it by name, and only while no container has the name.
     """
     with suppress(APIError):
         client.remove_container(container_id, v=True, force=True)
@@ -111,9 +112,9 @@ def _free_endpoint(client: docker.APIClient, container_id: str, spec: WorkloadSp
 def _host_config(client: docker.APIClient, network: str, limits: Limits) -> dict[str, Any]:
     config: dict[str, Any] = client.create_host_config(
         network_mode=network,
-        init=True,  # so that SIGTERM reaches a worker without a handler of its own
+        init=True,  # SIGTERM then also ends a worker that does not handle it
         mem_limit=limits.memory,
-        memswap_limit=limits.memory,  # no swap on top
+        memswap_limit=limits.memory,  # no additional swap
         nano_cpus=int(limits.cpus * 1e9) if limits.cpus else None,
         pids_limit=limits.pids,
     )

@@ -1,4 +1,4 @@
-"""The one error boundary of the adapter: what docker-py and below raise, as ours."""
+"""Translates the errors of docker-py and its libraries into our own."""
 
 import re
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from http.client import BadStatusLine, HTTPException, UnknownProtocol
 import requests
 from docker.errors import APIError, DockerException
 
-from observability.redaction.redactor import Redactor
-from service.engine.docker.advice import with_help
+from observability.redaction.redactor import NO_SECRETS, Redactor
+from service.engine.docker.advice import with_advice
 from service.engine.docker.answers import MISREAD, Unreadable
 from service.engine.docker.connection import NOT_DOCKER
 from service.errors import (
@@ -25,54 +25,51 @@ from service.errors import (
 )
 from service.support.process_limits import lacking
 
-KEEP_NOTHING = Redactor()
-# What proxies say whose Engine is away: HAProxy the one, nginx, Traefik and Caddy the other.
+# Proxies answer this when the Engine is away: HAProxy the first; nginx, Traefik, Caddy the second.
 _AWAY = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.BAD_GATEWAY}
 HOLDER = re.compile(r'container "?([0-9a-f]{64})')
 
 
 @contextmanager
-def mapped(operation: str, target: str, redact: Redactor = KEEP_NOTHING) -> Iterator[None]:
-    """Turn exceptions into the `EngineError`s; `target` says what the call was about."""
+def translated_errors(operation: str, target: str, redact: Redactor = NO_SECRETS) -> Iterator[None]:
+    """Turn exceptions into `EngineError`s. `target` names the object of the call in messages."""
     try:
         yield
     except APIError as error:
         raise _from_answer(operation, target, error, redact) from None
     except (requests.exceptions.Timeout, TimeoutError):
-        raise too_long(operation, target) from None
+        raise timeout_error(operation, target) from None
     except requests.exceptions.JSONDecodeError:
-        raise _misread(operation, target, "it is no JSON") from None
+        raise _misread(operation, target, "it is not JSON") from None
     except MemoryError as error:
         raise EngineUnavailable(str(lacking(error))) from None
     except (DockerException, requests.exceptions.RequestException, HTTPException, OSError) as error:
-        told = lacking(error) or f"the Docker Engine cannot be reached: {_why(error)}"
-        raise EngineUnavailable(told) from None
+        message = lacking(error) or f"the Docker Engine cannot be reached: {_reason(error)}"
+        raise EngineUnavailable(message) from None
     except Unreadable as error:
         raise _misread(operation, target, str(error)) from None
-    except MISREAD as error:  # whose text may be a secret of the answer
+    except MISREAD as error:  # its text may contain a secret of the answer
         raise _misread(operation, target, type(error).__name__) from None
 
 
-def too_long(operation: str, target: str) -> EngineTimeout:
-    """What is raised for a call that has taken all of its time."""
+def timeout_error(operation: str, target: str) -> EngineTimeout:
+    """The error of a call that has run out of time."""
     about = f" for {target}" if target else ""
     return EngineTimeout(f"the Docker Engine took too long: {operation}{about}")
 
 
 def _misread(operation: str, target: str, why: str) -> EngineFaltered:
-    """What was asked may have been done."""
+    """The error of an unreadable answer. The Engine may have carried out the call."""
     about = f" for {target}" if target else ""
-    return EngineFaltered(
-        f"the Docker Engine answered what cannot be read: {operation}{about}: {why}"
-    )
+    return EngineFaltered(f"the Docker Engine's answer cannot be read: {operation}{about}: {why}")
 
 
-def _why(error: BaseException) -> str:
-    """What the operating system said, from underneath what three libraries made of it."""
+def _reason(error: BaseException) -> str:
+    """The operating system's message, from below the errors that three libraries made of it."""
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, OSError) and inner.strerror:
-            return with_help(inner.strerror)
+            return with_advice(inner.strerror)
         if isinstance(inner, BadStatusLine | UnknownProtocol) and not isinstance(inner, OSError):
             return NOT_DOCKER
         inner = inner.__cause__ or inner.__context__
@@ -82,7 +79,7 @@ def _why(error: BaseException) -> str:
 def _from_answer(  # noqa: PLR0911 - a case, a return
     operation: str, target: str, error: APIError, redact: Redactor
 ) -> EngineError:
-    """An error that the Engine has answered, told by its HTTP status and by what was asked."""
+    """The error for an answer, by its HTTP status and by the operation."""
     explanation = str(error.explanation or error)
     text = redact(explanation)
     status = error.status_code or 0
@@ -93,15 +90,15 @@ def _from_answer(  # noqa: PLR0911 - a case, a return
         )
     if operation == "create" and status == HTTPStatus.CONFLICT:
         holder = HOLDER.search(explanation)
-        told = f"the container's name is taken: {with_help(text)}"
-        return NameTaken(told, holder and holder[1])
+        message = f"the container's name is taken: {with_advice(text)}"
+        return NameTaken(message, holder and holder[1])
     if operation != "start" and status == HTTPStatus.NOT_FOUND:
         return NoSuchWorkload(f"container {target}: does not exist")
     about = f" for {target}" if target else ""
     if status in _AWAY:
         return EngineUnavailable(f"the Docker Engine cannot be reached: {text}")
     if status == HTTPStatus.GATEWAY_TIMEOUT:
-        return too_long(operation, target)
+        return timeout_error(operation, target)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return EngineFaltered(f"the Docker Engine failed: {operation}{about}: {text}")
-    return EngineRefused(f"the Docker Engine refused: {operation}{about}: {with_help(text)}")
+    return EngineRefused(f"the Docker Engine refused: {operation}{about}: {with_advice(text)}")

@@ -1,7 +1,7 @@
-"""The Engine's event stream, read in a thread of its own, which only ever drains.
+"""The Engine's event stream, read in a thread of its own.
 
-An Engine whose events are not read loses them silently, and slows every other call down: so no
-stream may be left open that nobody reads, however its opening went.
+If nobody reads a stream, the Engine loses its events silently, and slows down every other call. So
+an open stream has to be read or closed, even if opening it was given up.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import orjson
 from observability.logs import get_logger
 from service.engine.base import Event
 from service.engine.docker.answers import CHANGES
-from service.engine.docker.tolerant_reader import Oddities
+from service.engine.docker.tolerant_reader import TolerantReader
 from service.errors import EngineUnavailable
 from service.support.process_limits import NO_MORE_THREADS
 
@@ -25,16 +25,16 @@ log = get_logger(__name__)
 class EventStream:
     """One connection to the events of containers with certain labels."""
 
-    def __init__(self, labels: Sequence[str], oddities: Oddities) -> None:
+    def __init__(self, labels: Sequence[str], reader: TolerantReader) -> None:
         self._filters = {"type": "container", "event": list(CHANGES), "label": list(labels)}
-        self._oddities = oddities
+        self._reader = reader
         self._lock = threading.Lock()
         self._closed = False
         self._client: docker.APIClient | None = None
         self._stream: Any = None
 
     def open(self, client: docker.APIClient) -> None:
-        """Connect. Blocks, for as long as the client's time limit is: whoever gives up closes."""
+        """Connect. Blocks up to the client's time limit. A caller that gives up has to `close`."""
         try:
             stream = client.events(filters=self._filters)
         except BaseException:
@@ -43,12 +43,12 @@ class EventStream:
         with self._lock:
             self._client, self._stream = client, stream
             if self._closed:
-                self._hang_up()
+                self._disconnect()
 
     def drain(self, put: Callable[[Event | None], None]) -> None:
-        """Hand every event to `put`, from a thread, and None at the end.
+        """Start a thread that passes each event to `put`, and None at the end.
 
-        Raises `EngineUnavailable` where there may be no such thread.
+        Raises `EngineUnavailable` if the process may not have another thread.
         """
         thread = threading.Thread(target=self._drain, args=(put,), name="events", daemon=True)
         try:
@@ -57,28 +57,28 @@ class EventStream:
             raise EngineUnavailable(NO_MORE_THREADS) from None
 
     def close(self) -> None:
-        """Hang up, now or as soon as the connection is there."""
+        """Disconnect, now or as soon as `open` has connected."""
         with self._lock:
             self._closed = True
             if self._stream is not None:
-                self._hang_up()
+                self._disconnect()
 
-    def _hang_up(self) -> None:
-        # The other side may have hung up before, and docker-py says so in many ways.
+    def _disconnect(self) -> None:
+        # The Engine may have disconnected already, for which docker-py raises many errors.
         with contextlib.suppress(Exception):
             self._stream.close()
         if self._client is not None:
             self._client.close()
 
     def _drain(self, put: Callable[[Event | None], None]) -> None:
-        """Read until the stream ends, which it does without saying why."""
+        """Read until the stream ends, which gives no reason."""
         try:
-            # An event is a line. docker-py would look for its end itself, and read it in two parts.
-            lines = self._stream._response.iter_lines(chunk_size=None)  # noqa: SLF001 - no way else
+            # An event is a line. docker-py's own generator reads each one in two parts.
+            lines = self._stream._response.iter_lines(chunk_size=None)  # noqa: SLF001
             for line in filter(bytes.strip, lines):
-                if event := self._oddities.event(orjson.loads(line)):  # no JSON is no Engine
+                if event := self._reader.event(orjson.loads(line)):
                     put(event)
-        except Exception as error:  # noqa: BLE001 - whatever ends a stream, the watcher begins anew
+        except Exception as error:  # noqa: BLE001 - after any error, the watcher connects again
             log.debug("events.ended", error=type(error).__name__)
         finally:
             put(None)

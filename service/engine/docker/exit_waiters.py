@@ -1,4 +1,4 @@
-"""Who waits for the exit of which container, as the event streams tell of it."""
+"""Lets callers wait for the exit of a container, which the event stream reports."""
 
 import asyncio
 import time
@@ -8,51 +8,51 @@ from contextlib import contextmanager
 
 from service.engine.base import Change, Event, Exit
 
-# None: it will not be told.
-Told = asyncio.Future[Exit | None]
+# None: no event will report the exit.
+ExitFuture = asyncio.Future[Exit | None]
 
 
-class Exits:
-    """Tells of exits as they happen, so that nobody has to hold a call to the Engine open."""
+class ExitWaiters:
+    """Resolves futures when containers exit, so that no call to the Engine has to stay open."""
 
     def __init__(self) -> None:
         self._streams = 0
-        self._awaited: defaultdict[str, list[Told]] = defaultdict(list)
+        self._waiting: defaultdict[str, list[ExitFuture]] = defaultdict(list)
 
     @contextmanager
-    def awaited(self, container_id: str) -> Iterator[Told]:
-        """What is told from here to the end of the block; None at once if no stream is open."""
-        told: Told = asyncio.get_running_loop().create_future()
+    def expect_exit(self, container_id: str) -> Iterator[ExitFuture]:
+        """A future for an exit within the block. It is None at once if no stream is open."""
+        future: ExitFuture = asyncio.get_running_loop().create_future()
         if not self._streams:
-            told.set_result(None)
-        self._awaited[container_id].append(told)
+            future.set_result(None)
+        self._waiting[container_id].append(future)
         try:
-            yield told
+            yield future
         finally:
-            self._awaited[container_id].remove(told)
-            if not self._awaited[container_id]:
-                del self._awaited[container_id]
+            self._waiting[container_id].remove(future)
+            if not self._waiting[container_id]:
+                del self._waiting[container_id]
 
-    def opened(self) -> None:
-        """A stream has been opened; `closed` ends it."""
+    def stream_opened(self) -> None:
+        """Count an open stream, up to `stream_closed`."""
         self._streams += 1
 
-    def closed(self) -> None:
-        """A stream has ended. After the last one, everybody has to look for themselves."""
+    def stream_closed(self) -> None:
+        """Count a closed stream. After the last one, resolve all futures with None."""
         self._streams -= 1
         if not self._streams:
-            for waiting in self._awaited.values():
-                _tell(waiting, None)
+            for futures in self._waiting.values():
+                _resolve(futures, None)
 
-    def hear(self, event: Event) -> None:
-        """Tell of an exit. One without an exit code has to be looked at."""
+    def handle_event(self, event: Event) -> None:
+        """Resolve the futures of an exit: with None if the event has no exit code."""
         if event.change is Change.EXITED:
             code = event.exit_code
-            found = None if code is None else Exit(code, time.time())
-            _tell(self._awaited.get(event.id, []), found)
+            exited = None if code is None else Exit(code, time.time())
+            _resolve(self._waiting.get(event.id, []), exited)
 
 
-def _tell(waiting: list[Told], found: Exit | None) -> None:
-    for told in waiting:
-        if not told.done():
-            told.set_result(found)
+def _resolve(futures: list[ExitFuture], exited: Exit | None) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(exited)

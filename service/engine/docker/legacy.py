@@ -1,4 +1,4 @@
-"""The containers of the Go supervisor, which carry no labels: found by image, once, by hand."""
+"""Finds and removes the Go supervisor's containers. They have no labels: the image counts."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import docker
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from service.engine.docker.answers import Imaged, Stranger, Unreadable, read, read_list
+from service.engine.docker.answers import ForeignContainer, Inspected, Unreadable, read, read_list
 from service.engine.docker.connection import Clients, Connection
-from service.engine.docker.errors import mapped
-from service.engine.docker.tolerant_reader import Oddities
+from service.engine.docker.errors import translated_errors
+from service.engine.docker.tolerant_reader import TolerantReader
 from service.errors import EngineRefused, NoSuchWorkload
 
-# Compose's own containers; images that Compose has built carry its other labels.
+# The label of Compose's own containers. Images that Compose has built have its other labels.
 _COMPOSE_CONTAINER = "com.docker.compose.container-number"
 _IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 _TIMEOUT = 30
@@ -31,45 +31,45 @@ class LegacyContainer:
 
 
 class LegacyContainers:
-    """Finds and removes them. Blocks; raises the `EngineError`s."""
+    """Finds and removes the containers. Blocks. Raises `EngineError`s."""
 
     def __init__(self, connection: Connection) -> None:
         self._clients = Clients(connection)
-        self._oddities = Oddities()
+        self._reader = TolerantReader()
 
     def find(self, images: Collection[str], our_label: str) -> Sequence[LegacyContainer]:
-        """Containers of these images without our label, and not Compose's own, live or not."""
+        """Containers of these images, live or not, without our label and Compose's."""
         wanted = set(map(_untagged, images))
-        with mapped("list", "containers"):
+        with translated_errors("list", "containers"):
             listed = read_list(self._clients.get().containers(all=True))
         readable = filter(None, map(self._read, listed))
-        strangers = [item for item in readable if _is_strange(item.Labels or {}, our_label)]
+        strangers = [item for item in readable if _is_foreign(item.Labels or {}, our_label)]
         found = [_legacy(item, self._image_of(item)) for item in strangers]
         return [container for container in found if _untagged(container.image) in wanted]
 
-    def _read(self, item: object) -> Stranger | None:
-        """One of a list; None where it cannot be read, which is told, and harms no other."""
+    def _read(self, item: object) -> ForeignContainer | None:
+        """An item of the list. Log an unreadable one, and return None."""
         try:
-            return read(Stranger, item)
+            return read(ForeignContainer, item)
         except Unreadable as error:
-            self._oddities.tell("list", f"a container: {error}")
+            self._reader.log_unreadable("list", f"a container: {error}")
             return None
 
-    def _image_of(self, item: Stranger) -> str:
-        """The image's name as it was asked for: the list has an id once the image is built anew."""
+    def _image_of(self, item: ForeignContainer) -> str:
+        """The image's name at the launch: if it was built again, the list has the id instead."""
         if not _IMAGE_ID.fullmatch(item.Image):
             return item.Image
         try:
-            with mapped("inspect", item.Id):
-                return read(Imaged, self._clients.get().inspect_container(item.Id)).Config.Image
+            with translated_errors("inspect", item.Id):
+                return read(Inspected, self._clients.get().inspect_container(item.Id)).Config.Image
         except NoSuchWorkload:
             return item.Image
 
     def remove(self, container: LegacyContainer, grace: int) -> None:
-        """Stop and remove one. The Go supervisor's remove themselves once they have stopped."""
+        """Stop and remove a container, which the Engine also removes by itself after its stop."""
         client = self._clients.get()
         client.timeout = _TIMEOUT
-        with suppress(NoSuchWorkload), mapped("stop", container.name):
+        with suppress(NoSuchWorkload), translated_errors("stop", container.name):
             client.stop(container.id, timeout=grace)
         with suppress(NoSuchWorkload):
             self._remove(client, container)
@@ -81,7 +81,7 @@ class LegacyContainers:
         reraise=True,
     )
     def _remove(self, client: docker.APIClient, container: LegacyContainer) -> None:
-        with mapped("remove", container.name):
+        with translated_errors("remove", container.name):
             client.remove_container(container.id, v=True, force=True)
 
 
@@ -89,11 +89,11 @@ def _untagged(image: str) -> str:
     return image.removesuffix(":latest")
 
 
-def _is_strange(labels: Mapping[str, str], our_label: str) -> bool:
+def _is_foreign(labels: Mapping[str, str], our_label: str) -> bool:
     return our_label not in labels and _COMPOSE_CONTAINER not in labels
 
 
-def _legacy(item: Stranger, image: str) -> LegacyContainer:
+def _legacy(item: ForeignContainer, image: str) -> LegacyContainer:
     names = item.Names or ["/"]
     return LegacyContainer(
         id=item.Id, name=names[0].removeprefix("/"), image=image, status=item.Status

@@ -1,7 +1,7 @@
-"""Long lists from the Engine, read piece by piece in a thread.
+"""Reads long lists from the Engine in a thread, element by element.
 
-`json.loads` keeps the interpreter to itself until it is done, and with it the event loop. What is
-read here is decoded one element at a time, with pauses in between.
+`json.loads` holds the interpreter's lock until it is done, which blocks the event loop. Here, each
+element is decoded by itself, with pauses in between.
 """
 
 import time
@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 _DECODER = JSONDecoder()
 _BLANKS = " \t\n\r"
-# What follows a value in a list. Before anything else, it may be the beginning of a number.
+# The characters after a complete value in a list. Before others, a number may be incomplete.
 _AFTER = frozenset(f"{_BLANKS},]")
-# A thread that computes keeps the interpreter for 5 ms each time, unless it sleeps (seconds).
+# A busy thread holds the interpreter's lock for 5 ms at a time, unless it sleeps (seconds).
 _WORK, _PAUSE = 0.0005, 0.00005
 
 
 def with_pauses(items: Iterable[T]) -> Iterator[T]:
-    """The same items. Whoever takes them in a thread lets the event loop run in between."""
+    """The same items, with pauses in which the event loop can run."""
     clock = time.perf_counter
     until = clock() + _WORK
     for item in items:
@@ -34,10 +34,10 @@ def with_pauses(items: Iterable[T]) -> Iterator[T]:
 
 
 def elements(chunks: Iterable[bytes]) -> Iterator[Any]:
-    """The elements of a list in JSON, each as soon as it is there. Raises `Unreadable`."""
+    """The elements of a JSON list, each as soon as it has arrived. Raises `Unreadable`."""
     text = _Text(chunks)
     if text.next() != "[":
-        raise Unreadable("it is no list")
+        raise Unreadable("it is not a list")
     if text.peek() == "]":
         text.next()
     else:
@@ -45,13 +45,13 @@ def elements(chunks: Iterable[bytes]) -> Iterator[Any]:
         while (separator := text.next()) == ",":
             yield text.value()
         if separator != "]":
-            raise Unreadable("it is no JSON")
+            raise Unreadable("it is not JSON")
     if text.next():
-        raise Unreadable("it is no JSON")
+        raise Unreadable("it is not JSON")
 
 
 class _Text:
-    """A text that comes in chunks, and a place in it."""
+    """A text that arrives in chunks, and a position in it."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
@@ -60,7 +60,7 @@ class _Text:
         self._at = 0
 
     def peek(self) -> str:
-        """The next character that is no blank; empty at the end."""
+        """The next character that is not a blank, or "" at the end."""
         while True:
             while self._at < len(self._text):
                 if (character := self._text[self._at]) not in _BLANKS:
@@ -70,27 +70,27 @@ class _Text:
                 return ""
 
     def next(self) -> str:
-        """Likewise, and go past it."""
+        """Consume the next character that is not a blank."""
         character = self.peek()
         self._at += 1
         return character
 
     def value(self) -> Any:
-        """The next value, and go past it."""
+        """Consume the next value."""
         self.peek()
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
-            except JSONDecodeError:  # the rest of it may be still to come
+            except JSONDecodeError:  # it may be incomplete
                 if not self._read():
-                    raise Unreadable("it is no JSON") from None
+                    raise Unreadable("it is not JSON") from None
                 continue
             if self._text[end : end + 1] in _AFTER or not self._read():
                 self._at = end
                 return value
 
     def _read(self) -> bool:
-        """Take in more; as much as is left at least, so that a long value is not read too often."""
+        """Read at least as much as is left, so that a long value is not decoded too often."""
         left = self._text[self._at :]
         parts, size = [left], 0
         try:
@@ -100,6 +100,6 @@ class _Text:
                 if size > len(left):
                     break
         except UnicodeDecodeError:
-            raise Unreadable("it is no JSON") from None
+            raise Unreadable("it is not JSON") from None
         self._text, self._at = "".join(parts), 0
         return size > 0

@@ -1,4 +1,4 @@
-"""How messages call Docker, and what its containers may be called. Loads nothing of docker-py."""
+"""Docker's name in messages, and the names of its containers. Does not import docker-py."""
 
 import re
 
@@ -8,7 +8,7 @@ DOCKER_TITLE = "Docker Engine"
 DOCKER_NAMES = NameGrammar(
     # moby's container names: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`.
     usable=re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"),
-    longest=512,  # a name is in every event and in many messages; Docker itself has no limit
+    longest=512,  # names are in events and in messages; Docker itself has no limit
     unclean=re.compile(r"[^a-zA-Z0-9_.-]+"),
     longest_cleaned=100,
     mark=".",
@@ -16,12 +16,12 @@ DOCKER_NAMES = NameGrammar(
 
 
 def name_aside(name: str, container_id: str) -> str:
-    """The name of a container that is set aside; no other container has this name."""
+    """The name for setting a container aside. No other container has it."""
     return name if is_aside(name, container_id) else f"{name}{_suffix(container_id)}"
 
 
 def is_aside(name: str, container_id: str) -> bool:
-    """Whether this is the name of a container that was set aside."""
+    """Whether the container with this name has been set aside."""
     return name.endswith(_suffix(container_id))
 
 

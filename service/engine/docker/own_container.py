@@ -1,14 +1,14 @@
-"""Which container this process runs in, by what container engines leave to be seen inside.
+"""Finds the container that this process runs in, from traces that container engines leave in it.
 
-No sign is there everywhere:
+No trace exists everywhere:
 
-- Docker mounts `…/containers/ID/hostname`, and `hosts` and `resolv.conf`. The kernel tells paths
-  from the file system's root on: `/ID/hostname` where `…/containers` is a mount of its own. A
-  container that shares the network of another has the files of that one.
-- Podman mounts `…/overlay-containers/ID/userdata/.containerenv`, and the others.
-- The path of the control group has the id, but for a control group namespace, the default with v2.
-- The host's name is the id's first twelve digits, unless it is set, or the network is the host's.
-  Under gVisor that is all there is.
+- Docker mounts `…/containers/ID/hostname`, `hosts` and `resolv.conf`. The kernel shows paths from
+  the root of a file system: `/ID/hostname` if `…/containers` is a mount of its own. A container
+  that shares another's network has the other's files.
+- Podman mounts `…/overlay-containers/ID/userdata/.containerenv` and these files.
+- The path of the control group has the id, except in a control group namespace (v2's default).
+- The host name is the first twelve digits of the id, unless it is set or the network is the host's.
+  Under gVisor there is no other trace.
 """
 
 import os
@@ -24,18 +24,18 @@ _ENGINES_FILE = re.compile(
 _ID = re.compile(r"[0-9a-f]{64}")
 _SHORT_ID = re.compile(r"[0-9a-f]{12}")
 _ROOT = 3  # the field of proc_pid_mountinfo(5)
-# Files that say so; a machine that was made of an image may have one, too. In a container, its
-# first process is ours, or the init that has started ours.
+# Files that mark a container. A machine that was made from an image may have one, too; but in a
+# container, the first process is this one or its parent, the init.
 _MARKS = (".dockerenv", "run/.containerenv")
 _FIRST = 1
 
 
 @dataclass(frozen=True, slots=True)
 class OwnContainer:
-    """What can be told of the container that this process runs in.
+    """What is known of the container that this process runs in.
 
-    `ids` are of our container, or of the one whose network it has; `contained` is whether it is a
-    container at all.
+    `ids` may be of the container, or of the one whose network it shares. `contained` says whether
+    there is a container at all.
     """
 
     ids: frozenset[str] = frozenset()
@@ -44,23 +44,23 @@ class OwnContainer:
 
     @property
     def unclear(self) -> bool:
-        """Whether this may be a container of any id."""
+        """Whether this is a container whose id is unknown."""
         return self.contained and not self.ids
 
     def may_be(self, container_id: str, network_of: str = "") -> bool:
-        """Whether this is that container, by its id or by that of the one whose network it has."""
-        return self._names(container_id) or self._names(network_of)
+        """Whether this may be the container with this id, or with the network of that one."""
+        return self._matches(container_id) or self._matches(network_of)
 
-    def _names(self, container_id: str) -> bool:
+    def _matches(self, container_id: str) -> bool:
         short = _SHORT_ID.fullmatch(self.hostname)
         by_name = short is not None and container_id.startswith(self.hostname)
         return by_name or container_id in self.ids
 
 
-def look_around(
+def find_own_container(
     root: Path = Path("/"), hostname: str = "", processes: Collection[int] = ()
 ) -> OwnContainer:
-    """Find out which container this is. `processes` are this one and its parent."""
+    """Look for the traces. `processes` are the ids of this process and its parent."""
     proc = root / "proc" / "self"
     ids = {*_in_mounts(_lines(proc / "mountinfo")), *_in_groups(_lines(proc / "cgroup"))}
     marked = any((root / mark).exists() for mark in _MARKS)
@@ -76,7 +76,7 @@ def _in_mounts(lines: list[str]) -> Iterator[str]:
 
 
 def _in_groups(lines: list[str]) -> Iterator[str]:
-    """The last one of each path is the innermost."""
+    """The last id in each path: the innermost."""
     return (found[-1] for line in lines if (found := _ID.findall(line)))
 
 

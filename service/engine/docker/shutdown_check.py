@@ -1,8 +1,8 @@
-"""Whether the Engine is there for good.
+"""Finds out whether the Engine is shutting down.
 
-One that is told to end stops listening at once, and goes on to answer those who are connected, for
-as long as its containers take to stop: 0.3 s to 10 s here, with failures of its own stores. What
-it listens at may be systemd's, which takes connections for it; so a ping has to be answered.
+During its shutdown, the Engine closes its socket at once, but goes on to serve open connections
+while its containers stop (0.3 s to 10 s here), with failures of its own stores. systemd may hold
+the socket and accept connections for it. So the check is a ping over a new connection.
 """
 
 import asyncio
@@ -11,27 +11,27 @@ from collections.abc import Awaitable, Callable
 from service.engine.docker.answers import Unreadable
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients
-from service.engine.docker.errors import mapped
+from service.engine.docker.errors import translated_errors
 from service.errors import EngineError, EngineFaltered, EngineRefused, EngineUnavailable
 
-# How long a ping may take that tells a failure from a farewell (seconds).
-_FAREWELL = 1.0
+# The time limit of a ping that tells a failure from a shutdown (seconds).
+_PING = 1.0
 
 
-def ping_anew(client: Client) -> None:
+def ping_new_connection(client: Client) -> None:
     """Ping over a new connection."""
     client.close()
     if not client.ping():
-        raise Unreadable("it is none to a ping")
+        raise Unreadable("it is not an answer to a ping")
 
 
-def judged(error: EngineFaltered, clients: Clients) -> EngineError:
-    """The failure as it is, or the absence that it comes from. Blocks, for a second at most."""
+def check_shutdown(error: EngineFaltered, clients: Clients) -> EngineError:
+    """The failure itself, or `EngineUnavailable` during a shutdown. Blocks for at most a second."""
     try:
-        with mapped("ping", ""):
+        with translated_errors("ping", ""):
             client = clients.get()
-            client.timeout = _FAREWELL  # type: ignore[assignment]  # fractions are fine
-            ping_anew(client)
+            client.timeout = _PING  # type: ignore[assignment]  # fractions are fine
+            ping_new_connection(client)
     except EngineRefused:  # it answers
         return error
     except EngineError:
@@ -39,23 +39,23 @@ def judged(error: EngineFaltered, clients: Clients) -> EngineError:
     return error
 
 
-class Presence:
-    """Asks whether the Engine is leaving, once for all who want to know before it is asked."""
+class ShutdownCheck:
+    """Checks whether the Engine is shutting down. Callers share a ping that has not begun yet."""
 
     def __init__(self, ping: Callable[[], Awaitable[None]]) -> None:
         self._ping = ping
-        self._asking = asyncio.Lock()
+        self._checking = asyncio.Lock()
         self._next: asyncio.Task[bool] | None = None
 
     async def leaving(self) -> bool:
-        """Whether a ping over a new connection, which begins after this call, is not answered."""
+        """Whether a ping that begins after this call fails."""
         if self._next is None:
-            self._next = asyncio.create_task(self._ask(), name="presence")
+            self._next = asyncio.create_task(self._check(), name="shutdown check")
         return await asyncio.shield(self._next)
 
-    async def _ask(self) -> bool:
-        async with self._asking:
-            self._next = None  # who comes later is not answered by this ping
+    async def _check(self) -> bool:
+        async with self._checking:
+            self._next = None  # later callers need a later ping
             try:
                 await self._ping()
             except EngineRefused:

@@ -1,9 +1,9 @@
-"""Whether a container that was started has begun to run its program.
+"""Checks that a started container runs its program.
 
-The first process of a container is an init, and a start is a success as soon as that runs. Whether
-the init can run the program shows a moment later: if not, it ends, and says why. A look at the
-container's processes takes the Engine some 15 ms (docs/benchmarks.md), so only the first launch of
-an image pays for it, and the next one after an exit that may mean that the image has changed.
+The first process of a container is an init, and a start succeeds as soon as the init runs. If the
+init cannot run the program, it prints the reason and exits a moment later. To list a container's
+processes takes the Engine some 15 ms (docs/benchmarks.md). So only the first launch of an image is
+checked, and the first one after an exit that may mean that the image was built again.
 """
 
 import asyncio
@@ -18,31 +18,31 @@ import docker
 from docker.errors import APIError
 
 from service.engine.base import EngineCall, Limits, Status, WorkloadSpec
-from service.engine.docker.answers import Commanded, Processes, inspection, read
+from service.engine.docker.answers import Inspected, Processes, inspection, read
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.podman import plain_name
 from service.errors import EngineError, EngineRefused
 
 T = TypeVar("T")
 
-# How long a container is looked at whose program is not to be seen (seconds): then it is taken to
-# run. On an Engine that cannot list processes, as one whose host has no `ps`, only an exit tells.
-_PATIENCE, _BLIND_PATIENCE = 2.0, 0.3
+# How long to wait for the program (seconds); after that, it counts as running. The second is for an
+# Engine that cannot list processes, because its host has no `ps`: there, only an exit is visible.
+_WAIT, _BLIND_WAIT = 2.0, 0.3
 _POLL = 0.02
-_CALL = 5.0  # what the Engine may take for an answer (seconds)
-# The names of the processes alone, and their commands with the arguments, which hold secrets.
-_COLUMNS, _COMMANDS = "-eo pid,comm", "-eo pid,args"
-# An init and a shell end with one of these where they cannot run something; above are signals.
+_CALL = 5.0  # the time limit of a call (seconds)
+# The first has only the names of processes; the second also their arguments, which hold secrets.
+_NAMES, _COMMANDS = "-eo pid,comm", "-eo pid,args"
+# Exit codes of an init or a shell that cannot run a program. Higher ones are signals.
 _MAYBE_NOT_RUN = range(1, 128)
-# tini is Docker's init, catatonit is Podman's, which does not name the program.
-_INIT_SAID = re.compile(
+# tini is Docker's init. catatonit is Podman's, which does not name the program.
+_INIT_ERROR = re.compile(
     r"^(?:\[FATAL tini \(\d+\)\]|(?:ERROR \()?catatonit(?::\d+\))?:) (.+)$", re.MULTILINE
 )
-_CATATONITS = {"failed to exec pid1": "exec {} failed", "failed to fork child": "fork failed"}
-# The C library hands a file that the kernel cannot execute to the shell, as a script. The shell
-# then runs in the program's place, under its own name.
+_CATATONIT = {"failed to exec pid1": "exec {} failed", "failed to fork child": "fork failed"}
+# If the kernel cannot execute a file, the C library passes it to the shell as a script. The shell
+# then runs in place of the program, under its own name.
 _SHELL = "sh"
-_READ_AS_A_SCRIPT = re.compile(
+_READ_AS_SCRIPT = re.compile(
     r"^\S+: (?:line )?1: (?:\x7fELF|[Ss]yntax error)|^(\S+): \1: cannot execute binary file",
     re.MULTILINE,
 )
@@ -52,63 +52,64 @@ _LAST_LINES = 20
 
 @dataclass(frozen=True, slots=True)
 class _Program:
-    """What decides whether a launch can run: without an entrypoint, an argument is the program."""
+    """The facts that decide whether a program can run. The argument counts without entrypoint."""
 
     image: str
     argument: str
     limits: Limits
 
 
-class Beginnings:
-    """Tells a launch whose program does not run from one that does."""
+class StartCheck:
+    """Finds launches whose program cannot be run."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._trusted: set[_Program] = set()
 
     async def confirm(self, container_id: str, spec: WorkloadSpec, *, timeout: float) -> None:
-        """Return once the program has begun, whatever became of it; at once for a known one.
+        """Return when the program has begun, even if it has exited; at once for a known program.
 
-        Raises `EngineRefused`, with the reason, if it will not. Where nobody can tell, it has.
+        Raises `EngineRefused` with the reason if it cannot be run. If the Engine cannot tell, the
+        program counts as running.
         """
         program = _Program(spec.image, _first_argument(spec), spec.limits)
         if program in self._trusted:
             return
         try:
-            obstacle = await self._obstacle(container_id, timeout)
-        except EngineError:  # it has been started, and what came of it shows later
+            obstacle = await self._find_obstacle(container_id, timeout)
+        except EngineError:  # the container has been started, and its exit will be reported
             return
         if obstacle:
-            told = spec.redact(obstacle + _advice(obstacle, spec))
-            raise EngineRefused(f"the program of {spec.name} cannot be run: {told}")
+            reason = spec.redact(obstacle + _advice(obstacle, spec))
+            raise EngineRefused(f"the program of {spec.name} cannot be run: {reason}")
         self._trusted.add(program)
 
-    def hear(self, image: str, exit_code: int | None) -> None:
-        """Look at an image again after an exit that may mean that it was built anew."""
+    def handle_exit(self, image: str, exit_code: int | None) -> None:
+        """Check an image again after an exit that may mean that it was built again."""
         if exit_code in _MAYBE_NOT_RUN:
-            built_anew = plain_name(image)
-            self._trusted = {p for p in self._trusted if plain_name(p.image) != built_anew}
+            built_again = plain_name(image)
+            self._trusted = {p for p in self._trusted if plain_name(p.image) != built_again}
 
-    async def _obstacle(self, container_id: str, timeout: float) -> str:
-        """Why the program does not run; empty where it has begun."""
+    async def _find_obstacle(self, container_id: str, timeout: float) -> str:
+        """The reason why the program cannot be run, or "" if it has begun."""
         clock = asyncio.get_running_loop().time
-        end = clock() + min(_PATIENCE, timeout)
+        end = clock() + min(_WAIT, timeout)
         blind = False
         while clock() < end:
             try:
-                if not blind and await self._ask("top", _runs, container_id, timeout):
+                if not blind and await self._call("top", _runs, container_id, timeout):
                     return ""
             except EngineRefused:
-                blind, end = True, min(end, clock() + _BLIND_PATIENCE)
-            code = await self._ask("inspect", _exit_code, container_id, timeout)
+                blind, end = True, min(end, clock() + _BLIND_WAIT)
+            code = await self._call("inspect", _exit_code, container_id, timeout)
             if code in _MAYBE_NOT_RUN:
-                return await self._ask("logs", _words, container_id, timeout)
+                return await self._call("logs", _init_error, container_id, timeout)
             if code is not None:
                 return ""
             await asyncio.sleep(_POLL)
         return ""
 
-    async def _ask(
+    async def _call(
         self,
         operation: EngineCall,
         function: Callable[[docker.APIClient, str], T],
@@ -124,27 +125,27 @@ def _first_argument(spec: WorkloadSpec) -> str:
 
 
 def _runs(client: docker.APIClient, container_id: str) -> bool:
-    """Whether the program is there, or what it has started.
+    """Whether the program runs, or a process that it has started.
 
-    The init forks before its child runs the program, so its name does not count. Nor does that of
-    a shell in the place of another program: it may be about to fail at the first line.
+    The init forks before its child executes the program, so the init's name does not count. Nor
+    does a shell in place of another program: it may fail at the first line.
     """
     try:
-        names = set(_last_column(client.top(container_id, _COLUMNS)))
-        if _SHELL in names and not _is_asked_for(client, container_id):
+        names = set(_last_column(client.top(container_id, _NAMES)))
+        if _SHELL in names and not _is_shell_expected(client, container_id):
             names.remove(_SHELL)
     except APIError as error:
-        if error.status_code == HTTPStatus.CONFLICT:  # it does not run any more
+        if error.status_code == HTTPStatus.CONFLICT:  # it has exited
             return False
         raise
     return len(names) > 1
 
 
-def _is_asked_for(client: docker.APIClient, container_id: str) -> bool:
-    """Whether a shell runs because the program is one, or a script with `#!/usr/bin/env sh`.
+def _is_shell_expected(client: docker.APIClient, container_id: str) -> bool:
+    """Whether the program is a shell, or a script with `#!/usr/bin/env sh`.
 
-    `env` calls a shell by its name alone, the C library by its path. The arguments, which hold
-    secrets, are dropped at once.
+    `env` starts a shell by its name, the C library by its path. The arguments, which hold secrets,
+    are dropped at once.
     """
     if PurePosixPath(_program(client, container_id)).name == _SHELL:
         return True
@@ -153,35 +154,35 @@ def _is_asked_for(client: docker.APIClient, container_id: str) -> bool:
 
 
 def _last_column(found: object) -> Iterator[str]:
-    """Of the list of a container's processes. Raises `Unreadable`."""
+    """The last column of a list of processes. Raises `Unreadable`."""
     return (row[-1] for row in read(Processes, found).Processes or ())
 
 
 def _exit_code(client: docker.APIClient, container_id: str) -> int | None:
-    """None while it runs."""
+    """The exit code, or None while the container runs."""
     seen = inspection(client.inspect_container(container_id))
     return seen.exit_code if seen.status is Status.EXITED else None
 
 
-def _words(client: docker.APIClient, container_id: str) -> str:
-    """What the init, or a shell, has said of a program that it could not run; or nothing."""
+def _init_error(client: docker.APIClient, container_id: str) -> str:
+    """The error of an init or a shell that could not run the program, or ""."""
     output = client.logs(container_id, tail=_LAST_LINES).decode(errors="replace")
-    if said := _INIT_SAID.search(output):
-        what, colon, why = said[1].partition(": ")
-        if told := _CATATONITS.get(what):
-            what = told.format(_program(client, container_id))
-        return f"{what}{colon}{why}"
-    return _FORMAT if _READ_AS_A_SCRIPT.search(output) else ""
+    if match := _INIT_ERROR.search(output):
+        failure, colon, reason = match[1].partition(": ")
+        if text := _CATATONIT.get(failure):
+            failure = text.format(_program(client, container_id))
+        return f"{failure}{colon}{reason}"
+    return _FORMAT if _READ_AS_SCRIPT.search(output) else ""
 
 
 def _program(client: docker.APIClient, container_id: str) -> str:
-    """What the init has to run; an empty entrypoint is none."""
-    config = read(Commanded, client.inspect_container(container_id)).Config
+    """The program that the init runs. An empty entrypoint counts as none."""
+    config = read(Inspected, client.inspect_container(container_id)).Config
     return next(filter(None, [*(config.Entrypoint or ()), *(config.Cmd or ())]), "")
 
 
 def _advice(obstacle: str, spec: WorkloadSpec) -> str:
-    """What may be wrong, beyond what the kernel said."""
+    """A likely cause, to append to the kernel's message."""
     if obstacle == _FORMAT:
         return f"; was the image {spec.image} built for another processor?"
     if obstacle.startswith("fork"):

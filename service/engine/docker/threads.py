@@ -1,4 +1,4 @@
-"""Threads for calls that block: a bounded number of them, the warmest first."""
+"""A bounded pool of threads for blocking calls. The thread that was busy last is used first."""
 
 import asyncio
 import threading
@@ -19,20 +19,20 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True, eq=False)
 class _Work(Generic[T]):
     function: Callable[[], T]
-    taken: Callable[[], None]  # told once a thread has it
+    taken: Callable[[], None]  # called when a thread takes it
     done: asyncio.Future[T]
 
 
-# Of one thread; None ends it.
+# The work of one thread. None ends the thread.
 _Inbox = SimpleQueue[_Work[Any] | None]
 
 
 class Threads:
-    """At most `most` threads, to which an event loop hands one piece of work after the other.
+    """At most `most` threads, to which an event loop passes work.
 
-    The one that was busy last is the next, whose client and connection are still in the processor's
-    caches. All bookkeeping is the event loop's. `concurrent.futures` needs locks for its own, and
-    its one queue for all wakes two threads for each piece of work (docs/benchmarks.md).
+    The thread that was busy last comes first, because its client and connection are still in the
+    processor's caches. Only the event loop does the bookkeeping. `concurrent.futures` needs locks
+    for it, and its shared queue wakes two threads for each piece of work (docs/benchmarks.md).
     """
 
     def __init__(self, most: int, name: str) -> None:
@@ -40,19 +40,19 @@ class Threads:
         self._name = name
         self._started = 0
         self._idle: list[_Inbox] = []
-        # What ends something that has begun goes before what begins something new.
+        # Work with `last` is in the second: new stops wait for calls that complete earlier ones.
         self._waiting: tuple[deque[_Work[Any]], deque[_Work[Any]]] = (deque(), deque())
         self._answered = monotonic()
         self._closed = False
 
     @property
     def busy(self) -> int:
-        """The threads that have something to do."""
+        """The number of busy threads."""
         return self._started - len(self._idle)
 
     @property
     def queued(self) -> int:
-        """The pieces of work that wait for a thread."""
+        """The number of pieces of work that wait for a thread."""
         return sum(map(len, self._waiting))
 
     async def run(
@@ -62,11 +62,11 @@ class Threads:
         taken: Callable[[], None] = lambda: None,
         last: bool = False,
     ) -> T:
-        """Run a function in a thread, with `last` after all that waits without it.
+        """Run a function in a thread. With `last`, it waits for all work without it.
 
-        `taken` is called as soon as a thread has it. Given up while it waits for one, it never
-        runs; later, it is left to itself. Raises TimeoutError if `give_up` gives it up, and
-        `EngineUnavailable` where there is no thread, and there may be none.
+        `taken` is called when a thread takes the function. If the caller is cancelled before, it
+        never runs; after that, it is abandoned. Raises TimeoutError if `give_up` removes it from
+        the queue, and `EngineUnavailable` if not even one thread can be started.
         """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         work, line = _Work(function, taken, done), self._waiting[last]
@@ -79,18 +79,18 @@ class Threads:
                 line.remove(work)
             raise
 
-    def begin(self) -> None:
-        """Start the first thread, before others have taken all that there may be."""
+    def start_first(self) -> None:
+        """Start the first thread, before the process reaches its limit of threads."""
         if self._started == 0 and (inbox := self._free()):
             self._idle.append(inbox)
 
     def give_up(self, *, since: float) -> None:
-        """Give up what waits, if since then (`monotonic`) all that was done has run out of time."""
+        """Give up all waiting work if no call has been answered since then (`monotonic`)."""
         if self._answered < since:
             self._refuse(TimeoutError())
 
     def close(self) -> None:
-        """End the threads, each when it has nothing to do, and cancel what waits for one."""
+        """End the threads as they become idle, and cancel all waiting work."""
         self._closed = True
         for line in self._waiting:
             while line:
@@ -102,7 +102,7 @@ class Threads:
     def _hand_out(self) -> None:
         while (line := self._waiting[0] or self._waiting[1]) and (inbox := self._free()):
             work = line.popleft()
-            if work.done.done():  # given up just now
+            if work.done.done():  # its caller was cancelled just now
                 self._idle.append(inbox)
                 continue
             work.taken()
@@ -122,7 +122,7 @@ class Threads:
         )
         try:
             thread.start()
-        except RuntimeError:  # the work waits for the threads that are there
+        except RuntimeError:  # at the limit of threads: the work waits for the existing ones
             if self._started == 0:
                 self._refuse(EngineUnavailable(NO_MORE_THREADS))
             return None
@@ -130,7 +130,7 @@ class Threads:
         return inbox
 
     def _refuse(self, error: Exception) -> None:
-        """Raise it for all that waits."""
+        """Raise the error in the callers of all waiting work."""
         for line in self._waiting:
             while line:
                 work = line.popleft()
@@ -138,11 +138,11 @@ class Threads:
                     work.done.set_exception(error)
 
     def _serve(self, inbox: _Inbox, loop: asyncio.AbstractEventLoop) -> None:
-        """In a thread: do what comes, and tell the event loop, until that is closed."""
+        """Run the work of a thread until the event loop is closed."""
         with suppress(RuntimeError):
             while work := inbox.get():
                 loop.call_soon_threadsafe(self._finish, inbox, work, *_outcome(work.function))
-                del work  # or what it holds would live until the next
+                del work  # otherwise its objects would live until the next work
 
     def _finish(
         self, inbox: _Inbox, work: _Work[Any], result: Any, error: BaseException | None
@@ -163,5 +163,5 @@ class Threads:
 def _outcome(function: Callable[[], T]) -> tuple[T, None] | tuple[None, BaseException]:
     try:
         return function(), None
-    except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
+    except BaseException as error:  # noqa: BLE001 - it is raised in the caller
         return None, error

@@ -1,4 +1,4 @@
-"""HTTP over a Unix socket: what docker-py's calls need of it, and no more."""
+"""HTTP over a Unix socket, as far as docker-py's calls need it."""
 
 import select
 import socket
@@ -19,13 +19,13 @@ _HEADERS = {
     "User-Agent": DEFAULT_USER_AGENT,
     "Accept-Encoding": "identity",
 }
-# Either tells where an answer ends; without them, that is where the connection does.
+# Either header tells where an answer ends. Without both, it ends with the connection.
 _FRAMING = (b"content-length", b"transfer-encoding")
 _READ_BYTES = 64 * 1024
 
 
 class UnixSocket:
-    """A connection that is kept from call to call. Not for two threads at once."""
+    """A connection that is kept open between calls. Only for one thread at a time."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -40,12 +40,12 @@ class UnixSocket:
         params: Mapping[str, Any] | None = None,
         data: str | None = None,
         headers: Mapping[str, str] | None = None,
-        # What docker-py always says besides; here it changes nothing.
+        # docker-py always passes these, and they have no effect here.
         stream: bool = False,  # noqa: ARG002
         json: None = None,  # noqa: ARG002
         allow_redirects: bool = True,  # noqa: ARG002
     ) -> Response:
-        """Ask, and take the whole answer; `timeout` is for each wait (seconds).
+        """Send a request, and receive the whole answer. `timeout` limits each wait (seconds).
 
         Raises `OSError` (`TimeoutError` among them) and `http.client.HTTPException`.
         """
@@ -54,26 +54,26 @@ class UnixSocket:
         message = _message(method, target, _given(headers or {}), data)
         try:
             connection = self._connected(timeout)
-            with suppress(BrokenPipeError):  # who has not read all may have answered all the same
+            with suppress(BrokenPipeError):  # the Engine may answer without reading everything
                 connection.sendall(message)
             answer = _read(connection)
             if not answer.leaves_open:
                 self.close()
             return _response(target, answer)
         except BaseException:
-            self.close()  # an answer that is still to come would be taken for that of the next call
+            self.close()  # a late answer would be taken for the answer to the next call
             raise
 
     def close(self) -> None:
-        """Hang up. The next call connects anew."""
+        """Disconnect. The next call connects again."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def _connected(self, timeout: float) -> socket.socket:
-        """The connection, or a new one where it is dead."""
+        """The connection, or a new one if the Engine has closed it."""
         if self._connection is not None and _can_be_read(self._connection):
-            self.close()  # nothing is to come: an Engine that was restarted has hung up
+            self.close()  # no answer is expected, so a restarted Engine has closed it
         if self._connection is not None:
             self._connection.settimeout(timeout)
             return self._connection
@@ -84,7 +84,7 @@ class UnixSocket:
 
 
 class _Answer:
-    """Takes an answer in as it comes; the methods `on_...` are what httptools calls."""
+    """Receives an answer. httptools calls the methods `on_...`."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -97,11 +97,11 @@ class _Answer:
 
     @property
     def body(self) -> bytes:
-        """What has come of it."""
+        """The bytes received so far."""
         return b"".join(self._body)
 
     def feed(self, received: bytes) -> None:
-        """The next bytes, or none at the end of the connection."""
+        """Parse the next bytes; b"" at the end of the connection."""
         if received:
             self._parser.feed_data(received)
         elif not self.status:
@@ -111,8 +111,8 @@ class _Answer:
         else:
             self.ended = True
 
-    def let_go(self) -> None:
-        """Part from the parser: they hold each other, and garbage is looked for seldom here."""
+    def drop_parser(self) -> None:
+        """Break the reference cycle with the parser: garbage is collected rarely here."""
         del self._parser
 
     def on_message_begin(self) -> None:
@@ -120,7 +120,7 @@ class _Answer:
             raise ValueError("more than one answer")
 
     def on_status(self, reason: bytes) -> None:
-        self.reason += reason.decode("latin-1")  # it may come in parts
+        self.reason += reason.decode("latin-1")  # it may arrive in parts
 
     def on_header(self, name: bytes, _: bytes) -> None:
         self._framed = self._framed or name.lower() in _FRAMING
@@ -141,7 +141,7 @@ def _message(method: str, target: str, headers: Mapping[str, str], data: str | N
     fields = {**_HEADERS, **headers, "Content-Length": len(body)}
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     if any("\r" in line or "\n" in line for line in lines):
-        raise HTTPException("a line that would be two")  # docker-py quotes; its config.json may not
+        raise HTTPException("a line that would be two")  # from a value in config.json
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
@@ -153,12 +153,12 @@ def _read(connection: socket.socket) -> _Answer:
     except (HttpParserError, HttpParserUpgrade) as error:
         raise BadStatusLine(str(error)) from None
     finally:
-        answer.let_go()
+        answer.drop_parser()
     return answer
 
 
 def _given(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Without those that are None, as requests has it."""
+    """The options that are not None, as in requests."""
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -179,6 +179,6 @@ def _response(target: str, answer: _Answer) -> Response:
 
 
 def _is_final(status: int) -> bool:
-    """Whether it is an Engine's answer; to docker-py a redirection would be a success."""
+    """Whether this is the status of a final answer. docker-py would take redirects for success."""
     redirects = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
     return status >= HTTPStatus.OK and (not redirects or status == HTTPStatus.NOT_MODIFIED)

@@ -19,7 +19,7 @@ from service.engine.base import Status, WorkloadSpec
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.engine import DockerEngine
-from service.engine.docker.errors import mapped
+from service.engine.docker.errors import translated_errors
 from service.engine.docker.legacy import LegacyContainers
 from service.errors import EngineError, EngineFaltered
 
@@ -223,8 +223,8 @@ async def test_a_recorded_answer_is_read() -> None:
         (("State", "ExitCode"), SECRET, "State.ExitCode: Input should be a valid integer"),
         (("Config", "Cmd"), {"a": SECRET}, "Config.Cmd: Input should be a valid list"),
         (("Config", "Labels"), {SECRET: 7}, "Config.Labels: Input should be a valid string"),
-        (("State", "Status"), SECRET, "the state is none that is known"),
-        (("State", "StartedAt"), SECRET, "a time is none"),
+        (("State", "Status"), SECRET, "the state is unknown"),
+        (("State", "StartedAt"), SECRET, "a time is invalid"),
     ],
 )
 async def test_what_cannot_be_read_is_told_by_its_place(at: Any, new: Any, told: str) -> None:
@@ -232,7 +232,7 @@ async def test_what_cannot_be_read_is_told_by_its_place(at: Any, new: Any, told:
     with pytest.raises(EngineFaltered) as caught:
         await one.inspect(ID)
     assert (
-        f"the Docker Engine answered what cannot be read: inspect for {ID}: {told}"
+        f"the Docker Engine's answer cannot be read: inspect for {ID}: {told}"
         == caught.value.message
     )
 
@@ -255,5 +255,5 @@ async def test_labels_that_are_null_are_none(labels: Any) -> None:
 
 
 def test_our_own_errors_stay_what_they_are() -> None:
-    with pytest.raises(AssertionError), mapped("list", ""):
+    with pytest.raises(AssertionError), translated_errors("list", ""):
         raise AssertionError

@@ -10,10 +10,10 @@ import pytest
 
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
-from service.engine.docker.errors import mapped
+from service.engine.docker.errors import translated_errors
 from service.errors import EngineUnavailable
 
-_NOT_DOCKER = "what answers there is not a Docker Engine"
+_NOT_DOCKER = "the program that answers there is not a Docker Engine"
 Serve = Callable[[bytes], str]
 
 
@@ -44,7 +44,7 @@ def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve]:
 
 
 def told(address: str) -> str:
-    with pytest.raises(EngineUnavailable) as caught, mapped("ping", ""):
+    with pytest.raises(EngineUnavailable) as caught, translated_errors("ping", ""):
         Clients(Connection(address)).get()
     return caught.value.message.removeprefix("the Docker Engine cannot be reached: ")
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from service.engine.base import Change, Event
 from service.engine.docker.event_stream import EventStream
-from service.engine.docker.tolerant_reader import Oddities
+from service.engine.docker.tolerant_reader import TolerantReader
 
 _STARTED = json.dumps({"Action": "start", "Actor": {"ID": "c1", "Attributes": {"a": "b"}}}).encode()
 
@@ -22,7 +22,7 @@ def _heard(stream: bytes) -> list[Event | None]:
     response = Response()
     response.raw = BytesIO(stream)
     told: Any = SimpleNamespace(_response=response)
-    events = EventStream(["a=b"], Oddities())
+    events = EventStream(["a=b"], TolerantReader())
     events.open(cast("docker.APIClient", SimpleNamespace(events=lambda **_: told)))
     heard: queue.Queue[Event | None] = queue.Queue()
     events.drain(heard.put)

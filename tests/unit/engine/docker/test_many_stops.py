@@ -11,7 +11,7 @@ import pytest
 
 from service.engine.base import Change, Event
 from service.engine.docker.calls import BULK_THREADS, Call
-from service.engine.docker.exit_waiters import Exits
+from service.engine.docker.exit_waiters import ExitWaiters
 from service.engine.docker.stops import Stops
 from tests.simulation.virtual import VirtualLoop, run
 
@@ -26,7 +26,7 @@ _SIGTERM, _SIGKILL = 143, 137
 class _Engine:
     """Shares its processor among the stops under way; `stubborn` containers ignore SIGTERM."""
 
-    exits: Exits
+    exits: ExitWaiters
     stubborn: frozenset[str] = frozenset()
     work: dict[str, float] = field(default_factory=dict)  # what is left to do for each stop
     gone: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class _Engine:
     def exit(self, name: str, code: int) -> None:
         del self.work[name]
         self.gone[name].set()
-        self.exits.hear(Event(change=Change.EXITED, id=name, labels={}, exit_code=code))
+        self.exits.handle_event(Event(change=Change.EXITED, id=name, labels={}, exit_code=code))
 
 
 class _Client:
@@ -93,8 +93,8 @@ class _Calls:
 async def _stop_all(
     loop: VirtualLoop, jobs: int, stubborn: frozenset[str]
 ) -> tuple[_Engine, float]:
-    exits = Exits()
-    exits.opened()
+    exits = ExitWaiters()
+    exits.stream_opened()
     engine = _Engine(exits, stubborn)
 
     async def is_live(name: str) -> bool:

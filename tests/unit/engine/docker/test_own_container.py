@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.docker.own_container import OwnContainer, look_around
+from service.engine.docker.own_container import OwnContainer, find_own_container
 
 ID, OTHER = "1b8f3c3819fb" + "a7" * 26, "66826257e096" + "f3" * 26
 _OVERLAY = "473 387 0:143 / / rw,relatime master:181 - overlay overlay rw,lowerdir=/x/l/HOY5TBZ"
@@ -71,7 +71,7 @@ def _seen(
     if mark:
         (root / mark).parent.mkdir(exist_ok=True)
         (root / mark).touch()
-    return look_around(root, hostname, processes)
+    return find_own_container(root, hostname, processes)
 
 
 @pytest.mark.parametrize(
@@ -140,4 +140,4 @@ def test_a_machine_that_was_made_of_an_image_is_no_container(tmp_path: Path) -> 
 
 
 def test_without_proc_nothing_is_known(tmp_path: Path) -> None:
-    assert OwnContainer(frozenset(), "h", contained=False) == look_around(tmp_path, "h")
+    assert OwnContainer(frozenset(), "h", contained=False) == find_own_container(tmp_path, "h")
