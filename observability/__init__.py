@@ -1,1 +1,1 @@
-"""Logs, metrics, traces and the HTTP endpoint. Knows nothing of the service it observes."""
+"""Logs, metrics, traces and the HTTP endpoint. Does not depend on the service."""

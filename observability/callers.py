@@ -1,7 +1,7 @@
-"""The client that has sent a request, for events and for the life of a job.
+"""The client that has sent a request, for log events and for the span of a job.
 
-It is never a label of a metric: each connection is another client, and clients name themselves as
-they like. OpenTelemetry's interceptor puts the same on the span of a call (`net.peer.ip`,
+It is never a label of a metric: each connection has another port, and clients choose their user
+agents. OpenTelemetry's interceptor puts the same facts on the span of a call (`net.peer.ip`,
 `net.peer.port`, `rpc.user_agent`).
 """
 
@@ -12,17 +12,17 @@ from urllib.parse import unquote
 
 
 class Caller(NamedTuple):
-    """A client as it names itself. What is not known is empty.
+    """A client. Unknown fields are empty.
 
-    When clients get names, the name is a field here, and part of `fields`.
+    When clients get names, the name becomes a field here, and a part of `fields`.
     """
 
-    peer: str = ""  # ADDRESS:PORT, or [ADDRESS]:PORT over IPv6; otherwise as gRPC has it
-    user_agent: str = ""  # as it was sent, up to `_MOST_KEPT` characters
+    peer: str = ""  # ADDRESS:PORT or [ADDRESS]:PORT; for other schemes, as gRPC has it
+    user_agent: str = ""  # as sent by the client, up to `_MOST_KEPT` characters
 
     @property
     def fields(self) -> Mapping[str, str]:
-        """The fields of an event about one of its requests."""
+        """The fields of log events about its requests."""
         if self.user_agent:
             return {"peer": self.peer, "user_agent": self.user_agent}
         return {"peer": self.peer} if self.peer else {}
@@ -30,31 +30,31 @@ class Caller(NamedTuple):
 
 NOBODY = Caller()
 
-# More than a log line has. A client that does not acknowledge gRPC's settings is not bound to the
-# limit for metadata, and may send megabytes.
+# More than fits into a log line. A client that ignores gRPC's settings is not bound to the limit
+# for metadata, and may send megabytes.
 _MOST_KEPT = 1024
 
-# Tasks inherit it: a launch or a kill belongs to its caller, also after the caller has hung up.
+# Tasks inherit it: a launch or kill belongs to its caller even if the caller disconnects.
 _current: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
-# The metadata of the call, from the interceptor to the context. They are taken out there: a task
-# would keep what it inherits, and they may be megabytes.
+# The metadata of the call, from the interceptor to the context, which clears it: tasks would
+# inherit and keep it, and it may be megabytes.
 _metadata: ContextVar[Any] = ContextVar("metadata", default=None)
 
 
 def caller() -> Caller:
-    """The client of the request that this task works for; `NOBODY` if there is none."""
+    """The client whose request this task works for, or `NOBODY`."""
     return _current.get()
 
 
 def pass_on_metadata(metadata: Any) -> None:
-    """Keep them for the `CallContext` that this task makes next."""
+    """Keep the metadata for the next `CallContext` of this task."""
     _metadata.set(metadata)
 
 
 class CallContext:
-    """A gRPC context that asks gRPC for metadata and peer once at most: each time takes 2 µs.
+    """A gRPC context that asks gRPC for metadata and peer only once: each call takes 2 µs.
 
-    Making one makes its client the `caller` of the current task.
+    The constructor makes the client the `caller` of the current task.
     """
 
     __slots__ = ("_context", "_metadata", "_peer")
@@ -70,20 +70,17 @@ class CallContext:
         _current.set(Caller(_address(self._peer), user_agent))
 
     def __getattr__(self, name: str) -> Any:
-        """Everything else, as gRPC has it."""
         return getattr(self._context, name)
 
     def invocation_metadata(self) -> Any:
-        """The metadata that the client has sent, as pairs."""
         return self._metadata
 
     def peer(self) -> str:
-        """The address of the client, as gRPC writes it."""
         return self._peer
 
 
 def _address(peer: str) -> str:
-    """An address without gRPC's `ipv4:` or `ipv6:`, which also escapes the brackets (`%5B`)."""
+    """An address without `ipv4:` or `ipv6:`, and with unescaped brackets (`%5B`)."""
     scheme, _, address = peer.partition(":")
     if scheme == "ipv4":
         return address

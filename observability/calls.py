@@ -17,14 +17,14 @@ from observability.spans import fail_span
 
 log = get_logger(__name__)
 
-# The most that may be left until the deadline when the client hangs up because of it (seconds).
-_HANGING_UP = 0.1
-# With these gRPC ends a handler whose client is gone. (UsageError is an error of the handler.)
+# A client that disconnects this shortly before its deadline does so because of it (seconds).
+_DISCONNECTING = 0.1
+# gRPC raises these in a handler whose client has gone. (UsageError is an error of the handler.)
 _GONE = (asyncio.CancelledError, GeneratorExit, BaseError)
 
 
 class InBandError(NamedTuple):
-    """A failure that travels inside an answer."""
+    """An error inside an answer."""
 
     type: str
     message: str
@@ -36,19 +36,19 @@ class EndedCall(NamedTuple):
     method: str  # SERVICE/METHOD; `other` for a method that the server does not have
     caller: Caller
     status: StatusCode
-    error: InBandError | None  # the one in the answer; otherwise the status, unless it is OK
+    error: InBandError | None  # from the answer, or else from the status unless that is OK
     seconds: float  # since the handler was called
 
 
 class Refusal(NamedTuple):
-    """A status that ends a call, and what the client is told."""
+    """A status that ends a call, and its text for the client."""
 
     status: StatusCode
     details: str
 
 
 class UnreadableRequest(Exception):
-    """A request that cannot be parsed. It says nothing of the content, which may be secret."""
+    """A request that cannot be parsed. Its content may be secret, so it is not in the error."""
 
 
 _UNREADABLE = Refusal(StatusCode.INVALID_ARGUMENT, "the request cannot be read")
@@ -56,11 +56,11 @@ _CRASHED = Refusal(StatusCode.UNKNOWN, "an error of the server's own")
 
 
 def no_error(_: object) -> None:
-    """Find no error in an answer: for services whose answers carry none."""
+    """Find no error: for services whose answers contain none."""
 
 
 class Method:
-    """A method with its metrics. The series of its calls exists from now on, at 0."""
+    """A method with its metrics. This creates the series of its calls, at 0."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Method:
 
 
 class Call:
-    """One call, from when its handler is called to its status."""
+    """A call, from the start of its handler to its status."""
 
     __slots__ = ("_began", "_context", "_method")
 
@@ -85,21 +85,21 @@ class Call:
         method.started.inc()
 
     def answered(self, error: InBandError | None) -> None:
-        """The handler has returned. `error` is the one in its answer."""
+        """The handler has returned. `error` is from its answer."""
         code = self._context.code() or StatusCode.OK
         self.end(code if isinstance(code, StatusCode) else StatusCode.OK, error)
 
     def raised(self, error: BaseException) -> Refusal | None:
         """The handler has raised. Return how to end the call; None if gRPC may see the error.
 
-        gRPC logs an unexpected error with its text and tells it to the client, and OpenTelemetry
-        puts it on the span. The text may hold a secret.
+        gRPC logs an unexpected error with its text and sends it to the client, and OpenTelemetry
+        puts it on the span. But the text may contain a secret.
         """
         refusal = self._refusal(error)
         status = refusal.status if refusal else self._status(error)
         self.end(status, InBandError(status.name, ""))
         if isinstance(error, AbortError):
-            error.__context__ = error.__cause__ = None  # the error that it was the answer to
+            error.__context__ = error.__cause__ = None  # the error that the handler has caught
         return refusal
 
     def end(self, status: StatusCode, error: InBandError | None) -> None:
@@ -129,12 +129,12 @@ class Call:
     def _is_late(self) -> bool:
         """Whether the deadline has ended the call.
 
-        Mostly the client hangs up at its deadline before our own timer fires: the request took
-        some time to arrive, and gRPC rounds the deadline that it sends up, by 1 % at most.
+        The client usually disconnects before our own timer fires: the request took some time to
+        arrive, and gRPC rounds the deadline up, by at most 1 %.
         """
         left = self._context.time_remaining()
         took = time.perf_counter() - self._began
-        return left is not None and left <= max(_HANGING_UP, took / 100)
+        return left is not None and left <= max(_DISCONNECTING, took / 100)
 
 
 def _report(call: EndedCall, method: Method) -> None:

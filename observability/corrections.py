@@ -1,13 +1,13 @@
-"""What the environment asks for and cannot have, to be told once there is a log."""
+"""Corrections of environment variables, to be logged as soon as there is a log."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A variable whose value was not used as it was given.
+    """A variable whose value was not used as given.
 
-    `used` is what took its place, "" where the variable counts as unset. Neither shows a secret.
+    `used` is the value that was used instead, or "" for none. Neither shows a secret.
     """
 
     variable: str

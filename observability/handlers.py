@@ -1,7 +1,7 @@
-"""The handlers of gRPC methods, which come in many kinds, as one kind of function.
+"""Converts all kinds of gRPC handlers into one kind of function.
 
-grpc.aio takes coroutines, asynchronous generators and plain functions. Plain functions are common
-in interceptors that refuse calls; gRPC's own example of such an interceptor has one.
+grpc.aio accepts coroutines, asynchronous generators and plain functions. Interceptors that refuse
+calls often have plain functions, as in gRPC's own example.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ Returns the response; or writes a stream of responses to the context, and return
 
 _Function = Callable[[Any, Any], Any]
 
-# The attribute of a handler that holds its function, and what makes such a handler, by whether the
-# requests and the responses are streams.
+# The attribute of a handler that holds its function, and the constructor of such a handler. The key
+# says whether the requests and the responses are streams.
 _KINDS: Mapping[tuple[bool, bool], tuple[str, Callable[..., Handler]]] = {
     (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
     (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
@@ -34,7 +34,7 @@ _KINDS: Mapping[tuple[bool, bool], tuple[str, Callable[..., Handler]]] = {
 
 
 def function_of(handler: Handler) -> _Function:
-    """The function of a handler, as it was given to gRPC."""
+    """The function of a handler."""
     attribute, _ = _KINDS[handler.request_streaming, handler.response_streaming]
     function: _Function = getattr(handler, attribute)
     return function
@@ -43,13 +43,13 @@ def function_of(handler: Handler) -> _Function:
 def make_handler(
     serve: Behavior, *, takes_stream: bool = False, gives_stream: bool = False, **serializers: Any
 ) -> Handler:
-    """A handler whose requests, and whose responses, may be streams."""
+    """A handler with a single request or a stream, and with a single response or a stream."""
     _, make = _KINDS[takes_stream, gives_stream]
     return make(serve, **serializers)
 
 
 def as_coroutine(handler: Handler) -> Behavior:
-    """A coroutine function that serves a call as the handler does."""
+    """A coroutine function that serves a call like the handler."""
     function = function_of(handler)
     if inspect.iscoroutinefunction(function):
         return function
@@ -59,10 +59,10 @@ def as_coroutine(handler: Handler) -> Behavior:
 
 
 def _writing(generator: _Function) -> Behavior:
-    """Closes the generator in the task of the call, also where the client goes away.
+    """Close the generator in the task of the call, even if the client has gone.
 
-    gRPC leaves that to the garbage collector. The call would then end late and in another task,
-    where OpenTelemetry cannot detach its span.
+    gRPC leaves that to the garbage collector. The call would end late and in another task, where
+    OpenTelemetry cannot detach its span.
     """
 
     async def serve(request: Any, context: Any) -> None:
@@ -91,25 +91,21 @@ def _write_each(responses: Any, context: "_BlockingContext") -> None:
 
 
 class _BlockingContext:
-    """The context for a plain function, which cannot await."""
+    """The context of a plain function, which cannot await."""
 
     def __init__(self, context: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._context, self._loop = context, loop
 
     def __getattr__(self, name: str) -> Any:
-        """What does not have to be awaited."""
         return getattr(self._context, name)
 
     def abort(self, *args: Any, **options: Any) -> None:
-        """End the call with an error. Raises `AbortError`."""
         self._wait(self._context.abort(*args, **options))
 
     def send_initial_metadata(self, metadata: Any) -> None:
-        """Send the metadata that precede the responses."""
         self._wait(self._context.send_initial_metadata(metadata))
 
     def write(self, response: Any) -> None:
-        """Send a response of a stream."""
         self._wait(self._context.write(response))
 
     def _wait(self, work: Coroutine[Any, Any, Any]) -> None:

@@ -1,7 +1,7 @@
-"""HTTP/1.1 with many clients in one thread: h11 reads and writes it, asyncio carries it.
+"""An HTTP/1.1 server on asyncio. h11 parses requests and formats answers.
 
-What a client may take up is bounded: how many there are, what the head of a request may be, and
-how long any of them may take to send a request or to receive an answer.
+It limits the number of connections, the size of a request's head, and the time for receiving a
+request and for sending an answer.
 """
 
 import asyncio
@@ -11,94 +11,91 @@ from urllib.parse import unquote
 
 import h11
 
-from observability.pages import Answer, Answering, Request, in_words
+from observability.pages import Answer, Request, Responder, text_answer
 
-# Scrapers and probes are few. Where this many are connected, a new one takes the place of the one
-# that has been silent for longest.
-_AT_ONCE = 64
-# For a request to be there, and for an answer to be taken (seconds each).
-_PATIENCE = 10.0
-# For a client that is refused to stop sending: it would not see the answer otherwise (seconds).
-_FAREWELL = 1.0
+# At this limit, a new connection replaces the one that has been idle for the longest time.
+_MOST_CONNECTIONS = 64
+# For receiving a request, and for sending an answer (seconds each).
+_TIMEOUT = 10.0
+# For a refused client to stop sending: otherwise it might not read the answer (seconds).
+_LINGER = 1.0
 _HEAD_BYTES = 16 * 1024
 _READ_BYTES = 64 * 1024
 
 
-class Clients:
-    """Everybody who is connected."""
+class Connections:
+    """All open connections."""
 
-    def __init__(self, answering: Answering) -> None:
-        self._answering = answering
-        self._connected: set[StreamWriter] = set()
-        self._silent: dict[StreamWriter, None] = {}  # who is to ask next, longest first
+    def __init__(self, respond: Responder) -> None:
+        self._respond = respond
+        self._open: set[StreamWriter] = set()
+        self._idle: dict[StreamWriter, None] = {}  # waiting for a request, the longest first
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
-        """Answer one client until it, or its time, is gone."""
+        """Serve a connection until the client closes it or a timeout expires."""
         if not self._make_room():
             writer.transport.abort()
             return
-        self._connected.add(writer)
+        self._open.add(writer)
         try:
-            await self._converse(_Conversation(reader, writer), writer)
+            await self._serve_requests(_Connection(reader, writer), writer)
             writer.close()
-        except OSError:  # a reset, or a time-out
+        except OSError:  # a reset, or a timeout
             writer.transport.abort()
         except BaseException:
             writer.transport.abort()
             raise
         finally:
-            self._silent.pop(writer, None)
-            self._connected.discard(writer)
+            self._idle.pop(writer, None)
+            self._open.discard(writer)
 
-    async def _converse(self, conversation: "_Conversation", writer: StreamWriter) -> None:
+    async def _serve_requests(self, connection: "_Connection", writer: StreamWriter) -> None:
         while True:
-            self._silent[writer] = None
+            self._idle[writer] = None
             try:
-                request = await conversation.request()
+                request = await connection.receive()
             except h11.RemoteProtocolError as error:
-                await conversation.refuse(error)
+                await connection.refuse(error)
                 return
             finally:
-                self._silent.pop(writer, None)
-            if request is None:
-                return
-            if not await conversation.answer(await self._answering(request)):
+                self._idle.pop(writer, None)
+            if request is None or not await connection.send(await self._respond(request)):
                 return
 
     def _make_room(self) -> bool:
-        if len(self._connected) < _AT_ONCE:
+        if len(self._open) < _MOST_CONNECTIONS:
             return True
-        if not self._silent:
+        if not self._idle:
             return False
-        longest = next(iter(self._silent))
-        del self._silent[longest]
-        self._connected.discard(longest)
+        longest = next(iter(self._idle))
+        del self._idle[longest]
+        self._open.discard(longest)
         longest.transport.abort()
         return True
 
 
-class _Conversation:
-    """One connection: requests and answers in turn. `OSError`s mean that it is over."""
+class _Connection:
+    """A connection. Its methods raise `OSError` when it is lost, also for a timeout."""
 
     def __init__(self, reader: StreamReader, writer: StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
         self._is_head = False
-        writer.transport.set_write_buffer_limits(high=0)  # so that `drain` waits for all of it
+        writer.transport.set_write_buffer_limits(high=0)  # `drain` then waits for everything
 
-    async def request(self) -> Request | None:
-        """The next one; None where the client has hung up. Raises `h11.RemoteProtocolError`."""
+    async def receive(self) -> Request | None:
+        """The next request; None at the end of the connection. Raises `RemoteProtocolError`."""
         self._is_head = False
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT):
             request = await self._read()
         if request is None:
             return None
-        path, query = _parted(request.target.decode("ascii"))
+        path, query = _split_target(request.target.decode("ascii"))
         headers = {name.decode("ascii"): v.decode("latin-1") for name, v in request.headers}
         return Request(request.method.decode("ascii"), path, query, headers)
 
     async def _read(self) -> h11.Request | None:
-        """A request with its body, which is of no use to anybody here."""
+        """Read a request, and drop its body."""
         request = None
         while True:
             event = self._http.next_event()
@@ -114,8 +111,8 @@ class _Conversation:
             elif isinstance(event, h11.ConnectionClosed):
                 return None
 
-    async def answer(self, answer: Answer) -> bool:
-        """Send it. Whether another request may follow."""
+    async def send(self, answer: Answer) -> bool:
+        """Send an answer. Return whether another request may follow."""
         length = ("Content-Length", str(len(answer.body)))
         date = ("Date", formatdate(usegmt=True))
         head = h11.Response(
@@ -125,7 +122,7 @@ class _Conversation:
         )
         body = b"" if self._is_head else answer.body
         parts = (head, h11.Data(data=body), h11.EndOfMessage())
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT):
             self._writer.write(b"".join(self._http.send(part) or b"" for part in parts))
             await self._writer.drain()
         if not (self._http.our_state is self._http.their_state is h11.DONE):
@@ -134,17 +131,17 @@ class _Conversation:
         return True
 
     async def refuse(self, error: h11.RemoteProtocolError) -> None:
-        """Say what is wrong with a request that cannot be read."""
-        told = in_words(error.error_status_hint, f"not a request: {error}", ("Connection", "close"))
-        await self.answer(told)
+        """Answer a request that cannot be parsed."""
+        text, close = f"not a request: {error}", ("Connection", "close")
+        await self.send(text_answer(error.error_status_hint, text, close))
         self._writer.write_eof()
-        async with asyncio.timeout(_FAREWELL):
+        async with asyncio.timeout(_LINGER):
             while await self._reader.read(_READ_BYTES):
                 pass
 
 
-def _parted(target: str) -> tuple[str, str]:
-    """Path and query of a request's target, which may be a whole URL."""
+def _split_target(target: str) -> tuple[str, str]:
+    """Path and query of a request target, which may be a whole URL."""
     path, _, query = target.partition("?")
     if not path.startswith("/"):
         path = path.partition("://")[2].partition("/")[2]

@@ -7,9 +7,9 @@ A call passes, from the outside to the inside:
 3. the wrappers of the server's other interceptors, the first one outermost;
 4. the method.
 
-What another interceptor answers with is wrapped like a method, so calls that it refuses are
-observed, too. gRPC asks interceptors at each call. The handler of the call before is kept with its
-wrapper, which depends on the method alone: without other interceptors each method is wrapped once.
+The handler from another interceptor is wrapped like a method, so calls that it refuses are
+observed, too. gRPC asks the interceptors at each call. The last handler of a method is kept with
+its wrapper: without other interceptors, each method is wrapped once.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ _OTHER = ObservedMethod("other")
 
 
 class _Observed:
-    """A method, and the handler that was wrapped for it last."""
+    """A method, and the last handler that was wrapped for it."""
 
     def __init__(self, metrics: Metrics, method: ObservedMethod) -> None:
         self.counted = Method(metrics, method.name, method.error_in)
@@ -51,7 +51,7 @@ class _Observed:
 
 
 class CallObserver(ServerInterceptor):
-    """Observes the calls of these methods. Calls of others count as `other`."""
+    """Observes the calls of these methods. Calls of other methods count as `other`."""
 
     def __init__(
         self, metrics: Metrics, methods: Iterable[ObservedMethod], tracing: ServerInterceptor
@@ -63,7 +63,7 @@ class CallObserver(ServerInterceptor):
     async def intercept_service(
         self, continuation: _Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler:
-        """Wrap what the other interceptors, or else the server, have for a call."""
+        """Wrap the handler of a call, which is the server's or another interceptor's."""
         handler = await _find(continuation, handler_call_details)
         path: str = handler_call_details.method
         observed = self._methods.get(path) or _Observed(self._metrics, _OTHER)
@@ -84,15 +84,15 @@ class CallObserver(ServerInterceptor):
         if observed.takes_stream and not takes_stream:
             serve, takes_stream = _without_request(serve), True
         read = _reader(handler.request_deserializer)
-        serve = _observe(observed.counted, serve, _as_it_is if takes_stream else read)
+        serve = _observe(observed.counted, serve, _unchanged if takes_stream else read)
         if observed.traced:
             serve = await self._trace(serve, details)
 
-        async def knowing_the_caller(request: Any, context: Any) -> Any:
+        async def serve_caller(request: Any, context: Any) -> Any:
             return await serve(request, CallContext(context))
 
         return make_handler(
-            knowing_the_caller,
+            serve_caller,
             takes_stream=takes_stream,
             gives_stream=handler.response_streaming,
             request_deserializer=read if takes_stream else None,
@@ -100,17 +100,17 @@ class CallObserver(ServerInterceptor):
         )
 
     async def _trace(self, serve: Behavior, details: grpc.HandlerCallDetails) -> Behavior:
-        """Put OpenTelemetry's wrapper around it. That passes requests on as they are."""
+        """Add OpenTelemetry's wrapper, which does not change requests."""
         handler = make_handler(serve)
 
-        async def found(_: grpc.HandlerCallDetails) -> Handler:
+        async def get_handler(_: grpc.HandlerCallDetails) -> Handler:
             return handler
 
-        return function_of(await self._tracing.intercept_service(found, details))
+        return function_of(await self._tracing.intercept_service(get_handler, details))
 
 
 async def _find(continuation: _Continuation, details: grpc.HandlerCallDetails) -> Handler:
-    """The handler of a call. If an interceptor fails, it is one that raises the error."""
+    """The handler of a call. If an interceptor fails, a handler that raises its error."""
     try:
         return await continuation(details)
     except Exception as error:  # noqa: BLE001 - it is raised again, in the handler
@@ -130,41 +130,41 @@ def _observe(method: Method, serve: Behavior, read: _Deserialize) -> Behavior:
             error = method.error_in(response)
         except BaseException as raised:
             refusal = call.raised(raised)
-            if isinstance(raised, InternalError):  # the client is gone: gRPC would log it
+            if isinstance(raised, InternalError):  # the client has gone; gRPC would log this error
                 raise asyncio.CancelledError from None
             if refusal is None:
                 raise
         else:
             call.answered(error)
             return response
-        # Here, after the `except`: the error would be the context of the one that this raises.
+        # Not inside the `except`: the error would become the context of the one that this raises.
         return await context.abort(*refusal)
 
     return observed
 
 
 def _reader(deserialize: _Deserialize | None) -> _Deserialize:
-    """Parses a request within the handler, or while the handler reads the stream.
+    """A parser of requests. It runs within the handler, or while the handler reads the stream.
 
-    If gRPC parsed it, a request that cannot be parsed would be an unexpected error of ours, and
-    the call would not be counted.
+    If gRPC parsed a malformed request, it would report an unexpected error of ours, and the call
+    would not be counted.
     """
-    return partial(_parse, deserialize) if deserialize else _as_it_is
+    return partial(_parse, deserialize) if deserialize else _unchanged
 
 
 def _parse(deserialize: _Deserialize, raw: bytes) -> Any:
     try:
         return deserialize(raw)
-    except Exception:  # noqa: BLE001 - protobuf does not say which
+    except Exception:  # noqa: BLE001 - protobuf does not document its errors
         raise UnreadableRequest from None
 
 
-def _as_it_is(request: Any) -> Any:
+def _unchanged(request: Any) -> Any:
     return request
 
 
 def _without_request(serve: Behavior) -> Behavior:
-    """Serves a stream of requests with a handler of one request, as refusals often are.
+    """Serve a stream of requests with a handler of one request: refusals often have such a one.
 
     gRPC would wait for the request, and never answer a client that sends none.
     """

@@ -1,7 +1,7 @@
-"""Writes the log from a thread of its own, so that nothing ever waits for whoever reads it.
+"""Writes the log in a thread of its own, so that the service never waits for the log's reader.
 
-A disk may be full, a pipe may have no reader, or one that sleeps. What cannot be written is
-dropped and counted: a log that blocks would block everything.
+A disk may be full, and a pipe may have no reader or a slow one. Lines that cannot be written are
+dropped and counted.
 """
 
 import os
@@ -12,37 +12,37 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 
-# What may wait to be written (bytes). Lines that come on top of it are dropped.
+# The limit of lines that wait to be written (bytes). Further lines are dropped.
 MOST_WAITING = 4 * 2**20
-# Lines are written so long after the first of them (seconds): to wake a thread for each would
-# cost more than the write.
+# How long to collect lines before they are written (seconds): waking the thread for each line
+# would cost more than the write.
 _GATHERING = 0.005
-# For one write, so that a reader which comes and goes costs few lines (bytes).
+# The size of one write, so that a reader which goes away costs few lines (bytes).
 _AT_ONCE = 64 * 2**10
 
 
 class LogWriter:
-    """Writes lines to a file descriptor, in their order; never blocks or raises."""
+    """Writes lines to a file descriptor, in order. Never blocks or raises."""
 
     def __init__(self, descriptor: int) -> None:
         self.on_drop: Callable[[int], object] = _ignore
-        """Told how many lines were dropped, by whichever thread has dropped them."""
+        """Called with the number of dropped lines, in the thread that drops them."""
         self.on_recovery: Callable[[int], object] = _ignore
-        """Told in the thread, once writing works again, how many lines were dropped."""
+        """Called with the number of dropped lines when writes work again, in the log's thread."""
         self._descriptor = descriptor
-        # One that may be taken again: a line may be logged by a finalizer, in the middle of this.
+        # Reentrant: a finalizer may log a line while this thread holds the lock.
         self._lock = threading.RLock()
         self._lines: list[bytes] = []
         self._waiting = 0  # bytes
-        self._untold = 0  # dropped lines
+        self._unreported = 0  # dropped lines
         self._asleep = True
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._closing = False
-        self._in_a_line = False  # the last write broke off in the middle of one
+        self._in_a_line = False  # the last write stopped in the middle of a line
         self._thread: threading.Thread | None = None
 
     def write(self, line: bytes) -> None:
-        """Have a line written, which ends with a newline."""
+        """Queue a line, which ends with a newline."""
         with self._lock:
             if self._waiting > MOST_WAITING:
                 self._drop(1)
@@ -57,7 +57,7 @@ class LogWriter:
         self._wake.put(None)
 
     def close(self, *, within: float) -> None:
-        """Write what waits, for `within` seconds at most; nothing is written afterwards."""
+        """Write the queued lines, for at most `within` seconds. Nothing is written afterwards."""
         self._closing = True
         self._wake.put(None)
         if self._thread is not None:
@@ -67,7 +67,7 @@ class LogWriter:
         thread = threading.Thread(target=self._serve, name="log", daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # this process may have no more threads: the next line tries again
+        except RuntimeError:  # the limit of threads is reached: the next line tries again
             self._asleep = True
         else:
             self._thread = thread
@@ -76,7 +76,7 @@ class LogWriter:
         closing = False
         while not closing:
             self._wake.get()
-            closing = self._closing  # seen before the last look, so that no line comes after it
+            closing = self._closing  # read before the last batch is taken, so no line is missed
             if not closing:
                 time.sleep(_GATHERING)
             while batch := self._take():
@@ -99,7 +99,7 @@ class LogWriter:
             del lines[:count]
 
     def _write_some(self, lines: list[bytes]) -> None:
-        """Write lines as one; what an error leaves of them is dropped."""
+        """Write lines together. After an error, the rest of them is dropped."""
         whole = b"".join(lines)
         if self._in_a_line:
             whole = b"\n" + whole
@@ -108,33 +108,33 @@ class LogWriter:
             while rest:
                 rest = rest[self._write(rest) :]
         except OSError:
-            # Those that end in the rest; none does with what ends the one that broke off.
+            # The lines that end in the rest, without the newline that ends an incomplete line.
             self._drop(min(len(lines), bytes(rest).count(b"\n")))
         else:
-            self._tell()
+            self._report_dropped()
         if written := whole[: len(whole) - len(rest)]:
             self._in_a_line = not written.endswith(b"\n")
 
     def _write(self, data: memoryview) -> int:
-        """Write some of it, also where whoever has opened the descriptor wants no waiting."""
+        """Write a part of the data. Wait if the descriptor is non-blocking."""
         while True:
             with suppress(BlockingIOError):
                 return os.write(self._descriptor, data)
-            waits = select.poll()
-            waits.register(self._descriptor, select.POLLOUT)
-            waits.poll()
+            poll = select.poll()
+            poll.register(self._descriptor, select.POLLOUT)
+            poll.poll()
 
     def _drop(self, lines: int) -> None:
         with self._lock:
-            self._untold += lines
+            self._unreported += lines
         self.on_drop(lines)
 
-    def _tell(self) -> None:
+    def _report_dropped(self) -> None:
         with self._lock:
-            untold, self._untold = self._untold, 0
-        if untold:
-            self.on_recovery(untold)
+            dropped, self._unreported = self._unreported, 0
+        if dropped:
+            self.on_recovery(dropped)
 
 
 def _ignore(_: int) -> None:
-    """Nobody wants to know."""
+    """Do nothing."""

@@ -1,8 +1,8 @@
 """The Prometheus metrics. Names, labels and their values are an interface: see docs/metrics.md.
 
-Label values come from fixed sets or from the catalogue. Series that can be known at the start exist
-from the start, at 0, so that a rate over them is never missing. The exception is the product of job
-and reason, which would be thousands of lines: it exists for `unknown` alone.
+The values of labels come from fixed sets or from the catalogue. Known series exist from the start,
+at 0, so that rates are never missing. The exception is the combination of job and reason, which
+would be thousands of series: at the start, it exists for `unknown` only.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ _LIFE_BUCKETS: Final = (1, 10, 60, 600, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """The values of the labels that the service's own types define."""
+    """The label values that are defined by types of the service."""
 
     states: Sequence[str]
     operations: Sequence[str]
@@ -69,21 +69,20 @@ class Metrics:
         info.info({"version": version, "engine": engine, "mode": mode})
 
     def job_label(self, name: str) -> str:
-        """The `job_name` of a name that a client may have made up."""
+        """The label for a job name from a client, which may not be in the catalogue."""
         return name if name in self._jobs else UNKNOWN
 
     def describe_job(self, name: str, *, kind: str, ends: bool) -> None:
-        """Say what a job of the catalogue is: `kind` is action or reaction.
+        """Publish whether a job name is an action or a reaction, and whether its jobs should end.
 
-        `ends` tells an action that ends by itself from one that has to go on. Without this an
-        alert cannot know whose exit matters.
+        Alerts need this to know which exits matter.
         """
         self.job_info.labels(name).info({"kind": kind, "ends": str(ends).lower()})
 
     def job_moved(self, name: str, before: str | None, after: str | None, live: int) -> None:
-        """A job went from one state to another; `live` is the change of live containers.
+        """A job has changed its state. `live` is the change in the number of live containers.
 
-        None is the state of what is not there yet, or not any more.
+        None is the state before the job exists, and after it is gone.
         """
         if before is not None:
             self.jobs.labels(before).dec()
@@ -92,8 +91,8 @@ class Metrics:
         if live:
             self.jobs_running.labels(self.job_label(name)).inc(live)
 
-    def failed(self, job: str, operation: str, reason: str) -> None:
-        """A request could not be carried out."""
+    def count_failure(self, job: str, operation: str, reason: str) -> None:
+        """Count a failed request."""
         self.failures.labels(self.job_label(job), operation, reason).inc()
 
     def _make_job_metrics(self, jobs: Sequence[str], labels: Labels) -> None:
@@ -207,8 +206,8 @@ class Metrics:
         )
 
     def _make_grpc_metrics(self) -> None:
-        # Names and labels as gRPC proposal A66 has them, in Prometheus' spelling. No series exists
-        # before the first call: clients choose the methods.
+        # The names and labels of gRPC proposal A66, in Prometheus' spelling. No series exists
+        # before the first call, because clients choose the methods.
         self.grpc_started = self._counter(
             "grpc_server_call_started", "Calls that have begun.", grpc_method=[]
         )
@@ -220,11 +219,10 @@ class Metrics:
         )
 
     def _counter(self, name: str, text: str, **labels: Sequence[str]) -> Counter:
-        """A counter, whose series exist for each combination of these values of its labels."""
+        """A counter with a series for each combination of these label values."""
         return _with_series(Counter(name, text, labels, registry=self.registry), labels)
 
     def _gauge(self, name: str, text: str, **labels: Sequence[str]) -> Gauge:
-        """Likewise a gauge."""
         return _with_series(Gauge(name, text, labels, registry=self.registry), labels)
 
     def _histogram(
@@ -235,23 +233,22 @@ class Metrics:
         buckets: Sequence[float] = _REQUEST_BUCKETS,
         **labels: Sequence[str],
     ) -> Histogram:
-        """Likewise a histogram."""
-        made = Histogram(name, text, labels, buckets=buckets, registry=self.registry)
-        return _with_series(made, labels)
+        histogram = Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+        return _with_series(histogram, labels)
 
 
 def _with_series(metric: _Labelled, labels: Mapping[str, Sequence[str]]) -> _Labelled:
     for values in product(*labels.values()):
         if values:
             metric.labels(*values)
-    # The sets are fixed, so a child is kept: without that, the rate of dedups misses its goal
-    # (docs/benchmarks.md).
+    # Children are cached, which is safe because the sets of values are fixed. Otherwise the rate of
+    # dedups would miss its goal (docs/benchmarks.md).
     metric.labels = cache(metric.labels)  # type: ignore[method-assign]
     return metric
 
 
 def trace_exemplar() -> dict[str, str] | None:
-    """The current trace as an exemplar, where it is one that is kept."""
+    """The current trace as an exemplar, if it is sampled."""
     context = trace.get_current_span().get_span_context()
     if not context.is_valid or not context.trace_flags.sampled:
         return None

@@ -1,13 +1,13 @@
-"""The standard `OTEL_*` variables, made such that the SDK can read them.
+"""Corrects the standard `OTEL_*` variables, so that the SDK can read them.
 
-An environment is shared by programs in many languages, and the specification says what to do with
-a value that one of them does not have: warn, and ignore it. The Python SDK reads some variables
-when it is imported, and answers several of them with a traceback. So this module imports nothing
-of it, runs before anything that does, and leaves in `os.environ` only what the SDK understands.
+Programs in many languages share these variables. The specification says that a program has to warn
+of a value that it does not support, and ignore it. But the Python SDK raises an error for several
+variables, of which it reads some at its import. So this module does not import the SDK, runs before
+anything that does, and leaves only values in `os.environ` that the SDK supports.
 
 Sources: the specification's configuration/sdk-environment-variables.md and protocol/exporter.md,
-and the SDK's own parsing (1.45). `OTEL_EXPORTER_OTLP_TIMEOUT` is milliseconds in the former and
-seconds in the latter.
+and the SDK's parsing (1.45). `OTEL_EXPORTER_OTLP_TIMEOUT` is in milliseconds in the specification,
+and in seconds in the SDK.
 """
 
 import os
@@ -29,8 +29,8 @@ _BATCH, _QUEUE = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_BSP_MAX_QUEUE_SIZE"
 _BATCH_DEFAULT, _QUEUE_DEFAULT = 512, 2048
 _HTTP_URL = re.compile(r"(?i:https?)://([^\s/:@\[]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]+))?(/\S*)?")
 _GRPC_TARGET = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock):\S+")
-# What the SDK reads, and does not print in a warning: not , ; " or \ unless they are encoded.
-# gRPC takes a header whose name ends with -bin for bytes.
+# Headers that the SDK reads without printing them in a warning: , ; " and \ have to be encoded. A
+# name may not end with -bin, because gRPC expects bytes then.
 _HEADER = re.compile(
     r"[A-Za-z0-9_.-]+(?<!(?i:-bin))\s*=[\x20\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*"
 )
@@ -41,38 +41,39 @@ _STATUS_CODES = (
     " internal unavailable data_loss unauthenticated"
 )
 _PORTS = range(1, 65536)
-_INTEGERS = range(2**31)  # of the specification
-_MILLISECONDS = 1000.0  # nobody means seconds from here on
+_INTEGERS = range(2**31)  # allowed by the specification
+_MILLISECONDS = 1000.0  # from here on, a timeout is in milliseconds
 _PEM = b"-----BEGIN "
-# Of a password and of a query in an address, and of a key that stands where its file belongs.
+# Signs of a password or a query in an address, and of a key in place of its file.
 _SECRET_SIGNS = ("@", "?", "-----BEGIN ")
 
 
-def settle_variables() -> list[Correction]:
-    """Leave in the environment what the SDK understands; what had to be changed for that.
+def correct_variables() -> list[Correction]:
+    """Correct the variables in the environment. Return the corrections.
 
-    An empty variable means unset, by the specification; the SDK forgets that, so it is deleted.
+    By the specification, an empty variable counts as unset. The SDK does not support that, so empty
+    variables are deleted.
     """
     names = [name for name in os.environ if name.startswith("OTEL_")]
-    # In the order of the rules: some look at what others have settled.
-    settled = [_settle(name) for name in sorted(names, key=lambda name: (_rank(name), name))]
-    return [*filter(None, settled), *_settle_batch()]
+    # In the order of the rules: some use the corrected values of others.
+    settled = [_correct(name) for name in sorted(names, key=lambda name: (_rank(name), name))]
+    return [*filter(None, settled), *_correct_batch()]
 
 
 def protocol() -> str:
-    """What spans are exported over: grpc, unless asked for otherwise."""
+    """The protocol of the exporter of spans. The default is grpc."""
     return for_traces("PROTOCOL") or "grpc"
 
 
-def for_traces(what: str) -> str:
-    """The value of a variable of the OTLP exporter, empty where it is not set."""
-    return os.environ.get(_TRACES + what) or os.environ.get(_ALL + what) or ""
+def for_traces(name: str) -> str:
+    """The value of a variable of the exporter, or ""."""
+    return os.environ.get(_TRACES + name) or os.environ.get(_ALL + name) or ""
 
 
 class _Rule(NamedTuple):
-    """`read` makes of a value what the SDK understands, None where there is no such thing.
+    """The rule for variables. `read` returns a value for the SDK, or None if there is none.
 
-    A list stands with commas between, and each part is read by itself.
+    The items of a list are separated by commas, and each is read by itself.
     """
 
     names: str
@@ -85,7 +86,7 @@ def _rank(name: str) -> int:
     return next(rank for rank, rule in enumerate(_RULES) if re.fullmatch(rule.names, name))
 
 
-def _settle(name: str) -> Correction | None:
+def _correct(name: str) -> Correction | None:
     rule = _RULES[_rank(name)]
     value = os.environ.pop(name).strip()
     given = [part for part in map(str.strip, value.split(",") if rule.is_list else [value]) if part]
@@ -99,7 +100,7 @@ def _settle(name: str) -> Correction | None:
 
 
 def _is_text(value: str) -> bool:
-    """Whether it is UTF-8, as what is sent has to be."""
+    """Whether it is UTF-8, which all exported texts have to be."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -107,8 +108,8 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def _settle_batch() -> Iterator[Correction]:
-    """A batch has to fit into the queue, also where only one of the two is set."""
+def _correct_batch() -> Iterator[Correction]:
+    """Limit the size of a batch to that of the queue, even if only one of them is set."""
     batch = int(os.environ.get(_BATCH, _BATCH_DEFAULT))
     queue = int(os.environ.get(_QUEUE, _QUEUE_DEFAULT))
     if batch > queue:
@@ -117,7 +118,7 @@ def _settle_batch() -> Iterator[Correction]:
 
 
 def _shown(name: str, value: str) -> str:
-    """The value, unless it may be a secret: headers, a password in an address, a key itself."""
+    """The value, unless it may contain a secret: headers, a password in an address, or a key."""
     hidden = value and (name.endswith("HEADERS") or any(sign in value for sign in _SECRET_SIGNS))
     return "(not shown)" if hidden else printable(value)
 
@@ -131,7 +132,7 @@ def _like(pattern: str) -> Callable[[str], str | None]:
 
 
 def _installed(given: str, *, group: str, besides: str = "") -> str | None:
-    """The name of a plug-in that is installed, or of what is there `besides`."""
+    """The name of an installed plug-in, or `besides`."""
     names = (given, given.lower())
     return next((n for n in names if n == besides or entry_points(group=group, name=n)), None)
 
@@ -142,7 +143,7 @@ def _integer(given: str, *, least: int) -> str | None:
 
 
 def _ratio(given: str) -> str | None:
-    """Only a ratio has an argument that is read; other samplers have others."""
+    """A ratio for a sampler of ratios. For other samplers the argument is not checked."""
     if "traceidratio" not in os.environ.get(_SAMPLER, ""):
         return given
     try:
@@ -152,7 +153,7 @@ def _ratio(given: str) -> str | None:
 
 
 def _protocol(given: str) -> str | None:
-    """What takes JSON over HTTP takes protobuf at the same address."""
+    """A protocol. A collector that accepts JSON over HTTP accepts protobuf at the same address."""
     known = _one_of("grpc", "http/protobuf", "http/json")(given)
     return "http/protobuf" if known == "http/json" else known
 
@@ -172,9 +173,9 @@ def _header(given: str) -> str | None:
 
 
 def _endpoint(given: str) -> str | None:
-    """A URL, or what gRPC takes for a target. Over HTTP a bare HOST:PORT becomes a URL.
+    """A URL, or for gRPC a target. HOST:PORT becomes a URL.
 
-    Where headers go along, which hold tokens, to one that is encrypted.
+    If there are headers, which may contain tokens, the URL is encrypted.
     """
     over_grpc = protocol() == "grpc"
     if _GRPC_TARGET.fullmatch(given):

@@ -1,4 +1,4 @@
-"""What the HTTP endpoint answers: `/metrics`, and the probes."""
+"""The pages of the HTTP endpoint: `/metrics` and the probes."""
 
 import asyncio
 import gzip
@@ -17,14 +17,14 @@ from observability.printable import printable
 log = get_logger(__name__)
 
 Probe = Callable[[], Awaitable[tuple[bool, str]]]
-"""A probe's answer: whether it is well, and why in words."""
+"""Returns whether the probe succeeds, and the reason as a text."""
 
 _METRICS = "/metrics"
 _METHODS = ("GET", "HEAD")
 
 
 class Request(NamedTuple):
-    """What is asked for. Names of headers are in lower case."""
+    """A request. The names of headers are in lower case."""
 
     method: str
     path: str
@@ -33,25 +33,25 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What is answered. The length of the body and the date go with it."""
+    """An answer. The headers for its length and the date are added when it is sent."""
 
     status: HTTPStatus
     headers: Sequence[tuple[str, str]]
     body: bytes
 
 
-Answering = Callable[[Request], Awaitable[Answer]]
-"""Answers a request, with an error if need be; raises nothing."""
+Responder = Callable[[Request], Awaitable[Answer]]
+"""Answers a request. Raises nothing: errors become answers."""
 
 
-def in_words(status: int, told: str, *headers: tuple[str, str]) -> Answer:
-    """An answer that is a line of text."""
+def text_answer(status: int, text: str, *headers: tuple[str, str]) -> Answer:
+    """An answer with a line of text."""
     kind = ("Content-Type", "text/plain; charset=utf-8")
-    return Answer(HTTPStatus(status), [kind, *headers], f"{told}\n".encode())
+    return Answer(HTTPStatus(status), [kind, *headers], f"{text}\n".encode())
 
 
 class Pages:
-    """All that there are. Scrapes are rendered in the executor, since one may take a while."""
+    """All pages. Scrapes are rendered in the executor, because they may be slow."""
 
     def __init__(
         self, registry: CollectorRegistry, probes: Mapping[str, Probe], renderer: Executor
@@ -61,31 +61,31 @@ class Pages:
         self._renderer = renderer
 
     async def answer(self, request: Request) -> Answer:
-        """Answer a request, to HEAD as to GET. Raises nothing."""
+        """Answer a request. HEAD is answered like GET. Raises nothing."""
         known = (_METRICS, *self._probes)
         if request.path not in known:
-            told = f"{printable(request.path)} is not here; there are {', '.join(known)}"
-            return in_words(HTTPStatus.NOT_FOUND, told)
+            text = f"{printable(request.path)} is not here; there are {', '.join(known)}"
+            return text_answer(HTTPStatus.NOT_FOUND, text)
         if request.method not in _METHODS:
             allowed = ", ".join(_METHODS)
-            told = f"{request.method} is not allowed; allowed are {allowed}"
-            return in_words(HTTPStatus.METHOD_NOT_ALLOWED, told, ("Allow", allowed))
+            text = f"{request.method} is not allowed; allowed are {allowed}"
+            return text_answer(HTTPStatus.METHOD_NOT_ALLOWED, text, ("Allow", allowed))
         try:
             return await self._page(request)
         except Exception:
             log.exception("http.crashed", path=request.path)
-            return in_words(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of the server's own")
+            return text_answer(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of the server's own")
 
     async def _page(self, request: Request) -> Answer:
         if probe := self._probes.get(request.path):
             well, reason = await probe()
-            return in_words(HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE, reason)
+            return text_answer(HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE, reason)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._renderer, _scrape, self._registry, request)
 
 
 def _scrape(registry: CollectorRegistry, request: Request) -> Answer:
-    """What Prometheus gets, of the names that it asks for, in the format that it accepts."""
+    """The metrics, or those with the requested names, in a format that the client accepts."""
     encode, content_type = _format(request.headers.get("accept", ""))
     names = parse_qs(request.query).get("name[]")
     body = encode(registry.restricted_registry(names) if names else registry)
@@ -99,5 +99,5 @@ def _scrape(registry: CollectorRegistry, request: Request) -> Answer:
 def _format(accept: str) -> tuple[Callable[[Any], bytes], str]:
     try:
         return choose_encoder(accept)
-    except TypeError:  # a version that is no number
+    except TypeError:  # the version is not a number
         return choose_encoder("")

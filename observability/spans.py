@@ -1,4 +1,4 @@
-"""Spans: what is put on them, and the trace context that a container gets."""
+"""Creates spans, sets their attributes, and passes the trace context to containers."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,12 +13,12 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 Attributes = Mapping[str, str | int | float | bool | Sequence[str]]
 
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
-# A shorter wait is none, and no span (seconds).
+# A shorter wait gets no span (seconds).
 _A_WAIT = 0.001
 
 
 def trace_environment() -> Mapping[str, str]:
-    """The current trace context as environment variables, for a container to continue.
+    """The current trace context as environment variables, for containers.
 
     Source: OpenTelemetry, "Environment Variables as Context Propagation Carriers".
     """
@@ -28,23 +28,23 @@ def trace_environment() -> Mapping[str, str]:
 
 
 def annotate(attributes: Attributes) -> None:
-    """Put attributes on the current span, unless it has ended: its client may have hung up."""
+    """Set attributes of the current span, unless it has ended because its client disconnected."""
     span = trace.get_current_span()
     if span.is_recording():
         span.set_attributes(attributes)
 
 
 def fail_span(span: Span, error_type: str, message: str = "") -> None:
-    """Mark a span as an error. The message must be free of secrets."""
+    """Mark a span as failed. The message must not contain secrets."""
     if span.is_recording():
         span.set_status(StatusCode.ERROR, message)
         span.set_attribute("error.type", error_type)
 
 
 def start_client_span(name: str, attributes: Mapping[str, str], began: float) -> Span:
-    """A child span for a call to another system, which began then (seconds since the epoch).
+    """Start a child span for a call to another system. `began` is in seconds since the epoch.
 
-    No span where there is no trace to belong to. The caller ends it with `end_span`.
+    Without a current trace there is no span. The caller ends the span with `end_span`.
     """
     if not trace.get_current_span().get_span_context().is_valid:
         return trace.INVALID_SPAN
@@ -54,15 +54,15 @@ def start_client_span(name: str, attributes: Mapping[str, str], began: float) ->
 
 
 def end_span(span: Span, ended: float) -> None:
-    """End a span at a time (seconds since the epoch)."""
+    """End a span at a given time (seconds since the epoch)."""
     span.end(_nanoseconds(ended))
 
 
 @contextmanager
 def waiting(what: str, *, linked: str | None = None) -> Iterator[None]:
-    """A span `wait for …`, where there is a wait to speak of.
+    """Emit a span `wait for …` for the block, unless it is very short.
 
-    `linked` is the traceparent of what is waited for.
+    `linked` is the traceparent of the span that the block waits for.
     """
     began = time.time()
     try:
@@ -79,9 +79,9 @@ def has_waited(
     within: Span | None = None,
     linked: str | None = None,
 ) -> None:
-    """A span for a wait that is over (seconds since the epoch), as a child of the current span.
+    """Emit a span for a wait that is over. Its parent is `within`, by default the current span.
 
-    Or of another, `within` which it was.
+    Times are seconds since the epoch.
     """
     parent = within or trace.get_current_span()
     if ended - began < _A_WAIT or not parent.is_recording():
@@ -96,7 +96,7 @@ def has_waited(
 
 
 @contextmanager
-def past_span(
+def emit_span(
     name: str,
     attributes: Attributes,
     *,
@@ -104,9 +104,10 @@ def past_span(
     ended: float,
     links: Sequence[Link],
 ) -> Iterator[Span]:
-    """A trace of its own for what is over (seconds since the epoch); current inside the block.
+    """Emit a span in a new trace. It is the current span inside the block.
 
-    Made at the end, and not kept open: what is open when a process dies is never exported.
+    Times are seconds since the epoch. A span that is kept open would be lost if the process died,
+    so this is called when it is over.
     """
     span = _tracer().start_span(
         name, Context(), attributes=attributes, links=links, start_time=_nanoseconds(began)
@@ -119,7 +120,7 @@ def past_span(
 
 
 def links_to(*traceparents: str | None) -> Sequence[Link]:
-    """Links to the spans that these traceparents name; none for one that is missing or broken."""
+    """Links to the spans of these traceparents. Missing and malformed ones are left out."""
     contexts = (
         trace.get_current_span(_TRACE_CONTEXT.extract({"traceparent": each}, Context()))
         for each in traceparents
@@ -134,7 +135,7 @@ def _tracer() -> trace.Tracer:
 
 @lru_cache(maxsize=1)
 def _tracer_of(provider: trace.TracerProvider) -> trace.Tracer:
-    """Kept: making one takes as long as a span."""
+    """The tracer, which is cached because creating one takes as long as a span."""
     return provider.get_tracer("supervisor")
 
 

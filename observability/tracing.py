@@ -1,4 +1,4 @@
-"""OpenTelemetry: whether and where spans go."""
+"""Configures OpenTelemetry: whether and where spans are exported."""
 
 import os
 import threading
@@ -15,20 +15,20 @@ from opentelemetry.sdk.trace.export import (
 
 from observability.otel_env import for_traces, protocol
 
-# Of a text on a span, unless the environment says otherwise: an identifier may have any length, and
-# a collector takes 4 MiB for hundreds of spans.
+# The default limit of texts in spans: an identifier may have any length, and a collector accepts
+# 4 MiB for hundreds of spans.
 _LENGTH_LIMITS = ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")
 _MOST_CHARACTERS = "512"
-# Without a collector, the last export may hold up the drain for this long (seconds).
+# The default time limit of an export, which may delay the shutdown (seconds).
 _EXPORT_TIMEOUT = "3"
 
 
 def configure_tracing(service: str, version: str, instance: str) -> TracerProvider:
-    """The provider of every span of this process; it exports where `OTEL_*` ask for it.
+    """Set the provider of all spans of this process. It exports as the `OTEL_*` variables say.
 
-    The variables have to be settled before: see `observability.otel_env`.
+    `observability.otel_env` has to correct the variables before.
     """
-    # The SDK would warn of a ratio that is not given.
+    # Without a ratio, the SDK would log a warning.
     os.environ.setdefault("OTEL_TRACES_SAMPLER_ARG", "1")
     if not any(os.environ.get(name) for name in _LENGTH_LIMITS):
         os.environ[_LENGTH_LIMITS[0]] = _MOST_CHARACTERS
@@ -49,7 +49,7 @@ def _resource(service: str, version: str, instance: str) -> Resource:
 
 
 def _kinds() -> list[str]:
-    """OTLP is the specification's default, but without an endpoint nobody has asked for it."""
+    """The kinds of exporters. The specification's default, OTLP, is used only with an endpoint."""
     asked = os.environ.get("OTEL_TRACES_EXPORTER", "")
     kinds = asked.split(",") if asked else ["otlp"] if for_traces("ENDPOINT") else []
     if os.environ.get("OTEL_SDK_DISABLED") == "true" or "none" in kinds:
@@ -59,7 +59,7 @@ def _kinds() -> list[str]:
 
 def _otlp_exporter() -> SpanExporter:
     os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", _EXPORT_TIMEOUT)
-    # Imported where they are needed: they are a fifth of the start otherwise.
+    # Imported only if needed: they would take a fifth of the start.
     if protocol() == "http/protobuf":
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
             OTLPSpanExporter as OverHttp,
@@ -71,14 +71,14 @@ def _otlp_exporter() -> SpanExporter:
         OTLPSpanExporter,
     )
 
-    # The SDK takes a compression of `none` for an error.
+    # The SDK does not support a compression of `none`.
     compressed = for_traces("COMPRESSION") == "gzip"
     compression = Compression.Gzip if compressed else Compression.NoCompression
     return OTLPSpanExporter(insecure=_is_insecure(), compression=compression)
 
 
 def _is_insecure() -> bool:
-    """The scheme says so, by the specification. In the SDK INSECURE goes before `http`."""
+    """Whether to connect without TLS. By the specification a scheme has priority over INSECURE."""
     endpoint = for_traces("ENDPOINT").lower()
     if not endpoint or endpoint.startswith(("http:", "https:")):
         return not endpoint.startswith("https:")
@@ -86,8 +86,8 @@ def _is_insecure() -> bool:
 
 
 def shut_down(provider: TracerProvider, *, within: float) -> None:
-    """Send the last spans, for `within` seconds at most: a collector may hang."""
+    """Export the last spans, for at most `within` seconds: a collector may hang."""
     flushing = threading.Thread(target=provider.shutdown, name="spans", daemon=True)
-    with suppress(RuntimeError):  # where there may be no more threads, the last spans are lost
+    with suppress(RuntimeError):  # at the limit of threads, the last spans are lost
         flushing.start()
         flushing.join(within)

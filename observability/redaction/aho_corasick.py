@@ -1,25 +1,25 @@
-"""Finds many strings in one at once, in time that grows with their lengths and nothing else.
+"""Finds many strings in a text, in time proportional to their total length.
 
-A. Aho and M. Corasick, "Efficient string matching", 1975. A library would tell every string that
-ends at a place, which may be hundreds at each; here the longest is enough, since it covers them.
+A. Aho and M. Corasick, "Efficient string matching", 1975. Libraries report all strings that end at
+a position, which may be hundreds. Here only the longest is reported: it covers the others.
 """
 
 from collections.abc import Iterable, Iterator
 
 
 class AhoCorasick:
-    """The automaton: a tree of the strings' beginnings, and where to go on when one breaks off."""
+    """The automaton: a trie of the strings, and a fallback for each of its states."""
 
     def __init__(self, strings: Iterable[str]) -> None:
         self._next: list[dict[str, int]] = [{}]
-        self._longest = [0]  # of the strings that end in this state
-        self._fallback = [0]  # the longest other beginning that this one ends with
+        self._longest = [0]  # the length of the longest string that ends in the state
+        self._fallback = [0]  # the state of the longest proper suffix that is a prefix in the trie
         for string in strings:
             self._add(string)
         self._link()
 
     def __call__(self, text: str) -> Iterator[tuple[int, int]]:
-        """For each place where a string ends, where the longest such begins, and the place."""
+        """The start and end of the longest string that ends at a position, for each position."""
         following, fallback, longest = self._next, self._fallback, self._longest
         state = 0
         for end, character in enumerate(text, 1):
@@ -41,7 +41,7 @@ class AhoCorasick:
         self._longest[state] = len(string)
 
     def _link(self) -> None:
-        """Set what to fall back to, the shorter beginnings first: the longer ones build on them."""
+        """Set the fallbacks level by level, because longer prefixes use those of shorter ones."""
         self._fallback = [0] * len(self._next)
         level = list(self._next[0].values())
         while level:

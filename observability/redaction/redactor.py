@@ -1,4 +1,4 @@
-"""Keeps secrets out of texts that other programs wrote: a worker's output, an Engine's message."""
+"""Removes secrets from texts of other programs: a worker's output, an Engine's message."""
 
 import json
 import re
@@ -12,34 +12,32 @@ from observability.redaction.aho_corasick import AhoCorasick
 from observability.redaction.spelling import readings, verbatim
 
 REDACTED = "[redacted]"
-# Above these, to search would take too long: then nothing of the text is shown.
+# Above these limits a search would take too long, and the whole text is redacted.
 MOST_CHARACTERS = 65_536
 _MOST_IN_SECRETS = 16_384
-# Fewer letters and digits cannot be told from any other number, or line, of a text.
+# Secrets with fewer letters and digits are too common in any text.
 _LEAST = 4
 
 _ESCAPED_LINE_END = re.compile(r"\\[nr]")
-# Nothing would be left of it without its quotes.
+# A secret that consists of quotes: without quotes it would be empty.
 _BARE = re.compile(r"[\\'\"$+\s]*")
-# Of no language, so that it is in no secret.
+# A private-use character, which is in no secret.
 _BETWEEN = "\U0010fe00"
 _HIDDEN = re.compile(rb"\x01+")
 
 
 class Redactor:
-    """Replaces every string of a secret structure, however programs spell it.
+    """Replaces every string of a secret structure, in any spelling.
 
-    A worker that prints its arguments prints JSON, Python's repr, a URL, or one inside another,
-    rather than the bare string; a secret of several lines (a PEM key) may come a line at a time,
-    one that is JSON itself a value at a time. Keys are names and no secrets; short numbers cannot
-    be told from any other.
+    A worker may print its arguments as JSON, as Python's repr, in a URL, or as one inside another.
+    It may print single lines of a secret (a PEM key), or single values of one that is JSON. Keys
+    are not secret, and short numbers are not replaced.
     """
 
     def __init__(self, secrets: object = None) -> None:
         self._secrets = secrets
 
     def __call__(self, text: str) -> str:
-        """The text with every secret replaced."""
         if not text or not self._parts:
             return text
         if len(text) > MOST_CHARACTERS or self._search is None:
@@ -48,20 +46,23 @@ class Redactor:
 
     @cached_property
     def _parts(self) -> set[str]:
-        """Made when they are first needed: most launches never print anything."""
+        """The secret strings. Computed when first needed: most jobs never print anything."""
         return set(_parts_of(self._secrets)) - {""}
 
     @cached_property
     def _search(self) -> AhoCorasick | None:
-        """None where it would take too long."""
+        """The search, or None if it would take too long."""
         if sum(map(len, self._parts)) > _MOST_IN_SECRETS:
             return None
         needles = set(_needles(self._parts))
         return AhoCorasick(needles) if sum(map(len, needles)) <= 3 * _MOST_IN_SECRETS else None
 
 
+NO_SECRETS = Redactor()
+
+
 def _parts_of(secrets: object) -> Iterator[str]:
-    """Every string and its lines or, where it is JSON, its values; every number long enough."""
+    """Every string with its lines (or its values if it is JSON), and every long number."""
     left = [secrets]
     while left:
         value = left.pop()
@@ -81,7 +82,7 @@ def _parts_of(secrets: object) -> Iterator[str]:
 
 
 def _parsed(secret: str) -> object:
-    """What a string holds that is an object or a list in JSON."""
+    """The object or list in a string that is JSON, or None."""
     if secret.lstrip()[:1] in ("{", "["):
         with suppress(ValueError, RecursionError):
             return json.loads(secret)
@@ -95,7 +96,7 @@ def _lines(secret: str) -> Iterator[str]:
 
 
 def _needles(parts: set[str]) -> Iterator[str]:
-    """What to search the readings of a text for."""
+    """The strings to search for in the readings of a text."""
     bare = {part for part in parts if _BARE.fullmatch(part)}
     for part in bare:
         yield from _spelled(part)
@@ -104,13 +105,13 @@ def _needles(parts: set[str]) -> Iterator[str]:
 
 
 def _spelled(bare: str) -> set[str]:
-    """The usual spellings of a secret that consists of quotes, within another at most."""
+    """The usual spellings of a secret that consists of quotes, nested at most once."""
     once = {bare, json.dumps(bare)[1:-1], repr(bare)[1:-1], quote(bare, safe="")}
     return once.union(*({json.dumps(way)[1:-1], repr(way)[1:-1], quote(way)} for way in once))
 
 
 def _covered(text: str, search: AhoCorasick) -> bytes:
-    """For each character, whether it is a part of a secret, by any reading."""
+    """For each character, whether it is a part of a secret in any reading."""
     changes = [0] * (len(text) + 1)
     for reading in (verbatim(text), *readings(text)):
         for first, after in search(reading.text):
@@ -123,7 +124,7 @@ def _hide(text: str, covered: bytes) -> str:
     shown, done = [], 0
     for run in _HIDDEN.finditer(covered):
         hidden = text[run.start() : run.end()]
-        # The line ends that a secret `n` would be found in stay.
+        # Line ends stay: a newline reads like an `n`, so it may match a secret.
         shown += [text[done : run.start()], hidden if hidden.isspace() else REDACTED]
         done = run.end()
     return "".join(shown) + text[done:]

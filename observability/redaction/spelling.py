@@ -1,8 +1,8 @@
-"""Reads a text without its quoting, so that what was quoted is found however it was.
+"""Reads a text without its quoting and escapes, so that secrets are found in any spelling.
 
-A worker prints its arguments as JSON inside Python's repr inside a log line, or a shell traces
-them: a list of spellings would never be complete. So a text, and what is looked for in it, are
-read by the same rules, which undo the escapes at every depth and drop what quotes.
+A worker may print its arguments as JSON inside Python's repr inside a log line, or a shell may
+trace them: a list of spellings would never be complete. So texts and secrets are read by the same
+rules, which undo escapes at every depth and drop quotes.
 """
 
 import re
@@ -14,13 +14,13 @@ from sys import maxunicode
 
 _HEX = "[0-9A-Fa-f]"
 _ASCII = 128
-# A character that followed a backslash is kept apart: it is not a part of a further escape.
+# Added to a character after a backslash, so that it is not taken for a part of another escape.
 _APART = 0x10FF00
 
 
 @dataclass(frozen=True, slots=True)
 class _Escape:
-    """How an escape looks, how long it is at most, and the character that it means, if any."""
+    """The pattern of an escape, its maximum length, and the function that decodes it."""
 
     pattern: re.Pattern[str]
     longest: int
@@ -63,9 +63,9 @@ _HTML = re.compile(
     r"&(?:(?P<name>[A-Za-z][A-Za-z0-9]{1,30};)"
     rf"|#(?:(?P<decimal>[0-9]{{1,8}})|[xX](?P<x>{_HEX}{{1,6}}));)"
 )
-# In octal only what shells write so, bytes and controls: a secret may well begin with digits.
-# A byte is taken for the character of its number (Latin-1), and for a part of one (UTF-8) where
-# it can be. For Python's ascii() of "Ã¤" and a shell's spelling of "ä" are the same, `\xc3\xa4`.
+# Octal numbers are limited to those of shells, bytes and controls: a secret may begin with digits.
+# A byte is read as a Latin-1 character, or as a part of a UTF-8 sequence if it can be: `\xc3\xa4`
+# is both Python's ascii() of "Ã¤" and a shell's spelling of "ä".
 _KINDS = {
     "\\": _Escape(_BACKSLASH, 10, _by_backslash),
     "%": _Escape(_PERCENT, 6, _by_number),
@@ -83,8 +83,8 @@ _ESCAPES = {
 _MARKS = r"\\%&" + "\xc2-\xf4\ud800-\udbff"
 _TOKEN = re.compile(rf"\\+|[{_MARKS}]|[^{_MARKS}]+")
 
-# A newline is the same as the `n` of its escape: so a backslash never has to be taken for either
-# the beginning of an escape or the end of a domain (CORP\nancy).
+# A newline reads like the `n` of its escape. So it does not matter whether a backslash begins an
+# escape or ends a domain (CORP\nancy).
 _SAME = {"\a": "a", "\b": "b", "\x1b": "E", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
 _SAME |= {"+": " "} | dict.fromkeys("\\'\"$", "")
 _FOLDED = str.maketrans(_SAME | {chr(_APART + n): _SAME.get(chr(n), chr(n)) for n in range(_ASCII)})
@@ -93,7 +93,7 @@ _DROPPED = {chr(code) for code, same in _FOLDED.items() if not same}
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A text as it was read, and for each of its characters where its spelling begins and ends."""
+    """A decoded text, with the start and end of each character in the original."""
 
     text: str
     starts: Sequence[int]
@@ -101,14 +101,14 @@ class Reading:
 
 
 def verbatim(text: str) -> Reading:
-    """Read as it stands."""
+    """The text without any decoding."""
     return Reading(text, range(len(text)), range(1, len(text) + 1))
 
 
 def readings(text: str) -> Iterator[Reading]:
-    """Read without what quotes, and then without escapes, too.
+    """The text without quotes, and the text without quotes and escapes.
 
-    Twice, since a secret may stand where, with what surrounds it, it looks like an escape.
+    Both are needed: a secret may look like an escape together with the text around it.
     """
     yield _folded(verbatim(text))
     decoder = _Decoder()
@@ -118,7 +118,7 @@ def readings(text: str) -> Iterator[Reading]:
 
 
 def _folded(reading: Reading) -> Reading:
-    """Without what quotes, and with one character for all that may be spelled alike."""
+    """A reading without quotes, and with one character for all that may be spelled alike."""
     kept = [character not in _DROPPED for character in reading.text]
     return Reading(
         reading.text.translate(_FOLDED),
@@ -129,9 +129,9 @@ def _folded(reading: Reading) -> Reading:
 
 @dataclass(slots=True)
 class _Decoder:
-    """Takes a text from its end, so that what follows the mark of an escape is decoded already.
+    """Decodes a text from its end, so that the text after the mark of an escape is decoded already.
 
-    One pass is enough for any depth: what an escape means may be the mark of another.
+    One pass is enough for any depth: a decoded character may be the mark of another escape.
     """
 
     _characters: list[str] = field(default_factory=list)
@@ -139,7 +139,7 @@ class _Decoder:
     _ends: list[int] = field(default_factory=list)
 
     def push(self, token: str, start: int, end: int) -> None:
-        """Take a mark, a run of backslashes, or a run of characters that are neither."""
+        """Add a mark, a run of backslashes, or a run of other characters."""
         if token[0] in _ESCAPES:
             self._push_mark(token[0], start, end)
         else:
@@ -148,11 +148,10 @@ class _Decoder:
             self._ends += range(end, start, -1)
 
     def reading(self) -> Reading:
-        """What was taken, from its beginning."""
         return Reading("".join(self._characters[::-1]), self._starts[::-1], self._ends[::-1])
 
     def _push_mark(self, mark: str, start: int, end: int) -> None:
-        """Replace an escape by what it means, as long as that is the mark of another."""
+        """Decode an escape, and again as long as the result is the mark of another."""
         while found := self._escape(mark):
             mark, length = found
             end = self._ends[-length]
@@ -165,7 +164,7 @@ class _Decoder:
             self._ends.append(end)
 
     def _escape(self, mark: str) -> tuple[str, int] | None:
-        """What the escape with this mark means, and how much of it follows the mark."""
+        """The meaning of the escape with this mark, and its length after the mark."""
         if (escape := _ESCAPES.get(mark)) is None:
             return None
         following = "".join(self._characters[: -escape.longest : -1])
@@ -174,7 +173,7 @@ class _Decoder:
         return (meaning, match.end() - 1) if match and meaning else None
 
     def _push_backslash(self, start: int) -> None:
-        r"""One without a number after it: it belongs to the next character, as in `\n`."""
+        r"""Join a backslash without a number to the next character, as in `\n`."""
         if self._characters:
             self._starts[-1] = start
             if "A" <= self._characters[-1] <= "z":

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from structlog.testing import capture_logs
 
 from observability import http1
-from observability.http import HttpEndpoint, every_interface
+from observability.http import HttpEndpoint, all_interfaces
 from observability.pages import Probe
 from tests.support.supervised import eventually
 
@@ -31,7 +31,7 @@ class Served:
     def __init__(self, address: str | None, probes: dict[str, Probe]) -> None:
         self.registry = CollectorRegistry()
         Counter("things", "Things.", registry=self.registry).inc(3)
-        self.endpoint = HttpEndpoint(address or every_interface(), 0, self.registry, probes)
+        self.endpoint = HttpEndpoint(address or all_interfaces(), 0, self.registry, probes)
         self.port = self.endpoint.port
         self.endpoint.start()
 
@@ -309,7 +309,7 @@ def test_a_client_that_says_nothing_more_is_hung_up_on(
     monkeypatch: pytest.MonkeyPatch,
     sent: bytes,
 ) -> None:
-    monkeypatch.setattr(http1, "_PATIENCE", 0.2)
+    monkeypatch.setattr(http1, "_TIMEOUT", 0.2)
     served = serve(livez=says(""))
     with socket.create_connection(("127.0.0.1", served.port), 30) as connection:
         connection.sendall(sent)
@@ -321,7 +321,7 @@ def test_a_client_that_says_nothing_more_is_hung_up_on(
 def test_a_client_that_sends_a_byte_now_and_then_is_hung_up_on(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http1, "_PATIENCE", 0.2)
+    monkeypatch.setattr(http1, "_TIMEOUT", 0.2)
     served = serve(livez=says(""))
     with socket.create_connection(("127.0.0.1", served.port), 30) as connection:
         connection.sendall(b"GET /")
@@ -342,7 +342,7 @@ def open_files() -> int:
 def test_a_client_that_does_not_take_its_answer_is_hung_up_on(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http1, "_PATIENCE", 1)
+    monkeypatch.setattr(http1, "_TIMEOUT", 1)
     served = serve()
     gauge = Gauge("big", "x" * 20_000_000, registry=served.registry)
     gauge.set(1)

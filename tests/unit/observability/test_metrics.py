@@ -182,7 +182,7 @@ def test_names_that_clients_make_up_make_no_series() -> None:
     metrics = fresh()
     before = len(generate_latest(metrics.registry).splitlines())
     for number in range(50):
-        metrics.failed(f"made-up-{number}", "launch", "unknown_job")
+        metrics.count_failure(f"made-up-{number}", "launch", "unknown_job")
         metrics.job_moved(f"made-up-{number}", None, "starting", live=1)
     assert before == len(generate_latest(metrics.registry).splitlines())
     assert 50 == metrics.registry.get_sample_value(
@@ -201,7 +201,7 @@ def test_a_state_that_nobody_has_preset_is_counted_all_the_same() -> None:
 
 def test_a_failure_counts_under_the_name_of_its_job() -> None:
     metrics = fresh()
-    metrics.failed("timer", "launch", "timeout")
+    metrics.count_failure("timer", "launch", "timeout")
     assert 1 == metrics.registry.get_sample_value(
         "supervisor_failures_total",
         {"job_name": "timer", "operation": "launch", "reason": "timeout"},

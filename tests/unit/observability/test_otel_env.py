@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from observability.corrections import Correction
-from observability.otel_env import settle_variables
+from observability.otel_env import correct_variables
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
@@ -26,7 +26,7 @@ def environment() -> Iterator[None]:
 def settled(**variables: str) -> tuple[list[Correction], dict[str, str]]:
     """What is told of these variables, and what is left of them."""
     os.environ.update(variables)
-    told = settle_variables()
+    told = correct_variables()
     return told, {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
 
 

@@ -8,11 +8,11 @@ from opentelemetry.trace import SpanKind, StatusCode, TraceFlags
 
 from observability.spans import (
     annotate,
+    emit_span,
     end_span,
     fail_span,
     has_waited,
     links_to,
-    past_span,
     start_client_span,
     trace_environment,
     waiting,
@@ -165,7 +165,7 @@ def test_a_wait_is_part_of_the_call_that_waited(recorded: Recorded) -> None:
 def test_what_is_over_is_a_trace_of_its_own(recorded: Recorded) -> None:
     with (
         recorded.tracer.start_as_current_span("request"),
-        past_span("job", {"a": 1}, began=10, ended=12.5, links=links_to(_LINKED)) as span,
+        emit_span("job", {"a": 1}, began=10, ended=12.5, links=links_to(_LINKED)) as span,
     ):
         assert span is trace.get_current_span()
     job = recorded.spans[0]
@@ -179,7 +179,7 @@ def test_what_is_over_is_a_trace_of_its_own(recorded: Recorded) -> None:
 
 
 def test_nothing_ends_before_it_began(recorded: Recorded) -> None:
-    with past_span("job", {}, began=10, ended=9, links=[]):
+    with emit_span("job", {}, began=10, ended=9, links=[]):
         pass
     assert [10 * 10**9] == [span.end_time for span in recorded.spans]
 

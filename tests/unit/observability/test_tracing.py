@@ -11,7 +11,7 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter
 
-from observability.otel_env import settle_variables
+from observability.otel_env import correct_variables
 from observability.tracing import configure_tracing
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317"}
@@ -35,7 +35,7 @@ def providers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[TracerProvider]]
 
 def configured(**variables: str) -> TracerProvider:
     os.environ.update(variables)
-    settle_variables()
+    correct_variables()
     return configure_tracing("area-supervisor", "1.2.3", "demo")
 
 
