@@ -1,1 +1,1 @@
-"""What the supervisor costs, measured beside the bare Engine and the bare gRPC server."""
+"""Measures the supervisor beside the bare Engine and bare gRPC servers."""

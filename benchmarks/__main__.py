@@ -1,4 +1,4 @@
-"""`make bench`: measures, shows, draws, and writes down."""
+"""`make bench`: measures, prints tables, draws plots, and updates the docs."""
 
 import sys
 from collections.abc import Callable
@@ -29,13 +29,13 @@ from benchmarks.result import Result, Run
 from scripts import private_engine
 from scripts.progress import PrerequisiteError
 
-# Above this load average, others are at work here, and the figures tell of them, too.
+# Above this load average, other programs on this machine distort the figures.
 _QUIET = 0.5
 _BESIDE = (
     "NAME=FOLDER: the supervisor of another checkout as well (launch, kill, dedup)."
     " May be repeated; docs/ stays as it is."
 )
-# What is as wide as a table.
+# The width of a table.
 _COLUMNS = 160
 
 

@@ -1,4 +1,4 @@
-"""The Engine's HTTP API with nothing around it: what a launch and a kill cost at the least."""
+"""The Engine's HTTP API without a library: the lower bound for a launch and a kill."""
 
 import http.client
 import json
@@ -11,17 +11,17 @@ from typing import Any
 
 from benchmarks.calls import identifier_of
 
-# Some ten at a time take longer where there are 50, and more where there are hundreds.
+# 50 containers take longer with ten at a time; hundreds take longer with more than 16.
 _ALL_AT_ONCE, _OF_MANY_AT_ONCE = 50, 16
-# With this the supervisor takes a container for a stranger's.
-OF_NOBODY = {"area.supervisor.instance": "bare"}
-# An Engine that has locked itself out ends the run, and does not hold it up for ever (seconds).
+# The label of another instance, so that the supervisor ignores these containers.
+OTHER_INSTANCE = {"area.supervisor.instance": "bare"}
+# After this, an Engine that has deadlocked ends the run (seconds).
 _TIMEOUT = 60
 _OF_THE_HOST = ("Hostname", "Domainname")
 
 
 class BareEngine:
-    """Creates and starts, stops and removes; a thread keeps its connection."""
+    """Creates, starts, stops and removes containers. Each thread keeps its connection."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -31,14 +31,14 @@ class BareEngine:
         self._body: dict[str, Any] = {}
 
     def copy_options(self, container_id: str) -> None:
-        """Launch from now on with the options that this container has."""
+        """Use the options of this container for all launches."""
         seen = self._call("GET", f"/containers/{container_id}/json")
         config = {key: value for key, value in seen["Config"].items() if key not in _OF_THE_HOST}
-        labels = config["Labels"] | OF_NOBODY
+        labels = config["Labels"] | OTHER_INSTANCE
         self._body = config | {"Labels": labels, "HostConfig": seen["HostConfig"]}
 
     def only_container(self) -> str:
-        """The id of the one container that runs."""
+        """The id of the only running container."""
         (found,) = self._call("GET", "/containers/json")
         container_id: str = found["Id"]
         return container_id
@@ -51,7 +51,7 @@ class BareEngine:
         self._running.append(container_id)
 
     def end_all(self) -> None:
-        """Stop and remove everything that was launched here, side by side."""
+        """Stop and remove all launched containers concurrently."""
         many = len(self._running) > _ALL_AT_ONCE
         pool = self._pools[_OF_MANY_AT_ONCE if many else _ALL_AT_ONCE]
         list(pool.map(self._end, self._running))

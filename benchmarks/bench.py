@@ -1,4 +1,4 @@
-"""What a measurement is given: an Engine, supervisors on it, its size, and a place for progress."""
+"""The environment of a measurement: an Engine, supervisors, the size, and a progress bar."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,21 +25,21 @@ T = TypeVar("T")
 CATALOG_FILE = Path(__file__).with_name("catalog.toml")
 _IMAGE = "supervisor-bench-worker"
 _BASE = "supervisor-bench-busybox"
-# Where the Engine keeps its data. A disk would be measured, too, and what was removed from it: ext4
-# without a journal passes over all that was freed in the last minutes, one after the other
+# The folder of the Engine's data. A disk would affect the figures, also by what was deleted: ext4
+# without a journal scans all inodes that were freed in the last minutes
 # (`recently_deleted` in the kernel's fs/ext4/ialloc.c).
 _IN_MEMORY = "/dev/shm"  # noqa: S108 - a folder with a name of its own is made in it
-# A worker that does nothing, whatever its arguments, and ends at once when it is told to.
+# A worker that ignores its arguments, does nothing, and exits at once on SIGTERM.
 _ENTRYPOINT = ["/bin/busybox", "sh", "-c", "exec /bin/busybox sleep 1000000"]
 
 
 class Bench:
-    """Holds what the measurements share, and lets go of it at the end of the block."""
+    """Holds the resources that measurements share. Releases them at the end of the block."""
 
     def __init__(
         self, progress: Progress, *, quick: bool, beside: Mapping[str, Path] | None = None
     ) -> None:
-        """`beside`: checkouts whose supervisors are measured as well, by what these are called."""
+        """`beside` has other checkouts by name, whose supervisors are measured as well."""
         self.quick = quick
         self.beside = beside or {}
         self._progress = progress
@@ -72,16 +72,16 @@ class Bench:
 
     @property
     def engine_version(self) -> str:
-        """What the Engine says that it is."""
+        """The Engine's name and version, as it reports them."""
         with closing(docker.DockerClient(self.engine.host)) as client:
             return str(client.version()["Version"])
 
     def size(self, full: int, quick: int) -> int:
-        """How much of something there is to be."""
+        """A number, or a smaller one for a quick run."""
         return quick if self.quick else full
 
     def new_supervisor(self, **environment: str) -> Supervised:
-        """A supervisor for the Engine, as an operator runs it; not started yet."""
+        """A supervisor for the Engine, as an operator would run it. It is not started yet."""
         settings = {
             "DOCKER_HOST": self.engine.host,
             "JOB_CATALOG": str(CATALOG_FILE),
@@ -91,14 +91,14 @@ class Bench:
 
     @contextmanager
     def supervisor(self, **environment: str) -> Iterator[Supervised]:
-        """A supervisor that is SERVING, until the end of the block; so are its jobs."""
+        """A supervisor that is SERVING, until the end of the block, which also ends its jobs."""
         with self.new_supervisor(**environment) as supervised:
             yield supervised
             supervised.kill_all()
 
     @contextmanager
     def others(self, **environment: str) -> Iterator[dict[str, Supervised]]:
-        """Likewise the supervisors of other checkouts, by what they are called."""
+        """Supervisors of the other checkouts by name, until the end of the block."""
         with ExitStack() as stack:
             yield {
                 who: stack.enter_context(
@@ -110,13 +110,13 @@ class Bench:
             }
 
     def rounds(self, contenders: Sequence[T], rounds: int, text: str) -> Iterator[T]:
-        """Everybody once a round, with a line that shows how far it has come."""
+        """The contenders in each round, with a line that shows the progress."""
         turns = list(interleaved(contenders, rounds))
         yield from self._progress.track(turns, description=text)
 
 
 def launch(stub: AreaSupervisorServiceStub, identifier: str) -> None:
-    """Launch a job, and see that it was."""
+    """Launch a job. Raise if the launch failed."""
     answer = stub.LaunchJob(launch_of(identifier), timeout=60)
     if answer != Response():
         raise RuntimeError(f"{identifier} was not launched: {answer}")

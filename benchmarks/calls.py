@@ -1,4 +1,4 @@
-"""The calls that are measured, as messages and as what goes over the wire."""
+"""The measured calls, as messages and as bytes on the wire."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from service._generated.area_types_pb2 import AuthenticatedJobData
 
 ACTION = "timer"
-ENDING = "webhook"  # an action that is expected to end
+ENDING = "webhook"  # an action that ends by itself
 LISTED_JOBS = 10
 _FRAME = b"\0"  # not compressed
 _SERVICE = "/area_supervisor.AreaSupervisorService"
@@ -25,13 +25,13 @@ class Call:
 
     @property
     def framed(self) -> bytes:
-        """The message as gRPC sends it: a flag, the length, the bytes."""
+        """The message in gRPC's framing: a flag, the length, the bytes."""
         message = self.message.SerializeToString()
         return _FRAME + len(message).to_bytes(4, "big") + message
 
 
 def launch_of(identifier: str) -> AuthenticatedJobData:
-    """A request of the size that a backend sends."""
+    """A request of the usual size."""
     request = AuthenticatedJobData(name=ACTION, identifier=identifier)
     request.params.update({"seconds": 5, "city": "Paris"})
     request.auth.update({"access_token": "0123456789abcdef" * 4})
@@ -39,12 +39,12 @@ def launch_of(identifier: str) -> AuthenticatedJobData:
 
 
 def identifier_of(number: int) -> str:
-    """The identifier of one of many jobs."""
+    """The identifier of the job with this number."""
     return f"timer-seconds-interval-{number}"
 
 
 def number_of(identifier: str) -> int:
-    """Which of the many it is."""
+    """The number of the job with this identifier."""
     return int(identifier.rpartition("-")[2])
 
 

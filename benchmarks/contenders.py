@@ -1,4 +1,4 @@
-"""Who launches and kills containers: the supervisor, and the bare Engine to compare it with."""
+"""The contenders that launch and kill containers: the supervisor and the bare Engine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,14 +28,14 @@ class Launcher(Protocol):
 
 
 class Contender(Launcher, Protocol):
-    """Ends them all as well."""
+    """Can also kill all containers."""
 
     def end_all(self) -> None:
-        """Return when all containers are gone."""
+        """Remove all containers."""
 
 
 class OverGrpc:
-    """What a backend has: the contract, whoever serves it."""
+    """A client of the contract, for any server."""
 
     def __init__(self, stub: AreaSupervisorServiceStub) -> None:
         self._stub = stub
@@ -52,7 +52,7 @@ class OverGrpc:
 
 
 def contenders(bench: Bench, supervised: Supervised) -> dict[str, Contender]:
-    """By name. All containers have the same options: those of the supervisor's."""
+    """The contenders by name. All create containers with the options of the supervisor's."""
     ours = OverGrpc(supervised.stub)
     bare = BareEngine(bench.engine.socket)
     ours.launch(0)
@@ -63,9 +63,9 @@ def contenders(bench: Bench, supervised: Supervised) -> dict[str, Contender]:
 
 @contextmanager
 def bare_grpc(bench: Bench) -> Iterator[tuple[Launcher, int]]:
-    """A server that asks the bare Engine, and does nothing else; and its process.
+    """A server that only calls the bare Engine, and the id of its process.
 
-    Its containers have the options of the one that runs when it is made.
+    Its containers get the options of the running one.
     """
     socket, log = str(bench.engine.socket), bench.directory / "bare-grpc.log"
     with (

@@ -1,4 +1,4 @@
-"""docker-py with nothing around it: what the library costs that the supervisor builds on."""
+"""docker-py alone: the cost of the library that the supervisor uses."""
 
 import threading
 import time
@@ -7,25 +7,25 @@ from pathlib import Path
 
 import docker
 
-from benchmarks.bare_engine import OF_NOBODY
+from benchmarks.bare_engine import OTHER_INSTANCE
 from benchmarks.calls import identifier_of
 from service.engine.base import WorkloadSpec
 from service.engine.docker import containers
-from service.engine.docker.tolerant_reader import Oddities
+from service.engine.docker.tolerant_reader import TolerantReader
 
 
 class DockerPy:
-    """Creates and starts with the supervisor's own calls of it; a thread keeps its client."""
+    """Launches with the supervisor's calls of docker-py. Each thread keeps its client."""
 
     def __init__(self, path: Path) -> None:
         self._url = f"unix://{path}"
         self._local = threading.local()
-        self._oddities = Oddities()
+        self._reader = TolerantReader()
         self._cpu_seconds: list[float] = []
         self._spec = WorkloadSpec(name="", image="", arguments=())
 
     def copy_options(self) -> None:
-        """Launch from now on what the one container is that runs."""
+        """Use the options of the only running container for all launches."""
         (running,) = self._client().containers()
         seen = self._client().inspect_container(running["Id"])
         config = seen["Config"]
@@ -34,7 +34,7 @@ class DockerPy:
             image=config["Image"],
             arguments=config["Cmd"],
             environment=dict(each.split("=", 1) for each in config["Env"]),
-            labels=config["Labels"] | OF_NOBODY,
+            labels=config["Labels"] | OTHER_INSTANCE,
             network=seen["HostConfig"]["NetworkMode"],
         )
 
@@ -42,12 +42,12 @@ class DockerPy:
         """Create and start a container."""
         client, began = self._client(), time.thread_time()
         spec = replace(self._spec, name=f"docker-py-{identifier_of(number)}")
-        container_id = containers.create(client, spec, self._oddities)
+        container_id = containers.create(client, spec, self._reader)
         containers.start(client, container_id, spec)
         self._cpu_seconds.append(time.thread_time() - began)
 
     def cpu_seconds(self) -> float:
-        """What the launches have taken of the processor so far."""
+        """The CPU time of the launches so far."""
         return sum(self._cpu_seconds)
 
     def _client(self) -> docker.APIClient:

@@ -1,4 +1,4 @@
-"""Drives gRPC servers with h2load, which is written in C: it is never what is measured.
+"""Drives gRPC servers with h2load, which is written in C, so that it is never the bottleneck.
 
 It knows nothing of gRPC, and needs not: a unary call is a POST whose body is the framed message.
 It takes any HTTP status 200 for a success, and gRPC's status is in the trailers: whether the calls
@@ -21,13 +21,13 @@ _SUCCEEDED = re.compile(r"(\d+) succeeded")
 
 
 def ensure_installed() -> None:
-    """Install it, where Debian's packages can be had."""
+    """Install it from Debian's packages."""
     if shutil.which("h2load") is None:
         apt.install("nghttp2-client")
 
 
 class H2load:
-    """Its files are kept in a directory."""
+    """`directory` is for its files."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -36,14 +36,14 @@ class H2load:
     def rate(
         self, port: int, call: Call, calls: int, headers: Mapping[str, str] | None = None
     ) -> float:
-        """Calls per second over one connection, with as many in flight as a busy backend has."""
+        """Calls per second over one connection, with as many in flight as from a busy backend."""
         command = self._command(port, call, calls, IN_FLIGHT, headers or {})
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         _check(output, calls)
         return _number(_RATE, output)
 
     def paced(self, port: int, call: Call, calls: int, per_second: int) -> "Paced":
-        """Begin calls at a steady pace, which goes on also when some are slow."""
+        """Start calls at a constant rate, even if some are slow."""
         self._logs += 1
         log = self._directory / f"h2load-{self._logs}.log"
         options = [f"--rps={per_second}", f"--log-file={log}"]
@@ -53,7 +53,7 @@ class H2load:
         self, port: int, call: Call, calls: int, in_flight: int, headers: Mapping[str, str]
     ) -> list[str]:
         body = self._directory / f"{call.name}.request"
-        if not body.exists():  # or another h2load may be reading it
+        if not body.exists():  # another h2load may be reading it
             body.write_bytes(call.framed)
         amount = [f"--requests={calls}", "--clients=1", f"--max-concurrent-streams={in_flight}"]
         given = [f"--header={key}: {value}" for key, value in {**_HEADERS, **headers}.items()]
@@ -61,14 +61,14 @@ class H2load:
 
 
 class Paced:
-    """Calls under way at a steady pace."""
+    """Calls under way at a constant rate."""
 
     def __init__(self, command: Sequence[str], calls: int, log: Path) -> None:
         self._calls, self._log = calls, log
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def seconds(self) -> Sequence[float]:
-        """Wait for the end; what each call took."""
+        """Wait for the end. Return the duration of each call."""
         output, _ = self._process.communicate()
         _check(output, self._calls)
         lines = self._log.read_text(encoding="ascii").splitlines()

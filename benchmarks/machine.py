@@ -1,4 +1,4 @@
-"""What a reader has to know of the machine to make anything of the figures."""
+"""Describes the machine, so that readers can interpret the figures."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ def describe(engine: str) -> dict[str, str]:
 
 
 def load() -> float:
-    """The load average of the last minute: what others do here."""
+    """The load average of the last minute."""
     return round(os.getloadavg()[0], 1)
 
 

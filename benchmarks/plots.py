@@ -18,7 +18,7 @@ _LEAST = 0.01
 
 
 def save(result: Result, file: Path) -> None:
-    """Draw a measurement, if there is a picture of it."""
+    """Draw a measurement, if it has a picture."""
     if draw := _DRAWINGS.get(result.name):
         figure = Figure(layout="constrained")
         draw(figure, result)
@@ -26,7 +26,7 @@ def save(result: Result, file: Path) -> None:
 
 
 def _ratios(figure: Figure, result: Result) -> None:
-    """Ratios to the baseline, each over the band in which the baseline is with itself."""
+    """Ratios to the baseline, each above the band of the baseline's ratio to itself."""
     compared = _by_quantity([row for row in result.rows if row.ratio])
     figure.set_size_inches(_WIDTH, 1.2 + 0.45 * len(compared))
     axes = figure.subplots()
@@ -52,7 +52,7 @@ def _ratio(axes: Axes, row: Row, place: int, colour: str, *, legend: bool) -> No
 
 
 def _layers(figure: Figure, result: Result) -> None:
-    """A bar for each load, of what each layer adds to it."""
+    """A bar for each load, stacked by layers."""
     quantities = _by_quantity(result.rows)
     added = {
         what.removeprefix(layers.ADDS): rows
@@ -95,7 +95,7 @@ def _growth(figure: Figure, result: Result) -> None:
 
 
 def _scale(axes: Axes, values: Sequence[float]) -> None:
-    """From zero on, or by powers of ten where that is needed to see anything."""
+    """Start the axis at zero, or make it logarithmic if the values differ widely."""
     if max(values) > _WIDE * max(min(values), _LEAST):
         axes.set_yscale("log")
     else:

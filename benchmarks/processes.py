@@ -1,4 +1,4 @@
-"""Processes of our own, and what the kernel says that they use."""
+"""Starts processes, and reads their use of resources from the kernel."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Program:
-    """A module of this package that listens on a port; for as long as the block takes."""
+    """A process that runs a module of this package, and listens on a port, during the block."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Program:
         environment: Mapping[str, str] | None = None,
         log: Path | None = None,
     ) -> None:
-        """`log` takes its output; without one, somebody has to read it."""
+        """`log` receives the output; without it, the caller has to read it."""
         self.port = free_port()
         self._command = [sys.executable, "-m", module, *arguments, str(self.port)]
         self._environment = {**os.environ, **(environment or {})}
@@ -70,13 +70,13 @@ class Program:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody takes connections on a port of the loopback."""
+    """Whether a port of the loopback accepts connections."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def wait_for_port(port: int, process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
-    """Return when somebody listens on a port of the loopback."""
+    """Wait until a port of the loopback accepts connections."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         if listens(port):
@@ -95,5 +95,5 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """The memory that a process has in RAM."""
+    """The resident memory of a process."""
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE

@@ -1,4 +1,4 @@
-"""What is left of a run: a JSON file and pictures, and what the docs say."""
+"""Publishes a run: a JSON file, pictures, and tables in the docs."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _CACHE = _ROOT / ".cache" / "bench"
 
 
 def keep(run: Run) -> Path:
-    """Write everything down beside the docs; the folder."""
+    """Write all files beside the docs. Return their folder."""
     folder = _CACHE / ("quick" if run.quick else "full")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_bytes(TypeAdapter(Run).dump_json(run, indent=1))
@@ -23,7 +23,7 @@ def keep(run: Run) -> Path:
 
 
 def publish(run: Run, *, everything: bool) -> None:
-    """Bring the page and its pictures up to date, as far as was measured."""
+    """Update the page and its pictures with the measurements of the run."""
     page = _PAGE.read_text(encoding="utf-8")
     if everything:
         page = report.replaced(page, "goals", report.goals(run.results))

@@ -1,4 +1,4 @@
-"""Tables: on the terminal, and in blocks of a Markdown page that are written anew."""
+"""Tables, on the terminal and in generated blocks of a Markdown page."""
 
 import math
 import re
@@ -15,7 +15,7 @@ _ALIGNMENT = (" --- ", " --- ", _RIGHT, _RIGHT, " --- ", " --- ")
 
 
 def table(result: Result) -> Table:
-    """For a terminal, with a line between quantities."""
+    """A table for a terminal, with lines between quantities."""
     shown = Table(*_COLUMNS, title=result.name)
     before = ""
     for row in result.rows:
@@ -27,22 +27,22 @@ def table(result: Result) -> Table:
 
 
 def markdown(result: Result) -> str:
-    """For a page, with when it was measured."""
+    """A table for a page, with the time of the measurement."""
     return f"{_table(result.rows)}\n\nMeasured {result.began}, load average before: {result.load}."
 
 
 def goals(results: Iterable[Result]) -> str:
-    """For a page: everything that has a goal, of all measurements."""
+    """A table for a page with all quantities that have goals."""
     return _table([row for result in results for row in result.rows if row.goal])
 
 
 def machine(described: Mapping[str, str]) -> str:
-    """For a page: what it was measured on."""
+    """The machine of the measurements, for a page."""
     return "\n".join(f"- {key}: {value}" for key, value in described.items())
 
 
 def replaced(page: str, name: str, content: str) -> str:
-    """The page with the block of that name written anew. Raises ValueError if there is none."""
+    """The page with a new block of this name. Raises ValueError if it has no such block."""
     block = re.compile(rf"(<!-- bench:{name} -->\n).*?(<!-- end -->)", re.DOTALL)
     if not block.search(page):
         raise ValueError(f"the page has no block bench:{name}")
@@ -50,7 +50,7 @@ def replaced(page: str, name: str, content: str) -> str:
 
 
 def number(value: float) -> str:
-    """About three digits: more are noise."""
+    """A number with about three digits; more would be noise."""
     digits = 2 - math.floor(math.log10(abs(value))) if value else 0
     return f"{value:,.{max(digits, 0)}f}"
 

@@ -1,4 +1,4 @@
-"""What a measurement has found: rows of a table, with the baseline's control among them."""
+"""The result of a measurement: rows of a table, including the control of the baseline."""
 
 from collections import defaultdict
 from collections.abc import ItemsView, Mapping, Sequence
@@ -7,11 +7,11 @@ from enum import StrEnum
 
 from benchmarks.stats import Estimate, estimate, ratio
 
-AGAIN = ", again"  # the control: what the baseline gives when it is compared with itself
+AGAIN = ", again"  # the control: the baseline compared with itself
 
 
 class Verdict(StrEnum):
-    """Whether a goal is reached, as far as the interval allows to tell."""
+    """Whether a goal is reached, by the whole interval."""
 
     MET = "met"
     MISSED = "missed"
@@ -51,7 +51,7 @@ class Row:
 
     @property
     def verdict(self) -> Verdict | None:
-        """Whether the goal is reached, where there is one."""
+        """Whether the goal is reached; None without a goal."""
         if self.goal is None:
             return None
         found = self.value if self.goal.absolute else self.ratio
@@ -60,18 +60,18 @@ class Row:
 
     @property
     def is_control(self) -> bool:
-        """Whether this is the baseline once more."""
+        """Whether this is the control."""
         return self.who.endswith(AGAIN)
 
     @property
     def is_noise(self) -> bool:
-        """Whether the ratio cannot be told from that of the baseline to itself."""
+        """Whether the ratio cannot be distinguished from that of the control."""
         return bool(self.ratio and self.control and self.ratio.overlaps(self.control))
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A measurement's table, and the machine's load when it began."""
+    """The table of a measurement, and the load of the machine at its start."""
 
     name: str
     rows: Sequence[Row]
@@ -81,7 +81,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Measurements of one run, and the machine that they were made on."""
+    """The measurements of a run, and the machine."""
 
     machine: Mapping[str, str]
     quick: bool
@@ -90,27 +90,27 @@ class Run:
 
 @dataclass(slots=True)
 class Rounds:
-    """What the rounds gave: a list of values for each quantity and contender, in their order."""
+    """The values of all rounds: a list for each quantity and contender."""
 
     _values: defaultdict[tuple[str, str], list[float]] = field(
         default_factory=lambda: defaultdict(list)
     )
 
     def add(self, what: str, who: str, value: float) -> None:
-        """Note what a contender has given in a round."""
+        """Add the value of a contender in a round."""
         self._values[what, who].append(value)
 
     def extend(self, later: "Rounds") -> None:
-        """Go on with what later rounds gave."""
+        """Append the values of later rounds."""
         for (what, who), values in later.items():
             self._values[what, who] += values
 
     def items(self) -> ItemsView[tuple[str, str], Sequence[float]]:
-        """All there is: what and who, and the values."""
+        """All lists of values, by quantity and contender."""
         return self._values.items()
 
     def values(self, what: str, who: str) -> Sequence[float]:
-        """All that a contender has given."""
+        """All values of a contender."""
         return self._values[what, who]
 
     def rows(
@@ -121,7 +121,7 @@ class Rounds:
         baseline: str | None = None,
         goals: dict[str, Goal] | None = None,
     ) -> list[Row]:
-        """A row for each contender, in the order in which they first appeared."""
+        """A row for each contender, in the order of their first values."""
         values = {who: found for (quantity, who), found in self._values.items() if quantity == what}
         ratios: dict[str, Estimate] = {}
         if baseline:

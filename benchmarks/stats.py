@@ -1,4 +1,4 @@
-"""Medians with intervals, and rounds in which everybody has the same chances."""
+"""Medians with confidence intervals, and balanced rounds."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ _PERCENTILES = (2.5, 97.5)
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A median, and the interval that holds it with 95 %."""
+    """A median with its 95 % confidence interval."""
 
     median: float
     low: float
     high: float
 
     def overlaps(self, other: "Estimate") -> bool:
-        """Whether the intervals leave open which of the two is larger."""
+        """Whether the intervals overlap, so that neither is clearly larger."""
         return self.low <= other.high and other.low <= self.high
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """The median, with the percentiles of the medians of samples drawn from the values."""
+    """The median, with an interval from the medians of bootstrap samples."""
     sample = np.asarray(values, dtype=float)
     chosen = np.random.default_rng(0).integers(0, len(sample), (_RESAMPLES, len(sample)))
     low, high = np.percentile(np.median(sample[chosen], axis=1), _PERCENTILES)
@@ -34,20 +34,20 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def ratio(values: Sequence[float], baseline: Sequence[float]) -> Estimate:
-    """The median of the rounds' ratios. Within a round the machine is the same for both."""
+    """The median ratio within rounds, in which both run under the same conditions."""
     return estimate([a / b for a, b in zip(values, baseline, strict=True)])
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """A percentile, as one of the values."""
+    """A percentile, which is one of the values."""
     return float(np.percentile(np.asarray(values), percent, method="higher"))
 
 
 def interleaved(contenders: Sequence[T], rounds: int) -> Iterator[T]:
-    """Everybody once a round, in the orders of a Williams design, one after the other.
+    """All items in each round, in the orders of a Williams design.
 
-    After all of them, everybody had each place, and within the rounds came after each of the
-    others, equally often: what one leaves to be done for the next is shared. Source: Williams,
+    After all rounds, each item has had each place, and has come after each of the
+    others, equally often: so after-effects are balanced. Source: Williams,
     "Experimental designs balanced for the estimation of residual effects of treatments", 1949.
     """
     orders = _williams(len(contenders))

@@ -1,4 +1,4 @@
-"""Calls per second, and CPU time for each, of servers that take turns."""
+"""Calls per second, and CPU time per call, of several servers in turn."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where it listens, and which process it is."""
+    """The port and the process of a server."""
 
     port: int
     pid: int
@@ -29,30 +29,30 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the servers are asked, and what the rows are called."""
+    """A load for servers: the call, its options, and the names of the rows."""
 
     call: Call
     trace: str = UNTRACED
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What goes with each call."""
+        """The metadata of each call."""
         return _HEADERS[self.trace]
 
     @property
     def rate(self) -> str:
-        """The quantity that is calls per second."""
+        """The name of the row with calls per second."""
         return ", ".join(filter(None, (self.call.name, self.trace)))
 
     @property
     def cpu(self) -> str:
-        """The quantity that is CPU time per call."""
+        """The name of the row with CPU time per call."""
         return f"CPU time, {self.rate}"
 
 
 @contextmanager
 def collected(bench: Bench) -> Iterator[dict[str, str]]:
-    """Variables that make a process send its spans somewhere."""
+    """Variables that make a process export its spans."""
     with Program("benchmarks.servers.sink", log=bench.directory / "sink.log") as sink:
         yield {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{sink.port}"}
 
@@ -61,7 +61,7 @@ def collected(bench: Bench) -> Iterator[dict[str, str]]:
 def layered(
     bench: Bench, layer: Layer, exporting: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
-    """A server of one kind. Its log goes to a file, as the supervisor's does here."""
+    """A server of one kind, whose log goes to a file."""
     log = bench.directory / f"{layer}.log"
     with Program("benchmarks.servers.layers", layer, environment=exporting, log=log) as program:
         yield Server(program.port, program.pid)
@@ -70,10 +70,10 @@ def layered(
 def take_turns(
     bench: Bench, servers: Mapping[str, Server], load: Load, text: str, rounds: int
 ) -> Rounds:
-    """Calls per second, and the microseconds of CPU time for each."""
+    """Calls per second, and microseconds of CPU time per call."""
     found = Rounds()
     calls = bench.size(4000, 400)
-    for server in servers.values():  # what a process does once only
+    for server in servers.values():  # warm up
         bench.h2load.rate(server.port, load.call, calls // 4, load.headers)
     for who in bench.rounds(list(servers), rounds, f"{text}: {load.rate}"):
         server = servers[who]

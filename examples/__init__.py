@@ -1,1 +1,1 @@
-"""A backend and a worker to try the supervisor with, and to start your own from."""
+"""A backend, workers and clients: try the supervisor with them, and copy them."""

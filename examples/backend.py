@@ -1,4 +1,4 @@
-"""A small backend: it prints what workers tell it.
+"""A small backend that prints the calls of workers.
 
 Run it with `python -m examples.backend --port 50050`. It is the other half of the contract: a
 worker finds it under the `--target` that the supervisor puts into its arguments, which comes from
@@ -27,7 +27,7 @@ from service._generated.area_types_pb2 import JobData
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a worker told the backend. `traceparent` is empty where it sent none."""
+    """A call from a worker. `traceparent` is empty if the worker sent none."""
 
     method: str
     identifier: str
@@ -36,27 +36,27 @@ class Call:
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def __str__(self) -> str:
-        """Tell it in one line."""
+        """The call in one line."""
         trace = f"  traceparent={self.traceparent}" if self.traceparent else ""
         return f"{self.at:%H:%M:%S.%f}  {self.method}  {self.identifier}  {self.content}{trace}"
 
 
 class Backend(AreaBackServiceServicer):
-    """Hands every call to a function, and answers it."""
+    """Passes every call to a function, and answers it."""
 
     def __init__(self, on_call: Callable[[Call], None]) -> None:
         self._on_call = on_call
 
     def OnAction(self, request: JobData, context: grpc.ServicerContext) -> Empty:  # noqa: N802
-        """Take what an action found; a real backend would start the workflow's reactions."""
+        """Receive the data of an action. A real backend would start the workflow's reactions."""
         return self._told("OnAction", request.identifier, _json(request), context)
 
     def OnReaction(self, request: JobData, context: grpc.ServicerContext) -> Empty:  # noqa: N802
-        """Take the news that a reaction was carried out."""
+        """Receive the success of a reaction."""
         return self._told("OnReaction", request.identifier, _json(request), context)
 
     def OnError(self, request: JobError, context: grpc.ServicerContext) -> Empty:  # noqa: N802
-        """Take what went wrong; with `isAuthError` a real backend would ask for a new login."""
+        """Receive an error. With `isAuthError`, a real backend would ask for a new login."""
         return self._told("OnError", request.identifier, request.error, context)
 
     def _told(
@@ -68,8 +68,8 @@ class Backend(AreaBackServiceServicer):
 
 
 def serve(address: str, on_call: Callable[[Call], None]) -> tuple[grpc.Server, int]:
-    """Start a backend; port 0 takes a free one. Return the server and its port."""
-    # A port that is taken is an error: by default a second server would share it in silence.
+    """Start a backend, with port 0 on a free port. Return the server and its port."""
+    # Fail if the port is taken: by default, a second server would silently share it.
     server = grpc.server(ThreadPoolExecutor(max_workers=4), options=[("grpc.so_reuseport", 0)])
     add_AreaBackServiceServicer_to_server(Backend(on_call), server)
     port = server.add_insecure_port(address)

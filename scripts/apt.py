@@ -1,4 +1,4 @@
-"""Installs Debian packages: what pip cannot bring.
+"""Installs Debian packages, for programs that pip cannot install.
 
 Standard library only: `scripts/bootstrap.py` uses it before there is a virtual environment.
 """
@@ -19,13 +19,13 @@ _APT_GET = ("apt-get", "--quiet", "--yes", "-o", "DPkg::Lock::Timeout=120")
 
 
 def ensure(program: str, package: str) -> None:
-    """Installs a package where its program is missing."""
+    """Installs a package if its program is missing."""
     if shutil.which(program) is None:
         install(package)
 
 
 def install(*packages: str) -> None:
-    """Installs packages without what they recommend, and starts none of their services.
+    """Installs packages without their recommended ones, and without starting services.
 
     The lists of a fresh machine are empty and those of an old one are stale. Both show as a
     failed install, so the lists are fetched only then.
@@ -69,7 +69,7 @@ def _apt_get(command: str, *packages: str) -> subprocess.CompletedProcess[str]:
 
 @contextlib.contextmanager
 def _no_service_starts() -> Iterator[None]:
-    """Keeps packages from starting their daemons, which nobody here has asked for.
+    """Keeps packages from starting their daemons.
 
     This file is Debian's own way of saying so. Where an administrator has one, theirs stands.
     """

@@ -22,7 +22,7 @@ _PIP = (str(_VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check
 
 
 def main() -> int:
-    """Makes or completes the environment; says in one line what is in the way."""
+    """Makes or completes the environment. Prints an error in one line."""
     wanted = _fingerprint()
     if _stamped() == wanted:
         say("The virtual environment is up to date.")
@@ -64,7 +64,7 @@ def _make_venv() -> None:
 
 
 def _runs_this_python() -> bool:
-    """Whether there is a working environment of this very Python, which is worth keeping."""
+    """Whether there is a working environment of this Python, which can be kept."""
     show = "import sys, pip; print(sys.version)"
     try:
         found = subprocess.run([_PIP[0], "-c", show], capture_output=True, text=True, check=False)
@@ -74,7 +74,7 @@ def _runs_this_python() -> bool:
 
 
 def _install() -> None:
-    """The locked packages, then the checkout itself, which needs nothing more."""
+    """Installs the locked packages, and then the checkout itself."""
     with step("Installing the locked packages (about a minute the first time)"):
         _run(*_PIP, "install", "--require-hashes", "-r", str(_LOCK))
     with step("Installing area-supervisor from this checkout"):
@@ -82,7 +82,7 @@ def _install() -> None:
 
 
 def _run(*command: str) -> None:
-    """Runs a command quietly, but for a line now and then that shows it is alive."""
+    """Runs a command quietly, with a line now and then to show that it still runs."""
     lines: list[str] = []
     with subprocess.Popen(
         command,

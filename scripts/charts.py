@@ -1,4 +1,4 @@
-"""A chart for each kind of panel, close to what Grafana makes of it."""
+"""Draws a chart for each kind of panel, similar to Grafana's."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ _TRACE: Final = "a trace"
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What Prometheus has said to one panel, at evenly spaced times (seconds since the first)."""
+    """Prometheus' answers to a panel, at evenly spaced times (seconds since the first)."""
 
     panel: Panel
     times: Sequence[float]
@@ -41,7 +41,7 @@ class Answers:
 
 
 def margins(answers: Answers) -> tuple[float, float, float, float]:
-    """Left, right, above, below: what a chart leaves free, in units of Grafana's grid."""
+    """The margins of a chart: left, right, above, below, in units of Grafana's grid."""
     match answers.panel.kind:
         case "stat":
             return 0.12, 0.12, 1.3, 0.5
@@ -181,7 +181,7 @@ def _legend(axes: Axes, answers: Answers) -> None:
 
 
 def _named(answers: Answers) -> list[str]:
-    """What the legend names: the curves that are not always 0, since there is little room."""
+    """The curves in the legend: those that are not always 0, because there is little room."""
     if answers.panel.kind in {"heatmap", "state-timeline"}:
         return [_TRACE] * bool(answers.exemplars)
     moved = [name for name, curve in answers.curves.items() if any(v > 0 for v in curve)]
@@ -189,6 +189,6 @@ def _named(answers: Answers) -> list[str]:
 
 
 def _columns(answers: Answers) -> int:
-    """As many as fit side by side: a unit of the grid takes about nine characters."""
+    """The number of columns that fit: a unit of the grid takes about nine characters."""
     longest = max((len(name) for name in _named(answers)), default=0)
     return max(1, 9 * answers.panel.place["w"] // (longest + 5))

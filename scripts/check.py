@@ -24,7 +24,7 @@ COMMANDS = (
 
 
 def main() -> int:
-    """Run all of them; the exit code of the process."""
+    """Run all checks. Return the exit code."""
     failed = [command for command in COMMANDS if not _passes(command)]
     if failed:
         print(f"make check: {', '.join(failed)} failed", file=sys.stderr)
@@ -41,7 +41,7 @@ def _passes(command: str) -> bool:
 
 
 def _ending(command: Sequence[str]) -> str:
-    """How a command failed; empty if it did not."""
+    """The error of a command, or "" if it succeeds."""
     environment = os.environ | {"PATH": f"{_BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
     try:
         code = subprocess.run(command, cwd=_ROOT, env=environment, check=False).returncode

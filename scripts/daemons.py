@@ -1,4 +1,4 @@
-"""The daemons of a private engine as processes, and what they are started with."""
+"""Starts and stops the daemons of a private engine."""
 
 import contextlib
 import json
@@ -56,19 +56,19 @@ def write_settings(run: Path, *, live_restore: bool) -> None:
 
 
 def runs(process: subprocess.Popen[bytes] | None) -> bool:
-    """Whether there is such a process."""
+    """Whether the process exists."""
     return process is not None and process.poll() is None
 
 
 def hold(process: subprocess.Popen[bytes]) -> None:
-    """Stop all threads of it. A signal alone is under way for a while on a busy machine."""
+    """Stop a process, and wait until all of its threads have stopped."""
     process.send_signal(signal.SIGSTOP)
     with contextlib.suppress(ChildProcessError):  # it has ended
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
 
 
 def end(process: subprocess.Popen[bytes] | None, number: signal.Signals) -> None:
-    """End a process that we started, with SIGKILL if it does not follow the signal."""
+    """End a process that we started, with SIGKILL if it ignores the signal."""
     if process is None:
         return
     process.send_signal(number)

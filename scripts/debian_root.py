@@ -1,4 +1,4 @@
-"""A release of Debian in a folder, for the Engines that the release of this machine does not have.
+"""A release of Debian in a folder, for Engines that the release of this machine does not have.
 
 Nothing is mounted where others see it. What the folder needs to be the root of a process is mounted
 in a mount namespace of its own, a `Room`, which the kernel removes with the last process in it. So
@@ -23,17 +23,17 @@ from scripts.progress import PrerequisiteError, step, tail
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
 _CACHE = _CHECKOUT / ".cache"
-# What an Engine shares with the tests: its own folder and what is mounted into its containers.
+# Folders that an Engine shares with the tests: its own, and those mounted into its containers.
 _FOLDERS = (Path("/tmp"), Path("/run"), _CHECKOUT)  # noqa: S108 - shared, not written to
-# How this machine reaches its package registries, and whom it trusts for that.
+# This machine's settings for its package registries: proxies and certificates.
 _SETTINGS = ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/etc/npmrc", "/usr/etc/npmrc")
 _OF_THE_USER = (".config/pip/pip.conf", ".pip/pip.conf", ".npmrc")
 _BUNDLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
-# Its arguments are the root and what is mounted in it at its own path. The root has to be a mount
-# itself, or Docker cannot import images, and that of the namespace: the kernel lets no process in
-# a chroot make a user namespace (clone(2), EPERM), which `userns-remap` needs.
-# It ends with its input: when its owner closes it, or dies.
+# The arguments are the root, and the paths to mount in it. The root has to be a mount point
+# (otherwise Docker cannot import images) and the root of the mount namespace: in a chroot, the
+# kernel refuses to make user namespaces (clone(2), EPERM), which `userns-remap` needs.
+# It ends when its input is closed: by its owner, or when its owner dies.
 _PREPARE = """\
 root=$1; shift
 mount --bind "$root" "$root"
@@ -72,7 +72,7 @@ def folder(release: str, packages: Sequence[str]) -> Path:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """One process at a time."""
+    """Lets one process at a time run the block."""
     _CACHE.mkdir(exist_ok=True)
     with (_CACHE / "debian.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -80,7 +80,7 @@ def _alone() -> Iterator[None]:
 
 
 def _build(release: str, packages: Sequence[str], root: Path) -> None:
-    """Builds beside the final place, so that an interrupted run leaves no half of a root."""
+    """Builds in another place first, so that an interrupted run leaves no partial root."""
     half = root.with_name(f"{root.name}.half")
     shutil.rmtree(half, ignore_errors=True)
     command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory"]
@@ -93,7 +93,7 @@ def _build(release: str, packages: Sequence[str], root: Path) -> None:
 
 
 def _mirror() -> str:
-    """Where this machine gets its own release from: a mirror has the others, too."""
+    """The mirror of this machine, which also has other releases."""
     own = debian_base.own_release()
     targets = debian_base.run("apt-get", "indextargets", "--format", "$(RELEASE)|$(REPO_URI)")
     for release, _, address in (line.partition("|") for line in targets.stdout.splitlines()):
@@ -106,13 +106,13 @@ class Room:
     """A folder of a release as the root of processes, in a mount namespace; `close()` leaves it."""
 
     def __init__(self, root: Path) -> None:
-        """Mounts what the root needs, at the same paths as outside."""
+        """Mounts the shared folders in the root, at the same paths as outside."""
         paths = [str(path) for path in _shared()]
         self._holder = subprocess.Popen(
             ["unshare", "--mount", "sh", "-euc", _PREPARE, "sh", str(root), *paths],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for its owner, which may need it for a while
+            start_new_session=True,  # Ctrl-C is for its owner, which still needs it to clean up
         )
         assert self._holder.stdout is not None
         if self._holder.stdout.readline() != b"ready\n":
@@ -120,16 +120,16 @@ class Room:
             raise PrerequisiteError(f"{root} cannot be made the root of a process")
 
     def command(self, *words: str) -> list[str]:
-        """A command as it runs in there: in a process of this machine, with no other around it."""
+        """The command line that runs a command in the root, as a process of this machine."""
         return ["nsenter", f"--target={self._holder.pid}", "--mount", "--root", "--wd", *words]
 
     def close(self) -> None:
-        """Leaves it to the processes in it. May be repeated."""
+        """Leaves the root. It exists as long as processes use it. May be repeated."""
         self._holder.communicate()
 
 
 def _shared() -> list[Path]:
-    """What there is of the folders and files that both sides see."""
+    """The existing folders and files that both sides share."""
     paths = [*_FOLDERS, Path(tempfile.gettempdir()), *map(Path, _SETTINGS)]
     paths += [Path.home() / name for name in _OF_THE_USER]
     paths += [Path(os.environ[name]) for name in _BUNDLES if os.environ.get(name)]

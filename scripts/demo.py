@@ -1,4 +1,4 @@
-"""`make demo`: the whole path once, for real, and every step of it checked.
+"""`make demo`: runs everything once for real, and checks each step.
 
 A backend asks over gRPC; the supervisor, in its container, launches workers on a real Docker
 Engine; they call the backend back; health, metrics and traces tell of it. Everything has names of
@@ -33,7 +33,7 @@ _WORKER = "supervisor-demo-worker"  # as examples/catalog.toml calls it
 
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-# What can go wrong and has a message that says it all. Anything else is a defect of the demo.
+# Expected errors, whose messages say enough. Anything else is a defect of the demo.
 _FAILURES = (
     BuildError,
     DemoError,
@@ -58,7 +58,7 @@ _ACTS = (
 
 
 def main() -> int:
-    """Run the demo and clean up after it, whatever happens."""
+    """Run the demo, and always clean up."""
     _let_signals_interrupt()
     try:
         with ExitStack() as stack:
@@ -75,7 +75,7 @@ def main() -> int:
 
 
 def _outcome(stack: ExitStack) -> int:
-    """Perform, and say at once what went wrong, if something did. Return the exit code."""
+    """Run all acts. Print an error at once. Return the exit code."""
     try:
         _perform(stack)
     except _FAILURES as error:
@@ -95,7 +95,7 @@ def _perform(stack: ExitStack) -> None:
     name = f"demo-{secrets.token_hex(4)}"
     title("A Docker Engine")
     client, engine_socket = demo_engine.find_or_start(stack)
-    receiver = Receiver()  # the worker's image is told where to find it
+    receiver = Receiver()  # the worker's image gets its address
     stack.callback(receiver.stop)
     title("The images")
     image, worker = _images(stack, client, name, receiver)
@@ -110,7 +110,7 @@ def _perform(stack: ExitStack) -> None:
 def _images(
     stack: ExitStack, client: docker.DockerClient, name: str, receiver: Receiver
 ) -> tuple[str, str]:
-    """The images of the supervisor and of the workers, under names that are only this run's."""
+    """The images of the supervisor and of the workers, under names of this run."""
     made: list[str] = []
     stack.callback(images.remove, client, made)
     image, worker = f"area-{name}:supervisor", f"area-{name}:worker"
@@ -168,7 +168,7 @@ def _catalog(stack: ExitStack, worker: str) -> Path:
 
 
 def _let_signals_interrupt() -> None:
-    """SIGTERM, and SIGHUP of a terminal that is closed, are met as Ctrl-C is."""
+    """Handle SIGTERM, and SIGHUP of a closed terminal, like Ctrl-C."""
     for number in _ENDS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, _interrupt)

@@ -1,4 +1,4 @@
-"""What the demo shows, act by act. Each act ends the demo if something does not hold."""
+"""The acts of the demo. Each ends the demo if a check fails."""
 
 import time
 
@@ -22,7 +22,7 @@ _SHOWN_METRICS = (
 
 
 def launch(stage: Stage) -> None:
-    """A launch through gRPC, and what the worker then tells the backend."""
+    """A launch over gRPC, and the worker's calls of the backend."""
     check(_launch(stage), f"LaunchJob of {ACTION} as {stage.identifier}: success")
     containers = stage.supervisor.jobs_on_the_engine()
     check(len(containers) == 1, "one container runs")
@@ -39,7 +39,7 @@ def launch(stage: Stage) -> None:
 
 
 def launch_again(stage: Stage) -> None:
-    """A launch of what already runs."""
+    """A launch of a job that already runs."""
     check(_launch(stage), "LaunchJob of the same identifier: success")
     check(len(stage.supervisor.jobs_on_the_engine()) == 1, "still one container runs")
     jobs = stage.supervisor.stub.ListJobs(Empty(), timeout=RPC_SECONDS).jobs
@@ -67,7 +67,7 @@ def health(stage: Stage) -> None:
 
 
 def kill(stage: Stage) -> None:
-    """A kill, and a kill of what does not run."""
+    """A kill, and a kill of a job that does not run."""
     begun = time.monotonic()
     answer = stage.supervisor.stub.KillJob(
         JobId(identifier=stage.identifier), timeout=RPC_SECONDS, metadata=stage.caller.metadata
@@ -81,7 +81,7 @@ def kill(stage: Stage) -> None:
 
 
 def metrics(stage: Stage) -> None:
-    """The metrics of what has just happened."""
+    """The metrics of the previous acts."""
     expected = {
         ("supervisor_launches_total", ""): 1.0,
         ("supervisor_dedups_total", ""): 1.0,
@@ -96,7 +96,7 @@ def metrics(stage: Stage) -> None:
 
 
 def no_secret(stage: Stage) -> None:
-    """What was in `auth` is nowhere else."""
+    """The secrets in `auth` are nowhere else."""
     written = {
         "log": stage.supervisor.log(),
         "metrics": stage.supervisor.get("/metrics")[1],

@@ -14,12 +14,12 @@ from scripts.progress import PrerequisiteError, say, step
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
-# A build may be silent for as long as a big download takes.
+# A build may be silent during a large download.
 _READ_SECONDS = 300
 
 
 def find_or_start(stack: ExitStack) -> tuple[docker.DockerClient, Path]:
-    """A client, and the socket to mount. What is started here ends with the stack."""
+    """A client, and the socket to mount. A private Engine ends with the stack."""
     host = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
     socket = _socket_of(host)
     if not _answers(host, socket):

@@ -1,4 +1,4 @@
-"""What the acts of the demo share: who takes part, how to check, and how to tell."""
+"""Shared by the acts of the demo: its parts, checks and output."""
 
 import secrets
 from collections.abc import Callable
@@ -23,7 +23,7 @@ ACTION = "timer-seconds-interval"
 REACTION = "console-send-message"
 
 RPC_SECONDS = 60
-# How long anything may take that should be there at once. The machine may be slow and busy.
+# The time limit of all waits: the machine may be slow and busy.
 PATIENCE_SECONDS = 30.0
 
 console = Console(highlight=False, soft_wrap=True)
@@ -31,7 +31,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks the supervisor, with a span of its own as a traced backend has one."""
+    """The caller of the supervisor, with a span like a traced backend's."""
 
     trace_id: str = field(default_factory=lambda: secrets.token_hex(16))
     span_id: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -44,7 +44,7 @@ class Caller:
 
 @dataclass
 class Stage:
-    """The parts of one run, with names that nothing else on this machine has."""
+    """The parts of a run, with names that are unique on this machine."""
 
     name: str
     client: docker.DockerClient
@@ -59,11 +59,11 @@ class Stage:
 
     @property
     def identifier(self) -> str:
-        """Of the action that is launched."""
+        """The identifier of the action."""
         return f"{ACTION}-{self.name}"
 
     def launch(self, job: str, identifier: str, caller: Caller, **params: str | int) -> bool:
-        """LaunchJob, with the secret as its credentials. Say what is wrong if it fails."""
+        """Launch a job, with the secret as its credentials. Fail with the supervisor's error."""
         data = AuthenticatedJobData(name=job, identifier=identifier, params=Struct(), auth=Struct())
         data.params.update({"workflowStepId": self.name, **params})
         data.auth.update({"accessToken": self.secret})
@@ -85,19 +85,19 @@ def title(text: str) -> None:
 
 
 def tell(text: str) -> None:
-    """Show something as it came."""
+    """Print a text unchanged."""
     console.print(f"   {escape(text)}")
 
 
 def check(holds: bool, text: str) -> None:
-    """Say what holds, or end the demo because it does not."""
+    """Print what has been checked, or end the demo if the check fails."""
     if not holds:
         raise DemoError(f"This does not hold: {text}")
     console.print(f" [green]✓[/green] {escape(text)}")
 
 
 def eventually(holds: Callable[[], bool], text: str) -> None:
-    """As `check`, for what may take a moment."""
+    """Like `check`, but wait until it holds."""
     deadline = monotonic() + PATIENCE_SECONDS
     while not (held := holds()) and monotonic() < deadline:
         sleep(0.05)
@@ -105,7 +105,7 @@ def eventually(holds: Callable[[], bool], text: str) -> None:
 
 
 def next_call(calls: "Queue[backend.Call]") -> backend.Call:
-    """The next call that arrives at the backend."""
+    """The next call at the backend."""
     try:
         return calls.get(timeout=PATIENCE_SECONDS)
     except NothingYet:

@@ -1,4 +1,4 @@
-"""The supervisor as the demo runs it: in its container, hardened as docker-compose.yml does it."""
+"""The supervisor of the demo, in a container that is hardened like docker-compose.yml's."""
 
 import contextlib
 import http.client
@@ -26,12 +26,12 @@ _READY_SECONDS = 60.0
 
 
 class DemoError(Exception):
-    """The demo did not show what it is there to show."""
+    """A check of the demo failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a supervisor is started from."""
+    """The parameters of a supervisor's container."""
 
     image: str
     engine_socket: Path
@@ -41,7 +41,7 @@ class Parts:
 
 
 class Supervisor:
-    """A container with the supervisor, and clients for everything that it offers."""
+    """A container with the supervisor, and clients for all of its endpoints."""
 
     def __init__(self, client: docker.DockerClient, instance: str) -> None:
         self._client = client
@@ -49,7 +49,7 @@ class Supervisor:
         self._name = f"{instance}-supervisor"
         self._container: Container | None = None
         self.grpc_port, self.http_port = free_port(), free_port()
-        # Not through a proxy that the environment may name: this is the loopback.
+        # Without proxies from the environment: this is the loopback.
         options = [("grpc.enable_http_proxy", 0)]
         self._channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}", options)
         self.stub = AreaSupervisorServiceStub(self._channel)
@@ -75,7 +75,7 @@ class Supervisor:
         self._wait_until_serving()
 
     def health(self, service: str = "") -> str:
-        """What the gRPC health service says."""
+        """The status from the gRPC health service."""
         request = HealthCheckRequest(service=service)
         answer = self._health.Check(request, timeout=5)  # type: ignore[attr-defined]
         return HealthCheckResponse.ServingStatus.Name(answer.status)
@@ -104,17 +104,17 @@ class Supervisor:
         return int(self._container.exec_run(list(command)).exit_code or 0)
 
     def log(self) -> str:
-        """What it has logged so far."""
+        """Its log so far."""
         return self._container.logs().decode() if self._container else ""
 
     def terminate(self) -> int:
-        """SIGTERM, with as long to finish as docker-compose.yml gives it. Return the exit code."""
+        """Stop it, with the grace of docker-compose.yml. Return the exit code."""
         assert self._container is not None
         self._container.stop(timeout=20)
         return int(self._container.wait()["StatusCode"])
 
     def __enter__(self) -> Self:
-        """Nothing is started yet."""
+        """Enter, without starting it."""
         return self
 
     def __exit__(
@@ -123,7 +123,7 @@ class Supervisor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Remove the container, also one that was just being created, and what it launched."""
+        """Remove the container, even during its creation, and the containers of its jobs."""
         self._channel.close()
         ours = self._client.containers.list(all=True, filters={"name": f"^/?{self._name}$"})
         for container in [*ours, *self.jobs_on_the_engine()]:
@@ -140,7 +140,7 @@ class Supervisor:
             "JOB_CATALOG": _CATALOG,
             "LOG_FORMAT": "json",
             "METRICS_PORT": str(self.http_port),
-            "OTEL_BSP_SCHEDULE_DELAY": "200",  # for a demo nobody wants to wait 5 s
+            "OTEL_BSP_SCHEDULE_DELAY": "200",  # the default is 5 s
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp_port}",
             "SUPERVISOR_INSTANCE": self._instance,
         }

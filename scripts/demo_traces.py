@@ -1,4 +1,4 @@
-"""What the demo shows of traces: the supervisor's, and how workers continue them."""
+"""The act about traces: the supervisor's, and those that workers continue."""
 
 from examples.backend import Call
 from scripts import otlp_receiver
@@ -37,7 +37,7 @@ def reaction(stage: Stage) -> None:
     launched = stage.launch(REACTION, f"{REACTION}-{stage.name}", caller, message="Hello!")
     check(launched, f"LaunchJob of {REACTION}: success")
     while (call := next_call(stage.calls)).method != "OnReaction":
-        pass  # the action's last words
+        pass  # remaining calls of the action
     tell(f"backend <- {call}")
     launch = _arrived(stage, caller.trace_id, "LaunchJob")
     worker = _worker_span(stage, REACTION, call)
@@ -52,7 +52,7 @@ def reaction(stage: Stage) -> None:
 
 
 def _arrived(stage: Stage, trace_id: str, name: str, span_id: str = "") -> Span:
-    """The first span of that name, or the one of that id, once it is at the collector."""
+    """Wait for the first span with this name, or for the one with this id."""
     for span in stage.receiver.wait_for(trace_id, name):
         if _short(span) == name and span_id in ("", span.span_id):
             return span
@@ -60,13 +60,13 @@ def _arrived(stage: Stage, trace_id: str, name: str, span_id: str = "") -> Span:
 
 
 def _worker_span(stage: Stage, job: str, call: Call) -> Span:
-    """The span in which a worker made a call: the one that the call's traceparent names."""
+    """The span in which a worker made a call, from the call's traceparent."""
     _, trace_id, span_id, _ = call.traceparent.split("-")
     return _arrived(stage, trace_id, job, span_id)
 
 
 def _tell_tree(spans: list[Span], caller: Caller, call: Call | None = None) -> None:
-    """A trace as a tree, with the call that has come back from a worker."""
+    """Print a trace as a tree, with the worker's call."""
     tell(f"trace {caller.trace_id}")
     tell(f"span {caller.span_id} of the backend, which this demo plays")
     for depth, span in otlp_receiver.tree(spans, caller.span_id, depth=1):
@@ -83,6 +83,6 @@ def _short(span: Span) -> str:
 
 
 def _attributes(span: Span) -> str:
-    """What the supervisor says of a span, without what every gRPC server says."""
+    """The supervisor's attributes of a span, without those of every gRPC server."""
     own = {key: value for key, value in span.attributes.items() if key.startswith("supervisor.")}
     return "  ".join(f"{key}={value}" for key, value in sorted(own.items()))

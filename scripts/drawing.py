@@ -50,7 +50,7 @@ def draw(
                 _draw_panel(figure, _ask(panel, prometheus, shown, scrape), height)
         picture.parent.mkdir(exist_ok=True)
         figure.savefig(picture, dpi=100)
-    # With 256 colours it has a third of the size, and looks the same.
+    # 256 colours look the same, and take a third of the size.
     Image.open(picture).convert("RGB").quantize(256).save(picture, optimize=True)
 
 
@@ -101,7 +101,7 @@ def _name(question: Question, series: Series) -> str:
 
 
 def _even(series: Series, times: Sequence[float]) -> Sequence[float]:
-    """A value for each time; NaN where there is none. What was asked for once has one value."""
+    """A value for each time, or NaN. An instant query has one value."""
     if len(series.values) == 1:
         return [series.values[0][1]]
     values = {round(time, 1): value for time, value in series.values}

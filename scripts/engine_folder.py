@@ -1,4 +1,4 @@
-"""The folder of a private engine: claimed by one process, and removed with all that uses it.
+"""The folder of a private engine: claimed by one process, removed with its processes and mounts.
 
 The process that claims a folder holds a lock in it, which the kernel drops when the process
 dies, however it dies. So the next run can tell what an interrupted one has left behind.
@@ -17,11 +17,11 @@ from scripts import leftovers
 
 _PREFIX = "area-engine-"
 _NEW = "area-new-"
-_ACCOUNTS = "goroutine-stacks-*.log"
-_ACCOUNT_SECONDS = 10.0
+_DUMPS = "goroutine-stacks-*.log"
+_DUMP_SECONDS = 10.0
 
 # A socket's path has at most 108 bytes and containerd adds to ours, so everything is kept in a
-# short folder whatever TMPDIR says; only the data may lie elsewhere.
+# short folder instead of TMPDIR; only the data may be elsewhere.
 _SHORT = Path("/tmp")  # noqa: S108 - mkdtemp makes what is in it
 
 
@@ -52,31 +52,29 @@ def claim() -> tuple[Path, int]:
 
 
 def containerd_socket(run: Path) -> Path:
-    """Where an engine's containerd listens."""
+    """The socket of an engine's containerd."""
     return run / "c.sock"
 
 
 def log_of(run: Path) -> str:
-    """What both daemons of an engine have said so far."""
+    """The logs of both daemons so far."""
     file = run / "log"
     return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
 
-def forget_accounts(run: Path) -> None:
-    """Removes what a daemon has said of its goroutines earlier."""
-    for account in (run / "x").glob(_ACCOUNTS):
-        account.unlink()
+def delete_dumps(run: Path) -> None:
+    """Removes earlier dumps of a daemon's goroutines."""
+    for dump in (run / "x").glob(_DUMPS):
+        dump.unlink()
 
 
-def account_of(run: Path) -> str:
-    """What a daemon has been asked to say of its goroutines; empty if it does not, in a while."""
-    deadline = time.monotonic() + _ACCOUNT_SECONDS
+def read_dump(run: Path) -> str:
+    """The dump of a daemon's goroutines, or "" if it writes none in time."""
+    deadline = time.monotonic() + _DUMP_SECONDS
     text = ""
     while time.monotonic() < deadline:
         before = text
-        text = "".join(
-            account.read_text("utf-8", "replace") for account in (run / "x").glob(_ACCOUNTS)
-        )
+        text = "".join(dump.read_text("utf-8", "replace") for dump in (run / "x").glob(_DUMPS))
         if text and text == before:  # nothing is added any more
             return text
         time.sleep(0.2)
@@ -84,7 +82,7 @@ def account_of(run: Path) -> str:
 
 
 def erase(run: Path) -> None:
-    """Removes all that is left of an engine, whatever state it is in."""
+    """Removes everything of an engine, in any state."""
     data = (run / "data").resolve()
     leftovers.end(run, run.name)
     leftovers.remove_shim_sockets(run, containerd_socket(run), log_of(run))

@@ -1,4 +1,4 @@
-"""What the tests have shown on each Engine: tracked files, and the table that is made of them.
+"""The outcomes of the tests on each Engine: tracked files, and a table that is made from them.
 
 Each Engine has a JSON file in docs/engines/. In it, each part of the tests has its latest outcome,
 with the day and the commit. So a run of one part on one Engine changes one cell of the table.
@@ -32,12 +32,12 @@ _COMPOSE = "`docker-compose.yml`, with and without its profile"
 
 @dataclass(frozen=True)
 class Run:
-    """What the tests ran on, and when."""
+    """The Engine and the time of the tests."""
 
     engine: str
     """Name and version, such as `Docker 26.1.5`."""
     compose: str
-    """Likewise."""
+    """Name and version of Compose."""
     day: str
     """In ISO 8601."""
     commit: str

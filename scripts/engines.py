@@ -19,7 +19,7 @@ MACHINE = "machine"
 # The release of Debian that has it.
 RELEASES = {"docker-20.10": "bookworm", "docker-26.1": "trixie", "podman-5.4": "trixie"}
 
-# What a release needs to run them. `docker top` asks the `ps` of procps.
+# The packages for the Engines. `docker top` runs the `ps` of procps.
 _DOCKER = ("ca-certificates", "docker.io", "docker-compose", "iptables", "procps")
 _PACKAGES = {
     "bookworm": _DOCKER,
@@ -53,7 +53,7 @@ def check_version(version: str) -> None:
 
 
 def root() -> Path | None:
-    """The root in which the chosen Engine runs, made where it is missing; None for our own."""
+    """The root in which the chosen Engine runs, made if it is missing; None for our own."""
     name = chosen()
     if name == MACHINE or _is_the_machines(name):
         return None

@@ -40,10 +40,10 @@ def started_by(parents: list[int]) -> list[int]:
 
 
 def end(directory: Path, group: str) -> None:
-    """Kills what is left of an engine, and waits until it is gone.
+    """Kills the remaining processes of an engine, and waits until they are gone.
 
-    It looks again after each round, since a shim may have been starting something. Podman's
-    containers are in no control group of ours: each is what its conmon has started.
+    It repeats this, because a shim may be starting a process. Podman's
+    containers are not in our control group: they are the children of their conmon.
     """
     deadline = time.monotonic() + _END_SECONDS
     while pids := started_by(daemons(directory)) + daemons(directory) + workers(group):

@@ -1,4 +1,4 @@
-"""Parts of a page that a program writes: from `<!-- NAME -->` to the next `<!-- end -->`."""
+"""Replaces generated parts of a page: from `<!-- NAME -->` to the next `<!-- end -->`."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Node for the tests, and gRPC for it: what the lock of the example client names."""
+"""Installs Node for the tests, and the packages in the lock of the example client."""
 
 import fcntl
 import shutil
@@ -15,7 +15,7 @@ _FILES = ("package.json", "package-lock.json")
 
 
 def ensure_installed() -> Path:
-    """Install what is missing; the folder of modules, for NODE_PATH. Raises PrerequisiteError."""
+    """Install missing packages. Return the folder for NODE_PATH. Raises PrerequisiteError."""
     apt.ensure("node", "nodejs")
     apt.ensure("npm", "npm")
     _FOLDER.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def ensure_installed() -> Path:
 
 
 def _is_there() -> bool:
-    """Whether an installation of this very lock has come to its end."""
+    """Whether an installation of this lock is complete."""
     done = _FOLDER / "installed.json"
     return done.is_file() and done.read_bytes() == (_WANTED / "package-lock.json").read_bytes()
 

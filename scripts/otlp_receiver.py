@@ -1,4 +1,4 @@
-"""Receives spans over OTLP, and shows a trace as a tree: a collector in a hundred lines."""
+"""A small collector: receives spans over OTLP, and prints a trace as a tree."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A span in plain words, ids in hexadecimal, links as TRACEID:SPANID; `raw` is all of it."""
+    """A span with ids in hexadecimal and links as TRACEID:SPANID. `raw` has all fields."""
 
     trace_id: str
     span_id: str
@@ -39,15 +39,15 @@ class Span:
 
     @property
     def failed(self) -> bool:
-        """Whether it tells of an error."""
+        """Whether its status is an error."""
         return self.status == "ERROR"
 
 
 class Receiver(TraceServiceServicer):
-    """Keeps every span that arrives at its port, which is a free one of the loopback."""
+    """Keeps the spans that arrive at its port, a free one of the loopback."""
 
     def __init__(self, *, hangs: bool = False) -> None:
-        """Listen; with `hangs`, take everything and never answer."""
+        """Listen. With `hangs`, never answer."""
         self._spans: list[Span] = []
         self._lock = threading.Lock()
         self.asked = 0  # how often, answered or not
@@ -65,7 +65,7 @@ class Receiver(TraceServiceServicer):
     def Export(  # noqa: N802 - the protocol's name
         self, request: ExportTraceServiceRequest, context: grpc.ServicerContext
     ) -> ExportTraceServiceResponse:
-        """Take a batch of spans."""
+        """Receive a batch of spans."""
         del context
         with self._lock:
             self.asked += 1
@@ -74,12 +74,12 @@ class Receiver(TraceServiceServicer):
         return ExportTraceServiceResponse()
 
     def take(self, request: ExportTraceServiceRequest) -> None:
-        """Keep a batch of spans, however it has come."""
+        """Keep a batch of spans, which may also arrive over HTTP."""
         with self._lock:
             self._spans.extend(_read(request))
 
     def spans(self, name: str = "") -> list[Span]:
-        """What has arrived, of one name or at all, by its start."""
+        """The received spans, all or those with a name, by start."""
         with self._lock:
             found = [span for span in self._spans if name in ("", span.name)]
         return sorted(found, key=lambda span: span.begun)
@@ -89,7 +89,7 @@ class Receiver(TraceServiceServicer):
         return [span.name for span in self.spans() if span.parent_id == parent.span_id]
 
     def wait_for(self, trace_id: str, name: str, seconds: float = 15) -> list[Span]:
-        """The spans of a trace, once one of this name has come, or as far as they have come.
+        """Wait for a span of a trace with this name. Return the trace's spans so far.
 
         A span is exported when it has ended, so children come before their parent.
         """
@@ -102,7 +102,7 @@ class Receiver(TraceServiceServicer):
         return [span for span in self.spans() if span.trace_id == trace_id]
 
     def stop(self) -> None:
-        """Close the port, and let go of calls that hang."""
+        """Close the port, and end calls that hang."""
         self._answers.set()
         self._server.stop(grace=1).wait()
 

@@ -30,7 +30,7 @@ from tests.support.supervised import Supervised
 _IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 _SECONDS = 150.0
 _AWAY = (90.0, 97.0)  # while the Engine cannot be reached
-_ORPHANED = 70.0  # when a container turns up that is nobody's job
+_ORPHANED = 70.0  # when an orphan appears
 _ORPHAN = containers.labels_of_another("default", "was-never-started")
 _SCRAPE = 2.0
 _CATALOG = f"""
@@ -47,7 +47,7 @@ _ACTIONS = ("timer-seconds-interval", "discord-on-guild-join", "weather-fetch-we
 
 
 def main() -> int:
-    """Work, and draw."""
+    """Run the load, and draw."""
     try:
         ensure_installed()
         with ExitStack() as stack:
@@ -123,14 +123,14 @@ def _orchestrate(supervised: Supervised, over: threading.Event) -> None:
 
 
 class _Backend:
-    """Somebody's requests: mostly such as go well, in waves."""
+    """Requests in waves, most of which succeed."""
 
     def __init__(self, supervised: Supervised, seed: int) -> None:
         self._supervised = supervised
-        self._chance = random.Random(seed)  # noqa: S311 - no secret hangs on it
+        self._chance = random.Random(seed)  # noqa: S311 - not for a secret
 
     def work(self, over: threading.Event) -> None:
-        """Ask for one thing after the other."""
+        """Send one request after the other."""
         acts: dict[Callable[[], object], int] = {
             self._launch: 12,
             self._kill: 5,

@@ -6,26 +6,26 @@ import socket
 from collections.abc import Iterator
 from functools import cache
 
-# Below what the kernel gives to connections (32768 to 60999), from where each process has some.
+# Below the kernel's range for connections (32768 to 60999). Each process claims a part of it.
 _FIRST, _LAST, _EACH = 20_000, 32_000, 100
 
 _claims: list[socket.socket] = []  # held until this process ends
 
 
 def free_port() -> int:
-    """A port that nobody listens on, and that no other process has been given by this."""
+    """A free port, which no other process has got from this function."""
     return next(port for port in _ports() if _is_free(port))
 
 
 @cache
 def _ports() -> Iterator[int]:
-    """Those of this process, over and over: each is free again when its turn comes."""
+    """The ports of this process, in turn: each is free again by then."""
     first = _claimed()
     return itertools.cycle(range(first, first + _EACH))
 
 
 def _claimed() -> int:
-    """The first of some that are nobody else's: a socket of that name is no other process's."""
+    """The first port of a range that no other process has claimed by an abstract socket."""
     places = list(range(_FIRST, _LAST, _EACH))
     random.shuffle(places)
     for first in places:

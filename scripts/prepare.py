@@ -1,4 +1,4 @@
-"""Gets what the tests need before pytest runs, where a wait can be told from a hang.
+"""Prepares everything for the tests before pytest runs, whose time limits would not allow it.
 
 An engine that cannot be had is said here, in one line, and not by every test in turn.
 """

@@ -42,15 +42,15 @@ def ensure_installed() -> None:
 
 
 class PrivateEngine:
-    """Starts, stops and kills one engine; `close()` removes all that was its own."""
+    """Starts, stops and kills an engine. `close()` removes everything of it."""
 
     KIND = "Docker"
 
     def __init__(self, directory: Path | None = None) -> None:
         """Prepares an engine whose data lies in `directory`, or in a temporary folder.
 
-        Raises `PrerequisiteError` where an Engine of another kind was chosen: whatever is tried on
-        this one would be taken for tried on that.
+        Raises `PrerequisiteError` if an Engine of another kind was chosen: a result on
+        this one would be taken for a result on that one.
         """
         _require_root()
         if engines.kind() != self.KIND:
@@ -65,29 +65,29 @@ class PrivateEngine:
         self._containerd: subprocess.Popen[bytes] | None = None
         self._dockerd: subprocess.Popen[bytes] | None = None
         self._live_restore = False
-        self._pass_fds: Sequence[int] = ()  # to what is started
-        self._environment: Mapping[str, str] = {}  # likewise
+        self._pass_fds: Sequence[int] = ()  # to child processes
+        self._environment: Mapping[str, str] = {}  # of child processes
         atexit.register(self.close)
         if root := engines.root():
             self._room = Room(root)
 
     @property
     def socket(self) -> Path:
-        """Where the Engine's socket is, to be mounted into a container."""
+        """The path of the Engine's socket."""
         return self._run / "docker.sock"
 
     @property
     def host(self) -> str:
-        """What DOCKER_HOST is for this engine."""
+        """The DOCKER_HOST of this engine."""
         return f"unix://{self.socket}"
 
     @property
     def log(self) -> str:
-        """What both daemons have said so far."""
+        """The logs of both daemons so far."""
         return engine_folder.log_of(self._run)
 
     def command(self, program: str, *arguments: str) -> list[str]:
-        """How a program is called that comes with the Engine: where that runs."""
+        """The command for a program of the Engine, which may run in another root."""
         if self._room:
             return self._room.command(program, *arguments)
         path = _which(program)
@@ -96,7 +96,7 @@ class PrivateEngine:
         return [path, *arguments]
 
     def start(self) -> None:
-        """Starts what is not running, and returns when the Engine answers."""
+        """Starts the daemons that do not run, and returns when the Engine answers."""
         if not daemons.runs(self._containerd):
             self._containerd = self._spawn(*daemons.containerd(self._run))
         if not daemons.runs(self._dockerd):
@@ -105,21 +105,21 @@ class PrivateEngine:
         self._wait_until_it_answers()
 
     def stop(self) -> None:
-        """Ends both daemons as a shutdown does: the containers are stopped, the data stays."""
+        """Ends both daemons like a shutdown: the containers are stopped, the data stays."""
         self.thaw()
         daemons.end(self._dockerd, signal.SIGTERM)
         daemons.end(self._containerd, signal.SIGTERM)
 
     def stop_daemon(self) -> None:
-        """Ends the daemon alone, as `systemctl stop docker` does."""
+        """Ends only the daemon, like `systemctl stop docker`."""
         daemons.end(self._dockerd, signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL of the daemon alone, as in a crash: the containers run on."""
+        """Kills only the daemon, like a crash: the containers go on running."""
         daemons.end(self._dockerd, signal.SIGKILL)
 
     def restart(self) -> None:
-        """A stop and a start, with the same data and at the same address."""
+        """Stops and starts it, with the same data and address."""
         self.stop()
         self.start()
 
@@ -142,24 +142,24 @@ class PrivateEngine:
             daemons.hold(self._containerd)
 
     def goroutines(self) -> str:
-        """What the daemon is at, by its own account; empty if it hangs, and gives none."""
+        """The goroutines of the daemon, or "" if it hangs and writes no dump."""
         if not self._dockerd or not daemons.runs(self._dockerd):
             return ""
-        engine_folder.forget_accounts(self._run)
+        engine_folder.delete_dumps(self._run)
         self._dockerd.send_signal(signal.SIGUSR1)
-        return engine_folder.account_of(self._run)
+        return engine_folder.read_dump(self._run)
 
     def thaw(self) -> None:
-        """Lets what is frozen go on."""
+        """Continues frozen processes."""
         for daemon in (self._containerd, self._dockerd):
             if daemon:
                 daemon.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
-        """Ends everything that was started here, and deletes what it wrote. May be repeated."""
+        """Ends all processes of the engine, and deletes its files. May be repeated."""
         if not self._run.exists():
             return
-        for pid in leftovers.workers(self._run.name):  # nobody is left to say goodbye to
+        for pid in leftovers.workers(self._run.name):  # no graceful stop is needed
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.stop()
@@ -167,10 +167,10 @@ class PrivateEngine:
         if self._room:
             self._room.close()
         os.close(self._lock)
-        atexit.unregister(self.close)  # and not before: what is interrupted is begun anew
+        atexit.unregister(self.close)  # last, so that an interrupted close is repeated
 
     def __enter__(self) -> Self:
-        """Starts it; a start that fails leaves nothing either."""
+        """Starts it. A failed start leaves nothing behind."""
         try:
             self.start()
         except BaseException:
@@ -227,7 +227,7 @@ def _answers(host: str) -> bool:
 
 
 def _which(program: str) -> str | None:
-    """Also where only root's PATH looks, which `su` without a login does not set."""
+    """Looks also in root's folders, which `su` without a login leaves out of the PATH."""
     return shutil.which(program, path=f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}")
 
 

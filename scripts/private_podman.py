@@ -13,21 +13,21 @@ from scripts import daemons
 from scripts.private_engine import PrivateEngine
 
 _REMOVE_SECONDS = 60.0
-# Otherwise a build asks for 1,048,576 of each, also where fewer may be had.
+# Otherwise a build asks for 1,048,576 of each, even if the limit is lower.
 _SETTINGS = (
     '[containers]\ndefault_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]\n'
 )
 
 
 class PrivatePodman(PrivateEngine):
-    """Starts, stops and kills one service; `close()` removes all that was its own."""
+    """Starts, stops and kills a service. `close()` removes everything of it."""
 
     KIND = "Podman"
 
     def start(self) -> None:
         """Starts the service, and returns when it answers."""
         if not daemons.runs(self._dockerd):
-            self.socket.unlink(missing_ok=True)  # a killed one leaves it, and its follower minds
+            self.socket.unlink(missing_ok=True)  # left by a killed service
             self._environment = {"CONTAINERS_CONF_OVERRIDE": str(self._settings())}
             self._dockerd = self._spawn(*self._podman("system", "service", "--time=0", self.host))
         self._wait_until_it_answers()

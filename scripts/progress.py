@@ -1,4 +1,4 @@
-"""Says what is going on, in lines that read as well in a CI log as on a terminal.
+"""Prints progress, in lines that suit both a CI log and a terminal.
 
 Standard library only: `scripts/bootstrap.py` uses it before there is a virtual environment.
 """
@@ -9,17 +9,17 @@ from collections.abc import Iterator
 
 
 class PrerequisiteError(Exception):
-    """Something is missing that we cannot get ourselves; the message says what to do."""
+    """A prerequisite is missing that cannot be installed. The message says what to do."""
 
 
 def say(text: str) -> None:
-    """Prints one line at once, so that a pause shows what it is spent on."""
+    """Prints a line without buffering, so that it is visible during a pause."""
     print(f"-- {text}", flush=True)
 
 
 @contextlib.contextmanager
 def step(text: str) -> Iterator[None]:
-    """Says what begins, and how long it took when it has worked."""
+    """Prints what begins, and how long it took if it succeeds."""
     say(f"{text} ...")
     begun = time.monotonic()
     yield

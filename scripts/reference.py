@@ -21,7 +21,7 @@ _TYPES = {str: "text", bool: "boolean", float: "number", int: "whole number"}
 
 
 def pages() -> Iterator[tuple[Path, str]]:
-    """Each page with a generated table: its path, and what it should be."""
+    """The pages with generated tables: their paths, and their current texts."""
     for name, mark, table in (
         ("settings.md", "settings", _settings()),
         ("catalogue.md", "keys", _keys()),
@@ -65,7 +65,7 @@ def _extra(field: FieldInfo) -> Mapping[str, Any]:
 
 
 def _shown(default: object) -> str:
-    """A default as a person writes it: `false`, not Python's `False`."""
+    """A default in the format of the environment: `false`, not Python's `False`."""
     return str(default).lower()
 
 

@@ -27,7 +27,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _CACHE = _ROOT / ".cache" / "engines"
 _SECONDS = 1800.0  # for one part on one Engine
 _ENDS = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-# As `make test` does it. The fake Engine is the same everywhere.
+# As in `make test`, without the fake engine, which is the same everywhere.
 _OPTIONS = (
     *("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder", "-k", "not fake"),
     *("--reruns=1", "--only-rerun=^EngineLockedOutError", "--rerun-show-tracebacks"),
@@ -38,7 +38,7 @@ _OUTCOMES = (":!docs/engines", ":!docs/engines.md")
 
 def main(
     only: Annotated[list[str] | None, typer.Option(help="An Engine; may be repeated.")] = None,
-    part: Annotated[list[int] | None, typer.Option(help="A row, from 1; likewise.")] = None,
+    part: Annotated[list[int] | None, typer.Option(help="A row, from 1; may be repeated.")] = None,
 ) -> None:
     """Run the tests on each Engine, print the table, and write it into docs/engines.md."""
     wanted = [row for number, row in enumerate(parts(), 1) if number in (part or [number])]
@@ -58,14 +58,14 @@ def _write() -> None:
 
 
 def _run(name: str, wanted: Iterable[str]) -> list[Tally]:
-    """Run each part and record its outcome as soon as there is one."""
+    """Run each part, and record its outcome immediately."""
     os.environ[engines.VARIABLE] = name
     versions = prepare.prepare()
     tallies = []
     for part in wanted:
         say(f"{versions[0]}: {part} ...")
         run = Run(*versions, datetime.now(UTC).date().isoformat(), current_commit(_ROOT))
-        engine_outcomes.record(name, part, None)  # an earlier outcome is not this run's
+        engine_outcomes.record(name, part, None)  # drop the outcome of an earlier run
         report = _report(name, parts()[part])
         tallies.append(counted(run, ET.parse(report).iter("testcase")))  # noqa: S314 - our own
         engine_outcomes.record(name, part, tallies[-1])
@@ -73,7 +73,7 @@ def _run(name: str, wanted: Iterable[str]) -> list[Tally]:
 
 
 def _report(name: str, files: Sequence[str]) -> Path:
-    """Have pytest run these; its report."""
+    """Run tests with pytest. Return its report."""
     _CACHE.mkdir(parents=True, exist_ok=True)
     report = _CACHE / f"{name}.xml"
     report.unlink(missing_ok=True)

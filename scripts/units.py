@@ -1,4 +1,4 @@
-"""Numbers as Grafana writes them, for the units that the dashboards use."""
+"""Formats numbers like Grafana, for the units of the dashboards."""
 
 from typing import Final
 
@@ -35,5 +35,5 @@ def _scaled(value: float, scales: tuple[tuple[float, str], ...]) -> str:
 
 
 def _short(value: float) -> str:
-    """Three digits, but whole numbers whole."""
+    """A number with three digits. Whole numbers stay whole."""
     return f"{value:.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.3g}"  # noqa: PLR2004

@@ -1,1 +1,1 @@
-"""The measurements: each is given a `Bench` and gives a `Result`."""
+"""The measurements. Each takes a `Bench` and returns a `Result`."""

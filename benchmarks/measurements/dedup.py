@@ -30,12 +30,12 @@ _LOADS = (
 _GOAL = Goal(0.85, at_least=True)
 
 
-# Two processes of one kind differ by some per cent, for as long as they live.
+# Two processes of one kind differ by some per cent as long as they run, hence new processes.
 _GENERATIONS = 5
 
 
 def measure(bench: Bench) -> Result:
-    """Each call at each server, in rounds, with new processes after every few."""
+    """Measure each call at each server, in rounds, with new processes after every few rounds."""
     found = Rounds()
     generations = bench.size(_GENERATIONS, 1)
     for number in range(generations):
@@ -72,7 +72,7 @@ def _with_jobs(supervised: Supervised) -> Server:
 
 
 def _check(supervised: Supervised) -> None:
-    """Every call was answered, and every LaunchJob but the first ones was a dedup."""
+    """Check that every call was answered, and that every LaunchJob but the first was a dedup."""
     scrape = supervised.scrape()
     begun = scrape.sum("grpc_server_call_started_total")
     answered = scrape.sum("grpc_server_call_duration_seconds_count", grpc_status="OK")

@@ -29,7 +29,7 @@ _MIB = 2**20
 
 
 def measure(bench: Bench) -> Result:
-    """Start, look and stop, in rounds; then the services that know many jobs."""
+    """Start, measure and stop in rounds; then measure services with many jobs."""
     found = Rounds()
     for who in bench.rounds([PYTHON, LIBRARIES, SUPERVISOR], bench.size(12, 2), "footprint"):
         if who == SUPERVISOR:
@@ -81,7 +81,7 @@ def _wait_until_serving(supervised: Supervised) -> int:
 
 
 def _launch(supervised: Supervised, pid: int, launches: int) -> float:
-    """The CPU time of each, in a process that has launched nothing before."""
+    """The CPU time per launch, in a new process."""
     before = cpu_seconds(pid)
     for number in range(launches):
         launch(supervised.stub, identifier_of(number))

@@ -1,4 +1,4 @@
-"""What calls cost with more and more jobs known, on an engine that costs nothing."""
+"""The cost of calls by the number of jobs, on an engine that costs nothing."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStu
 from tests.support.supervised import free_port
 
 SIZES = (0, 1_000, 10_000, 100_000)
-# An answer with 100,000 jobs is larger than what a client takes by default (4 MiB).
+# An answer with 100,000 jobs is larger than a client's default limit (4 MiB).
 _LIMIT = [("grpc.max_receive_message_length", 64 * 2**20)]
 _FLAT = Goal(1.2)
 _LINEAR = Goal(10)  # the largest has ten times the jobs of the one before
@@ -26,7 +26,7 @@ _DEDUPS = 500
 
 
 class Grown:
-    """A service in a process of its own that knows many jobs."""
+    """A service with many jobs, in its own process."""
 
     def __init__(self, stack: ExitStack, jobs: int) -> None:
         self.metrics_port = free_port()
@@ -38,7 +38,7 @@ class Grown:
         self.list_jobs()  # the first call also connects
 
     def ask(self, command: str, number: int = 0) -> float:
-        """What the service has measured."""
+        """A figure that the service has measured."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{command} {number}\n")
@@ -56,18 +56,18 @@ class Grown:
 
 
 def measure(bench: Bench) -> Result:
-    """Ask services of each size, in rounds."""
+    """Call services of each size, in rounds."""
     found, rest, memory = Rounds(), Rounds(), Rounds()
     sizes = SIZES[:-1] if bench.quick else SIZES
     with ExitStack() as stack:
-        everybody = {_jobs(size): Grown(stack, size) for size in sizes}
-        everybody[_jobs(0) + AGAIN] = Grown(stack, 0)
-        for who in bench.rounds(list(everybody), bench.size(20, 3), "growth"):
-            _ask(everybody[who], who, found)
+        entrants = {_jobs(size): Grown(stack, size) for size in sizes}
+        entrants[_jobs(0) + AGAIN] = Grown(stack, 0)
+        for who in bench.rounds(list(entrants), bench.size(20, 3), "growth"):
+            _ask(entrants[who], who, found)
         for _ in bench.rounds([None], bench.size(3, 1), "growth, at rest"):
-            _rest(everybody, bench.size(35, 1), rest)
+            _rest(entrants, bench.size(35, 1), rest)
         for size in sizes[1:]:
-            memory.add("memory for each job", _jobs(size), everybody[_jobs(size)].bytes_per_job)
+            memory.add("memory for each job", _jobs(size), entrants[_jobs(size)].bytes_per_job)
     rows = _rows(found, before=_jobs(sizes[-2]), largest=_jobs(sizes[-1]))
     rows += rest.rows("longest stall, at rest", "ms", goals=_AT_REST)
     return Result("growth", rows + memory.rows("memory for each job", "bytes"))
@@ -86,12 +86,12 @@ def _ask(grown: Grown, who: str, found: Rounds) -> None:
         found.add(f"longest stall, {what}", who, grown.ask("stall") * 1000)
 
 
-def _rest(everybody: Mapping[str, Grown], seconds: int, found: Rounds) -> None:
-    """Nothing is asked; now and then the supervisor compares what it knows with the Engine."""
-    for grown in everybody.values():
+def _rest(entrants: Mapping[str, Grown], seconds: int, found: Rounds) -> None:
+    """Measure stalls without calls, while the supervisor compares its jobs with the Engine's."""
+    for grown in entrants.values():
         grown.ask("watch")
     time.sleep(seconds)
-    for who, grown in everybody.items():
+    for who, grown in entrants.items():
         found.add("longest stall, at rest", who, grown.ask("stall") * 1000)
 
 

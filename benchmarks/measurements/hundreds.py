@@ -1,4 +1,4 @@
-"""What many jobs cost: launches, starts, an Engine's return, and the ends of all at one moment."""
+"""Many jobs: launches, a start, an Engine's return, and the exits of all at the same time."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ _REMOVE = "start with remove, to SERVING"
 
 
 def measure(bench: Bench) -> Result:
-    """Each of these with 1,000 jobs, in turn."""
+    """Measure these with 1,000 jobs."""
     found, jobs = Rounds(), bench.size(1_000, 48)
     who = f"{SUPERVISOR}, {jobs:,} jobs"
     bench.engine.live_restore(on=True)
@@ -34,8 +34,8 @@ def measure(bench: Bench) -> Result:
         for _ in bench.rounds([None], bench.size(2, 1), "hundreds"):
             found.add(_LAUNCHES, who, _timed(lambda: _launch(supervised, jobs)))
             found.add(_ADOPT, who, _restart(supervised, "adopt", jobs))
-            # Before the Engine is killed: Docker 20.10 that has come back, and is then told of a
-            # thousand exits at once, may answer nothing about those containers any more.
+            # Before the Engine is killed: a restarted Docker 20.10 that gets a
+            # thousand exits at once may not answer calls about those containers any more.
             found.add(_ENDS, who, _end_at_once(bench, supervised))
             _launch(supervised, jobs)
             found.add(_RETURN, who, _return(bench, supervised, jobs))
@@ -59,7 +59,7 @@ def _launch(supervised: Supervised, jobs: int) -> None:
 
 
 def _restart(supervised: Supervised, on_start: str, left: int) -> float:
-    """From the new process to SERVING, when as many jobs are left as there should be."""
+    """The time from the new process to SERVING. Check the number of jobs."""
     supervised.stop()
     began = time.perf_counter()
     supervised.start(ready=False, SUPERVISOR_ON_START=on_start)
@@ -71,7 +71,7 @@ def _restart(supervised: Supervised, on_start: str, left: int) -> float:
 
 
 def _return(bench: Bench, supervised: Supervised, jobs: int) -> float:
-    """From the first answer of the new Engine, until all jobs are known to run on."""
+    """The time from the first answer of the new Engine until all jobs are known to run."""
     bench.engine.kill()
     eventually(lambda: not supervised.is_ready(), within=_PATIENCE)
     bench.engine.start()
@@ -82,7 +82,7 @@ def _return(bench: Bench, supervised: Supervised, jobs: int) -> float:
 
 
 def _end_at_once(bench: Bench, supervised: Supervised) -> float:
-    """All workers are killed by a third party; until all are closed and removed."""
+    """The time from a third party's kill of all workers until all jobs are closed and removed."""
     with closing(docker.APIClient(bench.engine.host)) as client:
         pids = [client.inspect_container(c["Id"])["State"]["Pid"] for c in client.containers()]
     for pid in pids:

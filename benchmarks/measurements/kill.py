@@ -1,4 +1,4 @@
-"""KillAllJobs beside a parallel stop and remove, and how soon others are answered meanwhile."""
+"""KillAllJobs beside a parallel stop and remove, and the latency of other calls meanwhile."""
 
 import threading
 import time
@@ -13,9 +13,9 @@ from benchmarks.result import Goal, Result, Rounds, Row
 from benchmarks.stats import percentile
 from tests.support.supervised import Supervised, eventually
 
-_AT_ONCE = 8  # launches: what is launched here is not measured
+_AT_ONCE = 8  # launches, which are not measured
 _SETTLE = 1.0
-_PAUSE = 0.02  # between a look and the next
+_PAUSE = 0.02  # between two calls
 _GOAL = Goal(1.15)
 
 
@@ -24,17 +24,17 @@ def measure(bench: Bench) -> Result:
     found, answers = Rounds(), Rounds()
     sizes = {bench.size(50, 16): bench.size(24, 2), bench.size(400, 32): bench.size(4, 1)}
     with bench.supervisor() as supervised, bench.others() as others:
-        everybody = contenders(bench, supervised)
-        everybody |= {who: OverGrpc(other.stub) for who, other in others.items()}
+        entrants = contenders(bench, supervised)
+        entrants |= {who: OverGrpc(other.stub) for who, other in others.items()}
         for jobs, rounds in sizes.items():
-            for who in bench.rounds(list(everybody), rounds, f"kill {jobs}"):
-                _launch(everybody[who], jobs)
+            for who in bench.rounds(list(entrants), rounds, f"kill {jobs}"):
+                _launch(entrants[who], jobs)
                 began = time.perf_counter()
-                everybody[who].end_all()
+                entrants[who].end_all()
                 found.add(_end(jobs), who, time.perf_counter() - began)
             for _ in bench.rounds([None], rounds, f"answers, kill {jobs}"):
-                _launch(everybody[SUPERVISOR], jobs)
-                _answers_meanwhile(supervised, everybody[SUPERVISOR], jobs, answers)
+                _launch(entrants[SUPERVISOR], jobs)
+                _answers_meanwhile(supervised, entrants[SUPERVISOR], jobs, answers)
     goals = dict.fromkeys([SUPERVISOR, *bench.beside], _GOAL)
     return Result("kill", [row for jobs in sizes for row in _rows(found, answers, jobs, goals)])
 
@@ -61,9 +61,9 @@ def _launch(who: Contender, jobs: int) -> None:
 
 
 def _answers_meanwhile(supervised: Supervised, who: Contender, jobs: int, answers: Rounds) -> None:
-    """Ask for health, and for a job that runs, until everything else has been killed."""
+    """Call Health and LaunchJob of a running job until all other jobs have been killed."""
     took: dict[str, list[float]] = {"health": [], "dedup": []}
-    steady = identifier_of(jobs)  # one more, which is not killed with the others
+    steady = identifier_of(jobs)  # one more, which is not killed
     with _side_by_side(who.end_all) as ended:
         eventually(lambda: {job.status for job in supervised.jobs()} <= {"stopping"})
         launch(supervised.stub, steady)
@@ -84,7 +84,7 @@ def _answers_meanwhile(supervised: Supervised, who: Contender, jobs: int, answer
 
 @contextmanager
 def _side_by_side(work: Callable[[], None]) -> Iterator[threading.Event]:
-    """The work, and whether it has ended; at the end of the block it has, and what it raised."""
+    """Run the work in a thread. The end of the block waits for it, and raises its error."""
     ended = threading.Event()
 
     def run() -> None:

@@ -22,7 +22,7 @@ _SETTLE = 0.5
 _RATE, _LATENCY = Goal(0.90, at_least=True), Goal(1 / 0.90)
 _LAUNCHES = {1: 16, 4: 32, 16: 64}  # with so many in flight, in a round
 _ROUNDS = 20  # all orders of the five, twice
-_CPU = Goal(2)  # of what the two calls take that docker-py makes without any service
+_CPU = Goal(2)  # times docker-py's two calls alone
 DOCKER_PY = "docker-py alone"
 BARE_GRPC = "bare gRPC"
 
@@ -33,12 +33,12 @@ def measure(bench: Bench) -> Result:
     with ExitStack() as stack:
         supervised = stack.enter_context(bench.supervisor())
         library = DockerPy(bench.engine.socket)
-        everybody: dict[str, Launcher] = {**contenders(bench, supervised), DOCKER_PY: library}
+        entrants: dict[str, Launcher] = {**contenders(bench, supervised), DOCKER_PY: library}
         others = stack.enter_context(bench.others())
-        everybody |= {who: OverGrpc(other.stub) for who, other in others.items()}
-        everybody[SUPERVISOR].launch(0)
+        entrants |= {who: OverGrpc(other.stub) for who, other in others.items()}
+        entrants[SUPERVISOR].launch(0)
         library.copy_options()
-        everybody[BARE_GRPC], bare_pid = stack.enter_context(bare_grpc(bench))
+        entrants[BARE_GRPC], bare_pid = stack.enter_context(bare_grpc(bench))
         ours = {SUPERVISOR: supervised, **others}
         end = partial(_end, bench, list(ours.values()))
         end()
@@ -48,13 +48,13 @@ def measure(bench: Bench) -> Result:
             DOCKER_PY: library.cpu_seconds,
         }
         for in_flight in _LAUNCHES:
-            rows += _in_flight(bench, everybody, clocks, end, in_flight)
+            rows += _in_flight(bench, entrants, clocks, end, in_flight)
     return Result("launch", rows)
 
 
 def _in_flight(
     bench: Bench,
-    everybody: dict[str, Launcher],
+    entrants: dict[str, Launcher],
     clocks: dict[str, Callable[[], float]],
     end: Callable[[], None],
     in_flight: int,
@@ -63,9 +63,9 @@ def _in_flight(
     ours = [SUPERVISOR, *bench.beside]
     text = f"launch, {in_flight} in flight"
     rate, latency, cpu_time = f"rate, {text}", f"latency, {text}", f"CPU time, {text}"
-    for who in bench.rounds(list(everybody), bench.size(_ROUNDS, 2), text):
+    for who in bench.rounds(list(entrants), bench.size(_ROUNDS, 2), text):
         before = clocks[who]() if who in clocks else 0
-        seconds, took = _launch(everybody[who], in_flight, launches)
+        seconds, took = _launch(entrants[who], in_flight, launches)
         found.add(rate, who, launches / seconds)
         found.add(latency, who, median(took) * 1000)
         if who in clocks:
@@ -79,7 +79,7 @@ def _in_flight(
 
 
 def _end(bench: Bench, supervised: Sequence[Supervised]) -> None:
-    """A third party removes them, so that everybody leaves the Engine the same behind.
+    """Remove them as a third party, so that each contender finds the Engine in the same state.
 
     And few at once: Docker 20.10 may lock itself out (see docs/reliability.md).
     """
@@ -91,7 +91,7 @@ def _end(bench: Bench, supervised: Sequence[Supervised]) -> None:
 
 
 def _launch(who: Launcher, in_flight: int, launches: int) -> tuple[float, list[float]]:
-    """The seconds for all of them, and for each."""
+    """The seconds for all launches, and for each."""
 
     def timed(number: int) -> float:
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What each layer adds to a dedup: servers with nothing installed, and then one layer more each."""
+"""The cost of each layer in a dedup: servers that each have one layer more."""
 
 from contextlib import ExitStack
 from itertools import pairwise
@@ -26,7 +26,7 @@ _LAYERS = {
 
 
 def measure(bench: Bench) -> Result:
-    """A dedup, sampled and unsampled, at each of the servers, in rounds."""
+    """Measure a dedup, sampled and unsampled, at each server, in rounds."""
     rows: list[Row] = []
     with ExitStack() as stack:
         exporting = stack.enter_context(collected(bench))
@@ -45,13 +45,13 @@ def measure(bench: Bench) -> Result:
 
 
 def _launch(server: Server) -> None:
-    """What is not empty needs a job to run, or the first call would be none that is measured."""
+    """Launch the job first where there is a real service, so that all measured calls are dedups."""
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         AreaSupervisorServiceStub(channel).LaunchJob(launch_of(identifier_of(0)))
 
 
 def _added(found: Rounds, load: Load) -> list[Row]:
-    """The CPU time that each has more than the one before it, round by round."""
+    """The additional CPU time of each layer, round by round."""
     added = Rounds()
     what = ADDS + load.cpu
     for before, after in pairwise(_LAYERS):

@@ -1,4 +1,4 @@
-"""How long a restart keeps clients waiting, with what may hold up the end of the old process."""
+"""The time that clients wait during a restart, with causes that may delay the old process."""
 
 import signal
 import time
@@ -51,7 +51,7 @@ def _start(bench: Bench, who: str, stack: ExitStack) -> Supervised:
 
 
 def _restart(supervised: Supervised) -> tuple[float, float]:
-    """Until the next process answers, and how long of that no connection was taken."""
+    """The time until the new process answers, and the part of it without a listening port."""
     began = heard = time.perf_counter()
     assert supervised.process is not None
     supervised.process.send_signal(signal.SIGTERM)
@@ -67,7 +67,7 @@ def _restart(supervised: Supervised) -> tuple[float, float]:
 
 
 def _first_answer(port: int) -> None:
-    """Over a connection of its own: one that was there before waits until it connects again."""
+    """Ask over a new connection: an old one waits before it reconnects."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     with grpc.insecure_channel(f"127.0.0.1:{port}", options) as channel:
         check = HealthStub(channel).Check  # type: ignore[attr-defined]

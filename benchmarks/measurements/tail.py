@@ -1,4 +1,4 @@
-"""The slowest calls while 64 launches are under way, beside those of an empty server."""
+"""The slowest calls during 64 launches, beside those of an empty server."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ _SETTLE = 1.0
 
 
 def measure(bench: Bench) -> Result:
-    """Call everybody at once at a steady pace beside the launches, in rounds."""
+    """Call all servers at a constant rate during the launches, in rounds."""
     found = Rounds()
     with ExitStack() as stack:
         supervised = stack.enter_context(bench.supervisor())
@@ -67,7 +67,7 @@ def _all_at_once(bench: Bench, ports: dict[str, int], calls: int) -> dict[tuple[
 
 @contextmanager
 def _launching(supervised: Supervised) -> Iterator[None]:
-    """Keep as many launches under way until the end of the block; then wait for the last."""
+    """Keep this many launches under way during the block; then wait for the last."""
     numbers = count(1)
     ended = threading.Event()
     arrived = supervised.calls("LaunchJob")

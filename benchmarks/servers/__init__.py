@@ -1,1 +1,1 @@
-"""Programs that are measured: servers to compare with, and the service without Docker."""
+"""Measured programs: servers for comparison, and the service without Docker."""

@@ -1,4 +1,4 @@
-"""The service with many jobs, which measures itself as it is told to on its standard input.
+"""The service with many jobs. It measures itself on commands from its standard input.
 
     python -m benchmarks.servers.grown METRICS_PORT PORT
 
@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from itertools import count
 
-import service.app.process  # noqa: F401 - so that the process has in memory what the real one has
+import service.app.process  # noqa: F401 - for the memory of the real process
 from benchmarks.calls import ENDING, identifier_of
 from benchmarks.processes import resident_bytes
 from benchmarks.servers.heartbeat import Heartbeat
@@ -44,7 +44,7 @@ class _Grown:
         }
 
     async def fill(self, jobs: int) -> float:
-        """Launch so many; the bytes of memory that each takes."""
+        """Launch jobs. Return the bytes of memory per job."""
         gc.collect()
         before = resident_bytes(os.getpid())
         await self.launch(jobs)
@@ -54,7 +54,7 @@ class _Grown:
         return grown / jobs if jobs else 0.0
 
     async def launch(self, jobs: int) -> float:
-        """Launch so many; the seconds of the event loop's CPU time for each."""
+        """Launch jobs. Return the seconds of the event loop's CPU time per job."""
         specs = [_spec(identifier_of(next(self._numbers))) for _ in range(jobs)]
         self._recent += [spec.identifier for spec in specs]
         began = time.thread_time()
@@ -63,7 +63,7 @@ class _Grown:
         return (time.thread_time() - began) / max(jobs, 1)
 
     async def dedup(self, times: int) -> float:
-        """Launch again what runs; the seconds for each time, likewise."""
+        """Repeat launches of running jobs. Return the CPU seconds per launch."""
         spec = _spec(self._recent[-1])
         began = time.thread_time()
         for _ in range(times):
@@ -71,7 +71,7 @@ class _Grown:
         return (time.thread_time() - began) / times
 
     async def exit(self, jobs: int) -> float:
-        """Let the latest jobs end; the seconds for each, likewise, until all are gone."""
+        """Let the latest jobs exit. Return the CPU seconds per exit, until all jobs are gone."""
         registry, engine = self._service.core.registry, self._service.engine
         ending = [registry.of(identifier)[0] for identifier in self._recent[-jobs:]]
         del self._recent[-jobs:]
@@ -84,7 +84,7 @@ class _Grown:
         return (time.thread_time() - began) / jobs
 
     async def watch(self, _: int) -> float:
-        """Begin to look for stalls of the event loop."""
+        """Start to watch for stalls of the event loop."""
         self._heartbeat.start()
         return 0.0
 
@@ -93,13 +93,13 @@ class _Grown:
         return self._heartbeat.stop()
 
     async def memory(self, _: int) -> float:
-        """The bytes of memory that this process takes, less those of the engine."""
+        """The memory of this process without that of the engine (bytes)."""
         return float(resident_bytes(os.getpid()) - self._service.engine.size)
 
 
 def _spec(identifier: str) -> JobSpec:
     token = {"access_token": "0123456789abcdef" * 4}
-    known = hash(identifier)  # as the servicer tells a request that is sent again
+    known = hash(identifier)  # in place of the hash of a request
     return JobSpec(ENDING, identifier, {"seconds": 5, "city": "Paris"}, token, known)
 
 

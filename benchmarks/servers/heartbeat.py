@@ -1,4 +1,4 @@
-"""How long the event loop does not come round, whatever keeps it: a callback, or another thread."""
+"""Measures stalls of the event loop, whether a callback or another thread causes them."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ _EVERY = 0.001
 
 
 class Heartbeat:
-    """Beats on the running loop, and remembers the longest pause."""
+    """Runs a callback periodically on the running loop, and notes the longest delay."""
 
     def __init__(self) -> None:
         self._longest = 0.0
@@ -19,7 +19,7 @@ class Heartbeat:
         self._task = asyncio.create_task(self._beat())
 
     def stop(self) -> float:
-        """The longest time for which the loop was kept from the next beat (seconds)."""
+        """The longest delay so far (seconds)."""
         assert self._task is not None
         self._task.cancel()
         return self._longest

@@ -1,4 +1,4 @@
-"""An engine that does everything at once, and keeps next to nothing of a workload.
+"""An engine that does everything instantly, and uses very little memory per workload.
 
 So that time and memory are the supervisor's own, with 100,000 jobs, too. (The tests' fake looks for
 names among all of its containers and waits as a real Engine does: its own cost grows.)
@@ -25,7 +25,7 @@ from service.engine.base import (
 )
 from service.engine.docker.list_reader import elements, with_pauses
 from service.engine.docker.names import DOCKER_NAMES
-from service.engine.docker.tolerant_reader import Oddities
+from service.engine.docker.tolerant_reader import TolerantReader
 from service.errors import NoSuchWorkload
 
 # A container as Docker lists it: id, name, labels, state.
@@ -39,7 +39,7 @@ _LISTED = (
     b' "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "MacAddress": "", "DriverOpts": null}}},'
     b' "Mounts": []}'
 )
-_AT_ONCE = 50  # that are read at once: as many as Docker sends with one write
+_AT_ONCE = 50  # entries in a chunk: as many as Docker sends in one write
 
 
 class InstantEngine:
@@ -51,37 +51,33 @@ class InstantEngine:
 
     def __init__(self) -> None:
         self._made = 0
-        # Labels as bytes: what the garbage collector would look at is left to the supervisor.
+        # Labels as bytes, so that the garbage collector finds only the supervisor's objects.
         self._labels: dict[int, bytes] = {}
         self._exits: dict[int, int] = {}
         self._streams: list[asyncio.Queue[Event]] = []
 
     @property
     def size(self) -> int:
-        """The bytes that it takes for its workloads."""
+        """The memory of its workloads (bytes)."""
         entries = (sys.getsizeof(key) + sys.getsizeof(value) for key, value in self._labels.items())
         return sys.getsizeof(self._labels) + sum(entries)
 
     def exit(self, workload_id: str, code: int) -> None:
-        """The process of a workload ends."""
+        """Let a workload exit."""
         self._exits[int(workload_id, 16)] = code
         self._tell(Change.EXITED, workload_id, code)
 
     def whereabouts(self, workloads: Sequence[Workload]) -> Whereabouts:
-        """See `Engine.whereabouts`."""
         del workloads
         return Whereabouts()
 
     async def ping(self, *, deep: bool = False) -> None:
-        """See `Engine.ping`."""
         del deep
 
     async def leaving(self) -> bool:
-        """See `Engine.leaving`."""
         return False
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
-        """See `Engine.start`."""
         del timeout
         self._made += 1
         self._labels[self._made] = json.dumps(dict(spec.labels)).encode()
@@ -91,12 +87,10 @@ class InstantEngine:
         return workload_id
 
     async def stop(self, workload_id: str, *, grace: float) -> None:
-        """See `Engine.stop`."""
         del grace
         self.exit(workload_id, 143)
 
     async def remove(self, workload_id: str, *, force: bool = False) -> None:
-        """See `Engine.remove`."""
         del force
         self._tell(Change.REMOVED, workload_id)
         key = int(workload_id, 16)
@@ -104,7 +98,6 @@ class InstantEngine:
         self._exits.pop(key, None)
 
     async def inspect(self, workload_id: str, *, timeout: float = 10.0) -> Inspection:
-        """See `Engine.inspect`."""
         del timeout
         key = int(workload_id, 16)
         if key not in self._labels:
@@ -121,30 +114,25 @@ class InstantEngine:
         )
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
-        """See `Engine.tail`."""
         del workload_id, lines
         return edit("")
 
     async def list(
         self, *, unless: Callable[[Workload], bool] = lambda _: False
     ) -> Sequence[Workload]:
-        """See `Engine.list`. In a thread, and read as Docker's answer is."""
+        """See `Engine.list`. Runs in a thread, with the reader of Docker's answers."""
         return await asyncio.to_thread(self._list, unless)
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
-        """See `Engine.find`."""
         return [each for each in await self.list() if labels.items() <= each.labels.items()]
 
     async def names(self) -> Sequence[str]:
-        """See `Engine.names`."""
         return [str(key) for key in self._labels]
 
     async def traits(self) -> frozenset[Trait]:
-        """See `Engine.traits`."""
         return frozenset()
 
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
-        """See `Engine.watch`."""
         news: asyncio.Queue[Event] = asyncio.Queue()
         self._streams.append(news)
         yield Listing(await self.list())
@@ -152,16 +140,16 @@ class InstantEngine:
             yield await news.get()
 
     async def close(self) -> None:
-        """See `Engine.close`."""
+        pass
 
     def _list(self, unless: Callable[[Workload], bool]) -> Sequence[Workload]:
         pieces = self._answer()
         chunks = iter(lambda: b"".join(islice(pieces, _AT_ONCE)), b"")
         items = with_pauses(elements(chunks))
-        return [each for each in Oddities().workloads(items) if not unless(each)]
+        return [each for each in TolerantReader().workloads(items) if not unless(each)]
 
     def _answer(self) -> Iterator[bytes]:
-        """What Docker would answer, in pieces."""
+        """Docker's answer, in pieces."""
         separator = b"["
         for key in list(self._labels):
             labels = self._labels.get(key)

@@ -1,4 +1,4 @@
-"""What launches over gRPC and does nothing besides: the bare Engine's two requests, in a thread.
+"""A gRPC server that only launches: it makes the bare Engine's two requests in a thread.
 
 python -m benchmarks.servers.launching ENGINE_SOCKET PORT
 """
@@ -22,7 +22,7 @@ _THREADS = 16  # as many as there are launches at once
 
 
 class _Launches(EmptyService):
-    """Launches, and knows of nothing else: no limits, no exits, no errors."""
+    """Launches containers, without limits, exits and errors."""
 
     def __init__(self, engine: BareEngine) -> None:
         self._engine = engine
@@ -38,7 +38,7 @@ def main(
     engine_socket: Annotated[Path, typer.Argument()],
     port: Annotated[int, typer.Argument()],
 ) -> None:
-    """Serve until killed. The containers have the options of the one that runs now."""
+    """Serve until killed. New containers get the options of the running one."""
     engine = BareEngine(engine_socket)
     engine.copy_options(engine.only_container())
     event_loop.run(_serve(engine, port))
@@ -49,7 +49,7 @@ async def _serve(engine: BareEngine, port: int) -> None:
     add_AreaSupervisorServiceServicer_to_server(_Launches(engine), server)
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
-    event_loop.set_up_garbage_collections()
+    event_loop.tune_garbage_collection()
     await server.wait_for_termination()
 
 

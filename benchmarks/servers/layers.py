@@ -1,4 +1,4 @@
-"""gRPC servers to compare with: empty handlers, and then one layer of ours after the other.
+"""gRPC servers for comparison: empty handlers, and then one more of our layers each.
 
 python -m benchmarks.servers.layers LAYER PORT
 """
@@ -37,18 +37,18 @@ _METHODS = [
 
 
 class Layer(StrEnum):
-    """What is installed; each has what the one before it has."""
+    """The layers. Each server includes the layers before it."""
 
     BARE = "bare"  # grpc.aio and empty handlers
     TRACING = "tracing"  # OpenTelemetry's own interceptor
     LOOP = "loop"  # uvloop in place of asyncio's own loop
-    METRICS = "metrics"  # our interceptor in its place, which counts and times, and wraps once
-    SERVICE = "service"  # servicer, use cases and registry; no logs
+    METRICS = "metrics"  # our interceptor, which counts, times, and wraps each method once
+    SERVICE = "service"  # jobs service, use cases and registry; no logs
     LOGS = "logs"  # everything
 
 
 class EmptyService(AreaSupervisorServiceServicer):
-    """Says yes to everything, and does nothing."""
+    """Answers every call with success, and does nothing."""
 
     _jobs = JobList(
         jobs=[
@@ -88,7 +88,7 @@ def main(layer: Annotated[Layer, typer.Argument()], port: Annotated[int, typer.A
 async def _serve(layer: Layer, port: int) -> None:
     if layer in (Layer.SERVICE, Layer.LOGS):
         async with Service(port).running():
-            event_loop.set_up_garbage_collections()
+            event_loop.tune_garbage_collection()
             await asyncio.Event().wait()
     server = _empty_server(layer)
     server.add_insecure_port(f"127.0.0.1:{port}")

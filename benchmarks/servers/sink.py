@@ -1,4 +1,4 @@
-"""A collector that takes spans over OTLP/gRPC and throws them away, unread.
+"""A collector that accepts spans over OTLP/gRPC, and drops them unread.
 
 python -m benchmarks.servers.sink PORT
 """
@@ -17,7 +17,7 @@ class _Everything(grpc.GenericRpcHandler):
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> "grpc.RpcMethodHandler[bytes, bytes]":
-        """Whatever is asked for."""
+        """The handler for any method."""
         del handler_call_details
         return _EXPORT
 

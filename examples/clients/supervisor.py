@@ -53,7 +53,7 @@ _PAUSE = 0.5  # seconds
 class SupervisorError(Exception):
     """A request that the supervisor has refused; `code` is the answer's, such as 404.
 
-    Whatever else fails is a `grpc.RpcError`.
+    Other failures are `grpc.RpcError`s.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -62,7 +62,7 @@ class SupervisorError(Exception):
 
 
 class Supervisor:
-    """What a backend asks of the supervisor."""
+    """A backend's client of the supervisor."""
 
     def __init__(self, address: str, *, seconds: float = 60) -> None:
         """`seconds` is the deadline of each call. It has to cover a restart and a launch."""
@@ -97,24 +97,24 @@ class Supervisor:
         _check(response)
 
     def kill(self, identifier: str) -> None:
-        """Stop every container of an identifier; what does not run is a success."""
+        """Stop every job of an identifier. It is a success if none runs."""
         _check(self._supervisor.KillJob(JobId(identifier=identifier), **self._call))
 
     def kill_all(self) -> None:
-        """Stop everything."""
+        """Stop all jobs."""
         _check(self._supervisor.KillAllJobs(Empty(), **self._call))
 
     def jobs(self) -> list[Job]:
-        """What is alive: each job has a name, an identifier and a status."""
+        """The live jobs, each with a name, an identifier and a status."""
         return list(self._supervisor.ListJobs(Empty(), **self._call).jobs)
 
     def health(self, service: str = "") -> str:
-        """SERVING or NOT_SERVING: "" asks whether it is ready, "liveness" whether it lives."""
+        """SERVING or NOT_SERVING: "" asks for readiness, "liveness" for the process."""
         answer = self._health.Check(HealthCheckRequest(service=service), **self._call)
         return HealthCheckResponse.ServingStatus.Name(answer.status)
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._channel.close()
 
 
@@ -124,7 +124,7 @@ def _check(response: Response) -> None:
 
 
 def _struct(values: Mapping[str, Any] | None) -> Struct:
-    """Plain values as a Struct. ValueError for what it cannot hold, such as a date."""
+    """Plain values as a Struct. Raises ValueError for other values, such as a date."""
     struct = Struct()
     struct.update(dict(values or {}))
     return struct

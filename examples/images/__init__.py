@@ -30,9 +30,9 @@ _PULL_SILENCE_SECONDS = 8.0
 _QUIET_SECONDS = 5.0
 _REMOVE_SECONDS = 15.0
 _BASE_LABEL = "area.scripts.base"
-_COLOR = re.compile(r"\x1b\[[0-9;]*m")  # the Engine paints what a step writes to stderr
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")  # the Engine colours the stderr of a step
 
-# Where a machine trusts more than the public authorities, these tell pip where to look.
+# If a machine trusts additional authorities, these variables tell pip where they are.
 _TRUST = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _PASSED_ON = (*_PROXIES, *map(str.lower, _PROXIES), "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")
@@ -100,10 +100,10 @@ def build(
 
 
 def remove(client: docker.DockerClient, made: Iterable[str]) -> None:
-    """Removes what the calls above have made, as far as it is not in use.
+    """Removes the images that the functions above have made, unless they are in use.
 
-    A name that was noted and is not there tells of an interruption: then the Engine may still be
-    at work, and finish one more image, so this looks until all has been quiet for a while.
+    If a name is missing, the build was interrupted. The Engine may still be
+    working on an image, so this repeats until no image has appeared for a while.
     """
     names = {name if ":" in name else f"{name}:latest" for name in made}
     quiet = 0.0 if names <= _tags(client.api.images()) else _QUIET_SECONDS
@@ -120,7 +120,7 @@ def remove(client: docker.DockerClient, made: Iterable[str]) -> None:
 
 
 def _left(client: docker.DockerClient, names: set[str]) -> list[str]:
-    """Our tags, then the untagged images that were built on our base, the latest first."""
+    """Our tags, then the untagged images on our base, the latest first."""
     found = client.api.images(all=True)
     untagged = [image for image in found if not _tags([image])]
     ours = [i["Id"] for i in untagged if (i["Labels"] or {}).get(_BASE_LABEL) in names]
@@ -153,7 +153,7 @@ def _has(client: docker.DockerClient, name: str) -> bool:
 
 
 def _pull(client: docker.DockerClient, name: str, made: list[str] | None) -> bool:
-    """Pulls an image, and gives up soon where nothing answers: a registry may just be silent.
+    """Pulls an image. Gives up soon without an answer, because a registry may never answer.
 
     The Engine reports errors inside the stream, and the stream itself has no timeout.
     """

@@ -1,4 +1,4 @@
-"""A busybox that needs no libraries: all that the image of the tests' workers has in it."""
+"""A static busybox, which is the only content of the image of the tests' workers."""
 
 import struct
 from pathlib import Path
@@ -10,13 +10,13 @@ _PT_INTERP = 3  # elf.h
 
 
 def ensure() -> None:
-    """Installs it, in place of the one of Debian's package `busybox`, which needs libraries."""
+    """Installs it in place of Debian's package `busybox`, which needs libraries."""
     if not PROGRAM.exists() or _names_a_loader(PROGRAM):
         apt.install("busybox-static")
 
 
 def _names_a_loader(program: Path) -> bool:
-    """By its ELF header, of 64 bits: one of its segments says what loads its libraries."""
+    """Whether it is dynamic: then it has a PT_INTERP segment (64-bit ELF)."""
     image = program.read_bytes()
     (offset,) = struct.unpack_from("<Q", image, 32)
     size, count = struct.unpack_from("<HH", image, 54)

@@ -17,12 +17,12 @@ from scripts.progress import PrerequisiteError, step, tail
 _CACHE = Path(__file__).resolve().parents[2] / ".cache"
 _PACKAGES = "python3,python3-venv,ca-certificates,libstdc++6"  # the last one for grpcio
 
-# Documentation and translations are a third of what would be unpacked.
+# Documentation and translations are a third of the files.
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 
 def tarball() -> Path:
-    """The base as a file, made once and kept, so that the next engine has it in a second."""
+    """The base as a file. It is kept, so that the next engine can import it in a second."""
     suite = own_release()
     recipe = hashlib.sha256(f"{_PACKAGES} {_LEFT_OUT}".encode()).hexdigest()[:8]
     file = _CACHE / f"base-{suite}-{platform.machine()}-{recipe}.tar"
@@ -34,7 +34,7 @@ def tarball() -> Path:
 
 
 def own_release() -> str:
-    """The release this machine runs, since that is what its package sources are for."""
+    """The release of this machine, because its package sources are for that."""
     try:
         release = platform.freedesktop_os_release()
     except OSError:
@@ -58,7 +58,7 @@ def _require_mmdebstrap() -> None:
 
 
 def _build(suite: str, file: Path) -> None:
-    """Builds beside the final place, so that an interrupted run leaves no half of an image."""
+    """Builds in another place first, so that an interrupted run leaves no partial image."""
     _CACHE.mkdir(exist_ok=True)
     half = file.with_suffix(f".{os.getpid()}.tar")
     command = ["mmdebstrap", "--mode=root", "--variant=essential", f"--include={_PACKAGES}"]
@@ -74,7 +74,7 @@ def _build(suite: str, file: Path) -> None:
 
 
 def _sources(suite: str) -> list[str]:
-    """The files that say where this machine gets its release from; not those of other vendors."""
+    """The files with this machine's sources of its release, without those of other vendors."""
     entries = run("apt-get", "indextargets", "--format", "$(SOURCESENTRY)|$(RELEASE)").stdout
     files = {
         entry.rpartition(":")[0]
@@ -85,12 +85,12 @@ def _sources(suite: str) -> list[str]:
 
 
 def apt_settings() -> list[str]:
-    """How this machine reaches the archive, if it has to go through a proxy."""
+    """The proxy through which this machine reaches the archive, if any."""
     settings = run("apt-config", "dump", "--no-empty").stdout.splitlines()
     prefixes = ("Acquire::http::", "Acquire::https::")
     return [setting for setting in settings if setting.startswith(prefixes)]
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """What a command has answered, whatever it was."""
+    """The output of a command, even if it fails."""
     return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)

@@ -1,4 +1,4 @@
-"""`make worker`: the image of the example workers, also where no registry can be reached."""
+"""`make worker`: builds the image of the example workers, even without a registry."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ _FAILURES = (
 
 
 def main() -> int:
-    """Build it on the Engine at DOCKER_HOST. Its base stays there, for the next time."""
+    """Build it on the Engine at DOCKER_HOST. The base stays there for the next build."""
     host = os.environ.get("DOCKER_HOST") or demo_engine.DEFAULT_HOST
     try:
         with closing(docker.DockerClient(base_url=host, timeout=_READ_SECONDS)) as client:

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return _run(arguments)
     except ArgumentError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)  # there is nobody to tell it to
+        print(f"error: {error}", file=sys.stderr, flush=True)  # no backend is known
         return BAD_ARGUMENTS
     finally:
         tracing.flush(provider)
@@ -42,7 +42,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _stop(*_: object) -> NoReturn:
-    """Leave at once. What is under way is cut off: it is one callback at most."""
+    """Exit at once. This cuts off at most one callback."""
     sys.exit(0)
 
 

@@ -1,13 +1,13 @@
-"""The arguments of a worker: pairs of --KEY VALUE, whatever the keys."""
+"""The arguments of a worker: pairs of --KEY VALUE, with any keys."""
 
 from collections.abc import Mapping, Sequence
 
-# The exit code of a worker that cannot work with its arguments.
+# The exit code for wrong arguments.
 BAD_ARGUMENTS = 2
 
 
 class ArgumentError(Exception):
-    """An argument is missing or wrong. The message holds no value: one may be a secret."""
+    """An argument is missing or wrong. The message contains no value: it may be a secret."""
 
 
 def parse(arguments: Sequence[str]) -> dict[str, str]:
@@ -26,7 +26,7 @@ def parse(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def required(options: Mapping[str, str], key: str) -> str:
-    """Return the value of a key that has to be there."""
+    """Return the value of a required key."""
     if not options.get(key):
         raise ArgumentError(f"--{key}: is missing")
     return options[key]

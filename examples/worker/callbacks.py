@@ -1,4 +1,4 @@
-"""What a worker tells the backend. Each call carries the trace context of the current span."""
+"""A worker's calls of the backend. Each call carries the trace context of the current span."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -11,27 +11,27 @@ from examples._generated.area_back_pb2_grpc import AreaBackServiceStub
 from examples.worker import tracing
 from service._generated.area_types_pb2 import JobData
 
-# A backend that is away for less than this is not missed.
+# A call waits this long for a backend that is away (seconds).
 _CALL_SECONDS = 10.0
 
 
 class Backend:
-    """The backend, for the worker of one job. The calls return whether it was told."""
+    """The backend, for the worker of one job. The calls return whether they succeeded."""
 
     def __init__(self, channel: grpc.Channel, identifier: str) -> None:
         self._stub = AreaBackServiceStub(channel)
         self.identifier = identifier
 
     def on_action(self, job: str, found: Mapping[str, str | float]) -> bool:
-        """An action has happened; `found` is for the workflow's reactions."""
+        """Report that an action has happened. `found` is for the workflow's reactions."""
         return _call(self._stub.OnAction, self._data(job, found))
 
     def on_reaction(self, job: str, done: Mapping[str, str | float]) -> bool:
-        """A reaction is carried out."""
+        """Report that a reaction has been carried out."""
         return _call(self._stub.OnReaction, self._data(job, done))
 
     def on_error(self, error: Exception) -> bool:
-        """The work cannot be done. What the error says is for a person, and free of secrets."""
+        """Report an error. Its text is for a person, and free of secrets."""
         print(f"error: {error}", file=sys.stderr, flush=True)
         tracing.fail(type(error).__name__, str(error))
         return _call(

@@ -1,4 +1,4 @@
-"""An action: it tells the backend every few seconds, until it is stopped."""
+"""An action: calls the backend every few seconds, until it is stopped."""
 
 import math
 import time
@@ -14,9 +14,9 @@ _LONGEST_SECONDS = 366 * 24 * 3600.0  # far below where `time.sleep` overflows
 
 
 def run(backend: Backend, options: Mapping[str, str]) -> int:
-    """Tick for ever; return only if the arguments cannot be worked with.
+    """Tick for ever. Return only if the arguments are wrong.
 
-    It may run for weeks, and a trace that stays open for weeks helps nobody. So each callback
+    It may run for weeks, and a trace of weeks is of no use. So each callback
     has a trace of its own, with a link to the launch.
     """
     try:
@@ -34,7 +34,7 @@ def run(backend: Backend, options: Mapping[str, str]) -> int:
 
 
 def seconds_of(options: Mapping[str, str]) -> float:
-    """Return the interval, which has to be a number of seconds above zero."""
+    """Return the interval, which has to be above zero (seconds)."""
     text = required(options, "seconds")
     try:
         seconds = float(text)
@@ -46,7 +46,7 @@ def seconds_of(options: Mapping[str, str]) -> float:
 
 
 def _tick(backend: Backend, count: int) -> None:
-    """Tell it once. A backend that is away for a while misses ticks, and nothing worse."""
+    """Call the backend. If it is away, it misses this tick."""
     date = datetime.now(UTC).isoformat(timespec="milliseconds")
     with tracing.linked_to_launch(_JOB, backend.identifier):
         backend.on_action(_JOB, {"count": count, "date": date})

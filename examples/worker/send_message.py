@@ -1,4 +1,4 @@
-"""A reaction: it sends one message, tells the backend, and ends."""
+"""A reaction: sends a message, calls the backend, and ends."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ _BACKEND_NOT_TOLD = 1
 
 
 def run(backend: Backend, options: Mapping[str, str]) -> int:
-    """Send it, within the launch's own trace: that ends with what it was made for."""
+    """Send it, in the launch's trace, because a reaction ends soon after its launch."""
     with tracing.part_of_launch(_JOB, backend.identifier):
         try:
             message = required(options, "message")

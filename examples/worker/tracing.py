@@ -1,4 +1,4 @@
-"""Traces: how a worker goes on with the launch's, and sends its own spans.
+"""Traces: continues the launch's trace, and sends a worker's own spans.
 
 The supervisor puts the trace context of the launch into TRACEPARENT. Where spans are sent to
 says OTEL_EXPORTER_OTLP_ENDPOINT; without it they are sent nowhere, and still have their ids, so
@@ -22,10 +22,10 @@ _W3C = TraceContextTextMapPropagator()
 
 
 def configure() -> TracerProvider:
-    """Make spans, and send them in the background if there is somebody to send them to."""
-    provider = TracerProvider(shutdown_on_exit=False)  # `flush` does it, and knows an end
+    """Set up spans. Export them in the background if there is a collector."""
+    provider = TracerProvider(shutdown_on_exit=False)  # `flush` does it, with a time limit
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        # Imported where it is needed: it is a quarter of a worker's start.
+        # Imported only if needed: it takes a quarter of a worker's start.
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
@@ -34,14 +34,14 @@ def configure() -> TracerProvider:
 
 
 def part_of_launch(job: str, identifier: str) -> AbstractContextManager[Span]:
-    """A span in the launch's own trace: for a reaction, which is over soon after it."""
+    """A span in the launch's trace: for a reaction, which ends soon after its launch."""
     return _span(job, identifier, _launch())
 
 
 def linked_to_launch(job: str, identifier: str) -> AbstractContextManager[Span]:
     """A span that begins a trace, with a link to the launch: for each callback of an action."""
     launch = trace.get_current_span(_launch()).get_span_context()
-    return _span(job, identifier, Context(), [Link(launch)])  # a link to nothing is left out
+    return _span(job, identifier, Context(), [Link(launch)])  # without a launch, there is no link
 
 
 def metadata() -> tuple[tuple[str, str], ...]:
@@ -52,7 +52,7 @@ def metadata() -> tuple[tuple[str, str], ...]:
 
 
 def fail(error_type: str, message: str = "") -> None:
-    """Mark the current span as an error. The message must be free of secrets."""
+    """Mark the current span as failed. The message must not contain secrets."""
     span = trace.get_current_span()
     span.set_status(StatusCode.ERROR, message)
     span.set_attribute("error.type", error_type)
@@ -66,7 +66,7 @@ def flush(provider: TracerProvider) -> None:
 
 
 def _launch() -> Context:
-    """What TRACEPARENT says; an empty context where it is missing or wrong."""
+    """The context in TRACEPARENT, or an empty one if it is missing or malformed."""
     found = {field: os.environ.get(field.upper(), "") for field in _W3C.fields}
     return _W3C.extract(found, Context())
 
@@ -74,11 +74,11 @@ def _launch() -> Context:
 def _span(
     job: str, identifier: str, parent: Context, links: Sequence[Link] = ()
 ) -> AbstractContextManager[Span]:
-    """A span with the attributes that the supervisor's have, too: they are found together."""
+    """A span with attributes of the supervisor's spans, so that a search finds both."""
     return trace.get_tracer("worker").start_as_current_span(
         job,
         context=parent,
-        kind=SpanKind.CLIENT,  # what is inside calls the backend
+        kind=SpanKind.CLIENT,  # the block calls the backend
         attributes={"supervisor.job.name": job, "supervisor.job.identifier": identifier},
         links=links,
     )

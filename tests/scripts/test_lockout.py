@@ -57,7 +57,7 @@ def test_an_engine_that_hangs_gives_no_account(
     try:
         with monkeypatch.context() as hasty:
             hasty.setattr(lockout, "_ANSWER_SECONDS", 1)
-            hasty.setattr("scripts.engine_folder._ACCOUNT_SECONDS", 1.0)
+            hasty.setattr("scripts.engine_folder._DUMP_SECONDS", 1.0)
             assert "" == lockout.account_of(engine)
             assert "" == engine.goroutines()
     finally:
