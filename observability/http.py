@@ -1,4 +1,4 @@
-"""The HTTP endpoint for metrics and probes.
+"""The HTTP endpoint for metrics and probes: its port, its threads, its start and its shutdown.
 
 It runs its own event loop in a thread, and renders scrapes in another. So it does not hold up the
 service, and it can report that the service's event loop hangs.

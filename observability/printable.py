@@ -1,4 +1,4 @@
-"""Prepares texts from outside for messages of one line."""
+"""Escapes and shortens texts from outside, for messages of one line."""
 
 _SHOWN_CHARACTERS = 80
 

@@ -1,4 +1,4 @@
-"""Removes secrets from texts of other programs: a worker's output, an Engine's message."""
+"""Replaces secrets in a text: which parts of a secret count, and what is shown instead."""
 
 import json
 import re

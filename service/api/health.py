@@ -1,6 +1,7 @@
-"""gRPC's health service. `""` and the other services follow readiness.
+"""The health service of gRPC: which statuses there are, and which of them follow readiness.
 
-`liveness` is NOT_SERVING only if nothing but a restart of the process can help.
+`""` and the other services follow readiness. `liveness` is NOT_SERVING only if
+nothing but a restart of the process can help.
 
 Source: https://github.com/grpc/grpc/blob/master/doc/health-checking.md. grpcio's own servicer has
 no List, sets statuses only in a coroutine, and an open Watch delays a stop for its whole grace.

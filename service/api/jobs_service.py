@@ -1,4 +1,4 @@
-"""Translates between the contract's messages and the use cases."""
+"""The service that backends call: translates between the contract's messages and the use cases."""
 
 import time
 from collections.abc import Awaitable, Mapping

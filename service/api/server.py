@@ -1,4 +1,4 @@
-"""The gRPC server: its services, its interceptors, its start and its shutdown."""
+"""The gRPC server: its options, services and interceptors, its start and its shutdown."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""The metrics, with label values from the states, outcomes and errors of the service."""
+"""The values of the metrics' labels, from the states, outcomes and errors of the service."""
 
 from collections.abc import Iterable
 from typing import get_args

@@ -1,1 +1,1 @@
-"""The interface to what runs workloads, and an adapter for each engine."""
+"""The interface to an engine, which runs workloads; an adapter is a room of its own."""

@@ -1,4 +1,4 @@
-"""The interface of engines, which run workloads, and its data.
+"""The interface that the adapter of every engine implements, and the types of its data.
 
 An adapter implements it for one engine. Everything above uses only this interface.
 

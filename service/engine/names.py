@@ -1,4 +1,4 @@
-"""The grammar of workload names."""
+"""The rules of an engine for the names of workloads."""
 
 import re
 from dataclasses import dataclass

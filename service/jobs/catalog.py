@@ -1,4 +1,4 @@
-"""The catalogue: the job names that may be launched, and their images. It is a TOML file."""
+"""The catalogue: the keys of a job, their allowed values, and how the TOML file is read."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Counts and logs the outcomes of requests."""
+"""Reports how a request went: failures, crashes, dedups, and how long a launch took."""
 
 import time
 import traceback

@@ -1,4 +1,4 @@
-"""Advice for some error messages of the Engine, which assume knowledge of its set-up."""
+"""What an operator can do about some error messages of the Engine."""
 
 _PRIVILEGES = (
     "the socket is for its owner and its group; under SELinux, a container that mounts it needs"

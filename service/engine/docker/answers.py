@@ -1,4 +1,4 @@
-"""Reads the Engine's answers.
+"""Parses what the Engine answers: the fields, and the workloads, inspections and events in it.
 
 An Engine, or a proxy in front of it, may answer anything. An answer of another shape is
 `Unreadable`: the text says where, and shows no value, because that may be a secret.

@@ -1,4 +1,4 @@
-"""The connection to the Engine, and a docker-py client for each thread."""
+"""Where the Engine is (`DOCKER_HOST`, TLS), which API it has, and a client for each thread."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""The adapter for one Docker Engine."""
+"""The adapter's class: which calls each method of the interface makes, and in which order."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Translates the errors of docker-py and its libraries into our own."""
+"""Turns docker-py's exceptions and the Engine's error answers into the errors of the service."""
 
 import re
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""A client for Podman, which speaks Docker's API with some differences.
+"""A client for Podman: it turns what Podman answers into what Docker would answer.
 
-This client hides the differences: it answers as Docker would. Measured with Podman 5.4; its error
-messages are in libpod/define/errors.go, its handlers in pkg/api/handlers/compat.
+Measured with Podman 5.4; its error messages are in libpod/define/errors.go, its handlers in
+pkg/api/handlers/compat.
 """
 
 from collections.abc import Callable
