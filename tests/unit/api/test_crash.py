@@ -25,6 +25,7 @@ from service.api.server import GrpcServer
 from service.app.metric_labels import new_metrics
 from service.lifecycle.use_cases import Supervisor
 from service.state.readiness import Readiness
+from tests.support.counted_calls import eventually
 from tests.support.supervised import free_port
 
 _LONG = 20.0
@@ -139,6 +140,16 @@ async def test_what_is_under_way_gets_its_answer_and_a_stop_waits_for_it(
             world.kill.over.set()
             assert Response() == await call
             await asyncio.wait_for(stop, _LONG / 2)
+
+
+async def test_a_server_that_has_crashed_is_not_kept_for_ever(
+    world: _World, logs: list[EventDict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_RETIREMENT", 0.1)
+    async with world.channel() as channel:
+        await _crash(channel)
+    await _until("grpc.restarted", logs)
+    await eventually(lambda: not world.server._retiring)
 
 
 async def test_a_crash_while_it_stops_is_a_stop(world: _World, logs: list[EventDict]) -> None:

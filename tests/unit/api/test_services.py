@@ -214,6 +214,16 @@ async def _three() -> AsyncIterator[str]:
         yield item
 
 
+async def test_a_stream_that_is_given_up_leaves_no_task_behind() -> None:
+    before = asyncio.all_tasks()
+    items = Closing().until_closed(News()._items())
+    upcoming = asyncio.ensure_future(anext(items))
+    await asyncio.sleep(0.01)  # it waits for an item, and for the close
+    upcoming.cancel()
+    await asyncio.wait({upcoming})
+    await eventually(lambda: asyncio.all_tasks() <= before)
+
+
 async def test_a_stream_that_does_not_end_is_cut_off_after_the_grace() -> None:
     world = World(News(heeds=False))
     await world.server.start()
