@@ -295,3 +295,20 @@ async def test_a_socket_that_keeps_one_waiting_is_out_of_time_and_its_span_faile
     (start,) = (span for span in recorded.spans if span.name == "start")
     assert StatusCode.ERROR is start.status.status_code
     assert "timeout" == (start.attributes or {})["error.type"]
+
+
+async def test_no_call_is_made_once_finding_the_engines_version_has_taken_all_the_time(
+    metrics: Metrics, clock: Clock
+) -> None:
+    ran = threading.Event()
+
+    class Slow(_NoEngine):
+        def get(self) -> Any:
+            clock.put_forward(_LIMIT)
+            return self
+
+    calls = Calls(cast("Clients", Slow()), metrics, launches=1)
+    with pytest.raises(EngineTimeout):
+        await calls.call(Call("list", lambda _: ran.set()), timeout=_LIMIT)
+    calls.close()
+    assert not ran.is_set()

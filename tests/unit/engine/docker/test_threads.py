@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.engine.docker.threads import Threads
-from service.errors import EngineUnavailable
+from service.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
 
 _FOREVER = 60.0
 
@@ -91,6 +91,27 @@ async def test_a_thread_whose_work_was_given_up_is_busy_until_it_is_done(threads
     async with asyncio.timeout(_FOREVER):
         while threads.busy:  # noqa: ASYNC110 - no thread tells of it
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(("error", "given_up"), [(EngineTimeout, True), (EngineRefused, False)])
+async def test_a_call_that_ran_out_of_time_is_no_answer(
+    threads: Threads, error: type[EngineError], *, given_up: bool
+) -> None:
+    """What waits is given up where the Engine has answered nobody for a while."""
+
+    def fail() -> None:
+        raise error("failed")
+
+    since, go = time.monotonic(), threading.Event()
+    with pytest.raises(error):
+        await threads.run(fail)
+    works = [asyncio.create_task(threads.run(lambda: go.wait(_FOREVER))) for _ in range(2)]
+    waits = asyncio.create_task(threads.run(_name))
+    await asyncio.sleep(0)
+    threads.give_up(since=since)
+    go.set()
+    await asyncio.wait([waits, *works])
+    assert given_up == isinstance(waits.exception(), TimeoutError)
 
 
 async def test_where_no_thread_can_be_started_nothing_is_left_to_run_later(
