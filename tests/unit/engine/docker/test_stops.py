@@ -8,7 +8,10 @@ from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 from typing import Any
 
+import pytest
+
 from service.app.metric_labels import new_metrics
+from service.engine.docker import stops
 from service.engine.docker.connection import Connection
 from service.engine.docker.engine import DockerEngine
 
@@ -46,7 +49,10 @@ class _Docker24:
         return None if action == "wait" else {}
 
 
-async def test_the_grace_is_kept_here_where_the_engine_would_not(tmp_path: Path) -> None:
+async def test_the_grace_is_kept_here_where_the_engine_would_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stops, "_KILL_DELAY", 60.0)  # is for an Engine that sends SIGKILL itself
     docker = _Docker24()
 
     class Handler(StreamRequestHandler):
