@@ -383,3 +383,10 @@ def test_a_file_that_is_not_utf_8_is_told(path: Path) -> None:
     path.write_bytes(b"[jobs] # caf\xe9")
     with pytest.raises(StartError, match=r"cannot be read: .*utf-8"):
         load_catalog(path)
+
+
+def test_a_job_has_no_room_if_its_init_is_all_that_its_pids_allow(path: Path) -> None:
+    pids = {"one": "pids = 1", "two": "pids = 2", "any": 'image = "x"'}
+    jobs = [f'{name} = {{ kind = "action", {keys} }}' for name, keys in pids.items()]
+    path.write_text("\n".join(["[jobs]", *jobs]))
+    assert ["one"] == load_catalog(path).without_room

@@ -8,9 +8,11 @@ from socketserver import StreamRequestHandler, TCPServer, UnixStreamServer
 
 import pytest
 
+from service.engine.docker import connection
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.errors import translated_errors
+from service.engine.docker.podman import PodmanClient
 from service.errors import EngineUnavailable
 
 _NOT_DOCKER = "the program that answers there is not a Docker Engine"
@@ -151,3 +153,12 @@ def test_no_engine_is_left_with_a_stop_that_then_sends_sigkill(
         client.close()
         server.shutdown()
     assert (status, asked) == (answer, paths)
+
+
+def test_the_client_that_has_found_a_podman_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another kind of client takes its place, and its connection would stay open."""
+    closed: list[type[Client]] = []
+    monkeypatch.setattr(connection, "_detect", lambda _: (PodmanClient, "1.41"))
+    monkeypatch.setattr(Client, "close", lambda client: closed.append(type(client)))
+    made = Clients(Connection("unix:///nowhere")).negotiate()
+    assert (PodmanClient, [Client]) == (type(made), closed)
