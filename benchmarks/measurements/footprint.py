@@ -18,7 +18,7 @@ LIBRARIES = "Python, and the libraries imported"
 _IMPORTS = (
     "import docker, grpc.aio, grpc_health.v1.health_pb2_grpc, grpc_reflection.v1alpha.reflection,"
     " opentelemetry.instrumentation.grpc, opentelemetry.sdk.trace.export, prometheus_client,"
-    " pydantic_settings, structlog, tenacity, typer"
+    " pydantic_settings, structlog, typer"
 )
 _START, _START_CPU, _LAUNCH_CPU = "start to SERVING", "CPU time of a start", "CPU time of a launch"
 _MEMORY = "resident memory"

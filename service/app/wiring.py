@@ -3,6 +3,8 @@
 from observability.metrics import Metrics
 from service.engine.base import Engine
 from service.jobs.catalog import Catalog
+from service.lifecycle.abandoned import AbandonedLaunches
+from service.lifecycle.adoption import Adoption
 from service.lifecycle.exit_hints import Signals
 from service.lifecycle.killer import Killer
 from service.lifecycle.launcher import Launcher
@@ -36,7 +38,8 @@ class Core:
         self.background = Background()
         self._remover, self._signals = Remover(engine), Signals()
         self.reaper = Reaper(engine, self._remover, self.registry, self.background, settings)
-        self._launcher = Launcher(engine, self._remover, self.reaper, self.background, settings)
+        self._abandoned = AbandonedLaunches(engine, self._remover, self.background)
+        self._adoption = Adoption(engine, self.registry, self.reaper, self.background)
         self.supervisor = self._make_supervisor(catalog)
         self.watcher = self._make_watcher()
 
@@ -45,10 +48,22 @@ class Core:
             registry=self.registry,
             catalog=catalog,
             readiness=self.readiness,
-            launcher=self._launcher,
+            launcher=self._make_launcher(),
+            abandoned=self._abandoned,
+            adoption=self._adoption,
             killer=self._make_killer(),
             admission=Admission(self._settings, self._metrics),
             metrics=self._metrics,
+            settings=self._settings,
+        )
+
+    def _make_launcher(self) -> Launcher:
+        return Launcher(
+            engine=self._engine,
+            remover=self._remover,
+            reaper=self.reaper,
+            abandoned=self._abandoned,
+            background=self.background,
             settings=self._settings,
         )
 
@@ -73,6 +88,7 @@ class Core:
             reaper=self.reaper,
             comparison=self._make_comparison(adopter, janitor),
             adopter=adopter,
+            adoption=self._adoption,
             janitor=janitor,
             rivals=Rivals(self._engine, self._settings),
             surroundings=Surroundings(self._engine, self._settings),
@@ -88,8 +104,8 @@ class Core:
             engine=self._engine,
             remover=self._remover,
             registry=self.registry,
-            reaper=self.reaper,
-            launcher=self._launcher,
+            adoption=self._adoption,
+            abandoned=self._abandoned,
             background=self.background,
             settings=self._settings,
         )
@@ -98,7 +114,7 @@ class Core:
         return Comparison(
             registry=self.registry,
             reaper=self.reaper,
-            launcher=self._launcher,
+            abandoned=self._abandoned,
             adopter=adopter,
             janitor=janitor,
             signals=self._signals,

@@ -5,8 +5,11 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 from signal import SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH
+from typing import Generic, TypeVar
 
 from service.engine.base import Exit
+
+T = TypeVar("T")
 
 # How long after a signal an exit may be its doing (seconds). `docker stop` waits for ten.
 _FRESH = 60.0
@@ -19,13 +22,17 @@ _HARMLESS = frozenset({SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIG
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What is said to have happened to a container, and whether anybody saw it happen."""
+    """What is said to have happened to a container, and whether anybody saw it happen.
+
+    `witnessed` is False where there was no event and a comparison has found it out, and where the
+    Engine was going away.
+    """
 
     exit_code: int | None = None
     witnessed: bool = False
     oom_killed: bool = False
     waited: bool = False  # for what the Engine tells late
-    stopped: Exit | None = None  # by a kill, which knows how
+    stopped: Exit | None = None  # how a kill has ended it, as the Engine told: no look is needed
     signal: int | None = None  # that others have sent before an exit; 0 where it is not known
 
     def and_then(self, later: "Hint") -> "Hint":
@@ -81,46 +88,63 @@ class Hints:
             del self._awaited[launch_id]
 
 
+class Recent(Generic[T]):
+    """What was noted in the last so many seconds: the latest value for each key."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._noted: OrderedDict[str, tuple[T, float]] = OrderedDict()  # and when; oldest first
+
+    def __len__(self) -> int:
+        """How many there are, some of which may be too old by now."""
+        return len(self._noted)
+
+    def note(self, key: str, value: T) -> None:
+        """Remember a value from now on."""
+        self._noted[key] = value, _now()
+        self._noted.move_to_end(key)
+        while not self._is_fresh(next(iter(self._noted.values()))[1]):
+            self._noted.popitem(last=False)
+
+    def get(self, key: str) -> T | None:
+        """The last value; None if there was none lately."""
+        value, at = self._noted.get(key, (None, 0.0))
+        return value if value is not None and self._is_fresh(at) else None
+
+    def forget(self, key: str) -> None:
+        """Drop the value of a key."""
+        self._noted.pop(key, None)
+
+    def _is_fresh(self, at: float) -> bool:
+        return _now() - at < self._seconds
+
+
 class Signals:
     """The signals that others have sent to containers: an exit that follows soon is their doing."""
 
     def __init__(self) -> None:
-        # By container: the last one, and when; the oldest first.
-        self._sent: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        self._failed_kills: OrderedDict[str, float] = OrderedDict()  # when; the oldest first
+        self._sent: Recent[int] = Recent(_FRESH)
+        self._failed_kills: Recent[bool] = Recent(_LATE)
 
     def note(self, workload_id: str, number: int) -> None:
         """Remember a signal; 0 where nobody can tell which it was."""
-        now = _now()
-        while self._failed_kills and now - next(iter(self._failed_kills.values())) >= _LATE:
-            self._failed_kills.popitem(last=False)
-        if number not in _HARMLESS and workload_id not in self._failed_kills:
-            self._sent[workload_id] = (number, now)
-            self._sent.move_to_end(workload_id)
-            while not _is_fresh(next(iter(self._sent.values())), now):
-                self._sent.popitem(last=False)
+        if number not in _HARMLESS and not self._failed_kills.get(workload_id):
+            self._sent.note(workload_id, number)
 
     def note_failed_kill(self, workload_id: str) -> None:
         """A kill of ours has failed: what it has sent may still arrive, and is nobody else's."""
-        self._failed_kills[workload_id] = _now()
-        self._failed_kills.move_to_end(workload_id)
+        self._failed_kills.note(workload_id, value=True)
 
     def before_exit(self, workload_id: str) -> int | None:
         """The signal that a container has just ended with, which has then done its work."""
         signal = self.lately(workload_id)
-        self._sent.pop(workload_id, None)
+        self._sent.forget(workload_id)
         return signal
 
     def lately(self, workload_id: str) -> int | None:
         """The last signal that a container has got; None if it has got none lately."""
-        sent = self._sent.get(workload_id)
-        fresh = sent is not None and _is_fresh(sent, _now())
-        return sent[0] if sent is not None and fresh else None
+        return self._sent.get(workload_id)
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _is_fresh(sent: tuple[int, float], now: float) -> bool:
-    return now - sent[1] < _FRESH

@@ -13,7 +13,7 @@ from observability.spans import waiting
 from service.engine.base import Engine, Exit
 from service.errors import EngineRefused, NoSuchWorkload, SupervisorError
 from service.jobs.model import Job, KillFailed, KillIntended
-from service.lifecycle.exit_hints import Signals
+from service.lifecycle.exit_hints import Hint, Signals
 from service.lifecycle.reaper import Reaper
 from service.reporting.request_reports import (
     Operation,
@@ -25,7 +25,7 @@ from service.settings import Settings
 from service.state.readiness import Readiness
 from service.state.registry import Registry
 from service.support.retry import patiently
-from service.support.tasks import Background
+from service.support.tasks import Background, SingleFlight
 
 log = get_logger(__name__)
 
@@ -58,7 +58,7 @@ class Killer:
         self._background = background
         self._metrics = metrics
         self._grace = settings.job_stop_grace_seconds
-        self._kills: dict[str, asyncio.Task[None]] = {}
+        self._kills: SingleFlight[None] = SingleFlight()
 
     async def kill_each(
         self, jobs: Sequence[Job], operation: Operation
@@ -103,15 +103,8 @@ class Killer:
         itself, whether or not anybody waits for it.
         """
         self._registry.observe(job.launch_id, KillIntended(caller()))
-        task = asyncio.create_task(self._kill(job, operation), name=f"kill {job.launch_id}")
-        self._kills[job.launch_id] = task
-        task.add_done_callback(lambda done: self._done(job.launch_id, done))
-        return asyncio.shield(task)
-
-    def _done(self, launch_id: str, task: "asyncio.Task[None]") -> None:
-        del self._kills[launch_id]
-        if not task.cancelled():
-            task.exception()  # seen: its client may have gone
+        kill = self._kill(job, operation)
+        return asyncio.shield(self._kills.begin(job.launch_id, kill, f"kill {job.launch_id}"))
 
     async def _kill(self, job: Job, operation: Operation) -> None:
         began = time.perf_counter()
@@ -146,7 +139,8 @@ class Killer:
             return
         self._signals.note_failed_kill(job.workload_id)
         if job.exit_seen:
-            self._background.spawn(self._reaper.reap(launch_id), f"reap {launch_id}")
+            look = self._reaper.reap(launch_id, Hint(witnessed=True))
+            self._background.spawn(look, f"reap {launch_id}")
 
     async def _stop(self, job: Job) -> KillOutcome:
         """How it went. A launch under way is waited for: what has not started cannot be stopped."""
@@ -163,7 +157,7 @@ class Killer:
         exited: Exit | None = None
         with suppress(NoSuchWorkload):  # it is as gone as it could be
             exited = await patiently(lambda: self._engine.stop(workload_id, grace=self._grace))
-        await patiently(lambda: self._reaper.reap(job.launch_id, stopped=exited))
+        await self._reaper.reap(job.launch_id, Hint(stopped=exited, witnessed=True))
         if not end.done():
             raise EngineRefused(f"container {workload_id}: was started again by somebody else")
         return "forced" if end.result().exit_code == _SIGKILLED else "stopped"

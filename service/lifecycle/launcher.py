@@ -1,15 +1,12 @@
 """One launch on the Engine: its name, the tries while the Engine is away, and what a try left."""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from observability.callers import caller
-from observability.logs import get_logger
 from service.engine.base import Engine, Inspection, Status, Workload, WorkloadSpec
 from service.engine.names import NameGrammar
 from service.errors import (
@@ -27,17 +24,16 @@ from service.jobs.workload import (
     KIND_LABEL,
     LAUNCH_LABEL,
     highest_count,
-    job_fields,
     job_from_labels,
     launch_id_in,
 )
+from service.lifecycle.abandoned import AbandonedLaunches
+from service.lifecycle.exit_hints import Hint
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
 from service.settings import Settings
 from service.support.retry import patiently
 from service.support.tasks import Background
-
-log = get_logger(__name__)
 
 _REMOVAL_POLL = 0.05
 # Seconds for which a name that is being freed is worth waiting for.
@@ -45,8 +41,6 @@ _NAME_PATIENCE = 5.0
 # How long after its deadline a launch is given up whose call has not seen it itself (seconds): a
 # call that ends by its own time limit is one that the Engine's metrics and the trace tell of.
 _BACKSTOP = 0.5
-# Launches given up, whose containers may still turn up: far more than an outage can bring.
-_REMEMBERED = 10_000
 
 
 class StartedWorkload(NamedTuple):
@@ -91,21 +85,22 @@ class Launcher:
 
     def __init__(
         self,
+        *,
         engine: Engine,
         remover: Remover,
         reaper: Reaper,
+        abandoned: AbandonedLaunches,
         background: Background,
         settings: Settings,
     ) -> None:
         self._engine = engine
         self._remover = remover
         self._reaper = reaper
+        self._abandoned = abandoned
         self._background = background
         self._timeout = settings.launch_timeout_seconds
         # What keeps containers keeps their names, too.
         self._count_names = not settings.production
-        self._abandoned: deque[str] = deque(maxlen=_REMEMBERED)
-        self._removals: set[asyncio.Task[None]] = set()
 
     @property
     def names(self) -> NameGrammar:
@@ -129,33 +124,12 @@ class Launcher:
             workload_id = await patiently(lambda: self._attempt(spec, attempts))
         except (EngineError, NameRunsAlready):
             if attempts.uncertain:
-                self._abandon(spec, attempts)
+                self._abandoned.add(spec.labels, attempts.name)
             raise
         except BaseException:
-            self._abandon(spec, attempts)
+            self._abandoned.add(spec.labels, attempts.name)
             raise
         return StartedWorkload(workload_id, attempts.name)
-
-    async def finish(self) -> None:
-        """Wait until what was given up is removed, as far as it is there."""
-        while self._removals:
-            await asyncio.wait(self._removals)
-
-    def look_at(self, launch_id: str, *, after_a_gap: bool = False) -> None:
-        """Inspect a container that has just become a job: its exit may have gone unheard.
-
-        After a gap nobody can tell whether the Engine itself has ended it.
-        """
-        work = self._look_at(launch_id, after_a_gap=after_a_gap)
-        self._background.spawn(work, f"reap {launch_id}")
-
-    async def _look_at(self, launch_id: str, *, after_a_gap: bool) -> None:
-        witnessed = not (after_a_gap or await self._engine.leaving())
-        await self._reaper.reap(launch_id, witnessed=witnessed)
-
-    def abandoned(self, launch_id: str) -> bool:
-        """Whether a launch was given up, so that a container of it is one too many."""
-        return launch_id in self._abandoned
 
     async def _attempt(self, spec: WorkloadSpec, attempts: "_Attempts") -> str:
         try:
@@ -210,10 +184,10 @@ class Launcher:
         same = all(ours[label] == its.get(label) for label in (IDENTIFIER_LABEL, KIND_LABEL))
         grouped = ours[KIND_LABEL] == Kind.ACTION
         other = launch_id_in(ours) != launch_id_in(its)
-        return same and grouped and other and not self.abandoned(launch_id_in(its))
+        return same and grouped and other and launch_id_in(its) not in self._abandoned
 
     def _may_come_to_run(self, workload: Workload) -> bool:
-        return workload.status is Status.CREATED or self.abandoned(launch_id_in(workload.labels))
+        return workload.status is Status.CREATED or launch_id_in(workload.labels) in self._abandoned
 
     async def _start_when_free(self, spec: WorkloadSpec, attempts: "_Attempts") -> str:
         patience: float | None = None  # from the first answer: a busy Engine gives it late
@@ -249,7 +223,9 @@ class Launcher:
                 holder.id,
             )
         if job.launch_id == spec.labels[LAUNCH_LABEL] and _has_done_it(job, holder):
-            self.look_at(job.launch_id, after_a_gap=True)
+            # Nobody can tell whether an Engine that was away has ended it.
+            look = self._reaper.reap(job.launch_id, Hint())
+            self._background.spawn(look, f"reap {job.launch_id}")
             return True
         await self._remove_own(spec, job, holder)
         return False
@@ -257,56 +233,12 @@ class Launcher:
     async def _remove_own(self, spec: WorkloadSpec, job: Job, holder: Inspection) -> None:
         """Clear away what an earlier try left. Only a live one may be somebody's job."""
         ours = spec.labels[LAUNCH_LABEL]
-        left_over = job.launch_id == ours or self.abandoned(job.launch_id)
+        left_over = job.launch_id == ours or job.launch_id in self._abandoned
         if holder.status is Status.LIVE and not left_over:
             if job.identifier != spec.labels[IDENTIFIER_LABEL]:  # somebody has renamed it
                 raise NameTaken(f"the container's name is taken: {spec.name} runs another job")
             raise NameRunsAlready(job, holder)
         await self._remover.remove(holder.id, force=left_over)
-
-    def _abandon(self, spec: WorkloadSpec, attempts: "_Attempts") -> None:
-        """The Engine may have done, or may still do, what nobody waits for any more."""
-        launch_id = spec.labels[LAUNCH_LABEL]
-        self._abandoned.append(launch_id)
-        log.warning(
-            "launch.abandoned",
-            launch_id=launch_id,
-            container_name=attempts.name,
-            **job_fields(spec.labels),
-            **caller().fields,
-        )
-        self._spawn_removal(lambda: self._remove_abandoned(launch_id), f"abandon {launch_id}")
-
-    async def _remove_abandoned(self, launch_id: str) -> None:
-        """Remove it if it is there by now; if it comes later, its event tells the watcher."""
-        for workload in await self._engine.list():
-            if workload.labels.get(LAUNCH_LABEL) == launch_id:
-                self.discard(workload.id, workload.labels)
-
-    def discard(self, workload_id: str, labels: Mapping[str, str]) -> None:
-        """Remove the container of a launch that was given up, live or not, in the background."""
-        self._spawn_removal(lambda: self._discard(workload_id, labels), f"discard {workload_id}")
-
-    def _spawn_removal(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
-        """Begin it in the background, once at a time. `finish` waits for it.
-
-        A later start with `adopt` would take a container that is left for a job.
-        """
-        task = self._background.spawn_once(work, name)
-        self._removals.add(task)
-        task.add_done_callback(self._removals.discard)
-
-    async def _discard(self, workload_id: str, labels: Mapping[str, str]) -> None:
-        try:
-            if await self._remover.remove(workload_id, force=True):
-                log.info("container.discarded", container_id=workload_id, **job_fields(labels))
-        except EngineError as error:
-            log.warning(
-                "container.left_behind",
-                container_id=workload_id,
-                error=error.message,
-                **job_fields(labels),
-            )
 
 
 def _has_done_it(job: Job, holder: Inspection) -> bool:

@@ -1,17 +1,19 @@
 """Removing a container, so that its name is free, whether or not the Engine can."""
 
 import asyncio
+from itertools import islice
 
 from observability.logs import get_logger
 from service.engine.base import Engine, Status
 from service.errors import EngineError, EngineRefused, EngineTimeout, NoSuchWorkload
 from service.jobs.workload import job_fields
+from service.support.retry import Backoff
 
 log = get_logger(__name__)
 
 # Seconds. Somebody waits for the name: an Engine that has tried for this long by itself, as Docker
 # does for what is busy, is not asked again.
-_PAUSES = (0.05, 0.2, 0.5)
+_PAUSES, _TRIES = Backoff(0.1, 0.4), 4
 _LONG = 1.0
 _TO_SET_ASIDE = 3.0
 
@@ -34,7 +36,7 @@ class Remover:
         never set aside, and for one whose name cannot be freed either.
         """
         clock = asyncio.get_running_loop().time
-        for pause in (*_PAUSES, None):
+        for pause in (*islice(_PAUSES, _TRIES - 1), None):
             began = clock()
             try:
                 await self._engine.remove(workload_id, force=force)
@@ -42,7 +44,7 @@ class Remover:
                 return not await self._set_aside(workload_id, error)
             except EngineRefused as error:
                 if await self._lives(workload_id):
-                    raise
+                    raise EngineRefused(error.message) from None  # it is not to be tried again
                 if pause is None or clock() - began > _LONG:
                     return not await self._set_aside(workload_id, error)
                 await asyncio.sleep(pause)
@@ -61,13 +63,11 @@ class Remover:
         except NoSuchWorkload:
             return False
         except TimeoutError:
-            raise failure from None
+            raise _final(failure, failure.message) from None
         except (EngineRefused, EngineTimeout) as error:
             told = f"{failure.message}; nor can it be set aside: {error.message}"
             raise _final(failure, told) from None
-        if lives:
-            raise failure
-        if not name:
+        if lives or not name:
             raise _final(failure, failure.message)
         log.warning(
             "container.set_aside",
@@ -79,9 +79,10 @@ class Remover:
         return True
 
     async def _lives(self, workload_id: str) -> bool:
+        """False also if the Engine refuses to tell: it does not remove a live one either."""
         try:
             return (await self._engine.inspect(workload_id)).status is Status.LIVE
-        except NoSuchWorkload:
+        except (NoSuchWorkload, EngineRefused):
             return False
 
 

@@ -23,9 +23,10 @@ from service.jobs.differences import differing
 from service.jobs.model import Job, JobSpec, Kind, Started, StartFailed, State
 from service.jobs.validation import check_spec
 from service.jobs.workload import arguments_of, check_size, job_of, workload_of
+from service.lifecycle.abandoned import AbandonedLaunches
+from service.lifecycle.adoption import Adoption
 from service.lifecycle.killer import Killer
 from service.lifecycle.launcher import Launcher, NameRunsAlready, StartedWorkload
-from service.reporting.job_reports import tell_adoption
 from service.reporting.request_reports import (
     account_crash,
     account_dedup,
@@ -56,6 +57,8 @@ class Supervisor:
         catalog: Catalog,
         readiness: Readiness,
         launcher: Launcher,
+        abandoned: AbandonedLaunches,
+        adoption: Adoption,
         killer: Killer,
         admission: Admission,
         metrics: Metrics,
@@ -65,6 +68,8 @@ class Supervisor:
         self._catalog = catalog
         self._readiness = readiness
         self._launcher = launcher
+        self._abandoned = abandoned
+        self._adoption = adoption
         self._killer = killer
         self._admission = admission
         self._metrics = metrics
@@ -162,7 +167,7 @@ class Supervisor:
     async def finish(self) -> None:
         """Wait for the launches under way, also those whose clients have gone or that fail."""
         await self._launches.finish()
-        await self._launcher.finish()
+        await self._abandoned.finish()
 
     async def _launch(self, spec: JobSpec) -> LaunchOutcome | None:
         entry = self._catalog.get(spec.name)
@@ -318,11 +323,7 @@ class Supervisor:
     def _take_over(self, found: NameRunsAlready) -> LaunchOutcome:
         """A third party has started an exited container of this identifier again: it is the job."""
         if self._registry.get(found.job.launch_id) is None:
-            holder = found.holder
-            started = Started(holder.id, holder.started_at, holder.paused)
-            self._registry.adopt(found.job, started)
-            tell_adoption(found.job, holder)
-            self._launcher.look_at(found.job.launch_id)
+            self._adoption.take_over(found.job, found.holder)
         account_dedup(self._metrics, found.job)
         return "dedup"
 

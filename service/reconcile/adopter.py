@@ -12,7 +12,7 @@ from service.errors import (
     EngineUnavailable,
     NoSuchWorkload,
 )
-from service.jobs.model import ExitSeen, Job, Started
+from service.jobs.model import Job
 from service.jobs.workload import (
     IDENTIFIER_LABEL,
     KEY_LABEL,
@@ -20,10 +20,9 @@ from service.jobs.workload import (
     job_from_labels,
     launch_id_in,
 )
-from service.lifecycle.launcher import Launcher
-from service.lifecycle.reaper import Reaper
+from service.lifecycle.abandoned import AbandonedLaunches
+from service.lifecycle.adoption import Adoption
 from service.lifecycle.removal import Remover
-from service.reporting.job_reports import tell_adoption
 from service.settings import Settings
 from service.state.registry import Registry
 from service.support.retry import patiently
@@ -41,36 +40,26 @@ class Adopter:
         engine: Engine,
         remover: Remover,
         registry: Registry,
-        reaper: Reaper,
-        launcher: Launcher,
+        adoption: Adoption,
+        abandoned: AbandonedLaunches,
         background: Background,
         settings: Settings,
     ) -> None:
         self._engine = engine
         self._remover = remover
         self._registry = registry
-        self._reaper = reaper
-        self._launcher = launcher
+        self._adoption = adoption
+        self._abandoned = abandoned
         self._background = background
         self._keep = not settings.production
         self._grace = settings.job_stop_grace_seconds
 
     async def meet(self, workload_id: str, labels: Mapping[str, str]) -> None:
         """Look at one that has turned up, and take it over where it runs and may."""
-        if self._launcher.abandoned(launch_id_in(labels)):
-            self._launcher.discard(workload_id, labels)
+        if launch_id_in(labels) in self._abandoned:
+            self._abandoned.discard(workload_id, labels)
         elif seen := await self._look(workload_id):
             await self._settle(seen)
-
-    async def meet_new(self, workload_id: str, labels: Mapping[str, str]) -> None:
-        """Meet one that has just started, and inspect it once more if it has become a job.
-
-        Its exit may have been reported before it was a job, when nobody was interested.
-        """
-        await self.meet(workload_id, labels)
-        if self._registry.get(launch_id_in(labels)):
-            witnessed = not await self._engine.leaving()
-            await self._reaper.reap(launch_id_in(labels), witnessed=witnessed)
 
     async def meet_all(self, workloads: Sequence[Workload]) -> None:
         """Look at many. Of two live ones that may not be two, the newer one is the job.
@@ -130,7 +119,7 @@ class Adopter:
             return
         if seen.status is Status.EXITED and not self._keep and not seen.aside:
             if seen.started_at:
-                await self._close(job, seen)
+                self._adoption.close(job, seen)
             else:  # its removal was interrupted before anything had run: no job has ended
                 await self._remover.remove(seen.id)
         elif seen.status is Status.LIVE:
@@ -139,8 +128,7 @@ class Adopter:
     def _take_over(self, job: Job, seen: Inspection) -> None:
         other = self._registry.grouped(job.identifier) if job.grouped else None
         if other is None:
-            self._registry.adopt(job, Started(seen.id, seen.started_at, seen.paused))
-            tell_adoption(job, seen)
+            self._adoption.take_over(job, seen)
         elif other.workload_id is None:
             self._background.spawn(self._meet_after(other.launch_id, seen), f"meet {seen.id}")
         else:
@@ -151,13 +139,7 @@ class Adopter:
     async def _meet_after(self, launch_id: str, seen: Inspection) -> None:
         """Meet a container again after a launch of its identifier, which may find it by itself."""
         await self._registry.wait(launch_id, lambda job: job.workload_id is not None)
-        await self.meet_new(seen.id, seen.labels)
-
-    async def _close(self, job: Job, seen: Inspection) -> None:
-        """Tell of an end that came while nobody followed it, and remove the container."""
-        self._registry.adopt(job, Started(seen.id, seen.started_at))
-        self._registry.observe(job.launch_id, ExitSeen())  # no launch may take it for running
-        await self._reaper.reap(job.launch_id, witnessed=False)
+        await self.meet(seen.id, seen.labels)
 
     async def _stop_surplus(self, job: Job, workload_id: str) -> None:
         """An identifier has one container at most: the older one, somehow started again, goes."""

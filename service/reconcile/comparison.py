@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
@@ -12,14 +11,14 @@ from service.engine.base import Status, Workload
 from service.errors import EngineError, EngineTimeout, EngineUnavailable
 from service.jobs.model import ExitSeen, Job
 from service.jobs.workload import launch_id_in
-from service.lifecycle.exit_hints import Signals
-from service.lifecycle.launcher import Launcher
+from service.lifecycle.abandoned import AbandonedLaunches
+from service.lifecycle.exit_hints import Hint, Signals
 from service.lifecycle.reaper import Reaper
 from service.reconcile.adopter import Adopter, bearing
 from service.reconcile.janitor import Janitor
 from service.state.registry import Registry
 from service.state.snapshot import Snapshot, differs
-from service.support.tasks import Background
+from service.support.tasks import Background, SingleFlight
 
 log = get_logger(__name__)
 
@@ -40,7 +39,7 @@ class Comparison:
         *,
         registry: Registry,
         reaper: Reaper,
-        launcher: Launcher,
+        abandoned: AbandonedLaunches,
         adopter: Adopter,
         janitor: Janitor,
         signals: Signals,
@@ -49,14 +48,14 @@ class Comparison:
     ) -> None:
         self._registry = registry
         self._reaper = reaper
-        self._launcher = launcher
+        self._abandoned = abandoned
         self._adopter = adopter
         self._janitor = janitor
         self._signals = signals
         self._background = background
         self._metrics = metrics
         self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._looks: dict[str, asyncio.Task[None]] = {}  # by launch
+        self._looks: SingleFlight[None] = SingleFlight()  # by launch
 
     async def compare(
         self,
@@ -92,7 +91,7 @@ class Comparison:
         orphans = []
         for workload in leftovers:
             if self._was_given_up(workload):
-                self._launcher.discard(workload.id, workload.labels)
+                self._abandoned.discard(workload.id, workload.labels)
             elif workload.aside or launch_id_in(workload.labels) not in known:
                 orphans.append(workload)
         self._background.spawn_once(lambda: self._sweep(orphans), "sweep")
@@ -117,7 +116,7 @@ class Comparison:
         # What is gone comes first, as the Engine says so at once; then what is said to have ended.
         doubtful.sort(key=lambda j: (j.workload_id in listed, j.launch_id not in differing))
         if closely:
-            self._give_up_looks()  # which were begun before the gap
+            self._looks.cancel_all()  # which were begun before the gap
         await _done([self._look(job, witnessed=witnessed) for job in doubtful])
         unseen = [job for job in doubtful if self._is_unseen(job)]
         for job in unseen:
@@ -128,25 +127,14 @@ class Comparison:
         """A look at a job; one at a time for each."""
         if under_way := self._looks.get(job.launch_id):
             return under_way
-        task = asyncio.create_task(self._find_ended(job, witnessed=witnessed))
-        self._looks[job.launch_id] = task
-        task.add_done_callback(partial(self._end_look, job.launch_id))
+        name = f"look {job.launch_id}"
+        task = self._looks.begin(job.launch_id, self._find_ended(job, witnessed=witnessed), name)
+        task.add_done_callback(_report_crash)
         return task
 
-    def _end_look(self, launch_id: str, task: "asyncio.Task[None]") -> None:
-        if self._looks.get(launch_id) is task:
-            del self._looks[launch_id]
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, EngineError):
-            log.error("background.crashed", work=f"look {launch_id}", exc_info=error)
-
-    def _give_up_looks(self) -> None:
-        for task in self._looks.values():
-            task.cancel()
-        self._looks.clear()
-
     def _is_unseen(self, job: Job) -> bool:
-        return job.launch_id in self._looks or self._reaper.is_troubled(job.launch_id)
+        looked_at = self._looks.get(job.launch_id)
+        return looked_at is not None or self._reaper.is_troubled(job.launch_id)
 
     async def _find_ended(self, job: Job, *, witnessed: bool) -> None:
         async with self._turns:
@@ -158,7 +146,7 @@ class Comparison:
     async def _reap(self, job: Job, *, witnessed: bool) -> None:
         signal, witnessed = self._what_preceded(job, witnessed=witnessed)
         with suppress(EngineTimeout):  # of all such jobs, one warning tells
-            await self._reaper.reap(job.launch_id, signal=signal, witnessed=witnessed)
+            await self._reaper.reap(job.launch_id, Hint(signal=signal, witnessed=witnessed))
 
     def _what_preceded(self, job: Job, *, witnessed: bool) -> tuple[int | None, bool]:
         """The signal that a job has got, if it has ended, and whether the Engine was there then.
@@ -193,7 +181,13 @@ class Comparison:
         return workload.status is Status.LIVE and not self._was_given_up(workload)
 
     def _was_given_up(self, workload: Workload) -> bool:
-        return self._launcher.abandoned(launch_id_in(workload.labels))
+        return launch_id_in(workload.labels) in self._abandoned
+
+
+def _report_crash(look: "asyncio.Task[None]") -> None:
+    error = None if look.cancelled() else look.exception()
+    if error is not None and not isinstance(error, EngineError):
+        log.error("background.crashed", work=look.get_name(), exc_info=error)
 
 
 async def _done(looks: Sequence["asyncio.Task[None]"]) -> None:

@@ -1,9 +1,9 @@
 """Containers of this instance that are nobody's job: what earlier runs and failed starts left."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from observability.logs import get_logger
@@ -13,15 +13,15 @@ from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
 from service.jobs.workload import job_fields
 from service.lifecycle.removal import Remover
 from service.settings import Settings
-from service.support.retry import patiently
+from service.support.retry import Backoff, patiently
 from service.support.tasks import side_by_side
 
 log = get_logger(__name__)
 
 _NOBODY_LAUNCHES = "the backend launches them anew at its own start alone, and not after ours"
 _ADOPT = "restart the backend; SUPERVISOR_ON_START=adopt keeps what runs"
-# How soon a removal is tried again that has failed (seconds), at first and in the end.
-_RETRY, _LAST_RETRY = 30.0, 3600.0
+# When a removal is tried again that has failed.
+_RETRIES = Backoff(30.0, 3600.0)
 # Requests wait at the start for the end of what an earlier run left, which gets no more time (s).
 _START_GRACE = 10.0
 # How many orphans a sweep inspects or removes at once. One that the Engine does not answer about
@@ -31,15 +31,14 @@ _AT_ONCE = 4
 
 @dataclass(slots=True)
 class _Plan:
-    """When an orphan's removal is tried, and how long after that again."""
+    """When an orphan's removal is tried, and how long after that it is tried again."""
 
     due: float
-    retry: float = _RETRY
+    retries: Iterator[float] = field(default_factory=lambda: iter(_RETRIES))
 
     def postpone(self, now: float) -> None:
         """Try again later, and later each time."""
-        self.due = now + self.retry
-        self.retry = min(2 * self.retry, _LAST_RETRY)
+        self.due = now + next(self.retries)
 
 
 class Janitor:
@@ -99,7 +98,7 @@ class Janitor:
     def _plan(self, orphan: Workload) -> _Plan:
         """A new orphan's plan. One that was set aside is known to belong to no job."""
         log.warning("orphan.found", **_fields(orphan))
-        grace = min(_RETRY, self._orphan_grace) if orphan.aside else self._orphan_grace
+        grace = min(_RETRIES.first, self._orphan_grace) if orphan.aside else self._orphan_grace
         plan = self._plans[orphan.id] = _Plan(time.monotonic() + grace)
         return plan
 

@@ -17,7 +17,8 @@ from service.engine.base import Change, Engine, Event, Listing, Workload
 from service.errors import EngineError, EngineUnavailable, EngineUnmounted
 from service.jobs.model import ExitSeen, Job
 from service.jobs.workload import launch_id_in
-from service.lifecycle.exit_hints import Signals
+from service.lifecycle.adoption import Adoption
+from service.lifecycle.exit_hints import Hint, Signals
 from service.lifecycle.reaper import Reaper
 from service.reconcile.adopter import Adopter
 from service.reconcile.comparison import Comparison
@@ -43,6 +44,7 @@ _IDLE = 5.0
 # What an event may take to get here, after a listing has told the same.
 _EVENT_DELAY = 2.0
 
+_BEGINNINGS = (Change.CREATED, Change.STARTED)
 _PAUSES = (Change.PAUSED, Change.UNPAUSED)
 
 
@@ -57,6 +59,7 @@ class Watcher:
         reaper: Reaper,
         comparison: Comparison,
         adopter: Adopter,
+        adoption: Adoption,
         janitor: Janitor,
         rivals: Rivals,
         surroundings: Surroundings,
@@ -71,6 +74,7 @@ class Watcher:
         self._reaper = reaper
         self._comparison = comparison
         self._adopter = adopter
+        self._adoption = adoption
         self._janitor = janitor
         self._rivals = rivals
         self._surroundings = surroundings
@@ -223,24 +227,37 @@ class Watcher:
     def _heed(self, event: Event) -> None:
         """Act on a hint, beside whatever else goes on: the stream must never wait."""
         self._events += 1
-        launch_id = launch_id_in(event.labels)
-        job = self._registry.get(launch_id)
-        if event.change in (Change.CREATED, Change.STARTED):
-            if job is None:
-                self._spawn(self._adopter.meet_new(event.id, event.labels), event)
-            elif job.exit_seen and job.workload_id == event.id:
-                self._spawn(self._look_again(launch_id, event), event)
+        job = self._registry.get(launch_id_in(event.labels))
+        if job is None:
+            self._heed_unknown(event)
+        elif event.change in _BEGINNINGS:
+            if job.exit_seen and job.workload_id == event.id:
+                self._spawn(self._look_again(job, event), event)
         elif event.change is Change.SIGNALLED:
-            if job is not None and not job.being_killed:
+            if not job.being_killed:
                 self._signals.note(event.id, event.signal or 0)
-        elif job is not None:
-            signal = self._note_exit(job, event) if event.change is Change.EXITED else None
-            if not job.kill_intended:  # a kill closes its job itself, within its own trace
-                look = self._look_into(job, event, signal, self._ended_streams)
-                self._spawn(look, event)
-            elif event.change in _PAUSES and job.workload_id == event.id:
-                # Nobody looks while the kill goes on, and it may fail.
-                self._reaper.hear_pause(launch_id, paused=event.change is Change.PAUSED)
+        elif not self._is_own_removal(job, event):
+            self._heed_change(job, event)
+
+    def _heed_unknown(self, event: Event) -> None:
+        if event.change in _BEGINNINGS:
+            self._spawn(self._adopter.meet(event.id, event.labels), event)
+        else:
+            self._adoption.hear(event.id, witnessed=event.witnessed)
+
+    def _is_own_removal(self, job: Job, event: Event) -> bool:
+        """Such an event is no news: the removal itself returns, and closes the job."""
+        own = job.workload_id == event.id and self._reaper.is_removing(job.launch_id)
+        return own and event.change is Change.REMOVED
+
+    def _heed_change(self, job: Job, event: Event) -> None:
+        signal = self._note_exit(job, event) if event.change is Change.EXITED else None
+        if not job.kill_intended:  # a kill closes its job itself, within its own trace
+            look = self._look_into(job, event, signal, self._ended_streams)
+            self._spawn(look, event)
+        elif event.change in _PAUSES and job.workload_id == event.id:
+            # Nobody looks while the kill goes on, and it may fail.
+            self._reaper.hear_pause(job.launch_id, paused=event.change is Change.PAUSED)
 
     def _note_exit(self, job: Job, event: Event) -> int | None:
         """Keep that a container has exited; the signal that others had sent it, if any."""
@@ -268,20 +285,20 @@ class Watcher:
         at_its_end = job.ends and event.exit_code == 0 and signal is None  # whoever else ends
         leaving = not at_its_end and await self._engine.leaving()
         is_back = signal is not None and ended_streams != self._ended_streams
-        await self._reaper.reap(
-            job.launch_id,
-            workload_id=event.id,
-            exit_code=event.exit_code,
+        hint = Hint(
+            event.exit_code,
+            witnessed=event.witnessed and not (leaving or is_back),
             oom_killed=event.change is Change.OUT_OF_MEMORY,
             signal=signal,
-            witnessed=event.witnessed and not (leaving or is_back),
         )
+        await self._reaper.reap(job.launch_id, hint, workload_id=event.id)
 
-    async def _look_again(self, launch_id: str, event: Event) -> None:
+    async def _look_again(self, job: Job, event: Event) -> None:
         """At a container that runs again; its job may be closed before anybody looks."""
-        await self._reaper.reap(launch_id, witnessed=not await self._engine.leaving())
-        if self._registry.get(launch_id) is None:
-            await self._adopter.meet_new(event.id, event.labels)
+        witnessed = event.witnessed and not await self._engine.leaving()
+        await self._reaper.reap(job.launch_id, Hint(witnessed=witnessed))
+        if self._registry.get(job.launch_id) is None:
+            await self._adopter.meet(event.id, event.labels)
 
     def _spawn(self, work: Coroutine[Any, Any, None], event: Event) -> None:
         self._background.spawn(work, f"{event.change} {event.id[:12]}")

@@ -8,13 +8,13 @@ from typing import Any, Literal
 from service.errors import SharedFailure, SupervisorError
 from service.jobs.model import Job
 from service.state.admission import Admission
+from service.support.tasks import SingleFlight
 
 LaunchOutcome = Literal["launched", "dedup"]
 
 
 @dataclass(slots=True)
 class _Launch:
-    task: asyncio.Task[LaunchOutcome]
     wanted_by: int = 0  # requests that wait for it
     committed: bool = False
     revoked: bool = False
@@ -26,13 +26,14 @@ class Launches:
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._launches: dict[str, _Launch] = {}
+        self._tasks: SingleFlight[LaunchOutcome] = SingleFlight()
 
     def begin(self, job: Job, work: Callable[[], Coroutine[Any, Any, LaunchOutcome]]) -> None:
         """Let a launch in, and start the work on it. Raises `LimitReached`."""
         self._admission.enter()
-        task = asyncio.create_task(work(), name=f"launch {job.launch_id}")
-        self._launches[job.launch_id] = _Launch(task)
-        task.add_done_callback(lambda done: self._end(job.launch_id, done))
+        self._launches[job.launch_id] = _Launch()
+        task = self._tasks.begin(job.launch_id, work(), f"launch {job.launch_id}")
+        task.add_done_callback(lambda _: self._end(job.launch_id))
 
     def commit(self, launch_id: str) -> None:
         """Its container is about to be asked for: stopped now, it would be half done."""
@@ -40,7 +41,7 @@ class Launches:
 
     def under_way(self, launch_id: str) -> bool:
         """Whether a launch has not ended yet."""
-        return launch_id in self._launches
+        return self._tasks.get(launch_id) is not None
 
     def revoked(self, launch_id: str) -> bool:
         """Whether a launch is being stopped, because nobody wants it any more."""
@@ -53,24 +54,22 @@ class Launches:
         Raises `SharedFailure`. Behind a shield: a client that hangs up must leave neither an
         orphan nor a reservation.
         """
-        launch = self._launches[launch_id]
+        launch, task = self._launches[launch_id], self._tasks.get(launch_id)
+        assert task is not None
         launch.wanted_by += 1
         try:
-            return await asyncio.shield(launch.task)
+            return await asyncio.shield(task)
         except SupervisorError as error:
             raise SharedFailure(error) from error
         finally:
             launch.wanted_by -= 1
-            if not launch.wanted_by and not launch.committed and not launch.task.done():
-                launch.revoked = launch.task.cancel()
+            if not launch.wanted_by and not launch.committed and not task.done():
+                launch.revoked = task.cancel()
 
     async def finish(self) -> None:
         """Wait for all of them, also those whose clients have gone."""
-        if tasks := [launch.task for launch in self._launches.values()]:
-            await asyncio.wait(tasks)
+        await self._tasks.finish()
 
-    def _end(self, launch_id: str, task: asyncio.Task[LaunchOutcome]) -> None:
+    def _end(self, launch_id: str) -> None:
         del self._launches[launch_id]
         self._admission.leave()
-        if not task.cancelled():
-            task.exception()  # seen: its client may have gone

@@ -1,8 +1,9 @@
-"""Tasks that no request waits for, and many tasks of one kind side by side."""
+"""Tasks: many of one kind side by side, one for each key, and those that no request waits for."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from observability.logs import get_logger
 from service.errors import EngineError
@@ -42,33 +43,69 @@ async def _in_turn(
         await work(item)
 
 
+class SingleFlight(Generic[T]):
+    """Tasks of one kind, one at a time for each key. Whoever asks meanwhile can share the task."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[T]] = {}
+
+    def __len__(self) -> int:
+        """How many tasks are under way."""
+        return len(self._tasks)
+
+    def get(self, key: str) -> "asyncio.Task[T] | None":
+        """The task that is under way."""
+        task = self._tasks.get(key)
+        return None if task is None or task.done() else task
+
+    def begin(self, key: str, work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
+        """Start a task where none is under way. Nobody has to wait for it, also if it fails."""
+        assert self.get(key) is None
+        task = self._tasks[key] = asyncio.create_task(work, name=name)
+        task.add_done_callback(partial(self._end, key))
+        return task
+
+    def cancel_all(self) -> None:
+        """Cancel the tasks, and forget them at once."""
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+
+    async def finish(self) -> None:
+        """Wait until no task is under way."""
+        while self._tasks:
+            await asyncio.wait(self._tasks.values())
+
+    def _end(self, key: str, task: "asyncio.Task[T]") -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+        if not task.cancelled():
+            task.exception()  # seen: whoever waited may have gone
+
+
 class Background:
     """Runs coroutines as tasks. What an Engine's absence ends, the next listing makes good."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
-        self._by_name: dict[str, asyncio.Task[None]] = {}  # of those of which there is one at most
+        self._once: SingleFlight[None] = SingleFlight()
 
-    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[None]":
         """Run it, and log what goes wrong under its name."""
-        task = asyncio.create_task(self._run(work, name), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return self._keep(asyncio.create_task(self._run(work, name), name=name))
 
     def spawn_once(
         self, work: Callable[[], Coroutine[Any, Any, Any]], name: str
-    ) -> asyncio.Task[None]:
+    ) -> "asyncio.Task[None]":
         """Run it, unless work of that name is under way already; the task that runs."""
-        under_way = self._by_name.get(name)
-        if under_way is None or under_way.done():
-            under_way = self._by_name[name] = self.spawn(work(), name)
-            under_way.add_done_callback(self._forget)
-        return under_way
+        if under_way := self._once.get(name):
+            return under_way
+        return self._keep(self._once.begin(name, self._run(work(), name), name))
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        if self._by_name.get(task.get_name()) is task:
-            del self._by_name[task.get_name()]
+    def _keep(self, task: "asyncio.Task[None]") -> "asyncio.Task[None]":
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _run(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         try:

@@ -177,6 +177,22 @@ async def test_an_exit_just_before_a_launch_takes_over_is_noticed(world: World) 
     assert "error" == exited["outcome"]  # it has ended by itself, and the Engine was there
 
 
+async def test_an_exit_while_a_comparison_takes_a_container_over_is_noticed(world: World) -> None:
+    listeners = list(world.host.listeners)
+    world.host.listeners.clear()
+    container = _inherited(world, "a-1")  # whose start is not reported
+    world.host.listeners.extend(listeners)
+    look = world.faults.hold("inspect", after=True)
+    await look.reached()
+    world.host.exit(container.id, 1)
+    await pass_time(0.1)
+    look.release()
+    await until(lambda: bool(world.logged("job.exited")))
+    (exited,) = world.logged("job.exited")
+    assert "error" == exited["outcome"]
+    assert ({}, []) == (world.states(), world.left())
+
+
 async def test_in_development_a_launch_finds_what_the_start_could_not_look_at() -> None:
     """Counted names keep no two apart, as the identifier itself does in production."""
     async with a_world(started=False, adopt=True, keep=True) as world:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from service.errors import EngineFaltered
 from service.jobs.workload import LAUNCH_LABEL
 from tests.fake_engine.faults import Operation
 from tests.supervisor.world import World, a_world, pass_time, until
@@ -74,6 +75,55 @@ async def test_in_development_an_exit_is_looked_at_once_and_kept(development: Wo
 
     asked = await _asked(development, end)
     assert {"inspect": 1, "tail": 1} == asked
+
+
+async def test_the_event_of_our_own_removal_asks_the_engine_nothing(world: World) -> None:
+    asked = 0
+    leaving = world.engine.leaving
+
+    async def counted() -> bool:
+        nonlocal asked
+        asked += 1
+        return await leaving()
+
+    world.engine.leaving = counted  # type: ignore[method-assign]
+    await world.launch("a-1")
+    world.host.exit(world.container("a-1").id, 1)
+    await until(lambda: world.states() == {})
+    await pass_time()
+    assert 1 == asked  # for the exit
+
+
+async def test_what_is_started_by_hand_is_inspected_once(development: World) -> None:
+    world = development
+    await world.launch("a-1")
+    await world.kill("a-1")
+    before = world.engine.calls["inspect"]
+    world.host.start(world.container("a-1-1").id)
+    await until(lambda: world.states() == {"a-1": "running"})
+    await pass_time()
+    assert 1 == world.engine.calls["inspect"] - before
+
+
+@pytest.mark.parametrize("operation", ["stop", "inspect", "remove"])
+async def test_a_kill_asks_for_the_same_thing_four_times_at_most(
+    world: World, operation: Operation
+) -> None:
+    await world.launch("a-1")
+    hold = world.faults.hold("stop")
+    kill = world.killing("a-1")
+    await hold.reached()
+    world.host.exit(world.container("a-1").id, 1)  # so that an inspect is needed
+    for failing in (operation, "set aside"):
+        world.faults.fail(failing, EngineFaltered("500"), times=99)
+    before = world.engine.calls[operation]
+    if operation == "stop":
+        hold.refuse(EngineFaltered("500"))
+    else:
+        hold.release()
+    assert 502 == await kill.answer()
+    made = world.engine.calls[operation] - before + (operation == "stop")
+    assert 4 <= made <= 5  # a failed kill is followed by one more look
 
 
 MANY = 1_000

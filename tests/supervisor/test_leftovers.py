@@ -105,6 +105,21 @@ async def test_one_container_too_many_that_ignores_sigterm_holds_up_no_start() -
         assert {"a-1": "running"} == world.states()
 
 
+async def test_an_ended_container_that_cannot_be_removed_holds_up_no_start() -> None:
+    async with a_world(started=False, adopt=True) as world:
+        container = world.put("a-1", dict(_labels("1" * 16, "a-1")))
+        world.host.exit(container.id, 1)
+        removal = world.faults.hold("remove")
+        began = now()
+        world.watch()
+        await world.ready()
+        assert now() - began < 4  # a comparison waits three seconds for its inspections
+        assert {} == world.listed()
+        removal.release()
+        await until(lambda: world.left() == [], within=COMPARE)
+        assert 1 == len(world.logged("job.exited"))
+
+
 async def test_a_stop_waits_for_the_removal_of_what_a_comparison_has_found(world: World) -> None:
     """A later start with `adopt` would take it for a job."""
     await _given_up_and_stuck(world)

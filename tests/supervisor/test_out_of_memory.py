@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from service.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
+from service.lifecycle.exit_hints import Hint
 from tests.supervisor.world import World, pass_time, refuse_removal, until
 
 pytestmark = pytest.mark.timeout(30)
@@ -102,7 +103,8 @@ async def test_what_nobody_saw_is_not_waited_for(world: World) -> None:
     world.host.listeners.clear()
     world.host.exit(world.container("a-1").id, 137)
     began = now()
-    await world.reaper.reap(job.launch_id, witnessed=False)
+    world.faults.clear()
+    await world.reaper.reap(job.launch_id, Hint())
     assert now() - began < AT_ONCE
     assert {"lost": 1} == world.outcomes("supervisor_exits_total")
 
@@ -192,12 +194,12 @@ async def test_what_is_removed_while_somebody_looks_has_ended_as_was_seen(
     world.host.exit(container.id, 137)
     container.oom_killed = oom_killed
     hold = world.faults.hold("tail")
-    looks = [asyncio.create_task(world.reaper.reap(job.launch_id))]
+    looks = [asyncio.create_task(world.reaper.reap(job.launch_id, Hint(witnessed=True)))]
     await pass_time(DELAY / 5)
     if oom_killed:
         await hold.reached()
     await world.host.remove(container.id)
-    looks.append(asyncio.create_task(world.reaper.reap(job.launch_id)))
+    looks.append(asyncio.create_task(world.reaper.reap(job.launch_id, Hint(witnessed=True))))
     await asyncio.sleep(0)
     hold.release()
     await asyncio.gather(*looks)
@@ -282,11 +284,12 @@ async def test_what_was_said_when_the_engine_went_away_is_forgotten(world: World
     await hold.reached()
     world.host.tell_out_of_memory(container.id)
     await pass_time(0.01)
-    world.faults.fail("inspect", EngineUnavailable("away"), times=2)
+    world.faults.fail("inspect", EngineUnavailable("away"), times=99)
     hold.refuse(EngineUnavailable("away"))
     await pass_time(5)
     assert {"a-1": "exited"} == world.states()
-    await world.reaper.reap(job.launch_id, witnessed=False)
+    world.faults.clear()
+    await world.reaper.reap(job.launch_id, Hint())
     assert {"lost": 1} == world.outcomes("supervisor_exits_total")
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from service.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
+from service.lifecycle.exit_hints import Hint
 from tests.supervisor.world import World, pass_time, refuse_removal, until
 
 pytestmark = pytest.mark.timeout(30)
@@ -104,7 +105,7 @@ async def test_nothing_is_kept_of_a_job_that_is_gone(world: World, error: Engine
     await until(lambda: world.states() == {})
     await pass_time(60)
     assert {} == world.reaper._hints._hints
-    assert (set(), {}) == (world.reaper._troubled, world.reaper._reaps)
+    assert (set(), {}) == (world.reaper._later._launches, world.reaper._reaps._tasks)
 
 
 async def test_what_was_said_while_a_retry_met_no_engine_is_forgotten(world: World) -> None:
@@ -118,9 +119,10 @@ async def test_what_was_said_while_a_retry_met_no_engine_is_forgotten(world: Wor
     await look.reached()
     world.host.tell_out_of_memory(container.id)
     await pass_time(MOMENT)
-    world.faults.fail("inspect", EngineUnavailable("away"), times=2)
+    world.faults.fail("inspect", EngineUnavailable("away"), times=99)
     look.refuse(EngineUnavailable("away"))
     await pass_time(4)
     assert {"a-1": "exited"} == world.states()
-    await world.reaper.reap(job.launch_id, witnessed=False)
+    world.faults.clear()
+    await world.reaper.reap(job.launch_id, Hint())
     assert {"lost": 1} == world.outcomes("supervisor_exits_total")

@@ -9,6 +9,7 @@ import pytest
 from service.engine.base import Inspection, Status
 from service.errors import EngineRefused, EngineTimeout, EngineUnavailable
 from service.jobs.model import JobSpec
+from service.lifecycle.exit_hints import Hint
 from tests.fake_engine.faults import Operation
 from tests.supervisor.world import (
     NOTICE,
@@ -162,7 +163,7 @@ async def test_an_exit_that_was_seen_is_not_lost_because_a_comparison_finds_it_t
     hold = world.faults.hold("tail")
     world.host.exit(world.container("a-1").id, 1)
     await hold.reached()
-    comparison = asyncio.create_task(world.reaper.reap(job.launch_id, witnessed=False))
+    comparison = asyncio.create_task(world.reaper.reap(job.launch_id, Hint()))
     await asyncio.sleep(0)
     hold.release()
     await comparison
@@ -325,7 +326,7 @@ async def test_an_end_that_nobody_saw_is_not_seen_by_looking_again(world: World)
     world.host.exit(world.container("a-1").id, 1)
     refuse_removal(world)
     with pytest.raises(EngineRefused):
-        await world.reaper.reap(job.launch_id, witnessed=False)
+        await world.reaper.reap(job.launch_id, Hint())
     await until(lambda: world.states() == {}, within=10)
     assert {"lost": 1} == world.outcomes("supervisor_exits_total")
 
@@ -493,11 +494,12 @@ async def test_an_exit_at_the_very_end_of_a_look_is_noticed(
 
     async def exit_and_tell() -> None:
         await answered.wait()  # woken in the same turn of the loop as the look, and after it
+        hint = Hint(exit_code=1, witnessed=True)
         world.host.exit(container.id, 1)
-        await world.reaper.reap(job.launch_id, workload_id=container.id, exit_code=1)
+        await world.reaper.reap(job.launch_id, hint, workload_id=container.id)
 
     monkeypatch.setattr(world.engine, "inspect", inspect)
-    look = asyncio.create_task(world.reaper.reap(job.launch_id))
+    look = asyncio.create_task(world.reaper.reap(job.launch_id, Hint(witnessed=True)))
     await pass_time(0.1)
     told = asyncio.create_task(exit_and_tell())
     world.engine.disconnect()  # so that only this hint tells of it, and no event

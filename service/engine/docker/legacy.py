@@ -4,9 +4,9 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic, sleep
 
 import docker
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from service.engine.docker.answers import ForeignContainer, Inspected, Unreadable, read, read_list
 from service.engine.docker.connection import Clients, Connection
@@ -17,7 +17,8 @@ from service.errors import EngineRefused, NoSuchWorkload
 # The label of Compose's own containers. Images that Compose has built have its other labels.
 _COMPOSE_CONTAINER = "com.docker.compose.container-number"
 _IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
-_TIMEOUT = 30
+# Seconds: for a call, for a removal that is under way already, and between two tries of that.
+_TIMEOUT, _REMOVAL, _POLL = 30, 10.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,6 @@ class LegacyContainers:
         with suppress(NoSuchWorkload):
             self._remove(client, container)
 
-    @retry(
-        retry=retry_if_exception_type(EngineRefused),  # while its own removal is under way
-        wait=wait_fixed(0.1),
-        stop=stop_after_delay(10),
-        reraise=True,
-    )
     def _remove(self, client: docker.APIClient, container: LegacyContainer) -> None:
         with translated_errors("remove", container.name):
             client.remove_container(container.id, v=True, force=True)

@@ -236,3 +236,21 @@ async def test_what_is_done_when_its_caller_goes_is_undone() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert not slots.locked()
+
+
+async def test_no_task_is_left_that_waits_for_a_gap() -> None:
+    async def failing() -> None:
+        raise EngineUnavailable("away")
+
+    before = asyncio.all_tasks()
+    await _ready().when_ready(lambda: asyncio.sleep(0))
+    with pytest.raises(EngineUnavailable):
+        await _ready().when_ready(failing)
+    waiting = asyncio.create_task(_ready().when_ready(_Work()))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    for _ in range(2):  # what is cancelled has a turn to end
+        await asyncio.sleep(0)
+    assert before == asyncio.all_tasks()

@@ -1,5 +1,6 @@
 import time
 from collections.abc import AsyncIterator
+from itertools import islice
 
 import pytest
 
@@ -11,7 +12,7 @@ from service.errors import (
     SupervisorError,
 )
 from service.support import retry
-from service.support.retry import patiently
+from service.support.retry import Backoff, patiently
 from tests.support.clock import skipping_waits
 
 
@@ -91,3 +92,20 @@ async def test_the_patience_counts_from_the_first_failure(
     with pytest.raises(EngineUnavailable):
         await patiently(call)
     assert 1 == call.calls
+
+
+async def test_the_patience_may_be_shorter_and_change_meanwhile() -> None:
+    patient = False
+    began = time.monotonic()
+    call = Call(*[AWAY] * 1000)
+    with pytest.raises(EngineUnavailable):
+        await patiently(call, away=lambda: 2.0 if patient else 0.3)
+    assert 0.3 <= time.monotonic() - began < 1
+    began, patient = time.monotonic(), True
+    with pytest.raises(EngineUnavailable):
+        await patiently(call, away=lambda: 2.0 if patient else 0.3)
+    assert 2 <= time.monotonic() - began < 3
+
+
+def test_pauses_grow_up_to_a_bound() -> None:
+    assert [1, 2, 4, 5, 5] == list(islice(Backoff(1, 5), 5))

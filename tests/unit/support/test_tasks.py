@@ -5,7 +5,7 @@ import pytest
 
 from service.errors import EngineUnavailable
 from service.support import tasks
-from service.support.tasks import Background, side_by_side
+from service.support.tasks import Background, SingleFlight, side_by_side
 
 
 class Log:
@@ -130,4 +130,42 @@ async def test_work_of_one_name_is_under_way_once() -> None:
     assert third is not first
     await third
     await asyncio.sleep(0)
-    assert (set(), {}) == (background_._tasks, background_._by_name)
+    assert (set(), {}) == (background_._tasks, background_._once._tasks)
+
+
+async def test_one_task_for_each_key_is_under_way() -> None:
+    flights: SingleFlight[int] = SingleFlight()
+    release = asyncio.Event()
+
+    async def work(result: int) -> int:
+        await release.wait()
+        return result
+
+    first = flights.begin("a", work(1), "a")
+    second = flights.begin("b", work(2), "b")
+    assert (first, second, None) == (flights.get("a"), flights.get("b"), flights.get("c"))
+    release.set()
+    await flights.finish()
+    assert (1, 2, 0) == (first.result(), second.result(), len(flights))
+
+
+async def test_the_next_task_may_begin_as_soon_as_one_is_done() -> None:
+    """Before the event loop has told that it is."""
+    flights: SingleFlight[None] = SingleFlight()
+    first = flights.begin("a", asyncio.sleep(0), "a")
+    while not first.done():  # noqa: ASYNC110 - no event would do
+        await asyncio.sleep(0)
+    second = flights.begin("a", asyncio.sleep(0), "a")
+    await second
+    await asyncio.sleep(0)
+    assert 0 == len(flights)
+
+
+async def test_what_is_cancelled_is_forgotten_at_once() -> None:
+    flights: SingleFlight[None] = SingleFlight()
+    first = flights.begin("a", asyncio.sleep(60), "a")
+    flights.cancel_all()
+    second = flights.begin("a", asyncio.sleep(0), "a")
+    await asyncio.wait({first, second})
+    assert (True, False) == (first.cancelled(), second.cancelled())
+    assert 0 == len(flights)

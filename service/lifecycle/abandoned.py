@@ -1,0 +1,81 @@
+"""Launches that were given up, and the removal of their containers, which may still appear."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from observability.callers import caller
+from observability.logs import get_logger
+from service.engine.base import Engine
+from service.errors import EngineError
+from service.jobs.workload import LAUNCH_LABEL, job_fields
+from service.lifecycle.removal import Remover
+from service.support.tasks import Background
+
+log = get_logger(__name__)
+
+# Far more than an outage can bring.
+_REMEMBERED = 10_000
+
+
+class AbandonedLaunches:
+    """Remembers launches that were given up: a container of theirs is one too many."""
+
+    def __init__(self, engine: Engine, remover: Remover, background: Background) -> None:
+        self._engine = engine
+        self._remover = remover
+        self._background = background
+        self._launch_ids: deque[str] = deque(maxlen=_REMEMBERED)
+        self._removals: set[asyncio.Task[None]] = set()
+
+    def __contains__(self, launch_id: str) -> bool:
+        """Whether a launch was given up."""
+        return launch_id in self._launch_ids
+
+    def add(self, labels: Mapping[str, str], container_name: str) -> None:
+        """Give a launch up, and remove what the Engine has done of it by now.
+
+        If the Engine does it later, its event tells the watcher.
+        """
+        launch_id = labels[LAUNCH_LABEL]
+        self._launch_ids.append(launch_id)
+        log.warning(
+            "launch.abandoned",
+            launch_id=launch_id,
+            container_name=container_name,
+            **job_fields(labels),
+            **caller().fields,
+        )
+        self._spawn(lambda: self._remove(launch_id), f"abandon {launch_id}")
+
+    def discard(self, workload_id: str, labels: Mapping[str, str]) -> None:
+        """Remove the container of such a launch, live or not, in the background."""
+        self._spawn(lambda: self._discard(workload_id, labels), f"discard {workload_id}")
+
+    async def finish(self) -> None:
+        """Wait for the removals under way: a later start with `adopt` would find jobs in them."""
+        while self._removals:
+            await asyncio.wait(self._removals)
+
+    def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        task = self._background.spawn_once(work, name)
+        self._removals.add(task)
+        task.add_done_callback(self._removals.discard)
+
+    async def _remove(self, launch_id: str) -> None:
+        for workload in await self._engine.list():
+            if workload.labels.get(LAUNCH_LABEL) == launch_id:
+                self.discard(workload.id, workload.labels)
+
+    async def _discard(self, workload_id: str, labels: Mapping[str, str]) -> None:
+        try:
+            if await self._remover.remove(workload_id, force=True):
+                log.info("container.discarded", container_id=workload_id, **job_fields(labels))
+        except EngineError as error:
+            log.warning(
+                "container.left_behind",
+                container_id=workload_id,
+                error=error.message,
+                **job_fields(labels),
+            )
