@@ -10,6 +10,7 @@ from service.lifecycle.killer import Killer
 from service.lifecycle.launcher import Launcher
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
+from service.lifecycle.surplus import SurplusContainers
 from service.lifecycle.use_cases import Supervisor
 from service.reconcile.adopter import Adopter
 from service.reconcile.comparison import Comparison
@@ -39,6 +40,7 @@ class Core:
         self._remover, self._signals = Remover(engine), Signals()
         self.reaper = Reaper(engine, self._remover, self.registry, self.background, settings)
         self._abandoned = AbandonedLaunches(engine, self._remover, self.background)
+        self._surplus = SurplusContainers(engine, self._remover, self.background, settings)
         self._adoption = Adoption(engine, self.registry, self.reaper, self.background)
         self.supervisor = self._make_supervisor(catalog)
         self.watcher = self._make_watcher()
@@ -63,6 +65,7 @@ class Core:
             remover=self._remover,
             reaper=self.reaper,
             abandoned=self._abandoned,
+            surplus=self._surplus,
             background=self.background,
             settings=self._settings,
         )
@@ -106,6 +109,7 @@ class Core:
             registry=self.registry,
             adoption=self._adoption,
             abandoned=self._abandoned,
+            surplus=self._surplus,
             background=self.background,
             settings=self._settings,
         )

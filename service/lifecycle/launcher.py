@@ -31,6 +31,7 @@ from service.lifecycle.abandoned import AbandonedLaunches
 from service.lifecycle.exit_hints import Hint
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
+from service.lifecycle.surplus import SurplusContainers
 from service.settings import Settings
 from service.support.retry import patiently
 from service.support.tasks import Background
@@ -90,6 +91,7 @@ class Launcher:
         remover: Remover,
         reaper: Reaper,
         abandoned: AbandonedLaunches,
+        surplus: SurplusContainers,
         background: Background,
         settings: Settings,
     ) -> None:
@@ -97,6 +99,7 @@ class Launcher:
         self._remover = remover
         self._reaper = reaper
         self._abandoned = abandoned
+        self._surplus = surplus
         self._background = background
         self._timeout = settings.launch_timeout_seconds
         # What keeps containers keeps their names, too.
@@ -173,6 +176,7 @@ class Launcher:
         for workload in listed:
             live = workload.status in (Status.LIVE, Status.UNKNOWN)
             if live and self._is_rival(spec.labels, workload.labels):
+                await self._surplus.wait(workload.id)
                 with suppress(NoSuchWorkload):
                     seen = await self._engine.inspect(workload.id)
                     job = job_from_labels(seen.labels)
@@ -209,6 +213,7 @@ class Launcher:
         True where the holder is what was to be started: an earlier try has done it after all.
         Raises `NameTaken` where it is a stranger's, and `NameRunsAlready`.
         """
+        await self._surplus.wait(holder_id)
         try:
             holder = await self._engine.inspect(holder_id)
         except NoSuchWorkload:

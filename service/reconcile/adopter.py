@@ -23,6 +23,7 @@ from service.jobs.workload import (
 from service.lifecycle.abandoned import AbandonedLaunches
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.removal import Remover
+from service.lifecycle.surplus import SurplusContainers
 from service.settings import Settings
 from service.state.registry import Registry
 from service.support.retry import patiently
@@ -42,6 +43,7 @@ class Adopter:
         registry: Registry,
         adoption: Adoption,
         abandoned: AbandonedLaunches,
+        surplus: SurplusContainers,
         background: Background,
         settings: Settings,
     ) -> None:
@@ -50,9 +52,9 @@ class Adopter:
         self._registry = registry
         self._adoption = adoption
         self._abandoned = abandoned
+        self._surplus = surplus
         self._background = background
         self._keep = not settings.production
-        self._grace = settings.job_stop_grace_seconds
 
     async def meet(self, workload_id: str, labels: Mapping[str, str]) -> None:
         """Look at one that has turned up, and take it over where it runs and may."""
@@ -126,29 +128,20 @@ class Adopter:
             self._take_over(job, seen)
 
     def _take_over(self, job: Job, seen: Inspection) -> None:
+        if seen.id in self._surplus:  # if the stop fails, the next comparison looks again
+            return
         other = self._registry.grouped(job.identifier) if job.grouped else None
         if other is None:
             self._adoption.take_over(job, seen)
         elif other.workload_id is None:
             self._background.spawn(self._meet_after(other.launch_id, seen), f"meet {seen.id}")
         else:
-            self._background.spawn_once(
-                lambda: self._stop_surplus(job, seen.id), f"surplus {seen.id}"
-            )
+            self._surplus.stop(job, seen.id)
 
     async def _meet_after(self, launch_id: str, seen: Inspection) -> None:
         """Meet a container again after a launch of its identifier, which may find it by itself."""
         await self._registry.wait(launch_id, lambda job: job.workload_id is not None)
         await self.meet(seen.id, seen.labels)
-
-    async def _stop_surplus(self, job: Job, workload_id: str) -> None:
-        """An identifier has one container at most: the older one, somehow started again, goes."""
-        log.warning(
-            "job.surplus", job=job.name, identifier=job.identifier, container_id=workload_id
-        )
-        await self._engine.stop(workload_id, grace=self._grace)
-        if not self._keep:
-            await self._remover.remove(workload_id)
 
 
 async def bearing(work: Awaitable[None], *, job: str = "", identifier: str = "") -> None:

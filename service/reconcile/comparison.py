@@ -75,7 +75,7 @@ class Comparison:
         Looks that take too long go on in the background, as all removals do: no request has to wait
         for those. Raises EngineUnavailable.
         """
-        unknown = [w for w in workloads if w.aside or self._job_of(w) is None]
+        unknown = [w for w in workloads if w.aside or not self._is_known(w)]
         jobs = self._registry.jobs() if closely else self._unconfirmed(known)
         unseen = await self._look_at_jobs(jobs, workloads, closely=closely, witnessed=witnessed)
         await self._adopter.meet_all([w for w in unknown if self._may_be_a_job(w)])
@@ -92,7 +92,7 @@ class Comparison:
         for workload in leftovers:
             if self._was_given_up(workload):
                 self._abandoned.discard(workload.id, workload.labels)
-            elif workload.aside or launch_id_in(workload.labels) not in known:
+            elif workload.aside or not known.has_container(workload):
                 orphans.append(workload)
         self._background.spawn_once(lambda: self._sweep(orphans), "sweep")
 
@@ -174,8 +174,14 @@ class Comparison:
         if now and not now.exit_seen and workload and workload.status in _ENDED:
             self._registry.observe(job.launch_id, ExitSeen())
 
-    def _job_of(self, workload: Workload) -> Job | None:
-        return self._registry.get(launch_id_in(workload.labels))
+    def _is_known(self, workload: Workload) -> bool:
+        """Whether it is the container of a job, or a live one with the labels of a job.
+
+        A failed try of a launch can leave a second container, which a third party has renamed.
+        """
+        job = self._registry.get(launch_id_in(workload.labels))
+        live = workload.status is Status.LIVE
+        return job is not None and (live or job.workload_id in (None, workload.id))
 
     def _may_be_a_job(self, workload: Workload) -> bool:
         return workload.status is Status.LIVE and not self._was_given_up(workload)

@@ -15,9 +15,10 @@ class Snapshot:
         """`jobs` are by launch id, and a copy."""
         self._jobs = jobs
 
-    def __contains__(self, launch_id: str) -> bool:
-        """Whether a launch was a live job then."""
-        return launch_id in self._jobs
+    def has_container(self, workload: Workload) -> bool:
+        """Whether a container was that of a live job then, or may have become it since."""
+        job = self._jobs.get(launch_id_in(workload.labels))
+        return job is not None and job.workload_id in (None, workload.id)
 
     def confirms(self, workload: Workload) -> bool:
         """Whether a listed workload is a job, and as it should be: nothing has to be done then."""

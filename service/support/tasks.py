@@ -102,6 +102,10 @@ class Background:
             return under_way
         return self._keep(self._once.begin(name, self._run(work(), name), name))
 
+    def get(self, name: str) -> "asyncio.Task[None] | None":
+        """The task of that name that `spawn_once` has started and that is under way."""
+        return self._once.get(name)
+
     def _keep(self, task: "asyncio.Task[None]") -> "asyncio.Task[None]":
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

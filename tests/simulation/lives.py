@@ -110,13 +110,20 @@ class Lives:
         """A start that has found a rival ends the process, which is started again."""
         if life.dead or not life.refused:
             return
-        if self._live_rival() is None and self._loop.time() > self._rival_ran_at + _JUST_GONE:
+        if not self._may_have_seen_a_rival():
             self._witness.wrong.append("a start that was refused: there is no rival")
         if life.changed:
             self._witness.wrong.append(f"a start that was refused, after {life.changed}")
         if not self._starts_again:
             self._starts_again = True
             self._spawn(self._start_again(life))
+
+    def _may_have_seen_a_rival(self) -> bool:
+        """Whether one runs, or ran not long ago: an inspect may be answered late."""
+        if self._live_rival() is not None:
+            return True
+        late = self._trouble.was_since(self._rival_ran_at)
+        return late or self._loop.time() <= self._rival_ran_at + _JUST_GONE
 
     async def _start_again(self, life: Life) -> None:
         self._trouble.lasts(_AGAIN)

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from opentelemetry import trace
 
-from service.lifecycle.reaper import Reaper
+from service.lifecycle.later_looks import LaterLooks
 from service.reconcile.comparison import Comparison
 from tests.simulation.listener import heard
 from tests.simulation.spill import PROVIDER
@@ -26,7 +26,7 @@ def replaced() -> Iterator[None]:
         stack.enter_context(patch.object(trace, "get_tracer_provider", lambda: PROVIDER))
         for module, name, value in (
             (_module_of(Comparison), "_AT_ONCE", _LOOKS),
-            (_module_of(Reaper), "_AGAIN_AT_ONCE", _LATER_LOOKS),
+            (_module_of(LaterLooks), "_AT_ONCE", _LATER_LOOKS),
         ):
             stack.enter_context(patch.object(module, name, value))
         yield

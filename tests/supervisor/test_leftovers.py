@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from service.errors import EngineRefused, EngineTimeout
+from service.errors import EngineFaltered, EngineRefused, EngineTimeout
 from service.jobs.workload import labels_of
+from tests.fake_engine.faults import Hold
 from tests.fake_engine.host import Container
 from tests.supervisor.test_unanswered import Looks
 from tests.supervisor.world import World, a_world, is_live, pass_time, until
@@ -183,3 +184,87 @@ async def test_what_is_started_by_hand_beside_a_launch_that_fails_is_the_job(
     await pass_time()
     world.host.exit(older.id, 1)
     await until(lambda: world.states() == {})
+
+
+async def _stop_of_the_older_one(world: World) -> tuple[Container, Hold]:
+    """In development: its stop hangs, and the job of its identifier has ended."""
+    older, launch, create = await _start_by_hand_during_a_launch(world)
+    stop = world.faults.hold("stop")
+    create.release()
+    assert 0 == await launch.answer()
+    await stop.reached()
+    world.host.exit(world.container("a-1-2").id, 1)
+    await until(lambda: world.states() == {})
+    return older, stop
+
+
+async def test_a_launch_waits_for_the_stop_of_a_surplus_container(development: World) -> None:
+    world = development
+    older, stop = await _stop_of_the_older_one(world)
+    launch = world.launching("a-1")
+    await pass_time()
+    assert not launch.done
+    stop.release()
+    assert 0 == await launch.answer()
+    assert not is_live(older)
+    assert ["a-1-3"] == world.running()
+    assert [] == world.logged("job.adopted")
+
+
+async def test_a_launch_waits_for_the_stop_of_a_surplus_container_that_holds_its_name() -> None:
+    async with a_world(started=False, adopt=True) as world:
+        older = world.put("a-1", dict(_labels("1" * 16, "a-1")))
+        newer = world.put("a-1-new", dict(_labels("2" * 16, "a-1")))
+        older.created_at -= 10
+        stop = world.faults.hold("stop")
+        world.watch()
+        await stop.reached()
+        await world.ready()
+        world.host.exit(newer.id, 1)
+        await until(lambda: world.states() == {})
+        launch = world.launching("a-1")
+        await pass_time()
+        assert not launch.done
+        stop.release()
+        assert 0 == await launch.answer()
+        assert older not in world.host.containers
+        assert ["a-1"] == world.running()
+
+
+async def test_a_surplus_container_is_not_adopted_while_it_is_stopped(development: World) -> None:
+    world = development
+    _, stop = await _stop_of_the_older_one(world)
+    world.engine.disconnect()  # so that a comparison finds it
+    await pass_time()
+    assert {} == world.states()
+    stop.release()
+    await until(lambda: world.running() == [])
+    assert [] == world.logged("job.adopted")
+
+
+async def test_a_surplus_container_that_cannot_be_stopped_is_adopted_by_a_launch(
+    development: World,
+) -> None:
+    world = development
+    older, stop = await _stop_of_the_older_one(world)
+    launch = world.launching("a-1")
+    await pass_time()
+    stop.refuse(EngineRefused("cannot"))
+    assert 0 == await launch.answer()
+    assert [older] == world.host.live
+    assert {"a-1": "running"} == world.states()
+
+
+async def test_what_a_failed_try_has_left_is_removed_though_its_launch_has_a_job(
+    world: World,
+) -> None:
+    start = world.faults.hold("start")
+    launch = world.launching("a-1")
+    await start.reached()
+    world.host.rename(world.container("a-1").id, "renamed")
+    start.refuse(EngineFaltered("500"))
+    assert 0 == await launch.answer()
+    assert ["a-1", "renamed"] == world.left()
+    await until(lambda: ["a-1"] == world.left(), within=60 + 2 * COMPARE)
+    assert {"a-1": "running"} == world.states()
+    assert ["renamed"] == [event["container_name"] for event in world.logged("orphan.found")]
