@@ -115,7 +115,7 @@ class _Process:
         )
         core.readiness.subscribe(server.health.set_ready)
         core.readiness.subscribe(
-            lambda _: server.health.set_alive(alive=not core.readiness.hopeless)
+            lambda _: server.health.set_alive(alive=not core.readiness.needs_restart)
         )
         core.readiness.subscribe(metrics.ready.set)
         http = self._http(metrics)

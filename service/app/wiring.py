@@ -7,6 +7,7 @@ from service.lifecycle.abandoned import AbandonedLaunches
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.exit_hints import Signals
 from service.lifecycle.killer import Killer
+from service.lifecycle.launch_tasks import LaunchTasks
 from service.lifecycle.launcher import Launcher
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
@@ -14,9 +15,10 @@ from service.lifecycle.surplus import SurplusContainers
 from service.lifecycle.use_cases import Supervisor
 from service.reconcile.adopter import Adopter
 from service.reconcile.comparison import Comparison
+from service.reconcile.events import EventHandler
 from service.reconcile.exclusivity import Rivals
 from service.reconcile.janitor import Janitor
-from service.reconcile.setup_warnings import Surroundings
+from service.reconcile.setup_warnings import SetupWarnings
 from service.reconcile.watcher import Watcher
 from service.settings import Settings
 from service.state.admission import Admission
@@ -46,15 +48,27 @@ class Core:
         self.watcher = self._make_watcher()
 
     def _make_supervisor(self, catalog: Catalog) -> Supervisor:
+        admission = Admission(self._settings, self._metrics)
         return Supervisor(
             registry=self.registry,
             catalog=catalog,
             readiness=self.readiness,
-            launcher=self._make_launcher(),
+            names=self._engine.name_grammar,
+            launches=self._make_launch_tasks(admission),
             abandoned=self._abandoned,
-            adoption=self._adoption,
             killer=self._make_killer(),
-            admission=Admission(self._settings, self._metrics),
+            admission=admission,
+            metrics=self._metrics,
+            settings=self._settings,
+        )
+
+    def _make_launch_tasks(self, admission: Admission) -> LaunchTasks:
+        return LaunchTasks(
+            registry=self.registry,
+            readiness=self.readiness,
+            launcher=self._make_launcher(),
+            adoption=self._adoption,
+            admission=admission,
             metrics=self._metrics,
             settings=self._settings,
         )
@@ -88,14 +102,12 @@ class Core:
         return Watcher(
             engine=self._engine,
             registry=self.registry,
-            reaper=self.reaper,
             comparison=self._make_comparison(adopter, janitor),
+            events=self._make_event_handler(adopter),
             adopter=adopter,
-            adoption=self._adoption,
             janitor=janitor,
             rivals=Rivals(self._engine, self._settings),
-            surroundings=Surroundings(self._engine, self._settings),
-            signals=self._signals,
+            setup_warnings=SetupWarnings(self._engine, self._settings),
             readiness=self.readiness,
             background=self.background,
             metrics=self._metrics,
@@ -112,6 +124,17 @@ class Core:
             surplus=self._surplus,
             background=self.background,
             settings=self._settings,
+        )
+
+    def _make_event_handler(self, adopter: Adopter) -> EventHandler:
+        return EventHandler(
+            engine=self._engine,
+            registry=self.registry,
+            reaper=self.reaper,
+            adopter=adopter,
+            adoption=self._adoption,
+            signals=self._signals,
+            background=self.background,
         )
 
     def _make_comparison(self, adopter: Adopter, janitor: Janitor) -> Comparison:

@@ -40,17 +40,17 @@ class Outcome(StrEnum):
     """How a job ended."""
 
     SUCCESS = "success"
-    ENDED = "ended"  # exit 0 of an action that should have gone on
+    UNEXPECTED_END = "ended"  # exit 0 of an action that should have gone on
     ERROR = "error"
     OOM = "oom"
     KILLED = "killed"  # because we were asked to
     LOST = "lost"  # it was found dead, or not at all, and nobody can tell why
 
 
-FAILED_OUTCOMES = frozenset({Outcome.ERROR, Outcome.OOM, Outcome.ENDED, Outcome.LOST})
+FAILED_OUTCOMES = frozenset({Outcome.ERROR, Outcome.OOM, Outcome.UNEXPECTED_END, Outcome.LOST})
 # Where the container's process has ended for reasons of its own, or because of a signal.
-_BY_ITSELF = frozenset({Outcome.SUCCESS, Outcome.ENDED, Outcome.ERROR})
-_BADLY = frozenset({Outcome.ENDED, Outcome.ERROR, Outcome.OOM})
+_BY_ITSELF = frozenset({Outcome.SUCCESS, Outcome.UNEXPECTED_END, Outcome.ERROR})
+_BADLY = frozenset({Outcome.UNEXPECTED_END, Outcome.ERROR, Outcome.OOM})
 
 # An end within this time of the start (seconds) is an early one.
 EARLY = 10.0
@@ -107,7 +107,7 @@ class Job:
         return self.kind is Kind.ACTION
 
     @property
-    def ending(self) -> bool:
+    def closing(self) -> bool:
         """Whether it is on its way out, so that a launch of its identifier runs anew."""
         return self.state in (State.STOPPING, State.EXITED)
 
@@ -172,7 +172,7 @@ class PauseSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Closed:
     """The container is out of the way. `exit_code` is None where nobody can tell it any more."""
 
     at: float
@@ -189,7 +189,7 @@ class StartFailed:
 
 
 Observation = (
-    Started | KillIntended | KillFailed | ExitSeen | FoundLive | PauseSeen | Ended | StartFailed
+    Started | KillIntended | KillFailed | ExitSeen | FoundLive | PauseSeen | Closed | StartFailed
 )
 
 
@@ -214,8 +214,8 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
             return _moved(replace(job, exit_seen=False, exit_signal=None))
         case PauseSeen(paused):
             return _moved(replace(job, paused=paused))
-        case Ended():
-            return _ended(job, observation)
+        case Closed():
+            return _closed(job, observation)
         case StartFailed():
             return replace(job, state=State.GONE)
 
@@ -231,29 +231,29 @@ def _moved(job: Job) -> Job:
     return replace(job, state=State.PAUSED if job.paused else State.RUNNING)
 
 
-def _ended(job: Job, end: Ended) -> Job:
-    outcome = outcome_of(job, end)
+def _closed(job: Job, exited: Closed) -> Job:
+    outcome = outcome_of(job, exited)
     return replace(
         job,
         state=State.GONE,
-        started_at=end.started_at or job.started_at,
-        ended_at=end.at,
+        started_at=exited.started_at or job.started_at,
+        ended_at=exited.at,
         outcome=outcome,
-        exit_code=end.exit_code,
-        signal=end.signal if outcome in _BY_ITSELF else None,
+        exit_code=exited.exit_code,
+        signal=exited.signal if outcome in _BY_ITSELF else None,
     )
 
 
-def outcome_of(job: Job, end: Ended) -> Outcome:
+def outcome_of(job: Job, exited: Closed) -> Outcome:
     """How a job ended, from who wanted it and what the container said."""
     if job.kill_intended:
         return Outcome.KILLED
-    if end.exit_code is None:
+    if exited.exit_code is None:
         return Outcome.LOST
-    if end.oom_killed:
+    if exited.oom_killed:
         return Outcome.OOM
-    if end.exit_code == 0 and job.ends and (end.witnessed or end.signal is None):
+    if exited.exit_code == 0 and job.ends and (exited.witnessed or exited.signal is None):
         return Outcome.SUCCESS
-    if not end.witnessed:
+    if not exited.witnessed:
         return Outcome.LOST  # an Engine that stops takes its containers along
-    return Outcome.ENDED if end.exit_code == 0 else Outcome.ERROR
+    return Outcome.UNEXPECTED_END if exited.exit_code == 0 else Outcome.ERROR

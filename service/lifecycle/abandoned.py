@@ -1,4 +1,4 @@
-"""Launches that were given up, and the removal of their containers, which may still appear."""
+"""Launches that were given up, and the removal of containers that they started all the same."""
 
 import asyncio
 from collections import deque
@@ -15,18 +15,18 @@ from service.support.tasks import Background
 
 log = get_logger(__name__)
 
-# Far more than an outage can bring.
-_REMEMBERED = 10_000
+# Far more than an outage can cause.
+_MOST_REMEMBERED = 10_000
 
 
 class AbandonedLaunches:
-    """Remembers launches that were given up: a container of theirs is one too many."""
+    """Remembers the launch ids that were given up, and removes containers that have one."""
 
     def __init__(self, engine: Engine, remover: Remover, background: Background) -> None:
         self._engine = engine
         self._remover = remover
         self._background = background
-        self._launch_ids: deque[str] = deque(maxlen=_REMEMBERED)
+        self._launch_ids: deque[str] = deque(maxlen=_MOST_REMEMBERED)
         self._removals: set[asyncio.Task[None]] = set()
 
     def __contains__(self, launch_id: str) -> bool:
@@ -34,9 +34,9 @@ class AbandonedLaunches:
         return launch_id in self._launch_ids
 
     def add(self, labels: Mapping[str, str], container_name: str) -> None:
-        """Give a launch up, and remove what the Engine has done of it by now.
+        """Give a launch up, and remove its container if it exists by now.
 
-        If the Engine does it later, its event tells the watcher.
+        If the engine creates it later, the watcher hears of it.
         """
         launch_id = labels[LAUNCH_LABEL]
         self._launch_ids.append(launch_id)
@@ -47,14 +47,14 @@ class AbandonedLaunches:
             **job_fields(labels),
             **caller().fields,
         )
-        self._spawn(lambda: self._remove(launch_id), f"abandon {launch_id}")
+        self._spawn(lambda: self._remove_all(launch_id), f"abandon {launch_id}")
 
-    def discard(self, workload_id: str, labels: Mapping[str, str]) -> None:
-        """Remove the container of such a launch, live or not, in the background."""
-        self._spawn(lambda: self._discard(workload_id, labels), f"discard {workload_id}")
+    def remove(self, workload_id: str, labels: Mapping[str, str]) -> None:
+        """Remove a container of such a launch, even if it runs, in the background."""
+        self._spawn(lambda: self._remove(workload_id, labels), f"discard {workload_id}")
 
     async def finish(self) -> None:
-        """Wait for the removals under way: a later start with `adopt` would find jobs in them."""
+        """Wait for the removals under way: a later start with `adopt` would adopt what is left."""
         while self._removals:
             await asyncio.wait(self._removals)
 
@@ -63,12 +63,12 @@ class AbandonedLaunches:
         self._removals.add(task)
         task.add_done_callback(self._removals.discard)
 
-    async def _remove(self, launch_id: str) -> None:
+    async def _remove_all(self, launch_id: str) -> None:
         for workload in await self._engine.list():
             if workload.labels.get(LAUNCH_LABEL) == launch_id:
-                self.discard(workload.id, workload.labels)
+                self.remove(workload.id, workload.labels)
 
-    async def _discard(self, workload_id: str, labels: Mapping[str, str]) -> None:
+    async def _remove(self, workload_id: str, labels: Mapping[str, str]) -> None:
         try:
             if await self._remover.remove(workload_id, force=True):
                 log.info("container.discarded", container_id=workload_id, **job_fields(labels))

@@ -1,4 +1,4 @@
-"""How a container that nobody here has launched becomes a job."""
+"""Makes a job of a container that this process has not launched."""
 
 from service.engine.base import Engine, Inspection
 from service.jobs.model import ExitSeen, Job, Started
@@ -9,12 +9,12 @@ from service.state.registry import Registry
 from service.support.tasks import Background
 
 # For how long an event about an unknown container is remembered (seconds): longer than it takes
-# from an inspection to the decision that it is a job.
+# to get from an inspection of the container to its adoption.
 _REMEMBERED = 60.0
 
 
 class Adoption:
-    """The only way into the registry for what a launch has not reserved."""
+    """The only way into the registry beside a launch's reservation."""
 
     def __init__(
         self, engine: Engine, registry: Registry, reaper: Reaper, background: Background
@@ -23,28 +23,28 @@ class Adoption:
         self._registry = registry
         self._reaper = reaper
         self._background = background
-        self._heard: Recent[bool] = Recent(_REMEMBERED)
+        self._events: Recent[bool] = Recent(_REMEMBERED)
 
-    def hear(self, workload_id: str, *, witnessed: bool) -> None:
-        """Something has happened to a container that is no job; it may be about to become one."""
-        self._heard.note(workload_id, witnessed)
+    def note_event(self, workload_id: str, *, witnessed: bool) -> None:
+        """Remember that a container has changed that is no job, but may be about to become one."""
+        self._events.note(workload_id, witnessed)
 
-    def take_over(self, job: Job, seen: Inspection) -> None:
-        """Make a live container a job. If more was heard of it meanwhile, it is inspected again."""
+    def adopt(self, job: Job, seen: Inspection) -> None:
+        """Make a live container a job. If an event came after `seen`, it is inspected again."""
         self._registry.adopt(job, Started(seen.id, seen.started_at, seen.paused))
         tell_adoption(job, seen)
-        witnessed = self._heard.get(seen.id)
+        witnessed = self._events.get(seen.id)
         if witnessed is not None:
-            look = self._look(job.launch_id, witnessed=witnessed)
-            self._background.spawn(look, f"reap {job.launch_id}")
+            work = self._inspect_again(job.launch_id, witnessed=witnessed)
+            self._background.spawn(work, f"reap {job.launch_id}")
 
-    def close(self, job: Job, seen: Inspection) -> None:
-        """Report an end that came while nobody followed it, and remove the container."""
+    def adopt_exited(self, job: Job, seen: Inspection) -> None:
+        """Report an exit that nobody has followed, and remove the container."""
         self._registry.adopt(job, Started(seen.id, seen.started_at))
         self._registry.observe(job.launch_id, ExitSeen())  # no launch may take it for running
         reap = self._reaper.reap(job.launch_id, Hint())
         self._background.spawn(reap, f"reap {job.launch_id}")
 
-    async def _look(self, launch_id: str, *, witnessed: bool) -> None:
+    async def _inspect_again(self, launch_id: str, *, witnessed: bool) -> None:
         witnessed = witnessed and not await self._engine.leaving()
         await self._reaper.reap(launch_id, Hint(witnessed=witnessed))

@@ -1,4 +1,4 @@
-"""What has been said of containers that somebody is about to look at."""
+"""Hints about containers, which lead to an inspection, and signals that third parties have sent."""
 
 import asyncio
 from collections import OrderedDict
@@ -11,32 +11,32 @@ from service.engine.base import Exit
 
 T = TypeVar("T")
 
-# How long after a signal an exit may be its doing (seconds). `docker stop` waits for ten.
-_FRESH = 60.0
-# How long after a failed kill a signal may still be one of its own (seconds): an Engine that hangs
-# carries out what it was asked when it goes on.
-_LATE = 600.0
-# What ends no process by itself. Clients that are attached pass some of these on.
+# For how long after a signal it may be the cause of an exit (seconds). `docker stop` waits for ten.
+_CAUSES_EXIT_WITHIN = 60.0
+# For how long after a failed kill its signals may still arrive (seconds): an engine that hangs
+# carries out its calls when it goes on.
+_KILL_ARRIVES_WITHIN = 600.0
+# These end no process by themselves. Clients that are attached pass some of them on.
 _HARMLESS = frozenset({SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH})
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What is said to have happened to a container, and whether anybody saw it happen.
+    """What an event, a comparison or a kill says of a container.
 
-    `witnessed` is False where there was no event and a comparison has found it out, and where the
-    Engine was going away.
+    `witnessed` is False if a comparison has found the change without an event, or if the engine
+    was going away: then nobody can tell why the container has exited.
     """
 
     exit_code: int | None = None
     witnessed: bool = False
     oom_killed: bool = False
-    waited: bool = False  # for what the Engine tells late
-    stopped: Exit | None = None  # how a kill has ended it, as the Engine told: no look is needed
-    signal: int | None = None  # that others have sent before an exit; 0 where it is not known
+    waited: bool = False  # for an event about memory, which the engine may send late
+    stopped: Exit | None = None  # the exit that a kill has caused: no inspection is needed
+    signal: int | None = None  # sent by a third party before the exit; 0 if the number is unknown
 
-    def and_then(self, later: "Hint") -> "Hint":
-        """Both in one, where nobody has looked in between."""
+    def merged_with(self, later: "Hint") -> "Hint":
+        """This hint and a later one as one, if there was no inspection in between."""
         return Hint(
             self.exit_code if later.exit_code is None else later.exit_code,
             self.witnessed or later.witnessed,
@@ -48,55 +48,52 @@ class Hint:
 
 
 class Hints:
-    """The hints that nobody has followed yet, in one for each launch."""
+    """The hints that have led to no inspection yet, merged into one for each job."""
 
     def __init__(self) -> None:
-        self._hints: dict[str, Hint] = {}
-        self._awaited: dict[str, asyncio.Event] = {}
+        self._hints: dict[str, Hint] = {}  # by launch id
+        self._added: dict[str, asyncio.Event] = {}
 
     def add(self, launch_id: str, hint: Hint) -> None:
-        """Keep a hint, and wake up who waits for it."""
-        self._hints[launch_id] = self._hints.get(launch_id, Hint()).and_then(hint)
-        if awaited := self._awaited.get(launch_id):
-            awaited.set()
+        """Keep a hint, and wake up `wait`."""
+        self._hints[launch_id] = self._hints.get(launch_id, Hint()).merged_with(hint)
+        if added := self._added.get(launch_id):
+            added.set()
 
     def put_back(self, launch_id: str, known: Hint) -> None:
-        """Keep what is known already, as said before all that has come meanwhile."""
-        self._hints[launch_id] = known.and_then(self._hints.get(launch_id, Hint()))
+        """Keep a hint that is older than all that were added meanwhile."""
+        self._hints[launch_id] = known.merged_with(self._hints.get(launch_id, Hint()))
 
     def take(self, launch_id: str) -> Hint | None:
-        """All that has been said since the last time."""
+        """Remove and return the hint of a job."""
         return self._hints.pop(launch_id, None)
 
     def __contains__(self, launch_id: str) -> bool:
-        """Whether something has been said."""
+        """Whether there is a hint for a job."""
         return launch_id in self._hints
 
     async def wait(self, launch_id: str, seconds: float) -> None:
-        """Wait until something has been said of a launch, but not for longer than that.
-
-        One at a time for each launch.
-        """
+        """Wait until there is a hint for a job, at most so long. One caller at a time for a job."""
         if launch_id in self._hints:
             return
-        awaited = self._awaited[launch_id] = asyncio.Event()
+        added = self._added[launch_id] = asyncio.Event()
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await awaited.wait()
+                    await added.wait()
         finally:
-            del self._awaited[launch_id]
+            del self._added[launch_id]
 
 
 class Recent(Generic[T]):
-    """What was noted in the last so many seconds: the latest value for each key."""
+    """The latest value for each key, forgotten after so many seconds."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._noted: OrderedDict[str, tuple[T, float]] = OrderedDict()  # and when; oldest first
 
     def __len__(self) -> int:
-        """How many there are, some of which may be too old by now."""
+        """How many values are kept, some of which may be too old by now."""
         return len(self._noted)
 
     def note(self, key: str, value: T) -> None:
@@ -107,12 +104,12 @@ class Recent(Generic[T]):
             self._noted.popitem(last=False)
 
     def get(self, key: str) -> T | None:
-        """The last value; None if there was none lately."""
+        """The value of a key; None if there is none, or it is too old."""
         value, at = self._noted.get(key, (None, 0.0))
         return value if value is not None and self._is_fresh(at) else None
 
     def forget(self, key: str) -> None:
-        """Drop the value of a key."""
+        """Remove the value of a key."""
         self._noted.pop(key, None)
 
     def _is_fresh(self, at: float) -> bool:
@@ -120,29 +117,29 @@ class Recent(Generic[T]):
 
 
 class Signals:
-    """The signals that others have sent to containers: an exit that follows soon is their doing."""
+    """The signals that third parties have sent to containers: an exit soon after is their doing."""
 
     def __init__(self) -> None:
-        self._sent: Recent[int] = Recent(_FRESH)
-        self._failed_kills: Recent[bool] = Recent(_LATE)
+        self._sent: Recent[int] = Recent(_CAUSES_EXIT_WITHIN)
+        self._failed_kills: Recent[bool] = Recent(_KILL_ARRIVES_WITHIN)
 
     def note(self, workload_id: str, number: int) -> None:
-        """Remember a signal; 0 where nobody can tell which it was."""
+        """Remember a signal; 0 if its number is unknown."""
         if number not in _HARMLESS and not self._failed_kills.get(workload_id):
             self._sent.note(workload_id, number)
 
     def note_failed_kill(self, workload_id: str) -> None:
-        """A kill of ours has failed: what it has sent may still arrive, and is nobody else's."""
+        """A kill of ours has failed: its signals may still arrive, and are not a third party's."""
         self._failed_kills.note(workload_id, value=True)
 
-    def before_exit(self, workload_id: str) -> int | None:
-        """The signal that a container has just ended with, which has then done its work."""
-        signal = self.lately(workload_id)
+    def take(self, workload_id: str) -> int | None:
+        """The signal that an exited container got last. It explains no later exit."""
+        signal = self.get(workload_id)
         self._sent.forget(workload_id)
         return signal
 
-    def lately(self, workload_id: str) -> int | None:
-        """The last signal that a container has got; None if it has got none lately."""
+    def get(self, workload_id: str) -> int | None:
+        """The signal that a container got last; None if that was long ago, or never."""
         return self._sent.get(workload_id)
 
 

@@ -1,4 +1,4 @@
-"""Stopping one job: the intent, SIGTERM, the grace, SIGKILL, and its end."""
+"""Kills jobs: SIGTERM, the grace, SIGKILL, and the wait until the job is closed."""
 
 import asyncio
 import time
@@ -24,19 +24,19 @@ from service.reporting.request_reports import (
 from service.settings import Settings
 from service.state.readiness import Readiness
 from service.state.registry import Registry
-from service.support.retry import patiently
+from service.support.retry import retry
 from service.support.tasks import Background, SingleFlight
 
 log = get_logger(__name__)
 
 KillOutcome = Literal["stopped", "forced", "not_running", "failed"]
 
-# 128 + SIGKILL: what a container exits with that did not heed SIGTERM.
+# 128 + SIGKILL: the exit code of a container that has ignored SIGTERM.
 _SIGKILLED = 137
 
 
 class Killer:
-    """Kills jobs; however many ask for the end of one, it is killed once."""
+    """Kills each job once, however many requests ask for it."""
 
     def __init__(
         self,
@@ -63,9 +63,9 @@ class Killer:
     async def kill_each(
         self, jobs: Sequence[Job], operation: Operation
     ) -> Sequence[tuple[str, SupervisorError]]:
-        """Kill jobs side by side, whether or not anybody waits for it; what failed, by identifier.
+        """Kill jobs concurrently; the failures, by identifier.
 
-        All are begun before the first wait.
+        All kills are begun before the first wait. They go on if the request is cancelled.
         """
         kills = [self._join(job, operation) or self._begin(job, operation) for job in jobs]
         results = await asyncio.gather(*kills, return_exceptions=True)
@@ -78,11 +78,11 @@ class Killer:
         return failures
 
     def _join(self, job: Job, operation: Operation) -> Awaitable[None] | None:
-        """The rest of a kill that another request has begun; None where there is none."""
+        """The rest of a kill that another request has begun; None if there is none."""
         under_way = self._kills.get(job.launch_id)
         if under_way is None:
             return None
-        if operation == "kill_all":  # its own events report what it has joined
+        if operation == "kill_all":  # its own events report the kills that it has joined
             return asyncio.shield(under_way)
         log.info("kill.joined", job=job.name, identifier=job.identifier, **caller().fields)
         return self._share(under_way, job)
@@ -97,10 +97,10 @@ class Killer:
             raise
 
     def _begin(self, job: Job, operation: Operation) -> Awaitable[None]:
-        """Mark the intent at once, so that the exit that follows is a kill, and begin.
+        """Mark the intent at once, so that the exit that follows counts as a kill, and begin.
 
-        The task ends when the job is gone, or raises a `SupervisorError`. It accounts for
-        itself, whether or not anybody waits for it.
+        The task ends when the job is closed, or raises a `SupervisorError`. It logs and counts
+        that, whether or not a request waits for it.
         """
         self._registry.observe(job.launch_id, KillIntended(caller()))
         kill = self._kill(job, operation)
@@ -114,7 +114,7 @@ class Killer:
         except SupervisorError as error:
             account_failure(self._metrics, operation, job.name, job.identifier, error, began=began)
             raise
-        except Exception:  # noqa: BLE001 - whatever it is, it is ours
+        except Exception:  # noqa: BLE001 - a fault of this program, reported as such
             raise account_crash(self._metrics, operation, job.name, job.identifier) from None
         finally:
             if outcome == "failed":
@@ -133,20 +133,20 @@ class Killer:
         )
 
     def _give_up(self, launch_id: str) -> None:
-        """Leave the job as it is. If it has exited all the same, nobody else closes it."""
+        """Take the intent back. If the container has exited all the same, have the job closed."""
         job = self._registry.observe(launch_id, KillFailed())
         if job is None or job.workload_id is None:
             return
         self._signals.note_failed_kill(job.workload_id)
         if job.exit_seen:
-            look = self._reaper.reap(launch_id, Hint(witnessed=True))
-            self._background.spawn(look, f"reap {launch_id}")
+            reap = self._reaper.reap(launch_id, Hint(witnessed=True))
+            self._background.spawn(reap, f"reap {launch_id}")
 
     async def _stop(self, job: Job) -> KillOutcome:
-        """How it went. A launch under way is waited for: what has not started cannot be stopped."""
+        """Stop the container, and have the job closed. Waits for a launch under way first."""
         if self._registry.get(job.launch_id) is None:
             return "not_running"
-        end = self._registry.end_of(job.launch_id)
+        closed = self._registry.when_closed(job.launch_id)
         with waiting("launch", linked=job.traceparent):
             running = await self._registry.wait(job.launch_id, lambda j: j.workload_id is not None)
         if running is None or running.workload_id is None:
@@ -155,9 +155,9 @@ class Killer:
         with waiting("engine"):
             await self._readiness.wait_for_engine()
         exited: Exit | None = None
-        with suppress(NoSuchWorkload):  # it is as gone as it could be
-            exited = await patiently(lambda: self._engine.stop(workload_id, grace=self._grace))
+        with suppress(NoSuchWorkload):  # a third party has removed it
+            exited = await retry(lambda: self._engine.stop(workload_id, grace=self._grace))
         await self._reaper.reap(job.launch_id, Hint(stopped=exited, witnessed=True))
-        if not end.done():
+        if not closed.done():
             raise EngineRefused(f"container {workload_id}: was started again by somebody else")
-        return "forced" if end.result().exit_code == _SIGKILLED else "stopped"
+        return "forced" if closed.result().exit_code == _SIGKILLED else "stopped"

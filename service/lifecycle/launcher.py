@@ -1,4 +1,4 @@
-"""One launch on the Engine: its name, the tries while the Engine is away, and what a try left."""
+"""Starts the workload of a launch: its name, the retries, and what a failed try has left."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,6 @@ from functools import partial
 from typing import NamedTuple
 
 from service.engine.base import Engine, Inspection, Status, Workload, WorkloadSpec
-from service.engine.names import NameGrammar
 from service.errors import (
     EngineError,
     EngineFaltered,
@@ -33,31 +32,30 @@ from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
 from service.lifecycle.surplus import SurplusContainers
 from service.settings import Settings
-from service.support.retry import patiently
+from service.support.retry import retry
 from service.support.tasks import Background
 
-_REMOVAL_POLL = 0.05
-# Seconds for which a name that is being freed is worth waiting for.
-_NAME_PATIENCE = 5.0
-# How long after its deadline a launch is given up whose call has not seen it itself (seconds): a
-# call that ends by its own time limit is one that the Engine's metrics and the trace tell of.
+# Seconds: between two tries to take a name that is being freed, and for how long to try.
+_NAME_POLL, _NAME_SECONDS = 0.05, 5.0
+# How long after its deadline a launch is given up whose call has not timed out by itself (seconds):
+# a call that does so is in the engine's metrics and in the trace.
 _BACKSTOP = 0.5
 
 
 class StartedWorkload(NamedTuple):
-    """What a launch has started."""
+    """The workload that a launch has started."""
 
     id: str
-    name: str  # with what development adds to it
+    name: str  # with the count that development adds
 
 
-class NameRunsAlready(Exception):
-    """The name is held by a live container of ours that the registry does not know."""
+class RunsAlready(Exception):
+    """A live container of this identifier that the registry does not know: it is the job."""
 
-    def __init__(self, job: Job, holder: Inspection) -> None:
-        super().__init__(holder.id)
+    def __init__(self, job: Job, container: Inspection) -> None:
+        super().__init__(container.id)
         self.job = job
-        self.holder = holder
+        self.container = container
 
 
 class _Attempts:
@@ -66,9 +64,9 @@ class _Attempts:
     def __init__(self, timeout: float) -> None:
         self._clock = asyncio.get_running_loop().time
         self.deadline = self._clock() + timeout
-        self.name = ""  # the same for each, so that what one left is in the way of the next
+        self.name = ""  # the same for all, so that each try finds what the last one has left
         self.failure: EngineFaltered | None = None  # of the last try that failed
-        self.uncertain = False  # whether a container may be there, or come to be there
+        self.uncertain = False  # whether there is a container, or may be one soon
 
     @property
     def now(self) -> float:
@@ -82,7 +80,7 @@ class _Attempts:
 
 
 class Launcher:
-    """Starts workloads, and cleans up after those that it could not wait for."""
+    """Starts workloads, and removes those that it could not wait for."""
 
     def __init__(
         self,
@@ -102,13 +100,8 @@ class Launcher:
         self._surplus = surplus
         self._background = background
         self._timeout = settings.launch_timeout_seconds
-        # What keeps containers keeps their names, too.
+        # Development keeps exited containers, and with them their names.
         self._count_names = not settings.production
-
-    @property
-    def names(self) -> NameGrammar:
-        """What workloads may be called on this engine."""
-        return self._engine.name_grammar
 
     @property
     def prepares(self) -> bool:
@@ -118,14 +111,14 @@ class Launcher:
     async def prepare(self, spec: WorkloadSpec) -> None:
         """Fetch what a workload needs before it can start. Raises the `EngineError`s."""
         if prepare := self._engine.capabilities.prepare:
-            await patiently(partial(prepare, spec))
+            await retry(partial(prepare, spec))
 
     async def start(self, spec: WorkloadSpec) -> StartedWorkload:
-        """Start a workload. Raises the `EngineError`s, and `NameRunsAlready`."""
+        """Start a workload. Raises the `EngineError`s, and `RunsAlready`."""
         attempts = _Attempts(self._timeout)
         try:
-            workload_id = await patiently(lambda: self._attempt(spec, attempts))
-        except (EngineError, NameRunsAlready):
+            workload_id = await retry(lambda: self._attempt(spec, attempts))
+        except (EngineError, RunsAlready):
             if attempts.uncertain:
                 self._abandoned.add(spec.labels, attempts.name)
             raise
@@ -150,15 +143,15 @@ class Launcher:
                 attempts.failure = error
             raise
         except NameTaken as error:
-            if attempts.failure is not None and error.holder is None:  # it is what that has left
+            if attempts.failure is not None and error.holder is None:  # by what that try has left
                 raise attempts.failure from None
             raise
 
     async def _name(self, spec: WorkloadSpec) -> str:
-        """In development, the name with a count that goes on from the highest there is.
+        """The name; in development with the next count.
 
-        But for one that may still come to run, as what was given up may: its name is used again,
-        so that the Engine has one of the two at most.
+        A container that may still come to run keeps its count: with the same name, the engine runs
+        at most one of the two.
         """
         if not self._count_names:
             return spec.name
@@ -169,9 +162,9 @@ class Launcher:
         return f"{spec.name}-{count or highest_count(await self._engine.names(), spec.name) + 1}"
 
     async def _check_alone(self, spec: WorkloadSpec, listed: Sequence[Workload]) -> None:
-        """Raise `NameRunsAlready` where an action runs that the registry does not know.
+        """Raise `RunsAlready` if a container of this action is live: counted names do not collide.
 
-        With a name of its own it would be in nobody's way. A listing may be older than an exit.
+        The listing may be older than an exit, so the container is inspected.
         """
         for workload in listed:
             live = workload.status in (Status.LIVE, Status.UNKNOWN)
@@ -181,10 +174,10 @@ class Launcher:
                     seen = await self._engine.inspect(workload.id)
                     job = job_from_labels(seen.labels)
                     if job is not None and seen.status is Status.LIVE:
-                        raise NameRunsAlready(job, seen)
+                        raise RunsAlready(job, seen)
 
     def _is_rival(self, ours: Mapping[str, str], its: Mapping[str, str]) -> bool:
-        """Whether a live container is of the same action; what was given up is removed anyway."""
+        """Whether the labels are of another job of the same action that was not given up."""
         same = all(ours[label] == its.get(label) for label in (IDENTIFIER_LABEL, KIND_LABEL))
         grouped = ours[KIND_LABEL] == Kind.ACTION
         other = launch_id_in(ours) != launch_id_in(its)
@@ -194,24 +187,24 @@ class Launcher:
         return workload.status is Status.CREATED or launch_id_in(workload.labels) in self._abandoned
 
     async def _start_when_free(self, spec: WorkloadSpec, attempts: "_Attempts") -> str:
-        patience: float | None = None  # from the first answer: a busy Engine gives it late
+        give_up_at: float | None = None  # from the first answer on: a busy engine gives it late
         while attempts.left > 0:
             try:
                 return await self._engine.start(spec, timeout=attempts.left)
             except NameTaken as error:
-                patience = patience or attempts.now + _NAME_PATIENCE
-                if error.holder is None or attempts.now >= patience:
+                give_up_at = give_up_at or attempts.now + _NAME_SECONDS
+                if error.holder is None or attempts.now >= give_up_at:
                     raise
-                if await self._clear(spec, error.holder):
+                if await self._free_name(spec, error.holder):
                     return error.holder
-                await asyncio.sleep(_REMOVAL_POLL)
+                await asyncio.sleep(_NAME_POLL)
         raise TimeoutError
 
-    async def _clear(self, spec: WorkloadSpec, holder_id: str) -> bool:
-        """Clear the name, where its holder is ours; wait where it is on its way out.
+    async def _free_name(self, spec: WorkloadSpec, holder_id: str) -> bool:
+        """Remove the holder of a name if it is ours. Nothing if it is being removed.
 
-        True where the holder is what was to be started: an earlier try has done it after all.
-        Raises `NameTaken` where it is a stranger's, and `NameRunsAlready`.
+        True if the holder is the workload itself: an earlier try has started it after all. Raises
+        `NameTaken` if it is somebody else's, and `RunsAlready`.
         """
         await self._surplus.wait(holder_id)
         try:
@@ -227,29 +220,29 @@ class Launcher:
                 " did not launch; rename or remove that one",
                 holder.id,
             )
-        if job.launch_id == spec.labels[LAUNCH_LABEL] and _has_done_it(job, holder):
-            # Nobody can tell whether an Engine that was away has ended it.
-            look = self._reaper.reap(job.launch_id, Hint())
-            self._background.spawn(look, f"reap {job.launch_id}")
+        if job.launch_id == spec.labels[LAUNCH_LABEL] and _is_done(job, holder):
+            # If it has exited, nobody can tell whether an engine that was away has ended it.
+            reap = self._reaper.reap(job.launch_id, Hint())
+            self._background.spawn(reap, f"reap {job.launch_id}")
             return True
-        await self._remove_own(spec, job, holder)
+        await self._remove_holder(spec, job, holder)
         return False
 
-    async def _remove_own(self, spec: WorkloadSpec, job: Job, holder: Inspection) -> None:
-        """Clear away what an earlier try left. Only a live one may be somebody's job."""
+    async def _remove_holder(self, spec: WorkloadSpec, job: Job, holder: Inspection) -> None:
+        """Remove a container of ours, unless it is live and may be a job."""
         ours = spec.labels[LAUNCH_LABEL]
         left_over = job.launch_id == ours or job.launch_id in self._abandoned
         if holder.status is Status.LIVE and not left_over:
-            if job.identifier != spec.labels[IDENTIFIER_LABEL]:  # somebody has renamed it
+            if job.identifier != spec.labels[IDENTIFIER_LABEL]:  # a third party has renamed it
                 raise NameTaken(f"the container's name is taken: {spec.name} runs another job")
-            raise NameRunsAlready(job, holder)
+            raise RunsAlready(job, holder)
         await self._remover.remove(holder.id, force=left_over)
 
 
-def _has_done_it(job: Job, holder: Inspection) -> bool:
-    """Whether a container runs, or has run and must not do its work twice.
+def _is_done(job: Job, holder: Inspection) -> bool:
+    """Whether a container is live, or has run and must not do its work twice.
 
-    Any other action is there to go on: one that a dying Engine has taken along starts anew.
+    Any other action starts anew: it was meant to go on, and a dying engine has ended it.
     """
     once = job.ends or not job.grouped
     has_run = holder.status is Status.EXITED and holder.started_at > 0

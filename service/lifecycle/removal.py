@@ -1,4 +1,4 @@
-"""Removing a container, so that its name is free, whether or not the Engine can."""
+"""Removes a container, or renames it if the engine cannot remove it: its name is free then."""
 
 import asyncio
 from itertools import islice
@@ -11,18 +11,18 @@ from service.support.retry import Backoff
 
 log = get_logger(__name__)
 
-# Seconds. Somebody waits for the name: an Engine that has tried for this long by itself, as Docker
-# does for what is busy, is not asked again.
 _PAUSES, _TRIES = Backoff(0.1, 0.4), 4
-_LONG = 1.0
-_TO_SET_ASIDE = 3.0
+# A call that took longer than this (seconds) is not repeated, since a request waits for the name:
+# the engine has retried by itself, as Docker does for a mount that is busy.
+_LONG_CALL = 1.0
+_SET_ASIDE_SECONDS = 3.0
 
 
 class Remover:
-    """Removes containers, and sets aside those that the Engine cannot remove, if it can do that.
+    """Removes containers, and sets aside those that the engine cannot remove.
 
-    A file that may not be deleted or a mount that does not end (EPERM, EBUSY) keeps a container for
-    ever. It can be renamed all the same, which frees its name, and with that the identifier. The
+    A file that may not be deleted, or a mount that cannot be unmounted (EPERM, EBUSY), keeps a
+    container for ever. A rename frees its name all the same, and with that the identifier. The
     janitor goes on trying to remove it (`Workload.aside`).
     """
 
@@ -30,10 +30,10 @@ class Remover:
         self._engine = engine
 
     async def remove(self, workload_id: str, *, force: bool = False) -> bool:
-        """Free the name of a container; False where it was set aside for that.
+        """Free the name of a container; False if it was set aside for that.
 
-        Raises EngineUnavailable, and what the removal has failed with for a live one, which is
-        never set aside, and for one whose name cannot be freed either.
+        A live container is never set aside. Raises EngineUnavailable, and the error of the removal
+        if the container is live or cannot be set aside.
         """
         clock = asyncio.get_running_loop().time
         for pause in (*islice(_PAUSES, _TRIES - 1), None):
@@ -43,9 +43,9 @@ class Remover:
             except EngineTimeout as error:
                 return not await self._set_aside(workload_id, error)
             except EngineRefused as error:
-                if await self._lives(workload_id):
-                    raise EngineRefused(error.message) from None  # it is not to be tried again
-                if pause is None or clock() - began > _LONG:
+                if await self._is_live(workload_id):
+                    raise EngineRefused(error.message) from None  # a retry would not help
+                if pause is None or clock() - began > _LONG_CALL:
                     return not await self._set_aside(workload_id, error)
                 await asyncio.sleep(pause)
             else:
@@ -53,21 +53,21 @@ class Remover:
         return True
 
     async def _set_aside(self, workload_id: str, failure: EngineRefused | EngineTimeout) -> bool:
-        """Whether it was; it may have gone by now."""
+        """Set a container aside; False if it is gone by now."""
         set_aside = self._engine.capabilities.set_aside
         try:
-            async with asyncio.timeout(_TO_SET_ASIDE):
+            async with asyncio.timeout(_SET_ASIDE_SECONDS):
                 seen = await self._engine.inspect(workload_id)
-                lives = seen.status is Status.LIVE
-                name = await set_aside(workload_id) if set_aside and not lives else ""
+                live = seen.status is Status.LIVE
+                name = await set_aside(workload_id) if set_aside and not live else ""
         except NoSuchWorkload:
             return False
         except TimeoutError:
             raise _final(failure, failure.message) from None
         except (EngineRefused, EngineTimeout) as error:
-            told = f"{failure.message}; nor can it be set aside: {error.message}"
-            raise _final(failure, told) from None
-        if lives or not name:
+            message = f"{failure.message}; nor can it be set aside: {error.message}"
+            raise _final(failure, message) from None
+        if live or not name:
             raise _final(failure, failure.message)
         log.warning(
             "container.set_aside",
@@ -78,8 +78,8 @@ class Remover:
         )
         return True
 
-    async def _lives(self, workload_id: str) -> bool:
-        """False also if the Engine refuses to tell: it does not remove a live one either."""
+    async def _is_live(self, workload_id: str) -> bool:
+        """False also if the inspection is refused; `_set_aside` makes another one."""
         try:
             return (await self._engine.inspect(workload_id)).status is Status.LIVE
         except (NoSuchWorkload, EngineRefused):
@@ -87,6 +87,6 @@ class Remover:
 
 
 def _final(failure: EngineRefused | EngineTimeout, message: str) -> EngineError:
-    """The failure as one that is not worth another try, which an `EngineFaltered` would be."""
+    """The same error, but never an `EngineFaltered`, which a caller would retry."""
     kind = EngineTimeout if isinstance(failure, EngineTimeout) else EngineRefused
     return kind(message)

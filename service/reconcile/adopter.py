@@ -1,4 +1,4 @@
-"""Containers of ours that the registry does not know: jobs to take over, or one too many."""
+"""Decides about containers of ours that the registry does not know: adopt, stop or remove them."""
 
 from collections import defaultdict
 from collections.abc import Awaitable, Mapping, Sequence
@@ -26,14 +26,14 @@ from service.lifecycle.removal import Remover
 from service.lifecycle.surplus import SurplusContainers
 from service.settings import Settings
 from service.state.registry import Registry
-from service.support.retry import patiently
-from service.support.tasks import Background, side_by_side
+from service.support.retry import retry
+from service.support.tasks import Background, run_concurrently
 
 log = get_logger(__name__)
 
 
 class Adopter:
-    """Takes over what runs, and stops what must not."""
+    """Inspects unknown containers, and adopts those that are live and may be jobs."""
 
     def __init__(
         self,
@@ -54,64 +54,68 @@ class Adopter:
         self._abandoned = abandoned
         self._surplus = surplus
         self._background = background
-        self._keep = not settings.production
+        self._keep = not settings.production  # whether exited containers are kept
 
-    async def meet(self, workload_id: str, labels: Mapping[str, str]) -> None:
-        """Look at one that has turned up, and take it over where it runs and may."""
+    async def examine(self, workload_id: str, labels: Mapping[str, str]) -> None:
+        """Inspect a container, and adopt, stop or remove it. Raises the `EngineError`s."""
         if launch_id_in(labels) in self._abandoned:
-            self._abandoned.discard(workload_id, labels)
-        elif seen := await self._look(workload_id):
-            await self._settle(seen)
+            self._abandoned.remove(workload_id, labels)
+        elif seen := await self._inspect(workload_id):
+            await self._decide(seen)
 
-    async def meet_all(self, workloads: Sequence[Workload]) -> None:
-        """Look at many. Of two live ones that may not be two, the newer one is the job.
+    async def examine_all(self, workloads: Sequence[Workload]) -> None:
+        """Examine many. Of two live containers of one action, the newer one is the job.
 
-        Of two of one launch it is the older one: what is run from a snapshot of a job's container
-        (`docker commit`) has its labels, too, and is somebody else's.
+        Of two containers of one launch it is the older one: a container that somebody runs from a
+        snapshot of a job's container (`docker commit`) has the same labels, and is not ours.
         """
         newest_first = sorted(workloads, key=lambda each: -each.created_at)
         originals = {launch_id_in(each.labels) or each.id: each for each in newest_first}
         by_identifier: defaultdict[str, list[Workload]] = defaultdict(list)
         for workload in sorted(originals.values(), key=lambda each: -each.created_at):
             by_identifier[workload.labels.get(IDENTIFIER_LABEL, "")].append(workload)
-        await side_by_side(self._meet_in_turn, by_identifier.values())
+        await run_concurrently(self._examine_one_by_one, by_identifier.values())
 
-    async def _meet_in_turn(self, workloads: Sequence[Workload]) -> None:
+    async def _examine_one_by_one(self, workloads: Sequence[Workload]) -> None:
         for workload in workloads:
-            await bearing(self.meet(workload.id, workload.labels), **job_fields(workload.labels))
+            await log_failure(
+                self.examine(workload.id, workload.labels), **job_fields(workload.labels)
+            )
 
-    async def inherit(self, workloads: Sequence[Workload]) -> None:
-        """Take over from an earlier run, at the start: what runs, and the ends nobody has seen.
+    async def adopt_from_earlier_run(self, workloads: Sequence[Workload]) -> None:
+        """At the start, adopt what an earlier run has left, and report exits that it has missed.
 
-        The end of what was set aside has been told.
+        Exits of containers that are set aside have been reported.
         """
-        left = {Status.LIVE, Status.UNKNOWN} | (set() if self._keep else {Status.EXITED})
-        half_done = [w for w in workloads if w.status is Status.CREATED and KEY_LABEL in w.labels]
-        await side_by_side(self._decide, half_done)
-        await self.meet_all([w for w in workloads if w.status in left and not w.aside])
+        statuses = {Status.LIVE, Status.UNKNOWN} | (set() if self._keep else {Status.EXITED})
+        unfinished = [w for w in workloads if w.status is Status.CREATED and KEY_LABEL in w.labels]
+        await run_concurrently(self._finish_launch, unfinished)
+        await self.examine_all([w for w in workloads if w.status in statuses and not w.aside])
         for kept in (w for w in workloads if w.aside or (w.status is Status.EXITED and self._keep)):
             if job := job_from_labels(kept.labels):
                 self._registry.keys.remember(job)
 
-    async def _decide(self, workload: Workload) -> None:
-        """Whether a launch with a key has happened, which was under way when its supervisor died.
+    async def _finish_launch(self, workload: Workload) -> None:
+        """Find out whether a launch with a key has happened whose supervisor has died meanwhile.
 
-        Its start may still be with the Engine, while its client asks for it again. The Engine
-        removes the container, which then cannot start any more, or refuses to, since it runs.
+        The engine may still be starting the container, while the client sends the request again.
+        A removal decides it: either the container cannot start any more, or the engine refuses
+        since it runs.
         """
         try:
-            await patiently(lambda: self._engine.remove(workload.id))
+            await retry(lambda: self._engine.remove(workload.id))
         except (EngineRefused, EngineTimeout):
-            await bearing(self.meet(workload.id, workload.labels), **job_fields(workload.labels))
+            await log_failure(
+                self.examine(workload.id, workload.labels), **job_fields(workload.labels)
+            )
 
-    async def _look(self, workload_id: str) -> Inspection | None:
+    async def _inspect(self, workload_id: str) -> Inspection | None:
         try:
-            return await patiently(lambda: self._engine.inspect(workload_id))
+            return await retry(lambda: self._engine.inspect(workload_id))
         except NoSuchWorkload:
             return None
 
-    async def _settle(self, seen: Inspection) -> None:
-        """The end of what was set aside has been told, too."""
+    async def _decide(self, seen: Inspection) -> None:
         job = job_from_labels(seen.labels)
         if job is None:
             if seen.status is Status.LIVE:
@@ -121,31 +125,35 @@ class Adopter:
             return
         if seen.status is Status.EXITED and not self._keep and not seen.aside:
             if seen.started_at:
-                self._adoption.close(job, seen)
-            else:  # its removal was interrupted before anything had run: no job has ended
+                self._adoption.adopt_exited(job, seen)
+            else:  # its removal was interrupted, and it has never run: no job has ended
                 await self._remover.remove(seen.id)
         elif seen.status is Status.LIVE:
-            self._take_over(job, seen)
+            self._adopt_or_stop(job, seen)
 
-    def _take_over(self, job: Job, seen: Inspection) -> None:
-        if seen.id in self._surplus:  # if the stop fails, the next comparison looks again
+    def _adopt_or_stop(self, job: Job, seen: Inspection) -> None:
+        """Adopt a live container, or stop it if its identifier has a job."""
+        if seen.id in self._surplus:  # if this stop fails, the next comparison examines it again
             return
         other = self._registry.grouped(job.identifier) if job.grouped else None
         if other is None:
-            self._adoption.take_over(job, seen)
+            self._adoption.adopt(job, seen)
         elif other.workload_id is None:
-            self._background.spawn(self._meet_after(other.launch_id, seen), f"meet {seen.id}")
+            self._background.spawn(self._examine_after(other.launch_id, seen), f"meet {seen.id}")
         else:
             self._surplus.stop(job, seen.id)
 
-    async def _meet_after(self, launch_id: str, seen: Inspection) -> None:
-        """Meet a container again after a launch of its identifier, which may find it by itself."""
+    async def _examine_after(self, launch_id: str, seen: Inspection) -> None:
+        """Examine a container again after a launch of its identifier, which may have adopted it."""
         await self._registry.wait(launch_id, lambda job: job.workload_id is not None)
-        await self.meet(seen.id, seen.labels)
+        await self.examine(seen.id, seen.labels)
 
 
-async def bearing(work: Awaitable[None], *, job: str = "", identifier: str = "") -> None:
-    """One container that the Engine makes trouble about must not stop all the others."""
+async def log_failure(work: Awaitable[None], *, job: str = "", identifier: str = "") -> None:
+    """Log the failure of work on one container: it must not prevent the work on others.
+
+    Raises EngineUnavailable.
+    """
     try:
         await work
     except EngineUnavailable:

@@ -1,8 +1,8 @@
-"""A second supervisor of the same instance: each would take the other's containers for its own.
+"""Makes sure that no other supervisor of the same instance runs: each would adopt the other's jobs.
 
-Two are told from each other by a lock on this host, and by a label on containers that run
-supervisors. Not noticed is a second one elsewhere that shares this Engine over the network and
-runs in no labelled container.
+Two things reveal another one: a lock on this host, and a label on containers that run supervisors.
+Not noticed is one on another host that shares this engine over the network and runs in no labelled
+container.
 """
 
 import hashlib
@@ -15,21 +15,21 @@ from service.engine.base import Engine, Status, Workload
 from service.errors import EngineRefused, NoSuchWorkload, StartError
 from service.jobs.workload import LABEL_PREFIX
 from service.settings import Settings
-from service.support.retry import patiently
+from service.support.retry import retry
 
 log = get_logger(__name__)
 
 SERVES_LABEL = LABEL_PREFIX + "serves"
-"""On a supervisor's own container: the instance that it is. Whoever deploys it sets it."""
+"""On a supervisor's own container: its instance. Whoever deploys the supervisor sets it."""
 
 _Since = tuple[float, str]
-_NOT_YET: _Since = (math.inf, "")
+_NOT_LIVE: _Since = (math.inf, "")
 
 
 def hold_instance(instance: str, address: str, title: str) -> socket.socket:
     """Take this host's lock on an instance, for as long as the socket lives.
 
-    `address` is that of the engine, and `title` what messages call it.
+    `address` is that of the engine, and `title` its name in messages.
 
     An abstract Unix socket: the kernel frees it with its holder, however that ends, and no file
     is left behind (unix(7)). Raises `StartError`.
@@ -47,45 +47,45 @@ def hold_instance(instance: str, address: str, title: str) -> socket.socket:
 
 
 class Rivals:
-    """Supervisors of the same instance that run in containers on the same Engine."""
+    """Supervisors of the same instance that run in containers on the same engine."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._instance = settings.supervisor_instance
 
     async def check(self) -> None:
-        """Raise `StartError` if there is one, and it was there first. Raises `EngineError`s."""
+        """Raise `StartError` if one was started before this. Raises `EngineError`s."""
         labelled = await self._engine.find({SERVES_LABEL: self._instance})
-        since = {each.id: await self._since(each.id) for each in labelled}
+        since = {each.id: await self._live_since(each.id) for each in labelled}
         here = self._engine.whereabouts(labelled)
-        before = _first(labelled, since, before=since[here.own.id] if here.own else _NOT_YET)
+        before = _started_before(labelled, since, since[here.own.id] if here.own else _NOT_LIVE)
         if here.unclear and len(before) == 1:
             log.warning("rival.unclear", container_name=before[0].name)
         elif before:
             raise StartError(
-                f"SUPERVISOR_INSTANCE={self._instance}: {_told(before, unclear=here.unclear)}"
+                f"SUPERVISOR_INSTANCE={self._instance}: {_named(before, unclear=here.unclear)}"
                 f" of this name on the same {self._engine.title};"
                 " stop it, or give this one a name of its own"
             )
 
-    async def _since(self, workload_id: str) -> _Since:
-        """Since when it runs: a container that was made first may have been started last."""
+    async def _live_since(self, workload_id: str) -> _Since:
+        """When a container was started, which need not be in the order of their creation."""
         try:
-            seen = await patiently(lambda: self._engine.inspect(workload_id))
-        except (NoSuchWorkload, EngineRefused):  # one that cannot be looked at keeps nobody away
-            return _NOT_YET
-        return (seen.started_at, seen.id) if seen.status is Status.LIVE else _NOT_YET
+            seen = await retry(lambda: self._engine.inspect(workload_id))
+        except (NoSuchWorkload, EngineRefused):  # one that cannot be inspected prevents no start
+            return _NOT_LIVE
+        return (seen.started_at, seen.id) if seen.status is Status.LIVE else _NOT_LIVE
 
 
-def _first(
-    labelled: Sequence[Workload], since: Mapping[str, _Since], *, before: _Since
+def _started_before(
+    labelled: Sequence[Workload], since: Mapping[str, _Since], moment: _Since
 ) -> Sequence[Workload]:
-    """Those that were started before that, the first of them first."""
-    earlier = [each for each in labelled if since[each.id] < before]
+    """The containers that were started before that, oldest first."""
+    earlier = [each for each in labelled if since[each.id] < moment]
     return sorted(earlier, key=lambda each: since[each.id])
 
 
-def _told(rivals: Sequence[Workload], *, unclear: bool) -> str:
+def _named(rivals: Sequence[Workload], *, unclear: bool) -> str:
     if not unclear:
         return f"the container {rivals[0].name!r} is a supervisor"
     names = ", ".join(repr(each.name) for each in rivals)

@@ -1,4 +1,4 @@
-"""Containers of this instance that are nobody's job: what earlier runs and failed starts left."""
+"""Removes containers that are no job's: those of earlier runs, and orphans."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +13,8 @@ from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
 from service.jobs.workload import job_fields
 from service.lifecycle.removal import Remover
 from service.settings import Settings
-from service.support.retry import Backoff, patiently
-from service.support.tasks import side_by_side
+from service.support.retry import Backoff, retry
+from service.support.tasks import run_concurrently
 
 log = get_logger(__name__)
 
@@ -22,27 +22,27 @@ _NOBODY_LAUNCHES = "the backend launches them anew at its own start alone, and n
 _ADOPT = "restart the backend; SUPERVISOR_ON_START=adopt keeps what runs"
 # When a removal is tried again that has failed.
 _RETRIES = Backoff(30.0, 3600.0)
-# Requests wait at the start for the end of what an earlier run left, which gets no more time (s).
-_START_GRACE = 10.0
-# How many orphans a sweep inspects or removes at once. One that the Engine does not answer about
-# takes up a thread, and exits and kills need threads, too (`BULK_THREADS`).
+# The longest grace of a stop at the start (seconds), since requests wait for that.
+_LONGEST_START_GRACE = 10.0
+# How many orphans a sweep inspects or removes at once. Each call that gets no answer occupies a
+# thread, and exits and kills need threads, too (`BULK_THREADS`).
 _AT_ONCE = 4
 
 
 @dataclass(slots=True)
 class _Plan:
-    """When an orphan's removal is tried, and how long after that it is tried again."""
+    """When an orphan's removal is tried next, and the pauses after that."""
 
     due: float
-    retries: Iterator[float] = field(default_factory=lambda: iter(_RETRIES))
+    pauses: Iterator[float] = field(default_factory=lambda: iter(_RETRIES))
 
     def postpone(self, now: float) -> None:
-        """Try again later, and later each time."""
-        self.due = now + next(self.retries)
+        """Try again later, each time after a longer pause."""
+        self.due = now + next(self.pauses)
 
 
 class Janitor:
-    """Removes containers by their labels: never by image, and never a stranger's."""
+    """Removes containers of this instance, which it knows by their labels."""
 
     def __init__(
         self,
@@ -54,61 +54,61 @@ class Janitor:
         self._engine = engine
         self._remover = remover
         self._metrics = metrics
-        self._grace = min(settings.job_stop_grace_seconds, _START_GRACE)
-        self._keep = not settings.production  # whether containers stay that have exited
+        self._grace = min(settings.job_stop_grace_seconds, _LONGEST_START_GRACE)
+        self._keep = not settings.production  # whether exited containers are kept
         self._orphan_grace = settings.orphan_grace_seconds
         self._dry_run = settings.orphan_dry_run
-        self._plans: dict[str, _Plan] = {}
+        self._plans: dict[str, _Plan] = {}  # by workload id
 
-    async def clean(self, workloads: Sequence[Workload]) -> None:
-        """Remove all of them at the start, live ones after a SIGTERM, side by side.
+    async def remove_all(self, workloads: Sequence[Workload]) -> None:
+        """Remove all containers at the start; live ones are stopped before.
 
-        What the Engine cannot remove is set aside; it is logged, and left. Raises
+        A container that cannot be removed is set aside, and that is logged. Raises
         EngineUnavailable.
         """
         if workloads:
             log.info("janitor.started", containers=len(workloads))
-        await side_by_side(partial(self._remove, force=True), workloads)
+        await run_concurrently(partial(self._remove, force=True), workloads)
         if jobs := sum(each.status is Status.LIVE for each in workloads):
             log.warning("janitor.ended_jobs", jobs=jobs, meaning=_NOBODY_LAUNCHES, helps=_ADOPT)
 
     async def sweep(self, unknown: Sequence[Workload]) -> None:
-        """Remove those orphans among what the registry does not know that had their grace.
+        """Remove those orphans among unknown containers whose grace is over.
 
-        Never by force: what runs by now is a job, and the Engine refuses. A few at a time: one that
-        the Engine does not answer about takes up a thread. Raises EngineUnavailable.
+        Never by force: if one is live by now, it is a job, and the engine refuses. A few at a
+        time. Raises EngineUnavailable.
         """
-        found: set[str] = set()
-        await side_by_side(partial(self._sweep, found), unknown, at_once=_AT_ONCE)
-        self._plans = {each: plan for each, plan in self._plans.items() if each in found}
-        self._metrics.orphans.set(len(found))
+        orphans: set[str] = set()
+        await run_concurrently(partial(self._sweep, orphans), unknown, at_once=_AT_ONCE)
+        self._plans = {each: plan for each, plan in self._plans.items() if each in orphans}
+        self._metrics.orphans.set(len(orphans))
 
-    async def _sweep(self, found: set[str], workload: Workload) -> None:
-        """Decide about one container. A known orphan is inspected again when its removal is due."""
+    async def _sweep(self, orphans: set[str], workload: Workload) -> None:
+        """Handle one container. A known orphan is inspected again only when its removal is due."""
         plan = self._plans.get(workload.id)
         if plan is None or plan.due <= time.monotonic():
-            if not await self._orphaned(workload):
+            if not await self._is_orphan(workload):
                 return
             plan = plan or self._plan(workload)
             if plan.due <= time.monotonic() and not self._dry_run:
                 plan.postpone(time.monotonic())
                 await self._remove(workload, force=False)
-        found.add(workload.id)
+        orphans.add(workload.id)
 
     def _plan(self, orphan: Workload) -> _Plan:
-        """A new orphan's plan. One that was set aside is known to belong to no job."""
+        """The plan for a new orphan. One that was set aside needs no long grace."""
         log.warning("orphan.found", **_fields(orphan))
         grace = min(_RETRIES.first, self._orphan_grace) if orphan.aside else self._orphan_grace
         plan = self._plans[orphan.id] = _Plan(time.monotonic() + grace)
         return plan
 
-    async def _orphaned(self, workload: Workload) -> bool:
-        """A listing is a moment old: what it tells of may have run, and been closed, since.
+    async def _is_orphan(self, workload: Workload) -> bool:
+        """Whether a container belongs to no job. The listing may be older than its start.
 
-        Docker lists what it has failed to remove as being removed, for ever.
+        Docker lists a container that it has failed to remove as being removed, for ever.
         """
         removing = workload.status is Status.REMOVING
-        if not (removing or workload.aside or self._nobodys(workload.status)):
+        if not (removing or workload.aside or self._is_orphaned(workload.status)):
             return False
         try:
             status = (await self._engine.inspect(workload.id)).status
@@ -116,17 +116,17 @@ class Janitor:
             return False
         except (EngineRefused, EngineTimeout):
             status = workload.status
-        return self._nobodys(status) or (workload.aside and status is not Status.LIVE)
+        return self._is_orphaned(status) or (workload.aside and status is not Status.LIVE)
 
-    def _nobodys(self, status: Status) -> bool:
-        """What was never started, or has exited where nothing is kept."""
+    def _is_orphaned(self, status: Status) -> bool:
+        """Whether it was never started, or has exited and is not kept."""
         return status is Status.CREATED or (status is Status.EXITED and not self._keep)
 
     async def _remove(self, workload: Workload, *, force: bool) -> None:
         try:
             if workload.status in (Status.LIVE, Status.UNKNOWN):
                 await self._stop(workload.id)
-            removed = await self._free(workload, force=force)
+            removed = await self._free_name(workload, force=force)
         except (EngineRefused, EngineTimeout) as error:
             log.warning("janitor.failed", **_fields(workload), error=error.message)
             return
@@ -134,20 +134,20 @@ class Janitor:
             self._metrics.orphans_removed.inc()
             log.info("janitor.removed", **_fields(workload))
 
-    async def _free(self, workload: Workload, *, force: bool) -> bool:
-        """Remove a container, or set it aside; once is enough for one that stands aside."""
+    async def _free_name(self, workload: Workload, *, force: bool) -> bool:
+        """Remove a container (True), or set it aside; if it is set aside already, only remove it."""
         if workload.aside:
             await self._engine.remove(workload.id, force=force)
             return True
-        return await patiently(lambda: self._remover.remove(workload.id, force=force))
+        return await retry(lambda: self._remover.remove(workload.id, force=force))
 
     async def _stop(self, workload_id: str) -> None:
-        with suppress(NoSuchWorkload, EngineRefused, EngineTimeout):  # then by force
-            await patiently(lambda: self._engine.stop(workload_id, grace=self._grace))
+        with suppress(NoSuchWorkload, EngineRefused, EngineTimeout):  # the removal is by force
+            await retry(lambda: self._engine.stop(workload_id, grace=self._grace))
 
 
 def _fields(workload: Workload) -> Mapping[str, str]:
-    """What each event about one has: the container, what it did, and the job that it was of."""
+    """The fields of each event about a container: what it is, and the job that it belonged to."""
     return {
         "container_name": workload.name,
         "container_id": workload.id,

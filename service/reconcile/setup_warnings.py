@@ -1,6 +1,6 @@
-"""What the settings and the Engine are like that keeps jobs from starting, or from calling back.
+"""Warnings about settings and features of the engine with which jobs cannot start or call back.
 
-It is told, and never judged: nothing waits for it, and nothing is refused for it.
+They are logged only: no request waits for them, or is refused because of them.
 """
 
 from collections.abc import Iterator
@@ -18,29 +18,29 @@ HOST_NETWORK = "host"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Remark:
-    """What is told, and what helps."""
+class SetupWarning:
+    """What is wrong, and what helps."""
 
     about: str
     meaning: str
     helps: str
 
 
-_LOCAL = Remark(
+_LOCAL = SetupWarning(
     about="GRPC_CALLBACK_HOST",
     meaning="outside of the host's network `localhost` is the job's own container: no job reaches"
     " the backend",
     helps="set GRPC_CALLBACK_HOST to what the backend is called in that network, such as the name"
     " of its container or the network's gateway, or JOB_NETWORK=host",
 )
-_REMAPPED = Remark(
+_REMAPPED = SetupWarning(
     about="userns-remap",
     meaning="the Engine remaps users, and then starts no container in the host's network: each"
     " launch is refused",
     helps="set JOB_NETWORK to a network of the Engine, and GRPC_CALLBACK_HOST to what the backend"
     " is called in it",
 )
-_ROOTLESS = Remark(
+_ROOTLESS = SetupWarning(
     about="rootless",
     meaning="the Engine runs rootless, in a network namespace of its own: `localhost` in there is"
     " not the host",
@@ -49,31 +49,31 @@ _ROOTLESS = Remark(
 )
 
 
-class Surroundings:
-    """Looks around, and tells of what is new."""
+class SetupWarnings:
+    """Checks the settings and the engine, and logs each new warning once."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._in_host_network = settings.job_network == HOST_NETWORK
         self._calls_localhost = _is_local(settings.grpc_callback_host)
-        self._told: frozenset[Remark] = frozenset()
+        self._logged: frozenset[SetupWarning] = frozenset()
 
-    def tell_settings(self) -> None:
-        """What can be said without an Engine."""
+    def check_settings(self) -> None:
+        """Log what is wrong with any engine."""
         if self._calls_localhost and not self._in_host_network:
-            _tell(_LOCAL)
+            _log(_LOCAL)
 
-    async def look(self) -> None:
-        """What can be said of this Engine. One that does not tell is left in peace."""
+    async def check_engine(self) -> None:
+        """Log what is wrong with this engine. Nothing if it does not answer."""
         try:
-            found = frozenset(self._remarks(await self._engine.traits()))
+            found = frozenset(self._warnings(await self._engine.traits()))
         except EngineError:
             return
-        for remark in sorted(found - self._told):
-            _tell(remark)
-        self._told = found
+        for warning in sorted(found - self._logged):
+            _log(warning)
+        self._logged = found
 
-    def _remarks(self, traits: frozenset[Trait]) -> Iterator[Remark]:
+    def _warnings(self, traits: frozenset[Trait]) -> Iterator[SetupWarning]:
         if not self._in_host_network:
             return
         if Trait.USERNS_REMAP in traits:
@@ -82,9 +82,9 @@ class Surroundings:
             yield _ROOTLESS
 
 
-def _tell(remark: Remark) -> None:
+def _log(warning: SetupWarning) -> None:
     log.warning(
-        "surroundings.noticed", about=remark.about, meaning=remark.meaning, helps=remark.helps
+        "surroundings.noticed", about=warning.about, meaning=warning.meaning, helps=warning.helps
     )
 
 

@@ -1,8 +1,8 @@
-"""Launches that came with an `idempotency-key`: the retry of one is told from another launch.
+"""Idempotency keys: whether a launch request is the retry of an earlier one.
 
-A key stands for one launch. While its container is there, and for ten minutes after its end, a
-request with the same key launches nothing, whatever became of the job meanwhile: what has been
-killed stays killed. A launch that fails gives its key back.
+A key stands for one launch. While its job is there, and for ten minutes after, a request with the
+same key launches nothing, even if the job has exited or was killed meanwhile. A launch that fails
+gives its key back.
 """
 
 import time
@@ -17,14 +17,14 @@ from service.jobs.model import Job, JobSpec
 
 METADATA_KEY = "idempotency-key"
 MAX_CHARACTERS = 255
-# How long the key of a job that is gone is kept (seconds), and how many such keys at most: more
-# than an Engine can launch in that time.
+# How long the key of a job that is gone is kept (seconds), and the most such keys: more than an
+# engine can launch in that time.
 KEPT_SECONDS = 600.0
 MOST_KEPT = 50_000
 
 
 def key_in(metadata: Iterable[tuple[str, str | bytes]]) -> str:
-    """The key that a request came with; empty where there is none. Raises `InvalidRequest`."""
+    """The key of a request; empty if it has none. Raises `InvalidRequest`."""
     values = [value for name, value in metadata if name == METADATA_KEY]
     if not values:
         return ""
@@ -47,46 +47,47 @@ def _checked(key: str) -> str:
     return key
 
 
-class _Launch(NamedTuple):
-    """What is kept of a launch: little, since clients may have sent long texts."""
+class _KeyedJob(NamedTuple):
+    """What is kept of a job with a key: little, since its texts may be long."""
 
-    job: Job  # without its identifier, and without who had it killed
-    request: int  # hash of what it launched
+    job: Job  # without its identifier and its killer
+    hashed: int  # name and identifier
 
     @classmethod
-    def of(cls, job: Job) -> "_Launch":
+    def of(cls, job: Job) -> "_KeyedJob":
         return cls(replace(job, identifier="", killer=NOBODY), hash((job.name, job.identifier)))
 
 
 class Keys:
-    """The keys of the live jobs, and those of the jobs that have ended not long ago."""
+    """The keys of the live jobs, and of those that have exited lately."""
 
     def __init__(self) -> None:
-        self._live: dict[str, _Launch] = {}
-        self._ended: OrderedDict[str, tuple[float, _Launch]] = OrderedDict()  # soonest first
+        self._live: dict[str, _KeyedJob] = {}
+        # With the time until which each is kept; the soonest first.
+        self._exited: OrderedDict[str, tuple[float, _KeyedJob]] = OrderedDict()
 
     def find(self, spec: JobSpec) -> Job | None:
-        """The job that an earlier request with the same key launched, as it was then.
+        """The job that an earlier request with the same key has launched, as it was then.
 
-        Raises `InvalidRequest` where that was another job.
+        Raises `InvalidRequest` if it has another name or identifier.
         """
-        launch = self._of(spec.idempotency_key)
-        if launch is None:
+        keyed = self._get(spec.idempotency_key)
+        if keyed is None:
             return None
-        if launch.request != hash((spec.name, spec.identifier)):
+        if keyed.hashed != hash((spec.name, spec.identifier)):
             raise InvalidRequest(
                 f"{METADATA_KEY}: stands for an earlier launch, of another name or identifier;"
                 " each launch needs a key of its own"
             )
-        return replace(launch.job, identifier=spec.identifier)
+        return replace(keyed.job, identifier=spec.identifier)
 
     def hold(self, job: Job) -> None:
-        """Keep the key of a job that lives from now on."""
+        """Keep the key of a live job."""
         if job.idempotency_key:
-            self._live[job.idempotency_key] = _Launch.of(job)
+            self._live[job.idempotency_key] = _KeyedJob.of(job)
 
     def release(self, job: Job) -> None:
-        """The job is gone: keep its key for a while, unless it never came to run."""
+        """The job is gone: keep its key for a while if it has run."""
         held = self._live.get(job.idempotency_key)
         if held is None or held.job.launch_id != job.launch_id:
             return
@@ -95,24 +96,24 @@ class Keys:
             self.remember(job)
 
     def remember(self, job: Job) -> None:
-        """Keep the key of a job that has ended."""
+        """Keep the key of a job that has exited for a while."""
         if job.idempotency_key:
-            self._ended.pop(job.idempotency_key, None)
+            self._exited.pop(job.idempotency_key, None)
             until = time.monotonic() + KEPT_SECONDS
-            self._ended[job.idempotency_key] = until, _Launch.of(job)
-            self._forget_the_old()
+            self._exited[job.idempotency_key] = until, _KeyedJob.of(job)
+            self._forget_old()
 
-    def _of(self, key: str) -> _Launch | None:
-        self._forget_the_old()
-        if launch := self._live.get(key):
-            return launch
-        _, ended = self._ended.get(key, (0.0, None))
-        return ended
+    def _get(self, key: str) -> _KeyedJob | None:
+        self._forget_old()
+        if live := self._live.get(key):
+            return live
+        _, exited = self._exited.get(key, (0.0, None))
+        return exited
 
-    def _forget_the_old(self) -> None:
+    def _forget_old(self) -> None:
         now = time.monotonic()
-        while self._ended:
-            until, _ = next(iter(self._ended.values()))
-            if until > now and len(self._ended) <= MOST_KEPT:
+        while self._exited:
+            until, _ = next(iter(self._exited.values()))
+            if until > now and len(self._exited) <= MOST_KEPT:
                 return
-            self._ended.popitem(last=False)
+            self._exited.popitem(last=False)

@@ -14,62 +14,65 @@ LaunchOutcome = Literal["launched", "dedup"]
 
 
 @dataclass(slots=True)
-class _Launch:
-    wanted_by: int = 0  # requests that wait for it
+class _UnderWay:
+    waiting: int = 0  # requests
     committed: bool = False
-    revoked: bool = False
+    cancelled: bool = False
 
 
 class Launches:
-    """A launch outlives its clients once it is with the Engine; until then, it needs one."""
+    """Runs a task for each launch.
+
+    A launch that no request waits for any more is cancelled, unless its container was asked for.
+    """
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
-        self._launches: dict[str, _Launch] = {}
+        self._under_way: dict[str, _UnderWay] = {}  # by launch id
         self._tasks: SingleFlight[LaunchOutcome] = SingleFlight()
 
     def begin(self, job: Job, work: Callable[[], Coroutine[Any, Any, LaunchOutcome]]) -> None:
-        """Let a launch in, and start the work on it. Raises `LimitReached`."""
+        """Take a place, and start the task. Raises `LimitReached`."""
         self._admission.enter()
-        self._launches[job.launch_id] = _Launch()
+        self._under_way[job.launch_id] = _UnderWay()
         task = self._tasks.begin(job.launch_id, work(), f"launch {job.launch_id}")
-        task.add_done_callback(lambda _: self._end(job.launch_id))
+        task.add_done_callback(lambda _: self._remove(job.launch_id))
 
     def commit(self, launch_id: str) -> None:
-        """Its container is about to be asked for: stopped now, it would be half done."""
-        self._launches[launch_id].committed = True
+        """The container is about to be asked for: a cancellation would leave it half started."""
+        self._under_way[launch_id].committed = True
 
     def under_way(self, launch_id: str) -> bool:
-        """Whether a launch has not ended yet."""
+        """Whether a launch is under way."""
         return self._tasks.get(launch_id) is not None
 
-    def revoked(self, launch_id: str) -> bool:
-        """Whether a launch is being stopped, because nobody wants it any more."""
-        launch = self._launches.get(launch_id)
-        return launch is not None and launch.revoked
+    def is_cancelled(self, launch_id: str) -> bool:
+        """Whether a launch is being cancelled, because no request waits for it any more."""
+        launch = self._under_way.get(launch_id)
+        return launch is not None and launch.cancelled
 
     async def share(self, launch_id: str) -> LaunchOutcome:
-        """The outcome of a launch that accounts for itself, whether or not anybody waits for it.
+        """Wait for a launch; its outcome. Raises `SharedFailure`: the launch has reported it.
 
-        Raises `SharedFailure`. Behind a shield: a client that hangs up must leave neither an
-        orphan nor a reservation.
+        The task is shielded: a client that hangs up must leave neither an orphan nor a
+        reservation.
         """
-        launch, task = self._launches[launch_id], self._tasks.get(launch_id)
+        launch, task = self._under_way[launch_id], self._tasks.get(launch_id)
         assert task is not None
-        launch.wanted_by += 1
+        launch.waiting += 1
         try:
             return await asyncio.shield(task)
         except SupervisorError as error:
             raise SharedFailure(error) from error
         finally:
-            launch.wanted_by -= 1
-            if not launch.wanted_by and not launch.committed and not task.done():
-                launch.revoked = task.cancel()
+            launch.waiting -= 1
+            if not launch.waiting and not launch.committed and not task.done():
+                launch.cancelled = task.cancel()
 
     async def finish(self) -> None:
-        """Wait for all of them, also those whose clients have gone."""
+        """Wait for all launches under way, also those whose clients have gone."""
         await self._tasks.finish()
 
-    def _end(self, launch_id: str) -> None:
-        del self._launches[launch_id]
+    def _remove(self, launch_id: str) -> None:
+        del self._under_way[launch_id]
         self._admission.leave()

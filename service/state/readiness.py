@@ -1,4 +1,4 @@
-"""Whether requests can count on the Engine, and how long they wait for it."""
+"""Whether the engine is there and the registry in step with it, and how long requests wait."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -6,79 +6,78 @@ from typing import Any, TypeVar
 
 from observability.spans import waiting
 from service.errors import Draining, EngineUnavailable
-from service.support.retry import GAP_PATIENCE
+from service.support.retry import GAP_SECONDS
 
 T = TypeVar("T")
 
-# How long a request waits (seconds): for the first listing after the start, and for an Engine
-# that has just gone away. The backend takes any error for fatal, so a short gap is bridged.
-START_PATIENCE = 30.0
+# How long a request waits after the start for the first listing (seconds).
+START_SECONDS = 30.0
 
 
 class Readiness:
-    """Ready while the Engine answers and the registry is in step with it."""
+    """Ready while the engine answers, the registry is in step with it, and the process stays."""
 
     def __init__(self, engine_title: str) -> None:
-        self.listed = False  # whether there is a last known state at all
+        self.listed = False  # whether there has been a listing at all
         self.draining = False
-        self.hopeless = False  # only a new start of the process can make it ready again
+        self.needs_restart = False  # only a new process can become ready
         self.reason = f"the {engine_title} has not answered yet"
-        self.in_step = False  # the registry with the Engine
-        self._settled = asyncio.Event()  # ready, or draining: nothing to wait for
-        self._unready = asyncio.Event()  # away, or draining
+        self.in_step = False  # the registry with the engine
+        self._settled = asyncio.Event()  # ready or draining: there is nothing to wait for
+        self._unready = asyncio.Event()  # not in step, or draining
         self._unready.set()
         self._listeners: list[Callable[[bool], None]] = []
 
     @property
     def ready(self) -> bool:
-        """Whether new work is welcome."""
+        """Whether new work is accepted."""
         return self.in_step and not self.draining
 
     def subscribe(self, listener: Callable[[bool], None]) -> None:
         """Call the listener whenever `ready` may have changed."""
         self._listeners.append(listener)
 
-    def rise(self) -> None:
-        """The registry is in step with the Engine."""
+    def set_in_step(self) -> None:
+        """The registry is in step with the engine."""
         self.in_step = self.listed = True
-        self.hopeless = False
-        self._tell("ready")
+        self.needs_restart = False
+        self._update("ready")
 
-    def fall(self, reason: str, *, for_good: bool = False) -> None:
-        """The registry is not known to be in step any more; `for_good`: and it will not be."""
+    def set_away(self, reason: str, *, for_good: bool = False) -> None:
+        """The engine is away; `for_good` if this process will not reach it again."""
         self.in_step = False
-        self.hopeless = for_good
-        self._tell(reason)
+        self.needs_restart = for_good
+        self._update(reason)
 
     def drain(self) -> None:
-        """The process is stopping, for good."""
+        """The process is stopping."""
         self.draining = True
-        self._tell("")
+        self._update("")
 
     async def wait(self) -> None:
         """Wait until ready. Raises `EngineUnavailable` or `Draining`."""
-        await self._wait(GAP_PATIENCE if self.listed else START_PATIENCE)
+        await self._wait(GAP_SECONDS if self.listed else START_SECONDS)
 
     async def wait_listed(self) -> None:
-        """Wait until there is a known state. Raises `EngineUnavailable` or `Draining`."""
+        """Wait for the first listing. Raises `EngineUnavailable` or `Draining`."""
         if not self.listed:
-            await self._wait(START_PATIENCE)
+            await self._wait(START_SECONDS)
 
     async def wait_for_engine(self) -> None:
-        """Wait for an Engine that is away. Where it is there, a stop of ours does not matter.
+        """Wait for an engine that is away. If it is there, draining does not matter.
 
         Raises `EngineUnavailable` or `Draining`.
         """
         if not self.in_step:
-            await self._wait(GAP_PATIENCE)
+            await self._wait(GAP_SECONDS)
 
     async def when_ready(
         self, work: Callable[[], Coroutine[Any, Any, T]], *, undo: Callable[[], None] | None = None
     ) -> T:
-        """Do what may have to wait, while the Engine is there; begin anew once it is back.
+        """Do the work once ready. If the engine goes away, cancel it and begin anew later.
 
-        `undo` takes back what was done in the very moment in which the caller gave up.
-        Raises `EngineUnavailable` or `Draining`.
+        `undo` is called if the work is done at the moment when the caller is cancelled. Raises
+        `EngineUnavailable` or `Draining`.
         """
         while True:
             with waiting("engine"):
@@ -96,24 +95,24 @@ class Readiness:
             if not doing.cancel():  # it is done
                 return doing.result()
 
-    async def _wait(self, patience: float) -> None:
+    async def _wait(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(seconds):
                 await self._settled.wait()
         except TimeoutError:
-            raise EngineUnavailable(f"{self.reason}; waited {patience:g} s for it") from None
+            raise EngineUnavailable(f"{self.reason}; waited {seconds:g} s for it") from None
         if self.draining:
             raise Draining("the supervisor is stopping and launches nothing new")
 
-    def _tell(self, reason: str) -> None:
+    def _update(self, reason: str) -> None:
         self.reason = "the supervisor is stopping" if self.draining else reason
-        _turn(self._settled, on=self.ready or self.draining)
-        _turn(self._unready, on=not self.ready)
+        _switch(self._settled, on=self.ready or self.draining)
+        _switch(self._unready, on=not self.ready)
         for listener in self._listeners:
             listener(self.ready)
 
 
-def _turn(event: asyncio.Event, *, on: bool) -> None:
+def _switch(event: asyncio.Event, *, on: bool) -> None:
     if on:
         event.set()
     else:

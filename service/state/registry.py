@@ -1,7 +1,7 @@
-"""Who runs, in which state: the only mutable job state there is.
+"""The live jobs and their states: the only mutable state of jobs that there is.
 
-Written only on the event loop, and never across an `await`: there are no locks. What changes here
-changes the metrics, so that they cannot drift from ListJobs.
+It is written only on the event loop, and never across an `await`, so there are no locks. Each
+change updates the metrics in the same step, so that they cannot differ from ListJobs.
 """
 
 import asyncio
@@ -20,35 +20,35 @@ class Registry:
     def __init__(self, metrics: Metrics) -> None:
         self.keys = Keys()
         self._metrics = metrics
-        self._jobs: dict[str, Job] = {}
-        self._launches: dict[str, dict[str, None]] = {}  # identifier: launch ids, oldest first
+        self._jobs: dict[str, Job] = {}  # by launch id, as all tables here but the next
+        self._launch_ids: dict[str, dict[str, None]] = {}  # by identifier; oldest first
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
-        self._ends: dict[str, asyncio.Future[Job]] = {}
+        self._closings: dict[str, asyncio.Future[Job]] = {}
 
     def add(self, job: Job) -> None:
         """Reserve the identifier for a launch."""
         assert job.launch_id not in self._jobs
         self._jobs[job.launch_id] = job
-        self._launches.setdefault(job.identifier, {})[job.launch_id] = None
+        self._launch_ids.setdefault(job.identifier, {})[job.launch_id] = None
         self.keys.hold(job)
-        self._account(None, job)
+        self._update_metrics(None, job)
 
     def adopt(self, job: Job, started: Started) -> None:
-        """Take over a container that runs, or that has run, and that nobody here launched."""
+        """Add a job whose container this process has not launched."""
         self.add(replace(job, adopted=True))
         self.observe(job.launch_id, started)
 
     def observe(self, launch_id: str, observation: Observation) -> Job | None:
-        """Bring a fact to a job: the job after it, None where there is no such live job."""
+        """Apply an observation to a job; the job after it, None if there is no such live job."""
         before = self._jobs.get(launch_id)
         if before is None:
             return None
         after = advance(before, observation)
         if after.state is State.GONE:
-            self._forget(after)
+            self._remove(after)
         else:
             self._jobs[launch_id] = after
-        self._account(before, after)
+        self._update_metrics(before, after)
         self._wake(launch_id)
         return after
 
@@ -70,43 +70,43 @@ class Registry:
 
     def of(self, identifier: str) -> Sequence[Job]:
         """The live jobs of one identifier, oldest first."""
-        return [self._jobs[launch_id] for launch_id in self._launches.get(identifier, ())]
+        return [self._jobs[launch_id] for launch_id in self._launch_ids.get(identifier, ())]
 
     def grouped(self, identifier: str) -> Job | None:
-        """The newest live job of an identifier among those that are grouped."""
-        for launch_id in reversed(self._launches.get(identifier, {})):
+        """The newest live action of an identifier."""
+        for launch_id in reversed(self._launch_ids.get(identifier, {})):
             if (job := self._jobs[launch_id]).grouped:
                 return job
         return None
 
     async def wait(self, launch_id: str, until: Callable[[Job], bool]) -> Job | None:
-        """Wait until a job is as wanted, and return it; None once it is gone."""
+        """Wait until a job fulfils a condition, and return it; None once it is gone."""
         while (job := self._jobs.get(launch_id)) is not None and not until(job):
             woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.setdefault(launch_id, []).append(woken)
             await woken
         return job
 
-    def end_of(self, launch_id: str) -> asyncio.Future[Job]:
-        """Where a live job will be found once it is gone, with how it ended."""
-        return self._ends.setdefault(launch_id, asyncio.get_running_loop().create_future())
+    def when_closed(self, launch_id: str) -> asyncio.Future[Job]:
+        """A future of a live job, as it will be when it is gone: it then has its outcome."""
+        return self._closings.setdefault(launch_id, asyncio.get_running_loop().create_future())
 
-    def _forget(self, job: Job) -> None:
+    def _remove(self, job: Job) -> None:
         del self._jobs[job.launch_id]
-        launches = self._launches[job.identifier]
-        del launches[job.launch_id]
-        if not launches:
-            del self._launches[job.identifier]
+        launch_ids = self._launch_ids[job.identifier]
+        del launch_ids[job.launch_id]
+        if not launch_ids:
+            del self._launch_ids[job.identifier]
         self.keys.release(job)
-        if end := self._ends.pop(job.launch_id, None):
-            end.set_result(job)
+        if closing := self._closings.pop(job.launch_id, None):
+            closing.set_result(job)
 
     def _wake(self, launch_id: str) -> None:
         for woken in self._waiters.pop(launch_id, ()):
             if not woken.done():
                 woken.set_result(None)
 
-    def _account(self, before: Job | None, after: Job) -> None:
+    def _update_metrics(self, before: Job | None, after: Job) -> None:
         metrics, label = self._metrics, self._metrics.job_label(after.name)
         entered = None if after.state is State.GONE else after.state
         left, ran = (before.state, before.runs) if before else (None, False)

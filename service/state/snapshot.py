@@ -1,4 +1,4 @@
-"""The jobs as they were when a listing was asked for, and what the listing says of them."""
+"""The jobs as they were when a listing was asked for, and how the listing differs from them."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -9,19 +9,19 @@ from service.jobs.workload import launch_id_in
 
 
 class Snapshot:
-    """The live jobs of one moment. Jobs do not change, so it can be read in a thread."""
+    """The live jobs of one moment. Jobs are immutable, so a thread can read it."""
 
     def __init__(self, jobs: Mapping[str, Job]) -> None:
         """`jobs` are by launch id, and a copy."""
         self._jobs = jobs
 
     def has_container(self, workload: Workload) -> bool:
-        """Whether a container was that of a live job then, or may have become it since."""
+        """Whether a container belonged to a live job, or may have been started for it since."""
         job = self._jobs.get(launch_id_in(workload.labels))
         return job is not None and job.workload_id in (None, workload.id)
 
     def confirms(self, workload: Workload) -> bool:
-        """Whether a listed workload is a job, and as it should be: nothing has to be done then."""
+        """Whether a listed workload is that of a job, in the same state: nothing is to be done."""
         launch_id = launch_id_in(workload.labels)
         job = self._jobs.get(launch_id)
         if job is None or workload.aside or differs(job, {workload.id: workload}):
@@ -31,23 +31,23 @@ class Snapshot:
 
     @property
     def unconfirmed(self) -> Sequence[Job]:
-        """The jobs with a container that no workload has confirmed, once all have been read."""
+        """The jobs with a container that no workload has confirmed; complete after the listing."""
         return [job for job in self._left.values() if job.workload_id is not None]
 
     @cached_property
     def _left(self) -> dict[str, Job]:
-        """What is still to be confirmed; copied by the thread that reads the listing."""
+        """The jobs not confirmed yet. The thread that reads the listing makes this copy."""
         return dict(self._jobs)
 
 
 def differs(job: Job, listed: Mapping[str, Workload]) -> bool:
-    """Whether a listing says anything but what is known of this job: it runs, or is paused.
+    """Whether a listing contradicts what is known of a job: it runs, or is paused.
 
     `listed` are workloads by id.
     """
     workload = listed.get(job.workload_id or "")
     if workload is not None and workload.status is Status.UNKNOWN:
-        return False  # it says nothing; an event will
+        return False  # an event will tell
     if workload is None or workload.status is not Status.LIVE:
         return True
     return job.exit_seen or workload.paused != job.paused

@@ -1,4 +1,4 @@
-"""Trying again while the Engine is away for a moment, or falters. The only retry there is."""
+"""Retries of calls to the engine while it is away for a moment, or fails. There are no others."""
 
 import asyncio
 import random
@@ -11,11 +11,11 @@ from service.errors import EngineError, EngineFaltered, EngineUnavailable
 
 T = TypeVar("T")
 
-# How long a request waits for an Engine that has just gone away (seconds). The backend takes any
+# How long a request waits for an engine that has just gone away (seconds). The backend takes any
 # error for fatal, so a short gap is bridged.
-GAP_PATIENCE = 5.0
-# An Engine that fails at something this often will fail at it for good.
-_FALTERS = 4
+GAP_SECONDS = 5.0
+# An engine that fails so many times in a row will go on failing.
+_MOST_FAILURES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,40 +35,41 @@ class Backoff:
 _BETWEEN_CALLS = Backoff(0.05, 0.5)
 
 
-class _Patience:
-    """When to give up: an Engine that is away has seconds, one that falters a few tries."""
+class _Limits:
+    """When to give up: after some seconds without an engine, or after a few failures."""
 
-    def __init__(self, away: Callable[[], float]) -> None:
-        self._away = away
+    def __init__(self, away_limit: Callable[[], float]) -> None:
+        self._away_limit = away_limit
         self._away_since: float | None = None
-        self._faltered = 0
+        self._failures = 0
 
-    def ends(self, error: EngineError) -> bool:
-        """Whether this failure is one too many."""
+    def exceeded_by(self, error: EngineError) -> bool:
+        """Count a failure; whether it is one too many."""
         if isinstance(error, EngineFaltered):
-            self._faltered += 1
-            return self._faltered >= _FALTERS
+            self._failures += 1
+            return self._failures >= _MOST_FAILURES
         now = time.monotonic()
         self._away_since = self._away_since or now
-        return now - self._away_since >= self._away()
+        return now - self._away_since >= self._away_limit()
 
 
-async def patiently(
-    call: Callable[[], Awaitable[T]], *, away: Callable[[], float] = lambda: GAP_PATIENCE
+async def retry(
+    call: Callable[[], Awaitable[T]], *, away_limit: Callable[[], float] = lambda: GAP_SECONDS
 ) -> T:
-    """Call until the Engine does it; give up `away` seconds after it first was away.
+    """Make a call again while it raises `EngineUnavailable` or `EngineFaltered`.
 
-    The call has to bear being made again: an Engine that dies or fails may have done what it was
-    asked. What it refuses for a good reason it is not asked again. A call that makes its own tries
-    (`Remover`) raises no `EngineFaltered` in the end: the tries would multiply.
+    Raises the last error once the engine has been away for `away_limit` seconds, or has failed
+    four times. The call has to be idempotent: an engine that dies or fails may have carried it
+    out. A call that retries by itself (`Remover`) raises no `EngineFaltered` in the end, so that
+    the tries do not multiply.
 
-    Not tenacity's, whose bookkeeping each launch would pay for (docs/benchmarks.md).
+    Not tenacity, whose bookkeeping costs CPU time in each launch (docs/benchmarks.md).
     """
-    patience, pauses = _Patience(away), iter(_BETWEEN_CALLS)
+    limits, pauses = _Limits(away_limit), iter(_BETWEEN_CALLS)
     while True:
         try:
             return await call()
         except (EngineUnavailable, EngineFaltered) as error:
-            if patience.ends(error):
+            if limits.exceeded_by(error):
                 raise
-        await asyncio.sleep(random.uniform(0, next(pauses)))  # noqa: S311 - no secret hangs on it
+        await asyncio.sleep(random.uniform(0, next(pauses)))  # noqa: S311 - jitter, no secret

@@ -1,4 +1,4 @@
-"""Tasks: many of one kind side by side, one for each key, and those that no request waits for."""
+"""Tasks: many of one kind at once, one for each key, and those that no request waits for."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
@@ -13,7 +13,7 @@ log = get_logger(__name__)
 T = TypeVar("T")
 
 
-async def side_by_side(
+async def run_concurrently(
     work: Callable[[T], Coroutine[Any, Any, None]],
     items: Iterable[T],
     *,
@@ -44,7 +44,7 @@ async def _in_turn(
 
 
 class SingleFlight(Generic[T]):
-    """Tasks of one kind, one at a time for each key. Whoever asks meanwhile can share the task."""
+    """Tasks of one kind, at most one for each key. Later callers share the task under way."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[T]] = {}
@@ -59,10 +59,10 @@ class SingleFlight(Generic[T]):
         return None if task is None or task.done() else task
 
     def begin(self, key: str, work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
-        """Start a task where none is under way. Nobody has to wait for it, also if it fails."""
+        """Start a task where none is under way. Nobody has to wait for it, even if it fails."""
         assert self.get(key) is None
         task = self._tasks[key] = asyncio.create_task(work, name=name)
-        task.add_done_callback(partial(self._end, key))
+        task.add_done_callback(partial(self._remove, key))
         return task
 
     def cancel_all(self) -> None:
@@ -76,29 +76,32 @@ class SingleFlight(Generic[T]):
         while self._tasks:
             await asyncio.wait(self._tasks.values())
 
-    def _end(self, key: str, task: "asyncio.Task[T]") -> None:
+    def _remove(self, key: str, task: "asyncio.Task[T]") -> None:
         if self._tasks.get(key) is task:
             del self._tasks[key]
         if not task.cancelled():
-            task.exception()  # seen: whoever waited may have gone
+            task.exception()  # retrieved, since all callers may have gone
 
 
 class Background:
-    """Runs coroutines as tasks. What an Engine's absence ends, the next listing makes good."""
+    """Runs coroutines as tasks, and logs their failures.
+
+    Work that the engine's absence has ended is made up for by the next listing.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self._once: SingleFlight[None] = SingleFlight()
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[None]":
-        """Run it, and log what goes wrong under its name."""
+        """Run it. Failures are logged under this name."""
         return self._keep(asyncio.create_task(self._run(work, name), name=name))
 
     def spawn_once(
         self, work: Callable[[], Coroutine[Any, Any, Any]], name: str
     ) -> "asyncio.Task[None]":
         """Run it, unless work of that name is under way already; the task that runs."""
-        if under_way := self._once.get(name):
+        if under_way := self.get(name):
             return under_way
         return self._keep(self._once.begin(name, self._run(work(), name), name))
 

@@ -29,7 +29,7 @@ from service.errors import (
     NameTaken,
     NoSuchWorkload,
 )
-from service.support.retry import patiently
+from service.support.retry import retry
 from tests.engine.rigs import DockerRig, Listener, Rig, until, until_async
 from tests.support import worker
 from tests.support.http_line import an_http_line
@@ -836,7 +836,7 @@ async def test_docker_runs_again_what_has_ended_while_it_was_starting(
     await starting
     for name, workload_id in zip(names, ids, strict=True):
         await docker_rig.engine.remove(workload_id, force=True)
-        await patiently(lambda: start(docker_rig, name))  # noqa: B023 - called at once
+        await retry(lambda: start(docker_rig, name))  # noqa: B023 - called at once
     assert dict.fromkeys(names, Status.LIVE) == await listed(docker_rig)
 
 

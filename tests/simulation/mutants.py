@@ -17,9 +17,11 @@ from rich.console import Console
 from observability.redaction.redactor import Redactor
 from service.lifecycle.exit_hints import Signals
 from service.lifecycle.killer import Killer
+from service.lifecycle.launch_tasks import LaunchTasks
 from service.lifecycle.launcher import Launcher
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.use_cases import Supervisor
+from service.reconcile.events import EventHandler
 from service.reconcile.watcher import Watcher
 from service.state.idempotency import Keys
 from service.state.launches import Launches
@@ -59,21 +61,21 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "what is said during a look is forgotten": Mutant(
         "a wrong outcome",
-        [Patch(Reaper, "_follow_hints", "while self._registry", "if self._registry")],
+        [Patch(Reaper, "_handle_hints", "while self._registry", "if self._registry")],
     ),
     "what is said while the last lines are read is forgotten": Mutant(
         "a wrong outcome",
-        [Patch(Reaper, "_finish", "if job.launch_id in self._hints:", "if False:")],
+        [Patch(Reaper, "_close_exited", "if job.launch_id in self._hints:", "if False:")],
     ),
     # By itself it cannot be seen from outside: the launcher's own look finds the container, too.
     "a job whose kill has failed does not keep its identifier": Mutant(
         "two live containers of an action",
-        [Patch(Supervisor, "_outlived", "if runs_on:", "if False:"), _LAUNCHES_BESIDE_A_RIVAL],
+        [Patch(LaunchTasks, "_wait_for_predecessors", "if runs_on:", "if False:"), _LAUNCHES_BESIDE_A_RIVAL],
         control=[_LAUNCHES_BESIDE_A_RIVAL],
     ),
     "a launch waits for the end of a job whose kill has failed": Mutant(
         "a request unanswered",
-        [Patch(Supervisor, "_settled", "lambda j: j.steady", "lambda _: False")],
+        [Patch(LaunchTasks, "_wait_until_steady", "lambda j: j.steady", "lambda _: False")],
     ),
     "a task that waits is left behind": Mutant(
         "tasks left",
@@ -92,7 +94,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "the signals of others are forgotten": Mutant(
         "a wrong cause",
-        [Patch(Watcher, "_heed", "self._signals.note(event.id, event.signal or 0)", "pass")],
+        [Patch(EventHandler, "handle", "self._signals.note(event.id, event.signal or 0)", "pass")],
     ),
     "a signal that ends nothing is taken for a cause": Mutant(
         "a wrong cause",
@@ -108,7 +110,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "a launch finds a job running that has ended": Mutant(
         "a launch without a container",
-        [Patch(Supervisor, "_joinable", "job.ending or ", "")],
+        [Patch(Supervisor, "_joinable", "job.closing or ", "")],
     ),
     "the key of a job that was taken over is forgotten": Mutant(
         "a key that was launched twice",
@@ -124,7 +126,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "a rival is not looked for": Mutant(
         "a rival unnoticed",
-        [Patch(Watcher, "_begin", "await self._rivals.check()", "pass")],
+        [Patch(Watcher, "_start", "await self._rivals.check()", "pass")],
     ),
 }
 

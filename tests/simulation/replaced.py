@@ -8,14 +8,14 @@ from unittest.mock import patch
 
 from opentelemetry import trace
 
-from service.lifecycle.later_looks import LaterLooks
+from service.lifecycle.reinspections import Reinspections
 from service.reconcile.comparison import Comparison
 from tests.simulation.listener import heard
 from tests.simulation.spill import PROVIDER
 
 # What of the threads for inspections and removals a comparison takes up, and looks that are made
 # again: 8 and 4 of 20 in the process, and here of `BULK_THREADS`.
-_LOOKS, _LATER_LOOKS = 3, 2
+_INSPECTIONS, _REINSPECTIONS = 3, 2
 
 
 @contextmanager
@@ -25,8 +25,8 @@ def replaced() -> Iterator[None]:
         stack.enter_context(heard())
         stack.enter_context(patch.object(trace, "get_tracer_provider", lambda: PROVIDER))
         for module, name, value in (
-            (_module_of(Comparison), "_AT_ONCE", _LOOKS),
-            (_module_of(LaterLooks), "_AT_ONCE", _LATER_LOOKS),
+            (_module_of(Comparison), "_AT_ONCE", _INSPECTIONS),
+            (_module_of(Reinspections), "_AT_ONCE", _REINSPECTIONS),
         ):
             stack.enter_context(patch.object(module, name, value))
         yield

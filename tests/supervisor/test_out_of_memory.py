@@ -213,7 +213,7 @@ async def test_what_is_removed_while_somebody_looks_has_ended_as_was_seen(
 async def test_what_is_said_of_a_job_and_not_awaited_any_more_is_forgotten(world: World) -> None:
     await killed(world)
     await until(lambda: world.states() == {})
-    assert {} == world.reaper._hints._awaited
+    assert {} == world.reaper._hints._added
     assert {} == world.reaper._hints._hints
 
 

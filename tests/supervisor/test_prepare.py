@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from service.errors import EngineRefused
-from service.support.retry import GAP_PATIENCE
+from service.support.retry import GAP_SECONDS
 from tests.supervisor.world import World, a_world, pass_time, until
 
 pytestmark = pytest.mark.timeout(30)
@@ -105,7 +105,7 @@ async def test_an_engine_that_stays_away_is_a_503(pulling: World) -> None:
     launch = pulling.launching("a-1", "missing")
     await hold.reached()
     pulling.engine.go_away()
-    await pass_time(2 * GAP_PATIENCE)
+    await pass_time(2 * GAP_SECONDS)
     assert (True, 503) == (launch.done, await launch.answer())
 
 

@@ -105,7 +105,7 @@ async def test_nothing_is_kept_of_a_job_that_is_gone(world: World, error: Engine
     await until(lambda: world.states() == {})
     await pass_time(60)
     assert {} == world.reaper._hints._hints
-    assert (set(), {}) == (world.reaper._later._launches, world.reaper._reaps._tasks)
+    assert (set(), {}) == (world.reaper._later._launch_ids, world.reaper._reaps._tasks)
 
 
 async def test_what_was_said_while_a_retry_met_no_engine_is_forgotten(world: World) -> None:

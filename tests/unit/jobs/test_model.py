@@ -5,7 +5,7 @@ import pytest
 
 from service.jobs.model import (
     FAILED_OUTCOMES,
-    Ended,
+    Closed,
     ExitSeen,
     FoundLive,
     Job,
@@ -24,7 +24,7 @@ from service.jobs.model import (
 from tests.support.samples import a_job
 
 STARTED = Started("c1", 100.0)
-ENDED = Ended(200.0, exit_code=0)
+ENDED = Closed(200.0, exit_code=0)
 OBSERVATIONS: tuple[Observation, ...] = (
     STARTED,
     KillIntended(),
@@ -123,13 +123,13 @@ def test_a_failed_start_has_no_outcome() -> None:
 
 
 def test_an_end_is_remembered_with_its_time_and_code() -> None:
-    job = after(STARTED, Ended(200.0, exit_code=3))
+    job = after(STARTED, Closed(200.0, exit_code=3))
     assert (200.0, 3) == (job.ended_at, job.exit_code)
 
 
 def test_the_engine_knows_better_when_a_container_started() -> None:
-    assert 99.5 == after(STARTED, Ended(200.0, 0, started_at=99.5)).started_at
-    assert 100.0 == after(STARTED, Ended(200.0, 0)).started_at
+    assert 99.5 == after(STARTED, Closed(200.0, 0, started_at=99.5)).started_at
+    assert 100.0 == after(STARTED, Closed(200.0, 0)).started_at
 
 
 ACTION, ENDING = a_job(), a_job(ends=True)
@@ -138,67 +138,67 @@ ACTION, ENDING = a_job(), a_job(ends=True)
 @pytest.mark.parametrize(
     ("job", "end", "outcome"),
     [
-        (ENDING, Ended(1, 0), Outcome.SUCCESS),
-        (ENDING, Ended(1, 0, witnessed=False), Outcome.SUCCESS),
-        (ENDING, Ended(1, 1), Outcome.ERROR),
-        (ENDING, Ended(1, 1, witnessed=False), Outcome.LOST),
-        (ENDING, Ended(1, None), Outcome.LOST),
-        (ENDING, Ended(1, 137, oom_killed=True), Outcome.OOM),
-        (ACTION, Ended(1, 0), Outcome.ENDED),
-        (ACTION, Ended(1, 0, witnessed=False), Outcome.LOST),
-        (ACTION, Ended(1, 1), Outcome.ERROR),
-        (ACTION, Ended(1, 137), Outcome.ERROR),
-        (ACTION, Ended(1, 137, oom_killed=True), Outcome.OOM),
-        (ACTION, Ended(1, 1, oom_killed=True), Outcome.OOM),
-        (ACTION, Ended(1, 137, oom_killed=True, witnessed=False), Outcome.OOM),
-        (ACTION, Ended(1, None), Outcome.LOST),
+        (ENDING, Closed(1, 0), Outcome.SUCCESS),
+        (ENDING, Closed(1, 0, witnessed=False), Outcome.SUCCESS),
+        (ENDING, Closed(1, 1), Outcome.ERROR),
+        (ENDING, Closed(1, 1, witnessed=False), Outcome.LOST),
+        (ENDING, Closed(1, None), Outcome.LOST),
+        (ENDING, Closed(1, 137, oom_killed=True), Outcome.OOM),
+        (ACTION, Closed(1, 0), Outcome.UNEXPECTED_END),
+        (ACTION, Closed(1, 0, witnessed=False), Outcome.LOST),
+        (ACTION, Closed(1, 1), Outcome.ERROR),
+        (ACTION, Closed(1, 137), Outcome.ERROR),
+        (ACTION, Closed(1, 137, oom_killed=True), Outcome.OOM),
+        (ACTION, Closed(1, 1, oom_killed=True), Outcome.OOM),
+        (ACTION, Closed(1, 137, oom_killed=True, witnessed=False), Outcome.OOM),
+        (ACTION, Closed(1, None), Outcome.LOST),
     ],
     ids=str,
 )
 def test_an_end_that_nobody_asked_for_has_the_outcome(
-    job: Job, end: Ended, outcome: Outcome
+    job: Job, end: Closed, outcome: Outcome
 ) -> None:
     assert outcome == after(STARTED, ExitSeen(), end, job=job).outcome
 
 
 @pytest.mark.parametrize(
     "end",
-    [Ended(1, 0), Ended(1, 143), Ended(1, 137, oom_killed=True), Ended(1), Ended(1, 1)],
+    [Closed(1, 0), Closed(1, 143), Closed(1, 137, oom_killed=True), Closed(1), Closed(1, 1)],
     ids=str,
 )
 @pytest.mark.parametrize("job", [ACTION, ENDING])
-def test_an_end_after_a_kill_is_a_kill(job: Job, end: Ended) -> None:
+def test_an_end_after_a_kill_is_a_kill(job: Job, end: Closed) -> None:
     assert Outcome.KILLED == after(STARTED, KillIntended(), ExitSeen(), end, job=job).outcome
 
 
 def test_a_kill_before_the_start_makes_the_end_a_kill() -> None:
-    assert Outcome.KILLED == after(KillIntended(), STARTED, Ended(1, 143)).outcome
+    assert Outcome.KILLED == after(KillIntended(), STARTED, Closed(1, 143)).outcome
 
 
 def test_a_kill_after_the_exit_does_not_change_why_it_ended() -> None:
-    assert Outcome.ERROR == after(STARTED, ExitSeen(), KillIntended(), Ended(1, 1)).outcome
+    assert Outcome.ERROR == after(STARTED, ExitSeen(), KillIntended(), Closed(1, 1)).outcome
 
 
 def test_an_exit_after_a_failed_kill_is_no_kill() -> None:
-    assert Outcome.ERROR == after(STARTED, KillIntended(), KillFailed(), Ended(1, 1)).outcome
+    assert Outcome.ERROR == after(STARTED, KillIntended(), KillFailed(), Closed(1, 1)).outcome
 
 
 @pytest.mark.parametrize(
     ("observations", "end", "told"),
     [
-        ((), Ended(1, 143, signal=15), 15),
-        ((), Ended(1, 0, signal=0), 0),
-        ((), Ended(1, 1), None),
-        ((), Ended(1, 137, oom_killed=True, signal=9), None),
-        ((), Ended(1, 143, witnessed=False, signal=15), None),
-        ((), Ended(1, None, signal=9), None),
-        ((KillIntended(),), Ended(1, 143, signal=15), None),
+        ((), Closed(1, 143, signal=15), 15),
+        ((), Closed(1, 0, signal=0), 0),
+        ((), Closed(1, 1), None),
+        ((), Closed(1, 137, oom_killed=True, signal=9), None),
+        ((), Closed(1, 143, witnessed=False, signal=15), None),
+        ((), Closed(1, None, signal=9), None),
+        ((KillIntended(),), Closed(1, 143, signal=15), None),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("job", [ACTION, ENDING], ids=["action", "ending"])
 def test_others_have_ended_what_neither_we_nor_memory_nor_the_engine_has(
-    job: Job, observations: tuple[Observation, ...], end: Ended, told: int | None
+    job: Job, observations: tuple[Observation, ...], end: Closed, told: int | None
 ) -> None:
     assert told == after(STARTED, *observations, end, job=job).signal
 
@@ -230,32 +230,32 @@ def test_a_job_is_being_killed_until_the_kill_has_failed() -> None:
 @pytest.mark.parametrize(
     ("job", "end", "early"),
     [
-        (ACTION, Ended(109, 1), True),
-        (ACTION, Ended(109, 0), True),
-        (ACTION, Ended(99.9, 134), True),
-        (ACTION, Ended(109, 137, oom_killed=True), True),
-        (ENDING, Ended(109, 1), True),
-        (ENDING, Ended(109, 0), False),
-        (ACTION, Ended(110, 1), False),
-        (ACTION, Ended(109, 143, signal=15), False),
-        (ACTION, Ended(109, 1, witnessed=False), False),
-        (ACTION, Ended(109, 1, started_at=98), False),
+        (ACTION, Closed(109, 1), True),
+        (ACTION, Closed(109, 0), True),
+        (ACTION, Closed(99.9, 134), True),
+        (ACTION, Closed(109, 137, oom_killed=True), True),
+        (ENDING, Closed(109, 1), True),
+        (ENDING, Closed(109, 0), False),
+        (ACTION, Closed(110, 1), False),
+        (ACTION, Closed(109, 143, signal=15), False),
+        (ACTION, Closed(109, 1, witnessed=False), False),
+        (ACTION, Closed(109, 1, started_at=98), False),
     ],
     ids=str,
 )
 def test_a_bad_end_within_ten_seconds_of_the_start_is_early(
-    job: Job, end: Ended, *, early: bool
+    job: Job, end: Closed, *, early: bool
 ) -> None:
     assert early == after(STARTED, end, job=job).ended_early
 
 
 def test_a_kill_soon_after_the_start_is_no_early_end() -> None:
-    assert not after(STARTED, KillIntended(), Ended(101, 143)).ended_early
+    assert not after(STARTED, KillIntended(), Closed(101, 143)).ended_early
     assert not after(StartFailed()).ended_early
 
 
 def test_a_resumed_job_can_be_killed() -> None:
-    job = after(STARTED, ExitSeen(), FoundLive(), KillIntended(), Ended(1, 143))
+    job = after(STARTED, ExitSeen(), FoundLive(), KillIntended(), Closed(1, 143))
     assert Outcome.KILLED == job.outcome
 
 

@@ -144,8 +144,8 @@ def test_what_is_kept_of_a_job_is_small_however_long_its_identifier_is() -> None
     keys.hold(job)
     keys.release(job)
     assert job == keys.find(_asked(identifier=job.identifier))
-    assert [""] == [launch.job.identifier for _, launch in keys._ended.values()]
-    assert replace(job, identifier="") == next(iter(keys._ended.values()))[1].job
+    assert [""] == [launch.job.identifier for _, launch in keys._exited.values()]
+    assert replace(job, identifier="") == next(iter(keys._exited.values()))[1].job
 
 
 def test_who_had_a_job_killed_is_not_kept() -> None:

@@ -18,7 +18,7 @@ async def _no_wait_takes_time() -> AsyncIterator[None]:
 
 
 def test_requests_wait_30_s_for_the_start_and_5_s_in_a_gap() -> None:
-    assert (30, 5) == (module.START_PATIENCE, retry.GAP_PATIENCE)
+    assert (30, 5) == (module.START_SECONDS, retry.GAP_SECONDS)
 
 
 def test_at_first_nothing_is_known() -> None:
@@ -29,14 +29,14 @@ def test_at_first_nothing_is_known() -> None:
 
 def test_it_is_ready_once_in_step() -> None:
     readiness = Readiness("Docker Engine")
-    readiness.rise()
+    readiness.set_in_step()
     assert (True, True, "ready") == (readiness.ready, readiness.listed, readiness.reason)
 
 
 def test_it_is_not_ready_in_a_gap_but_still_has_a_last_known_state() -> None:
     readiness = Readiness("Docker Engine")
-    readiness.rise()
-    readiness.fall("connection refused")
+    readiness.set_in_step()
+    readiness.set_away("connection refused")
     assert (False, True, "connection refused") == (
         readiness.ready,
         readiness.listed,
@@ -46,23 +46,23 @@ def test_it_is_not_ready_in_a_gap_but_still_has_a_last_known_state() -> None:
 
 def test_where_it_will_not_be_ready_again_it_says_so() -> None:
     readiness = Readiness("Docker Engine")
-    readiness.rise()
-    readiness.fall("connection refused")
-    assert not readiness.hopeless
-    readiness.fall("deleted", for_good=True)
-    assert (False, True) == (readiness.ready, readiness.hopeless)
-    readiness.fall("connection refused")
-    assert not readiness.hopeless
-    readiness.fall("deleted", for_good=True)
-    readiness.rise()
-    assert not readiness.hopeless
+    readiness.set_in_step()
+    readiness.set_away("connection refused")
+    assert not readiness.needs_restart
+    readiness.set_away("deleted", for_good=True)
+    assert (False, True) == (readiness.ready, readiness.needs_restart)
+    readiness.set_away("connection refused")
+    assert not readiness.needs_restart
+    readiness.set_away("deleted", for_good=True)
+    readiness.set_in_step()
+    assert not readiness.needs_restart
 
 
 def test_a_drain_is_for_good_and_keeps_its_reason() -> None:
     readiness = Readiness("Docker Engine")
-    readiness.rise()
+    readiness.set_in_step()
     readiness.drain()
-    for change in (readiness.rise, lambda: readiness.fall("connection refused")):
+    for change in (readiness.set_in_step, lambda: readiness.set_away("connection refused")):
         change()
         assert (False, "the supervisor is stopping") == (readiness.ready, readiness.reason)
 
@@ -71,16 +71,16 @@ def test_listeners_hear_of_every_change() -> None:
     readiness, heard, also = Readiness("Docker Engine"), list[bool](), list[bool]()
     readiness.subscribe(heard.append)
     readiness.subscribe(also.append)
-    readiness.rise()
-    readiness.fall("gone")
-    readiness.rise()
+    readiness.set_in_step()
+    readiness.set_away("gone")
+    readiness.set_in_step()
     readiness.drain()
     assert [True, False, True, False] == heard == also
 
 
 async def test_who_finds_it_ready_does_not_wait() -> None:
     readiness = Readiness("Docker Engine")
-    readiness.rise()
+    readiness.set_in_step()
     began = time.monotonic()
     await readiness.wait()
     await readiness.wait_listed()
@@ -92,7 +92,7 @@ async def test_who_waits_for_the_start_goes_on_with_it() -> None:
     waiting = [asyncio.create_task(readiness.wait()), asyncio.create_task(readiness.wait_listed())]
     await asyncio.sleep(20)  # longer than in a gap
     assert not any(task.done() for task in waiting)
-    readiness.rise()
+    readiness.set_in_step()
     await asyncio.gather(*waiting)
 
 
@@ -105,26 +105,26 @@ async def test_who_waits_in_vain_for_the_start_is_told_why_and_how_long() -> Non
 
 async def test_who_waits_in_vain_in_a_gap_is_told_why_and_how_long() -> None:
     readiness = Readiness("Docker Engine")
-    readiness.rise()
-    readiness.fall("connection refused")
+    readiness.set_in_step()
+    readiness.set_away("connection refused")
     with pytest.raises(EngineUnavailable, match=r"^connection refused; waited 5 s for it$"):
         await readiness.wait()
 
 
 async def test_in_a_gap_nobody_waits_for_the_list() -> None:
     readiness = Readiness("Docker Engine")
-    readiness.rise()
-    readiness.fall("gone")
+    readiness.set_in_step()
+    readiness.set_away("gone")
     await readiness.wait_listed()
 
 
 async def test_a_gap_is_bridged() -> None:
     readiness = Readiness("Docker Engine")
-    readiness.rise()
-    readiness.fall("gone")
+    readiness.set_in_step()
+    readiness.set_away("gone")
     waiting = asyncio.create_task(readiness.wait())
     await asyncio.sleep(2)
-    readiness.rise()
+    readiness.set_in_step()
     await waiting
 
 
@@ -140,7 +140,7 @@ async def test_a_drain_sends_away_who_waits_and_who_comes() -> None:
 
 async def test_during_a_drain_the_list_is_still_known() -> None:
     readiness = Readiness("Docker Engine")
-    readiness.rise()
+    readiness.set_in_step()
     readiness.drain()
     await readiness.wait_listed()  # kills go on
     with pytest.raises(Draining):
@@ -149,7 +149,7 @@ async def test_during_a_drain_the_list_is_still_known() -> None:
 
 def _ready() -> Readiness:
     readiness = Readiness("Docker Engine")
-    readiness.rise()
+    readiness.set_in_step()
     return readiness
 
 
@@ -196,10 +196,10 @@ async def test_work_that_waits_begins_anew_when_the_engine_is_back() -> None:
     readiness, work = _ready(), _Work()
     waiting = asyncio.create_task(readiness.when_ready(work))
     await asyncio.sleep(0.01)
-    readiness.fall("away")
+    readiness.set_away("away")
     await asyncio.sleep(0.01)
     assert (1, 1, False) == (work.begun, work.ended, waiting.done())
-    readiness.rise()
+    readiness.set_in_step()
     assert 2 == await waiting
 
 
@@ -207,7 +207,7 @@ async def test_work_that_waits_for_an_engine_that_stays_away_is_given_up() -> No
     readiness, work = _ready(), _Work()
     waiting = asyncio.create_task(readiness.when_ready(work))
     await asyncio.sleep(0.01)
-    readiness.fall("away")
+    readiness.set_away("away")
     with pytest.raises(EngineUnavailable, match="away; waited"):
         await waiting
 

@@ -5,7 +5,7 @@ import pytest
 from observability.metrics import Metrics
 from service.app.metric_labels import new_metrics
 from service.jobs.model import (
-    Ended,
+    Closed,
     ExitSeen,
     KillFailed,
     KillIntended,
@@ -103,7 +103,7 @@ def test_a_job_that_is_gone_is_forgotten(registry: Registry) -> None:
     for launch_id in "ab":
         registry.add(a_job(launch_id, kind=REACTION))
     registry.observe("a", STARTED)
-    gone = registry.observe("a", Ended(200.0, 0))
+    gone = registry.observe("a", Closed(200.0, 0))
     assert gone is not None
     assert State.GONE is gone.state
     assert registry.get("a") is None
@@ -177,11 +177,11 @@ async def test_one_who_stops_waiting_does_not_disturb_the_others(registry: Regis
 
 async def test_the_end_of_a_job_tells_how_it_ended(registry: Registry) -> None:
     registry.add(a_job("a"))
-    end = registry.end_of("a")
-    assert end is registry.end_of("a")
+    end = registry.when_closed("a")
+    assert end is registry.when_closed("a")
     registry.observe("a", STARTED)
     assert not end.done()
-    registry.observe("a", Ended(200.0, 3))
+    registry.observe("a", Closed(200.0, 3))
     assert 3 == end.result().exit_code
 
 
@@ -204,7 +204,7 @@ def test_the_metrics_follow_a_job_through_its_life(registry: Registry, metrics: 
     registry.observe("a", ExitSeen())
     assert {"starting": 0, "running": 0, "stopping": 0} == states(metrics)
     assert (1, 0) == (value(metrics, "supervisor_jobs", state="exited"), running(metrics))
-    registry.observe("a", Ended(160.0, 0))
+    registry.observe("a", Closed(160.0, 0))
     assert {"starting": 0, "running": 0, "stopping": 0} == states(metrics)
     assert (0, 1) == (running(metrics), launches(metrics))
     assert 1 == exits(metrics, "ended")
@@ -242,7 +242,7 @@ def test_an_observation_that_says_nothing_new_counts_nothing(
 
 def test_an_end_is_counted_once(registry: Registry, metrics: Metrics) -> None:
     registry.add(a_job("a"))
-    for observation in (STARTED, KillIntended(), Ended(200.0, 143), Ended(201.0, 143)):
+    for observation in (STARTED, KillIntended(), Closed(200.0, 143), Closed(201.0, 143)):
         registry.observe("a", observation)
     assert 1 == exits(metrics, "killed")
     assert 0 == running(metrics)
@@ -262,7 +262,7 @@ def test_a_clock_that_went_back_gives_no_negative_life(
 ) -> None:
     registry.add(a_job("a"))
     registry.observe("a", STARTED)
-    registry.observe("a", Ended(50.0, 1))
+    registry.observe("a", Closed(50.0, 1))
     assert 0 == value(metrics, "supervisor_job_duration_seconds_sum", outcome="error")
 
 
@@ -271,7 +271,7 @@ def test_the_running_gauge_agrees_with_the_list(registry: Registry, metrics: Met
         registry.add(a_job(str(number), identifier=str(number)))
     for number in range(4):
         registry.observe(str(number), Started(f"c{number}", 1.0))
-    registry.observe("0", Ended(2.0, 0))
+    registry.observe("0", Closed(2.0, 0))
     registry.observe("1", KillIntended())
     live = [job for job in registry.jobs() if job.workload_id]
     assert len(live) == running(metrics) == 3

@@ -5,7 +5,7 @@ import pytest
 
 from service.errors import EngineUnavailable
 from service.support import tasks
-from service.support.tasks import Background, SingleFlight, side_by_side
+from service.support.tasks import Background, SingleFlight, run_concurrently
 
 
 class Log:
@@ -77,8 +77,8 @@ async def test_what_is_done_side_by_side_is_done_at_once() -> None:
         assert item in (1, 2, 3)
         await all_there.wait()
 
-    await side_by_side(work, [1, 2, 3])
-    await side_by_side(work, [])
+    await run_concurrently(work, [1, 2, 3])
+    await run_concurrently(work, [])
 
 
 async def test_a_failure_ends_what_is_done_beside_it() -> None:
@@ -93,7 +93,7 @@ async def test_a_failure_ends_what_is_done_beside_it() -> None:
             ended.append(item)
 
     with pytest.raises(EngineUnavailable):
-        await side_by_side(work, ["waits", "fails"])
+        await run_concurrently(work, ["waits", "fails"])
     assert {"waits", "fails"} == set(ended)
 
 
@@ -107,7 +107,7 @@ async def test_a_few_at_a_time_are_done_side_by_side() -> None:
         await asyncio.sleep(0)
         now -= 1
 
-    await side_by_side(work, range(20), at_once=4)
+    await run_concurrently(work, range(20), at_once=4)
     assert 4 == most
 
 

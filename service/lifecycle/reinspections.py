@@ -1,4 +1,4 @@
-"""Inspections that have failed, and are made again until they succeed or the job is gone."""
+"""Inspections that have failed, and are repeated until they succeed or the job is gone."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,57 +10,55 @@ from service.support.retry import Backoff
 from service.support.tasks import Background
 
 _PAUSES = Backoff(1.0, 30.0)
-# An Engine may give no answer about some containers, and each of those takes up a thread until the
-# call is out of time. This many of them are looked at again at once: others need threads, too
-# (`BULK_THREADS`).
+# An engine may give no answer about some containers. Each call about one of them occupies a thread
+# until it times out, so only a few of these calls are made at once (`BULK_THREADS`).
 _AT_ONCE = 4
 
 
-class LaterLooks:
-    """Looks again at jobs that the Engine made trouble about, at growing intervals.
+class Reinspections:
+    """Inspects again, at growing intervals, the containers for which that has failed.
 
-    `look` is given the launch id and raises the `EngineError`s. `forget` is called with it in the
-    end, whatever has become of the job.
+    `inspect` gets the launch id and raises the `EngineError`s. `forget` gets it in the end,
+    whatever has become of the job.
     """
 
     def __init__(
         self,
         registry: Registry,
         background: Background,
-        look: Callable[[str], Awaitable[None]],
+        inspect: Callable[[str], Awaitable[None]],
         forget: Callable[[str], None],
     ) -> None:
         self._registry = registry
         self._background = background
-        self._look = look
+        self._inspect = inspect
         self._forget = forget
-        self._launches: set[str] = set()
+        self._launch_ids: set[str] = set()
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     def __contains__(self, launch_id: str) -> bool:
-        """Whether a job is to be looked at again."""
-        return launch_id in self._launches
+        """Whether a job's container is to be inspected again."""
+        return launch_id in self._launch_ids
 
-    def begin(self, launch_id: str, error: EngineError) -> None:
-        """Look again later, after this failure; once at a time, however many ask for it."""
-        if launch_id not in self._launches:
-            self._launches.add(launch_id)
-            self._background.spawn(self._look_again(launch_id, error), f"reap {launch_id}")
+    def schedule(self, launch_id: str, error: EngineError) -> None:
+        """Inspect again later, after this failure; nothing if that is scheduled already."""
+        if launch_id not in self._launch_ids:
+            self._launch_ids.add(launch_id)
+            self._background.spawn(self._repeat(launch_id, error), f"reap {launch_id}")
 
-    async def _look_again(self, launch_id: str, error: EngineError) -> None:
-        """Only what the Engine was too slow about takes a turn: the rest is soon done."""
+    async def _repeat(self, launch_id: str, error: EngineError) -> None:
         pauses = iter(_PAUSES)
         try:
             while not await self._is_gone_within(launch_id, next(pauses)):
                 try:
                     async with self._turn_after(error):
-                        await self._look(launch_id)
+                        await self._inspect(launch_id)
                 except (EngineRefused, EngineTimeout) as again:
                     error = again
                 else:
                     return
         finally:
-            self._launches.discard(launch_id)
+            self._launch_ids.discard(launch_id)
             self._forget(launch_id)
 
     async def _is_gone_within(self, launch_id: str, seconds: float) -> bool:
@@ -72,4 +70,5 @@ class LaterLooks:
         return True
 
     def _turn_after(self, error: EngineError) -> AbstractAsyncContextManager[None]:
+        """Only after a timeout does an inspection need a turn: others are answered soon."""
         return self._turns if isinstance(error, EngineTimeout) else nullcontext()

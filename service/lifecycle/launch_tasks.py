@@ -1,0 +1,186 @@
+"""The task of each launch: it waits for earlier jobs and for a slot, and starts the workload."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from functools import partial
+
+from observability.callers import caller
+from observability.logs import get_logger
+from observability.metrics import Metrics
+from observability.spans import annotate, waiting
+from service.engine.base import WorkloadSpec
+from service.errors import EngineTimeout, SharedFailure, SupervisorError
+from service.jobs.differences import differing
+from service.jobs.model import Job, JobSpec, Started, StartFailed
+from service.lifecycle.adoption import Adoption
+from service.lifecycle.launcher import Launcher, RunsAlready, StartedWorkload
+from service.reporting.request_reports import (
+    account_crash,
+    account_dedup,
+    account_failure,
+    tell_failure,
+)
+from service.settings import Settings
+from service.state.admission import Admission
+from service.state.launches import Launches, LaunchOutcome
+from service.state.readiness import Readiness
+from service.state.registry import Registry
+
+log = get_logger(__name__)
+
+# How long a launch waits for the identifier's earlier container to be gone (seconds), beside the
+# grace of its stop.
+_EXIT_SECONDS = 60.0
+
+
+class LaunchTasks:
+    """Launches jobs, whether or not their requests wait for that."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        readiness: Readiness,
+        launcher: Launcher,
+        adoption: Adoption,
+        admission: Admission,
+        metrics: Metrics,
+        settings: Settings,
+    ) -> None:
+        self._registry = registry
+        self._readiness = readiness
+        self._launcher = launcher
+        self._adoption = adoption
+        self._admission = admission
+        self._metrics = metrics
+        self._settings = settings
+        self._launches = Launches(admission)
+
+    def begin(self, job: Job, spec: JobSpec, workload: WorkloadSpec) -> None:
+        """Reserve the identifier and start the task, in one step of the event loop.
+
+        Raises `LimitReached`.
+        """
+        earlier = [j for j in self._registry.of(job.identifier) if j.grouped and job.grouped]
+        self._admission.check_running(len(self._registry) - len(earlier))
+        self._launches.begin(job, lambda: self._run(job, spec, workload, earlier))
+        self._registry.add(job)
+
+    async def wait(self, job: Job) -> LaunchOutcome:
+        """The outcome of a launch under way. Raises `SharedFailure`."""
+        return await self._launches.share(job.launch_id)
+
+    def is_cancelled(self, job: Job) -> bool:
+        """Whether a launch is being cancelled, because no request waits for it any more."""
+        return self._launches.is_cancelled(job.launch_id)
+
+    async def join(self, job: Job, spec: JobSpec, key: str = "") -> LaunchOutcome:
+        """Share the outcome of a launch under way, or find the job running.
+
+        `key` is the idempotency-key, if that has found the job.
+        """
+        if self._launches.under_way(job.launch_id):
+            await self._share(job, spec)
+        if fields := differing(job, spec):
+            annotate({"supervisor.launch.differs": True, "supervisor.launch.differing": fields})
+        account_dedup(self._metrics, job, differing=fields, key=key)
+        return "dedup"
+
+    async def finish(self) -> None:
+        """Wait for the launches under way, also those whose clients have gone."""
+        await self._launches.finish()
+
+    async def _share(self, job: Job, spec: JobSpec) -> None:
+        """Wait for a launch, and log its failure for this request, too. It is counted once."""
+        began = time.perf_counter()
+        try:
+            with waiting("launch", linked=job.traceparent):
+                await self._launches.share(job.launch_id)
+        except SupervisorError as error:
+            tell_failure("launch", spec.name, spec.identifier, error, began=began)
+            raise
+
+    async def _run(
+        self, job: Job, spec: JobSpec, workload: WorkloadSpec, earlier: Iterable[Job]
+    ) -> LaunchOutcome:
+        began = time.perf_counter()
+        try:
+            if runs_on := await self._wait_for_predecessors(earlier):
+                self._registry.observe(job.launch_id, StartFailed())
+                return await self.join(runs_on, spec)
+            container = await self._start(job, workload)
+        except RunsAlready as found:
+            self._registry.observe(job.launch_id, StartFailed())
+            return self._adopt(found)
+        except BaseException as error:
+            self._registry.observe(job.launch_id, StartFailed())
+            self._report(error, job, workload, began)
+            raise
+        self._registry.observe(job.launch_id, Started(container.id, time.time()))
+        log.info(
+            "job.launched",
+            job=job.name,
+            identifier=job.identifier,
+            container_id=container.id,
+            container_name=container.name,
+            seconds=round(time.perf_counter() - began, 3),
+            **caller().fields,
+        )
+        return "launched"
+
+    def _report(
+        self, error: BaseException, job: Job, workload: WorkloadSpec, began: float
+    ) -> None:
+        """Count and log a failure. Raises `Crashed` for a fault of this program."""
+        if isinstance(error, SharedFailure):  # reported by the launch that was joined
+            return
+        if isinstance(error, SupervisorError):
+            account_failure(self._metrics, "launch", job.name, job.identifier, error, began=began)
+        elif isinstance(error, Exception):
+            raise account_crash(
+                self._metrics, "launch", job.name, job.identifier, workload.redact
+            ) from None
+
+    async def _wait_for_predecessors(self, earlier: Iterable[Job]) -> Job | None:
+        """Wait until the identifier is free; the job that keeps it, if its kill has failed."""
+        try:
+            async with asyncio.timeout(self._settings.job_stop_grace_seconds + _EXIT_SECONDS):
+                for job in earlier:
+                    with waiting("earlier container", linked=job.traceparent):
+                        runs_on = await self._readiness.when_ready(
+                            partial(self._wait_until_steady, job)
+                        )
+                    if runs_on:
+                        return job
+        except TimeoutError:
+            raise EngineTimeout("the identifier's earlier container is not gone yet") from None
+        return None
+
+    async def _wait_until_steady(self, earlier: Job) -> Job | None:
+        """Wait until a job is gone (None), or runs on since its kill has failed."""
+        return await self._registry.wait(earlier.launch_id, lambda j: j.steady)
+
+    async def _start(self, job: Job, workload: WorkloadSpec) -> StartedWorkload:
+        if self._launcher.prepares:  # which may take minutes, and occupies no slot
+            await self._readiness.when_ready(partial(self._launcher.prepare, workload))
+        await self._acquire_slot()
+        try:
+            self._launches.commit(job.launch_id)
+            return await self._launcher.start(workload)
+        finally:
+            self._admission.release()
+
+    async def _acquire_slot(self) -> None:
+        if self._readiness.ready and self._admission.free:  # the usual case, without a task
+            await self._admission.acquire()
+            return
+        with waiting("slot"):
+            await self._readiness.when_ready(self._admission.acquire, undo=self._admission.release)
+
+    def _adopt(self, found: RunsAlready) -> LaunchOutcome:
+        """Adopt a container of the identifier that a third party has started again."""
+        if self._registry.get(found.job.launch_id) is None:
+            self._adoption.adopt(found.job, found.container)
+        account_dedup(self._metrics, found.job)
+        return "dedup"
