@@ -22,6 +22,7 @@ from service.reconcile.setup_warnings import SetupWarnings
 from service.reconcile.watcher import Watcher
 from service.settings import Settings
 from service.state.admission import Admission
+from service.state.launches import Launches
 from service.state.readiness import Readiness
 from service.state.registry import Registry
 from service.support.tasks import Background
@@ -49,12 +50,14 @@ class Core:
 
     def _make_supervisor(self, catalog: Catalog) -> Supervisor:
         admission = Admission(self._settings, self._metrics)
+        launches = Launches(admission)
         return Supervisor(
             registry=self.registry,
             catalog=catalog,
             readiness=self.readiness,
             names=self._engine.name_grammar,
-            launches=self._make_launch_tasks(admission),
+            launches=launches,
+            launch_tasks=self._make_launch_tasks(launches, admission),
             abandoned=self._abandoned,
             killer=self._make_killer(),
             admission=admission,
@@ -62,11 +65,12 @@ class Core:
             settings=self._settings,
         )
 
-    def _make_launch_tasks(self, admission: Admission) -> LaunchTasks:
+    def _make_launch_tasks(self, launches: Launches, admission: Admission) -> LaunchTasks:
         return LaunchTasks(
             registry=self.registry,
             readiness=self.readiness,
             launcher=self._make_launcher(),
+            launches=launches,
             adoption=self._adoption,
             admission=admission,
             metrics=self._metrics,

@@ -43,6 +43,7 @@ class LaunchTasks:
         registry: Registry,
         readiness: Readiness,
         launcher: Launcher,
+        launches: Launches,
         adoption: Adoption,
         admission: Admission,
         metrics: Metrics,
@@ -51,11 +52,11 @@ class LaunchTasks:
         self._registry = registry
         self._readiness = readiness
         self._launcher = launcher
+        self._launches = launches
         self._adoption = adoption
         self._admission = admission
         self._metrics = metrics
         self._settings = settings
-        self._launches = Launches(admission)
 
     def begin(self, job: Job, spec: JobSpec, workload: WorkloadSpec) -> None:
         """Reserve the identifier and start the task, in one step of the event loop.
@@ -66,14 +67,6 @@ class LaunchTasks:
         self._admission.check_running(len(self._registry) - len(earlier))
         self._launches.begin(job, lambda: self._run(job, spec, workload, earlier))
         self._registry.add(job)
-
-    async def wait(self, job: Job) -> LaunchOutcome:
-        """The outcome of a launch under way. Raises `SharedFailure`."""
-        return await self._launches.share(job.launch_id)
-
-    def is_cancelled(self, job: Job) -> bool:
-        """Whether a launch is being cancelled, because no request waits for it any more."""
-        return self._launches.is_cancelled(job.launch_id)
 
     async def join(self, job: Job, spec: JobSpec, key: str = "") -> LaunchOutcome:
         """Share the outcome of a launch under way, or find the job running.
@@ -86,10 +79,6 @@ class LaunchTasks:
             annotate({"supervisor.launch.differs": True, "supervisor.launch.differing": fields})
         account_dedup(self._metrics, job, differing=fields, key=key)
         return "dedup"
-
-    async def finish(self) -> None:
-        """Wait for the launches under way, also those whose clients have gone."""
-        await self._launches.finish()
 
     async def _share(self, job: Job, spec: JobSpec) -> None:
         """Wait for a launch, and log its failure for this request, too. It is counted once."""

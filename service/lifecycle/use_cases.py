@@ -20,7 +20,7 @@ from service.lifecycle.launch_tasks import LaunchTasks
 from service.reporting.request_reports import account_dedup, account_failure, time_launch
 from service.settings import Settings
 from service.state.admission import Admission
-from service.state.launches import LaunchOutcome
+from service.state.launches import Launches, LaunchOutcome
 from service.state.readiness import Readiness
 from service.state.registry import Registry
 
@@ -37,7 +37,8 @@ class Supervisor:
         catalog: Catalog,
         readiness: Readiness,
         names: NameGrammar,
-        launches: LaunchTasks,
+        launches: Launches,
+        launch_tasks: LaunchTasks,
         abandoned: AbandonedLaunches,
         killer: Killer,
         admission: Admission,
@@ -49,6 +50,7 @@ class Supervisor:
         self._readiness = readiness
         self._names = names
         self._launches = launches
+        self._launch_tasks = launch_tasks
         self._abandoned = abandoned
         self._killer = killer
         self._admission = admission
@@ -169,9 +171,9 @@ class Supervisor:
         check_size(arguments, environment)
         await self._wait_for_listing()
         if earlier := self._find_by_key(spec):
-            return await self._launches.join(earlier, spec, key=spec.idempotency_key)
+            return await self._launch_tasks.join(earlier, spec, key=spec.idempotency_key)
         if entry.kind is Kind.ACTION and (running := self._joinable(spec.identifier)):
-            return await self._launches.join(running, spec)
+            return await self._launch_tasks.join(running, spec)
         job = job_of(spec, entry, environment.get("TRACEPARENT"))
         workload = workload_of(
             job,
@@ -182,8 +184,8 @@ class Supervisor:
             environment=environment,
             names=self._names,
         )
-        self._launches.begin(job, spec, workload)
-        return await self._launches.wait(job)
+        self._launch_tasks.begin(job, spec, workload)
+        return await self._launches.share(job.launch_id)
 
     async def _wait_for_listing(self) -> None:
         """Wait until it is known which jobs run. The number of such requests is limited, too."""
@@ -194,14 +196,14 @@ class Supervisor:
     def _joinable(self, identifier: str) -> Job | None:
         """The action that a launch of this identifier would repeat."""
         job = self._registry.grouped(identifier)
-        if job is None or job.closing or self._launches.is_cancelled(job):
+        if job is None or job.closing or self._launches.is_cancelled(job.launch_id):
             return None
         return job
 
     def _find_by_key(self, spec: JobSpec) -> Job | None:
         """The job that an earlier request with the same idempotency-key has launched."""
         job = self._registry.keys.find(spec)
-        return None if job is None or self._launches.is_cancelled(job) else job
+        return None if job is None or self._launches.is_cancelled(job.launch_id) else job
 
     def _record_launch(self, outcome: str, began: float) -> None:
         annotate({"supervisor.launch.outcome": outcome})

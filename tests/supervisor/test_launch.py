@@ -576,3 +576,10 @@ async def test_a_name_that_a_failed_start_has_left_taken_does_not_hide_its_reaso
     assert 502 == await launch.answer()
     assert "the runtime has no cgroups" in str(launch.error)
     await until(lambda: [] == world.left())
+
+
+async def test_an_invalid_request_is_refused_before_anything_is_reserved(world: World) -> None:
+    assert 400 == await world.launching(" ").answer()
+    assert {} == world.states()
+    assert {"failures": 1} == world.counted()
+    assert [] == world.left()
