@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
 from contextlib import suppress
 from typing import Literal
 
@@ -35,30 +36,19 @@ KillOutcome = Literal["stopped", "forced", "not_running", "failed"]
 _SIGKILLED = 137
 
 
+@dataclass(kw_only=True, eq=False)
 class Killer:
     """Kills each job once, however many requests ask for it."""
 
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        registry: Registry,
-        reaper: Reaper,
-        signals: Signals,
-        readiness: Readiness,
-        background: Background,
-        metrics: Metrics,
-        settings: Settings,
-    ) -> None:
-        self._engine = engine
-        self._registry = registry
-        self._reaper = reaper
-        self._signals = signals
-        self._readiness = readiness
-        self._background = background
-        self._metrics = metrics
-        self._grace = settings.job_stop_grace_seconds
-        self._kills: SingleFlight[None] = SingleFlight()
+    engine: Engine
+    registry: Registry
+    reaper: Reaper
+    signals: Signals
+    readiness: Readiness
+    background: Background
+    metrics: Metrics
+    settings: Settings
+    _kills: SingleFlight[None] = field(default_factory=SingleFlight, init=False)
 
     async def kill_each(
         self, jobs: Sequence[Job], operation: Operation
@@ -102,7 +92,7 @@ class Killer:
         The task ends when the job is closed, or raises a `SupervisorError`. It logs and counts
         that, whether or not a request waits for it.
         """
-        self._registry.observe(job.launch_id, KillIntended(caller()))
+        self.registry.observe(job.launch_id, KillIntended(caller()))
         kill = self._kill(job, operation)
         return asyncio.shield(self._kills.begin(job.launch_id, kill, f"kill {job.launch_id}"))
 
@@ -112,16 +102,16 @@ class Killer:
         try:
             outcome = await self._stop(job)
         except SupervisorError as error:
-            account_failure(self._metrics, operation, job.name, job.identifier, error, began=began)
+            account_failure(self.metrics, operation, job.name, job.identifier, error, began=began)
             raise
         except Exception:  # noqa: BLE001 - a fault of this program, reported as such
-            raise account_crash(self._metrics, operation, job.name, job.identifier) from None
+            raise account_crash(self.metrics, operation, job.name, job.identifier) from None
         finally:
             if outcome == "failed":
                 self._give_up(job.launch_id)
             seconds = time.perf_counter() - began
-            self._metrics.kills.labels(self._metrics.job_label(job.name), outcome).inc()
-            self._metrics.kill_duration.labels(outcome).observe(seconds, trace_exemplar())
+            self.metrics.kills.labels(self.metrics.job_label(job.name), outcome).inc()
+            self.metrics.kill_duration.labels(outcome).observe(seconds, trace_exemplar())
         log.info(
             "job.killed",
             operation=operation,
@@ -134,30 +124,30 @@ class Killer:
 
     def _give_up(self, launch_id: str) -> None:
         """Take the intent back. If the container has exited all the same, have the job closed."""
-        job = self._registry.observe(launch_id, KillFailed())
+        job = self.registry.observe(launch_id, KillFailed())
         if job is None or job.workload_id is None:
             return
-        self._signals.note_failed_kill(job.workload_id)
+        self.signals.note_failed_kill(job.workload_id)
         if job.exit_seen:
-            reap = self._reaper.reap(launch_id, Hint(witnessed=True))
-            self._background.spawn(reap, f"reap {launch_id}")
+            reap = self.reaper.reap(launch_id, Hint(witnessed=True))
+            self.background.spawn(reap, f"reap {launch_id}")
 
     async def _stop(self, job: Job) -> KillOutcome:
         """Stop the container, and have the job closed. Waits for a launch under way first."""
-        if self._registry.get(job.launch_id) is None:
+        if self.registry.get(job.launch_id) is None:
             return "not_running"
-        closed = self._registry.when_closed(job.launch_id)
+        closed = self.registry.when_closed(job.launch_id)
         with waiting("launch", linked=job.traceparent):
-            running = await self._registry.wait(job.launch_id, lambda j: j.workload_id is not None)
+            running = await self.registry.wait(job.launch_id, lambda j: j.workload_id is not None)
         if running is None or running.workload_id is None:
             return "not_running"
-        workload_id = running.workload_id
+        workload_id, grace = running.workload_id, self.settings.job_stop_grace_seconds
         with waiting("engine"):
-            await self._readiness.wait_for_engine()
+            await self.readiness.wait_for_engine()
         exited: Exit | None = None
         with suppress(NoSuchWorkload):  # a third party has removed it
-            exited = await retry(lambda: self._engine.stop(workload_id, grace=self._grace))
-        await self._reaper.reap(job.launch_id, Hint(stopped=exited, witnessed=True))
+            exited = await retry(lambda: self.engine.stop(workload_id, grace=grace))
+        await self.reaper.reap(job.launch_id, Hint(stopped=exited, witnessed=True))
         if not closed.done():
             raise EngineRefused(f"container {workload_id}: was started again by somebody else")
         return "forced" if closed.result().exit_code == _SIGKILLED else "stopped"

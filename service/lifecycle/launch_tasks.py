@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 
 from observability.callers import caller
@@ -34,50 +35,39 @@ log = get_logger(__name__)
 _EXIT_SECONDS = 60.0
 
 
+@dataclass(kw_only=True, eq=False)
 class LaunchTasks:
     """Launches jobs, whether or not their requests wait for that."""
 
-    def __init__(
-        self,
-        *,
-        registry: Registry,
-        readiness: Readiness,
-        launcher: Launcher,
-        launches: Launches,
-        adoption: Adoption,
-        admission: Admission,
-        metrics: Metrics,
-        settings: Settings,
-    ) -> None:
-        self._registry = registry
-        self._readiness = readiness
-        self._launcher = launcher
-        self._launches = launches
-        self._adoption = adoption
-        self._admission = admission
-        self._metrics = metrics
-        self._settings = settings
+    registry: Registry
+    readiness: Readiness
+    launcher: Launcher
+    launches: Launches
+    adoption: Adoption
+    admission: Admission
+    metrics: Metrics
+    settings: Settings
 
     def begin(self, job: Job, spec: JobSpec, workload: WorkloadSpec) -> None:
         """Reserve the identifier and start the task, in one step of the event loop.
 
         Raises `LimitReached`.
         """
-        earlier = [j for j in self._registry.of(job.identifier) if j.grouped and job.grouped]
-        self._admission.check_running(len(self._registry) - len(earlier))
-        self._launches.begin(job, lambda: self._run(job, spec, workload, earlier))
-        self._registry.add(job)
+        earlier = [j for j in self.registry.of(job.identifier) if j.grouped and job.grouped]
+        self.admission.check_running(len(self.registry) - len(earlier))
+        self.launches.begin(job, lambda: self._run(job, spec, workload, earlier))
+        self.registry.add(job)
 
     async def join(self, job: Job, spec: JobSpec, key: str = "") -> LaunchOutcome:
         """Share the outcome of a launch under way, or find the job running.
 
         `key` is the idempotency-key, if that has found the job.
         """
-        if self._launches.under_way(job.launch_id):
+        if self.launches.under_way(job.launch_id):
             await self._share(job, spec)
         if fields := differing(job, spec):
             annotate({"supervisor.launch.differs": True, "supervisor.launch.differing": fields})
-        account_dedup(self._metrics, job, differing=fields, key=key)
+        account_dedup(self.metrics, job, differing=fields, key=key)
         return "dedup"
 
     async def _share(self, job: Job, spec: JobSpec) -> None:
@@ -85,7 +75,7 @@ class LaunchTasks:
         began = time.perf_counter()
         try:
             with waiting("launch", linked=job.traceparent):
-                await self._launches.share(job.launch_id)
+                await self.launches.share(job.launch_id)
         except SupervisorError as error:
             tell_failure("launch", spec.name, spec.identifier, error, began=began)
             raise
@@ -96,17 +86,17 @@ class LaunchTasks:
         began = time.perf_counter()
         try:
             if runs_on := await self._wait_for_predecessors(earlier):
-                self._registry.observe(job.launch_id, StartFailed())
+                self.registry.observe(job.launch_id, StartFailed())
                 return await self.join(runs_on, spec)
             container = await self._start(job, workload)
         except RunsAlready as found:
-            self._registry.observe(job.launch_id, StartFailed())
+            self.registry.observe(job.launch_id, StartFailed())
             return self._adopt(found)
         except BaseException as error:
-            self._registry.observe(job.launch_id, StartFailed())
+            self.registry.observe(job.launch_id, StartFailed())
             self._report(error, job, workload, began)
             raise
-        self._registry.observe(job.launch_id, Started(container.id, time.time()))
+        self.registry.observe(job.launch_id, Started(container.id, time.time()))
         log.info(
             "job.launched",
             job=job.name,
@@ -125,19 +115,19 @@ class LaunchTasks:
         if isinstance(error, SharedFailure):  # reported by the launch that was joined
             return
         if isinstance(error, SupervisorError):
-            account_failure(self._metrics, "launch", job.name, job.identifier, error, began=began)
+            account_failure(self.metrics, "launch", job.name, job.identifier, error, began=began)
         elif isinstance(error, Exception):
             raise account_crash(
-                self._metrics, "launch", job.name, job.identifier, workload.redact
+                self.metrics, "launch", job.name, job.identifier, workload.redact
             ) from None
 
     async def _wait_for_predecessors(self, earlier: Iterable[Job]) -> Job | None:
         """Wait until the identifier is free; the job that keeps it, if its kill has failed."""
         try:
-            async with asyncio.timeout(self._settings.job_stop_grace_seconds + _EXIT_SECONDS):
+            async with asyncio.timeout(self.settings.job_stop_grace_seconds + _EXIT_SECONDS):
                 for job in earlier:
                     with waiting("earlier container", linked=job.traceparent):
-                        runs_on = await self._readiness.when_ready(
+                        runs_on = await self.readiness.when_ready(
                             partial(self._wait_until_steady, job)
                         )
                     if runs_on:
@@ -148,28 +138,28 @@ class LaunchTasks:
 
     async def _wait_until_steady(self, earlier: Job) -> Job | None:
         """Wait until a job is gone (None), or runs on since its kill has failed."""
-        return await self._registry.wait(earlier.launch_id, lambda j: j.steady)
+        return await self.registry.wait(earlier.launch_id, lambda j: j.steady)
 
     async def _start(self, job: Job, workload: WorkloadSpec) -> StartedWorkload:
-        if self._launcher.prepares:  # which may take minutes, and occupies no slot
-            await self._readiness.when_ready(partial(self._launcher.prepare, workload))
+        if self.launcher.prepares:  # which may take minutes, and occupies no slot
+            await self.readiness.when_ready(partial(self.launcher.prepare, workload))
         await self._acquire_slot()
         try:
-            self._launches.commit(job.launch_id)
-            return await self._launcher.start(workload)
+            self.launches.commit(job.launch_id)
+            return await self.launcher.start(workload)
         finally:
-            self._admission.release()
+            self.admission.release()
 
     async def _acquire_slot(self) -> None:
-        if self._readiness.ready and self._admission.free:  # the usual case, without a task
-            await self._admission.acquire()
+        if self.readiness.ready and self.admission.free:  # the usual case, without a task
+            await self.admission.acquire()
             return
         with waiting("slot"):
-            await self._readiness.when_ready(self._admission.acquire, undo=self._admission.release)
+            await self.readiness.when_ready(self.admission.acquire, undo=self.admission.release)
 
     def _adopt(self, found: RunsAlready) -> LaunchOutcome:
         """Adopt a container of the identifier that a third party has started again."""
-        if self._registry.get(found.job.launch_id) is None:
-            self._adoption.adopt(found.job, found.container)
-        account_dedup(self._metrics, found.job)
+        if self.registry.get(found.job.launch_id) is None:
+            self.adoption.adopt(found.job, found.container)
+        account_dedup(self.metrics, found.job)
         return "dedup"

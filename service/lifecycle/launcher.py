@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -79,51 +79,39 @@ class _Attempts:
         return self.deadline - self.now
 
 
+@dataclass(kw_only=True, eq=False)
 class Launcher:
     """Starts workloads, and removes those that it could not wait for."""
 
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        remover: Remover,
-        reaper: Reaper,
-        abandoned: AbandonedLaunches,
-        surplus: SurplusContainers,
-        background: Background,
-        settings: Settings,
-    ) -> None:
-        self._engine = engine
-        self._remover = remover
-        self._reaper = reaper
-        self._abandoned = abandoned
-        self._surplus = surplus
-        self._background = background
-        self._timeout = settings.launch_timeout_seconds
-        # Development keeps exited containers, and with them their names.
-        self._count_names = not settings.production
+    engine: Engine
+    remover: Remover
+    reaper: Reaper
+    abandoned: AbandonedLaunches
+    surplus: SurplusContainers
+    background: Background
+    settings: Settings
 
     @property
     def prepares(self) -> bool:
         """Whether `prepare` has anything to do on this engine."""
-        return self._engine.capabilities.prepare is not None
+        return self.engine.capabilities.prepare is not None
 
     async def prepare(self, spec: WorkloadSpec) -> None:
         """Fetch what a workload needs before it can start. Raises the `EngineError`s."""
-        if prepare := self._engine.capabilities.prepare:
+        if prepare := self.engine.capabilities.prepare:
             await retry(partial(prepare, spec))
 
     async def start(self, spec: WorkloadSpec) -> StartedWorkload:
         """Start a workload. Raises the `EngineError`s, and `RunsAlready`."""
-        attempts = _Attempts(self._timeout)
+        attempts = _Attempts(self.settings.launch_timeout_seconds)
         try:
             workload_id = await retry(lambda: self._attempt(spec, attempts))
         except (EngineError, RunsAlready):
             if attempts.uncertain:
-                self._abandoned.add(spec.labels, attempts.name)
+                self.abandoned.add(spec.labels, attempts.name)
             raise
         except BaseException:
-            self._abandoned.add(spec.labels, attempts.name)
+            self.abandoned.add(spec.labels, attempts.name)
             raise
         return StartedWorkload(workload_id, attempts.name)
 
@@ -135,7 +123,7 @@ class Launcher:
         except TimeoutError:
             attempts.uncertain = True
             raise EngineTimeout(
-                f"the {self._engine.title} took too long to start {attempts.name or spec.name}"
+                f"the {self.engine.title} took too long to start {attempts.name or spec.name}"
             ) from None
         except (EngineTimeout, EngineUnavailable, EngineFaltered) as error:
             attempts.uncertain = True
@@ -153,13 +141,13 @@ class Launcher:
         A container that may still come to run keeps its count: with the same name, the engine runs
         at most one of the two.
         """
-        if not self._count_names:
+        if self.settings.production:
             return spec.name
-        listed = await self._engine.list()
+        listed = await self.engine.list()
         await self._check_alone(spec, listed)
         doubtful = [w.name for w in listed if self._may_come_to_run(w)]
         count = highest_count(doubtful, spec.name)
-        return f"{spec.name}-{count or highest_count(await self._engine.names(), spec.name) + 1}"
+        return f"{spec.name}-{count or highest_count(await self.engine.names(), spec.name) + 1}"
 
     async def _check_alone(self, spec: WorkloadSpec, listed: Sequence[Workload]) -> None:
         """Raise `RunsAlready` if a container of this action is live: counted names do not collide.
@@ -169,9 +157,9 @@ class Launcher:
         for workload in listed:
             live = workload.status in (Status.LIVE, Status.UNKNOWN)
             if live and self._is_rival(spec.labels, workload.labels):
-                await self._surplus.wait(workload.id)
+                await self.surplus.wait(workload.id)
                 with suppress(NoSuchWorkload):
-                    seen = await self._engine.inspect(workload.id)
+                    seen = await self.engine.inspect(workload.id)
                     job = job_from_labels(seen.labels)
                     if job is not None and seen.status is Status.LIVE:
                         raise RunsAlready(job, seen)
@@ -181,16 +169,16 @@ class Launcher:
         same = all(ours[label] == its.get(label) for label in (IDENTIFIER_LABEL, KIND_LABEL))
         grouped = ours[KIND_LABEL] == Kind.ACTION
         other = launch_id_in(ours) != launch_id_in(its)
-        return same and grouped and other and launch_id_in(its) not in self._abandoned
+        return same and grouped and other and launch_id_in(its) not in self.abandoned
 
     def _may_come_to_run(self, workload: Workload) -> bool:
-        return workload.status is Status.CREATED or launch_id_in(workload.labels) in self._abandoned
+        return workload.status is Status.CREATED or launch_id_in(workload.labels) in self.abandoned
 
     async def _start_when_free(self, spec: WorkloadSpec, attempts: "_Attempts") -> str:
         give_up_at: float | None = None  # from the first answer on: a busy engine gives it late
         while attempts.left > 0:
             try:
-                return await self._engine.start(spec, timeout=attempts.left)
+                return await self.engine.start(spec, timeout=attempts.left)
             except NameTaken as error:
                 give_up_at = give_up_at or attempts.now + _NAME_SECONDS
                 if error.holder is None or attempts.now >= give_up_at:
@@ -206,9 +194,9 @@ class Launcher:
         True if the holder is the workload itself: an earlier try has started it after all. Raises
         `NameTaken` if it is somebody else's, and `RunsAlready`.
         """
-        await self._surplus.wait(holder_id)
+        await self.surplus.wait(holder_id)
         try:
-            holder = await self._engine.inspect(holder_id)
+            holder = await self.engine.inspect(holder_id)
         except NoSuchWorkload:
             return False
         if holder.status is Status.REMOVING:
@@ -222,8 +210,8 @@ class Launcher:
             )
         if job.launch_id == spec.labels[LAUNCH_LABEL] and _is_done(job, holder):
             # If it has exited, nobody can tell whether an engine that was away has ended it.
-            reap = self._reaper.reap(job.launch_id, Hint())
-            self._background.spawn(reap, f"reap {job.launch_id}")
+            reap = self.reaper.reap(job.launch_id, Hint())
+            self.background.spawn(reap, f"reap {job.launch_id}")
             return True
         await self._remove_holder(spec, job, holder)
         return False
@@ -231,12 +219,12 @@ class Launcher:
     async def _remove_holder(self, spec: WorkloadSpec, job: Job, holder: Inspection) -> None:
         """Remove a container of ours, unless it is live and may be a job."""
         ours = spec.labels[LAUNCH_LABEL]
-        left_over = job.launch_id == ours or job.launch_id in self._abandoned
+        left_over = job.launch_id == ours or job.launch_id in self.abandoned
         if holder.status is Status.LIVE and not left_over:
             if job.identifier != spec.labels[IDENTIFIER_LABEL]:  # a third party has renamed it
                 raise NameTaken(f"the container's name is taken: {spec.name} runs another job")
             raise RunsAlready(job, holder)
-        await self._remover.remove(holder.id, force=left_over)
+        await self.remover.remove(holder.id, force=left_over)
 
 
 def _is_done(job: Job, holder: Inspection) -> bool:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from observability.callers import caller
 from observability.logs import get_logger
@@ -27,35 +28,21 @@ from service.state.registry import Registry
 log = get_logger(__name__)
 
 
+@dataclass(kw_only=True, eq=False)
 class Supervisor:
     """Carries out what a backend asks for."""
 
-    def __init__(
-        self,
-        *,
-        registry: Registry,
-        catalog: Catalog,
-        readiness: Readiness,
-        names: NameGrammar,
-        launches: Launches,
-        launch_tasks: LaunchTasks,
-        abandoned: AbandonedLaunches,
-        killer: Killer,
-        admission: Admission,
-        metrics: Metrics,
-        settings: Settings,
-    ) -> None:
-        self._registry = registry
-        self._catalog = catalog
-        self._readiness = readiness
-        self._names = names
-        self._launches = launches
-        self._launch_tasks = launch_tasks
-        self._abandoned = abandoned
-        self._killer = killer
-        self._admission = admission
-        self._metrics = metrics
-        self._settings = settings
+    registry: Registry
+    catalog: Catalog
+    readiness: Readiness
+    names: NameGrammar
+    launches: Launches
+    launch_tasks: LaunchTasks
+    abandoned: AbandonedLaunches
+    killer: Killer
+    admission: Admission
+    metrics: Metrics
+    settings: Settings
 
     async def launch(self, spec: JobSpec) -> None:
         """Run a job, or find that it runs; return when its container has started.
@@ -68,7 +55,7 @@ class Supervisor:
         except SupervisorError as error:
             if not isinstance(error, SharedFailure):  # which its launch has reported
                 account_failure(
-                    self._metrics, "launch", spec.name, spec.identifier, error, began=began
+                    self.metrics, "launch", spec.name, spec.identifier, error, began=began
                 )
             self._record_launch("failed", began)
             raise
@@ -93,8 +80,8 @@ class Supervisor:
                 "supervisor.launch.outcome": "dedup",
             }
         )
-        account_dedup(self._metrics, job)
-        time_launch(self._metrics, "dedup", began=began)
+        account_dedup(self.metrics, job)
+        time_launch(self.metrics, "dedup", began=began)
         return True
 
     async def kill(self, identifier: str) -> None:
@@ -105,15 +92,15 @@ class Supervisor:
         began = time.perf_counter()
         try:
             annotate({"supervisor.job.identifier": identifier})
-            await self._readiness.wait_listed()
+            await self.readiness.wait_listed()
         except SupervisorError as error:
-            account_failure(self._metrics, "kill", UNKNOWN, identifier, error, began=began)
+            account_failure(self.metrics, "kill", UNKNOWN, identifier, error, began=began)
             raise
-        jobs = self._registry.of(identifier)
+        jobs = self.registry.of(identifier)
         if not jobs:
-            self._metrics.kills.labels(UNKNOWN, "not_running").inc()
+            self.metrics.kills.labels(UNKNOWN, "not_running").inc()
             log.info("kill.not_running", identifier=identifier, **caller().fields)
-        failures = await self._killer.kill_each(jobs, "kill")
+        failures = await self.killer.kill_each(jobs, "kill")
         if failures:
             raise failures[0][1]
 
@@ -124,13 +111,13 @@ class Supervisor:
         """
         began = time.perf_counter()
         try:
-            await self._readiness.wait_listed()
+            await self.readiness.wait_listed()
         except SupervisorError as error:
-            account_failure(self._metrics, "kill_all", UNKNOWN, "", error, began=began)
+            account_failure(self.metrics, "kill_all", UNKNOWN, "", error, began=began)
             raise
-        jobs = self._registry.jobs()
+        jobs = self.registry.jobs()
         log.info("kill_all.started", jobs=len(jobs), **caller().fields)
-        failures = await self._killer.kill_each(jobs, "kill_all")
+        failures = await self.killer.kill_each(jobs, "kill_all")
         log.info(
             "kill_all.ended",
             jobs=len(jobs),
@@ -143,16 +130,16 @@ class Supervisor:
 
     def list_jobs(self) -> Sequence[Job]:
         """The live jobs that are known. Never waits for the engine."""
-        return [job for job in self._registry.jobs() if job.state is not State.EXITED]
+        return [job for job in self.registry.jobs() if job.state is not State.EXITED]
 
     async def finish(self) -> None:
         """Wait for the launches under way, and for the removal of those that were given up."""
-        await self._launches.finish()
-        await self._abandoned.finish()
+        await self.launches.finish()
+        await self.abandoned.finish()
 
     async def _launch(self, spec: JobSpec) -> LaunchOutcome | None:
         """Launch, or join an earlier launch; None if the job has no image."""
-        entry = self._catalog.get(spec.name)
+        entry = self.catalog.get(spec.name)
         annotate({"supervisor.job.name": spec.name, "supervisor.job.identifier": spec.identifier})
         if entry is not None and entry.image is None:  # also if its request is invalid
             log.info(
@@ -166,45 +153,45 @@ class Supervisor:
         if entry is None:
             reason = "is not a job of the catalogue, which is read at the supervisor's start"
             raise UnknownJob(f"name: {shown(spec.name)} {reason}")
-        arguments = arguments_of(spec, entry, self._settings.callback)
+        arguments = arguments_of(spec, entry, self.settings.callback)
         environment = trace_environment()
         check_size(arguments, environment)
         await self._wait_for_listing()
         if earlier := self._find_by_key(spec):
-            return await self._launch_tasks.join(earlier, spec, key=spec.idempotency_key)
+            return await self.launch_tasks.join(earlier, spec, key=spec.idempotency_key)
         if entry.kind is Kind.ACTION and (running := self._joinable(spec.identifier)):
-            return await self._launch_tasks.join(running, spec)
+            return await self.launch_tasks.join(running, spec)
         job = job_of(spec, entry, environment.get("TRACEPARENT"))
         workload = workload_of(
             job,
             spec,
             entry,
-            self._settings,
+            self.settings,
             arguments=arguments,
             environment=environment,
-            names=self._names,
+            names=self.names,
         )
-        self._launch_tasks.begin(job, spec, workload)
-        return await self._launches.share(job.launch_id)
+        self.launch_tasks.begin(job, spec, workload)
+        return await self.launches.share(job.launch_id)
 
     async def _wait_for_listing(self) -> None:
         """Wait until it is known which jobs run. The number of such requests is limited, too."""
-        if not self._readiness.listed:
-            with self._admission.place(), waiting("engine"):
-                await self._readiness.wait_listed()
+        if not self.readiness.listed:
+            with self.admission.place(), waiting("engine"):
+                await self.readiness.wait_listed()
 
     def _joinable(self, identifier: str) -> Job | None:
         """The action that a launch of this identifier would repeat."""
-        job = self._registry.grouped(identifier)
-        if job is None or job.closing or self._launches.is_cancelled(job.launch_id):
+        job = self.registry.grouped(identifier)
+        if job is None or job.closing or self.launches.is_cancelled(job.launch_id):
             return None
         return job
 
     def _find_by_key(self, spec: JobSpec) -> Job | None:
         """The job that an earlier request with the same idempotency-key has launched."""
-        job = self._registry.keys.find(spec)
-        return None if job is None or self._launches.is_cancelled(job.launch_id) else job
+        job = self.registry.keys.find(spec)
+        return None if job is None or self.launches.is_cancelled(job.launch_id) else job
 
     def _record_launch(self, outcome: str, began: float) -> None:
         annotate({"supervisor.launch.outcome": outcome})
-        time_launch(self._metrics, outcome, began=began)
+        time_launch(self.metrics, outcome, began=began)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
 
 from observability.logs import get_logger
 from service.engine.base import Engine, Inspection, Status, Workload
@@ -32,34 +33,23 @@ from service.support.tasks import Background, run_concurrently
 log = get_logger(__name__)
 
 
+@dataclass(kw_only=True, eq=False)
 class Adopter:
     """Inspects unknown containers, and adopts those that are live and may be jobs."""
 
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        remover: Remover,
-        registry: Registry,
-        adoption: Adoption,
-        abandoned: AbandonedLaunches,
-        surplus: SurplusContainers,
-        background: Background,
-        settings: Settings,
-    ) -> None:
-        self._engine = engine
-        self._remover = remover
-        self._registry = registry
-        self._adoption = adoption
-        self._abandoned = abandoned
-        self._surplus = surplus
-        self._background = background
-        self._keep = not settings.production  # whether exited containers are kept
+    engine: Engine
+    remover: Remover
+    registry: Registry
+    adoption: Adoption
+    abandoned: AbandonedLaunches
+    surplus: SurplusContainers
+    background: Background
+    settings: Settings
 
     async def examine(self, workload_id: str, labels: Mapping[str, str]) -> None:
         """Inspect a container, and adopt, stop or remove it. Raises the `EngineError`s."""
-        if launch_id_in(labels) in self._abandoned:
-            self._abandoned.remove(workload_id, labels)
+        if launch_id_in(labels) in self.abandoned:
+            self.abandoned.remove(workload_id, labels)
         elif seen := await self._inspect(workload_id):
             await self._decide(seen)
 
@@ -87,13 +77,14 @@ class Adopter:
 
         Exits of containers that are set aside have been reported.
         """
-        statuses = {Status.LIVE, Status.UNKNOWN} | (set() if self._keep else {Status.EXITED})
+        kept = set() if self.settings.production else {Status.EXITED}
+        adopted = {Status.LIVE, Status.UNKNOWN, Status.EXITED} - kept
         unfinished = [w for w in workloads if w.status is Status.CREATED and KEY_LABEL in w.labels]
         await run_concurrently(self._finish_launch, unfinished)
-        await self.examine_all([w for w in workloads if w.status in statuses and not w.aside])
-        for kept in (w for w in workloads if w.aside or (w.status is Status.EXITED and self._keep)):
-            if job := job_from_labels(kept.labels):
-                self._registry.keys.remember(job)
+        await self.examine_all([w for w in workloads if w.status in adopted and not w.aside])
+        for workload in (w for w in workloads if w.aside or w.status in kept):
+            if job := job_from_labels(workload.labels):
+                self.registry.keys.remember(job)
 
     async def _finish_launch(self, workload: Workload) -> None:
         """Find out whether a launch with a key has happened whose supervisor has died meanwhile.
@@ -103,7 +94,7 @@ class Adopter:
         since it runs.
         """
         try:
-            await retry(lambda: self._engine.remove(workload.id))
+            await retry(lambda: self.engine.remove(workload.id))
         except (EngineRefused, EngineTimeout):
             await log_failure(
                 self.examine(workload.id, workload.labels), **job_fields(workload.labels)
@@ -111,7 +102,7 @@ class Adopter:
 
     async def _inspect(self, workload_id: str) -> Inspection | None:
         try:
-            return await retry(lambda: self._engine.inspect(workload_id))
+            return await retry(lambda: self.engine.inspect(workload_id))
         except NoSuchWorkload:
             return None
 
@@ -121,31 +112,31 @@ class Adopter:
             if seen.status is Status.LIVE:
                 log.warning("container.unreadable", container_id=seen.id, **job_fields(seen.labels))
             return
-        if self._registry.get(job.launch_id):
+        if self.registry.get(job.launch_id):
             return
-        if seen.status is Status.EXITED and not self._keep and not seen.aside:
+        if seen.status is Status.EXITED and self.settings.production and not seen.aside:
             if seen.started_at:
-                self._adoption.adopt_exited(job, seen)
+                self.adoption.adopt_exited(job, seen)
             else:  # its removal was interrupted, and it has never run: no job has ended
-                await self._remover.remove(seen.id)
+                await self.remover.remove(seen.id)
         elif seen.status is Status.LIVE:
             self._adopt_or_stop(job, seen)
 
     def _adopt_or_stop(self, job: Job, seen: Inspection) -> None:
         """Adopt a live container, or stop it if its identifier has a job."""
-        if seen.id in self._surplus:  # if this stop fails, the next comparison examines it again
+        if seen.id in self.surplus:  # if this stop fails, the next comparison examines it again
             return
-        other = self._registry.grouped(job.identifier) if job.grouped else None
+        other = self.registry.grouped(job.identifier) if job.grouped else None
         if other is None:
-            self._adoption.adopt(job, seen)
+            self.adoption.adopt(job, seen)
         elif other.workload_id is None:
-            self._background.spawn(self._examine_after(other.launch_id, seen), f"meet {seen.id}")
+            self.background.spawn(self._examine_after(other.launch_id, seen), f"meet {seen.id}")
         else:
-            self._surplus.stop(job, seen.id)
+            self.surplus.stop(job, seen.id)
 
     async def _examine_after(self, launch_id: str, seen: Inspection) -> None:
         """Examine a container again after a launch of its identifier, which may have adopted it."""
-        await self._registry.wait(launch_id, lambda job: job.workload_id is not None)
+        await self.registry.wait(launch_id, lambda job: job.workload_id is not None)
         await self.examine(seen.id, seen.labels)
 
 

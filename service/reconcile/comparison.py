@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from contextlib import suppress
 
 from observability.logs import get_logger
@@ -33,31 +34,23 @@ _LOGGED_IDENTIFIERS = 10
 _ENDED = (Status.EXITED, Status.REMOVING)
 
 
+@dataclass(kw_only=True, eq=False)
 class Comparison:
     """Brings the registry in step with a listing."""
 
-    def __init__(
-        self,
-        *,
-        registry: Registry,
-        reaper: Reaper,
-        abandoned: AbandonedLaunches,
-        adopter: Adopter,
-        janitor: Janitor,
-        signals: Signals,
-        background: Background,
-        metrics: Metrics,
-    ) -> None:
-        self._registry = registry
-        self._reaper = reaper
-        self._abandoned = abandoned
-        self._adopter = adopter
-        self._janitor = janitor
-        self._signals = signals
-        self._background = background
-        self._metrics = metrics
-        self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._inspections: SingleFlight[None] = SingleFlight()  # by launch id
+    registry: Registry
+    reaper: Reaper
+    abandoned: AbandonedLaunches
+    adopter: Adopter
+    janitor: Janitor
+    signals: Signals
+    background: Background
+    metrics: Metrics
+    _turns: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(_AT_ONCE), init=False
+    )
+    # By launch id.
+    _inspections: SingleFlight[None] = field(default_factory=SingleFlight, init=False)
 
     async def compare(
         self,
@@ -77,22 +70,22 @@ class Comparison:
         has to wait for them. Raises EngineUnavailable.
         """
         unknown = [w for w in workloads if w.aside or not self._is_known(w)]
-        jobs = self._registry.jobs() if closely else self._unconfirmed(known)
+        jobs = self.registry.jobs() if closely else self._unconfirmed(known)
         unanswered = await self._inspect_jobs(jobs, workloads, closely=closely, witnessed=witnessed)
-        await self._adopter.examine_all([w for w in unknown if self._may_be_a_job(w)])
+        await self.adopter.examine_all([w for w in unknown if self._may_be_a_job(w)])
         self._remove_leftovers([w for w in unknown if not self._may_be_a_job(w)], known)
         if unanswered:
             identifiers = [job.identifier for job in unanswered[:_LOGGED_IDENTIFIERS]]
             log.warning("compare.incomplete", jobs=len(unanswered), identifiers=identifiers)
         else:
-            self._metrics.reconciled_at.set(time.time())
+            self.metrics.reconciled_at.set(time.time())
 
     def _is_known(self, workload: Workload) -> bool:
         """Whether it is the container of a job, or a live one with the labels of a job.
 
         A failed try of a launch can leave a second container, which a third party has renamed.
         """
-        job = self._registry.get(launch_id_in(workload.labels))
+        job = self.registry.get(launch_id_in(workload.labels))
         live = workload.status is Status.LIVE
         return job is not None and (live or job.workload_id in (None, workload.id))
 
@@ -100,7 +93,7 @@ class Comparison:
         return workload.status is Status.LIVE and not self._was_abandoned(workload)
 
     def _was_abandoned(self, workload: Workload) -> bool:
-        return launch_id_in(workload.labels) in self._abandoned
+        return launch_id_in(workload.labels) in self.abandoned
 
     def _remove_leftovers(self, leftovers: Sequence[Workload], known: Snapshot) -> None:
         """Begin to remove containers that belong to no job, unless a sweep is still under way.
@@ -110,18 +103,18 @@ class Comparison:
         orphans = []
         for workload in leftovers:
             if self._was_abandoned(workload):
-                self._abandoned.remove(workload.id, workload.labels)
+                self.abandoned.remove(workload.id, workload.labels)
             elif workload.aside or not known.has_container(workload):
                 orphans.append(workload)
-        self._background.spawn_once(lambda: self._sweep(orphans), "sweep")
+        self.background.spawn_once(lambda: self._sweep(orphans), "sweep")
 
     async def _sweep(self, orphans: Sequence[Workload]) -> None:
         with suppress(EngineUnavailable):  # the next comparison sweeps again
-            await self._janitor.sweep(orphans)
+            await self.janitor.sweep(orphans)
 
     def _unconfirmed(self, known: Snapshot) -> Sequence[Job]:
         """The jobs that a listing does not confirm, as they are now."""
-        now = (self._registry.get(job.launch_id) for job in known.unconfirmed)
+        now = (self.registry.get(job.launch_id) for job in known.unconfirmed)
         return [job for job in now if job is not None]
 
     async def _inspect_jobs(
@@ -152,11 +145,11 @@ class Comparison:
 
     def _is_unanswered(self, job: Job) -> bool:
         under_way = self._inspections.get(job.launch_id)
-        return under_way is not None or self._reaper.will_inspect_again(job.launch_id)
+        return under_way is not None or self.reaper.will_inspect_again(job.launch_id)
 
     async def _inspect(self, job: Job, *, witnessed: bool) -> None:
         async with self._turns:
-            if not self._reaper.will_inspect_again(job.launch_id):
+            if not self.reaper.will_inspect_again(job.launch_id):
                 await log_failure(
                     self._reap(job, witnessed=witnessed), job=job.name, identifier=job.identifier
                 )
@@ -170,25 +163,25 @@ class Comparison:
         signal = self._signal_before_exit(job.launch_id)
         hint = Hint(signal=signal, witnessed=witnessed and signal is None)
         with suppress(EngineTimeout):  # one warning reports all of these jobs
-            await self._reaper.reap(job.launch_id, hint)
+            await self.reaper.reap(job.launch_id, hint)
 
     def _signal_before_exit(self, launch_id: str) -> int | None:
         """The signal that has ended a job, if it has exited, maybe without an event."""
-        job = self._registry.get(launch_id)
+        job = self.registry.get(launch_id)
         if job is None or job.workload_id is None:
             return None
         if job.exit_signal is not None:
             return job.exit_signal
-        return self._signals.get(job.workload_id)
+        return self.signals.get(job.workload_id)
 
     def _believe_exit(self, job: Job, listed: Mapping[str, Workload]) -> None:
         """Take a job as exited if the listing says so, until an inspection is answered.
 
         No launch may take it as running meanwhile.
         """
-        now, workload = self._registry.get(job.launch_id), listed.get(job.workload_id or "")
+        now, workload = self.registry.get(job.launch_id), listed.get(job.workload_id or "")
         if now and not now.exit_seen and workload and workload.status in _ENDED:
-            self._registry.observe(job.launch_id, ExitSeen())
+            self.registry.observe(job.launch_id, ExitSeen())
 
 
 def _log_crash(inspection: "asyncio.Task[None]") -> None:

@@ -1,6 +1,7 @@
 """Turns the engine's events into observations and hints, without making the stream wait."""
 
 from collections.abc import Coroutine
+from dataclasses import dataclass, field
 from typing import Any
 
 from service.engine.base import Change, Engine, Event
@@ -17,29 +18,19 @@ _BEGINNINGS = (Change.CREATED, Change.STARTED)
 _PAUSES = (Change.PAUSED, Change.UNPAUSED)
 
 
+@dataclass(kw_only=True, eq=False)
 class EventHandler:
     """Handles events one by one. An event is a hint: an inspection follows in the background."""
 
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        registry: Registry,
-        reaper: Reaper,
-        adopter: Adopter,
-        adoption: Adoption,
-        signals: Signals,
-        background: Background,
-    ) -> None:
-        self._engine = engine
-        self._registry = registry
-        self._reaper = reaper
-        self._adopter = adopter
-        self._adoption = adoption
-        self._signals = signals
-        self._background = background
-        self.handled = 0
-        self._ended_streams = 0
+    engine: Engine
+    registry: Registry
+    reaper: Reaper
+    adopter: Adopter
+    adoption: Adoption
+    signals: Signals
+    background: Background
+    handled: int = field(default=0, init=False)
+    _ended_streams: int = field(default=0, init=False)
 
     def note_end_of_stream(self) -> None:
         """The event stream has ended, maybe since the engine is going away."""
@@ -48,7 +39,7 @@ class EventHandler:
     def handle(self, event: Event) -> None:
         """Handle one event."""
         self.handled += 1
-        job = self._registry.get(launch_id_in(event.labels))
+        job = self.registry.get(launch_id_in(event.labels))
         if job is None:
             self._handle_unknown(event)
         elif event.change in _BEGINNINGS:
@@ -56,19 +47,19 @@ class EventHandler:
                 self._spawn(self._inspect_restarted(job, event), event)
         elif event.change is Change.SIGNALLED:
             if not job.being_killed:
-                self._signals.note(event.id, event.signal or 0)
+                self.signals.note(event.id, event.signal or 0)
         elif not self._is_own_removal(job, event):
             self._handle_change(job, event)
 
     def _handle_unknown(self, event: Event) -> None:
         if event.change in _BEGINNINGS:
-            self._spawn(self._adopter.examine(event.id, event.labels), event)
+            self._spawn(self.adopter.examine(event.id, event.labels), event)
         else:
-            self._adoption.note_event(event.id, witnessed=event.witnessed)
+            self.adoption.note_event(event.id, witnessed=event.witnessed)
 
     def _is_own_removal(self, job: Job, event: Event) -> bool:
         """Such an event is no news: the call for the removal returns, and the job is closed."""
-        own = job.workload_id == event.id and self._reaper.is_removing(job.launch_id)
+        own = job.workload_id == event.id and self.reaper.is_removing(job.launch_id)
         return own and event.change is Change.REMOVED
 
     def _handle_change(self, job: Job, event: Event) -> None:
@@ -78,22 +69,22 @@ class EventHandler:
             self._spawn(work, event)
         elif event.change in _PAUSES and job.workload_id == event.id:
             # The kill inspects nothing, and may fail.
-            self._reaper.note_pause(job.launch_id, paused=event.change is Change.PAUSED)
+            self.reaper.note_pause(job.launch_id, paused=event.change is Change.PAUSED)
 
     def _note_exit(self, job: Job, event: Event) -> int | None:
         """Note that a container has exited; the signal that a third party had sent, if any."""
-        signal = self._signals.take(event.id)
+        signal = self.signals.take(event.id)
         if job.workload_id is None:  # the start has not been answered yet
             self._spawn(self._note_early_exit(job, event, signal), event)
         elif job.workload_id == event.id:
-            self._registry.observe(job.launch_id, ExitSeen(signal))
+            self.registry.observe(job.launch_id, ExitSeen(signal))
         return signal
 
     async def _note_early_exit(self, job: Job, event: Event, signal: int | None) -> None:
         """Note the exit as soon as the launch is over: no other one may take the job as running."""
-        started = await self._registry.wait(job.launch_id, lambda j: j.workload_id is not None)
+        started = await self.registry.wait(job.launch_id, lambda j: j.workload_id is not None)
         if started is not None and started.workload_id == event.id:
-            self._registry.observe(job.launch_id, ExitSeen(signal))
+            self.registry.observe(job.launch_id, ExitSeen(signal))
 
     async def _inspect_after(
         self, event: Event, job: Job, signal: int | None, ended_streams: int
@@ -104,7 +95,7 @@ class EventHandler:
         then the event stream has ended since the event (`ended_streams` is the number before).
         """
         by_itself = job.ends and event.exit_code == 0 and signal is None
-        leaving = not by_itself and await self._engine.leaving()
+        leaving = not by_itself and await self.engine.leaving()
         is_back = signal is not None and ended_streams != self._ended_streams
         hint = Hint(
             event.exit_code,
@@ -112,14 +103,14 @@ class EventHandler:
             oom_killed=event.change is Change.OUT_OF_MEMORY,
             signal=signal,
         )
-        await self._reaper.reap(job.launch_id, hint, workload_id=event.id)
+        await self.reaper.reap(job.launch_id, hint, workload_id=event.id)
 
     async def _inspect_restarted(self, job: Job, event: Event) -> None:
         """Have a container inspected that runs again. Its job may be closed before that."""
-        witnessed = event.witnessed and not await self._engine.leaving()
-        await self._reaper.reap(job.launch_id, Hint(witnessed=witnessed))
-        if self._registry.get(job.launch_id) is None:
-            await self._adopter.examine(event.id, event.labels)
+        witnessed = event.witnessed and not await self.engine.leaving()
+        await self.reaper.reap(job.launch_id, Hint(witnessed=witnessed))
+        if self.registry.get(job.launch_id) is None:
+            await self.adopter.examine(event.id, event.labels)
 
     def _spawn(self, work: Coroutine[Any, Any, None], event: Event) -> None:
-        self._background.spawn(work, f"{event.change} {event.id[:12]}")
+        self.background.spawn(work, f"{event.change} {event.id[:12]}")

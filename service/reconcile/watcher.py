@@ -7,6 +7,7 @@ hung engine never ends its event stream, so pings beside it find that out.
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from contextlib import aclosing, suppress
 from typing import NoReturn
 
@@ -40,42 +41,26 @@ _IDLE = 5.0
 _EVENT_DELAY = 2.0
 
 
+@dataclass(kw_only=True, eq=False)
 class Watcher:
     """Follows the engine's listings and events, and updates readiness."""
 
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        registry: Registry,
-        comparison: Comparison,
-        events: EventHandler,
-        adopter: Adopter,
-        janitor: Janitor,
-        rivals: Rivals,
-        setup_warnings: SetupWarnings,
-        readiness: Readiness,
-        background: Background,
-        metrics: Metrics,
-        settings: Settings,
-    ) -> None:
-        self._engine = engine
-        self._registry = registry
-        self._comparison = comparison
-        self._events = events
-        self._adopter = adopter
-        self._janitor = janitor
-        self._rivals = rivals
-        self._setup_warnings = setup_warnings
-        self._readiness = readiness
-        self._background = background
-        self._metrics = metrics
-        # Whether the containers of an earlier run are adopted; otherwise they are removed.
-        self._adopt = settings.supervisor_on_start == "adopt"
+    engine: Engine
+    registry: Registry
+    comparison: Comparison
+    events: EventHandler
+    adopter: Adopter
+    janitor: Janitor
+    rivals: Rivals
+    setup_warnings: SetupWarnings
+    readiness: Readiness
+    background: Background
+    metrics: Metrics
+    settings: Settings
 
     async def run(self) -> NoReturn:
         """Follow the engine for ever, and reconnect when it was away. Raises `StartError`."""
-        self._setup_warnings.check_settings()
+        self.setup_warnings.check_settings()
         while True:
             if away := await self._connection():
                 self._note_away(away)
@@ -92,11 +77,11 @@ class Watcher:
         try:
             await self._follow()
             if clock() - began >= _IDLE:
-                await self._engine.ping()
+                await self.engine.ping()
                 return None
         except EngineError as error:
             return error
-        return EngineUnavailable(f"the {self._engine.title} has ended its event stream")
+        return EngineUnavailable(f"the {self.engine.title} has ended its event stream")
 
     async def _follow(self) -> None:
         """One connection, until it ends or a probe fails. Raises the `EngineError`s."""
@@ -130,28 +115,28 @@ class Watcher:
         while not reading.done():
             self._note_away(away)
             with suppress(EngineError):
-                await self._engine.ping()
+                await self.engine.ping()
                 return  # it is there: the stream was dead, or this host lacked something
             await asyncio.wait({reading}, timeout=_PING_INTERVAL)
 
     async def _read_news(self) -> None:
-        known = self._registry.snapshot()
+        known = self.registry.snapshot()
         try:
-            async with aclosing(self._engine.watch()) as news:
+            async with aclosing(self.engine.watch()) as news:
                 async for item in news:
                     if isinstance(item, Listing):
                         await self._handle_listing(item.workloads, known)
                         known = Snapshot({})  # frees the jobs, which this frame would keep
                     else:
-                        self._events.handle(item)
+                        self.events.handle(item)
         finally:
-            self._events.note_end_of_stream()
+            self.events.note_end_of_stream()
 
     async def _probe(self, interval: float, *, deep: bool = False) -> None:
         while True:
             await asyncio.sleep(interval)
-            await self._engine.ping(deep=deep)
-            self._metrics.engine_up.set(1)
+            await self.engine.ping(deep=deep)
+            self.metrics.engine_up.set(1)
 
     async def _compare_periodically(self) -> None:
         """Compare at intervals. Raises EngineUnavailable if the event stream seems dead.
@@ -161,51 +146,51 @@ class Watcher:
         """
         while True:
             await asyncio.sleep(_COMPARE_INTERVAL - _EVENT_DELAY)
-            known, handled = self._registry.snapshot(), self._events.handled
-            workloads = await self._engine.list(unless=known.confirms)
+            known, handled = self.registry.snapshot(), self.events.handled
+            workloads = await self.engine.list(unless=known.confirms)
             await asyncio.sleep(_EVENT_DELAY)
-            quiet = self._engine.capabilities.streams_events and handled == self._events.handled
+            quiet = self.engine.capabilities.streams_events and handled == self.events.handled
             if quiet and self._has_missed_an_event(known, workloads):
-                title = self._engine.title
+                title = self.engine.title
                 raise EngineUnavailable(f"the {title}'s event stream has gone quiet")
-            await self._comparison.compare(workloads, known)
+            await self.comparison.compare(workloads, known)
 
     def _has_missed_an_event(self, known: Snapshot, workloads: Sequence[Workload]) -> bool:
         """Whether a listing shows a change in a job that the registry does not have yet."""
         listed = {workload.id: workload for workload in workloads}
         return any(
-            job.steady and self._registry.get(job.launch_id) is job and differs(job, listed)
+            job.steady and self.registry.get(job.launch_id) is job and differs(job, listed)
             for job in known.unconfirmed
         )
 
     def _note_away(self, away: EngineError) -> None:
-        self._metrics.engine_up.set(0)
-        if away.message != self._readiness.reason:
+        self.metrics.engine_up.set(0)
+        if away.message != self.readiness.reason:
             log.warning("engine.away", reason=away.message)
-        self._readiness.set_away(away.message, for_good=isinstance(away, EngineUnmounted))
+        self.readiness.set_away(away.message, for_good=isinstance(away, EngineUnmounted))
 
     async def _handle_listing(self, workloads: Sequence[Workload], known: Snapshot) -> None:
         """Compare with the listing of a new connection; at the start, clean up first."""
-        self._metrics.engine_up.set(1)
-        if after_a_gap := self._readiness.listed:
-            self._metrics.stream_reconnects.inc()
+        self.metrics.engine_up.set(1)
+        if after_a_gap := self.readiness.listed:
+            self.metrics.stream_reconnects.inc()
         else:
             known, workloads = await self._start(workloads)
         # If the engine was there all the time, it has not ended any container by its own stop.
-        await self._comparison.compare(
-            workloads, known, closely=after_a_gap, witnessed=self._readiness.in_step
+        await self.comparison.compare(
+            workloads, known, closely=after_a_gap, witnessed=self.readiness.in_step
         )
-        if not self._readiness.in_step:
-            self._readiness.set_in_step()
-            log.info("engine.in_step", jobs=len(self._registry))
-            self._background.spawn(self._setup_warnings.check_engine(), "surroundings")
+        if not self.readiness.in_step:
+            self.readiness.set_in_step()
+            log.info("engine.in_step", jobs=len(self.registry))
+            self.background.spawn(self.setup_warnings.check_engine(), "surroundings")
 
     async def _start(self, workloads: Sequence[Workload]) -> tuple[Snapshot, Sequence[Workload]]:
         """Adopt or remove the containers of an earlier run; the jobs and workloads after that."""
-        await self._rivals.check()
-        if self._adopt:
-            await self._adopter.adopt_from_earlier_run(workloads)
+        await self.rivals.check()
+        if self.settings.supervisor_on_start == "adopt":
+            await self.adopter.adopt_from_earlier_run(workloads)
         else:
-            await self._janitor.remove_all(workloads)
-        known = self._registry.snapshot()
-        return known, await self._engine.list()
+            await self.janitor.remove_all(workloads)
+        known = self.registry.snapshot()
+        return known, await self.engine.list()

@@ -70,7 +70,10 @@ MUTANTS: Mapping[str, Mutant] = {
     # By itself it cannot be seen from outside: the launcher's own look finds the container, too.
     "a job whose kill has failed does not keep its identifier": Mutant(
         "two live containers of an action",
-        [Patch(LaunchTasks, "_wait_for_predecessors", "if runs_on:", "if False:"), _LAUNCHES_BESIDE_A_RIVAL],
+        [
+            Patch(LaunchTasks, "_wait_for_predecessors", "if runs_on:", "if False:"),
+            _LAUNCHES_BESIDE_A_RIVAL,
+        ],
         control=[_LAUNCHES_BESIDE_A_RIVAL],
     ),
     "a launch waits for the end of a job whose kill has failed": Mutant(
@@ -87,14 +90,14 @@ MUTANTS: Mapping[str, Mutant] = {
             Patch(
                 Killer,
                 "_begin",
-                "self._registry.observe(job.launch_id, KillIntended(caller()))",
+                "self.registry.observe(job.launch_id, KillIntended(caller()))",
                 "pass",
             )
         ],
     ),
     "the signals of others are forgotten": Mutant(
         "a wrong cause",
-        [Patch(EventHandler, "handle", "self._signals.note(event.id, event.signal or 0)", "pass")],
+        [Patch(EventHandler, "handle", "self.signals.note(event.id, event.signal or 0)", "pass")],
     ),
     "a signal that ends nothing is taken for a cause": Mutant(
         "a wrong cause",
@@ -126,7 +129,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "a rival is not looked for": Mutant(
         "a rival unnoticed",
-        [Patch(Watcher, "_start", "await self._rivals.check()", "pass")],
+        [Patch(Watcher, "_start", "await self.rivals.check()", "pass")],
     ),
 }
 

@@ -281,10 +281,10 @@ async def test_signals_are_not_remembered_for_ever(world: World) -> None:
     await pass_time(61)
     world.host.signal(world.container("a-1").id, SIGHUP)
     await pass_time()
-    assert 1 == len(world.watcher._events._signals._sent)
+    assert 1 == len(world.watcher.events.signals._sent)
     world.host.exit(world.container("a-1").id, 1)
     await pass_time()
-    assert 0 == len(world.watcher._events._signals._sent)
+    assert 0 == len(world.watcher.events.signals._sent)
 
 
 async def test_signals_for_thousands_at_once_hold_up_nobody() -> None:

@@ -94,7 +94,7 @@ async def test_a_fault_of_our_own_is_seen_while_the_engine_is_leaving(
     await world.launch("a-1")
     world.engine.departing = True
     await until(lambda: not world.readiness.ready)
-    monkeypatch.setattr(world.watcher._events, "handle", crash)
+    monkeypatch.setattr(world.watcher.events, "handle", crash)
     world.host.exit(world.container("a-1").id, 1)
     watching, world._watching = world._watching, None
     assert watching is not None
