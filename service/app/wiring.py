@@ -11,7 +11,7 @@ from service.lifecycle.launch_tasks import LaunchTasks
 from service.lifecycle.launcher import Launcher
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
-from service.lifecycle.surplus import SurplusContainers
+from service.lifecycle.surplus import SurplusWorkloads
 from service.lifecycle.use_cases import Supervisor
 from service.reconcile.adopter import Adopter
 from service.reconcile.comparison import Comparison
@@ -43,7 +43,7 @@ class Core:
         self._remover, self._signals = Remover(engine), Signals()
         self.reaper = Reaper(engine, self._remover, self.registry, self.background, settings)
         self._abandoned = AbandonedLaunches(engine, self._remover, self.background)
-        self._surplus = SurplusContainers(engine, self._remover, self.background, settings)
+        self._surplus = SurplusWorkloads(engine, self._remover, self.background, settings)
         self._adoption = Adoption(engine, self.registry, self.reaper, self.background)
         self.supervisor = self._make_supervisor(catalog)
         self.watcher = self._make_watcher()

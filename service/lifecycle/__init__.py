@@ -1,1 +1,1 @@
-"""What is done with a job: its launch, its kill, its exit, removing its container."""
+"""What is done with a job: its launch, its kill, its exit, removing its workload."""

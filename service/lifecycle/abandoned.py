@@ -1,4 +1,4 @@
-"""Launches that were given up, and the removal of containers that they started all the same."""
+"""Launches that were given up, and the removal of workloads that they started all the same."""
 
 import asyncio
 from collections import deque
@@ -20,7 +20,7 @@ _MOST_REMEMBERED = 10_000
 
 
 class AbandonedLaunches:
-    """Remembers the launch ids that were given up, and removes containers that have one."""
+    """Remembers the launch ids that were given up, and removes workloads that have one."""
 
     def __init__(self, engine: Engine, remover: Remover, background: Background) -> None:
         self._engine = engine
@@ -34,7 +34,7 @@ class AbandonedLaunches:
         return launch_id in self._launch_ids
 
     def add(self, labels: Mapping[str, str], container_name: str) -> None:
-        """Give a launch up, and remove its container if it exists by now.
+        """Give a launch up, and remove its workload if it exists by now.
 
         If the engine creates it later, the watcher hears of it.
         """
@@ -50,7 +50,7 @@ class AbandonedLaunches:
         self._spawn(lambda: self._remove_all(launch_id), f"abandon {launch_id}")
 
     def remove(self, workload_id: str, labels: Mapping[str, str]) -> None:
-        """Remove a container of such a launch, even if it runs, in the background."""
+        """Remove a workload of such a launch, even if it runs, in the background."""
         self._spawn(lambda: self._remove(workload_id, labels), f"discard {workload_id}")
 
     async def finish(self) -> None:

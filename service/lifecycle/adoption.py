@@ -1,4 +1,4 @@
-"""Makes a job of a container that this process has not launched."""
+"""Makes a job of a workload that this process has not launched."""
 
 from service.engine.base import Engine, Inspection
 from service.jobs.model import ExitSeen, Job, Started
@@ -8,8 +8,8 @@ from service.reporting.job_reports import tell_adoption
 from service.state.registry import Registry
 from service.support.tasks import Background
 
-# For how long an event about an unknown container is remembered (seconds): longer than it takes
-# to get from an inspection of the container to its adoption.
+# For how long an event about an unknown workload is remembered (seconds): longer than it takes
+# to get from an inspection of the workload to its adoption.
 _REMEMBERED = 60.0
 
 
@@ -26,11 +26,11 @@ class Adoption:
         self._events: Recent[bool] = Recent(_REMEMBERED)
 
     def note_event(self, workload_id: str, *, witnessed: bool) -> None:
-        """Remember that a container has changed that is no job, but may be about to become one."""
+        """Remember that a workload has changed that is no job, but may be about to become one."""
         self._events.note(workload_id, witnessed)
 
     def adopt(self, job: Job, seen: Inspection) -> None:
-        """Make a live container a job. If an event came after `seen`, it is inspected again."""
+        """Make a live workload a job. If an event came after `seen`, it is inspected again."""
         self._registry.adopt(job, Started(seen.id, seen.started_at, seen.paused))
         tell_adoption(job, seen)
         witnessed = self._events.get(seen.id)
@@ -39,7 +39,7 @@ class Adoption:
             self._background.spawn(work, f"reap {job.launch_id}")
 
     def adopt_exited(self, job: Job, seen: Inspection) -> None:
-        """Report an exit that nobody has followed, and remove the container."""
+        """Report an exit that nobody has followed, and remove the workload."""
         self._registry.adopt(job, Started(seen.id, seen.started_at))
         self._registry.observe(job.launch_id, ExitSeen())  # no launch may take it for running
         reap = self._reaper.reap(job.launch_id, Hint())

@@ -1,4 +1,4 @@
-"""Hints about containers, which lead to an inspection, and signals that third parties have sent."""
+"""Hints about workloads, which lead to an inspection, and signals that third parties have sent."""
 
 import asyncio
 from collections import OrderedDict
@@ -22,10 +22,10 @@ _HARMLESS = frozenset({SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIG
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What an event, a comparison or a kill says of a container.
+    """What an event, a comparison or a kill says of a workload.
 
     `witnessed` is False if a comparison has found the change without an event, or if the engine
-    was going away: then nobody can tell why the container has exited.
+    was going away: then nobody can tell why the workload has exited.
     """
 
     exit_code: int | None = None
@@ -117,7 +117,7 @@ class Recent(Generic[T]):
 
 
 class Signals:
-    """The signals that third parties have sent to containers: an exit soon after is their doing."""
+    """The signals that third parties have sent to workloads: an exit soon after is their doing."""
 
     def __init__(self) -> None:
         self._sent: Recent[int] = Recent(_CAUSES_EXIT_WITHIN)
@@ -133,13 +133,13 @@ class Signals:
         self._failed_kills.note(workload_id, value=True)
 
     def take(self, workload_id: str) -> int | None:
-        """The signal that an exited container got last. It explains no later exit."""
+        """The signal that an exited workload got last. It explains no later exit."""
         signal = self.get(workload_id)
         self._sent.forget(workload_id)
         return signal
 
     def get(self, workload_id: str) -> int | None:
-        """The signal that a container got last; None if that was long ago, or never."""
+        """The signal that a workload got last; None if that was long ago, or never."""
         return self._sent.get(workload_id)
 
 

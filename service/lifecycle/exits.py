@@ -7,12 +7,12 @@ from service.engine.base import Inspection
 from service.jobs.model import Closed, Job
 from service.lifecycle.exit_hints import Hint
 
-# The exit code of a container that SIGKILL has ended.
+# The exit code of a workload that SIGKILL has ended.
 _SIGKILLED = 137
 
 
 def exit_of(seen: Inspection, hint: Hint) -> Closed:
-    """How an inspected container has exited."""
+    """How an inspected workload has exited."""
     return Closed(
         seen.ended_at or time.time(),
         seen.exit_code,
@@ -23,8 +23,8 @@ def exit_of(seen: Inspection, hint: Hint) -> Closed:
     )
 
 
-def exit_without_container(hint: Hint) -> Closed:
-    """How a container has exited that is gone: only the hint can tell."""
+def exit_without_workload(hint: Hint) -> Closed:
+    """How a workload has exited that is gone: only the hint can tell."""
     return Closed(
         time.time(),
         hint.exit_code,
@@ -35,7 +35,7 @@ def exit_without_container(hint: Hint) -> Closed:
 
 
 def cause_may_follow(job: Job, seen: Inspection, hint: Hint) -> bool:
-    """Whether the engine may still report why it has killed an exited container: lack of memory."""
+    """Whether the engine may still report why it has killed an exited workload: lack of memory."""
     out_of_memory = seen.oom_killed or hint.oom_killed
     explained = out_of_memory or job.kill_intended or hint.signal == SIGKILL
     return seen.exit_code == _SIGKILLED and hint.witnessed and not (hint.waited or explained)

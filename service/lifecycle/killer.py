@@ -32,7 +32,7 @@ log = get_logger(__name__)
 
 KillOutcome = Literal["stopped", "forced", "not_running", "failed"]
 
-# 128 + SIGKILL: the exit code of a container that has ignored SIGTERM.
+# 128 + SIGKILL: the exit code of a workload that has ignored SIGTERM.
 _SIGKILLED = 137
 
 
@@ -123,7 +123,7 @@ class Killer:
         )
 
     def _give_up(self, launch_id: str) -> None:
-        """Take the intent back. If the container has exited all the same, have the job closed."""
+        """Take the intent back. If the workload has exited all the same, have the job closed."""
         job = self.registry.observe(launch_id, KillFailed())
         if job is None or job.workload_id is None:
             return
@@ -133,7 +133,7 @@ class Killer:
             self.background.spawn(reap, f"reap {launch_id}")
 
     async def _stop(self, job: Job) -> KillOutcome:
-        """Stop the container, and have the job closed. Waits for a launch under way first."""
+        """Stop the workload, and have the job closed. Waits for a launch under way first."""
         if self.registry.get(job.launch_id) is None:
             return "not_running"
         closed = self.registry.when_closed(job.launch_id)

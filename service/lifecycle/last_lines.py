@@ -15,7 +15,7 @@ _FETCHED_LINES = 100
 
 
 async def last_lines(engine: Engine, seen: Inspection) -> str:
-    """The last lines of a container's output, or why they cannot be read."""
+    """The last lines of a workload's output, or why they cannot be read."""
     edit = partial(_redact_and_cut, arguments=seen.arguments)
     try:
         return await engine.tail(seen.id, lines=_FETCHED_LINES, edit=edit)

@@ -30,7 +30,7 @@ from service.state.registry import Registry
 
 log = get_logger(__name__)
 
-# How long a launch waits for the identifier's earlier container to be gone (seconds), beside the
+# How long a launch waits for the identifier's earlier workload to be gone (seconds), beside the
 # grace of its stop.
 _EXIT_SECONDS = 60.0
 
@@ -88,7 +88,7 @@ class LaunchTasks:
             if runs_on := await self._wait_for_predecessors(earlier):
                 self.registry.observe(job.launch_id, StartFailed())
                 return await self.join(runs_on, spec)
-            container = await self._start(job, workload)
+            started = await self._start(job, workload)
         except RunsAlready as found:
             self.registry.observe(job.launch_id, StartFailed())
             return self._adopt(found)
@@ -96,13 +96,13 @@ class LaunchTasks:
             self.registry.observe(job.launch_id, StartFailed())
             self._report(error, job, workload, began)
             raise
-        self.registry.observe(job.launch_id, Started(container.id, time.time()))
+        self.registry.observe(job.launch_id, Started(started.id, time.time()))
         log.info(
             "job.launched",
             job=job.name,
             identifier=job.identifier,
-            container_id=container.id,
-            container_name=container.name,
+            container_id=started.id,
+            container_name=started.name,
             seconds=round(time.perf_counter() - began, 3),
             **caller().fields,
         )
@@ -158,8 +158,8 @@ class LaunchTasks:
             await self.readiness.when_ready(self.admission.acquire, undo=self.admission.release)
 
     def _adopt(self, found: RunsAlready) -> LaunchOutcome:
-        """Adopt a container of the identifier that a third party has started again."""
+        """Adopt a workload of the identifier that a third party has started again."""
         if self.registry.get(found.job.launch_id) is None:
-            self.adoption.adopt(found.job, found.container)
+            self.adoption.adopt(found.job, found.workload)
         account_dedup(self.metrics, found.job)
         return "dedup"

@@ -30,7 +30,7 @@ from service.lifecycle.abandoned import AbandonedLaunches
 from service.lifecycle.exit_hints import Hint
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
-from service.lifecycle.surplus import SurplusContainers
+from service.lifecycle.surplus import SurplusWorkloads
 from service.settings import Settings
 from service.support.retry import retry
 from service.support.tasks import Background
@@ -50,12 +50,12 @@ class StartedWorkload(NamedTuple):
 
 
 class RunsAlready(Exception):
-    """A live container of this identifier that the registry does not know: it is the job."""
+    """A live workload of this identifier that the registry does not know: it is the job."""
 
-    def __init__(self, job: Job, container: Inspection) -> None:
-        super().__init__(container.id)
+    def __init__(self, job: Job, workload: Inspection) -> None:
+        super().__init__(workload.id)
         self.job = job
-        self.container = container
+        self.workload = workload
 
 
 class _Attempts:
@@ -66,7 +66,7 @@ class _Attempts:
         self.deadline = self._clock() + timeout
         self.name = ""  # the same for all, so that each try finds what the last one has left
         self.failure: EngineFaltered | None = None  # of the last try that failed
-        self.uncertain = False  # whether there is a container, or may be one soon
+        self.uncertain = False  # whether there is a workload, or may be one soon
 
     @property
     def now(self) -> float:
@@ -87,7 +87,7 @@ class Launcher:
     remover: Remover
     reaper: Reaper
     abandoned: AbandonedLaunches
-    surplus: SurplusContainers
+    surplus: SurplusWorkloads
     background: Background
     settings: Settings
 
@@ -138,7 +138,7 @@ class Launcher:
     async def _name(self, spec: WorkloadSpec) -> str:
         """The name; in development with the next count.
 
-        A container that may still come to run keeps its count: with the same name, the engine runs
+        A workload that may still come to run keeps its count: with the same name, the engine runs
         at most one of the two.
         """
         if self.settings.production:
@@ -150,9 +150,9 @@ class Launcher:
         return f"{spec.name}-{count or highest_count(await self.engine.names(), spec.name) + 1}"
 
     async def _check_alone(self, spec: WorkloadSpec, listed: Sequence[Workload]) -> None:
-        """Raise `RunsAlready` if a container of this action is live: counted names do not collide.
+        """Raise `RunsAlready` if a workload of this action is live: counted names do not collide.
 
-        The listing may be older than an exit, so the container is inspected.
+        The listing may be older than an exit, so the workload is inspected.
         """
         for workload in listed:
             live = workload.status in (Status.LIVE, Status.UNKNOWN)
@@ -217,7 +217,7 @@ class Launcher:
         return False
 
     async def _remove_holder(self, spec: WorkloadSpec, job: Job, holder: Inspection) -> None:
-        """Remove a container of ours, unless it is live and may be a job."""
+        """Remove a workload of ours, unless it is live and may be a job."""
         ours = spec.labels[LAUNCH_LABEL]
         left_over = job.launch_id == ours or job.launch_id in self.abandoned
         if holder.status is Status.LIVE and not left_over:
@@ -228,7 +228,7 @@ class Launcher:
 
 
 def _is_done(job: Job, holder: Inspection) -> bool:
-    """Whether a container is live, or has run and must not do its work twice.
+    """Whether a workload is live, or has run and must not do its work twice.
 
     Any other action starts anew: it was meant to go on, and a dying engine has ended it.
     """

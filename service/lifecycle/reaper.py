@@ -1,4 +1,4 @@
-"""Closes jobs whose container has exited or is gone: finds out why, and removes the container."""
+"""Closes jobs whose workload has exited or is gone: finds out why, and removes the workload."""
 
 import asyncio
 from dataclasses import replace
@@ -15,7 +15,7 @@ from service.jobs.model import (
     outcome_of,
 )
 from service.lifecycle.exit_hints import Hint, Hints
-from service.lifecycle.exits import cause_may_follow, exit_of, exit_without_container
+from service.lifecycle.exits import cause_may_follow, exit_of, exit_without_workload
 from service.lifecycle.last_lines import last_lines
 from service.lifecycle.reinspections import Reinspections
 from service.lifecycle.removal import Remover
@@ -26,10 +26,10 @@ from service.support.retry import GAP_SECONDS, retry
 from service.support.tasks import Background, SingleFlight
 
 # Time limits of the first inspection and of later ones (seconds): an engine may not answer about
-# some containers at all, and each of these calls occupies a thread until it times out.
+# some workloads at all, and each of these calls occupies a thread until it times out.
 _FIRST_TIMEOUT, _LATER_TIMEOUT = 2.0, 10.0
 # How long to retry while the engine is away (seconds). Once it is back, nobody can tell why the
-# container has exited; the listing that comes first then leads to another inspection.
+# workload has exited; the listing that comes first then leads to another inspection.
 _SHORT_GAP = 0.3
 # The longest time from the event of an exit to its hint (seconds).
 _HINT_DELAY = 1.0
@@ -49,16 +49,16 @@ class Reaper:
         self._engine = engine
         self._remover = remover
         self._registry = registry
-        self._keep = not settings.production  # whether exited containers are kept
+        self._keep = not settings.production  # whether exited workloads are kept
         self._reaps: SingleFlight[None] = SingleFlight()
-        self._removing: set[str] = set()  # launch ids of jobs whose container is being removed
-        self._hints = Hints()  # kept for jobs whose container is to be inspected again
+        self._removing: set[str] = set()  # launch ids of jobs whose workload is being removed
+        self._hints = Hints()  # kept for jobs whose workload is to be inspected again
         self._later = Reinspections(registry, background, self._inspect_again, self._forget_hints)
 
     async def reap(self, launch_id: str, hint: Hint, *, workload_id: str | None = None) -> None:
-        """Inspect a job's container, and close the job if the container is not live.
+        """Inspect a job's workload, and close the job if the workload is not live.
 
-        `workload_id` is the container that the hint is about, if it may be another one. Raises the
+        `workload_id` is the workload that the hint is about, if it may be another one. Raises the
         `EngineError`s; the job then stays as it is.
         """
         job = await self._registry.wait(launch_id, lambda job: job.workload_id is not None)
@@ -68,11 +68,11 @@ class Reaper:
         await asyncio.shield(self._reaps.get(launch_id) or self._begin(job))
 
     def will_inspect_again(self, launch_id: str) -> bool:
-        """Whether an inspection of a job's container has failed and is to be repeated."""
+        """Whether an inspection of a job's workload has failed and is to be repeated."""
         return launch_id in self._later
 
     def is_removing(self, launch_id: str) -> bool:
-        """Whether a job's container is being removed: the event of that is no news."""
+        """Whether a job's workload is being removed: the event of that is no news."""
         return launch_id in self._removing
 
     def note_pause(self, launch_id: str, *, paused: bool) -> None:
@@ -117,7 +117,7 @@ class Reaper:
         try:
             seen = await self._inspect(job, job.workload_id)
         except NoSuchWorkload:
-            self._close(job, exit_without_container(await self._last_hint(job, hint)))
+            self._close(job, exit_without_workload(await self._last_hint(job, hint)))
             return
         if seen.status is Status.LIVE:
             self._handle_live(job, seen, exits)
@@ -134,7 +134,7 @@ class Reaper:
         await self._remove_and_close(job, workload_id, Closed(stopped.at, stopped.code))
 
     async def _last_hint(self, job: Job, hint: Hint) -> Hint:
-        """All hints about a job whose container is gone.
+        """All hints about a job whose workload is gone.
 
         The event of the exit may have arrived during the inspection, and its hint may be about to
         follow. During a kill there is none.
@@ -157,7 +157,7 @@ class Reaper:
         return True
 
     async def _close_exited(self, job: Job, seen: Inspection, hint: Hint) -> None:
-        """Remove an exited container and close its job, unless a new hint has arrived."""
+        """Remove an exited workload and close its job, unless a new hint has arrived."""
         exited = exit_of(seen, hint)
         failed = outcome_of(self._current(job), exited) in FAILED_OUTCOMES
         output = await last_lines(self._engine, seen) if failed else ""
@@ -170,7 +170,7 @@ class Reaper:
     async def _remove_and_close(
         self, job: Job, workload_id: str, exited: Closed, output: str = ""
     ) -> None:
-        """Free the name of an exited container, and close its job, unless it is live again."""
+        """Free the name of an exited workload, and close its job, unless it is live again."""
         if self._keep or await self._remove(job, workload_id):
             self._close(job, exited, output)
 
@@ -183,7 +183,7 @@ class Reaper:
         return self._registry.get(job.launch_id) or job
 
     def _handle_live(self, job: Job, seen: Inspection, exits: int) -> None:
-        """Note that the container is live, maybe again. During a kill, only note its pause.
+        """Note that the workload is live, maybe again. During a kill, only note its pause.
 
         `exits` is their number when the inspection began: if there is another one, it is stale.
         """
@@ -213,7 +213,7 @@ class Reaper:
         return GAP_SECONDS if self._current(job).being_killed else _SHORT_GAP
 
     async def _remove(self, job: Job, workload_id: str) -> bool:
-        """Free an exited container's name; False if it is live again.
+        """Free an exited workload's name; False if it is live again.
 
         Never by force: a third party may have started it again. Raises the `EngineError`s.
         """
@@ -235,7 +235,7 @@ class Reaper:
         return True
 
     async def _inspect_live(self, workload_id: str) -> Inspection | None:
-        """The inspection of a container, if it is live."""
+        """The inspection of a workload, if it is live."""
         try:
             seen = await self._engine.inspect(workload_id)
         except NoSuchWorkload:

@@ -10,13 +10,13 @@ from service.support.retry import Backoff
 from service.support.tasks import Background
 
 _PAUSES = Backoff(1.0, 30.0)
-# An engine may give no answer about some containers. Each call about one of them occupies a thread
+# An engine may give no answer about some workloads. Each call about one of them occupies a thread
 # until it times out, so only a few of these calls are made at once (`BULK_THREADS`).
 _AT_ONCE = 4
 
 
 class Reinspections:
-    """Inspects again, at growing intervals, the containers for which that has failed.
+    """Inspects again, at growing intervals, the workloads for which that has failed.
 
     `inspect` gets the launch id and raises the `EngineError`s. `forget` gets it in the end,
     whatever has become of the job.
@@ -37,7 +37,7 @@ class Reinspections:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     def __contains__(self, launch_id: str) -> bool:
-        """Whether a job's container is to be inspected again."""
+        """Whether a job's workload is to be inspected again."""
         return launch_id in self._launch_ids
 
     def schedule(self, launch_id: str, error: EngineError) -> None:

@@ -1,4 +1,4 @@
-"""Removes a container, or renames it if the engine cannot remove it: its name is free then."""
+"""Removes a workload, or renames it if the engine cannot remove it: its name is free then."""
 
 import asyncio
 from itertools import islice
@@ -19,10 +19,10 @@ _SET_ASIDE_SECONDS = 3.0
 
 
 class Remover:
-    """Removes containers, and sets aside those that the engine cannot remove.
+    """Removes workloads, and sets aside those that the engine cannot remove.
 
     A file that may not be deleted, or a mount that cannot be unmounted (EPERM, EBUSY), keeps a
-    container for ever. A rename frees its name all the same, and with that the identifier. The
+    workload for ever. A rename frees its name all the same, and with that the identifier. The
     janitor goes on trying to remove it (`Workload.aside`).
     """
 
@@ -30,10 +30,10 @@ class Remover:
         self._engine = engine
 
     async def remove(self, workload_id: str, *, force: bool = False) -> bool:
-        """Free the name of a container; False if it was set aside for that.
+        """Free the name of a workload; False if it was set aside for that.
 
-        A live container is never set aside. Raises EngineUnavailable, and the error of the removal
-        if the container is live or cannot be set aside.
+        A live workload is never set aside. Raises EngineUnavailable, and the error of the removal
+        if the workload is live or cannot be set aside.
         """
         clock = asyncio.get_running_loop().time
         for pause in (*islice(_PAUSES, _TRIES - 1), None):
@@ -53,7 +53,7 @@ class Remover:
         return True
 
     async def _set_aside(self, workload_id: str, failure: EngineRefused | EngineTimeout) -> bool:
-        """Set a container aside; False if it is gone by now."""
+        """Set a workload aside; False if it is gone by now."""
         set_aside = self._engine.capabilities.set_aside
         try:
             async with asyncio.timeout(_SET_ASIDE_SECONDS):

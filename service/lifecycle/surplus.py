@@ -1,4 +1,4 @@
-"""Live containers beside the job of their identifier, and the stops that end them."""
+"""Live workloads beside the job of their identifier, and the stops that end them."""
 
 import asyncio
 
@@ -12,10 +12,10 @@ from service.support.tasks import Background
 log = get_logger(__name__)
 
 
-class SurplusContainers:
-    """Stops containers of an identifier that has another live one.
+class SurplusWorkloads:
+    """Stops workloads of an identifier that has another live one.
 
-    While a stop is under way, the container must not become a job: it is about to exit.
+    While a stop is under way, the workload must not become a job: it is about to exit.
     """
 
     def __init__(
@@ -28,15 +28,15 @@ class SurplusContainers:
         self._grace = settings.job_stop_grace_seconds
 
     def __contains__(self, workload_id: str) -> bool:
-        """Whether a stop of this container is under way."""
+        """Whether a stop of this workload is under way."""
         return self._background.get(_task_name(workload_id)) is not None
 
     def stop(self, job: Job, workload_id: str) -> None:
-        """Stop a container in the background; in production, remove it too."""
+        """Stop a workload in the background; in production, remove it too."""
         self._background.spawn_once(lambda: self._stop(job, workload_id), _task_name(workload_id))
 
     async def wait(self, workload_id: str) -> None:
-        """Wait until no stop of this container is under way, even if the stop fails."""
+        """Wait until no stop of this workload is under way, even if the stop fails."""
         if stop := self._background.get(_task_name(workload_id)):
             await asyncio.wait({stop})
 

@@ -45,7 +45,7 @@ class Supervisor:
     settings: Settings
 
     async def launch(self, spec: JobSpec) -> None:
-        """Run a job, or find that it runs; return when its container has started.
+        """Run a job, or find that it runs; return when its workload has started.
 
         Raises `SupervisorError`: then nothing was launched, and nothing is left behind.
         """
@@ -85,7 +85,7 @@ class Supervisor:
         return True
 
     async def kill(self, identifier: str) -> None:
-        """Stop the containers of an identifier's jobs; return when their names are free.
+        """Stop the workloads of an identifier's jobs; return when their names are free.
 
         Raises `SupervisorError`; a job that could not be stopped then counts as running again.
         """

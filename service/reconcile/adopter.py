@@ -1,4 +1,4 @@
-"""Decides about containers of ours that the registry does not know: adopt, stop or remove them."""
+"""Decides about workloads of ours that the registry does not know: adopt, stop or remove them."""
 
 from collections import defaultdict
 from collections.abc import Awaitable, Mapping, Sequence
@@ -24,7 +24,7 @@ from service.jobs.workload import (
 from service.lifecycle.abandoned import AbandonedLaunches
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.removal import Remover
-from service.lifecycle.surplus import SurplusContainers
+from service.lifecycle.surplus import SurplusWorkloads
 from service.settings import Settings
 from service.state.registry import Registry
 from service.support.retry import retry
@@ -35,29 +35,29 @@ log = get_logger(__name__)
 
 @dataclass(kw_only=True, eq=False)
 class Adopter:
-    """Inspects unknown containers, and adopts those that are live and may be jobs."""
+    """Inspects unknown workloads, and adopts those that are live and may be jobs."""
 
     engine: Engine
     remover: Remover
     registry: Registry
     adoption: Adoption
     abandoned: AbandonedLaunches
-    surplus: SurplusContainers
+    surplus: SurplusWorkloads
     background: Background
     settings: Settings
 
     async def examine(self, workload_id: str, labels: Mapping[str, str]) -> None:
-        """Inspect a container, and adopt, stop or remove it. Raises the `EngineError`s."""
+        """Inspect a workload, and adopt, stop or remove it. Raises the `EngineError`s."""
         if launch_id_in(labels) in self.abandoned:
             self.abandoned.remove(workload_id, labels)
         elif seen := await self._inspect(workload_id):
             await self._decide(seen)
 
     async def examine_all(self, workloads: Sequence[Workload]) -> None:
-        """Examine many. Of two live containers of one action, the newer one is the job.
+        """Examine many. Of two live workloads of one action, the newer one is the job.
 
-        Of two containers of one launch it is the older one: a container that somebody runs from a
-        snapshot of a job's container (`docker commit`) has the same labels, and is not ours.
+        Of two workloads of one launch it is the older one: a workload that somebody runs from a
+        snapshot of a job's workload (`docker commit`) has the same labels, and is not ours.
         """
         newest_first = sorted(workloads, key=lambda each: -each.created_at)
         originals = {launch_id_in(each.labels) or each.id: each for each in newest_first}
@@ -75,7 +75,7 @@ class Adopter:
     async def adopt_from_earlier_run(self, workloads: Sequence[Workload]) -> None:
         """At the start, adopt what an earlier run has left, and report exits that it has missed.
 
-        Exits of containers that are set aside have been reported.
+        Exits of workloads that are set aside have been reported.
         """
         kept = set() if self.settings.production else {Status.EXITED}
         adopted = {Status.LIVE, Status.UNKNOWN, Status.EXITED} - kept
@@ -89,8 +89,8 @@ class Adopter:
     async def _finish_launch(self, workload: Workload) -> None:
         """Find out whether a launch with a key has happened whose supervisor has died meanwhile.
 
-        The engine may still be starting the container, while the client sends the request again.
-        A removal decides it: either the container cannot start any more, or the engine refuses
+        The engine may still be starting the workload, while the client sends the request again.
+        A removal decides it: either the workload cannot start any more, or the engine refuses
         since it runs.
         """
         try:
@@ -123,7 +123,7 @@ class Adopter:
             self._adopt_or_stop(job, seen)
 
     def _adopt_or_stop(self, job: Job, seen: Inspection) -> None:
-        """Adopt a live container, or stop it if its identifier has a job."""
+        """Adopt a live workload, or stop it if its identifier has a job."""
         if seen.id in self.surplus:  # if this stop fails, the next comparison examines it again
             return
         other = self.registry.grouped(job.identifier) if job.grouped else None
@@ -135,13 +135,13 @@ class Adopter:
             self.surplus.stop(job, seen.id)
 
     async def _examine_after(self, launch_id: str, seen: Inspection) -> None:
-        """Examine a container again after a launch of its identifier, which may have adopted it."""
+        """Examine a workload again after a launch of its identifier, which may have adopted it."""
         await self.registry.wait(launch_id, lambda job: job.workload_id is not None)
         await self.examine(seen.id, seen.labels)
 
 
 async def log_failure(work: Awaitable[None], *, job: str = "", identifier: str = "") -> None:
-    """Log the failure of work on one container: it must not prevent the work on others.
+    """Log the failure of work on one workload: it must not prevent the work on others.
 
     Raises EngineUnavailable.
     """

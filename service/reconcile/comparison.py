@@ -1,4 +1,4 @@
-"""Compares the registry with a listing of the engine, and inspects the containers that differ."""
+"""Compares the registry with a listing of the engine, and inspects the workloads that differ."""
 
 import asyncio
 import time
@@ -60,10 +60,10 @@ class Comparison:
         closely: bool = False,
         witnessed: bool = False,
     ) -> None:
-        """Inspect all containers about which the registry and the listing disagree.
+        """Inspect all workloads about which the registry and the listing disagree.
 
         `workloads` need not contain those that `known` has confirmed. With `closely`, the
-        containers of all jobs are inspected: Docker reports an exit some milliseconds before its
+        workloads of all jobs are inspected: Docker reports an exit some milliseconds before its
         listings show it, so after a gap an exit may be in neither events nor listing.
 
         Inspections that take too long go on in the background, and so do all removals: no request
@@ -81,9 +81,9 @@ class Comparison:
             self.metrics.reconciled_at.set(time.time())
 
     def _is_known(self, workload: Workload) -> bool:
-        """Whether it is the container of a job, or a live one with the labels of a job.
+        """Whether it is the workload of a job, or a live one with the labels of a job.
 
-        A failed try of a launch can leave a second container, which a third party has renamed.
+        A failed try of a launch can leave a second workload, which a third party has renamed.
         """
         job = self.registry.get(launch_id_in(workload.labels))
         live = workload.status is Status.LIVE
@@ -96,15 +96,15 @@ class Comparison:
         return launch_id_in(workload.labels) in self.abandoned
 
     def _remove_leftovers(self, leftovers: Sequence[Workload], known: Snapshot) -> None:
-        """Begin to remove containers that belong to no job, unless a sweep is still under way.
+        """Begin to remove workloads that belong to no job, unless a sweep is still under way.
 
-        A container whose job was `known`, and has been closed since, is gone by now.
+        A workload whose job was `known`, and has been closed since, is gone by now.
         """
         orphans = []
         for workload in leftovers:
             if self._was_abandoned(workload):
                 self.abandoned.remove(workload.id, workload.labels)
-            elif workload.aside or not known.has_container(workload):
+            elif workload.aside or not known.has_workload(workload):
                 orphans.append(workload)
         self.background.spawn_once(lambda: self._sweep(orphans), "sweep")
 
@@ -120,7 +120,7 @@ class Comparison:
     async def _inspect_jobs(
         self, jobs: Sequence[Job], workloads: Sequence[Workload], *, closely: bool, witnessed: bool
     ) -> Sequence[Job]:
-        """Have the containers of jobs inspected; the jobs for which there is no answer yet."""
+        """Have the workloads of jobs inspected; the jobs for which there is no answer yet."""
         listed = {workload.id: workload for workload in workloads}
         started = [job for job in jobs if job.workload_id is not None]
         differing = {job.launch_id for job in started if differs(job, listed)}

@@ -72,7 +72,7 @@ class EventHandler:
             self.reaper.note_pause(job.launch_id, paused=event.change is Change.PAUSED)
 
     def _note_exit(self, job: Job, event: Event) -> int | None:
-        """Note that a container has exited; the signal that a third party had sent, if any."""
+        """Note that a workload has exited; the signal that a third party had sent, if any."""
         signal = self.signals.take(event.id)
         if job.workload_id is None:  # the start has not been answered yet
             self._spawn(self._note_early_exit(job, event, signal), event)
@@ -89,9 +89,9 @@ class EventHandler:
     async def _inspect_after(
         self, event: Event, job: Job, signal: int | None, ended_streams: int
     ) -> None:
-        """Have a job's container inspected after an event.
+        """Have a job's workload inspected after an event.
 
-        If the engine is going away, it may have ended the container. It may also be back by now:
+        If the engine is going away, it may have ended the workload. It may also be back by now:
         then the event stream has ended since the event (`ended_streams` is the number before).
         """
         by_itself = job.ends and event.exit_code == 0 and signal is None
@@ -106,7 +106,7 @@ class EventHandler:
         await self.reaper.reap(job.launch_id, hint, workload_id=event.id)
 
     async def _inspect_restarted(self, job: Job, event: Event) -> None:
-        """Have a container inspected that runs again. Its job may be closed before that."""
+        """Have a workload inspected that runs again. Its job may be closed before that."""
         witnessed = event.witnessed and not await self.engine.leaving()
         await self.reaper.reap(job.launch_id, Hint(witnessed=witnessed))
         if self.registry.get(job.launch_id) is None:

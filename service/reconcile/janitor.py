@@ -1,4 +1,4 @@
-"""Removes containers that are no job's: those of earlier runs, and orphans."""
+"""Removes workloads that are no job's: those of earlier runs, and orphans."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +42,7 @@ class _Plan:
 
 
 class Janitor:
-    """Removes containers of this instance, which it knows by their labels."""
+    """Removes workloads of this instance, which it knows by their labels."""
 
     def __init__(
         self,
@@ -55,15 +55,15 @@ class Janitor:
         self._remover = remover
         self._metrics = metrics
         self._grace = min(settings.job_stop_grace_seconds, _LONGEST_START_GRACE)
-        self._keep = not settings.production  # whether exited containers are kept
+        self._keep = not settings.production  # whether exited workloads are kept
         self._orphan_grace = settings.orphan_grace_seconds
         self._dry_run = settings.orphan_dry_run
         self._plans: dict[str, _Plan] = {}  # by workload id
 
     async def remove_all(self, workloads: Sequence[Workload]) -> None:
-        """Remove all containers at the start; live ones are stopped before.
+        """Remove all workloads at the start; live ones are stopped before.
 
-        A container that cannot be removed is set aside, and that is logged. Raises
+        A workload that cannot be removed is set aside, and that is logged. Raises
         EngineUnavailable.
         """
         if workloads:
@@ -73,7 +73,7 @@ class Janitor:
             log.warning("janitor.ended_jobs", jobs=jobs, meaning=_NOBODY_LAUNCHES, helps=_ADOPT)
 
     async def sweep(self, unknown: Sequence[Workload]) -> None:
-        """Remove those orphans among unknown containers whose grace is over.
+        """Remove those orphans among unknown workloads whose grace is over.
 
         Never by force: if one is live by now, it is a job, and the engine refuses. A few at a
         time. Raises EngineUnavailable.
@@ -84,7 +84,7 @@ class Janitor:
         self._metrics.orphans.set(len(orphans))
 
     async def _sweep(self, orphans: set[str], workload: Workload) -> None:
-        """Handle one container. A known orphan is inspected again only when its removal is due."""
+        """Handle one workload. A known orphan is inspected again only when its removal is due."""
         plan = self._plans.get(workload.id)
         if plan is None or plan.due <= time.monotonic():
             if not await self._is_orphan(workload):
@@ -103,9 +103,9 @@ class Janitor:
         return plan
 
     async def _is_orphan(self, workload: Workload) -> bool:
-        """Whether a container belongs to no job. The listing may be older than its start.
+        """Whether a workload belongs to no job. The listing may be older than its start.
 
-        Docker lists a container that it has failed to remove as being removed, for ever.
+        Docker lists a workload that it has failed to remove as being removed, for ever.
         """
         removing = workload.status is Status.REMOVING
         if not (removing or workload.aside or self._is_orphaned(workload.status)):
@@ -135,7 +135,7 @@ class Janitor:
             log.info("janitor.removed", **_fields(workload))
 
     async def _free_name(self, workload: Workload, *, force: bool) -> bool:
-        """Remove a container (True), or set it aside; if it is set aside already, only remove it."""
+        """Remove a workload (True), or set it aside; if it is set aside already, only remove it."""
         if workload.aside:
             await self._engine.remove(workload.id, force=force)
             return True
@@ -147,7 +147,7 @@ class Janitor:
 
 
 def _fields(workload: Workload) -> Mapping[str, str]:
-    """The fields of each event about a container: what it is, and the job that it belonged to."""
+    """The fields of each event about a workload: what it is, and the job that it belonged to."""
     return {
         "container_name": workload.name,
         "container_id": workload.id,

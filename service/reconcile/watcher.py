@@ -108,7 +108,7 @@ class Watcher:
             await asyncio.gather(reading, *probes, return_exceptions=True)
 
     async def _read_last_news(self, reading: "asyncio.Task[None]", away: EngineError) -> None:
-        """Go on reading while the engine takes no new connection: it may be ending its containers.
+        """Go on reading while the engine takes no new connection: it may be ending its workloads.
 
         Until its event stream ends, or a ping is answered.
         """
@@ -176,7 +176,7 @@ class Watcher:
             self.metrics.stream_reconnects.inc()
         else:
             known, workloads = await self._start(workloads)
-        # If the engine was there all the time, it has not ended any container by its own stop.
+        # If the engine was there all the time, it has not ended any workload by its own stop.
         await self.comparison.compare(
             workloads, known, closely=after_a_gap, witnessed=self.readiness.in_step
         )
@@ -186,7 +186,7 @@ class Watcher:
             self.background.spawn(self.setup_warnings.check_engine(), "surroundings")
 
     async def _start(self, workloads: Sequence[Workload]) -> tuple[Snapshot, Sequence[Workload]]:
-        """Adopt or remove the containers of an earlier run; the jobs and workloads after that."""
+        """Adopt or remove the workloads of an earlier run; the jobs and workloads after that."""
         await self.rivals.check()
         if self.settings.supervisor_on_start == "adopt":
             await self.adopter.adopt_from_earlier_run(workloads)

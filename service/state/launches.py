@@ -23,7 +23,7 @@ class _UnderWay:
 class Launches:
     """Runs a task for each launch.
 
-    A launch that no request waits for any more is cancelled, unless its container was asked for.
+    A launch that no request waits for any more is cancelled, unless its workload was asked for.
     """
 
     def __init__(self, admission: Admission) -> None:
@@ -39,7 +39,7 @@ class Launches:
         task.add_done_callback(lambda _: self._remove(job.launch_id))
 
     def commit(self, launch_id: str) -> None:
-        """The container is about to be asked for: a cancellation would leave it half started."""
+        """The workload is about to be asked for: a cancellation would leave it half started."""
         self._under_way[launch_id].committed = True
 
     def under_way(self, launch_id: str) -> bool:

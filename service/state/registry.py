@@ -34,7 +34,7 @@ class Registry:
         self._update_metrics(None, job)
 
     def adopt(self, job: Job, started: Started) -> None:
-        """Add a job whose container this process has not launched."""
+        """Add a job whose workload this process has not launched."""
         self.add(replace(job, adopted=True))
         self.observe(job.launch_id, started)
 

@@ -15,8 +15,8 @@ class Snapshot:
         """`jobs` are by launch id, and a copy."""
         self._jobs = jobs
 
-    def has_container(self, workload: Workload) -> bool:
-        """Whether a container belonged to a live job, or may have been started for it since."""
+    def has_workload(self, workload: Workload) -> bool:
+        """Whether a workload belonged to a live job, or may have been started for it since."""
         job = self._jobs.get(launch_id_in(workload.labels))
         return job is not None and job.workload_id in (None, workload.id)
 
@@ -31,7 +31,7 @@ class Snapshot:
 
     @property
     def unconfirmed(self) -> Sequence[Job]:
-        """The jobs with a container that no workload has confirmed; complete after the listing."""
+        """The jobs with a workload that no workload has confirmed; complete after the listing."""
         return [job for job in self._left.values() if job.workload_id is not None]
 
     @cached_property

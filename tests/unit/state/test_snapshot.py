@@ -71,10 +71,10 @@ def test_a_job_without_a_container_is_not_expected_in_a_listing() -> None:
     starting = replace(JOB, workload_id=None)
     known = Snapshot({"l-1": starting})
     assert [] == known.unconfirmed
-    assert known.has_container(LISTED)
-    assert not known.has_container(replace(LISTED, labels={LAUNCH_LABEL: "l-2"}))
+    assert known.has_workload(LISTED)
+    assert not known.has_workload(replace(LISTED, labels={LAUNCH_LABEL: "l-2"}))
 
 
 def test_a_job_has_one_container() -> None:
-    assert snapshot().has_container(LISTED)
-    assert not snapshot().has_container(replace(LISTED, id="c-2"))
+    assert snapshot().has_workload(LISTED)
+    assert not snapshot().has_workload(replace(LISTED, id="c-2"))
