@@ -1,6 +1,6 @@
-"""Ways to break the code that the simulation has to notice: `MUTANT=NAME make simulate`.
+"""Mutants of the core that the simulation has to notice: `MUTANT=NAME make simulate`.
 
-Each replaces pieces of the source of methods, in memory. `make simulate-mutants` tries all.
+Each replaces parts of the source of methods, in memory. `make simulate-mutants` tries all.
 """
 
 import inspect
@@ -20,7 +20,9 @@ from service.lifecycle.killer import Killer
 from service.lifecycle.launch_tasks import LaunchTasks
 from service.lifecycle.launcher import Launcher
 from service.lifecycle.reaper import Reaper
+from service.lifecycle.surplus import SurplusWorkloads
 from service.lifecycle.use_cases import Supervisor
+from service.reconcile.comparison import Comparison
 from service.reconcile.events import EventHandler
 from service.reconcile.watcher import Watcher
 from service.state.idempotency import Keys
@@ -33,7 +35,7 @@ _FOUND = re.compile(r"^Found after (\d+) steps, in episode (\d+)/(\d+)", re.MULT
 
 
 class Patch(NamedTuple):
-    """A method, and what of its source is replaced by what."""
+    """A method, and the part of its source that is replaced."""
 
     owner: type
     method: str
@@ -42,9 +44,9 @@ class Patch(NamedTuple):
 
 
 class Mutant(NamedTuple):
-    """What is broken, and as what the simulation has to see it.
+    """A mutant, and how the simulation reports it.
 
-    `control` is a part of the patches that must not show by itself, in the same episode.
+    `control` is a part of the patches that must pass the same episode by itself.
     """
 
     seen_as: str
@@ -55,19 +57,19 @@ class Mutant(NamedTuple):
 _LAUNCHES_BESIDE_A_RIVAL = Patch(Launcher, "_is_rival", "return same", "return False and same")
 
 MUTANTS: Mapping[str, Mutant] = {
-    "a launch is not checked": Mutant(
+    "a launch request is not validated": Mutant(
         "an answer that must not be",
         [Patch(Supervisor, "_launch", "check_spec(spec)", "pass")],
     ),
-    "what is said during a look is forgotten": Mutant(
+    "hints during an inspection are dropped": Mutant(
         "a wrong outcome",
         [Patch(Reaper, "_handle_hints", "while self._registry", "if self._registry")],
     ),
-    "what is said while the last lines are read is forgotten": Mutant(
+    "hints while the last lines are read are dropped": Mutant(
         "a wrong outcome",
         [Patch(Reaper, "_close_exited", "if job.launch_id in self._hints:", "if False:")],
     ),
-    # By itself it cannot be seen from outside: the launcher's own look finds the container, too.
+    # By itself it cannot be seen from outside: the launcher, too, finds the job running.
     "a job whose kill has failed does not keep its identifier": Mutant(
         "two live containers of an action",
         [
@@ -80,11 +82,11 @@ MUTANTS: Mapping[str, Mutant] = {
         "a request unanswered",
         [Patch(LaunchTasks, "_wait_until_steady", "lambda j: j.steady", "lambda _: False")],
     ),
-    "a task that waits is left behind": Mutant(
+    "readiness leaves a task that waits": Mutant(
         "tasks left",
         [Patch(Readiness, "when_ready", "fallen.cancel()", "pass")],
     ),
-    "what a kill ends is told as if it had ended by itself": Mutant(
+    "a kill does not mark its intent": Mutant(
         "a wrong outcome",
         [
             Patch(
@@ -95,27 +97,27 @@ MUTANTS: Mapping[str, Mutant] = {
             )
         ],
     ),
-    "the signals of others are forgotten": Mutant(
+    "signals of third parties are not noted": Mutant(
         "a wrong cause",
         [Patch(EventHandler, "handle", "self.signals.note(event.id, event.signal or 0)", "pass")],
     ),
-    "a signal that ends nothing is taken for a cause": Mutant(
+    "a harmless signal counts as a cause": Mutant(
         "a wrong cause",
         [Patch(Signals, "note", "number not in _HARMLESS", "True")],
     ),
-    "the last lines are told with their secrets": Mutant(
+    "the last lines are not redacted": Mutant(
         "a secret in the log",
         [Patch(Redactor, "__call__", "if not text or not self._parts:", "if True:")],
     ),
-    "a client that hangs up takes the launch of others along": Mutant(
+    "a client that hangs up cancels a shared launch": Mutant(
         "an answer that must not be",
         [Patch(Launches, "share", "await asyncio.shield(", "await (")],
     ),
-    "a launch finds a job running that has ended": Mutant(
+    "a launch joins a job that has exited": Mutant(
         "a launch without a container",
         [Patch(Supervisor, "_joinable", "job.closing or ", "")],
     ),
-    "the key of a job that was taken over is forgotten": Mutant(
+    "the key of an adopted job is not kept": Mutant(
         "a key that was launched twice",
         [Patch(Registry, "add", "self.keys.hold(job)", "job.adopted or self.keys.hold(job)")],
     ),
@@ -127,9 +129,17 @@ MUTANTS: Mapping[str, Mutant] = {
         "a launch without a container",
         [Patch(Keys, "remember", "KEPT_SECONDS", "10_000")],
     ),
-    "a rival is not looked for": Mutant(
+    "rivals are not checked": Mutant(
         "a rival unnoticed",
         [Patch(Watcher, "_start", "await self.rivals.check()", "pass")],
+    ),
+    "a launch does not wait for the stop of a surplus workload": Mutant(
+        "a launch without a container",
+        [Patch(SurplusWorkloads, "wait", "await asyncio.wait({stop})", "pass")],
+    ),
+    "a second workload of a launch is not removed": Mutant(
+        "a container left over",
+        [Patch(Comparison, "_is_known", "(live or job.workload_id in (None, workload.id))", "True")],
     ),
 }
 

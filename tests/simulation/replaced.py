@@ -1,4 +1,4 @@
-"""What of the process is replaced while an episode is played."""
+"""Replaces parts of the process while an episode is played."""
 
 import sys
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from service.reconcile.comparison import Comparison
 from tests.simulation.listener import heard
 from tests.simulation.spill import PROVIDER
 
-# What of the threads for inspections and removals a comparison takes up, and looks that are made
-# again: 8 and 4 of 20 in the process, and here of `BULK_THREADS`.
+# How many threads a comparison and repeated inspections occupy at most: 8 and 4 of 20 in the process,
+# and these of `BULK_THREADS` here.
 _INSPECTIONS, _REINSPECTIONS = 3, 2
 
 
 @contextmanager
 def replaced() -> Iterator[None]:
-    """Take the place of log, spans and limits."""
+    """Replace the log, the spans and these limits."""
     with ExitStack() as stack:
         stack.enter_context(heard())
         stack.enter_context(patch.object(trace, "get_tracer_provider", lambda: PROVIDER))

@@ -56,7 +56,7 @@ def _digest(directory: Path, **environment: str) -> str:
 
 @pytest.mark.timeout(300)
 def test_a_failure_is_made_smaller_and_can_be_replayed(tmp_path: Path) -> None:
-    mutant = {"MUTANT": "a launch is not checked"}
+    mutant = {"MUTANT": "a launch request is not validated"}
     found = simulate(tmp_path, SEED="1", **mutant)
     assert found.returncode == 1, found.stdout + found.stderr
     (failure,) = (tmp_path / ".cache" / "simulation").iterdir()
