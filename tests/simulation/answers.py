@@ -1,4 +1,4 @@
-"""Which answers a request may get. Each rule says what is wrong with one, or nothing."""
+"""The answers that each request may get. Each rule yields what is wrong with one."""
 
 import asyncio
 from collections import defaultdict
@@ -34,7 +34,7 @@ _SHARED = 100.0
 
 @dataclass(slots=True)
 class Asked:
-    """A request, and what there was when it was made."""
+    """A request, and the state in which it was made."""
 
     act: Request
     at: float
@@ -46,7 +46,7 @@ class Asked:
 
 
 class Answers:
-    """Remembers what makes some answers legitimate."""
+    """Checks answers against the facts, and against what clients and third parties have done."""
 
     def __init__(self, facts: Facts, trouble: Trouble) -> None:
         self._facts = facts
@@ -131,7 +131,7 @@ class Answers:
         return False
 
     def _holder_was_touched(self, act: Launch, since: float) -> bool:
-        """Whether a third party has started what was in the way, and was about to be removed."""
+        """Whether a third party has started the holder of the name, which was about to be removed."""
         return any(
             fact.was_touched_since(since)
             for fact in self._facts.all()
@@ -139,7 +139,7 @@ class Answers:
         )
 
     def _was_touched(self, asked: Asked) -> bool:
-        """Whether a third party has started what was to be killed."""
+        """Whether a third party has started a container that was to be killed."""
         facts = self._facts.of_launches(asked.launches)
         return any(fact.was_touched_since(asked.at - STALE) for fact in facts)
 
@@ -150,7 +150,7 @@ class Answers:
                 yield f"a kill that was answered too early: {fact.identifier} {fact.id[:6]} runs"
 
     def _wrong_with_launch(self, asked: Asked, act: Launch, *, broken: bool) -> Iterator[str]:
-        """What succeeds has started a container, or has found that its job runs or has run."""
+        """A successful launch has started a container, or its job runs or has run."""
         if act.name == "nothing":
             return
         if act.name == REACTION:
@@ -163,13 +163,13 @@ class Answers:
             yield f"a launch without a container: {act}"
 
     def _longest_error(self, asked: Asked, act: Launch, *, broken: bool) -> float:
-        """For how long (seconds) a job may be taken for running that has ended."""
+        """For how long a job may count as running after its exit (seconds)."""
         facts = self._facts.of_identifier(act.identifier)
         touched = any(fact.was_touched_since(asked.at - STALE) for fact in facts)
         return _LONGEST_ERROR if broken else STALE if touched else _HEARD
 
     def _claim(self, asked: Asked, act: Launch) -> bool:
-        """Whether there is a container that was started since, and for no other launch."""
+        """Whether a container was started since, and for no other launch."""
         for fact in self._facts.of_identifier(act.identifier):
             new = fact.created_at >= asked.at and fact.starts and not fact.key
             if new and fact.id not in self._claimed:
@@ -192,7 +192,7 @@ def _has_name(fact: Fact, identifier: str, since: float) -> bool:
 
 
 def answer_of(task: "asyncio.Task[object]") -> str:
-    """What a request was answered with, in a word."""
+    """The answer to a request, in a word."""
     if task.cancelled():
         return "CANCELLED"
     error = task.exception()

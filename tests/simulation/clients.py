@@ -1,4 +1,4 @@
-"""The supervisor's clients: what they ask, when they hang up, and which answers they get."""
+"""The supervisor's clients: they send requests, hang up, and have the answers checked."""
 
 import asyncio
 from typing import Any

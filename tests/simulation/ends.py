@@ -1,4 +1,4 @@
-"""What the log says of the end of a job has to fit the facts. Each rule says what is wrong."""
+"""Compares `job.exited` events with the facts. Each rule yields what is wrong."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ _HARMLESS = frozenset({SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIG
 
 
 class Ends:
-    """Knows which ends may be told in which way."""
+    """Knows which outcomes and causes an exit may be reported with."""
 
     def __init__(self, facts: Facts, engine: SimulatedEngine, trouble: Trouble) -> None:
         self._facts = facts
@@ -57,7 +57,7 @@ class Ends:
 
     @staticmethod
     def _wrong_with_kill(life: Life, fact: Fact, outcome: str) -> Iterator[str]:
-        """What ends during a kill has been killed, unless it was not known to run."""
+        """An exit during a kill is a kill, unless the supervisor did not know that the job ran."""
         asked = life.record.kills_under_way.get(fact.launch_id)
         if asked is None or outcome == "killed" or fact.was_touched_since(asked.at - STALE):
             return
@@ -77,13 +77,13 @@ class Ends:
             yield f"a wrong cause: {name}, and others have sent {number}: {fact}"
 
     def _knew(self, life: Life, fact: Fact) -> bool:
-        """Whether a life must have heard of a signal and the end that came of it."""
+        """Whether a life must know of a signal and the exit that it has caused."""
         since = life.record.jobs.get(fact.id)
         ours = fact.launch_id in life.record.kills
         return since is not None and since < fact.ended_at and not ours and self._was_in_order(fact)
 
     def _was_in_order(self, fact: Fact) -> bool:
-        """Whether nothing was broken since shortly before the end, and nobody had just begun it.
+        """Whether nothing was broken since shortly before the exit, and no third party had just started it.
 
         Of what a third party starts, an exit may come before it is a job again.
         """
@@ -91,7 +91,7 @@ class Ends:
         return not broken and not fact.was_touched_since(fact.ended_at - STALE)
 
     def _out_of_memory_was_told(self, life: Life, fact: Fact, now: float) -> bool:
-        """Early enough, to this life, and of the run that has ended; with no trouble since."""
+        """Whether an event about memory has reached this life in time, and nothing was broken since."""
         told = self._engine.out_of_memory_told.get(fact.id)
         if told is None or told < max(fact.ended_at, life.began):
             return False
@@ -115,12 +115,12 @@ def _fits(life: Life, fact: Fact, outcome: str, code: int | None) -> bool:
 
 
 def _is_retold(fact: Fact) -> bool:
-    """Whether the mode has changed since its end: nobody can tell how that came."""
+    """Whether the mode has changed since its exit, whose cause is unknown then."""
     return fact.retold > 0
 
 
 def _is_cause(life: Life, fact: Fact, sent: Signalled, name: str | None) -> bool:
-    """Whether a signal may be what others have ended a container with."""
+    """Whether a third party's signal may have ended a container."""
     ours = not sent.by_hand and sent.at >= life.record.kills.get(fact.launch_id, math.inf)
     fresh = fact.live or sent.at >= fact.ended_at - _FRESH - STALE
     named = name is None or Signals(sent.number).name == name

@@ -1,4 +1,4 @@
-"""The fake Engine, with events that get lost or late and answers that cannot be read."""
+"""The fake Engine, with lost and late events, and with answers that cannot be parsed."""
 
 import asyncio
 import random
@@ -45,7 +45,7 @@ class Removal(NamedTuple):
 
 
 class SimulatedEngine(FakeEngine):
-    """Draws from `chance` whatever the steps leave open.
+    """Draws from `chance` what the steps do not determine.
 
     `on_trouble` is called with the seconds of a trouble when something meets it, `on_loss` when an
     event gets lost.
@@ -67,7 +67,7 @@ class SimulatedEngine(FakeEngine):
         self._news_until = self._odd_until = 0.0
 
     def trouble_news(self, what: NewsTrouble, seconds: float) -> None:
-        """Spoil the events for so many seconds."""
+        """Disturb the events for so many seconds."""
         if what == "cut":
             self.on_trouble(0.0)
             self.disconnect()
@@ -75,23 +75,23 @@ class SimulatedEngine(FakeEngine):
             self._news, self._news_until = what, _now() + seconds
 
     def answer_oddly(self, seconds: float) -> None:
-        """Answer some questions in a way that cannot be read, for so many seconds."""
+        """Give some answers that cannot be parsed, for so many seconds."""
         self._odd_until = _now() + seconds
 
     def run_nothing(self, what: Unrunnable) -> None:
-        """Let no program of a job's image begin, or no container start for want of its network."""
+        """Make all starts fail: the program of the jobs' image cannot run, or the network is missing."""
         if what.what == "program":
             self.host.broken[IMAGE] = "exec /worker failed: No such file or directory"
         else:
             self.host.networks.discard(NETWORK)
 
     def run_again(self) -> None:
-        """Let both be as they were."""
+        """Repair both."""
         self.host.broken.clear()
         self.host.networks.add(NETWORK)
 
     def repair(self) -> None:
-        """Let no fault be left that no call has met yet."""
+        """Remove all faults that have not struck yet."""
         self.faults.clear()
         self.stuck.clear()
         self.run_again()
@@ -153,7 +153,7 @@ class SimulatedEngine(FakeEngine):
         asyncio.get_running_loop().call_later(_UNSETTLED, settle)
 
     def _delays(self) -> Iterator[float]:
-        """One for each time that an event is told."""
+        """A delay for each time that an event is sent."""
         trouble = self._news if _now() < self._news_until else None
         if trouble == "late":
             yield _LATE
@@ -168,7 +168,7 @@ class SimulatedEngine(FakeEngine):
 
 
 def error_of(failure: Failure) -> EngineError:
-    """What a call fails with."""
+    """The error of a failed call."""
     kinds = {
         "refused": EngineRefused("the fake Engine refuses"),
         "faltered": EngineFaltered("the fake Engine fails at it"),

@@ -22,7 +22,7 @@ _LOOKS = 2
 
 @dataclass
 class Result:
-    """What became of an episode; `step` is where something was wrong."""
+    """The result of an episode; `step` is where something was wrong."""
 
     wrong: list[str] = field(default_factory=list)
     step: int = 0
@@ -35,12 +35,12 @@ class Result:
 
     @property
     def kind(self) -> str:
-        """What is wrong, in general."""
+        """The kind of the failure."""
         return self.wrong[0].partition(":")[0] if self.wrong else ""
 
 
 def play(episode: Episode) -> Result:
-    """Play an episode. The same one ends in the same way each time."""
+    """Play an episode. The same one has the same result each time."""
     result = Result()
     with replaced():
         try:
@@ -90,7 +90,7 @@ def _look(stage: Stage) -> None:
 
 
 async def _come_to_rest(stage: Stage) -> None:
-    """Wait until all is well, for some time at least: nothing may come up later."""
+    """Wait until nothing is wrong, at least for some time: problems may appear late."""
     while stage.work:
         await asyncio.wait(stage.work)
     wrong: list[str] = []
@@ -111,7 +111,7 @@ async def _come_to_rest(stage: Stage) -> None:
 
 
 def _let_go_on(stage: Stage) -> None:
-    """What is paused must be known to be so by now, and is not any more."""
+    """Check that all pauses are known, and end them."""
     if stage.life is not None:
         stage.witness.wrong += invariants.pauses_unnoticed(stage)
     for container in stage.engine.host.live:
@@ -120,7 +120,7 @@ def _let_go_on(stage: Stage) -> None:
 
 
 async def _clear(stage: Stage) -> None:
-    """Leave nothing that goes on, also where it has gone wrong."""
+    """Stop all tasks, also after a failure."""
     for task in [*stage.work]:
         task.cancel()
     if stage.life is not None and not stage.life.dead:
@@ -128,7 +128,7 @@ async def _clear(stage: Stage) -> None:
 
 
 async def _end(stage: Stage) -> None:
-    """End the supervisor, and look whether anything was forgotten."""
+    """Stop the supervisor, and give forgotten tasks the time to show up."""
     await stage.end()
     for _ in range(3):
         await asyncio.sleep(1)

@@ -1,4 +1,4 @@
-"""What has really happened to the containers, whatever the supervisor makes of it."""
+"""What has really happened to the containers."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -74,7 +74,7 @@ class Fact:
 
 
 class Facts:
-    """Listens to the host itself, where no event gets lost."""
+    """Listens to the host, which loses no events."""
 
     def __init__(
         self, host: FakeHost, now: Callable[[], float], witness: Witness, trouble: Trouble
@@ -127,7 +127,7 @@ class Facts:
                 yield identifier, max(fact.started_at for fact in facts)
 
     def note_change_of_mode(self) -> None:
-        """Names are made otherwise from now on, and what is kept may be told of once more."""
+        """Names are different from now on, and exits of kept containers may be reported once more."""
         for container in self._host.containers:
             if fact := self._facts.get(container.id):
                 fact.misnamed = True

@@ -1,4 +1,4 @@
-"""The figures of a simulation, for a person."""
+"""The figures of a simulation."""
 
 import hashlib
 import time

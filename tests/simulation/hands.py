@@ -1,4 +1,4 @@
-"""What processes and third parties do with containers, and what becomes of the Engine itself."""
+"""Acts of processes and third parties on containers, and of the machine on the Engine."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ _BORNE = (SIGWINCH, SIGCONT, SIGHUP)
 
 
 class Hands:
-    """Everything here happens on the host, and the Engine tells of it if it is there."""
+    """Acts on the host; the Engine reports that if it is there."""
 
     def __init__(self, engine: SimulatedEngine, facts: Facts, loop: VirtualLoop) -> None:
         self._engine = engine
@@ -50,7 +50,7 @@ class Hands:
             await self._host.remove(container_id, force=True)
 
     async def touch(self, act: Hand) -> None:
-        """Do something with the container of ours that is chosen among those that are fit."""
+        """Do something with one of our containers."""
         if fact := self.choose(act.choice, _FIT.get(act.what, _runs)):
             fact.hand_at = self._loop.time()
             with suppress(SupervisorError):
@@ -62,13 +62,13 @@ class Hands:
         return facts[int(choice * len(facts))] if facts else None
 
     async def get_stuck(self, container_id: str, seconds: float) -> None:
-        """Let the Engine answer nothing about a container, for so many seconds."""
+        """Let the Engine give no answer about a container, for so many seconds."""
         self._engine.stuck.add(container_id)
         await asyncio.sleep(seconds)
         self._engine.stuck.discard(container_id)
 
     async def take_engine_away(self, act: Away) -> None:
-        """Until it is back."""
+        """Take the Engine away, and bring it back."""
         if act.what == "hang":
             self._engine.hang()
             await asyncio.sleep(act.seconds)
@@ -86,7 +86,7 @@ class Hands:
         self._engine.come_back()
 
     async def _shut_down(self) -> None:
-        """It tells what it ends, and takes no new connection meanwhile."""
+        """Stop the Engine: it reports the exits, and takes no new connection meanwhile."""
         self._engine.departing = True
         self._end_all(_SIGNALLED + SIGTERM, signal=SIGTERM)
         await asyncio.sleep(_SHUTDOWN)
@@ -144,7 +144,7 @@ class Hands:
         fact.misnamed, fact.named_as = True, other
 
     async def _run_out_of_memory(self, container_id: str) -> None:
-        """The exit is told first, as containerd may do it, and an inspect does not know why."""
+        """The event of the exit comes first, as containerd may send it, and an inspect does not tell the cause."""
         self._host.exit(container_id, _SIGNALLED + SIGKILL)
         await asyncio.sleep(0.05)
         if _has_exited(self._host.get(container_id)):
@@ -175,7 +175,7 @@ def _runs_not(container: Container) -> bool:
 
 
 def _may_be_renamed(container: Container) -> bool:
-    """By its name is known what was set aside."""
+    """Not what was set aside: its name says so."""
     going = container.status is Status.REMOVING
     return not going and not is_aside(container.spec.name, container.id)
 

@@ -1,4 +1,4 @@
-"""What has to be true after each step, and what has to be true at rest."""
+"""The invariants: after each step, and at rest."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ _LASTING_TASKS = frozenset({"watcher", "events", "ping", "deep ping", "compare"}
 
 
 def wrong_after_a_step(stage: Stage) -> Iterator[str]:
-    """What must never be seen, whatever is broken."""
+    """What is wrong after a step, whatever is broken."""
     life = stage.life
     if life is None or life.dead:
         return
@@ -45,7 +45,7 @@ def wrong_after_a_step(stage: Stage) -> Iterator[str]:
 
 
 def wrong_at_rest(stage: Stage) -> Iterator[str]:
-    """What may not be once nothing happens any more."""
+    """What is wrong once nothing happens any more."""
     life = stage.life
     if life is None:
         yield "not ready: there is no supervisor"
@@ -116,7 +116,7 @@ def _left_over_in_the_process(stage: Stage, life: Life) -> Iterator[str]:
 
 
 def _sight(stage: Stage, life: Life, collected: "_Collected") -> Sight:
-    """What the chaos suite looks at, as it is here."""
+    """The state that the chaos suite checks, as it is here."""
     core = life.core
     containers = stage.engine.host.containers
     return Sight(
@@ -139,7 +139,7 @@ def _sight(stage: Stage, life: Life, collected: "_Collected") -> Sight:
 
 
 class _Collected(Scrape):
-    """The metrics as they are, without their way through text, which takes longer than all else."""
+    """The metrics, without their text format, whose parsing would take most of the time."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._samples = [sample for family in registry.collect() for sample in family.samples]

@@ -1,4 +1,4 @@
-"""One life of the supervisor: the core as the process wires it, up to its end or its crash."""
+"""One life of the supervisor: the core as the process wires it, until it stops or crashes."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -63,7 +63,7 @@ class KillAsked(NamedTuple):
 
 @dataclass(slots=True)
 class Record:
-    """What a life has been asked, and what its log has told."""
+    """The requests to a life, and the events of its log."""
 
     jobs: dict[str, float] = field(default_factory=dict)  # containers, and since when it has them
     kills: dict[str, float] = field(default_factory=dict)  # launches whose end was asked for, when
@@ -111,18 +111,18 @@ class Life:
 
     @property
     def refused(self) -> bool:
-        """Whether its start has found that it must not be."""
+        """Whether it has found a rival at its start."""
         done = self.watching.done() and not self.watching.cancelled()
         return done and isinstance(self.watching.exception(), StartError)
 
     @property
     def changed(self) -> Sequence[str]:
-        """What it has asked the Engine for that changes a container."""
+        """Its calls to the Engine that change a container."""
         return self._wire.changed
 
     @property
     def tasks(self) -> list[Task]:
-        """What goes on in it."""
+        """Its tasks."""
         return self._loop.tasks_of(self)
 
     def call(self, act: Request) -> "asyncio.Task[Any]":
@@ -144,12 +144,12 @@ class Life:
         return self._spawn(_traced(work, type(act).__name__), "request")
 
     def hear(self, event: str, fields: Mapping[str, Any]) -> None:
-        """Take a log event. What a process that is being ended says is never written."""
+        """Take a log event. A process that is being ended writes none any more."""
         if not self.dead:
             self._hear(self, event, fields)
 
     async def stop(self, requests: Sequence["asyncio.Task[Any]"]) -> None:
-        """End as on SIGTERM: what is under way has ten seconds, and nothing new is taken."""
+        """Stop as on SIGTERM: requests under way have ten seconds, and new ones are refused."""
         self.listening = False
         self.core.readiness.drain()
         try:

@@ -1,4 +1,4 @@
-"""What the supervisor's log says has to fit the facts."""
+"""Compares the supervisor's log with the facts."""
 
 import traceback
 from collections.abc import Iterator, Mapping
@@ -75,7 +75,7 @@ class Listener:
 
 @contextmanager
 def heard() -> Iterator[None]:
-    """Let each log event be heard by the life whose code logs it, and be written nowhere."""
+    """Pass each log event to the life whose code logs it, and write it nowhere."""
     before = structlog.get_config() if structlog.is_configured() else None
     structlog.configure(processors=[_hear])
     try:

@@ -1,4 +1,4 @@
-"""The supervisor of the day: how it begins and ends, and what keeps it from beginning."""
+"""The lives of the supervisor: starts, stops, crashes and rivals."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -22,7 +22,7 @@ _AGAIN, _JUST_GONE = 1.0, 1.0
 
 
 class Lives:
-    """One life after the other. `spawn` runs what goes on beside the steps."""
+    """One life after the other. `spawn` runs a task beside the steps."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Lives:
     async def restart(
         self, act: Restart, requests: Callable[[Life], Sequence["asyncio.Task[Any]"]]
     ) -> None:
-        """End the life of the day, and begin another one. `requests` are those under way."""
+        """End this life, and begin another one. `requests` are those under way."""
         life = self.life
         if life is None or self._starts_again:
             return

@@ -175,7 +175,7 @@ def _trouble(chance: random.Random, *, gentle: bool) -> Act:
 
 
 def _small_trouble(chance: random.Random, *, gentle: bool) -> Act:
-    """Nothing of which anybody should have to suffer for long."""
+    """Small trouble, which must not delay anything for long."""
     fate = chance.random()
     if fate < 0.02:
         return _restart(chance, gentle=gentle)
@@ -183,7 +183,7 @@ def _small_trouble(chance: random.Random, *, gentle: bool) -> Act:
 
 
 def _fault(chance: random.Random, *, gentle: bool) -> Act:
-    """What was carried out, and then not answered, is never a refusal."""
+    """A call that was carried out without an answer is never refused."""
     assert not gentle
     after = chance.random() < 0.4
     failures = [each for each in get_args(Failure) if not (after and each == "refused")]

@@ -1,4 +1,4 @@
-"""The secret that each launch comes with, and where it must not show up: log, spans, labels."""
+"""The secret of each launch, which must not appear in log, spans or labels."""
 
 from collections.abc import Mapping
 
@@ -14,12 +14,12 @@ AUTH: Mapping[str, str] = {"token": f'{_SECRET}"&\\3 ü'}
 
 
 def spills(text: object) -> bool:
-    """Whether a text, or that of an object, has the secret in it."""
+    """Whether an object's text contains the secret."""
     return _SECRET in str(text)
 
 
 class _Spans(SpanProcessor):
-    """Lets a life hear of its spans that have it."""
+    """Reports spans that contain it to their life."""
 
     def on_end(self, span: ReadableSpan) -> None:
         events = [(event.name, dict(event.attributes or {})) for event in span.events]
@@ -29,7 +29,7 @@ class _Spans(SpanProcessor):
 
 
 PROVIDER = TracerProvider(ALWAYS_ON, Resource.get_empty(), shutdown_on_exit=False)
-"""Its spans are looked at, and exported nowhere."""
+"""Its spans are checked, and exported nowhere."""
 
 PROVIDER.add_span_processor(_Spans())
 

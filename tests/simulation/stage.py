@@ -1,4 +1,4 @@
-"""Where an episode takes place: the Engine, the supervisor of the day, and their neighbours."""
+"""The stage of an episode: the Engine, the supervisor, and their neighbours."""
 
 import asyncio
 import math
@@ -49,7 +49,7 @@ _NEIGHBOURS = {"stranger": {"app": "somebody's"}, "another": {INSTANCE_LABEL: "a
 
 
 class Stage:
-    """Carries out acts. What goes wrong meanwhile gathers with the witness."""
+    """Carries out acts. The witness collects what goes wrong."""
 
     def __init__(self, loop: VirtualLoop, episode: Episode) -> None:
         self.loop = loop
@@ -83,7 +83,7 @@ class Stage:
 
     @property
     def life(self) -> Life | None:
-        """The life of the day."""
+        """The life of the supervisor, if it runs."""
         return self.lives.life
 
     def do(self, act: Act) -> None:
@@ -103,7 +103,7 @@ class Stage:
     def _course_of(  # noqa: PLR0911 - a case, a return
         self, act: Hand | Stranger | Stuck | Unrunnable | Away | Restart | Rival
     ) -> Coroutine[Any, Any, None]:
-        """What goes on beside the steps after it."""
+        """The part of an act that goes on beside later steps."""
         match act:
             case Hand():
                 return self.hands.touch(act)
@@ -121,14 +121,14 @@ class Stage:
                 return self.lives.have_rival(act)
 
     async def end(self) -> None:
-        """End the life of the day, as a signal does."""
+        """Stop the supervisor, as SIGTERM does."""
         if self.life is not None:
             await self.life.stop(self.clients.of(self.life))
 
     # What breaks
 
     def _tell_trouble(self) -> None:
-        """Trouble is what something meets, and not what waits for that."""
+        """A fault is trouble once it strikes, not while it waits for a call."""
         self.engine.faults.on_strike = self.trouble.strikes
         self.engine.on_trouble = self.trouble.upsets
         self.engine.on_loss = lambda: self.trouble.lasts(COMPARED)
@@ -146,7 +146,7 @@ class Stage:
                 self.engine.answer_oddly(seconds)
 
     async def _get_stuck(self, act: Stuck) -> None:
-        """Nobody but this container's identifier has to suffer from it, and be it later."""
+        """It excuses only this container's identifier."""
         fact = self.hands.choose(act.choice, is_there)
         if fact is None or len(self.engine.stuck) >= _STUCK:
             return
@@ -170,7 +170,7 @@ class Stage:
             self.hands.keep_alive(container)
 
     async def _visit(self, act: Stranger) -> None:
-        """A container of somebody else's takes a name, if that is free, and goes again."""
+        """A container of a stranger takes a name if that is free, and goes again."""
         try:
             container = self.hands.put(base_name(act.identifier, INSTANCE, DOCKER_NAMES), {})
         except SupervisorError:
@@ -197,7 +197,7 @@ class Stage:
             self.witness.wrong.append(f"a fault of the simulation: {error!r}")
 
     def _complain(self, _: object, context: dict[str, Any]) -> None:
-        """What the event loop tells of exceptions that nobody has handled."""
+        """Report exceptions that were not handled."""
         task = context.get("task") or context.get("future")
         owner = getattr(task, "owner", None)
         if not (isinstance(owner, Life) and owner.dead):

@@ -1,4 +1,4 @@
-"""What can happen in a simulation, as data: it can be replayed, cut short, and kept as JSON."""
+"""The steps of a simulation as data, which can be replayed, shortened, and kept as JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field

@@ -1,4 +1,4 @@
-"""What is broken, and until when: where nothing is, the supervisor has no excuse."""
+"""What is broken, and until when. Otherwise the supervisor has no excuse."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Trouble:
         self._note(identifier, seconds + LINGERS)
 
     def look(self, life: Life | None) -> None:
-        """Look how things are just now. To be called often."""
+        """Note whether the supervisor is unready. To be called often."""
         if life is None or not life.core.readiness.ready:
             self._note(_EVERYBODY, 0.0)
 

@@ -43,7 +43,7 @@ class Task(asyncio.Task[Any]):
 
 
 class VirtualLoop(base_events.BaseEventLoop):
-    """Time passes only while nothing is ready."""
+    """An event loop whose time passes only while nothing is ready."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class VirtualLoop(base_events.BaseEventLoop):
 
 
 def run(seed: str, main: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
-    """Run to its end what `main` makes, with clocks and random numbers of its own."""
+    """Run a coroutine to its end, with clocks and random numbers of its own."""
     loop: VirtualLoop = cast("Any", VirtualLoop)()
     with asyncio.Runner(loop_factory=lambda: loop) as runner, _no_chance(loop, seed):
         return runner.run(main(loop))
@@ -86,7 +86,7 @@ def run(seed: str, main: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
 
 @contextmanager
 def _no_chance(loop: VirtualLoop, seed: str) -> Iterator[None]:
-    """Take the place of the clocks, of the random numbers and of the garbage collector."""
+    """Replace the clocks, the random numbers and the garbage collector."""
     chance, before = random.Random(f"{seed}/ids"), random.getstate()
     clocks: dict[str, Any] = {
         "time": lambda: _EPOCH + loop.time(),

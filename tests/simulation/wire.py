@@ -1,4 +1,4 @@
-"""What a life has in place of gRPC, and of the threads that talk to the Engine."""
+"""Stand-ins for gRPC and for the threads that talk to the Engine."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -31,7 +31,7 @@ class Context:
 
 
 class Wire:
-    """The process's way to the Engine. Once it is cut, the process does nothing any more.
+    """The process's connection to the Engine. Once it is cut, the process does nothing any more.
 
     Some calls take up one of a few threads. Their time limits do not count the wait for one.
     """

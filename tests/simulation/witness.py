@@ -1,4 +1,4 @@
-"""Keeps what has happened in an episode, in order, and what was wrong with it."""
+"""Records what has happened in an episode, in order, and what was wrong."""
 
 import hashlib
 from collections import Counter, deque
@@ -8,7 +8,7 @@ _KEPT = 100
 
 
 class Witness:
-    """What is said here is also the digest of the run."""
+    """The digest of the run is made of these records."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.wrong: list[str] = []
