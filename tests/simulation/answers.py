@@ -131,7 +131,7 @@ class Answers:
         return False
 
     def _holder_was_touched(self, act: Launch, since: float) -> bool:
-        """Whether a third party has started the holder of the name, which was about to be removed."""
+        """Whether a third party has started the holder of the name before its removal."""
         return any(
             fact.was_touched_since(since)
             for fact in self._facts.all()

@@ -83,7 +83,7 @@ class Ends:
         return since is not None and since < fact.ended_at and not ours and self._was_in_order(fact)
 
     def _was_in_order(self, fact: Fact) -> bool:
-        """Whether nothing was broken since shortly before the exit, and no third party had just started it.
+        """Whether nothing was broken since shortly before the exit, and nobody had just started it.
 
         Of what a third party starts, an exit may come before it is a job again.
         """
@@ -91,7 +91,7 @@ class Ends:
         return not broken and not fact.was_touched_since(fact.ended_at - STALE)
 
     def _out_of_memory_was_told(self, life: Life, fact: Fact, now: float) -> bool:
-        """Whether an event about memory has reached this life in time, and nothing was broken since."""
+        """Whether an event about memory has reached this life in time, with no trouble since."""
         told = self._engine.out_of_memory_told.get(fact.id)
         if told is None or told < max(fact.ended_at, life.began):
             return False

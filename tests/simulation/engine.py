@@ -79,7 +79,7 @@ class SimulatedEngine(FakeEngine):
         self._odd_until = _now() + seconds
 
     def run_nothing(self, what: Unrunnable) -> None:
-        """Make all starts fail: the program of the jobs' image cannot run, or the network is missing."""
+        """Make all starts fail: the program cannot run, or the network is missing."""
         if what.what == "program":
             self.host.broken[IMAGE] = "exec /worker failed: No such file or directory"
         else:

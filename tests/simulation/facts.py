@@ -127,7 +127,7 @@ class Facts:
                 yield identifier, max(fact.started_at for fact in facts)
 
     def note_change_of_mode(self) -> None:
-        """Names are different from now on, and exits of kept containers may be reported once more."""
+        """Names differ from now on, and exits of kept containers may be reported once more."""
         for container in self._host.containers:
             if fact := self._facts.get(container.id):
                 fact.misnamed = True

@@ -144,7 +144,7 @@ class Hands:
         fact.misnamed, fact.named_as = True, other
 
     async def _run_out_of_memory(self, container_id: str) -> None:
-        """The event of the exit comes first, as containerd may send it, and an inspect does not tell the cause."""
+        """The event of the exit comes first, as with containerd; an inspect tells no cause yet."""
         self._host.exit(container_id, _SIGNALLED + SIGKILL)
         await asyncio.sleep(0.05)
         if _has_exited(self._host.get(container_id)):

@@ -139,7 +139,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "a second workload of a launch is not removed": Mutant(
         "a container left over",
-        [Patch(Comparison, "_is_known", "(live or job.workload_id in (None, workload.id))", "True")],
+        [Patch(Comparison, "_is_known", "(live or job.workload_id in (None, workload.id))", "1")],
     ),
 }
 

@@ -13,8 +13,8 @@ from service.reconcile.comparison import Comparison
 from tests.simulation.listener import heard
 from tests.simulation.spill import PROVIDER
 
-# How many threads a comparison and repeated inspections occupy at most: 8 and 4 of 20 in the process,
-# and these of `BULK_THREADS` here.
+# How many threads a comparison and repeated inspections occupy at most: 8 and 4 of 20 in the
+# process, and these of `BULK_THREADS` here.
 _INSPECTIONS, _REINSPECTIONS = 3, 2
 
 
