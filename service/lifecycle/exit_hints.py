@@ -36,7 +36,7 @@ class Hint:
     signal: int | None = None  # sent by a third party before the exit; 0 if the number is unknown
 
     def merged_with(self, later: "Hint") -> "Hint":
-        """This hint and a later one as one, if there was no inspection in between."""
+        """One hint of two, if there was no inspection in between."""
         return Hint(
             self.exit_code if later.exit_code is None else later.exit_code,
             self.witnessed or later.witnessed,

@@ -108,9 +108,7 @@ class LaunchTasks:
         )
         return "launched"
 
-    def _report(
-        self, error: BaseException, job: Job, workload: WorkloadSpec, began: float
-    ) -> None:
+    def _report(self, error: BaseException, job: Job, workload: WorkloadSpec, began: float) -> None:
         """Count and log a failure. Raises `Crashed` for a fault of this program."""
         if isinstance(error, SharedFailure):  # reported by the launch that was joined
             return

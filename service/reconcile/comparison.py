@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from observability.logs import get_logger
 from observability.metrics import Metrics

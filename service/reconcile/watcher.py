@@ -7,8 +7,8 @@ hung engine never ends its event stream, so pings beside it find that out.
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from typing import NoReturn
 
 from observability.logs import get_logger
