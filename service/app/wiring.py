@@ -55,7 +55,7 @@ class Core:
             registry=self.registry,
             catalog=catalog,
             readiness=self.readiness,
-            names=self._engine.name_grammar,
+            engine=self._engine,
             launches=launches,
             launch_tasks=self._make_launch_tasks(launches, admission),
             abandoned=self._abandoned,

@@ -9,7 +9,7 @@ from observability.logs import get_logger
 from observability.metrics import UNKNOWN, Metrics
 from observability.printable import shown
 from observability.spans import annotate, trace_environment, waiting
-from service.engine.names import NameGrammar
+from service.engine.base import Engine
 from service.errors import KillAllFailed, SharedFailure, SupervisorError, UnknownJob
 from service.jobs.catalog import Catalog
 from service.jobs.model import Job, JobSpec, Kind, State
@@ -35,7 +35,7 @@ class Supervisor:
     registry: Registry
     catalog: Catalog
     readiness: Readiness
-    names: NameGrammar
+    engine: Engine
     launches: Launches
     launch_tasks: LaunchTasks
     abandoned: AbandonedLaunches
@@ -169,7 +169,7 @@ class Supervisor:
             self.settings,
             arguments=arguments,
             environment=environment,
-            names=self.names,
+            names=self.engine.name_grammar,
         )
         self.launch_tasks.begin(job, spec, workload)
         return await self.launches.share(job.launch_id)
