@@ -141,13 +141,27 @@ class Killer:
             running = await self.registry.wait(job.launch_id, lambda j: j.workload_id is not None)
         if running is None or running.workload_id is None:
             return "not_running"
-        workload_id, grace = running.workload_id, self.settings.job_stop_grace_seconds
+        workload_id = running.workload_id
         with waiting("engine"):
             await self.readiness.wait_for_engine()
-        exited: Exit | None = None
-        with suppress(NoSuchWorkload):  # a third party has removed it
-            exited = await retry(lambda: self.engine.stop(workload_id, grace=grace))
-        await self.reaper.reap(job.launch_id, Hint(stopped=exited, witnessed=True))
+        exited = await self._stop_workload(workload_id, closed)
+        if not closed.done():
+            await self.reaper.reap(job.launch_id, Hint(stopped=exited, witnessed=True))
         if not closed.done():
             raise EngineRefused(f"container {workload_id}: was started again by somebody else")
         return "forced" if closed.result().exit_code == _SIGKILLED else "stopped"
+
+    async def _stop_workload(self, workload_id: str, closed: asyncio.Future[Job]) -> Exit | None:
+        """Stop a workload; how it has exited, None if it was not live.
+
+        No try is made after its job was closed: a third party may have started it as another job.
+        """
+
+        async def stop() -> Exit | None:
+            if closed.done():
+                return None
+            return await self.engine.stop(workload_id, grace=self.settings.job_stop_grace_seconds)
+
+        with suppress(NoSuchWorkload):  # a third party has removed it
+            return await retry(stop)
+        return None

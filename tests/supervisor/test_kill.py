@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from service.errors import EngineRefused, EngineTimeout, KillAllFailed
-from tests.supervisor.world import GRACE, World, pass_time, refuse_removal, until
+from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, KillAllFailed
+from tests.supervisor.world import GRACE, World, is_live, pass_time, refuse_removal, until
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -416,6 +416,29 @@ async def test_a_kill_fails_whose_kept_container_a_third_party_restarts(
     assert 502 == await kill.answer()
     await until(lambda: development.states() == {"a-1": "running"})
     assert ["a-1-1"] == development.running()
+
+
+async def test_a_kill_does_not_stop_what_is_started_again_after_its_job_was_closed(
+    development: World,
+) -> None:
+    world = development
+    await world.launch("a-1")
+    container = world.container("a-1-1")
+    look = world.faults.hold("inspect")
+    world.host.exit(container.id, 1)
+    await look.reached()
+    stop = world.faults.hold("stop")
+    kill = world.killing("a-1")
+    await stop.reached()
+    look.release()
+    await until(lambda: world.states() == {})
+    world.host.start(container.id)
+    await until(lambda: world.states() == {"a-1": "running"})
+    stop.refuse(EngineUnavailable("away"))
+    assert 0 == await kill.answer()
+    await pass_time()
+    assert is_live(container)
+    assert {"a-1": "running"} == world.states()
 
 
 async def test_a_kill_is_not_misled_by_a_look_from_before_it(world: World) -> None:
