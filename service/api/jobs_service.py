@@ -22,7 +22,7 @@ from service.api.services import GrpcService
 from service.errors import EngineUnavailable, SupervisorError, TooLarge, reason_of
 from service.jobs.model import JobSpec, JsonValue
 from service.lifecycle.use_cases import Supervisor
-from service.reporting.request_reports import Operation, account_crash, account_failure
+from service.reporting.request_reports import Operation, record_crash, record_failure
 from service.state.idempotency import key_in
 from service.state.readiness import Readiness
 
@@ -59,7 +59,7 @@ class JobsService(AreaSupervisorServiceServicer):
             _check_size(whole)
             key = key_in(context.invocation_metadata())
         except SupervisorError as error:
-            account_failure(
+            record_failure(
                 self._metrics, "launch", request.name, request.identifier, error, began=began
             )
             return _failure(error)
@@ -98,7 +98,7 @@ class JobsService(AreaSupervisorServiceServicer):
         except SupervisorError as error:
             return _failure(error)
         except Exception:  # noqa: BLE001 - a defect of ours: the caller gets a 500
-            return _failure(account_crash(self._metrics, operation, job, identifier, redact))
+            return _failure(record_crash(self._metrics, operation, job, identifier, redact))
         return Response()
 
 

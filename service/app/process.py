@@ -158,7 +158,7 @@ class _Process:
 
     async def _alive(self, loop: asyncio.AbstractEventLoop) -> tuple[bool, str]:
         """Not if only a restart of the process would help, or if the service's loop hangs."""
-        if self._readiness.hopeless:
+        if self._readiness.needs_restart:
             return False, self._readiness.reason
         callback = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop)
         try:

@@ -4,7 +4,7 @@ from service.engine.base import Engine, Inspection
 from service.jobs.model import ExitSeen, Job, Started
 from service.lifecycle.exit_hints import Hint, Recent
 from service.lifecycle.reaper import Reaper
-from service.reporting.job_reports import tell_adoption
+from service.reporting.job_reports import log_adoption
 from service.state.registry import Registry
 from service.support.tasks import Background
 
@@ -32,7 +32,7 @@ class Adoption:
     def adopt(self, job: Job, seen: Inspection) -> None:
         """Make a live workload a job. If an event came after `seen`, it is inspected again."""
         self._registry.adopt(job, Started(seen.id, seen.started_at, seen.paused))
-        tell_adoption(job, seen)
+        log_adoption(job, seen)
         witnessed = self._events.get(seen.id)
         if witnessed is not None:
             work = self._inspect_again(job.launch_id, witnessed=witnessed)

@@ -18,9 +18,9 @@ from service.lifecycle.exit_hints import Hint, Signals
 from service.lifecycle.reaper import Reaper
 from service.reporting.request_reports import (
     Operation,
-    account_crash,
-    account_failure,
-    tell_failure,
+    log_failure,
+    record_crash,
+    record_failure,
 )
 from service.settings import Settings
 from service.state.readiness import Readiness
@@ -83,7 +83,7 @@ class Killer:
         try:
             await asyncio.shield(kill)
         except SupervisorError as error:
-            tell_failure("kill", job.name, job.identifier, error, began=began)
+            log_failure("kill", job.name, job.identifier, error, began=began)
             raise
 
     def _begin(self, job: Job, operation: Operation) -> Awaitable[None]:
@@ -102,10 +102,10 @@ class Killer:
         try:
             outcome = await self._stop(job)
         except SupervisorError as error:
-            account_failure(self.metrics, operation, job.name, job.identifier, error, began=began)
+            record_failure(self.metrics, operation, job.name, job.identifier, error, began=began)
             raise
         except Exception:  # noqa: BLE001 - a fault of this program, reported as such
-            raise account_crash(self.metrics, operation, job.name, job.identifier) from None
+            raise record_crash(self.metrics, operation, job.name, job.identifier) from None
         finally:
             if outcome == "failed":
                 self._give_up(job.launch_id)

@@ -17,10 +17,10 @@ from service.jobs.model import Job, JobSpec, Started, StartFailed
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.launcher import Launcher, RunsAlready, StartedWorkload
 from service.reporting.request_reports import (
-    account_crash,
-    account_dedup,
-    account_failure,
-    tell_failure,
+    log_failure,
+    record_crash,
+    record_dedup,
+    record_failure,
 )
 from service.settings import Settings
 from service.state.admission import Admission
@@ -67,7 +67,7 @@ class LaunchTasks:
             await self._share(job, spec)
         if fields := differing(job, spec):
             annotate({"supervisor.launch.differs": True, "supervisor.launch.differing": fields})
-        account_dedup(self.metrics, job, differing=fields, key=key)
+        record_dedup(self.metrics, job, differing=fields, key=key)
         return "dedup"
 
     async def _share(self, job: Job, spec: JobSpec) -> None:
@@ -77,7 +77,7 @@ class LaunchTasks:
             with waiting("launch", linked=job.traceparent):
                 await self.launches.share(job.launch_id)
         except SupervisorError as error:
-            tell_failure("launch", spec.name, spec.identifier, error, began=began)
+            log_failure("launch", spec.name, spec.identifier, error, began=began)
             raise
 
     async def _run(
@@ -113,9 +113,9 @@ class LaunchTasks:
         if isinstance(error, SharedFailure):  # reported by the launch that was joined
             return
         if isinstance(error, SupervisorError):
-            account_failure(self.metrics, "launch", job.name, job.identifier, error, began=began)
+            record_failure(self.metrics, "launch", job.name, job.identifier, error, began=began)
         elif isinstance(error, Exception):
-            raise account_crash(
+            raise record_crash(
                 self.metrics, "launch", job.name, job.identifier, workload.redact
             ) from None
 
@@ -159,5 +159,5 @@ class LaunchTasks:
         """Adopt a workload of the identifier that a third party has started again."""
         if self.registry.get(found.job.launch_id) is None:
             self.adoption.adopt(found.job, found.workload)
-        account_dedup(self.metrics, found.job)
+        record_dedup(self.metrics, found.job)
         return "dedup"

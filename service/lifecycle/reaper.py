@@ -19,7 +19,7 @@ from service.lifecycle.exits import cause_may_follow, exit_of, exit_without_work
 from service.lifecycle.last_lines import last_lines
 from service.lifecycle.reinspections import Reinspections
 from service.lifecycle.removal import Remover
-from service.reporting.job_reports import tell_life, tell_pause
+from service.reporting.job_reports import log_pause, report_exit
 from service.settings import Settings
 from service.state.registry import Registry
 from service.support.retry import GAP_SECONDS, retry
@@ -177,7 +177,7 @@ class Reaper:
     def _close(self, job: Job, exited: Closed, output: str = "") -> None:
         gone = self._registry.observe(job.launch_id, exited)
         if gone is not None and gone.outcome is not None:
-            tell_life(gone, oom_killed=exited.oom_killed, output=output)
+            report_exit(gone, oom_killed=exited.oom_killed, output=output)
 
     def _current(self, job: Job) -> Job:
         return self._registry.get(job.launch_id) or job
@@ -199,7 +199,7 @@ class Reaper:
         job = self._registry.get(launch_id)
         if job is not None and job.paused != paused:
             self._registry.observe(launch_id, PauseSeen(paused))
-            tell_pause(job, paused=paused)
+            log_pause(job, paused=paused)
 
     async def _inspect(self, job: Job, workload_id: str) -> Inspection:
         async def inspect() -> Inspection:

@@ -18,7 +18,7 @@ from service.jobs.workload import arguments_of, check_size, job_of, workload_of
 from service.lifecycle.abandoned import AbandonedLaunches
 from service.lifecycle.killer import Killer
 from service.lifecycle.launch_tasks import LaunchTasks
-from service.reporting.request_reports import account_dedup, account_failure, time_launch
+from service.reporting.request_reports import record_dedup, record_failure, record_launch_duration
 from service.settings import Settings
 from service.state.admission import Admission
 from service.state.launches import Launches, LaunchOutcome
@@ -54,7 +54,7 @@ class Supervisor:
             outcome = await self._launch(spec)
         except SupervisorError as error:
             if not isinstance(error, SharedFailure):  # which its launch has reported
-                account_failure(
+                record_failure(
                     self.metrics, "launch", spec.name, spec.identifier, error, began=began
                 )
             self._record_launch("failed", began)
@@ -80,8 +80,8 @@ class Supervisor:
                 "supervisor.launch.outcome": "dedup",
             }
         )
-        account_dedup(self.metrics, job)
-        time_launch(self.metrics, "dedup", began=began)
+        record_dedup(self.metrics, job)
+        record_launch_duration(self.metrics, "dedup", began=began)
         return True
 
     async def kill(self, identifier: str) -> None:
@@ -94,7 +94,7 @@ class Supervisor:
             annotate({"supervisor.job.identifier": identifier})
             await self.readiness.wait_listed()
         except SupervisorError as error:
-            account_failure(self.metrics, "kill", UNKNOWN, identifier, error, began=began)
+            record_failure(self.metrics, "kill", UNKNOWN, identifier, error, began=began)
             raise
         jobs = self.registry.of(identifier)
         if not jobs:
@@ -113,7 +113,7 @@ class Supervisor:
         try:
             await self.readiness.wait_listed()
         except SupervisorError as error:
-            account_failure(self.metrics, "kill_all", UNKNOWN, "", error, began=began)
+            record_failure(self.metrics, "kill_all", UNKNOWN, "", error, began=began)
             raise
         jobs = self.registry.jobs()
         log.info("kill_all.started", jobs=len(jobs), **caller().fields)
@@ -194,4 +194,4 @@ class Supervisor:
 
     def _record_launch(self, outcome: str, began: float) -> None:
         annotate({"supervisor.launch.outcome": outcome})
-        time_launch(self.metrics, outcome, began=began)
+        record_launch_duration(self.metrics, outcome, began=began)

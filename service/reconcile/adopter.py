@@ -68,7 +68,7 @@ class Adopter:
 
     async def _examine_one_by_one(self, workloads: Sequence[Workload]) -> None:
         for workload in workloads:
-            await log_failure(
+            await log_engine_error(
                 self.examine(workload.id, workload.labels), **job_fields(workload.labels)
             )
 
@@ -96,7 +96,7 @@ class Adopter:
         try:
             await retry(lambda: self.engine.remove(workload.id))
         except (EngineRefused, EngineTimeout):
-            await log_failure(
+            await log_engine_error(
                 self.examine(workload.id, workload.labels), **job_fields(workload.labels)
             )
 
@@ -140,7 +140,7 @@ class Adopter:
         await self.examine(seen.id, seen.labels)
 
 
-async def log_failure(work: Awaitable[None], *, job: str = "", identifier: str = "") -> None:
+async def log_engine_error(work: Awaitable[None], *, job: str = "", identifier: str = "") -> None:
     """Log the failure of work on one workload: it must not prevent the work on others.
 
     Raises EngineUnavailable.

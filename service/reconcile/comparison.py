@@ -15,7 +15,7 @@ from service.jobs.workload import launch_id_in
 from service.lifecycle.abandoned import AbandonedLaunches
 from service.lifecycle.exit_hints import Hint, Signals
 from service.lifecycle.reaper import Reaper
-from service.reconcile.adopter import Adopter, log_failure
+from service.reconcile.adopter import Adopter, log_engine_error
 from service.reconcile.janitor import Janitor
 from service.state.registry import Registry
 from service.state.snapshot import Snapshot, differs
@@ -150,7 +150,7 @@ class Comparison:
     async def _inspect(self, job: Job, *, witnessed: bool) -> None:
         async with self._turns:
             if not self.reaper.will_inspect_again(job.launch_id):
-                await log_failure(
+                await log_engine_error(
                     self._reap(job, witnessed=witnessed), job=job.name, identifier=job.identifier
                 )
 

@@ -10,14 +10,14 @@ from service.jobs.model import FAILED_OUTCOMES, Job
 log = get_logger(__name__)
 
 
-def tell_adoption(job: Job, seen: Inspection) -> None:
+def log_adoption(job: Job, seen: Inspection) -> None:
     """Log that a job whose container runs already has been taken over."""
     log.info("job.adopted", job=job.name, identifier=job.identifier, container_id=seen.id)
     if seen.paused:
-        tell_pause(job, paused=True)
+        log_pause(job, paused=True)
 
 
-def tell_pause(job: Job, *, paused: bool) -> None:
+def log_pause(job: Job, *, paused: bool) -> None:
     """Log that a third party has paused a job, or has unpaused it."""
     if paused:
         log.warning("job.paused", job=job.name, identifier=job.identifier)
@@ -25,7 +25,7 @@ def tell_pause(job: Job, *, paused: bool) -> None:
         log.info("job.unpaused", job=job.name, identifier=job.identifier)
 
 
-def tell_life(job: Job, *, oom_killed: bool, output: str) -> None:
+def report_exit(job: Job, *, oom_killed: bool, output: str) -> None:
     """Log the exit of a job that is gone, and emit its span.
 
     `output` holds the last lines of the job, free of secrets. The span has a trace of its own,

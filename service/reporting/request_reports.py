@@ -18,7 +18,7 @@ Operation = Literal["launch", "kill", "kill_all"]
 """A request that may fail."""
 
 
-def account_crash(
+def record_crash(
     metrics: Metrics,
     operation: Operation,
     job: str,
@@ -38,7 +38,7 @@ def account_crash(
     return Crashed()
 
 
-def account_failure(
+def record_failure(
     metrics: Metrics,
     operation: Operation,
     job: str,
@@ -49,10 +49,10 @@ def account_failure(
 ) -> None:
     """Count and log a failed request, at the place of the failure. `began` is a `perf_counter`."""
     metrics.count_failure(job, operation, error.reason)
-    tell_failure(operation, job, identifier, error, began=began)
+    log_failure(operation, job, identifier, error, began=began)
 
 
-def tell_failure(
+def log_failure(
     operation: Operation, job: str, identifier: str, error: SupervisorError, *, began: float
 ) -> None:
     """Log a failed request that is counted elsewhere. `began` is a `perf_counter` value."""
@@ -68,7 +68,7 @@ def tell_failure(
     )
 
 
-def account_dedup(
+def record_dedup(
     metrics: Metrics, job: Job, *, differing: Sequence[str] = (), key: str = ""
 ) -> None:
     """Count and log a launch that an existing job answers.
@@ -89,7 +89,7 @@ def account_dedup(
     )
 
 
-def time_launch(metrics: Metrics, outcome: str, *, began: float) -> None:
+def record_launch_duration(metrics: Metrics, outcome: str, *, began: float) -> None:
     """Observe the duration of a launch. `began` is a `perf_counter` value."""
     seconds = time.perf_counter() - began
     metrics.launch_duration.labels(outcome).observe(seconds, trace_exemplar())

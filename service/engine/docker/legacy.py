@@ -17,7 +17,7 @@ from service.errors import EngineRefused, NoSuchWorkload
 # The label of Compose's own containers. Images that Compose has built have its other labels.
 _COMPOSE_CONTAINER = "com.docker.compose.container-number"
 _IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
-# Seconds: for a call, for a removal that is under way already, and between two tries of that.
+# Seconds: for a call, for a removal that is already under way, and between two tries of it.
 _TIMEOUT, _REMOVAL, _POLL = 30, 10.0, 0.1
 
 
@@ -76,8 +76,18 @@ class LegacyContainers:
             self._remove(client, container)
 
     def _remove(self, client: docker.APIClient, container: LegacyContainer) -> None:
-        with translated_errors("remove", container.name):
-            client.remove_container(container.id, v=True, force=True)
+        """Remove a container. The Engine refuses while it removes it by itself."""
+        end = monotonic() + _REMOVAL
+        while True:
+            try:
+                with translated_errors("remove", container.name):
+                    client.remove_container(container.id, v=True, force=True)
+            except EngineRefused:
+                if monotonic() > end:
+                    raise
+                sleep(_POLL)
+            else:
+                return
 
 
 def _untagged(image: str) -> str:

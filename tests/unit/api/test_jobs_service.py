@@ -173,7 +173,7 @@ def servicer(recording: Recording, *, listed: bool = True) -> tuple[JobsService,
     metrics = new_metrics(NAMES, version="1", engine="docker", mode="production")
     readiness = Readiness("Docker Engine")
     if listed:
-        readiness.rise()
+        readiness.set_in_step()
     return JobsService(cast("Supervisor", recording), readiness, metrics), metrics
 
 
@@ -315,8 +315,8 @@ async def test_after_the_first_listing_the_list_is_the_last_that_is_known() -> N
     readiness = Readiness("Docker Engine")
     metrics = new_metrics(NAMES, version="1", engine="docker", mode="production")
     made = JobsService(cast("Supervisor", Recording(jobs=[a_job()])), readiness, metrics)
-    readiness.rise()
-    readiness.fall("gone")
+    readiness.set_in_step()
+    readiness.set_away("gone")
     assert 1 == len((await made.ListJobs(Empty(), Context())).jobs)
 
 

@@ -7,7 +7,7 @@ from observability.metrics import Metrics
 from service.app.metric_labels import new_metrics
 from service.errors import ImageMissing, SupervisorError
 from service.reporting import request_reports
-from service.reporting.request_reports import account_failure
+from service.reporting.request_reports import record_failure
 from tests.support.samples import NAMES
 
 
@@ -47,7 +47,7 @@ ERROR: SupervisorError = ImageMissing("image x: is not there")
 
 
 def test_a_failure_is_counted_and_logged(log: Log, metrics: Metrics) -> None:
-    account_failure(metrics, "launch", "timer", "t-1", ERROR, began=_BEGAN)
+    record_failure(metrics, "launch", "timer", "t-1", ERROR, began=_BEGAN)
     assert 1 == counted(metrics)
     assert 1 == metrics.registry.get_sample_value(
         "supervisor_failures_total",
@@ -67,7 +67,7 @@ def test_a_failure_is_counted_and_logged(log: Log, metrics: Metrics) -> None:
 
 
 def test_a_name_that_a_client_made_up_is_counted_as_unknown(metrics: Metrics) -> None:
-    account_failure(metrics, "launch", "n" * 100_000, "i" * 100_000, ERROR, began=_BEGAN)
+    record_failure(metrics, "launch", "n" * 100_000, "i" * 100_000, ERROR, began=_BEGAN)
     assert 1 == metrics.registry.get_sample_value(
         "supervisor_failures_total",
         {"job_name": "unknown", "operation": "launch", "reason": "image_missing"},
