@@ -17,13 +17,13 @@ _VALUES: tuple[object, ...] = (7, [], {})
 _WHOSE = {"Id", "Config", "Labels"}
 
 
-def odd_answers(seed: float) -> Rewrite:
+def odd_answers(seed: float, share: float = _SHARE) -> Rewrite:
     """An edit for a share of the answers."""
     chance, lock = random.Random(seed), threading.Lock()
 
     def rewrite(method: str, path: str) -> Callable[[bytes], bytes] | None:
         with lock:
-            if method != "GET" or "/events" in path or chance.random() >= _SHARE:
+            if method != "GET" or "/events" in path or chance.random() >= share:
                 return None
             number = chance.random()
         return lambda body: _spoilt(body, random.Random(number))

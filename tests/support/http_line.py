@@ -49,6 +49,7 @@ class HttpLine(Line):
         self.rewrite: Rewrite = untouched
         self.failure = _FAILURE  # status and message of what is answered to a fault
         self.faults: Counter[Fault] = Counter()
+        self.rewritten = 0  # how many answers
         self._listening: set[socket.socket] = set()  # to events
         super().__init__(path, to)
 
@@ -74,6 +75,7 @@ class HttpLine(Line):
                 if edit is not None:
                     status, body = self._carry_out(request)
                     source.sendall(_answer(status, edit(body)))
+                    self.rewritten += 1
                 elif fault is None:
                     sink.sendall(request)
                 else:
