@@ -1,5 +1,6 @@
 """Compares the supervisor's log with the facts."""
 
+import math
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,9 +10,10 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from tests.simulation.ends import Ends
-from tests.simulation.facts import Facts
+from tests.simulation.facts import Fact, Facts
 from tests.simulation.life import Life
 from tests.simulation.spill import spills
+from tests.simulation.trouble import STALE
 from tests.simulation.virtual import OWNER
 
 KEY_SECONDS = 600.0
@@ -57,7 +59,7 @@ class Listener:
             yield f"a launch without a container: {fact or container_id}"
             return
         for other in self._facts.of_key(fact.key):
-            kept = other.live or now - other.ended_at < KEY_SECONDS
+            kept = other.live or now - _known_end(other) < KEY_SECONDS
             if other is not fact and other.id in life.record.jobs and kept:
                 yield f"a key that was launched twice: {fact.key}: {fact.id[:6]}, {other}"
         life.record.jobs[fact.id] = 0.0  # known from the first
@@ -71,6 +73,12 @@ class Listener:
             each for each, kill in under_way.items() if kill.identifier == identifier
         ]:
             del under_way[launch_id]
+
+
+def _known_end(fact: Fact) -> float:
+    """When its job exited; never, if a third party had just started it: that may go unnoticed."""
+    unnoticed = fact.was_touched_since(fact.ended_at - STALE)
+    return -math.inf if unnoticed else fact.ended_at
 
 
 @contextmanager

@@ -20,9 +20,7 @@ from service.lifecycle.killer import Killer
 from service.lifecycle.launch_tasks import LaunchTasks
 from service.lifecycle.launcher import Launcher
 from service.lifecycle.reaper import Reaper
-from service.lifecycle.surplus import SurplusWorkloads
 from service.lifecycle.use_cases import Supervisor
-from service.reconcile.comparison import Comparison
 from service.reconcile.events import EventHandler
 from service.reconcile.watcher import Watcher
 from service.state.idempotency import Keys
@@ -132,14 +130,6 @@ MUTANTS: Mapping[str, Mutant] = {
     "rivals are not checked": Mutant(
         "a rival unnoticed",
         [Patch(Watcher, "_start", "await self.rivals.check()", "pass")],
-    ),
-    "a launch does not wait for the stop of a surplus workload": Mutant(
-        "a launch without a container",
-        [Patch(SurplusWorkloads, "wait", "await asyncio.wait({stop})", "pass")],
-    ),
-    "a second workload of a launch is not removed": Mutant(
-        "a container left over",
-        [Patch(Comparison, "_is_known", "(live or job.workload_id in (None, workload.id))", "1")],
     ),
 }
 
