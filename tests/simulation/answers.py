@@ -85,7 +85,7 @@ class Answers:
         if answer == "OK":
             match asked.act:
                 case Kill() | KillAll():
-                    yield from self._wrong_with_kill(asked)
+                    yield from self._wrong_with_kill(asked, broken=broken)
                 case Launch():
                     yield from self._wrong_with_launch(asked, asked.act, broken=broken)
 
@@ -143,9 +143,11 @@ class Answers:
         facts = self._facts.of_launches(asked.launches)
         return any(fact.was_touched_since(asked.at - STALE) for fact in facts)
 
-    def _wrong_with_kill(self, asked: Asked) -> Iterator[str]:
+    def _wrong_with_kill(self, asked: Asked, *, broken: bool) -> Iterator[str]:
+        """A killed container may only run if a third party has started it, as far as is known."""
+        since = asked.at - (STALE if broken else 0.0)
         for fact in self._facts.of_launches(asked.launches):
-            may_run = fact.was_touched_since(asked.at) or fact.launch_id in self._facts.abandoned
+            may_run = fact.was_touched_since(since) or fact.launch_id in self._facts.abandoned
             if fact.live and not may_run:
                 yield f"a kill that was answered too early: {fact.identifier} {fact.id[:6]} runs"
 
