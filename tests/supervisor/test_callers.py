@@ -9,8 +9,6 @@ from observability.callers import CallContext
 from service.errors import EngineRefused, EngineTimeout
 from tests.supervisor.world import Asked, World, a_world, pass_time, until
 
-pytestmark = pytest.mark.timeout(30)
-
 ALICE, BOB = "10.0.0.1:1", "10.0.0.2:2"
 
 

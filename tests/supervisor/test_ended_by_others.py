@@ -10,8 +10,6 @@ from service.errors import EngineTimeout, EngineUnavailable
 from service.lifecycle.exit_hints import Signals
 from tests.supervisor.world import NOTICE, World, pass_time, until
 
-pytestmark = pytest.mark.timeout(30)
-
 BY_OTHERS = "supervisor_exits_by_others_total"
 EARLY = "supervisor_early_exits_total"
 IDLE = 10.0  # a stream that is cut off after it is no sign of an Engine that is away

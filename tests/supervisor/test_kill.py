@@ -7,8 +7,6 @@ import pytest
 from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, KillAllFailed
 from tests.supervisor.world import GRACE, World, is_live, pass_time, refuse_removal, until
 
-pytestmark = pytest.mark.timeout(30)
-
 
 def now() -> float:
     return asyncio.get_running_loop().time()

@@ -14,8 +14,6 @@ from tests.support.samples import a_job
 
 LAUNCH_TIMEOUT = 30.0
 
-pytestmark = pytest.mark.timeout(30)
-
 
 async def test_fifty_at_once_are_one_start_and_49_dedups(world: World) -> None:
     answers = await asyncio.gather(*(world.launching("a-1").answer() for _ in range(50)))

@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
-
 from service.errors import EngineFaltered, EngineRefused, EngineTimeout
 from service.jobs.workload import labels_of
 from tests.fake_engine.faults import Hold
@@ -14,8 +12,6 @@ from tests.fake_engine.host import Container
 from tests.supervisor.test_unanswered import Looks
 from tests.supervisor.world import World, a_world, is_live, pass_time, until
 from tests.support.samples import a_job
-
-pytestmark = pytest.mark.timeout(30)
 
 COMPARE = 30.0
 # A gap, and the first listing after it.

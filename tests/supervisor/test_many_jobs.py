@@ -16,8 +16,6 @@ from service.jobs.workload import LAUNCH_LABEL
 from service.reconcile import watcher
 from tests.support.supervised import free_port
 
-pytestmark = pytest.mark.timeout(120)
-
 JOBS = 10_000
 EVENT_DELAY = 0.1
 BEAT = 0.001

@@ -9,8 +9,6 @@ from service.errors import EngineFaltered
 from tests.fake_engine.polled import PolledEngine
 from tests.supervisor.world import NOTICE, TRIES, World, a_world, is_live, pass_time, until
 
-pytestmark = pytest.mark.timeout(30)
-
 
 @pytest.fixture
 async def polled() -> AsyncIterator[World]:

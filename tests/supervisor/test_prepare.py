@@ -9,8 +9,6 @@ from service.errors import EngineRefused
 from service.support.retry import GAP_SECONDS
 from tests.supervisor.world import World, a_world, pass_time, until
 
-pytestmark = pytest.mark.timeout(30)
-
 
 @pytest.fixture
 async def pulling() -> AsyncIterator[World]:

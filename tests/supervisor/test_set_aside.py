@@ -10,8 +10,6 @@ from service.jobs.workload import labels_of
 from tests.fake_engine.host import Container
 from tests.supervisor.world import INSTANCE, TRIES, World, a_world, pass_time, until
 
-pytestmark = pytest.mark.timeout(60)
-
 _COMPARED = 34.0
 # Within which a client, who waits for the name, is answered.
 _SOON = 3.0

@@ -6,8 +6,6 @@ from service.errors import EngineError, EngineRefused, EngineTimeout, EngineUnav
 from service.lifecycle.exit_hints import Hint
 from tests.supervisor.world import World, pass_time, refuse_removal, until
 
-pytestmark = pytest.mark.timeout(30)
-
 MOMENT = 0.05
 
 

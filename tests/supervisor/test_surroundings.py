@@ -6,8 +6,6 @@ from service.engine.base import Trait
 from service.errors import EngineRefused
 from tests.supervisor.world import World, a_world, pass_time, until
 
-pytestmark = pytest.mark.timeout(30)
-
 
 def told(world: World) -> list[str]:
     return [entry["about"] for entry in world.logged("surroundings.noticed")]

@@ -3,15 +3,11 @@
 import asyncio
 from typing import Any
 
-import pytest
-
 from service.engine.base import Inspection
 from service.jobs.workload import labels_of
 from tests.fake_engine.host import Container
 from tests.supervisor.world import NOTICE, World, a_world, pass_time, refuse_removal, until
 from tests.support.samples import a_job
-
-pytestmark = pytest.mark.timeout(60)
 
 COMPARE = 30.0
 # How long what waits for the Engine waits.

@@ -22,8 +22,6 @@ from tests.supervisor.world import (
     until,
 )
 
-pytestmark = pytest.mark.timeout(30)
-
 COMPARE = 30.0
 IDLE = 10.0
 
