@@ -28,21 +28,21 @@ class Caller(NamedTuple):
         return {"peer": self.peer} if self.peer else {}
 
 
-NOBODY = Caller()
+NO_CALLER = Caller()
 
 # More than fits into a log line. A client that ignores gRPC's settings is not bound to the limit
 # for metadata, and may send megabytes.
 _MOST_KEPT = 1024
 
 # Tasks inherit it: a launch or kill belongs to its caller even if the caller disconnects.
-_current: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
+_current: ContextVar[Caller] = ContextVar("caller", default=NO_CALLER)
 # The metadata of the call, from the interceptor to the context, which clears it: tasks would
 # inherit and keep it, and it may be megabytes.
 _metadata: ContextVar[Any] = ContextVar("metadata", default=None)
 
 
 def caller() -> Caller:
-    """The client whose request this task works for, or `NOBODY`."""
+    """The client whose request this task works for, or `NO_CALLER`."""
     return _current.get()
 
 

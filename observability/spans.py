@@ -59,7 +59,7 @@ def end_span(span: Span, ended: float) -> None:
 
 
 @contextmanager
-def waiting(what: str, *, linked: str | None = None) -> Iterator[None]:
+def wait_span(what: str, *, linked: str | None = None) -> Iterator[None]:
     """Emit a span `wait for …` for the block, unless it is very short.
 
     `linked` is the traceparent of the span that the block waits for.
@@ -68,10 +68,10 @@ def waiting(what: str, *, linked: str | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        has_waited(what, began, time.time(), linked=linked)
+        record_wait(what, began, time.time(), linked=linked)
 
 
-def has_waited(
+def record_wait(
     what: str,
     began: float,
     ended: float,

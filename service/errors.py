@@ -88,7 +88,7 @@ class EngineRefused(EngineError):
     code, reason, status = 502, "engine_refused", "INTERNAL"
 
 
-class EngineFaltered(EngineRefused):
+class EngineFailed(EngineRefused):
     """The Engine failed for an internal reason. Another try may succeed."""
 
 

@@ -3,7 +3,7 @@
 An adapter implements it for one engine. Everything above uses only this interface.
 
 - Any method may raise the `EngineError`s of `service.errors`. After `EngineUnavailable`,
-  `EngineTimeout` and `EngineFaltered` it is unknown whether the engine has carried out the call.
+  `EngineTimeout` and `EngineFailed` it is unknown whether the engine has carried out the call.
 - All times are seconds.
 - An adapter limits the number of concurrent calls. A call that waits for its turn does not use up
   its time limit. It fails only if the engine answers no call at all.
@@ -228,7 +228,7 @@ class Engine(Protocol):
         again. A program that has begun is a success, whatever its exit code, and however soon.
 
         The timeout counts from the first call to the engine. Raises NameTaken, ImageMissing and
-        EngineRefused. After EngineUnavailable, EngineTimeout and EngineFaltered, a workload with
+        EngineRefused. After EngineUnavailable, EngineTimeout and EngineFailed, a workload with
         these labels may exist, or may appear later.
         """
 

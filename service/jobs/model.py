@@ -1,11 +1,11 @@
-"""What a job is and which states it goes through. Pure: no I/O, no clock, no locks.
+"""Jobs and their states. Pure: no I/O, no clock, no locks.
 
     starting ──▶ running ──▶ stopping ──▶ gone
                  └──▶ exited ─────▶ gone
 
-A job is `stopping` from the moment a kill is intended, and `exited` once its container was seen to
-have ended without one; until the container is gone and its name is free. Observations are facts
-about the container of one launch; `advance` is the only place that turns one into the next state.
+A job is `stopping` as soon as a kill is intended, and `exited` once its workload has exited without
+one. It is `gone` when the workload is out of the way and its name is free. Observations are facts
+about a job's workload; only `advance` turns them into states.
 """
 
 from collections.abc import Mapping
@@ -13,55 +13,55 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
-from observability.callers import NOBODY, Caller
+from observability.callers import NO_CALLER, Caller
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 
 class Kind(StrEnum):
-    """Whether launches of one identifier are grouped (action) or each run (reaction)."""
+    """Whether an identifier has at most one live job (action) or one for each launch (reaction)."""
 
     ACTION = "action"
     REACTION = "reaction"
 
 
 class State(StrEnum):
-    """Where a job is. All but the last two are what ListJobs says."""
+    """The state of a job. ListJobs reports all but the last two."""
 
     STARTING = "starting"
     RUNNING = "running"
     PAUSED = "paused"  # by a third party
-    STOPPING = "stopping"  # because we were asked to
-    EXITED = "exited"  # without that; its name is not free yet
+    STOPPING = "stopping"  # a kill was requested
+    EXITED = "exited"  # without a kill; its name is not free yet
     GONE = "gone"
 
 
 class Outcome(StrEnum):
-    """How a job ended."""
+    """How a job ended. Values are labels of metrics."""
 
     SUCCESS = "success"
     UNEXPECTED_END = "ended"  # exit 0 of an action that should have gone on
     ERROR = "error"
     OOM = "oom"
-    KILLED = "killed"  # because we were asked to
-    LOST = "lost"  # it was found dead, or not at all, and nobody can tell why
+    KILLED = "killed"  # on request
+    LOST = "lost"  # found dead, or not found, for an unknown reason
 
 
 FAILED_OUTCOMES = frozenset({Outcome.ERROR, Outcome.OOM, Outcome.UNEXPECTED_END, Outcome.LOST})
-# Where the container's process has ended for reasons of its own, or because of a signal.
+# The process has exited by itself, or because of a signal.
 _BY_ITSELF = frozenset({Outcome.SUCCESS, Outcome.UNEXPECTED_END, Outcome.ERROR})
 _BADLY = frozenset({Outcome.UNEXPECTED_END, Outcome.ERROR, Outcome.OOM})
 
-# An end within this time of the start (seconds) is an early one.
+# An exit this soon after the start counts as early (seconds).
 EARLY = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What a backend asks to be launched. `auth` is secret and stays out of the repr.
+    """A request for a launch. `auth` is secret and stays out of the repr.
 
-    `fingerprint` tells a request that is sent again; 0 where nobody knows. `idempotency_key` is
-    empty where none was given.
+    Two requests with the same `fingerprint` are equal; 0 means unknown. `idempotency_key` is empty
+    if the request has none.
     """
 
     name: str
@@ -74,57 +74,58 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One launch of a job. Times are seconds since the epoch."""
+    """A job: one launch of a job name. Times are seconds since the epoch."""
 
     launch_id: str
     name: str
     identifier: str
     kind: Kind
     ends: bool = False
-    fingerprint: int = 0  # of its request; 0 for a job that was taken over
-    digests: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)  # likewise
-    idempotency_key: str = ""  # that its request came with
+    fingerprint: int = 0  # of its request; 0 if the job was adopted
+    # Of the request's fields, see `differences`; empty if the job was adopted.
+    digests: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    idempotency_key: str = ""  # of its request
     traceparent: str | None = None  # the span of its launch
-    adopted: bool = False  # it ran before this process knew of it
+    adopted: bool = False  # it was running before this process knew of it
     state: State = State.STARTING
     workload_id: str | None = None
     started_at: float | None = None
     ended_at: float | None = None
     kill_intended: bool = False
-    killer: Caller = NOBODY  # who asked for that
-    being_killed: bool = False  # a kill waits for its end, whether or not that is why it ends
+    killer: Caller = NO_CALLER  # the client that requested the kill
+    being_killed: bool = False  # a kill waits for its exit, whether or not the kill is the reason
     exit_seen: bool = False
-    exits: int = 0  # so far: a third party may start the container again
-    exit_signal: int | None = None  # that came before the exit that was seen, and is not ours
+    exits: int = 0  # a third party may start the workload again
+    exit_signal: int | None = None  # a third party's, received before the exit
     paused: bool = False
     outcome: Outcome | None = None
     exit_code: int | None = None
-    signal: int | None = None  # that others have ended it with; 0 where it is not known
+    signal: int | None = None  # the third party's signal that ended it; 0 if not known
 
     @property
     def grouped(self) -> bool:
-        """Whether the identifier may have one live container at most."""
+        """Whether its identifier may have at most one live workload."""
         return self.kind is Kind.ACTION
 
     @property
     def closing(self) -> bool:
-        """Whether it is on its way out, so that a launch of its identifier runs anew."""
+        """Whether it is stopping or has exited. A launch of its identifier starts a new job."""
         return self.state in (State.STOPPING, State.EXITED)
 
     @property
     def runs(self) -> bool:
-        """Whether it has a container that has not ended, as far as is known."""
+        """Whether it has a workload that has not exited, as far as is known."""
         has_ended = self.exit_seen or self.state is State.GONE
         return self.workload_id is not None and not has_ended
 
     @property
     def steady(self) -> bool:
-        """Whether nothing is under way with it."""
+        """Whether it runs or is paused, with no launch, kill or exit under way."""
         return self.state in (State.RUNNING, State.PAUSED)
 
     @property
     def ended_early(self) -> bool:
-        """Whether it ended badly soon after its start, and nobody else has ended it."""
+        """Whether it failed soon after its start, and no third party ended it."""
         if self.started_at is None or self.ended_at is None:
             return False
         badly = self.outcome in _BADLY and self.signal is None
@@ -133,59 +134,59 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The container runs."""
+    """The workload runs."""
 
     workload_id: str
     at: float
-    paused: bool = False  # where it was found so
+    paused: bool = False  # if it was adopted while paused
 
 
 @dataclass(frozen=True, slots=True)
 class KillIntended:
-    """Somebody asked for its end: the exit that follows is a kill and not a crash."""
+    """A kill was requested: the exit that follows is no crash."""
 
-    by: Caller = NOBODY
+    by: Caller = NO_CALLER
 
 
 @dataclass(frozen=True, slots=True)
 class KillFailed:
-    """It could not be stopped, and runs on."""
+    """The workload could not be stopped, and still runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExitSeen:
-    """The container has exited; why is not known yet and its name is not free yet."""
+    """The workload has exited. The reason is not known yet, and its name is not free yet."""
 
-    signal: int | None = None  # that it has got before, but not from a kill of ours
+    signal: int | None = None  # a third party's, received before
 
 
 @dataclass(frozen=True, slots=True)
 class FoundLive:
-    """The container runs, or is paused; maybe a third party has started it again."""
+    """The workload runs or is paused. A third party may have started it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class PauseSeen:
-    """A third party has paused the container, or lets it go on."""
+    """A third party has paused or unpaused the workload."""
 
     paused: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The container is out of the way. `exit_code` is None where nobody can tell it any more."""
+    """The workload is out of the way. `exit_code` is None if it cannot be found out any more."""
 
     at: float
     exit_code: int | None = None
     oom_killed: bool = False
-    started_at: float | None = None  # as the Engine tells it, which knows better than we do
-    witnessed: bool = True  # False where the Engine had been away, or was going away
-    signal: int | None = None  # that others have sent shortly before; 0 where it is not known
+    started_at: float | None = None  # the engine's own time, which is more precise than ours
+    witnessed: bool = True  # False if the engine was away, or was stopping
+    signal: int | None = None  # sent by a third party shortly before; 0 if not known
 
 
 @dataclass(frozen=True, slots=True)
 class StartFailed:
-    """There is no container and there will be none."""
+    """There is no workload, and there will be none."""
 
 
 Observation = (
@@ -194,7 +195,7 @@ Observation = (
 
 
 def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a case, a return
-    """The job after the observation; the same job where the observation says nothing new."""
+    """The job after an observation; the same object if nothing changes."""
     if job.state is State.GONE:
         return job
     match observation:
@@ -202,10 +203,10 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
             return _moved(replace(job, workload_id=workload_id, started_at=at, paused=paused))
         case KillIntended(by):
             intended = job.kill_intended or not job.exit_seen
-            killer = by if intended else NOBODY  # it has ended by itself
+            killer = by if intended else NO_CALLER  # it has exited by itself
             return _moved(replace(job, kill_intended=intended, being_killed=True, killer=killer))
         case KillFailed():
-            failed = replace(job, kill_intended=False, being_killed=False, killer=NOBODY)
+            failed = replace(job, kill_intended=False, being_killed=False, killer=NO_CALLER)
             return _moved(failed)
         case ExitSeen(signal):
             known = job.exit_signal if signal is None else signal
@@ -221,7 +222,7 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
 
 
 def _moved(job: Job) -> Job:
-    """The job in the state that its facts add up to."""
+    """The job in the state that follows from its facts."""
     if job.kill_intended:
         return replace(job, state=State.STOPPING)
     if job.exit_seen:
@@ -245,7 +246,7 @@ def _closed(job: Job, exited: Closed) -> Job:
 
 
 def outcome_of(job: Job, exited: Closed) -> Outcome:
-    """How a job ended, from who wanted it and what the container said."""
+    """The outcome of a job, from its facts and from those of the exit."""
     if job.kill_intended:
         return Outcome.KILLED
     if exited.exit_code is None:
@@ -255,5 +256,5 @@ def outcome_of(job: Job, exited: Closed) -> Outcome:
     if exited.exit_code == 0 and job.ends and (exited.witnessed or exited.signal is None):
         return Outcome.SUCCESS
     if not exited.witnessed:
-        return Outcome.LOST  # an Engine that stops takes its containers along
+        return Outcome.LOST  # an engine that stops also stops its workloads
     return Outcome.UNEXPECTED_END if exited.exit_code == 0 else Outcome.ERROR

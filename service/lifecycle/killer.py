@@ -10,7 +10,7 @@ from typing import Literal
 from observability.callers import caller
 from observability.logs import get_logger
 from observability.metrics import Metrics, trace_exemplar
-from observability.spans import waiting
+from observability.spans import wait_span
 from service.engine.base import Engine, Exit
 from service.errors import EngineRefused, NoSuchWorkload, SupervisorError
 from service.jobs.model import Job, KillFailed, KillIntended
@@ -137,12 +137,12 @@ class Killer:
         if self.registry.get(job.launch_id) is None:
             return "not_running"
         closed = self.registry.when_closed(job.launch_id)
-        with waiting("launch", linked=job.traceparent):
+        with wait_span("launch", linked=job.traceparent):
             running = await self.registry.wait(job.launch_id, lambda j: j.workload_id is not None)
         if running is None or running.workload_id is None:
             return "not_running"
         workload_id = running.workload_id
-        with waiting("engine"):
+        with wait_span("engine"):
             await self.readiness.wait_for_engine()
         exited = await self._stop_workload(workload_id, closed)
         if not closed.done():

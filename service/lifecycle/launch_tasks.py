@@ -9,7 +9,7 @@ from functools import partial
 from observability.callers import caller
 from observability.logs import get_logger
 from observability.metrics import Metrics
-from observability.spans import annotate, waiting
+from observability.spans import annotate, wait_span
 from service.engine.base import WorkloadSpec
 from service.errors import EngineTimeout, SharedFailure, SupervisorError
 from service.jobs.differences import differing
@@ -74,7 +74,7 @@ class LaunchTasks:
         """Wait for a launch, and log its failure for this request, too. It is counted once."""
         began = time.perf_counter()
         try:
-            with waiting("launch", linked=job.traceparent):
+            with wait_span("launch", linked=job.traceparent):
                 await self.launches.share(job.launch_id)
         except SupervisorError as error:
             log_failure("launch", spec.name, spec.identifier, error, began=began)
@@ -124,7 +124,7 @@ class LaunchTasks:
         try:
             async with asyncio.timeout(self.settings.job_stop_grace_seconds + _EXIT_SECONDS):
                 for job in earlier:
-                    with waiting("earlier container", linked=job.traceparent):
+                    with wait_span("earlier container", linked=job.traceparent):
                         runs_on = await self.readiness.when_ready(
                             partial(self._wait_until_steady, job)
                         )
@@ -152,7 +152,7 @@ class LaunchTasks:
         if self.readiness.ready and self.admission.free:  # the usual case, without a task
             await self.admission.acquire()
             return
-        with waiting("slot"):
+        with wait_span("slot"):
             await self.readiness.when_ready(self.admission.acquire, undo=self.admission.release)
 
     def _adopt(self, found: RunsAlready) -> LaunchOutcome:

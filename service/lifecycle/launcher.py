@@ -10,7 +10,7 @@ from typing import NamedTuple
 from service.engine.base import Engine, Inspection, Status, Workload, WorkloadSpec
 from service.errors import (
     EngineError,
-    EngineFaltered,
+    EngineFailed,
     EngineTimeout,
     EngineUnavailable,
     NameTaken,
@@ -65,7 +65,7 @@ class _Attempts:
         self._clock = asyncio.get_running_loop().time
         self.deadline = self._clock() + timeout
         self.name = ""  # the same for all, so that each try finds what the last one has left
-        self.failure: EngineFaltered | None = None  # of the last try that failed
+        self.failure: EngineFailed | None = None  # of the last try that failed
         self.uncertain = False  # whether there is a workload, or may be one soon
 
     @property
@@ -125,9 +125,9 @@ class Launcher:
             raise EngineTimeout(
                 f"the {self.engine.title} took too long to start {attempts.name or spec.name}"
             ) from None
-        except (EngineTimeout, EngineUnavailable, EngineFaltered) as error:
+        except (EngineTimeout, EngineUnavailable, EngineFailed) as error:
             attempts.uncertain = True
-            if isinstance(error, EngineFaltered):
+            if isinstance(error, EngineFailed):
                 attempts.failure = error
             raise
         except NameTaken as error:

@@ -87,6 +87,6 @@ class Remover:
 
 
 def _final(failure: EngineRefused | EngineTimeout, message: str) -> EngineError:
-    """The same error, but never an `EngineFaltered`, which a caller would retry."""
+    """The same error, but never an `EngineFailed`, which a caller would retry."""
     kind = EngineTimeout if isinstance(failure, EngineTimeout) else EngineRefused
     return kind(message)

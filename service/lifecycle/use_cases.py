@@ -8,7 +8,7 @@ from observability.callers import caller
 from observability.logs import get_logger
 from observability.metrics import UNKNOWN, Metrics
 from observability.printable import shown
-from observability.spans import annotate, trace_environment, waiting
+from observability.spans import annotate, trace_environment, wait_span
 from service.engine.base import Engine
 from service.errors import KillAllFailed, SharedFailure, SupervisorError, UnknownJob
 from service.jobs.catalog import Catalog
@@ -177,7 +177,7 @@ class Supervisor:
     async def _wait_for_listing(self) -> None:
         """Wait until it is known which jobs run. The number of such requests is limited, too."""
         if not self.readiness.listed:
-            with self.admission.place(), waiting("engine"):
+            with self.admission.place(), wait_span("engine"):
                 await self.readiness.wait_listed()
 
     def _joinable(self, identifier: str) -> Job | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
-from observability.callers import NOBODY
+from observability.callers import NO_CALLER
 from service.errors import InvalidRequest
 from service.jobs.model import Job, JobSpec
 
@@ -55,7 +55,7 @@ class _KeyedJob(NamedTuple):
 
     @classmethod
     def of(cls, job: Job) -> "_KeyedJob":
-        return cls(replace(job, identifier="", killer=NOBODY), hash((job.name, job.identifier)))
+        return cls(replace(job, identifier="", killer=NO_CALLER), hash((job.name, job.identifier)))
 
 
 class Keys:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from observability.spans import waiting
+from observability.spans import wait_span
 from service.errors import Draining, EngineUnavailable
 from service.support.retry import GAP_SECONDS
 
@@ -80,7 +80,7 @@ class Readiness:
         `EngineUnavailable` or `Draining`.
         """
         while True:
-            with waiting("engine"):
+            with wait_span("engine"):
                 await self.wait()
             doing = asyncio.ensure_future(work())
             fallen = asyncio.ensure_future(self._unready.wait())

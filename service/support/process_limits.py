@@ -68,7 +68,7 @@ def room_for_threads() -> bool:
         return True
 
 
-def lacking(error: BaseException) -> str | None:
+def find_shortage(error: BaseException) -> str | None:
     """The shortage that an exception reports, with advice; None if it reports something else."""
     for one in _chain(error):
         if isinstance(one, MemoryError):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from service.errors import EngineError, EngineFaltered, EngineUnavailable
+from service.errors import EngineError, EngineFailed, EngineUnavailable
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class _Limits:
 
     def exceeded_by(self, error: EngineError) -> bool:
         """Count a failure; whether it is one too many."""
-        if isinstance(error, EngineFaltered):
+        if isinstance(error, EngineFailed):
             self._failures += 1
             return self._failures >= _MOST_FAILURES
         now = time.monotonic()
@@ -56,11 +56,11 @@ class _Limits:
 async def retry(
     call: Callable[[], Awaitable[T]], *, away_limit: Callable[[], float] = lambda: GAP_SECONDS
 ) -> T:
-    """Make a call again while it raises `EngineUnavailable` or `EngineFaltered`.
+    """Make a call again while it raises `EngineUnavailable` or `EngineFailed`.
 
     Raises the last error once the engine has been away for `away_limit` seconds, or has failed
     four times. The call has to be idempotent: an engine that dies or fails may have carried it
-    out. A call that retries by itself (`Remover`) raises no `EngineFaltered` in the end, so that
+    out. A call that retries by itself (`Remover`) raises no `EngineFailed` in the end, so that
     the tries do not multiply.
 
     Not tenacity, whose bookkeeping costs CPU time in each launch (docs/benchmarks.md).
@@ -69,7 +69,7 @@ async def retry(
     while True:
         try:
             return await call()
-        except (EngineUnavailable, EngineFaltered) as error:
+        except (EngineUnavailable, EngineFailed) as error:
             if limits.exceeded_by(error):
                 raise
         await asyncio.sleep(random.uniform(0, next(pauses)))  # noqa: S311 - jitter, no secret

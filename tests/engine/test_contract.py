@@ -34,7 +34,7 @@ from tests.engine.rigs import DockerRig, Listener, Rig, until, until_async
 from tests.support import worker
 from tests.support.http_line import an_http_line
 
-NOBODY = "0" * 64
+NO_CALLER = "0" * 64
 TIMEOUT = 30.0
 
 # What only some engines can do (`Capabilities`).
@@ -263,7 +263,7 @@ async def test_remove_of_what_is_not_there_is_a_success(rig: Rig) -> None:
     await exited(rig, workload_id)
     await rig.engine.remove(workload_id)
     await rig.engine.remove(workload_id)
-    await rig.engine.remove(NOBODY, force=True)
+    await rig.engine.remove(NO_CALLER, force=True)
 
 
 async def test_remove_at_once_by_many_is_a_success_for_all(rig: Rig) -> None:
@@ -317,7 +317,7 @@ async def test_what_is_set_aside_gives_up_its_name_once(rig: Rig) -> None:
 @sets_aside
 async def test_what_is_gone_cannot_be_set_aside(rig: Rig) -> None:
     with pytest.raises(NoSuchWorkload):
-        await set_aside(rig, NOBODY)
+        await set_aside(rig, NO_CALLER)
 
 
 # inspect
@@ -566,7 +566,7 @@ OPERATIONS: dict[str, Callable[[Engine, str], Awaitable[Any]]] = {
 @pytest.mark.parametrize("operation", ["stop", "inspect", "tail"])
 async def test_a_workload_that_does_not_exist(rig: Rig, operation: str) -> None:
     with pytest.raises(NoSuchWorkload):
-        await OPERATIONS[operation](rig.engine, NOBODY)
+        await OPERATIONS[operation](rig.engine, NO_CALLER)
 
 
 async def test_an_engine_that_is_not_there_is_unavailable_until_it_is_back(rig: Rig) -> None:
@@ -634,7 +634,7 @@ async def test_nothing_is_called_once_it_is_closed(rig: Rig) -> None:
     with pytest.raises(EngineUnavailable):
         await rig.engine.ping()
     with pytest.raises(EngineUnavailable):
-        await rig.engine.remove(NOBODY)
+        await rig.engine.remove(NO_CALLER)
 
 
 # What only a real Engine can show

@@ -32,7 +32,7 @@ from service.engine.base import (
 from service.engine.docker.names import DOCKER_NAMES, is_aside
 from service.errors import (
     EngineError,
-    EngineFaltered,
+    EngineFailed,
     EngineRefused,
     EngineTimeout,
     EngineUnavailable,
@@ -172,7 +172,7 @@ class FakeEngine:
             work = _at_once(lambda: self._start_made(container.id))
             await self._call("start", work, deadline - clock())
             self.host.check_begun(spec)
-        except EngineFaltered:
+        except EngineFailed:
             raise  # it may have started all the same
         except EngineRefused:
             with suppress(EngineError):
@@ -254,10 +254,10 @@ class FakeEngine:
         """Start what a launch has made, unless a third party has removed it meanwhile."""
         try:
             if self.host.get(container_id).status is Status.REMOVING:
-                raise EngineFaltered(f"container {container_id}: is marked for removal")
+                raise EngineFailed(f"container {container_id}: is marked for removal")
             self.host.start(container_id)
         except NoSuchWorkload as gone:
-            raise EngineFaltered(gone.message) from None
+            raise EngineFailed(gone.message) from None
 
     def _connect(self) -> None:
         if self.departing:

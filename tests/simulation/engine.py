@@ -11,7 +11,7 @@ from typing import NamedTuple
 from service.engine.base import Change, Event, Inspection, Listing, Status, Workload
 from service.errors import (
     EngineError,
-    EngineFaltered,
+    EngineFailed,
     EngineRefused,
     EngineTimeout,
     EngineUnavailable,
@@ -111,7 +111,7 @@ class SimulatedEngine(FakeEngine):
     async def inspect(self, workload_id: str, *, timeout: float = 10.0) -> Inspection:
         seen = await super().inspect(workload_id, timeout=timeout)
         if self._is_odd():
-            raise EngineFaltered("the fake Engine's answer cannot be read")
+            raise EngineFailed("the fake Engine's answer cannot be read")
         return seen
 
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
@@ -171,7 +171,7 @@ def error_of(failure: Failure) -> EngineError:
     """The error of a failed call."""
     kinds = {
         "refused": EngineRefused("the fake Engine refuses"),
-        "faltered": EngineFaltered("the fake Engine fails at it"),
+        "faltered": EngineFailed("the fake Engine fails at it"),
         "timeout": EngineTimeout("the fake Engine took too long"),
         "unavailable": EngineUnavailable("the connection to the fake Engine is broken"),
     }

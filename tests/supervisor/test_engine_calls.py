@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.errors import EngineFaltered
+from service.errors import EngineFailed
 from service.jobs.workload import LAUNCH_LABEL
 from tests.fake_engine.faults import Operation
 from tests.supervisor.world import World, a_world, pass_time, until
@@ -115,10 +115,10 @@ async def test_a_kill_asks_for_the_same_thing_four_times_at_most(
     await hold.reached()
     world.host.exit(world.container("a-1").id, 1)  # so that an inspect is needed
     for failing in (operation, "set aside"):
-        world.faults.fail(failing, EngineFaltered("500"), times=99)
+        world.faults.fail(failing, EngineFailed("500"), times=99)
     before = world.engine.calls[operation]
     if operation == "stop":
-        hold.refuse(EngineFaltered("500"))
+        hold.refuse(EngineFailed("500"))
     else:
         hold.release()
     assert 502 == await kill.answer()

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from service.engine.base import Change, Event, WorkloadSpec
-from service.errors import EngineError, EngineFaltered, EngineRefused, EngineTimeout, NameTaken
+from service.errors import EngineError, EngineFailed, EngineRefused, EngineTimeout, NameTaken
 from service.jobs.workload import labels_of
 from tests.fake_engine.faults import Operation
 from tests.supervisor.world import World, a_world, pass_time, until
@@ -230,8 +230,8 @@ async def test_what_was_started_against_all_appearance_is_not_started_again(
 ) -> None:
     async with a_world(keep=keep) as world:
         starts = _starts(world)
-        world.faults.fail("create", EngineFaltered("odd"), after=True)
-        world.faults.fail("start", EngineFaltered("odd"), after=True, times=9)
+        world.faults.fail("create", EngineFailed("odd"), after=True)
+        world.faults.fail("start", EngineFailed("odd"), after=True, times=9)
         await world.launch("a-1", name)
         await pass_time()
         assert (1, 1, 1) == (len(starts), len(world.running()), len(world.left()))
@@ -269,7 +269,7 @@ async def test_an_action_that_a_dying_engine_has_taken_along_starts_anew(world: 
 
 
 async def test_an_engine_that_fails_each_time_is_a_502_and_leaves_nothing(world: World) -> None:
-    world.faults.fail("start", EngineFaltered("odd"), times=9)
+    world.faults.fail("start", EngineFailed("odd"), times=9)
     assert 502 == await world.launching("a-1").answer()
     await pass_time()
     assert [] == world.left()
@@ -570,7 +570,7 @@ async def test_a_name_that_a_failed_start_has_left_taken_does_not_hide_its_reaso
     launch = world.launching("a-1")
     await hold.reached()
     world.faults.fail("create", NameTaken("the name is in use"), times=9)
-    hold.refuse(EngineFaltered("the runtime has no cgroups"))
+    hold.refuse(EngineFailed("the runtime has no cgroups"))
     assert 502 == await launch.answer()
     assert "the runtime has no cgroups" in str(launch.error)
     await until(lambda: [] == world.left())

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from service.errors import EngineFaltered, EngineRefused, EngineTimeout
+from service.errors import EngineFailed, EngineRefused, EngineTimeout
 from service.jobs.workload import labels_of
 from tests.fake_engine.faults import Hold
 from tests.fake_engine.host import Container
@@ -258,7 +258,7 @@ async def test_what_a_failed_try_has_left_is_removed_though_its_launch_has_a_job
     launch = world.launching("a-1")
     await start.reached()
     world.host.rename(world.container("a-1").id, "renamed")
-    start.refuse(EngineFaltered("500"))
+    start.refuse(EngineFailed("500"))
     assert 0 == await launch.answer()
     assert ["a-1", "renamed"] == world.left()
     await until(lambda: ["a-1"] == world.left(), within=60 + 2 * COMPARE)

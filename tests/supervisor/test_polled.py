@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.errors import EngineFaltered
+from service.errors import EngineFailed
 from tests.fake_engine.polled import PolledEngine
 from tests.supervisor.world import NOTICE, TRIES, World, a_world, is_live, pass_time, until
 
@@ -87,7 +87,7 @@ async def test_what_a_third_party_starts_again_is_live_again() -> None:
 async def test_a_container_that_cannot_be_removed_keeps_its_name(polled: World) -> None:
     await polled.launch("a-1")
     await pass_time()  # it is listed
-    polled.faults.fail("remove", EngineFaltered("device busy"), times=TRIES)
+    polled.faults.fail("remove", EngineFailed("device busy"), times=TRIES)
     kill = polled.killing("a-1")
     assert 502 == await kill.answer()
     assert kill.error is not None

@@ -4,7 +4,7 @@ import pytest
 
 from service.engine.base import Status
 from service.engine.docker.names import is_aside
-from service.errors import EngineFaltered, EngineTimeout
+from service.errors import EngineFailed, EngineTimeout
 from service.jobs.model import Job, Kind
 from service.jobs.workload import labels_of
 from tests.fake_engine.host import Container
@@ -17,7 +17,7 @@ _FOREVER = 1000
 
 
 def _refuse(world: World) -> None:
-    world.faults.fail("remove", EngineFaltered("operation not permitted"), times=_FOREVER)
+    world.faults.fail("remove", EngineFailed("operation not permitted"), times=_FOREVER)
 
 
 def _aside(world: World) -> list[Container]:
@@ -93,7 +93,7 @@ async def test_a_removal_that_hangs_is_given_up_and_set_aside(world: World) -> N
 
 async def test_a_hiccup_sets_nothing_aside(world: World) -> None:
     await world.launch("a-1")
-    world.faults.fail("remove", EngineFaltered("device busy"), times=TRIES - 1)
+    world.faults.fail("remove", EngineFailed("device busy"), times=TRIES - 1)
     await world.kill("a-1")
     assert [] == world.left()
     assert [] == world.logged("container.set_aside")
@@ -151,7 +151,7 @@ async def test_the_end_of_what_is_set_aside_is_not_told_again_by_an_older_listin
 
 async def test_what_a_try_of_a_running_job_has_left_aside_is_removed(world: World) -> None:
     """It has the launch id of the job."""
-    world.faults.fail("create", EngineFaltered("500"), after=True)
+    world.faults.fail("create", EngineFailed("500"), after=True)
     world.faults.fail("remove", EngineTimeout("late"))
     await world.launch("a-1")
     assert 1 == len(_aside(world))

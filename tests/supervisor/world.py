@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from service.app.metric_labels import new_metrics
 from service.app.wiring import Core
 from service.engine.base import Status, WorkloadSpec
-from service.errors import EngineFaltered, NoSuchWorkload, SupervisorError
+from service.errors import EngineFailed, NoSuchWorkload, SupervisorError
 from service.jobs.catalog import Catalog, Entry
 from service.jobs.model import JobSpec, Kind
 from service.jobs.workload import INSTANCE_LABEL
@@ -265,8 +265,8 @@ async def a_world(
 
 def refuse_removal(world: World) -> None:
     """Let the next removal fail as often as it is tried, and its container not be renamed."""
-    world.faults.fail("remove", EngineFaltered("device busy"), times=TRIES)
-    world.faults.fail("set aside", EngineFaltered("not permitted"))
+    world.faults.fail("remove", EngineFailed("device busy"), times=TRIES)
+    world.faults.fail("set aside", EngineFailed("not permitted"))
 
 
 async def until(check: Callable[[], bool], *, within: float = NOTICE) -> None:

@@ -17,7 +17,7 @@ from service.engine.docker.errors import translated_errors
 from service.errors import (
     REASONS,
     EngineError,
-    EngineFaltered,
+    EngineFailed,
     EngineRefused,
     EngineTimeout,
     EngineUnavailable,
@@ -164,7 +164,7 @@ def test_a_socket_that_may_not_be_used_is_told_with_what_helps() -> None:
     ("status", "kind"),
     [
         (400, EngineRefused),
-        (500, EngineFaltered),
+        (500, EngineFailed),
         (502, EngineUnavailable),
         (503, EngineUnavailable),
         (504, EngineTimeout),

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from observability.metrics import Metrics
 from observability.redaction.redactor import NO_SECRETS, Redactor
-from observability.spans import end_span, fail_span, has_waited, start_client_span
+from observability.spans import end_span, fail_span, record_wait, start_client_span
 from service.engine.base import EngineCall
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients
@@ -23,7 +23,7 @@ from service.engine.docker.shutdown_check import check_shutdown
 from service.engine.docker.threads import Threads
 from service.errors import (
     EngineError,
-    EngineFaltered,
+    EngineFailed,
     EngineTimeout,
     EngineUnavailable,
     NoSuchWorkload,
@@ -125,7 +125,7 @@ class Calls:
         began = since_epoch + attempt.asked
         attributes = {"container.runtime.name": "docker", **call.about}
         span = start_client_span(call.operation, attributes, began)
-        has_waited("thread", began, since_epoch + taken, within=span)
+        record_wait("thread", began, since_epoch + taken, within=span)
         error = attempt.error
         # A missing container is no failure: another client has removed it.
         if error is not None and not isinstance(error, NoSuchWorkload):
@@ -166,7 +166,7 @@ class _Attempt(Generic[T]):
                     raise TimeoutError
                 client.timeout = left  # type: ignore[assignment]  # fractions are fine
                 return call.function(client)
-        except EngineFaltered as error:
+        except EngineFailed as error:
             self.error = error if call.operation == "ping" else check_shutdown(error, clients)
             raise self.error from None
         except EngineError as error:

@@ -12,7 +12,7 @@ from service.engine.docker.answers import Created, Holder, Unreadable, read
 from service.engine.docker.errors import HOLDER
 from service.engine.docker.names import name_aside
 from service.engine.docker.tolerant_reader import TolerantReader
-from service.errors import EngineFaltered, EngineRefused, NameTaken
+from service.errors import EngineFailed, EngineRefused, NameTaken
 
 
 def create(client: docker.APIClient, spec: WorkloadSpec, reader: TolerantReader) -> str:
@@ -71,7 +71,7 @@ def _holder_of(client: docker.APIClient, name: str) -> str | None:
 
 
 def start(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> None:
-    """Start a container. Raises `EngineFaltered` if another try may succeed."""
+    """Start a container. Raises `EngineFailed` if another try may succeed."""
     try:
         client.start(container_id)
     except APIError as error:
@@ -80,7 +80,7 @@ def start(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> No
         elif not _has_been_removed(error):
             raise
         reason = spec.redact(str(error.explanation))
-        raise EngineFaltered(f"the Docker Engine failed: start for {spec.name}: {reason}") from None
+        raise EngineFailed(f"the Docker Engine failed: start for {spec.name}: {reason}") from None
 
 
 def set_aside(client: docker.APIClient, container_id: str) -> str:

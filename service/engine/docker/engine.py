@@ -38,7 +38,7 @@ from service.engine.docker.stops import Stops
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.errors import (
     EngineError,
-    EngineFaltered,
+    EngineFailed,
     EngineRefused,
     EngineTimeout,
     EngineUnavailable,
@@ -130,7 +130,7 @@ class DockerEngine:
         try:
             await self._calls.call(begin, timeout=deadline - clock())
             await self._start_check.confirm(container_id, spec, timeout=deadline - clock())
-        except EngineFaltered:
+        except EngineFailed:
             raise  # it may have started
         except EngineRefused:
             await self._undo(container_id)

@@ -15,7 +15,7 @@ from service.engine.docker.answers import MISREAD, Unreadable
 from service.engine.docker.connection import NOT_DOCKER
 from service.errors import (
     EngineError,
-    EngineFaltered,
+    EngineFailed,
     EngineRefused,
     EngineTimeout,
     EngineUnavailable,
@@ -23,7 +23,7 @@ from service.errors import (
     NameTaken,
     NoSuchWorkload,
 )
-from service.support.process_limits import lacking
+from service.support.process_limits import find_shortage
 
 # Proxies answer this when the Engine is away: HAProxy the first; nginx, Traefik, Caddy the second.
 _AWAY = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.BAD_GATEWAY}
@@ -42,9 +42,9 @@ def translated_errors(operation: str, target: str, redact: Redactor = NO_SECRETS
     except requests.exceptions.JSONDecodeError:
         raise _misread(operation, target, "it is not JSON") from None
     except MemoryError as error:
-        raise EngineUnavailable(str(lacking(error))) from None
+        raise EngineUnavailable(str(find_shortage(error))) from None
     except (DockerException, requests.exceptions.RequestException, HTTPException, OSError) as error:
-        message = lacking(error) or f"the Docker Engine cannot be reached: {_reason(error)}"
+        message = find_shortage(error) or f"the Docker Engine cannot be reached: {_reason(error)}"
         raise EngineUnavailable(message) from None
     except Unreadable as error:
         raise _misread(operation, target, str(error)) from None
@@ -58,10 +58,10 @@ def timeout_error(operation: str, target: str) -> EngineTimeout:
     return EngineTimeout(f"the Docker Engine took too long: {operation}{about}")
 
 
-def _misread(operation: str, target: str, why: str) -> EngineFaltered:
+def _misread(operation: str, target: str, why: str) -> EngineFailed:
     """The error of an unreadable answer. The Engine may have carried out the call."""
     about = f" for {target}" if target else ""
-    return EngineFaltered(f"the Docker Engine's answer cannot be read: {operation}{about}: {why}")
+    return EngineFailed(f"the Docker Engine's answer cannot be read: {operation}{about}: {why}")
 
 
 def _reason(error: BaseException) -> str:
@@ -100,5 +100,5 @@ def _from_answer(  # noqa: PLR0911 - a case, a return
     if status == HTTPStatus.GATEWAY_TIMEOUT:
         return timeout_error(operation, target)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return EngineFaltered(f"the Docker Engine failed: {operation}{about}: {text}")
+        return EngineFailed(f"the Docker Engine failed: {operation}{about}: {text}")
     return EngineRefused(f"the Docker Engine refused: {operation}{about}: {with_advice(text)}")

@@ -12,7 +12,7 @@ from service.engine.docker.answers import Unreadable
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients
 from service.engine.docker.errors import translated_errors
-from service.errors import EngineError, EngineFaltered, EngineRefused, EngineUnavailable
+from service.errors import EngineError, EngineFailed, EngineRefused, EngineUnavailable
 
 # The time limit of a ping that tells a failure from a shutdown (seconds).
 _PING = 1.0
@@ -25,7 +25,7 @@ def ping_new_connection(client: Client) -> None:
         raise Unreadable("it is not an answer to a ping")
 
 
-def check_shutdown(error: EngineFaltered, clients: Clients) -> EngineError:
+def check_shutdown(error: EngineFailed, clients: Clients) -> EngineError:
     """The failure itself, or `EngineUnavailable` during a shutdown. Blocks for at most a second."""
     try:
         with translated_errors("ping", ""):

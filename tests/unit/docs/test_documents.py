@@ -104,7 +104,7 @@ def test_every_wait_that_is_a_span_is_told() -> None:
         for node in _code()
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
-        and node.func.id in ("waiting", "has_waited")
+        and node.func.id in ("wait_span", "record_wait")
         and isinstance(node.args[0], ast.Constant)
     }
     assert len(waits) > 3

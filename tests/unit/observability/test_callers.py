@@ -3,7 +3,7 @@ import contextvars
 
 import pytest
 
-from observability.callers import NOBODY, CallContext, Caller, caller
+from observability.callers import NO_CALLER, CallContext, Caller, caller
 
 
 class Context:
@@ -63,7 +63,7 @@ def test_of_two_user_agents_the_one_is_told_that_the_span_has() -> None:
 
 
 def test_an_event_has_what_is_known() -> None:
-    assert {} == NOBODY.fields
+    assert {} == NO_CALLER.fields
     assert {"peer": "1.2.3.4:5"} == Caller("1.2.3.4:5").fields
     assert {"peer": "1.2.3.4:5", "user_agent": "x"} == Caller("1.2.3.4:5", "x").fields
 
@@ -83,4 +83,4 @@ async def test_what_is_begun_for_a_caller_stays_its_own() -> None:
     begun = [await asyncio.create_task(request(f"ipv4:10.0.0.{n}:1")) for n in (1, 2)]
     hold.set()
     assert [Caller("10.0.0.1:1"), Caller("10.0.0.2:1")] == await asyncio.gather(*begun)
-    assert caller() is NOBODY
+    assert caller() is NO_CALLER

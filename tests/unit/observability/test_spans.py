@@ -11,11 +11,11 @@ from observability.spans import (
     emit_span,
     end_span,
     fail_span,
-    has_waited,
     links_to,
+    record_wait,
     start_client_span,
     trace_environment,
-    waiting,
+    wait_span,
 )
 from tests.support.recorded_spans import Recorded, sampled_span, unsampled_span
 
@@ -118,7 +118,7 @@ def test_a_span_that_has_ended_is_left_alone(caplog: pytest.LogCaptureFixture) -
 def test_a_wait_is_a_span_linked_to_what_was_waited_for(recorded: Recorded) -> None:
     with (
         recorded.tracer.start_as_current_span("request") as parent,
-        waiting("launch", linked=_LINKED),
+        wait_span("launch", linked=_LINKED),
     ):
         time.sleep(0.005)
     wait = recorded.spans[0]
@@ -129,7 +129,7 @@ def test_a_wait_is_a_span_linked_to_what_was_waited_for(recorded: Recorded) -> N
 
 def test_what_takes_no_time_is_no_wait(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 10.0)
-    with recorded.tracer.start_as_current_span("request"), waiting("slot"):
+    with recorded.tracer.start_as_current_span("request"), wait_span("slot"):
         pass
     assert ["request"] == [span.name for span in recorded.spans]
 
@@ -138,7 +138,7 @@ def test_a_wait_that_fails_is_a_wait_all_the_same(recorded: Recorded) -> None:
     with (
         recorded.tracer.start_as_current_span("request"),
         suppress(TimeoutError),
-        waiting("engine"),
+        wait_span("engine"),
     ):
         time.sleep(0.005)
         raise TimeoutError
@@ -146,14 +146,14 @@ def test_a_wait_that_fails_is_a_wait_all_the_same(recorded: Recorded) -> None:
 
 
 def test_without_a_request_nobody_waits(recorded: Recorded) -> None:
-    has_waited("thread", 10, 11)
+    record_wait("thread", 10, 11)
     assert [] == recorded.spans
 
 
 def test_a_wait_is_part_of_the_call_that_waited(recorded: Recorded) -> None:
     with recorded.tracer.start_as_current_span("request"):
         call = start_client_span("create", {}, 10)
-        has_waited("thread", 10, 10.5, within=call)
+        record_wait("thread", 10, 10.5, within=call)
     wait = recorded.spans[0]
     assert ("wait for thread", call.get_span_context()) == (wait.name, wait.parent)
     assert (10 * 10**9, 10_500_000_000) == (wait.start_time, wait.end_time)

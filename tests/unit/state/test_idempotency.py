@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from observability.callers import NOBODY, Caller
+from observability.callers import NO_CALLER, Caller
 from service.errors import InvalidRequest
 from service.jobs.model import Job, JobSpec
 from service.state.idempotency import KEPT_SECONDS, Keys, key_in
@@ -153,4 +153,4 @@ def test_who_had_a_job_killed_is_not_kept() -> None:
     keys, job = Keys(), _keyed(killer=Caller("10.0.0.1:1", "x" * 10_000))
     keys.hold(job)
     keys.release(job)
-    assert replace(job, killer=NOBODY) == keys.find(_asked())
+    assert replace(job, killer=NO_CALLER) == keys.find(_asked())

@@ -112,7 +112,7 @@ def test_want_of_memory_is_one_as_well() -> None:
 
 
 def test_other_errors_are_none() -> None:
-    assert process_limits.lacking(_wrapped(errno.ENOENT)) is None
+    assert process_limits.find_shortage(_wrapped(errno.ENOENT)) is None
 
 
 def test_too_few_threads_end_a_start(monkeypatch: pytest.MonkeyPatch) -> None:

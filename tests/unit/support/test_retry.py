@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 
 from service.errors import (
-    EngineFaltered,
+    EngineFailed,
     EngineRefused,
     EngineTimeout,
     EngineUnavailable,
@@ -37,7 +37,7 @@ class Call:
 
 
 AWAY = EngineUnavailable("away")
-FALTERED = EngineFaltered("task already exists")
+FALTERED = EngineFailed("task already exists")
 
 
 async def test_what_succeeds_is_called_once() -> None:
@@ -57,7 +57,7 @@ async def test_an_engine_that_falters_is_asked_again() -> None:
 
 async def test_an_engine_that_keeps_faltering_is_not_asked_for_ever() -> None:
     call = Call(*[FALTERED] * 9)
-    with pytest.raises(EngineFaltered):
+    with pytest.raises(EngineFailed):
         await retry(call)
     assert 4 == call.calls
 

@@ -21,7 +21,7 @@ from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.engine import DockerEngine
 from service.engine.docker.errors import translated_errors
 from service.engine.docker.legacy import LegacyContainers
-from service.errors import EngineError, EngineFaltered
+from service.errors import EngineError, EngineFailed
 
 SECRET = "s3cret"
 ID = "a" * 64
@@ -229,7 +229,7 @@ async def test_a_recorded_answer_is_read() -> None:
 )
 async def test_what_cannot_be_read_is_told_by_its_place(at: Any, new: Any, told: str) -> None:
     one = engine(lambda *_: (200, body(changed(INSPECTED, at, new))))
-    with pytest.raises(EngineFaltered) as caught:
+    with pytest.raises(EngineFailed) as caught:
         await one.inspect(ID)
     assert (
         f"the Docker Engine's answer cannot be read: inspect for {ID}: {told}"

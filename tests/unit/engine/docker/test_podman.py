@@ -17,7 +17,7 @@ from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.engine import DockerEngine
 from service.engine.docker.legacy import LegacyContainer, LegacyContainers
 from service.engine.docker.podman import PodmanClient
-from service.errors import EngineError, EngineFaltered, EngineRefused, NameTaken
+from service.errors import EngineError, EngineFailed, EngineRefused, NameTaken
 
 ID, OTHER = "7aae6cd71592" + "a7" * 26, "31d9f7c580fe" + "f3" * 26
 PODMAN = {
@@ -149,10 +149,10 @@ def test_an_engine_is_known_by_its_own_account_and_may_be_another_one_later(
         ({"POST create": failure(NO_NETWORK), "GET json": (200, {})}, EngineRefused),
         ({"POST create": failure(NO_INIT)}, EngineRefused),
         ({"POST start": failure(NO_USER)}, EngineRefused),
-        ({"POST start": failure("runc: the cgroup is busy: OCI runtime error")}, EngineFaltered),
-        ({"POST start": failure(REMOVING)}, EngineFaltered),  # a second launch may go better
-        ({"POST start": failure(GONE, 404)}, EngineFaltered),
-        ({"POST create": failure("database is locked")}, EngineFaltered),
+        ({"POST start": failure("runc: the cgroup is busy: OCI runtime error")}, EngineFailed),
+        ({"POST start": failure(REMOVING)}, EngineFailed),  # a second launch may go better
+        ({"POST start": failure(GONE, 404)}, EngineFailed),
+        ({"POST create": failure("database is locked")}, EngineFailed),
     ],
 )
 async def test_a_launch_fails_for_good_or_may_go_better(
