@@ -15,7 +15,7 @@ from requests import Response
 from structlog.testing import capture_logs
 
 from service.app.metric_labels import new_metrics
-from service.engine.base import Status, WorkloadSpec
+from service.engine.base import Status, Trait, WorkloadSpec
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.engine import DockerEngine
@@ -125,6 +125,22 @@ async def everything(one: DockerEngine) -> Sequence[EngineError]:
             errors.append(error)
     await one.close()
     return errors
+
+
+@pytest.mark.parametrize(
+    ("options", "traits"),
+    [
+        (["name=seccomp,profile=default", "name=cgroupns"], set()),
+        (["name=seccomp,profile=default", "name=rootless"], {Trait.ROOTLESS}),
+        (["name=userns"], {Trait.USERNS_REMAP}),
+    ],
+)
+async def test_docker_tells_its_traits_among_its_security_options(
+    options: list[str], traits: set[Trait]
+) -> None:
+    one = engine(lambda _, __: (200, json.dumps({"SecurityOptions": options}).encode()))
+    assert traits == await one.traits()
+    await one.close()
 
 
 def paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
