@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -9,7 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from observability.log_writer import LogWriter
 from observability.metrics import Metrics
 from scripts.ports import free_port
-from service.app import process
+from service.app import engines, process
 from service.app.engines import EngineKind, OpenedEngine
 from service.errors import StartError
 from service.jobs.catalog import load_catalog
@@ -29,8 +30,10 @@ async def test_both_ports_are_open_before_the_engine_is_loaded(
                 connected.append(port)
         raise StartError("this is as far as the test goes")
 
-    monkeypatch.setitem(process.ENGINES, "docker", EngineKind("docker", "Docker", connect))
-    settings = Settings(bind_address="127.0.0.1", grpc_server_port=ports[0], metrics_port=ports[1])
+    monkeypatch.setitem(engines.ENGINES, "docker", EngineKind("docker", "Docker", connect))
+    settings = Settings(
+        bind_address=IPv4Address("127.0.0.1"), grpc_server_port=ports[0], metrics_port=ports[1]
+    )
     writer = LogWriter(1)
     started = process._Process(settings, load_catalog(), TracerProvider(), writer)
     try:
