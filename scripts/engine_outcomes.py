@@ -1,7 +1,8 @@
 """The outcomes of the tests on each Engine: tracked files, and a table that is made from them.
 
 Each Engine has a JSON file in docs/engines/. In it, each part of the tests has its latest outcome,
-with the day and the commit. So a run of one part on one Engine changes one cell of the table.
+with the day and the commit. So a run of one part on one Engine changes one cell of the table. The
+README has the table alone; docs/engines.md also says which runs it is from, and what fails.
 """
 
 from collections import Counter
@@ -12,10 +13,12 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from scripts import engines
+from scripts.marked import written
 
 _ROOT = Path(__file__).resolve().parent.parent
 FOLDER = _ROOT / "docs" / "engines"
 PAGE = _ROOT / "docs" / "engines.md"
+README = _ROOT / "README.md"
 
 # The parts and their tests. The last part has the rest of `tests/e2e`.
 _E2E = {
@@ -97,21 +100,35 @@ def _file(name: str) -> Path:
     return FOLDER / f"{name}.json"
 
 
-def page() -> str:
-    """The table of all Engines, as docs/engines.md has it."""
-    return table({name: load(name) for name in engines.RELEASES})
+def pages() -> dict[Path, str]:
+    """The pages that have the table of all Engines, with their current texts."""
+    outcomes = {name: load(name) for name in engines.RELEASES}
+    texts = {PAGE: f"{table(outcomes)}\n{details(outcomes)}", README: table(outcomes)}
+    return {
+        page: written(page.read_text(encoding="utf-8"), "engines", text)
+        for page, text in texts.items()
+    }
 
 
 def table(outcomes: Mapping[str, Outcomes]) -> str:
-    """In Markdown: what passes where; below it the runs, what fails, and what does not apply."""
-    named = {_title(name, tallies): tallies for name, tallies in outcomes.items()}
+    """In Markdown: what passes where."""
+    named = _by_title(outcomes)
     rows = [["tests", *named], ["---"] * (len(named) + 1)]
     rows += [[part, *(_cell(each.get(part)) for each in named.values())] for part in parts()]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    lines += ["", *(line for each in named.values() for line in _runs(each))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def details(outcomes: Mapping[str, Outcomes]) -> str:
+    """In Markdown, for below the table: the runs, what fails, and what does not apply."""
+    named = _by_title(outcomes)
+    lines = ["", *(line for each in named.values() for line in _runs(each))]
     lines += [line for title, each in named.items() for line in _failures(title, each)]
     lines += [line for title, each in named.items() for line in _left_out(title, each)]
     return "\n".join(lines)
+
+
+def _by_title(outcomes: Mapping[str, Outcomes]) -> dict[str, Outcomes]:
+    return {_title(name, tallies): tallies for name, tallies in outcomes.items()}
 
 
 def _title(name: str, tallies: Outcomes) -> str:

@@ -1,4 +1,4 @@
-"""`make docs`: writes the generated parts of docs/, such as the table of settings.
+"""`make docs`: writes the generated parts of docs/ and the README, such as the table of settings.
 
 With `--check`, which `make check` gives, it writes nothing and fails if a page is stale.
 """
@@ -16,7 +16,8 @@ from scripts.marked import written
 from service.jobs.catalog import Entry
 from service.settings import Settings
 
-_DOCS = Path(__file__).resolve().parent.parent / "docs"
+_ROOT = Path(__file__).resolve().parent.parent
+_DOCS = _ROOT / "docs"
 _TYPES = {str: "text", bool: "boolean", float: "number", int: "whole number"}
 
 
@@ -27,10 +28,10 @@ def pages() -> Iterator[tuple[Path, str]]:
         ("catalogue.md", "keys", _keys()),
         ("architecture.md", "rooms", rooms.drawing_and_table()),
         ("modules.md", "modules", rooms.module_tables()),
-        ("engines.md", "engines", engine_outcomes.page()),
     ):
         page = _DOCS / name
         yield page, written(page.read_text(encoding="utf-8"), mark, table)
+    yield from engine_outcomes.pages().items()
 
 
 def _settings() -> str:
@@ -79,7 +80,7 @@ def main(*, check: bool) -> int:
     stale = [(page, text) for page, text in pages() if text != page.read_text(encoding="utf-8")]
     for page, text in stale:
         if check:
-            print(f"docs/{page.name} does not match the code: run make docs", file=sys.stderr)
+            print(f"{page.relative_to(_ROOT)} does not match: run make docs", file=sys.stderr)
         else:
             page.write_text(text, encoding="utf-8")
     return int(check and bool(stale))

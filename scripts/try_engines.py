@@ -1,6 +1,7 @@
 """`make test-engines`: runs the tests that should pass on any Engine, and says what passes where.
 
-The outcomes are kept in docs/engines/, and the table in docs/engines.md is written from them.
+The outcomes are kept in docs/engines/. docs/engines.md and the README have a table
+that is written from them.
 """
 
 import os
@@ -19,8 +20,7 @@ import typer
 
 from examples import images
 from scripts import engine_outcomes, engines, prepare
-from scripts.engine_outcomes import PAGE, Run, Tally, parts
-from scripts.marked import written
+from scripts.engine_outcomes import Run, Tally, parts
 from scripts.progress import PrerequisiteError, say
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -33,14 +33,14 @@ _OPTIONS = (
     *("--reruns=1", "--only-rerun=^EngineLockedOutError", "--rerun-show-tracebacks"),
 )
 # A run writes these itself.
-_OUTCOMES = (":!docs/engines", ":!docs/engines.md")
+_OUTCOMES = (":!docs/engines", ":!docs/engines.md", ":!README.md")
 
 
 def main(
     only: Annotated[list[str] | None, typer.Option(help="An Engine; may be repeated.")] = None,
     part: Annotated[list[int] | None, typer.Option(help="A row, from 1; may be repeated.")] = None,
 ) -> None:
-    """Run the tests on each Engine, print the table, and write it into docs/engines.md."""
+    """Run the tests on each Engine, print the table, and write it into its pages."""
     wanted = [row for number, row in enumerate(parts(), 1) if number in (part or [number])]
     try:
         tallies = [tally for name in only or engines.RELEASES for tally in _run(name, wanted)]
@@ -52,9 +52,10 @@ def main(
 
 
 def _write() -> None:
-    text = engine_outcomes.page()
-    print(f"\n{text}")
-    PAGE.write_text(written(PAGE.read_text("utf-8"), "engines", text), encoding="utf-8")
+    for page, text in engine_outcomes.pages().items():
+        page.write_text(text, encoding="utf-8")
+    outcomes = {name: engine_outcomes.load(name) for name in engines.RELEASES}
+    print(f"\n{engine_outcomes.table(outcomes)}\n{engine_outcomes.details(outcomes)}")
 
 
 def _run(name: str, wanted: Iterable[str]) -> list[Tally]:

@@ -153,10 +153,12 @@ _RUN = Run("Docker 1.2", "Compose 3", "2026-11-29", "0123456789")
 
 def test_the_table_says_what_passes_what_fails_and_what_does_not_apply() -> None:
     tally = try_engines.counted(_RUN, ET.fromstring(_REPORT).iter("testcase"))
-    text = engine_outcomes.table({"docker-1.2": {"launches": tally}, "podman-3.4": {}})
+    outcomes = {"docker-1.2": {"launches": tally}, "podman-3.4": {}}
+    text = engine_outcomes.table(outcomes)
     assert "| tests | Docker 1.2 | Podman 3.4 |" in text
     assert "| launches | 1 pass, **2 fail**, 1 left out | not run |" in text
     assert "| the contract of the adapter | not run | not run |" in text
+    text = engine_outcomes.details(outcomes)
     assert "\n- Docker 1.2, Compose 3: 2026-11-29, commit 0123456789\n" in text
     assert "Fails on Docker 1.2: `test_three`." in text
     assert "- it lacks it: 1" in text
@@ -165,8 +167,9 @@ def test_the_table_says_what_passes_what_fails_and_what_does_not_apply() -> None
 def test_the_table_says_which_parts_each_run_has_tried() -> None:
     later = replace(_RUN, engine="Docker 1.3", day="2026-11-30", commit="")
     launches, kills = Tally(_RUN, passed=1), Tally(later, passed=1)
-    text = engine_outcomes.table({"docker-1": {"launches": launches, "ends and kills": kills}})
-    assert "| tests | Docker 1.3 |" in text
+    outcomes = {"docker-1": {"launches": launches, "ends and kills": kills}}
+    assert "| tests | Docker 1.3 |" in engine_outcomes.table(outcomes)
+    text = engine_outcomes.details(outcomes)
     assert "- Docker 1.2, Compose 3: 2026-11-29, commit 0123456789: launches\n" in text
     assert "- Docker 1.3, Compose 3: 2026-11-30, commit not recorded: ends and kills" in text
 
@@ -244,15 +247,19 @@ def test_a_run_fails_by_its_own_outcomes_and_writes_the_table_of_all(
     tried: Path, monkeypatch: pytest.MonkeyPatch, test: str, code: bool
 ) -> None:
     engine_outcomes.record("podman-5.4", "a part", Tally(_RUN, failed=["test_theirs"]))
-    page = tried.parent / "engines.md"
-    page.write_text("<!-- engines -->\n<!-- end -->\n")
-    monkeypatch.setattr(try_engines, "PAGE", page)
+    page, readme = tried.parent / "engines.md", tried.parent / "README.md"
+    for name, file in (("PAGE", page), ("README", readme)):
+        file.write_text("<!-- engines -->\n<!-- end -->\n")
+        monkeypatch.setattr(engine_outcomes, name, file)
     tried.write_text(f"def test_it(): {test}\n")
     with pytest.raises(SystemExit) as caught:
         try_engines.main(only=["docker-26.1"])
     assert code == caught.value.code
     assert "Fails on Docker 1.2: `test_theirs`." in page.read_text()
     assert code == ("Fails on Docker 26.1.5: `test_it`." in page.read_text())
+    cell = "0 pass, **1 fail**" if code else "1 pass"
+    assert f"| a part | not run | {cell} | 0 pass, **1 fail** |" in readme.read_text()
+    assert "Fails on" not in readme.read_text()
 
 
 @pytest.fixture
@@ -260,7 +267,7 @@ def checkout(tmp_path: Path) -> Path:
     """A repository with one commit."""
     made = tmp_path / "checkout"
     (made / "docs" / "engines").mkdir(parents=True)
-    for file in ("code.py", "docs/engines.md", "docs/engines/docker-26.1.json"):
+    for file in ("code.py", "README.md", "docs/engines.md", "docs/engines/docker-26.1.json"):
         (made / file).touch()
     _git(made, "init", "--quiet")
     _git(made, "add", ".")
@@ -277,7 +284,7 @@ def _git(checkout: Path, *arguments: str) -> str:
 def test_the_commit_of_a_run_is_told_and_whether_the_code_differs_from_it(checkout: Path) -> None:
     commit = _git(checkout, "rev-parse", "--short=10", "HEAD")
     (checkout / "not-tracked").touch()
-    for outcome in ("docs/engines.md", "docs/engines/docker-26.1.json"):
+    for outcome in ("README.md", "docs/engines.md", "docs/engines/docker-26.1.json"):
         (checkout / outcome).write_text("of an earlier part")
     assert commit == try_engines.current_commit(checkout)
     (checkout / "code.py").write_text("changed")
@@ -318,12 +325,11 @@ def test_the_table_is_written_between_its_marks() -> None:
         written("a page without", "engines", "new")
 
 
-def test_the_documents_have_a_table_of_all_engines_and_the_readme_names_them() -> None:
-    page = (_ROOT / "docs" / "engines.md").read_text()
-    readme = (_ROOT / "README.md").read_text()
-    assert "(docs/engines.md)" in readme
-    block = page.partition("<!-- engines -->")[2].partition("<!-- end -->")[0]
-    for name in engines.RELEASES:
-        kind, _, version = name.partition("-")
-        assert f"{kind.capitalize()} {version}" in block
-        assert f"{kind.capitalize()} {version}" in readme
+def test_the_documents_and_the_readme_have_the_table_of_all_engines_as_it_is_now() -> None:
+    now = engine_outcomes.table({name: engine_outcomes.load(name) for name in engines.RELEASES})
+    for page in (_ROOT / "docs" / "engines.md", _ROOT / "README.md"):
+        block = page.read_text().partition("<!-- engines -->")[2].partition("<!-- end -->")[0]
+        assert now in block
+        for name in engines.RELEASES:
+            kind, _, version = name.partition("-")
+            assert f"{kind.capitalize()} {version}" in block
