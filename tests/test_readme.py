@@ -19,7 +19,7 @@ from service._generated.area_types_pb2 import Response
 from service.errors import REASONS
 from service.jobs.catalog import load_catalog
 from tests.conftest import Start
-from tests.support import containers, grpcurl, node, tutorial
+from tests.support import catalog, containers, grpcurl, node, tutorial
 from tests.support.backend import a_backend
 from tests.support.reflection import ReflectingClient
 from tests.support.supervised import Supervised, free_port
@@ -110,6 +110,24 @@ def test_the_clients_of_the_page_for_backends_do_what_it_says(
     # The reaction was asked for twice with one key.
     assert 2 == supervisor.metric("supervisor_launches_total")
     assert 1 == supervisor.metric("supervisor_dedups_total", job_name="console-send-message")
+
+
+def test_a_restart_reads_the_catalogue_and_ends_the_jobs_by_default_as_the_readme_says(
+    start: Start, tmp_path: Path
+) -> None:
+    words = " ".join(README.split())
+    assert "**The settings and the catalogue are read only at the start.**" in words
+    assert "(`SUPERVISOR_ON_START=remove`), a restart ends every running job;" in words
+    path = tmp_path / "changing.toml"
+    path.write_text(catalog.TEXT)
+    supervised = start(JOB_CATALOG=str(path))
+    assert Response() == supervised.launch("timer", "t-1")
+    path.write_text(catalog.TEXT.replace("timer = ", "new = "))
+    assert 404 == supervised.launch("new", "n-1").error.code
+    assert 0 == supervised.stop()
+    supervised.start()
+    assert [] == supervised.running()
+    assert Response() == supervised.launch("new", "n-1")
 
 
 @pytest.mark.usefixtures("image")

@@ -146,6 +146,7 @@ def test_the_alert_for_many_lost_jobs_tells_of_an_engines_stop_and_no_other_does
         eventually(lambda: prometheus.now(firing % "ManyJobsLost"), within=30)
         assert [] == prometheus.now(firing % "JobsEndedByOthers")
         assert [] == prometheus.now(firing % "JobEndsEarly")
+        assert [] == prometheus.now(firing % "ActionEnded")
 
 
 def test_nothing_is_told_as_stopping_while_the_engine_stops(
