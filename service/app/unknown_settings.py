@@ -1,8 +1,8 @@
 """Finds variables that look like settings but are none: mostly misspelt ones.
 
 An environment holds many variables of other programs. So a variable is reported only if its name
-resembles a setting's, leaves out a word of one, or begins with SUPERVISOR_. Its value is never
-shown: it may be a secret.
+resembles a setting's, leaves out a word or the prefix of one, or begins as only settings do. Its
+value is never shown: it may be a secret.
 """
 
 import re
@@ -18,6 +18,8 @@ _SETTINGS = [name.upper() for name in Settings.model_fields]
 # Docker's own. Unlike settings, they are read in upper case only.
 _DOCKER = ["DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"]
 _OURS = [*_SETTINGS, *_DOCKER]
+# With these, settings begin, and few variables of other programs, which are listed below.
+_PREFIXES = ("JOB_", "LAUNCH_", "MAX_", "ORPHAN_")
 _WITHOUT_PREFIX = {name.removeprefix(_PREFIX): name for name in _OURS}
 # A typing error rarely changes the first letter. Comparing fewer names saves time.
 _BY_LETTER = {name[0]: [other for other in _OURS if other[0] == name[0]] for name in _OURS}
@@ -29,6 +31,16 @@ _SHARED = ("DOCKER_", "GRPC_", "OTEL_")
 
 _OF_OTHERS = frozenset(
     {
+        # Of CI systems, Kubernetes' Jobs and JobSets, and AWS Glue
+        *("JOB_ID", "JOB_NAME", "JOB_BASE_NAME", "JOB_URL", "JOB_DISPLAY_URL", "JOB_TYPE"),
+        *("JOB_SPEC", "JOB_STATUS", "JOB_CONTEXT", "JOB_TOKEN", "JOB_RUN_ID"),
+        *("JOB_COMPLETION_INDEX", "JOB_INDEX", "JOB_GLOBAL_INDEX"),
+        # Of web servers and pools of workers
+        *("MAX_WORKERS", "MAX_WORKERS_PER_CORE", "MAX_REQUESTS", "MAX_REQUESTS_JITTER"),
+        *("MAX_THREADS", "MAX_MEMORY", "MAX_HEAP_SIZE", "MAX_CONCURRENCY"),
+        "LAUNCH_EDITOR",  # of web frameworks
+        # The last words of some settings, and too common
+        *("SERVER_PORT", "DRY_RUN", "TIMEOUT_SECONDS"),
         "GOENV",  # Go's
         "SUPERVISOR_CONTAINER",  # docker-compose.yml's
         # supervisord's, set for the processes that it starts
@@ -41,6 +53,8 @@ _OF_OTHERS = frozenset(
 _LINKED_NAME = re.compile(
     r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?|ENV_\w+)"
 )
+# The last words of each setting, if there are at least two.
+_LAST_WORDS = {rest: name for name in _SETTINGS if "_" in (rest := name.partition("_")[2])}
 _LINKED_VALUES = {"_PORT": SERVICE_LINK, "_NAME": re.compile(r"/[^/]+/[^/]+")}
 
 
@@ -67,7 +81,18 @@ def _nearest(variable: str, value: str) -> str | None:
         return _WITHOUT_PREFIX.get(_closest(rest, _WITHOUT_PREFIX), _in_full(rest))
     if name.startswith("OTEL_"):
         return None if variable in _otel() else _closest(name, _otel()) or None
-    return _closest(name, _BY_LETTER.get(name[:1], ())) or _in_full(name) or None
+    return _LAST_WORDS.get(name) or _similar(name) or _of_the_same_prefix(name) or None
+
+
+def _similar(name: str) -> str:
+    return _closest(name, _BY_LETTER.get(name[:1], ())) or _in_full(name)
+
+
+def _of_the_same_prefix(name: str) -> str:
+    """The nearest setting with the prefix of a name that begins as only settings do, or ""."""
+    prefix = next((each for each in _PREFIXES if name.startswith(each)), None)
+    names = [each for each in _SETTINGS if prefix and each.startswith(prefix)]
+    return next(iter(get_close_matches(name, names, n=1, cutoff=0)), "")
 
 
 def _closest(name: str, names: Collection[str]) -> str:
