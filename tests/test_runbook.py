@@ -16,7 +16,7 @@ import pytest
 
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
-from tests.support import catalog, containers
+from tests.support import catalog, containers, worker
 from tests.support.on_call import InContainer, Shell
 from tests.support.supervised import Supervised, eventually
 
@@ -92,6 +92,7 @@ def night(
         "DOCKER_HOST": engine.host,
         "JOB_CATALOG": str(directory / "catalog.toml"),
         "LOG_LEVEL": "info",
+        "MAX_RUNNING_JOBS": "30",
     }
     supervised: Supervised
     if request.param == "container":
@@ -207,6 +208,37 @@ def test_who_launched_and_who_killed_is_told(morning: Morning) -> None:
     assert " job.exited " not in said  # one line for a kill
     assert re.search(rf"T[0-9:]+Z kill {_GONE} signal=9 exit=-$", said, re.MULTILINE)
     assert re.search(rf"T[0-9:]+Z die {_GONE} signal=- exit=137$", said, re.MULTILINE)
+
+
+@each_way
+def test_a_paused_job_is_told_and_runs_again(
+    morning: Morning, docker_client: docker.DockerClient
+) -> None:
+    container = containers.one(docker_client, _42)
+    container.pause()
+    log = f"{_PRELUDES[morning.way]}\nlog"
+    eventually(lambda: '"event":"job.paused"' in morning.shell.run(log).stdout)
+    said = morning.answer_under("Is a job paused, or was it restarted by hand?")
+    assert re.search(rf"Z job\.paused timer {_42}$", said, re.MULTILINE), said
+    assert f'{container.name}\t"{_42}"\n' in said
+    assert re.search(rf"T[0-9:]+Z pause {_42}$", said, re.MULTILINE), said
+    container.reload()
+    assert "running" == container.status
+
+
+@each_way
+def test_the_image_of_a_running_job_is_told(
+    morning: Morning, docker_client: docker.DockerClient
+) -> None:
+    said = morning.answer_under("Which image does a running job have?")
+    image = docker_client.images.get(worker.IMAGE).id
+    assert f'"{_42}" {worker.IMAGE} {image} ' in said
+    assert f"\n{image} {worker.IMAGE}:latest " in said
+
+
+@each_way
+def test_the_limit_of_jobs_and_their_number_are_told(morning: Morning) -> None:
+    assert '{"max_running_jobs":30}\njobs 1\n' == morning.answer_under("How full is it?")
 
 
 @each_way

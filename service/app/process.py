@@ -219,6 +219,7 @@ class _Process:
             network=settings.job_network,
             catalog=str((settings.job_catalog or PACKAGED).absolute()),
             jobs=len(self._catalog),
+            max_running_jobs=settings.max_running_jobs,
             open_files=raise_file_limit(),
         )
         for job in self._catalog.without_room:

@@ -389,6 +389,7 @@ LOG_LEVEL=
     assert "production" == event["mode"]  # the environment comes first
     assert ("remove", str(tmp_path / "catalog.toml")) == (event["on_start"], event["catalog"])
     assert "info" == event["level"]
+    assert event["max_running_jobs"] is None
 
 
 def test_the_probe_does_not_take_a_proxy_for_itself(start: Start, tmp_path: Path) -> None:
