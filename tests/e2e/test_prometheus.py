@@ -5,7 +5,7 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,12 @@ from docker.models.containers import Container
 
 from dashboards.reading import FILES, Question, as_grafana_would, choices, filled_in, panels
 from scripts.private_engine import PrivateEngine
+from service._generated.area_types_pb2 import Response
+from tests.conftest import Start
 from tests.support import catalog, containers, worker
 from tests.support.line import Line, a_line
 from tests.support.load import Load
-from tests.support.prometheus import Prometheus
+from tests.support.prometheus import Prometheus, Series
 from tests.support.supervised import Supervised, eventually
 
 _PROMETHEUS_FOLDER = Path(__file__).parents[2] / "dashboards" / "prometheus"
@@ -27,6 +29,7 @@ _TEXTS = {path: path.read_text() for path in sorted(_PROMETHEUS_FOLDER.glob("*.y
 _RULES = [path for path, text in _TEXTS.items() if re.search("^groups:", text, re.MULTILINE)]
 
 _ALERTS = 'ALERTS{{alertname="{}", alertstate="firing"}}'
+_ENDS = {"SupervisorActionEnded", "SupervisorJobEndsEarly", "SupervisorJobsEndedByOthers"}
 _SCRAPE = 1.0  # seconds
 # From the first scrapes that a rate needs to the last that have seen it all.
 _SETTLE = 6 * _SCRAPE
@@ -260,3 +263,29 @@ def test_promtool_finds_no_fault_with_the_metrics(run: Run) -> None:
         check=False,
     )
     assert (0, "") == (done.returncode, done.stdout)
+
+
+def test_ends_are_counted_also_of_a_process_that_has_run_for_long(
+    start: Start, docker_client: docker.DockerClient, tmp_path: Path
+) -> None:
+    """The rules then compare with earlier scrapes: here from the first second on, not after 900."""
+    rules = tmp_path / "alerts.yml"
+    text = (_PROMETHEUS_FOLDER / "alerts.yml").read_text()
+    assert "< 900" in text
+    rules.write_text(text.replace("< 900", "< 0"))
+    supervised = start()
+    target = f"127.0.0.1:{supervised.metrics_port}"
+    with Prometheus(tmp_path, target, rules=[rules]) as prometheus:
+        eventually(lambda: prometheus.now("count_over_time(supervisor_exits_total[1m]) > 1"))
+        for number in range(6):
+            assert Response() == supervised.launch("timer", f"t-{number}", {"exit": 143})
+        eventually(supervised.is_idle)
+        assert Response() == supervised.launch("weather", "w-1")
+        containers.one(docker_client, "w-1").kill()
+        eventually(lambda: _ENDS == _names(prometheus.now("ALERTS")), within=30)
+        counted = prometheus.now("job_name:supervisor_early_exits:increase15m > 0")
+        assert {"timer"} <= {series.labels["job_name"] for series in counted}
+
+
+def _names(alerts: Iterable[Series]) -> set[str]:
+    return {alert.labels["alertname"] for alert in alerts}
