@@ -1,7 +1,10 @@
 """The whole path: a real worker calls the backend back, and the supervisor runs from its image."""
 
 import json
+import re
+import shlex
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -31,6 +34,8 @@ _SUPERVISOR_IMAGE = "supervisor-test-supervisor"
 _JOB = "timer-seconds-interval"
 _REACTION = "console-send-message"
 
+# To the worker, the child of its container's init.
+_SEND = 'import os; os.kill(int(open("/proc/1/task/1/children").read().split()[0]), {number})'
 _SECOND = 10**9  # the Engine counts in nanoseconds
 _STOP_SECONDS = 15
 
@@ -149,6 +154,42 @@ def test_a_worker_that_cannot_work_tells_the_backend_and_is_counted(
     assert any("--seconds" in line for line in event["output"])
     assert Response() == _launch(supervised, "wrong")
     assert "OnAction" == listening.next_call().method
+
+
+@pytest.mark.parametrize("number", ["SIGKILL", "SIGSEGV", "SIGABRT"])
+def test_the_backend_hears_nothing_of_a_worker_that_is_killed_or_crashes(
+    supervised: Supervised,
+    listening: Backend,
+    docker_client: docker.DockerClient,
+    number: str,
+) -> None:
+    assert Response() == _launch(supervised, "t-1")
+    assert "OnAction" == listening.next_call().method
+    # Not by the Engine, whose signals the container's init does not all pass on.
+    send = _SEND.format(number=signal.Signals[number].value)
+    containers.one(docker_client, "t-1").exec_run(["python3", "-c", send])
+    eventually(supervised.is_idle, within=30)
+    (event,) = supervised.events("job.exited")
+    assert (128 + signal.Signals[number], "error") == (event["exit_code"], event["outcome"])
+    while not listening.calls.empty():  # what it told before
+        assert "OnAction" == listening.next_call().method
+    assert listening.is_quiet(seconds=2)
+
+
+def test_the_backend_hears_nothing_of_a_worker_whose_memory_runs_out(
+    start: Start, listening: Backend, job_catalog: Path
+) -> None:
+    job_catalog.write_text(job_catalog.read_text().replace('"256m"', '"12m"'))
+    supervised = start(
+        JOB_CATALOG=str(job_catalog),
+        GRPC_CALLBACK_HOST="127.0.0.1",
+        GRPC_CALLBACK_PORT=str(listening.port),
+    )
+    assert Response() == _launch(supervised, "t-1")
+    eventually(supervised.is_idle, within=60)
+    (event,) = supervised.events("job.exited")
+    assert "oom" == event["outcome"]
+    assert listening.is_quiet(seconds=2)
 
 
 def test_a_reaction_tells_the_backend_ends_and_is_counted(
@@ -484,6 +525,29 @@ def compose(
 
     yield run
     run("down")
+
+
+@pytest.mark.usefixtures("supervisor_image")
+def test_compose_finds_what_is_misspelt_in_its_env_file(
+    engine: PrivateEngine, tmp_path: Path, docker_client: docker.DockerClient
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    (command,) = re.findall(r"^docker compose (run .*)$", page, re.MULTILINE)
+    (tmp_path / ".env").write_text("MAX_JOBS=3\nSUPERVISOR_ON_STRAT=adopt\nGO_ENV=production\n")
+    words = shlex.split(command.replace("$PWD", str(tmp_path)))
+    words.insert(1, "-T")  # there is no terminal
+    docker_client.images.get(_SUPERVISOR_IMAGE).tag("area-supervisor")
+    compose = Compose(engine, tmp_path)
+    try:
+        said = compose.run(*words, variables=compose.socket, errors=subprocess.STDOUT)
+    finally:
+        compose.run("down")
+        docker_client.images.remove("area-supervisor")
+    for variable, nearest in (
+        ("MAX_JOBS", "MAX_RUNNING_JOBS"),
+        ("SUPERVISOR_ON_STRAT", "SUPERVISOR_ON_START"),
+    ):
+        assert re.search(rf"{variable}\b.*{nearest}", said), said
 
 
 def test_compose_runs_it_and_a_restart_takes_over_its_jobs(

@@ -23,7 +23,7 @@ class Compose:
         self._engine = engine
         self._directory = directory
 
-    def run(self, *words: str, variables: str = "") -> str:
+    def run(self, *words: str, variables: str = "", errors: int = subprocess.PIPE) -> str:
         """What a command prints; `variables` are lines of its `.env`."""
         env_file = self._directory / "variables"
         env_file.write_text(variables)
@@ -31,12 +31,13 @@ class Compose:
         done = subprocess.run(
             self._engine.command("docker-compose", "--project-name", "observed", *options, *words),
             env={"PATH": "/usr/bin:/bin", "DOCKER_HOST": self._engine.host},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=errors,
             text=True,
             timeout=_SECONDS,
             check=False,
         )
-        assert 0 == done.returncode, done.stderr
+        assert 0 == done.returncode, done.stderr or done.stdout
         return done.stdout
 
     def config(self, *options: str, variables: str = "") -> Mapping[str, Any]:
