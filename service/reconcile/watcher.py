@@ -1,4 +1,4 @@
-"""Keeps the registry in step with the engine.
+"""Follows the engine: connects, lists, pings, and says whether the registry is in step with it.
 
 Three nested loops: reconnect for ever; on each connection take the listing, then the events. A
 hung engine never ends its event stream, so pings beside it find that out.

@@ -1,4 +1,4 @@
-"""The jobs as they were when a listing was asked for, and how the listing differs from them."""
+"""A copy of the registry at one moment, and how a listing differs from it."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
