@@ -21,8 +21,8 @@ import grpc
 from grpc.aio import InternalError, ServerInterceptor
 
 from observability.callers import CallContext, pass_on_metadata
-from observability.calls import Call, InBandError, Method, UnreadableRequest, no_error
-from observability.handlers import Behavior, Handler, as_coroutine, function_of, make_handler
+from observability.grpc_calls import Call, InBandError, Method, UnreadableRequest, no_error
+from observability.grpc_handlers import Behavior, Handler, as_coroutine, function_of, make_handler
 from observability.metrics import Metrics
 
 _Deserialize = Callable[[bytes], Any]

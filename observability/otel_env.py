@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from observability.corrections import Correction
-from observability.printable import printable
+from observability.corrected_variables import Correction
+from observability.escaping import printable
 
 _TRACES, _ALL = "OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"
 _SAMPLER = "OTEL_TRACES_SAMPLER"

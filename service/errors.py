@@ -8,7 +8,7 @@ and what would help.
 
 from collections.abc import Iterator, Sequence
 
-from observability.printable import printable, shown
+from observability.escaping import printable, shown
 
 # The limits of a KillAllFailed message: failures, and characters of each. Clients may limit the
 # size of answers, and people read the first lines.

@@ -19,7 +19,7 @@ from benchmarks.calls import ENDING, identifier_of
 from benchmarks.processes import resident_bytes
 from benchmarks.servers.heartbeat import Heartbeat
 from benchmarks.servers.service import Service
-from observability.http import HttpEndpoint
+from observability.http_endpoint import HttpEndpoint
 from observability.logs import configure_logs
 from observability.tracing import configure_tracing
 from service.app import event_loop

@@ -8,8 +8,8 @@ from functools import cached_property
 from itertools import accumulate
 from urllib.parse import quote
 
-from observability.redaction.aho_corasick import AhoCorasick
-from observability.redaction.spelling import readings, verbatim
+from observability.redaction.string_search import AhoCorasick
+from observability.redaction.unescaping import readings, verbatim
 
 REDACTED = "[redacted]"
 # Above these limits a search would take too long, and the whole text is redacted.

@@ -22,7 +22,7 @@ from grpc_health.v1.health_pb2 import (  # type: ignore[attr-defined]  # newer t
 )
 from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
 
-from observability.printable import shown
+from observability.escaping import shown
 from service.api.services import GrpcService
 
 LIVENESS = "liveness"

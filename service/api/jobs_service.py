@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.struct_pb2 import Struct, Value
 
-from observability.calls import InBandError
+from observability.grpc_calls import InBandError
 from observability.metrics import UNKNOWN, Metrics
 from observability.redaction.redactor import NO_SECRETS, Redactor
 from service._generated import area_supervisor_pb2 as messages

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from observability.calls import InBandError, no_error
+from observability.grpc_calls import InBandError, no_error
 from observability.interceptor import ObservedMethod
 
 T = TypeVar("T")

@@ -1,6 +1,6 @@
 """The engines by name. Opening an engine loads its adapter and the library that it needs.
 
-Until then, `service/engine/late.py` takes its place (decision 44).
+Until then, `service/engine/placeholder.py` takes its place (decision 44).
 """
 
 from collections.abc import Callable, Mapping

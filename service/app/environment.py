@@ -10,9 +10,9 @@ from dotenv.parser import parse_stream
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from observability.corrections import Correction
+from observability.corrected_variables import Correction
+from observability.escaping import printable
 from observability.otel_env import correct_variables
-from observability.printable import printable
 from service.errors import StartError
 from service.settings import Settings
 from service.support.text_file import read_text

@@ -9,7 +9,7 @@ from service.errors import EngineError, SupervisorError, kinds_of
 from service.jobs.model import Outcome, State
 from service.lifecycle.killer import KillOutcome
 from service.reporting.request_reports import Operation
-from service.state.launches import LaunchOutcome
+from service.state.pending_launches import LaunchOutcome
 
 
 def _reasons(kind: type[SupervisorError]) -> list[str]:

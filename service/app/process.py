@@ -9,8 +9,8 @@ from typing import NoReturn
 
 from opentelemetry.sdk.trace import TracerProvider
 
-from observability.corrections import Correction
-from observability.http import HttpEndpoint, all_interfaces
+from observability.corrected_variables import Correction
+from observability.http_endpoint import HttpEndpoint, all_interfaces
 from observability.log_writer import LogWriter
 from observability.logs import configure_logs, get_logger
 from observability.metrics import Metrics
@@ -23,12 +23,12 @@ from service.app.engines import ENGINES, EngineKind
 from service.app.metric_labels import new_metrics
 from service.app.process_setup import NO_END, STDOUT
 from service.app.wiring import Core
-from service.engine.late import LateEngine
+from service.engine.placeholder import EnginePlaceholder
 from service.errors import StartError
 from service.jobs.catalog import PACKAGED, Catalog, load_catalog
 from service.jobs.workload import INSTANCE_LABEL
 from service.lifecycle.use_cases import Supervisor
-from service.reconcile.exclusivity import hold_instance
+from service.reconcile.single_instance import hold_instance
 from service.reconcile.watcher import Watcher
 from service.settings import Settings
 from service.support.process_limits import SERVE_THREADS, raise_file_limit, require_threads
@@ -100,7 +100,7 @@ class _Process:
         metrics = new_metrics(self._catalog, version=__version__, engine=kind.name, mode=mode)
         self._writer.on_drop = metrics.log_lines_dropped.inc
         self._writer.on_recovery = _log_dropped_lines
-        engine = LateEngine(kind.title)
+        engine = EnginePlaceholder(kind.title)
         core = Core(engine.as_engine(), self._catalog, metrics, settings)
         self._readiness = core.readiness
         servicer = JobsService(core.supervisor, core.readiness, metrics)
@@ -139,7 +139,9 @@ class _Process:
         log.info("supervisor.stopped", code=code)
         return code
 
-    def _open_engine(self, kind: EngineKind, engine: LateEngine, metrics: Metrics) -> socket.socket:
+    def _open_engine(
+        self, kind: EngineKind, engine: EnginePlaceholder, metrics: Metrics
+    ) -> socket.socket:
         """Load the engine's adapter, and take the lock on our instance. Raises `StartError`."""
         instance = self._settings.supervisor_instance
         launches = self._settings.max_launches_under_way

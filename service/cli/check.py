@@ -1,6 +1,6 @@
 """`area-supervisor check`: checks the settings and the catalogue."""
 
-from observability.printable import printable
+from observability.escaping import printable
 from service.app.environment import read_settings
 from service.cli.output import say, warn_of_misspelt
 

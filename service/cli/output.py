@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from observability.printable import printable
+from observability.escaping import printable
 from service.app.process_setup import STDERR, STDOUT
 from service.app.unknown_settings import misspelt
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Literal, Protocol
 
 from observability.redaction.redactor import Redactor
-from service.engine.names import NameGrammar
+from service.engine.name_grammar import NameGrammar
 
 EngineCall = Literal[
     "ping",
@@ -273,8 +273,8 @@ class Engine(Protocol):
     def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """Follow the engine: yield a Listing first, then Events, without a gap in between.
 
-        An engine without events polls (`service.engine.polling`). When the connection is lost,
-        this ends or raises an EngineError.
+        An engine without events polls (`service.engine.polled_events`). When the connection is
+        lost, this ends or raises an EngineError.
         """
 
     async def close(self) -> None:

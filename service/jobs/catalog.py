@@ -20,8 +20,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from observability.escaping import printable
 from observability.metrics import UNKNOWN
-from observability.printable import printable
 from service.engine.base import Limits
 from service.errors import StartError
 from service.jobs.model import Kind

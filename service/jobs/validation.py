@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from observability.printable import shown
+from observability.escaping import shown
 from service.errors import InvalidRequest
 from service.jobs.model import JobSpec, JsonValue
 

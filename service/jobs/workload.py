@@ -7,14 +7,14 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
-from observability.printable import shown
+from observability.escaping import shown
 from observability.redaction.redactor import Redactor
 from service.engine.base import WorkloadSpec
-from service.engine.names import NameGrammar
+from service.engine.name_grammar import NameGrammar
 from service.errors import TooLarge
 from service.jobs.catalog import Entry
-from service.jobs.differences import digests_of
 from service.jobs.model import Job, JobSpec, JsonValue, Kind
+from service.jobs.request_differences import digests_of
 from service.jobs.validation import RESERVED_PARAMETERS
 from service.settings import Settings
 

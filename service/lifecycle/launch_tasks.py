@@ -12,8 +12,8 @@ from observability.metrics import Metrics
 from observability.spans import annotate, wait_span
 from service.engine.base import WorkloadSpec
 from service.errors import EngineTimeout, SharedFailure, SupervisorError
-from service.jobs.differences import differing
 from service.jobs.model import Job, JobSpec, Started, StartFailed
+from service.jobs.request_differences import differing
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.launcher import Launcher, RunsAlready, StartedWorkload
 from service.reporting.request_reports import (
@@ -24,7 +24,7 @@ from service.reporting.request_reports import (
 )
 from service.settings import Settings
 from service.state.admission import Admission
-from service.state.launches import Launches, LaunchOutcome
+from service.state.pending_launches import Launches, LaunchOutcome
 from service.state.readiness import Readiness
 from service.state.registry import Registry
 

@@ -26,11 +26,11 @@ from service.jobs.workload import (
     job_from_labels,
     launch_id_in,
 )
-from service.lifecycle.abandoned import AbandonedLaunches
+from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.exit_hints import Hint
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
-from service.lifecycle.surplus import SurplusWorkloads
+from service.lifecycle.surplus_workloads import SurplusWorkloads
 from service.settings import Settings
 from service.support.retry import retry
 from service.support.tasks import Background

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from observability.callers import caller
+from observability.escaping import shown
 from observability.logs import get_logger
 from observability.metrics import UNKNOWN, Metrics
-from observability.printable import shown
 from observability.spans import annotate, trace_environment, wait_span
 from service.engine.base import Engine
 from service.errors import KillAllFailed, SharedFailure, SupervisorError, UnknownJob
@@ -15,13 +15,13 @@ from service.jobs.catalog import Catalog
 from service.jobs.model import Job, JobSpec, Kind, State
 from service.jobs.validation import check_spec
 from service.jobs.workload import arguments_of, check_size, job_of, workload_of
-from service.lifecycle.abandoned import AbandonedLaunches
+from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.killer import Killer
 from service.lifecycle.launch_tasks import LaunchTasks
 from service.reporting.request_reports import record_dedup, record_failure, record_launch_duration
 from service.settings import Settings
 from service.state.admission import Admission
-from service.state.launches import Launches, LaunchOutcome
+from service.state.pending_launches import Launches, LaunchOutcome
 from service.state.readiness import Readiness
 from service.state.registry import Registry
 

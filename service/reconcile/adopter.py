@@ -21,10 +21,10 @@ from service.jobs.workload import (
     job_from_labels,
     launch_id_in,
 )
-from service.lifecycle.abandoned import AbandonedLaunches
+from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.removal import Remover
-from service.lifecycle.surplus import SurplusWorkloads
+from service.lifecycle.surplus_workloads import SurplusWorkloads
 from service.settings import Settings
 from service.state.registry import Registry
 from service.support.retry import retry

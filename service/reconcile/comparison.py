@@ -12,13 +12,13 @@ from service.engine.base import Status, Workload
 from service.errors import EngineError, EngineTimeout, EngineUnavailable
 from service.jobs.model import ExitSeen, Job
 from service.jobs.workload import launch_id_in
-from service.lifecycle.abandoned import AbandonedLaunches
+from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.exit_hints import Hint, Signals
 from service.lifecycle.reaper import Reaper
 from service.reconcile.adopter import Adopter, log_engine_error
 from service.reconcile.janitor import Janitor
 from service.state.registry import Registry
-from service.state.snapshot import Snapshot, differs
+from service.state.registry_snapshot import Snapshot, differs
 from service.support.tasks import Background, SingleFlight
 
 log = get_logger(__name__)

@@ -18,13 +18,13 @@ from service.errors import EngineError, EngineUnavailable, EngineUnmounted
 from service.reconcile.adopter import Adopter
 from service.reconcile.comparison import Comparison
 from service.reconcile.events import EventHandler
-from service.reconcile.exclusivity import Rivals
 from service.reconcile.janitor import Janitor
 from service.reconcile.setup_warnings import SetupWarnings
+from service.reconcile.single_instance import Rivals
 from service.settings import Settings
 from service.state.readiness import Readiness
 from service.state.registry import Registry
-from service.state.snapshot import Snapshot, differs
+from service.state.registry_snapshot import Snapshot, differs
 from service.support.tasks import Background
 
 log = get_logger(__name__)

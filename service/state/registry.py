@@ -11,7 +11,7 @@ from dataclasses import replace
 from observability.metrics import Metrics
 from service.jobs.model import Job, Observation, Started, State, advance
 from service.state.idempotency import Keys
-from service.state.snapshot import Snapshot
+from service.state.registry_snapshot import Snapshot
 
 
 class Registry:

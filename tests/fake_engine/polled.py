@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from service.engine.base import Capabilities, Event, Inspection, Listing, Workload
-from service.engine.polling import poll
+from service.engine.polled_events import poll
 from tests.fake_engine.engine import FakeEngine
 
 

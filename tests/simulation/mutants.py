@@ -24,7 +24,7 @@ from service.lifecycle.use_cases import Supervisor
 from service.reconcile.events import EventHandler
 from service.reconcile.watcher import Watcher
 from service.state.idempotency import Keys
-from service.state.launches import Launches
+from service.state.pending_launches import Launches
 from service.state.readiness import Readiness
 from service.state.registry import Registry
 

@@ -8,7 +8,7 @@ import pytest
 from service.engine.base import Status
 from service.errors import EngineTimeout, StartError
 from service.jobs.workload import LAUNCH_LABEL, labels_of
-from service.reconcile.exclusivity import SERVES_LABEL
+from service.reconcile.single_instance import SERVES_LABEL
 from tests.fake_engine.host import Container
 from tests.supervisor.world import NOTICE, World, a_world, is_live, pass_time, refuse_removal, until
 from tests.support.samples import a_job

@@ -9,11 +9,11 @@ import requests
 from docker.errors import APIError
 
 import service
-from observability.calls import InBandError
+from observability.grpc_calls import InBandError
 from service._generated.area_types_pb2 import Error, Response
 from service.api.jobs_service import _failure, in_band_error
 from service.app.metric_labels import LABELS
-from service.engine.docker.errors import translated_errors
+from service.engine.docker.error_mapping import translated_errors
 from service.errors import (
     REASONS,
     EngineError,

@@ -18,9 +18,9 @@ from observability.spans import end_span, fail_span, record_wait, start_client_s
 from service.engine.base import EngineCall
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients
-from service.engine.docker.errors import timeout_error, translated_errors
+from service.engine.docker.error_mapping import timeout_error, translated_errors
 from service.engine.docker.shutdown_check import check_shutdown
-from service.engine.docker.threads import Threads
+from service.engine.docker.thread_pool import Threads
 from service.errors import (
     EngineError,
     EngineFailed,

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from observability.escaping import printable
 from observability.logs import get_logger
-from observability.printable import printable
 
 log = get_logger(__name__)
 

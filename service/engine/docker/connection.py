@@ -13,10 +13,10 @@ from docker.errors import APIError, DockerException, TLSParameterError
 from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env, parse_host, version_lt
 
-from observability.printable import printable
-from service.engine.docker.answers import MISREAD, Version, read
+from observability.escaping import printable
 from service.engine.docker.client import Client
 from service.engine.docker.config_json import http_headers
+from service.engine.docker.parsing import MISREAD, Version, read
 from service.engine.docker.podman import PodmanClient
 from service.errors import EngineUnmounted, StartError
 

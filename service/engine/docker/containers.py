@@ -8,9 +8,9 @@ import docker
 from docker.errors import APIError
 
 from service.engine.base import Limits, WorkloadSpec
-from service.engine.docker.answers import Created, Holder, Unreadable, read
-from service.engine.docker.errors import HOLDER
+from service.engine.docker.error_mapping import HOLDER
 from service.engine.docker.names import name_aside
+from service.engine.docker.parsing import Created, Holder, Unreadable, read
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.errors import EngineFailed, EngineRefused, NameTaken
 

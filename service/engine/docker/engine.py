@@ -22,7 +22,6 @@ from service.engine.base import (
     Workload,
     WorkloadSpec,
 )
-from service.engine.docker.answers import inspection
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
@@ -32,6 +31,7 @@ from service.engine.docker.exit_waiters import ExitWaiters
 from service.engine.docker.list_reader import with_pauses
 from service.engine.docker.names import DOCKER_NAMES, DOCKER_TITLE
 from service.engine.docker.own_container import find_own_container
+from service.engine.docker.parsing import inspection
 from service.engine.docker.shutdown_check import ShutdownCheck, ping_new_connection
 from service.engine.docker.start_check import StartCheck
 from service.engine.docker.stops import Stops

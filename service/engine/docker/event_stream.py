@@ -14,7 +14,7 @@ import orjson
 
 from observability.logs import get_logger
 from service.engine.base import Event
-from service.engine.docker.answers import CHANGES
+from service.engine.docker.parsing import CHANGES
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.errors import EngineUnavailable
 from service.support.process_limits import NO_MORE_THREADS

@@ -8,9 +8,9 @@ from time import monotonic, sleep
 
 import docker
 
-from service.engine.docker.answers import ForeignContainer, Inspected, Unreadable, read, read_list
 from service.engine.docker.connection import Clients, Connection
-from service.engine.docker.errors import translated_errors
+from service.engine.docker.error_mapping import translated_errors
+from service.engine.docker.parsing import ForeignContainer, Inspected, Unreadable, read, read_list
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.errors import EngineRefused, NoSuchWorkload
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, TypeVar
 
-from service.engine.docker.answers import Unreadable
+from service.engine.docker.parsing import Unreadable
 
 T = TypeVar("T")
 

@@ -2,7 +2,7 @@
 
 import re
 
-from service.engine.names import NameGrammar
+from service.engine.name_grammar import NameGrammar
 
 DOCKER_TITLE = "Docker Engine"
 DOCKER_NAMES = NameGrammar(

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import requests
 from docker.errors import APIError
 
-from service.engine.docker.answers import Unreadable
 from service.engine.docker.client import Client, explanation
+from service.engine.docker.parsing import Unreadable
 
 T = TypeVar("T")
 

@@ -8,10 +8,10 @@ the socket and accept connections for it. So the check is a ping over a new conn
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from service.engine.docker.answers import Unreadable
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients
-from service.engine.docker.errors import translated_errors
+from service.engine.docker.error_mapping import translated_errors
+from service.engine.docker.parsing import Unreadable
 from service.errors import EngineError, EngineFailed, EngineRefused, EngineUnavailable
 
 # The time limit of a ping that tells a failure from a shutdown (seconds).

@@ -18,8 +18,8 @@ import docker
 from docker.errors import APIError
 
 from service.engine.base import EngineCall, Limits, Status, WorkloadSpec
-from service.engine.docker.answers import Inspected, Processes, inspection, read
 from service.engine.docker.calls import Call, Calls
+from service.engine.docker.parsing import Inspected, Processes, inspection, read
 from service.engine.docker.podman import plain_name
 from service.errors import EngineError, EngineRefused
 

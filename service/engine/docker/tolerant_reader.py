@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from observability.logs import get_logger
 from service.engine.base import Event, Status, Workload
-from service.engine.docker.answers import ListedNames, Unreadable, event, read, read_list, workload
+from service.engine.docker.parsing import ListedNames, Unreadable, event, read, read_list, workload
 
 log = get_logger(__name__)
 

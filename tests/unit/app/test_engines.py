@@ -8,13 +8,13 @@ import pytest
 from service.app.engines import ENGINES
 from service.app.metric_labels import new_metrics
 from service.engine.docker.engine import DockerEngine
-from service.engine.late import LateEngine
+from service.engine.placeholder import EnginePlaceholder
 
 _LOADED = """
 import sys
 from service.app.engines import ENGINES
-from service.engine.late import LateEngine
-LateEngine(ENGINES["docker"].title)
+from service.engine.placeholder import EnginePlaceholder
+EnginePlaceholder(ENGINES["docker"].title)
 print(sorted({"docker", "requests"} & set(sys.modules)))
 """
 
@@ -50,7 +50,7 @@ async def test_a_stand_in_has_what_the_engine_has_once_that_is_named(
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2375")
     kind = ENGINES["docker"]
-    late = LateEngine(kind.title)
+    late = EnginePlaceholder(kind.title)
     assert "Docker Engine" == late.as_engine().title
     opened = kind.open(
         {"test": "1"}, new_metrics([], version="test", engine="docker", mode="test"), 8

@@ -19,7 +19,7 @@ from service.cli.main import app
 from service.jobs import workload
 from service.jobs.catalog import Entry
 from service.jobs.model import State
-from service.reconcile import exclusivity
+from service.reconcile import single_instance
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -72,7 +72,7 @@ def test_a_key_takes_its_example_and_no_value_of_another_type(key: str) -> None:
 def test_every_label_of_a_container_is_told() -> None:
     labels = {
         value
-        for module in (workload, exclusivity)
+        for module in (workload, single_instance)
         for name, value in vars(module).items()
         if name.endswith("_LABEL")
     }

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.engine.docker.names import DOCKER_NAMES
-from service.engine.names import NameGrammar
+from service.engine.name_grammar import NameGrammar
 from service.errors import TooLarge
 from service.jobs.catalog import Entry
 from service.jobs.model import Job, JobSpec, JsonValue, Kind

@@ -15,7 +15,7 @@ from opentelemetry.trace import StatusCode
 from structlog.testing import capture_logs
 
 from observability.callers import caller
-from observability.handlers import function_of, make_handler
+from observability.grpc_handlers import function_of, make_handler
 from observability.interceptor import CallObserver, ObservedMethod
 from service.app.metric_labels import new_metrics
 from tests.support.counted_calls import ended, eventually, started

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 from structlog.testing import capture_logs
 
-from observability.calls import InBandError
+from observability.grpc_calls import InBandError
 from observability.interceptor import CallObserver, ObservedMethod
 from observability.metrics import Metrics
 from service.app.metric_labels import new_metrics

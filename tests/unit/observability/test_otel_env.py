@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from observability.corrections import Correction
+from observability.corrected_variables import Correction
 from observability.otel_env import correct_variables
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"

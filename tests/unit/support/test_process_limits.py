@@ -10,9 +10,9 @@ import pytest
 import requests
 from docker.errors import DockerException
 
-from service.engine.docker.errors import translated_errors
+from service.engine.docker.error_mapping import translated_errors
 from service.engine.docker.event_stream import EventStream
-from service.engine.docker.threads import Threads
+from service.engine.docker.thread_pool import Threads
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.errors import EngineUnavailable, StartError
 from service.support import process_limits
@@ -67,7 +67,7 @@ def test_threads_are_left_for_the_others_of_a_control_group(
         threads.close()
         return busy
 
-    monkeypatch.setattr("service.engine.docker.threads.room_for_threads", lambda: False)
+    monkeypatch.setattr("service.engine.docker.thread_pool.room_for_threads", lambda: False)
     assert 1 == asyncio.run(work())
 
 

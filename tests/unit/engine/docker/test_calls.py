@@ -1,4 +1,4 @@
-"""What waits for one of the threads that talk to the Engine."""
+"""What waits for one of the thread_pool that talk to the Engine."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ from observability.metrics import Metrics
 from service.app.metric_labels import new_metrics
 from service.engine.base import EngineCall
 from service.engine.docker import calls as calls_module
-from service.engine.docker import threads as threads_module
+from service.engine.docker import thread_pool as threads_module
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients
@@ -242,7 +242,7 @@ async def test_the_first_call_of_any_kind_starts_a_thread_of_each(calls: Calls) 
     """Later there may be none left to start."""
     await _call(calls, 0)
     kinds = (calls._threads, calls._bulk_threads, calls._ping_threads)
-    assert [1, 1, 1] == [threads._started for threads in kinds]
+    assert [1, 1, 1] == [thread_pool._started for thread_pool in kinds]
 
 
 async def test_a_call_has_a_span_within_that_of_the_request(

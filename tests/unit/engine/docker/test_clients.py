@@ -11,7 +11,7 @@ import pytest
 from service.engine.docker import connection
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
-from service.engine.docker.errors import translated_errors
+from service.engine.docker.error_mapping import translated_errors
 from service.engine.docker.podman import PodmanClient
 from service.errors import EngineUnavailable
 

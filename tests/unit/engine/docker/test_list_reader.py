@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.docker.answers import Unreadable
 from service.engine.docker.list_reader import elements, with_pauses
+from service.engine.docker.parsing import Unreadable
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observability.redaction.aho_corasick import AhoCorasick
+from observability.redaction.string_search import AhoCorasick
 
 STRINGS = st.sets(st.text("ab", min_size=1, max_size=5), min_size=1, max_size=8)
 

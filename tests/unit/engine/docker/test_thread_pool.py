@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.engine.docker.threads import Threads
+from service.engine.docker.thread_pool import Threads
 from service.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
 
 _FOREVER = 60.0

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from service.jobs.differences import differing, digests_of
 from service.jobs.model import JobSpec, JsonValue
+from service.jobs.request_differences import differing, digests_of
 from tests.support.samples import a_job
 
 FIRST = JobSpec("timer", "t-1", {"seconds": 5, "city": "Paris"}, {"token": "hunter2"})

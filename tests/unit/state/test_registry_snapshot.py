@@ -16,7 +16,7 @@ from service.jobs.model import (
     advance,
 )
 from service.jobs.workload import LAUNCH_LABEL
-from service.state.snapshot import Snapshot
+from service.state.registry_snapshot import Snapshot
 
 JOB = advance(
     Job(launch_id="l-1", name="timer", identifier="a-1", kind=Kind.ACTION), Started("c-1", 0.0)

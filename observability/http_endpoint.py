@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from observability.pages import Pages, Probe
+from observability.http_pages import Pages, Probe
 
 
 class HttpEndpoint:
@@ -53,7 +53,7 @@ class HttpEndpoint:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        from observability.http1 import Connections  # later, because h11 takes 15 ms to import
+        from observability.http_connections import Connections  # later: h11 takes 15 ms to import
 
         connections = Connections(self._pages.answer)
         server = await asyncio.start_server(connections.serve, sock=self._socket)

@@ -17,9 +17,9 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from structlog.testing import capture_logs
 
-from observability import http1
-from observability.http import HttpEndpoint, all_interfaces
-from observability.pages import Probe
+from observability import http_connections
+from observability.http_endpoint import HttpEndpoint, all_interfaces
+from observability.http_pages import Probe
 from tests.support.supervised import eventually
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -309,7 +309,7 @@ def test_a_client_that_says_nothing_more_is_hung_up_on(
     monkeypatch: pytest.MonkeyPatch,
     sent: bytes,
 ) -> None:
-    monkeypatch.setattr(http1, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(http_connections, "_TIMEOUT", 0.2)
     served = serve(livez=says(""))
     with socket.create_connection(("127.0.0.1", served.port), 30) as connection:
         connection.sendall(sent)
@@ -321,7 +321,7 @@ def test_a_client_that_says_nothing_more_is_hung_up_on(
 def test_a_client_that_sends_a_byte_now_and_then_is_hung_up_on(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http1, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(http_connections, "_TIMEOUT", 0.2)
     served = serve(livez=says(""))
     with socket.create_connection(("127.0.0.1", served.port), 30) as connection:
         connection.sendall(b"GET /")
@@ -342,7 +342,7 @@ def open_files() -> int:
 def test_a_client_that_does_not_take_its_answer_is_hung_up_on(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http1, "_TIMEOUT", 1)
+    monkeypatch.setattr(http_connections, "_TIMEOUT", 1)
     served = serve()
     gauge = Gauge("big", "x" * 20_000_000, registry=served.registry)
     gauge.set(1)
@@ -381,11 +381,11 @@ def test_it_keeps_two_threads_however_many_ask(serve: Serve) -> None:
 _WITH_FEW_FILES = """
 import logging, os, resource, sys, time
 from prometheus_client import CollectorRegistry
-from observability.http import HttpEndpoint
+from observability.http_endpoint import HttpEndpoint
 logging.basicConfig()
 endpoint = HttpEndpoint("127.0.0.1", 0, CollectorRegistry(), {})
 endpoint.start()
-import observability.http1
+import observability.http_connections
 files = len(os.listdir("/proc/self/fd")) + 5
 resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 print(endpoint.port, flush=True)

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from observability.handlers import as_coroutine
+from observability.grpc_handlers import as_coroutine
 
 
 class _GoneClient:

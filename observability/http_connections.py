@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import h11
 
-from observability.pages import Answer, Request, Responder, text_answer
+from observability.http_pages import Answer, Request, Responder, text_answer
 
 # At this limit, a new connection replaces the one that has been idle for the longest time.
 _MOST_CONNECTIONS = 64

@@ -8,7 +8,7 @@ from typing import Any, cast
 from service.engine.base import Engine
 
 
-class LateEngine:
+class EnginePlaceholder:
     """Takes the place of an engine that is set later. Until then, only its title is known."""
 
     def __init__(self, title: str) -> None:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 
 from service.engine.base import Event, Listing, Status, Workload
-from service.engine.polling import changes, poll
+from service.engine.polled_events import changes, poll
 from service.errors import EngineUnavailable
 
 CREATED, LIVE, EXITED = Status.CREATED, Status.LIVE, Status.EXITED

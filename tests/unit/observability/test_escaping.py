@@ -1,6 +1,6 @@
 import pytest
 
-from observability.printable import printable, shown
+from observability.escaping import printable, shown
 
 
 @pytest.mark.parametrize("text", ["", "a b", "é", "日本", "it's", "🚀"])

@@ -19,7 +19,7 @@ from service.engine.base import Status, Trait, WorkloadSpec
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.engine import DockerEngine
-from service.engine.docker.errors import translated_errors
+from service.engine.docker.error_mapping import translated_errors
 from service.engine.docker.legacy import LegacyContainers
 from service.errors import EngineError, EngineFailed
 

@@ -10,9 +10,9 @@ import requests
 from docker.errors import APIError, DockerException
 
 from observability.redaction.redactor import NO_SECRETS, Redactor
-from service.engine.docker.advice import with_advice
-from service.engine.docker.answers import MISREAD, Unreadable
 from service.engine.docker.connection import NOT_DOCKER
+from service.engine.docker.error_advice import with_advice
+from service.engine.docker.parsing import MISREAD, Unreadable
 from service.errors import (
     EngineError,
     EngineFailed,

@@ -4,7 +4,7 @@ from contextlib import closing
 import pytest
 
 from service.errors import StartError
-from service.reconcile.exclusivity import hold_instance
+from service.reconcile.single_instance import hold_instance
 
 ENGINE = f"tcp://127.0.0.1:{secrets.randbelow(65535)}"
 

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
+from observability.escaping import printable
 from observability.logs import get_logger
-from observability.printable import printable
 
 log = get_logger(__name__)
 
