@@ -147,7 +147,8 @@ def test_the_workers_of_their_page_run_without_a_supervisor(worker: str) -> None
         assert f":{port}." in _line_of(listening)
         with _running(worker.replace("50050", str(port))) as process:
             assert "  try  " in _line_of(listening)
-            process.send_signal(signal.SIGINT)
+            if "send-message" not in worker:  # which ends by itself
+                process.send_signal(signal.SIGINT)
             assert 0 == process.wait(30)
         listening.terminate()
 

@@ -16,7 +16,8 @@ const load = (file) => grpc.loadPackageDefinition(loader.loadSync(file, LOADING)
 const { AreaSupervisorService } = load('area_supervisor.proto').area_supervisor;
 const { Health } = load('health.proto').grpc.health.v1;
 
-// Bridges a restart of the supervisor, together with waitForReady.
+// Bridges a restart of the supervisor, together with waitForReady. A call that arrives while gRPC
+// closes the connection ends with CANCELLED.
 const OPTIONS = {
   'grpc.service_config': JSON.stringify({
     methodConfig: [
@@ -27,7 +28,7 @@ const OPTIONS = {
           initialBackoff: '0.2s',
           maxBackoff: '5s',
           backoffMultiplier: 2,
-          retryableStatusCodes: ['UNAVAILABLE'],
+          retryableStatusCodes: ['UNAVAILABLE', 'CANCELLED'],
         },
       },
     ],

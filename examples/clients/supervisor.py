@@ -23,7 +23,8 @@ from service._generated.area_supervisor_pb2 import Job, JobId
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import AuthenticatedJobData, Response
 
-# Bridges a restart of the supervisor, together with `wait_for_ready`.
+# Bridges a restart of the supervisor, together with `wait_for_ready`. A call that arrives while
+# gRPC closes the connection ends with CANCELLED.
 _OPTIONS = {
     "grpc.service_config": json.dumps(
         {
@@ -35,7 +36,7 @@ _OPTIONS = {
                         "initialBackoff": "0.2s",
                         "maxBackoff": "5s",
                         "backoffMultiplier": 2,
-                        "retryableStatusCodes": ["UNAVAILABLE"],
+                        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                     },
                 }
             ]

@@ -726,7 +726,7 @@ async def test_docker_is_left_with_no_stop_where_it_would_kill_at_once(
 ) -> None:
     """As 23.0 and 24.0 do, of which none is here."""
     version = docker_rig.client.version()["ApiVersion"]
-    monkeypatch.setattr(client, "_KILL_WHEN_LEFT", {version})
+    monkeypatch.setattr(client, "_KILL_ON_DISCONNECT", {version})
     monkeypatch.setattr(stops_module, "_LONGEST_TURN", 0.5)
     asked: list[str] = []
 
@@ -764,7 +764,7 @@ async def test_docker_does_not_wait_for_an_event_that_got_lost(
     listener = await a_listener(docker_rig)
     workload_id = await start(docker_rig, "a-1")
     assert isinstance(docker_rig.engine, DockerEngine)
-    monkeypatch.setattr(docker_rig.engine._exits, "hear", lambda _: None)
+    monkeypatch.setattr(docker_rig.engine._exits, "handle_event", lambda _: None)
     async with asyncio.timeout(20):
         assert await docker_rig.engine.stop(workload_id, grace=60) is None
     assert 143 == (await docker_rig.engine.inspect(workload_id)).exit_code

@@ -12,7 +12,7 @@ _ROOT = Path(__file__).parents[2]
 # What is checked, and what the generators read and write.
 _CODE = ("service", "observability", "examples", "dashboards", "scripts", "benchmarks", "tests")
 _FOLDERS = (*_CODE, "proto", "docs")
-_FILES = ("Makefile", "pyproject.toml")
+_FILES = ("Makefile", "README.md", "pyproject.toml")
 _SOURCE = "service/__main__.py"
 _STUB = "service/_generated/area_types_pb2.py"
 _TABLE = "docs/settings.md"
