@@ -109,6 +109,7 @@ def run(
             load.watch_health()
             _crash(load)
             _act_past_it(load, docker_client)
+            _await_ends(supervised, {"suicidal", *_PAST_IT})
             _be_away(line, supervised, load, docker_client)
             _drop_lines(supervised, load)
             time.sleep(_SETTLE)
@@ -135,6 +136,15 @@ def _act_past_it(load: Load, client: docker.DockerClient) -> None:
     for name, act in _PAST_IT.items():
         act(containers.one(client, load.launch(name)))
     load.launch("suicidal", {"signal": "KILL"})
+
+
+def _await_ends(supervised: Supervised, names: set[str]) -> None:
+    """An end that is not reported yet when the Engine goes away is `lost`."""
+
+    def reported(name: str) -> bool:
+        return supervised.metric("supervisor_exits_total", job_name=name) > 0
+
+    eventually(lambda: all(map(reported, names)), within=30)
 
 
 def _be_away(line: Line, supervised: Supervised, load: Load, client: docker.DockerClient) -> None:
