@@ -174,10 +174,11 @@ def test_a_call_ends_with_its_deadline_where_nobody_listens(ask: Ask) -> None:
 
 
 class _Stopping:
-    """Answers its first launch as a supervisor that is stopping does, and the next as it should."""
+    """Refuses its first launch, and answers the next as it should."""
 
-    def __init__(self) -> None:
+    def __init__(self, refuse: Callable[[Any], Response]) -> None:
         self.keys: list[str] = []
+        self._refuse = refuse
         launch: Any = grpc.unary_unary_rpc_method_handler(
             self._launch, response_serializer=Response.SerializeToString
         )
@@ -187,13 +188,22 @@ class _Stopping:
 
     def _launch(self, _: bytes, context: Any) -> Response:
         self.keys.append(dict(context.invocation_metadata())["idempotency-key"])
-        return Response(error=Error(code=503)) if len(self.keys) == 1 else Response()
+        return self._refuse(context) if len(self.keys) == 1 else Response()
 
 
-@pytest.fixture
-def stopping() -> Iterator[tuple[str, _Stopping]]:
+def _in_band(_: Any) -> Response:
+    return Response(error=Error(code=503))
+
+
+def _cancelled(context: Any) -> Response:
+    context.abort(grpc.StatusCode.CANCELLED, "")
+    raise AssertionError
+
+
+@pytest.fixture(params=[_in_band, _cancelled])
+def stopping(request: pytest.FixtureRequest) -> Iterator[tuple[str, _Stopping]]:
     with ThreadPoolExecutor(1) as pool:
-        server, service = grpc.server(pool), _Stopping()
+        server, service = grpc.server(pool), _Stopping(request.param)
         server.add_generic_rpc_handlers([service.handler])
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
