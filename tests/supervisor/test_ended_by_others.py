@@ -6,7 +6,7 @@ from signal import SIGHUP, SIGKILL, SIGTERM, SIGURG, SIGWINCH
 
 import pytest
 
-from service.errors import EngineTimeout, EngineUnavailable
+from service.errors import EngineRefused, EngineTimeout, EngineUnavailable
 from service.lifecycle.exit_hints import Signals
 from tests.supervisor.world import NOTICE, World, pass_time, until
 
@@ -117,6 +117,20 @@ async def test_what_a_failed_kill_has_sent_may_work_late(world: World) -> None:
         world.faults.fail("stop", EngineTimeout("slow"))
     assert 504 == await world.killing("a-1").answer()
     world.host.kill(world.container("a-1").id, SIGTERM)
+    assert ("error", None, None) == await ended(world)
+
+
+async def test_the_signal_of_a_kill_that_fails_is_ours(world: World) -> None:
+    await world.launch("a-1")
+    stop = world.faults.hold("stop")
+    killing = world.killing("a-1")
+    await stop.reached()
+    container_id = world.host.live[0].id
+    world.host.signal(container_id, SIGTERM)
+    await pass_time(1)
+    stop.refuse(EngineRefused("no"))
+    assert 502 == await killing.answer()
+    world.host.exit(container_id, 1)
     assert ("error", None, None) == await ended(world)
 
 
