@@ -19,7 +19,7 @@ _MOST_CHARACTERS = 512
 # Some of these characters can be printed: see `_escape`.
 _NOT_PRINTABLE = re.compile(r"[^ -~]+")
 _LINE = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
-_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "exception": 40, "critical": 50}
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
 class _Log(Protocol):
@@ -110,7 +110,7 @@ def _message(record: logging.LogRecord) -> str:
 def _add_common_fields(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """Add the fields of every event: in one step, because this is much of the cost of a dedup."""
     event["logger"] = event.pop("logger_name")
-    event["level"] = "error" if method == "exception" else method
+    event["level"] = method
     event["timestamp"] = datetime.now(UTC)
     for field in _FROM_CLIENTS:
         if len(text := event.get(field, "")) > _MOST_CHARACTERS:
