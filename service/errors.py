@@ -82,6 +82,12 @@ class ImageMissing(EngineError):
     code, reason, status = 422, "image_missing", "FAILED_PRECONDITION"
 
 
+class NoRoom(EngineError):
+    """No machine has room for it, or is one that it may run on."""
+
+    code, reason, status = 429, "limit", "RESOURCE_EXHAUSTED"
+
+
 class EngineRefused(EngineError):
     """The Engine answered with an error."""
 

@@ -55,6 +55,8 @@ class WorkloadSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     network: str = "host"
     limits: Limits = field(default_factory=Limits)
+    # From SIGTERM to SIGKILL (seconds), for an engine that has to know that at the start.
+    stop_grace: float = 10.0
     redact: Redactor = field(default_factory=Redactor, repr=False)
 
 
@@ -79,23 +81,28 @@ class Workload:
     created_at: float
     paused: bool = False
     network_of: str = ""  # the id of the workload whose network it shares
+    node: str = ""  # the machine that it runs on, if the engine has several
     aside: bool = False  # it could not be removed, and was renamed to free its name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """The details of a workload. Its arguments hold secrets, and stay out of the repr."""
+    """The details of a workload. Its arguments hold secrets, and stay out of the repr.
+
+    `exit_code` is None if the engine does not know it, as for a workload on a lost machine.
+    """
 
     id: str
     status: Status
     labels: Mapping[str, str]
-    exit_code: int
+    exit_code: int | None
     oom_killed: bool
     started_at: float
     ended_at: float | None
     arguments: Sequence[str] = field(repr=False)
     paused: bool = False
     aside: bool = False  # see `Workload`
+    node: str = ""  # likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,14 +234,16 @@ class Engine(Protocol):
         If the engine refuses to start it, or its program cannot be run, the workload is removed
         again. A program that has begun is a success, whatever its exit code, and however soon.
 
-        The timeout counts from the first call to the engine. Raises NameTaken, ImageMissing and
-        EngineRefused. After EngineUnavailable, EngineTimeout and EngineFailed, a workload with
-        these labels may exist, or may appear later.
+        The timeout counts from the first call to the engine. Raises NameTaken, ImageMissing,
+        NoRoom and EngineRefused. After EngineUnavailable, EngineTimeout and EngineFailed, a
+        workload with these labels may exist, or may appear later.
         """
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:
         """Send SIGTERM, and SIGKILL after the grace. Return when it has exited.
 
+        An engine may use the grace of the `WorkloadSpec` instead. It is a success if the machine
+        of the workload is lost.
         None means that the exit is not known, and that the caller has to inspect. Any number of
         stops may be under way: they take turns, and each grace counts from its own SIGTERM. It is
         a success if the workload does not run. Raises NoSuchWorkload.

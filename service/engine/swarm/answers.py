@@ -1,0 +1,213 @@
+"""What a manager's answers look like, as far as they are used here.
+
+What is not as described is `Unreadable`, as in `engine/docker/answers.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import IntEnum
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from service.engine.docker.answers import Answer, Unreadable
+
+_Id = Annotated[str, Field(min_length=1)]
+
+
+class TaskState(IntEnum):
+    """The states of a task, in SwarmKit's order (api/types.proto). A task never goes back.
+
+    Up to `READY` nothing of it has run. `REMOVE` is only ever desired.
+    """
+
+    NEW = 0
+    ALLOCATED = 64
+    PENDING = 128
+    ASSIGNED = 192
+    ACCEPTED = 256
+    PREPARING = 320
+    READY = 384
+    STARTING = 448
+    RUNNING = 512
+    COMPLETE = 576
+    SHUTDOWN = 640
+    FAILED = 704
+    REJECTED = 768
+    REMOVE = 800
+    ORPHANED = 832
+
+
+def _state(told: object) -> object:
+    if not isinstance(told, str) or told.upper() not in TaskState.__members__:
+        raise ValueError("the state is none that is known")
+    return TaskState[told.upper()]
+
+
+_State = Annotated[TaskState, BeforeValidator(_state)]
+
+
+class _Version(Answer):
+    Index: int
+
+
+class _ContainerSpec(Answer):
+    Labels: dict[str, str] | None = None
+    Args: list[str] | None = None
+    StopGracePeriod: int | None = None  # nanoseconds
+
+
+class _Placement(Answer):
+    Constraints: list[str] | None = None
+
+
+class _TaskSpec(Answer):
+    ContainerSpec: _ContainerSpec = _ContainerSpec()
+    Placement: _Placement = _Placement()
+
+
+class _ContainerStatus(Answer):
+    ContainerID: str = ""
+    ExitCode: int = 0
+
+
+class _Status(Answer):
+    Timestamp: str
+    State: _State
+    Err: str = ""
+    ContainerStatus: _ContainerStatus | None = None
+
+
+class Task(Answer):
+    """A task: one run of a service's container on one node."""
+
+    ID: _Id
+    Version: _Version
+    CreatedAt: str
+    ServiceID: str = ""
+    NodeID: str = ""
+    Spec: _TaskSpec
+    Status: _Status
+    DesiredState: _State
+
+    @property
+    def state(self) -> TaskState:
+        """Where it is, as its node has said last."""
+        return self.Status.State
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Those of its container."""
+        return self.Spec.ContainerSpec.Labels or {}
+
+    @property
+    def arguments(self) -> Sequence[str]:
+        """Those of its container; they hold secrets."""
+        return tuple(self.Spec.ContainerSpec.Args or ())
+
+    @property
+    def constraints(self) -> Sequence[str]:
+        """Where it may run."""
+        return self.Spec.Placement.Constraints or ()
+
+    @property
+    def grace(self) -> float:
+        """From SIGTERM to SIGKILL (seconds)."""
+        return (self.Spec.ContainerSpec.StopGracePeriod or 0) / 1e9
+
+    @property
+    def container(self) -> str:
+        """The id of its container; empty before there is one."""
+        status = self.Status.ContainerStatus
+        return status.ContainerID if status else ""
+
+    @property
+    def created_at(self) -> float:
+        """Seconds since the epoch."""
+        return seconds(self.CreatedAt)
+
+    @property
+    def since(self) -> float:
+        """When it came into its state (seconds since the epoch)."""
+        return seconds(self.Status.Timestamp)
+
+
+class _Replicated(Answer):
+    Replicas: int = 0
+
+
+class _Mode(Answer):
+    Replicated: _Replicated | None = None
+
+
+class _ServiceSpec(Answer):
+    Name: str
+    Mode: _Mode = _Mode()
+    Labels: dict[str, str] | None = None
+    TaskTemplate: _TaskSpec = _TaskSpec()
+
+
+class Service(Answer):
+    """A service: what is to run, and its name, which is unique in the Swarm."""
+
+    ID: _Id
+    Version: _Version
+    CreatedAt: str
+    Spec: _ServiceSpec
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.Spec.Name
+
+    @property
+    def wanted(self) -> int:
+        """How many tasks Swarm has for it, if it is no other kind of service than ours."""
+        return self.Spec.Mode.Replicated.Replicas if self.Spec.Mode.Replicated else 1
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Its own, which are those of its containers, too."""
+        return self.Spec.Labels or {}
+
+    @property
+    def created_at(self) -> float:
+        """Seconds since the epoch."""
+        return seconds(self.CreatedAt)
+
+
+class _NodeStatus(Answer):
+    State: str
+
+
+class _NodeDescription(Answer):
+    Hostname: str = ""
+
+
+class Node(Answer):
+    """A machine of the Swarm."""
+
+    ID: _Id
+    Status: _NodeStatus
+    Description: _NodeDescription = _NodeDescription()
+
+
+class _Swarm(Answer):
+    NodeID: str = ""
+    LocalNodeState: str = "inactive"
+    ControlAvailable: bool = False
+    Error: str = ""
+
+
+class Info(Answer):
+    """What an engine says of itself."""
+
+    Swarm: _Swarm = _Swarm()
+
+
+def seconds(text: str) -> float:
+    """A time as seconds since the epoch. Raises `Unreadable`."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ArithmeticError, ValueError):
+        raise Unreadable("a time is none") from None

@@ -1,0 +1,126 @@
+"""Waiting for the ends of tasks: one request for all that are awaited, again and again."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextvars import Context
+
+from observability.logs import get_logger
+from service.engine.base import Exit
+from service.engine.docker.calls import Call, Calls
+from service.engine.docker.client import Client
+from service.engine.swarm.answers import Task
+from service.engine.swarm.manager import Manager
+from service.engine.swarm.names import SWARM_TITLE
+from service.engine.swarm.tasks import Nodes, by_service, exit_code, has_ended, is_lost
+from service.errors import EngineError, EngineTimeout, NoSuchWorkload
+
+log = get_logger(__name__)
+
+_SHORT = 10.0  # what a call may take (seconds)
+# Between two looks (seconds), or twice as long as a look takes.
+_LOOK = 0.1
+# How often nodes are asked for that are gone, with what they ran (seconds).
+_NODES = 2.0
+# Beyond the grace (seconds): a node waits for 2 s before it sends SIGTERM, and Swarm takes up to
+# 20 s to give up a node that is gone.
+_DELAY = 45.0
+_MOST_AT_ONCE = 200  # services in a request: their ids are in its URL
+
+_Found = tuple[Mapping[str, Task | None], Nodes | None]
+
+
+class Ends:
+    """Tells whoever waits how a task has ended."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._awaited: dict[str, list[asyncio.Future[Exit | None]]] = {}  # by service
+        self._looking: asyncio.Task[None] | None = None
+        self._nodes_at = 0.0  # when they were asked for (`monotonic`)
+
+    async def of(self, task: Task) -> Exit | None:
+        """Wait for the end of a task that is being ended; how it was, if that is known.
+
+        None also where the service is gone, or the node. Raises the `EngineError`s.
+        """
+        told: asyncio.Future[Exit | None] = asyncio.get_running_loop().create_future()
+        waiting = self._awaited.setdefault(task.ServiceID, [])
+        waiting.append(told)
+        self._begin()
+        try:
+            async with asyncio.timeout(task.grace + _DELAY):
+                return await told
+        except TimeoutError:
+            raise EngineTimeout(
+                f"the {SWARM_TITLE} took too long: stop for service {task.ServiceID}"
+            ) from None
+        finally:
+            waiting.remove(told)
+            if not waiting and self._awaited.get(task.ServiceID) is waiting:
+                del self._awaited[task.ServiceID]
+
+    def _begin(self) -> None:
+        if self._looking is None or self._looking.done():
+            # Of nobody's trace: it looks for all.
+            self._looking = asyncio.get_running_loop().create_task(
+                self._look(), name="ends", context=Context()
+            )
+
+    async def _look(self) -> None:
+        self._nodes_at = time.monotonic()
+        while services := list(self._awaited)[:_MOST_AT_ONCE]:
+            began = time.monotonic()
+            with_nodes = began - self._nodes_at >= _NODES
+            if with_nodes:
+                self._nodes_at = began
+            try:
+                tasks, nodes = await self._ask(services, with_nodes=with_nodes)
+            except EngineError as error:
+                self._fail(services, error)
+                continue
+            for service, task in tasks.items():
+                self._consider(service, task, nodes)
+            await asyncio.sleep(max(_LOOK, 2 * (time.monotonic() - began)))
+
+    async def _ask(self, services: Sequence[str], *, with_nodes: bool) -> _Found:
+        def ask(client: Client) -> _Found:
+            manager = Manager(client)
+            tasks = _tasks_of(manager, services)
+            return tasks, manager.nodes() if with_nodes else None
+
+        return await self._calls.call(Call("list", ask), timeout=_SHORT)
+
+    def _consider(self, service: str, task: Task | None, nodes: Nodes | None) -> None:
+        if task is None:
+            self._tell(service, None)
+        elif has_ended(task):
+            code = exit_code(task)
+            self._tell(service, None if code is None else Exit(code, task.since))
+        elif nodes is not None and is_lost(task, nodes):
+            node = nodes.names.get(task.NodeID, task.NodeID)
+            log.warning("node.lost", node=node, container_id=service)
+            self._tell(service, None)
+
+    def _tell(self, service: str, found: Exit | None) -> None:
+        for told in self._awaited.pop(service, ()):
+            if not told.done():
+                told.set_result(found)
+
+    def _fail(self, services: Sequence[str], error: EngineError) -> None:
+        for service in services:
+            for told in self._awaited.pop(service, ()):
+                if not told.done():
+                    told.set_exception(error)
+
+
+def _tasks_of(manager: Manager, services: Sequence[str]) -> Mapping[str, Task | None]:
+    """The task of each service; None where that is gone, or has none."""
+    try:
+        found = by_service(manager.tasks_of(*services))
+    except NoSuchWorkload:
+        if len(services) == 1:
+            return {services[0]: None}
+        halves = services[: len(services) // 2], services[len(services) // 2 :]
+        return {**_tasks_of(manager, halves[0]), **_tasks_of(manager, halves[1])}
+    return {service: found.get(service) for service in services}

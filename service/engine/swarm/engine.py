@@ -1,0 +1,198 @@
+"""The adapter for one Swarm. A workload is a service with one task, and its id that of the service.
+
+A manager's API is that of its Docker, so calls, threads and connections are those of the adapter
+for Docker.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from observability.metrics import Metrics
+from service.engine.base import (
+    Capabilities,
+    EngineCall,
+    Event,
+    Exit,
+    Inspection,
+    Listing,
+    Status,
+    Trait,
+    Whereabouts,
+    Workload,
+    WorkloadSpec,
+)
+from service.engine.docker.calls import Call, Calls
+from service.engine.docker.connection import Clients, Connection
+from service.engine.docker.shutdown_check import Presence, ping_anew
+from service.engine.swarm.credentials import Credentials
+from service.engine.swarm.ends import Ends
+from service.engine.swarm.launch import Launch
+from service.engine.swarm.listing import Listings, Poll, list_all
+from service.engine.swarm.manager import Manager
+from service.engine.swarm.names import SWARM_NAMES, SWARM_TITLE
+from service.engine.swarm.news import follow
+from service.engine.swarm.services import inspect, remove, task_of
+from service.engine.swarm.setup_check import check_swarm
+from service.engine.swarm.tasks import has_ended
+from service.errors import NoSuchWorkload
+
+T = TypeVar("T")
+
+# What a call may take (seconds). A manager answers a listing of thousands in some seconds.
+_SHORT, _LISTING = 10.0, 30.0
+_PING, _DEEP_PING, _PRESENCE = 2.0, 2.5, 5.0
+# A manager asks a node for what a task has written, and that node may be gone.
+_LOGS = 5.0
+_ID, _NAME, _IMAGE = "docker.swarm.service.id", "container.name", "container.image.name"
+
+
+class SwarmEngine:
+    """Runs workloads as services; ours are those that carry the labels of `selector`."""
+
+    title = SWARM_TITLE
+    name_grammar = SWARM_NAMES
+
+    def __init__(
+        self,
+        connection: Connection,
+        selector: Mapping[str, str],
+        metrics: Metrics,
+        *,
+        launches: int = 8,
+    ) -> None:
+        """`launches` is how many `start`s there may be at once."""
+        self.capabilities = Capabilities()
+        self._connection = connection
+        self._calls = Calls(Clients(connection), metrics, launches=launches)
+        self._selector = selector
+        self._credentials = Credentials()
+        self._listings = Listings(selector)
+        self._ends = Ends(self._calls)
+        self._presence = Presence(partial(self._ping_anew, _PRESENCE))
+        self._checked = False
+        self._stirred = asyncio.Event()  # something has been done that a poll will show
+
+    def whereabouts(self, workloads: Sequence[Workload]) -> Whereabouts:  # noqa: ARG002 - see base
+        """See `Engine.whereabouts`."""
+        # Supervisors may share a Swarm, so that nobody has to know which of them this is.
+        return Whereabouts()
+
+    async def ping(self, *, deep: bool = False) -> None:
+        """See `Engine.ping`. A deep one asks whether there is a leader."""
+        if deep:
+            call = Call("ping", lambda c: Manager(c).check_leader())
+            await self._calls.call(call, timeout=_DEEP_PING)
+        else:
+            await self._ping_anew(_PING)
+
+    async def _ping_anew(self, timeout: float) -> None:
+        await self._calls.call(Call("ping", ping_anew), timeout=timeout)
+
+    async def leaving(self) -> bool:
+        """See `Engine.leaving`. Of the manager; what it leaves behind runs on with others."""
+        return await self._presence.leaving()
+
+    async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
+        """See `Engine.start`. Pulling the image is part of it, and of its time."""
+        about = {_NAME: spec.name, _IMAGE: spec.image}
+        launch = Launch(spec, self._credentials)
+
+        def then(service_id: str) -> Call[None]:
+            about[_ID] = service_id
+            return Call("start", lambda c: launch.follow(c, service_id), about, spec.redact)
+
+        make = Call("create", launch.create, about, spec.redact)
+        service_id = await self._calls.call(make, timeout=timeout, then=then)
+        self._stirred.set()
+        return service_id
+
+    async def stop(self, workload_id: str, *, grace: float) -> Exit | None:  # noqa: ARG002 - see base
+        """See `Engine.stop`. The grace is that of the start, which Swarm keeps."""
+        task = await self._ask("inspect", workload_id, lambda m: task_of(m, workload_id))
+        if task is None or has_ended(task):
+            return None
+        await self._ask("stop", workload_id, lambda m: m.stop(workload_id))
+        self._stirred.set()
+        return await self._ends.of(task)
+
+    async def remove(self, workload_id: str, *, force: bool = False) -> None:
+        """See `Engine.remove`. By force it is stopped first: its name holds others off so long."""
+        try:
+            if force:
+                await self.stop(workload_id, grace=0.0)
+            await self._ask("remove", workload_id, lambda m: remove(m, workload_id, force=force))
+        except NoSuchWorkload:
+            return
+        self._stirred.set()
+
+    async def inspect(self, workload_id: str, *, timeout: float = _SHORT) -> Inspection:
+        """See `Engine.inspect`."""
+        return await self._ask(
+            "inspect", workload_id, lambda m: inspect(m, workload_id), timeout=timeout
+        )
+
+    async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
+        """See `Engine.tail`."""
+        return await self._ask(
+            "logs",
+            workload_id,
+            lambda m: edit(m.logs(workload_id, lines=lines)),
+            timeout=_LOGS,
+        )
+
+    async def list(
+        self, *, unless: Callable[[Workload], bool] = lambda _: False
+    ) -> Sequence[Workload]:
+        """See `Engine.list`. Two calls."""
+        return await self._list(self._selector, unless)
+
+    async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
+        """See `Engine.find`. Two calls."""
+        return await self._list(labels, lambda _: False)
+
+    async def _list(
+        self, labels: Mapping[str, str], unless: Callable[[Workload], bool]
+    ) -> Sequence[Workload]:
+        read = Call("list", lambda c: list_all(c, labels, unless))
+        return await self._calls.call(read, timeout=_LISTING)
+
+    async def names(self) -> Sequence[str]:
+        """See `Engine.names`."""
+        return await self._calls.call(Call("list", lambda c: Manager(c).names()), timeout=_SHORT)
+
+    async def traits(self) -> frozenset[Trait]:
+        """See `Engine.traits`. Each node has its own, which a manager does not tell."""
+        return frozenset()
+
+    async def watch(self) -> AsyncGenerator[Listing | Event, None]:
+        """See `Engine.watch`. Raises `StartError` where there never will be a Swarm."""
+        if not self._checked:
+            await self._calls.call(Call("info", check_swarm), timeout=_SHORT)
+            self._checked = True
+        async for item in follow(await self.list(), self._poll, self._pause):
+            yield item
+
+    async def _poll(self, before: Sequence[Workload]) -> Poll:
+        self._stirred.clear()
+        call = Call("list", lambda c: self._listings.poll(c, before))
+        return await self._calls.call(call, timeout=_LISTING)
+
+    async def _pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+        self._calls.close()
+
+    async def _ask(
+        self,
+        operation: EngineCall,
+        service_id: str,
+        function: Callable[[Manager], T],
+        *,
+        timeout: float = _SHORT,
+    ) -> T:
+        call = Call(operation, lambda client: function(Manager(client)), {_ID: service_id})
+        return await self._calls.call(call, timeout=timeout)

@@ -1,0 +1,124 @@
+"""What a manager refuses, and why a task does not run, as our errors.
+
+A manager passes on the errors of SwarmKit, whose codes moby turns into statuses that say little:
+the words tell more. They were seen on 20.10, or read in moby (daemon/cluster) and in SwarmKit.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+from docker.errors import APIError
+
+from observability.redaction.redactor import Redactor
+from service.engine.docker.errors import KEEP_NOTHING
+from service.engine.swarm.answers import Task, TaskState
+from service.engine.swarm.names import SWARM_TITLE
+from service.errors import (
+    EngineError,
+    EngineFaltered,
+    EngineRefused,
+    EngineUnavailable,
+    ImageMissing,
+    NameTaken,
+    NoRoom,
+    NoSuchWorkload,
+)
+
+# No quorum, an election, or a manager that is about to be one. What was asked may have been done.
+_LEADERLESS = (
+    "does not have a leader",
+    "no leader",
+    "losing leader status",
+    "leadership",
+    "lost leader",
+    "context deadline exceeded",
+    "context canceled",
+    "code = Unavailable",
+    "Manager is being prepared",
+    "raft: ",
+    "can't initialize raft node",
+)
+_STALE = "update out of sequence"
+_NO_IMAGE = ("No such image", "manifest unknown", "pull access denied", "repository does not exist")
+_NO_NODE = "no suitable node"
+_NOT_SCOPED = "Only networks scoped to the swarm can be used"
+_HELPS = {
+    _NOT_SCOPED: "make it with `docker network create --driver overlay`",
+    "invalid mount config": "",
+}
+
+
+class StaleVersion(Exception):
+    """Somebody has changed the service meanwhile; read it again."""
+
+
+@contextmanager
+def told(operation: str, target: str, redact: Redactor = KEEP_NOTHING) -> Iterator[None]:
+    """Turn what a manager answers into the `EngineError`s; `target` says what it was about."""
+    try:
+        yield
+    except APIError as error:
+        raise _from_answer(operation, target, error, redact) from None
+
+
+def _from_answer(operation: str, target: str, error: APIError, redact: Redactor) -> Exception:
+    words = str(error.explanation or error)
+    text = redact(words)
+    status = error.status_code or 0
+    if any(phrase in words for phrase in _LEADERLESS):
+        # Also with 404, where a launch asks for the host's network.
+        return EngineUnavailable(f"the {SWARM_TITLE} has no leader at the moment: {text}")
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return EngineUnavailable(f"the {SWARM_TITLE} cannot be reached: {text}")
+    if _STALE in words:
+        return StaleVersion(text)
+    if operation == "create" and status == HTTPStatus.CONFLICT:
+        return NameTaken(f"the service's name is taken: {text}")
+    if operation != "create" and status == HTTPStatus.NOT_FOUND:
+        return NoSuchWorkload(f"service {target}: does not exist")
+    about = f"{operation} for {target}" if target else operation
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return EngineFaltered(f"the {SWARM_TITLE} failed: {about}: {text}")
+    return EngineRefused(f"the {SWARM_TITLE} refused: {about}: {_with_help(text)}")
+
+
+def _with_help(text: str) -> str:
+    helps = next((helps for words, helps in _HELPS.items() if helps and words in text), None)
+    return f"{text} ({helps})" if helps else text
+
+
+def lacks_image(task: Task) -> bool:
+    """Whether its node has refused it because it has no such image, and could not pull it."""
+    return task.state is TaskState.REJECTED and any(words in task.Status.Err for words in _NO_IMAGE)
+
+
+def waits_for_node(task: Task) -> bool:
+    """Whether no node takes it at the moment."""
+    return task.state is TaskState.PENDING and task.Status.Err.startswith(_NO_NODE)
+
+
+def has_begun(task: Task) -> bool:
+    """Whether its program has begun, however soon it has ended."""
+    if task.state is TaskState.FAILED:
+        return task.Status.Err.startswith("task: non-zero exit")
+    return task.state in (TaskState.RUNNING, TaskState.COMPLETE, TaskState.SHUTDOWN)
+
+
+def image_missing(image: str, words: str) -> EngineError:
+    """No node that may run it has the image, or can pull it."""
+    return ImageMissing(
+        f"image {image}: is on no node that may run the job, and none of them could pull it:"
+        f" {words}; push it to a registry that the nodes reach, under this name"
+    )
+
+
+def no_room(name: str, task: Task) -> EngineError:
+    """No node takes it."""
+    return NoRoom(f"the {SWARM_TITLE} has no node for {name}: {task.Status.Err}")
+
+
+def refused(name: str, task: Task, redact: Redactor = KEEP_NOTHING) -> EngineError:
+    """A node has refused it, or could not start it."""
+    why = task.Status.Err or f"its task is {task.state.name.lower()}"
+    return EngineRefused(f"the {SWARM_TITLE} could not start {name}: {redact(why)}")

@@ -1,0 +1,183 @@
+"""One launch: the service, its name, and its task up to the moment when the program runs.
+
+It blocks, and runs in one of the threads for launches: Swarm has no events for tasks, and a task
+takes half a second to run, or several where many are started at once.
+"""
+
+import time
+from collections.abc import Sequence
+
+import requests
+
+from observability.logs import get_logger
+from service.engine.base import WorkloadSpec
+from service.engine.docker.client import Client
+from service.engine.swarm.answers import Service, Task, TaskState
+from service.engine.swarm.credentials import Credentials
+from service.engine.swarm.errors import (
+    has_begun,
+    image_missing,
+    lacks_image,
+    no_room,
+    refused,
+    waits_for_node,
+)
+from service.engine.swarm.manager import Manager
+from service.engine.swarm.names import SWARM_TITLE
+from service.engine.swarm.tasks import NOWHERE, chief, has_ended, is_ending
+from service.errors import (
+    EngineError,
+    EngineFaltered,
+    EngineTimeout,
+    NameTaken,
+    NoSuchWorkload,
+)
+
+log = get_logger(__name__)
+
+# Between two looks at a task (seconds), at first and in the end.
+_LOOK, _LAST_LOOK = 0.05, 0.25
+# How long one call may take (seconds). While a leader is elected, calls hang, and are made anew.
+_CALL = 5.0
+# Of the launch's time, what is kept for removing what does not come to run (seconds).
+_FOR_REMOVAL = 1.0
+# How long no node may take it (seconds). After an election no node is known for a moment.
+_PATIENCE = 5.0
+# How often a name is asked for whose holder is gone as soon as it is looked for.
+_TRIES = 5
+_SLOW = (TimeoutError, requests.exceptions.Timeout)
+
+
+class Launch:
+    """Makes a service, and follows it until its program has begun."""
+
+    def __init__(self, spec: WorkloadSpec, credentials: Credentials) -> None:
+        self._spec = spec
+        self._credentials = credentials
+        self._deadline = 0.0
+        self._refusals: dict[str, str] = {}  # by node that lacks the image, what it has said
+        self._waits_since: float | None = None
+
+    def create(self, client: Client) -> str:
+        """Make the service; its id. The client's time limit is that of the launch.
+
+        Where the name is taken this waits until the holder has settled: of two supervisors that
+        launch the same thing at once, one has to hear that it runs, and not that it may.
+        Raises `NameTaken`, with the holder.
+        """
+        self._deadline = time.monotonic() + float(client.timeout)
+        headers = self._credentials.headers(self._spec.image)
+        vanished = 0
+        while True:
+            try:
+                return self._ask(client).create(self._spec, headers)
+            except NameTaken as taken:
+                holder = self._ask(client).named(self._spec.name)
+                if holder is not None and self._is_ours(holder):
+                    return holder.ID
+                vanished += holder is None
+                if holder is not None and self._has_settled(client, holder):
+                    raise NameTaken(taken.message, holder.ID) from None
+                if vanished > _TRIES:
+                    raise
+            except _SLOW:
+                if self._left <= 0:
+                    raise
+            self._pause(_LOOK)
+
+    def follow(self, client: Client, service_id: str) -> None:
+        """Return when the program has begun. Removes the service where it will not."""
+        try:
+            self._follow(client, service_id)
+        except EngineError:
+            self._undo(client, service_id)
+            raise
+
+    def _follow(self, client: Client, service_id: str) -> None:
+        wait = _LOOK
+        while True:
+            try:
+                tasks = self._ask(client).tasks_of(service_id)
+                if self._runs(client, service_id, tasks):
+                    return
+            except NoSuchWorkload:
+                return  # another supervisor has killed it: it has run, as far as anybody cares
+            except _SLOW:
+                pass
+            self._pause(wait)
+            wait = min(wait * 1.5, _LAST_LOOK)
+
+    def _runs(self, client: Client, service_id: str, tasks: Sequence[Task]) -> bool:
+        """Whether its program has begun, or somebody has ended it. Raises why it will not."""
+        of_ours = [task for task in tasks if NOWHERE not in task.constraints]
+        if len(of_ours) < len(tasks):
+            return True  # it is being killed
+        if not of_ours:
+            return False
+        task = chief(of_ours)
+        if has_begun(task):
+            return True
+        if lacks_image(task):
+            self._try_elsewhere(client, service_id, task)
+        elif task.state in (TaskState.REJECTED, TaskState.FAILED):
+            raise refused(self._spec.name, task, self._spec.redact)
+        elif has_ended(task) or is_ending(task):
+            raise EngineFaltered(
+                f"the {SWARM_TITLE} has taken {self._spec.name} from its node before it ran"
+            )
+        else:
+            self._check_room(task)
+        return False
+
+    def _try_elsewhere(self, client: Client, service_id: str, task: Task) -> None:
+        """Without a registry, an image may be on some nodes only."""
+        if task.NodeID not in self._refusals:
+            self._refusals[task.NodeID] = task.Status.Err
+            self._ask(client).avoid(service_id, [task.NodeID])
+
+    def _check_room(self, task: Task) -> None:
+        """Raise once no node takes it for a while."""
+        if not waits_for_node(task):
+            self._waits_since = None
+            return
+        now = time.monotonic()
+        self._waits_since = self._waits_since or now
+        if self._refusals and "scheduling constraints" in task.Status.Err:
+            raise image_missing(self._spec.image, "; ".join(self._refusals.values()))
+        if now - self._waits_since >= _PATIENCE:
+            raise no_room(self._spec.name, task)
+
+    def _undo(self, client: Client, service_id: str) -> None:
+        client.timeout = _FOR_REMOVAL  # type: ignore[assignment]  # fractions are fine
+        try:
+            Manager(client).remove(service_id)
+        except NoSuchWorkload:
+            pass
+        except (EngineError, OSError, requests.exceptions.RequestException) as error:
+            log.warning("container.left_behind", container_id=service_id, error=str(error))
+
+    def _is_ours(self, holder: Service) -> bool:
+        """Whether an earlier try has made it: with our launch id, no other has all of our labels."""
+        return self._spec.labels.items() <= holder.labels.items() and bool(self._spec.labels)
+
+    def _has_settled(self, client: Client, holder: Service) -> bool:
+        """Whether the holder of the name runs or has ended, and not only may."""
+        try:
+            tasks = self._ask(client).tasks_of(holder.ID)
+        except NoSuchWorkload:
+            return False
+        return any(task.state is TaskState.RUNNING or has_ended(task) for task in tasks)
+
+    @property
+    def _left(self) -> float:
+        return self._deadline - _FOR_REMOVAL - time.monotonic()
+
+    def _ask(self, client: Client) -> Manager:
+        """The manager, for one call within the time that is left."""
+        client.timeout = min(_CALL, max(self._left, 0.1))  # type: ignore[assignment]
+        return Manager(client)
+
+    def _pause(self, seconds: float) -> None:
+        if self._left <= 0:
+            raise EngineTimeout(f"the {SWARM_TITLE} took too long to start {self._spec.name}")
+        time.sleep(min(seconds, max(self._left, 0.0)))

@@ -1,0 +1,132 @@
+"""The workloads of an instance, as a manager lists its tasks and services.
+
+A listing of tasks says all that there is to say of a workload, except its name, and what it is
+before it has a task. Tasks that have not changed since the last listing are not read again.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from observability.logs import get_logger
+from service.engine.base import Workload
+from service.engine.docker.answers import Unreadable, read
+from service.engine.docker.client import Client
+from service.engine.docker.list_reader import with_pauses
+from service.engine.swarm.answers import Service, Task, TaskState
+from service.engine.swarm.manager import Manager
+from service.engine.swarm.tasks import Nodes, bare_workload, by_service, is_ending, workload
+from service.errors import NoSuchWorkload
+
+log = get_logger(__name__)
+
+Unless = Callable[[Workload], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What one listing of tasks has brought, and what it took: our CPU time, and all (seconds)."""
+
+    workloads: Sequence[Workload]
+    tasks: Mapping[str, Task]  # by service
+    nodes: Nodes
+    cpu: float
+    elapsed: float
+
+
+class Listings:
+    """Lists what has certain labels, again and again; in one thread at a time."""
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        self._labels = labels
+        self._known: Mapping[str, Task] = {}  # by id
+
+    def poll(self, client: Client, before: Sequence[Workload]) -> Poll:
+        """By their tasks alone. What was there before and has none now is asked for."""
+        cpu, began = time.thread_time(), time.monotonic()
+        manager = Manager(client)
+        tasks = by_service(self._tasks(manager))
+        nodes = _nodes(manager, tasks)
+        found = [workload(task, nodes) for task in tasks.values()]
+        gone = [each.id for each in before if each.id not in tasks]
+        found += _without_task(manager, gone)
+        return Poll(found, tasks, nodes, time.thread_time() - cpu, time.monotonic() - began)
+
+    def _tasks(self, manager: Manager) -> Sequence[Task]:
+        """As `_readable`, with those that are as they were taken from the last listing."""
+        before, now = self._known, {}
+        for item in with_pauses(manager.each_task(self._labels)):
+            known = before.get(_text(item, "ID"))
+            if known is None or known.Version.Index != _version(item):
+                known = _readable(item)
+            if known is not None:
+                now[known.ID] = known
+        self._known = now
+        return [task for task in now.values() if _is_wanted(task)]
+
+
+def list_all(client: Client, labels: Mapping[str, str], unless: Unless) -> Sequence[Workload]:
+    """All workloads with these labels. Two requests, and one for the nodes if some may be lost.
+
+    The services are listed last: what has none any more was removed meanwhile.
+    """
+    manager = Manager(client)
+    read_tasks = (_readable(item) for item in with_pauses(manager.each_task(labels)))
+    tasks = by_service(task for task in read_tasks if task is not None and _is_wanted(task))
+    services = manager.services(labels)
+    nodes = _nodes(manager, tasks)
+    every = (_workload(service, tasks.get(service.ID), nodes) for service in services)
+    return [each for each in every if not unless(each)]
+
+
+def _workload(service: Service, task: Task | None, nodes: Nodes) -> Workload:
+    if task is None:
+        return bare_workload(service)
+    found = workload(task, nodes)
+    return Workload(
+        id=found.id,
+        name=service.name,
+        status=found.status,
+        labels=service.labels,
+        created_at=service.created_at,
+        node=found.node,
+    )
+
+
+def _without_task(manager: Manager, services: Sequence[str]) -> Iterator[Workload]:
+    """Those of some services that there are."""
+    for service_id in services:
+        try:
+            yield bare_workload(manager.service(service_id))
+        except NoSuchWorkload:
+            continue
+
+
+def _nodes(manager: Manager, tasks: Mapping[str, Task]) -> Nodes:
+    """The nodes, if one of them may be lost."""
+    doubtful = any(is_ending(t) and t.state < TaskState.COMPLETE for t in tasks.values())
+    return manager.nodes() if doubtful else Nodes()
+
+
+def _is_wanted(task: Task) -> bool:
+    """Whether its service is there: what is to be removed has lost it."""
+    return task.DesiredState is not TaskState.REMOVE
+
+
+def _readable(item: object) -> Task | None:
+    try:
+        return read(Task, item)
+    except Unreadable as error:
+        log.warning("answer.unreadable", operation="list", error=f"a task: {error}")
+        return None
+
+
+def _text(item: Any, key: str) -> str:
+    value = item.get(key) if isinstance(item, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _version(item: Any) -> int | None:
+    version = item.get("Version") if isinstance(item, dict) else None
+    return version.get("Index") if isinstance(version, dict) else None

@@ -1,0 +1,147 @@
+"""What a manager is asked. Everything here blocks, and runs in a thread (`Calls`)."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from docker.utils import convert_filters
+
+from service.engine.base import WorkloadSpec
+from service.engine.docker.answers import read
+from service.engine.docker.client import Client
+from service.engine.docker.list_reader import elements
+from service.engine.swarm.answers import Info, Node, Service, Task
+from service.engine.swarm.errors import StaleVersion, told
+from service.engine.swarm.specs import service_of, stopped, without_nodes
+from service.engine.swarm.tasks import Nodes
+from service.errors import EngineFaltered
+
+_CHUNK = 64 * 1024  # bytes of a long answer that are read at once
+# How often a service is changed anew that somebody else changes at the same time.
+_TRIES = 10
+# Of a node that does not answer any more, and that Swarm has given up.
+_DOWN = "down"
+
+Filters = Mapping[str, Sequence[str]]
+
+
+class Manager:
+    """A manager, as one thread's client reaches it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def create(self, spec: WorkloadSpec, headers: Mapping[str, str]) -> str:
+        """Make a service; its id. Raises `NameTaken`, without the holder."""
+        with told("create", spec.name, spec.redact):
+            answer = self._post("/services/create", service_of(spec), headers=dict(headers))
+        return str(answer["ID"])
+
+    def stop(self, service_id: str) -> None:
+        """Have the task of a service ended. Raises `NoSuchWorkload`."""
+        self._change(service_id, stopped)
+
+    def avoid(self, service_id: str, nodes: Sequence[str]) -> None:
+        """Have a task tried again, on other nodes. Raises `NoSuchWorkload`."""
+        self._change(service_id, lambda spec: without_nodes(spec, nodes))
+
+    def remove(self, service_id: str) -> None:
+        """Remove a service, which frees its name; its tasks are ended. Raises `NoSuchWorkload`."""
+        with told("remove", service_id):
+            self._client.remove_service(service_id)
+
+    def service(self, service_id: str) -> Service:
+        """Raises `NoSuchWorkload`."""
+        return read(Service, self._inspect(service_id))
+
+    def services(self, labels: Mapping[str, str]) -> Sequence[Service]:
+        """All with these labels."""
+        return [read(Service, item) for item in self._each("/services", {"label": _pairs(labels)})]
+
+    def named(self, name: str) -> Service | None:
+        """The service that has a name, or one that is the same to Swarm."""
+        for item in self._each("/services", {"name": [name]}):
+            service = read(Service, item)
+            if service.name.lower() == name.lower():
+                return service
+        return None
+
+    def names(self) -> Sequence[str]:
+        """Those of all services."""
+        return [read(Service, item).name for item in self._each("/services", {})]
+
+    def tasks_of(self, *services: str) -> Sequence[Task]:
+        """All of some services. Raises `NoSuchWorkload` if one of these does not exist."""
+        items = self._each("/tasks", {"service": services}, services[0])
+        return [read(Task, item) for item in items]
+
+    def each_task(self, labels: Mapping[str, str]) -> Iterator[Any]:
+        """All whose services have these labels, as they come."""
+        return self._each("/tasks", {"label": _pairs(labels)})
+
+    def nodes(self) -> Nodes:
+        """All machines. A manager that has just become the leader knows nothing of them yet."""
+        with told("info", ""):
+            found = [read(Node, item) for item in self._client.nodes()]
+        names = {node.ID: node.Description.Hostname for node in found}
+        return Nodes(names, frozenset(each.ID for each in found if each.Status.State == _DOWN))
+
+    def info(self) -> Info:
+        """What it says of itself."""
+        return read(Info, self._client.info())
+
+    def check_leader(self) -> None:
+        """Raise `EngineUnavailable` if there is none, so that nobody can change anything."""
+        with told("ping", ""):
+            self._client.inspect_swarm()
+
+    def logs(self, service_id: str, *, lines: int) -> str:
+        """The last lines that a service has written. Raises `NoSuchWorkload`."""
+        with told("logs", service_id):
+            output = self._client.service_logs(
+                service_id, stdout=True, stderr=True, tail=lines, is_tty=False
+            )
+            return b"".join(_parts(output)).decode(errors="replace")
+
+    def _change(self, service_id: str, change: Any) -> None:
+        for _ in range(_TRIES):
+            found = self._inspect(service_id)
+            spec = change(found["Spec"])
+            if spec is None:
+                return
+            try:
+                with told("stop", service_id):
+                    version = {"version": found["Version"]["Index"]}
+                    self._post(f"/services/{service_id}/update", spec, params=version)
+            except StaleVersion:
+                continue
+            return
+        raise EngineFaltered(f"service {service_id}: others change it all the time")
+
+    def _inspect(self, service_id: str) -> Any:
+        with told("inspect", service_id):
+            return self._client.inspect_service(service_id)
+
+    def _post(self, path: str, data: Mapping[str, Any], **options: Any) -> Any:
+        client: Any = self._client
+        answer = client._post_json(client._url(path), data=data, **options)  # noqa: SLF001
+        return client._result(answer, True)  # noqa: SLF001
+
+    def _each(self, path: str, filters: Filters, target: str = "") -> Iterator[Any]:
+        client: Any = self._client
+        given = {name: list(values) for name, values in filters.items()}
+        params = {"filters": convert_filters(given)} if given else {}
+        with told("list", target):
+            answer = client._get(client._url(path), params=params, stream=True)  # noqa: SLF001
+            with closing(answer):
+                client._raise_for_status(answer)  # noqa: SLF001
+                yield from elements(answer.iter_content(_CHUNK))
+
+
+def _pairs(labels: Mapping[str, str]) -> Sequence[str]:
+    return [f"{key}={value}" for key, value in labels.items()]
+
+
+def _parts(output: Iterable[bytes] | bytes) -> Iterable[bytes]:
+    return [output] if isinstance(output, bytes) else output
+

@@ -1,0 +1,80 @@
+"""News of a Swarm: what one listing of tasks has that the last one did not have.
+
+Unlike other engines that are polled, Swarm keeps how a task has ended: its exit code is told, and
+was seen by the node that ran it. How often tasks are listed depends on what a listing takes.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from signal import SIGTERM
+
+from service.engine.base import Change, Event, Listing, Workload
+from service.engine.polling import changes
+from service.engine.swarm.answers import Task
+from service.engine.swarm.listing import Poll
+from service.engine.swarm.tasks import exit_code, is_ending
+
+# Between two listings (seconds): short enough to notice an end within 2 s up to 1,000 jobs, and
+# so long that our part takes a tenth of a core, and the manager's a third of one.
+_SHORTEST, _LONGEST = 0.5, 4.0
+_OWN_SHARE, _MANAGERS_SHARE = 0.1, 1 / 3
+
+
+async def follow(
+    first: Sequence[Workload],
+    poll: Callable[[Sequence[Workload]], Awaitable[Poll]],
+    pause: Callable[[float], Awaitable[None]],
+) -> AsyncGenerator[Listing | Event, None]:
+    """As `Engine.watch`; it never ends, but raises what a poll raises."""
+    before = first
+    yield Listing(before)
+    while True:
+        polled = await poll(before)
+        for event in changes(before, polled.workloads):
+            for each in _with_what_swarm_knows(event, polled):
+                yield each
+        before = polled.workloads
+        await pause(_pause(polled))
+
+
+def _pause(polled: Poll) -> float:
+    ours = polled.cpu * (1 / _OWN_SHARE - 1)
+    managers = polled.elapsed * (1 / _MANAGERS_SHARE - 1)
+    return min(max(_SHORTEST, ours, managers), _LONGEST)
+
+
+def _with_what_swarm_knows(event: Event, polled: Poll) -> Iterator[Event]:
+    task = polled.tasks.get(event.id)
+    if event.change is not Change.EXITED or task is None:
+        yield event
+        return
+    if _was_told_to_end(task):
+        yield _told(event, Change.SIGNALLED, signal=SIGTERM)
+    code = exit_code(task)
+    known = code is not None and task.NodeID not in polled.nodes.lost
+    yield _told(event, Change.EXITED, code=code, witnessed=known)
+
+
+def _was_told_to_end(task: Task) -> bool:
+    """Whether Swarm has ended it: for us, or because its node is drained, or for somebody else.
+
+    One that has ended by itself is `failed` or `complete`, and only then told to end.
+    """
+    return is_ending(task) and task.state.name == "SHUTDOWN"
+
+
+def _told(
+    event: Event,
+    change: Change,
+    *,
+    code: int | None = None,
+    signal: int | None = None,
+    witnessed: bool = True,
+) -> Event:
+    return Event(
+        id=event.id,
+        change=change,
+        labels=event.labels,
+        exit_code=code,
+        signal=signal,
+        witnessed=witnessed,
+    )

@@ -1,0 +1,84 @@
+"""From a workload to a service, and what a service is changed to."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from docker.types import ContainerSpec, Placement, Resources, RestartPolicy, TaskTemplate
+
+from service.engine.base import Limits, WorkloadSpec
+from service.engine.swarm.tasks import NAME_LABEL, NOWHERE
+
+_NANO = 10**9
+
+
+def service_of(spec: WorkloadSpec) -> Mapping[str, Any]:
+    """The service that a workload is: one task, which is never started again.
+
+    Of a job mode Swarm never stops what runs (moby issue 44312), so it is `Replicated`.
+    """
+    return {
+        "Name": spec.name,
+        "Labels": dict(spec.labels),
+        "Mode": {"Replicated": {"Replicas": 1}},
+        "TaskTemplate": _task(spec),
+        "EndpointSpec": {"Mode": "dnsrr"},  # or each service would get an address for itself
+    }
+
+
+def _task(spec: WorkloadSpec) -> Mapping[str, Any]:
+    container = ContainerSpec(
+        spec.image,
+        args=list(spec.arguments),
+        env=[f"{name}={_literal(value)}" for name, value in spec.environment.items()],
+        labels={**spec.labels, NAME_LABEL: spec.name},
+        stop_grace_period=int(spec.stop_grace * _NANO),
+        stop_signal="SIGTERM",  # whatever the image says: it is what workers are promised
+        init=True,  # so that SIGTERM reaches a worker without a handler of its own
+    )
+    return TaskTemplate(
+        container,
+        resources=_resources(spec.limits),
+        # With a limit of attempts Swarm keeps what has ended whatever the cluster's
+        # task-history-limit is: with 0 it would make the task anew (SwarmKit's task_reaper.go).
+        restart_policy=RestartPolicy("none", max_attempts=1),
+        networks=[spec.network],
+    )
+
+
+def _literal(value: str) -> str:
+    """As Swarm takes it literally: it expands templates in variables of the environment."""
+    return value.replace("{{", '{{"{{"}}')
+
+
+def _resources(limits: Limits) -> Mapping[str, Any] | None:
+    found = Resources(
+        cpu_limit=int(limits.cpus * _NANO) if limits.cpus else None, mem_limit=limits.memory
+    )
+    if limits.pids:
+        found.setdefault("Limits", {})["Pids"] = limits.pids
+    return found or None
+
+
+def stopped(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The spec of a service whose task is to end; None if it has that already."""
+    return None if NOWHERE in _constraints(spec) else _placed(spec, [NOWHERE])
+
+
+def without_nodes(spec: Mapping[str, Any], nodes: Sequence[str]) -> Mapping[str, Any]:
+    """The spec of a service whose task these nodes do not get."""
+    more = [f"node.id!={node}" for node in nodes]
+    return _placed(spec, [each for each in more if each not in _constraints(spec)])
+
+
+def _constraints(spec: Mapping[str, Any]) -> list[str]:
+    placement = spec["TaskTemplate"].get("Placement") or {}
+    return placement.get("Constraints") or []
+
+
+def _placed(spec: Mapping[str, Any], more: Sequence[str]) -> Mapping[str, Any]:
+    changed = deepcopy(dict(spec))
+    kept = changed["TaskTemplate"].get("Placement") or {}
+    constraints = [*_constraints(spec), *more]
+    changed["TaskTemplate"]["Placement"] = {**kept, **Placement(constraints=constraints)}
+    return changed

@@ -1,0 +1,143 @@
+"""What the tasks of a service say of the workload that it is. Pure.
+
+A service has one task that Swarm never restarts. A stop gives the service a placement that no node
+has (`NOWHERE`): Swarm then ends the task, keeps how it ended, and adds a task that never starts. To
+scale the service to none would end the task as well, but Swarm forgets it within 0.25 s.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from service.engine.base import Inspection, Status, Workload
+from service.engine.swarm.answers import Service, Task, TaskState
+
+NOWHERE = "node.id==stopped"
+"""A constraint that no node fulfils: no id of a node has seven characters."""
+
+NAME_LABEL = "area.supervisor.service"
+"""On the containers: the name of the service, which a listing of tasks does not tell."""
+
+# A task that Swarm has ended itself is `shutdown`, one that has ended by itself one of the others.
+_RAN = (TaskState.COMPLETE, TaskState.SHUTDOWN, TaskState.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """The machines that tasks are on: their names by id, and those that are lost."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    lost: Collection[str] = frozenset()
+
+
+def by_service(tasks: Iterable[Task]) -> Mapping[str, Task]:
+    """For each service the task that is its workload."""
+    found: defaultdict[str, list[Task]] = defaultdict(list)
+    for task in tasks:
+        if NOWHERE not in task.constraints:
+            found[task.ServiceID].append(task)
+    return {service: chief(of_one) for service, of_one in found.items()}
+
+
+def chief(tasks: Sequence[Task]) -> Task:
+    """The one that runs, or else the newest: somebody else may have made Swarm start another."""
+    return max(tasks, key=lambda task: (task.state is TaskState.RUNNING, task.created_at))
+
+
+def is_ending(task: Task) -> bool:
+    """Whether Swarm ends it, or has been told to."""
+    return task.DesiredState >= TaskState.SHUTDOWN
+
+
+def has_ended(task: Task) -> bool:
+    """Whether its node has said so, or it never comes to a node."""
+    unassigned = task.state < TaskState.ASSIGNED
+    return task.state >= TaskState.COMPLETE or (unassigned and is_ending(task))
+
+
+def is_lost(task: Task, nodes: Nodes) -> bool:
+    """Whether its node is gone, so that nobody can tell any more what it does.
+
+    Swarm has given it up then, and does not take it back when the node returns.
+    """
+    return is_ending(task) and not has_ended(task) and task.NodeID in nodes.lost
+
+
+def status(task: Task, nodes: Nodes) -> Status:
+    """The state of the workload."""
+    if has_ended(task) or is_lost(task, nodes):
+        return Status.EXITED
+    return Status.LIVE if task.state is TaskState.RUNNING else Status.CREATED
+
+
+def exit_code(task: Task) -> int | None:
+    """What its program has exited with; None if nobody knows."""
+    container = task.Status.ContainerStatus
+    if task.state is TaskState.COMPLETE:
+        return 0
+    if task.state not in _RAN or container is None or not container.ContainerID:
+        return None
+    # A node that could not look when it ended a task tells 0 all the same.
+    return container.ExitCode
+
+
+def workload(task: Task, nodes: Nodes) -> Workload:
+    """As a listing has it."""
+    return Workload(
+        id=task.ServiceID,
+        name=task.labels.get(NAME_LABEL, ""),
+        status=status(task, nodes),
+        labels=task.labels,
+        created_at=task.created_at,
+        node=nodes.names.get(task.NodeID, task.NodeID),
+    )
+
+
+def bare_workload(service: Service) -> Workload:
+    """A service without a task: the task is about to be made, or has been removed by somebody."""
+    return Workload(
+        id=service.ID,
+        name=service.name,
+        status=_bare_status(service),
+        labels=service.labels,
+        created_at=service.created_at,
+    )
+
+
+def inspection(task: Task, nodes: Nodes) -> Inspection:
+    """A close look. A task does not tell when it was started, once it has ended."""
+    now = status(task, nodes)
+    ran = task.state is TaskState.RUNNING or task.state in _RAN
+    lost = is_lost(task, nodes)
+    began = task.since if task.state is TaskState.RUNNING else task.created_at
+    return Inspection(
+        id=task.ServiceID,
+        status=now,
+        labels=task.labels,
+        exit_code=exit_code(task),
+        oom_killed=False,
+        started_at=began if ran else 0.0,
+        ended_at=task.since if now is Status.EXITED and not lost else None,
+        arguments=task.arguments,
+        node=nodes.names.get(task.NodeID, task.NodeID),
+    )
+
+
+def bare_inspection(service: Service) -> Inspection:
+    """As `bare_workload`."""
+    status = _bare_status(service)
+    return Inspection(
+        id=service.ID,
+        status=status,
+        labels=service.labels,
+        exit_code=None,
+        oom_killed=False,
+        started_at=service.created_at if status is Status.EXITED else 0.0,
+        ended_at=None,
+        arguments=tuple(service.Spec.TaskTemplate.ContainerSpec.Args or ()),
+    )
+
+
+def _bare_status(service: Service) -> Status:
+    stopped = NOWHERE in (service.Spec.TaskTemplate.Placement.Constraints or ())
+    return Status.CREATED if service.wanted and not stopped else Status.EXITED

@@ -1,0 +1,141 @@
+"""A Swarm of private Engines, each in a network namespace of its own as if on a machine."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import Any
+
+import docker
+import docker.errors
+import requests
+
+from scripts import leftovers
+from scripts.private_engine import PrivateEngine
+from tests.support import worker
+from tests.support.namespaces import Machine, machines
+
+_SECONDS = 60.0
+_ERRORS = (docker.errors.APIError, requests.RequestException)
+
+
+class SwarmNode(PrivateEngine):
+    """An Engine on a machine."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        super().__init__()
+
+    def command(self, program: str, *arguments: str) -> list[str]:
+        """See `PrivateEngine.command`."""
+        return self.machine.command(*super().command(program, *arguments))
+
+    def lose_power(self) -> None:
+        """End both daemons and all containers at once; `start` brings the node back."""
+        leftovers.end(self._run, self._run.name)
+
+    @contextmanager
+    def client(self) -> Iterator[docker.DockerClient]:
+        """A client of the tests' own."""
+        with closing(docker.DockerClient(self.host)) as client:
+            yield client
+
+    def containers(self) -> Sequence[Any]:
+        """All containers on the node, whatever they do, as a list tells of them."""
+        with self.client() as client:
+            found: Sequence[Any] = client.api.containers(all=True)
+            return found
+
+
+class Swarm:
+    """Managers first, then workers. The first manager is the leader, as long as nobody kills it."""
+
+    def __init__(self, nodes: Sequence[SwarmNode], managers: int) -> None:
+        self.nodes = nodes
+        self.managers = nodes[:managers]
+        self.workers = nodes[managers:]
+
+    @property
+    def manager(self) -> SwarmNode:
+        """The first one."""
+        return self.nodes[0]
+
+    def wait_until_ready(self) -> None:
+        """Wait until the first manager knows all nodes as ready."""
+        wait_for(lambda: self._ready() == len(self.nodes), "all nodes are ready")
+
+    def _ready(self) -> int:
+        with self.manager.client() as client:
+            return sum(n.attrs["Status"]["State"] == "ready" for n in client.nodes.list())
+
+    def clear(self) -> None:
+        """Leave no service, no task and no container behind."""
+        with self.manager.client() as client:
+            wait_for(lambda: _remove_services(client), "no service is left")
+            wait_for(lambda: not client.api.tasks(), "no task is left")
+        for node in self.nodes:
+            wait_for(lambda: not node.containers(), "no container is left")  # noqa: B023 - at once
+
+
+def wait_for(check: Callable[[], bool], what: str) -> None:
+    """Wait until it is so; AssertionError if that takes too long."""
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        with suppress(*_ERRORS):
+            if check():
+                return
+        assert time.monotonic() < deadline, f"not within {_SECONDS} s: {what}"
+        time.sleep(0.1)
+
+
+@contextmanager
+def a_swarm(managers: int = 1, workers: int = 0) -> Iterator[Swarm]:
+    """A Swarm whose nodes have the images of the tests."""
+    with ExitStack() as stack:
+        network = stack.enter_context(machines(managers + workers))
+        nodes = [SwarmNode(machine) for machine in network]
+        for node in nodes:
+            stack.callback(node.close)
+        with ThreadPoolExecutor(len(nodes)) as pool:
+            list(pool.map(_set_up, nodes))
+        swarm = Swarm(nodes, managers)
+        _join(swarm)
+        swarm.wait_until_ready()
+        yield swarm
+
+
+def _set_up(node: SwarmNode) -> None:
+    node.start()
+    with node.client() as client:
+        worker.make(client)
+
+
+def _join(swarm: Swarm) -> None:
+    first = swarm.manager
+    with first.client() as client:
+        client.swarm.init(
+            advertise_addr=first.machine.address, listen_addr=_listens_at(first.machine)
+        )
+        client.swarm.reload()
+        tokens = client.swarm.attrs["JoinTokens"]
+    for node in swarm.nodes[1:]:
+        token = tokens["Manager" if node in swarm.managers else "Worker"]
+        with node.client() as client:
+            client.swarm.join(
+                remote_addrs=[f"{first.machine.address}:2377"],
+                join_token=token,
+                advertise_addr=node.machine.address,
+                listen_addr=_listens_at(node.machine),
+            )
+
+
+def _listens_at(machine: Machine) -> str:
+    return f"{machine.address}:2377"
+
+
+def _remove_services(client: docker.DockerClient) -> bool:
+    found = client.services.list()
+    for service in found:
+        with suppress(docker.errors.NotFound):
+            service.remove()
+    return not found
