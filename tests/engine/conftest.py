@@ -18,7 +18,7 @@ _FAKES: Mapping[str, Callable[..., FakeEngine]] = {
 }
 
 
-@pytest.fixture(params=["fake", "polled", "docker"])
+@pytest.fixture(params=["fake", "polled", "docker", "swarm"])
 async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     """Each engine in turn. Docker's is only started for the tests that need it.
 
@@ -50,3 +50,35 @@ async def docker_rig(request: pytest.FixtureRequest) -> AsyncIterator[DockerRig]
 def fake_rig() -> FakeRig:
     """The fake alone, for what only it offers."""
     return FakeRig()
+
+
+@pytest.fixture(scope="session")
+def swarm() -> Iterator[Swarm]:
+    """A Swarm of one node."""
+    ensure_installed()
+    with a_swarm() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def swarm_of_three() -> Iterator[Swarm]:
+    """A Swarm of one manager and two workers."""
+    ensure_installed()
+    with a_swarm(managers=1, workers=2) as made:
+        yield made
+
+
+@pytest.fixture
+async def swarm_rig(request: pytest.FixtureRequest) -> AsyncIterator[SwarmRig]:
+    """Swarm alone, on one node."""
+    made = SwarmRig(request.getfixturevalue("swarm"))
+    yield made
+    await made.clean()
+
+
+@pytest.fixture
+async def rig_of_three(request: pytest.FixtureRequest) -> AsyncIterator[SwarmRig]:
+    """Swarm alone, on a manager and two workers."""
+    made = SwarmRig(request.getfixturevalue("swarm_of_three"))
+    yield made
+    await made.clean()

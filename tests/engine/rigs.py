@@ -13,9 +13,11 @@ from service.app.metric_labels import new_metrics
 from service.engine.base import Engine, Event, Listing, WorkloadSpec
 from service.engine.docker.connection import Connection
 from service.engine.docker.engine import DockerEngine
+from service.engine.swarm.engine import SwarmEngine
 from service.errors import EngineError
 from tests.fake_engine.engine import FakeEngine
 from tests.support import containers, worker
+from tests.support.swarm import Swarm, SwarmNode, wait_for
 
 OURS = "test.contract.instance"
 
@@ -145,6 +147,71 @@ class DockerRig:
         self.private.thaw()
         await asyncio.to_thread(self.private.start)
         await asyncio.to_thread(containers.remove_everything, self.client)
+        await self.engine.close()
+
+
+class SwarmRig:
+    """Swarm's adapter on a Swarm of the tests, through its first manager."""
+
+    def __init__(self, swarm: Swarm) -> None:
+        self.selector = {OURS: secrets.token_hex(4)}
+        self.swarm = swarm
+        self.metrics = new_metrics([], version="test", engine="swarm", mode="test")
+        self.engine: Engine = self.engine_at(swarm.manager)
+
+    def engine_at(self, node: SwarmNode) -> SwarmEngine:
+        """The adapter as another supervisor has it, which talks to another manager."""
+        metrics = new_metrics([], version="test", engine="swarm", mode="test")
+        return SwarmEngine(Connection(node.host), self.selector, metrics)
+
+    async def stranger(self, name: str, labels: dict[str, str] | None = None) -> str:
+        def run() -> str:
+            with self.swarm.manager.client() as client:
+                service = client.services.create(
+                    worker.IMAGE, name=name, labels=labels or {}, networks=["host"]
+                )
+                wait_for(
+                    lambda: [t["Status"]["State"] for t in service.tasks()] == ["running"],
+                    "the stranger runs",
+                )
+                return str(service.id)
+
+        return await asyncio.to_thread(run)
+
+    async def start_by_hand(self, container_id: str) -> None:
+        await asyncio.to_thread(self._act, container_id, "start")
+
+    async def kill_by_hand(self, container_id: str, signal: int) -> None:
+        await asyncio.to_thread(self._act, container_id, "kill", signal=signal)
+
+    async def pause_by_hand(self, container_id: str, *, paused: bool) -> None:
+        await asyncio.to_thread(self._act, container_id, "pause" if paused else "unpause")
+
+    def _act(self, service_id: str, action: str, **options: Any) -> None:
+        """What is done to the container of a service, on its node."""
+        label = f"com.docker.swarm.service.id={service_id}"
+        for node in self.swarm.nodes:
+            with node.client() as client:
+                for container in client.containers.list(all=True, filters={"label": label}):
+                    getattr(container, action)(**options)
+
+    async def go_away(self) -> None:
+        await asyncio.to_thread(self.swarm.manager.kill)
+
+    async def come_back(self) -> None:
+        await asyncio.to_thread(self.swarm.manager.start)
+        await asyncio.to_thread(self.swarm.wait_until_ready)
+
+    async def hang(self) -> None:
+        self.swarm.manager.freeze()
+
+    async def wake(self) -> None:
+        self.swarm.manager.thaw()
+
+    async def clean(self) -> None:
+        self.swarm.manager.thaw()
+        await self.come_back()
+        await asyncio.to_thread(self.swarm.clear)
         await self.engine.close()
 
 

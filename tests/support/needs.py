@@ -40,7 +40,7 @@ NEEDS: Mapping[str, Collection[str]] = {
 }
 
 # Fixtures that start an Engine. That of the contract does so in one of its cases.
-_ENGINE = frozenset({"engine", "docker_rig"})
+_ENGINE = frozenset({"engine", "docker_rig", "swarm_rig", "rig_of_three"})
 _EITHER, _FAKE = "rig", "fake"
 
 

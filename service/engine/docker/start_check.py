@@ -33,7 +33,7 @@ _CALL = 5.0  # the time limit of a call (seconds)
 # The first has only the names of processes; the second also their arguments, which hold secrets.
 _NAMES, _COMMANDS = "-eo pid,comm", "-eo pid,args"
 # Exit codes of an init or a shell that cannot run a program. Higher ones are signals.
-_MAYBE_NOT_RUN = range(1, 128)
+MAYBE_NOT_RUN = range(1, 128)
 # tini is Docker's init. catatonit is Podman's, which does not name the program.
 _INIT_ERROR = re.compile(
     r"^(?:\[FATAL tini \(\d+\)\]|(?:ERROR \()?catatonit(?::\d+\))?:) (.+)$", re.MULTILINE
@@ -51,7 +51,7 @@ _LAST_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Program:
+class Program:
     """The facts that decide whether a program can run. The argument counts without entrypoint."""
 
     image: str
@@ -64,7 +64,7 @@ class StartCheck:
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self._trusted: set[_Program] = set()
+        self._trusted: set[Program] = set()
 
     async def confirm(self, container_id: str, spec: WorkloadSpec, *, timeout: float) -> None:
         """Return when the program has begun, even if it has exited; at once for a known program.
@@ -72,7 +72,7 @@ class StartCheck:
         Raises `EngineRefused` with the reason if it cannot be run. If the Engine cannot tell, the
         program counts as running.
         """
-        program = _Program(spec.image, _first_argument(spec), spec.limits)
+        program = program_of(spec)
         if program in self._trusted:
             return
         try:
@@ -80,13 +80,13 @@ class StartCheck:
         except EngineError:  # the container has been started, and its exit will be reported
             return
         if obstacle:
-            reason = spec.redact(obstacle + _advice(obstacle, spec))
+            reason = spec.redact(obstacle + advice(obstacle, spec))
             raise EngineRefused(f"the program of {spec.name} cannot be run: {reason}")
         self._trusted.add(program)
 
     def handle_exit(self, image: str, exit_code: int | None) -> None:
         """Check an image again after an exit that may mean that it was built again."""
-        if exit_code in _MAYBE_NOT_RUN:
+        if exit_code in MAYBE_NOT_RUN:
             built_again = plain_name(image)
             self._trusted = {p for p in self._trusted if plain_name(p.image) != built_again}
 
@@ -102,7 +102,7 @@ class StartCheck:
             except EngineRefused:
                 blind, end = True, min(end, clock() + _BLIND_WAIT)
             code = await self._call("inspect", _exit_code, container_id, timeout)
-            if code in _MAYBE_NOT_RUN:
+            if code in MAYBE_NOT_RUN:
                 return await self._call("logs", _init_error, container_id, timeout)
             if code is not None:
                 return ""
@@ -118,6 +118,11 @@ class StartCheck:
     ) -> T:
         call = Call(operation, lambda c: function(c, container_id), {"container.id": container_id})
         return await self._calls.call(call, timeout=min(_CALL, timeout))
+
+
+def program_of(spec: WorkloadSpec) -> Program:
+    """What a workload runs."""
+    return Program(spec.image, _first_argument(spec), spec.limits)
 
 
 def _first_argument(spec: WorkloadSpec) -> str:
@@ -167,10 +172,15 @@ def _exit_code(client: docker.APIClient, container_id: str) -> int | None:
 def _init_error(client: docker.APIClient, container_id: str) -> str:
     """The error of an init or a shell that could not run the program, or ""."""
     output = client.logs(container_id, tail=_LAST_LINES).decode(errors="replace")
+    return obstacle_in(output, lambda: _program(client, container_id))
+
+
+def obstacle_in(output: str, program: Callable[[], str]) -> str:
+    """The reason why the program cannot be run, as the last lines of output tell it, or ""."""
     if match := _INIT_ERROR.search(output):
         failure, colon, reason = match[1].partition(": ")
         if text := _CATATONIT.get(failure):
-            failure = text.format(_program(client, container_id))
+            failure = text.format(program())
         return f"{failure}{colon}{reason}"
     return _FORMAT if _READ_AS_SCRIPT.search(output) else ""
 
@@ -181,7 +191,7 @@ def _program(client: docker.APIClient, container_id: str) -> str:
     return next(filter(None, [*(config.Entrypoint or ()), *(config.Cmd or ())]), "")
 
 
-def _advice(obstacle: str, spec: WorkloadSpec) -> str:
+def advice(obstacle: str, spec: WorkloadSpec) -> str:
     """A likely cause, to append to the kernel's message."""
     if obstacle == _FORMAT:
         return f"; was the image {spec.image} built for another processor?"

@@ -52,6 +52,7 @@ class _Version(Answer):
 
 
 class _ContainerSpec(Answer):
+    Image: str = ""
     Labels: dict[str, str] | None = None
     Args: list[str] | None = None
     StopGracePeriod: int | None = None  # nanoseconds
@@ -99,6 +100,11 @@ class Task(Answer):
     def labels(self) -> Mapping[str, str]:
         """Those of its container."""
         return self.Spec.ContainerSpec.Labels or {}
+
+    @property
+    def image(self) -> str:
+        """What it runs."""
+        return self.Spec.ContainerSpec.Image
 
     @property
     def arguments(self) -> Sequence[str]:

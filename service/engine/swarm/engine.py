@@ -26,6 +26,7 @@ from service.engine.base import (
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.shutdown_check import Presence, ping_anew
+from service.engine.swarm.beginnings import Beginnings
 from service.engine.swarm.credentials import Credentials
 from service.engine.swarm.ends import Ends
 from service.engine.swarm.launch import Launch
@@ -68,6 +69,7 @@ class SwarmEngine:
         self._calls = Calls(Clients(connection), metrics, launches=launches)
         self._selector = selector
         self._credentials = Credentials()
+        self._beginnings = Beginnings()
         self._listings = Listings(selector)
         self._ends = Ends(self._calls)
         self._presence = Presence(partial(self._ping_anew, _PRESENCE))
@@ -97,7 +99,7 @@ class SwarmEngine:
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
         """See `Engine.start`. Pulling the image is part of it, and of its time."""
         about = {_NAME: spec.name, _IMAGE: spec.image}
-        launch = Launch(spec, self._credentials)
+        launch = Launch(spec, self._credentials, self._beginnings)
 
         def then(service_id: str) -> Call[None]:
             about[_ID] = service_id
@@ -177,7 +179,10 @@ class SwarmEngine:
     async def _poll(self, before: Sequence[Workload]) -> Poll:
         self._stirred.clear()
         call = Call("list", lambda c: self._listings.poll(c, before))
-        return await self._calls.call(call, timeout=_LISTING)
+        polled = await self._calls.call(call, timeout=_LISTING)
+        for image in polled.doubtful:
+            self._beginnings.distrust(image)
+        return polled
 
     async def _pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

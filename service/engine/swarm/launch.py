@@ -5,7 +5,7 @@ takes half a second to run, or several where many are started at once.
 """
 
 import time
-from collections.abc import Sequence
+from contextlib import suppress
 
 import requests
 
@@ -13,6 +13,7 @@ from observability.logs import get_logger
 from service.engine.base import WorkloadSpec
 from service.engine.docker.client import Client
 from service.engine.swarm.answers import Service, Task, TaskState
+from service.engine.swarm.beginnings import Beginnings
 from service.engine.swarm.credentials import Credentials
 from service.engine.swarm.errors import (
     has_begun,
@@ -24,11 +25,13 @@ from service.engine.swarm.errors import (
 )
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_TITLE
+from service.engine.swarm.services import task_of
 from service.engine.swarm.tasks import NOWHERE, chief, has_ended, is_ending
 from service.errors import (
     EngineError,
     EngineFaltered,
     EngineTimeout,
+    EngineUnavailable,
     NameTaken,
     NoSuchWorkload,
 )
@@ -51,9 +54,12 @@ _SLOW = (TimeoutError, requests.exceptions.Timeout)
 class Launch:
     """Makes a service, and follows it until its program has begun."""
 
-    def __init__(self, spec: WorkloadSpec, credentials: Credentials) -> None:
+    def __init__(
+        self, spec: WorkloadSpec, credentials: Credentials, beginnings: Beginnings
+    ) -> None:
         self._spec = spec
         self._credentials = credentials
+        self._beginnings = beginnings
         self._deadline = 0.0
         self._refusals: dict[str, str] = {}  # by node that lacks the image, what it has said
         self._waits_since: float | None = None
@@ -88,33 +94,33 @@ class Launch:
     def follow(self, client: Client, service_id: str) -> None:
         """Return when the program has begun. Removes the service where it will not."""
         try:
-            self._follow(client, service_id)
+            if self._follow(client, service_id):
+                self._confirm(client, service_id)
+        except EngineUnavailable:
+            raise  # it may run all the same, and the next try finds it
         except EngineError:
             self._undo(client, service_id)
             raise
 
-    def _follow(self, client: Client, service_id: str) -> None:
+    def _follow(self, client: Client, service_id: str) -> bool:
+        """Whether it has begun; if not, another supervisor has killed it, as it may what runs."""
         wait = _LOOK
         while True:
             try:
                 tasks = self._ask(client).tasks_of(service_id)
-                if self._runs(client, service_id, tasks):
-                    return
+                if any(NOWHERE in task.constraints for task in tasks):
+                    return False
+                if tasks and self._runs(client, service_id, chief(tasks)):
+                    return True
             except NoSuchWorkload:
-                return  # another supervisor has killed it: it has run, as far as anybody cares
+                return False
             except _SLOW:
                 pass
             self._pause(wait)
             wait = min(wait * 1.5, _LAST_LOOK)
 
-    def _runs(self, client: Client, service_id: str, tasks: Sequence[Task]) -> bool:
-        """Whether its program has begun, or somebody has ended it. Raises why it will not."""
-        of_ours = [task for task in tasks if NOWHERE not in task.constraints]
-        if len(of_ours) < len(tasks):
-            return True  # it is being killed
-        if not of_ours:
-            return False
-        task = chief(of_ours)
+    def _runs(self, client: Client, service_id: str, task: Task) -> bool:
+        """Whether its container runs, or has. Raises why it will not."""
         if has_begun(task):
             return True
         if lacks_image(task):
@@ -128,6 +134,15 @@ class Launch:
         else:
             self._check_room(task)
         return False
+
+    def _confirm(self, client: Client, service_id: str) -> None:
+        """Raise `EngineRefused` if the program cannot be run."""
+        with suppress(NoSuchWorkload, *_SLOW):
+            self._beginnings.confirm(
+                self._spec,
+                lambda: task_of(self._ask(client), service_id),
+                lambda lines: self._ask(client).logs(service_id, lines=lines),
+            )
 
     def _try_elsewhere(self, client: Client, service_id: str, task: Task) -> None:
         """Without a registry, an image may be on some nodes only."""

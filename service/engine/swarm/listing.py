@@ -5,7 +5,7 @@ before it has a task. Tasks that have not changed since the last listing are not
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,17 @@ from service.engine.base import Workload
 from service.engine.docker.answers import Unreadable, read
 from service.engine.docker.client import Client
 from service.engine.docker.list_reader import with_pauses
+from service.engine.docker.start_check import MAYBE_NOT_RUN
 from service.engine.swarm.answers import Service, Task, TaskState
 from service.engine.swarm.manager import Manager
-from service.engine.swarm.tasks import Nodes, bare_workload, by_service, is_ending, workload
+from service.engine.swarm.tasks import (
+    Nodes,
+    bare_workload,
+    by_service,
+    exit_code,
+    is_ending,
+    workload,
+)
 from service.errors import NoSuchWorkload
 
 log = get_logger(__name__)
@@ -33,6 +41,12 @@ class Poll:
     nodes: Nodes
     cpu: float
     elapsed: float
+
+    @property
+    def doubtful(self) -> Collection[str]:
+        """The images of those whose end may mean that their program could not be run."""
+        failed = (t for t in self.tasks.values() if t.state is TaskState.FAILED)
+        return {task.image for task in failed if exit_code(task) in MAYBE_NOT_RUN}
 
 
 class Listings:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-ADAPTER = ROOT / "service" / "engine" / "docker"
+ADAPTERS = {ROOT / "service" / "engine" / name for name in ("docker", "swarm")}
 _DOCKERS = ("Docker Engine", "docker.sock", "mountinfo", "containerd", "dockerd")
 
 
@@ -28,9 +28,9 @@ def _begins_with_a_docstring(node: ast.AST) -> bool:
 
 @pytest.mark.parametrize(
     "module",
-    [p for p in sorted((ROOT / "service").rglob("*.py")) if ADAPTER not in p.parents],
+    [p for p in sorted((ROOT / "service").rglob("*.py")) if ADAPTERS.isdisjoint(p.parents)],
     ids=lambda module: str(module.relative_to(ROOT)),
 )
 def test_nothing_but_the_adapter_says_what_only_docker_says(module: Path) -> None:
     said = [word for text in _texts(module) for word in _DOCKERS if word in text]
-    assert [] == said, "service/engine/docker/ is the place for it; messages take Engine.title"
+    assert [] == said, "its adapter is the place for it; messages take Engine.title"

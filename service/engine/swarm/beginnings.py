@@ -1,0 +1,69 @@
+"""Whether the program of a container runs, or only the init that could not run it.
+
+A manager does not tell which processes a container has. An init that could not run the program
+ends at once, and has said why: so a launch waits for a moment, once for each image.
+"""
+
+import time
+from collections.abc import Callable
+
+from service.engine.base import WorkloadSpec
+from service.engine.docker.start_check import (
+    MAYBE_NOT_RUN,
+    Program,
+    advice,
+    obstacle_in,
+    program_of,
+)
+from service.engine.swarm.answers import Task, TaskState
+from service.engine.swarm.tasks import exit_code
+from service.errors import EngineError, EngineRefused
+
+# How long a task is looked at that runs (seconds): an init ends within 0.1 s.
+_PATIENCE = 0.5
+_LOOK = 0.1
+_LINES = 20
+
+
+class Beginnings:
+    """Tells a launch whose program does not run from one that does. Called in any thread."""
+
+    def __init__(self) -> None:
+        self._trusted: set[Program] = set()
+
+    def confirm(
+        self,
+        spec: WorkloadSpec,
+        look: Callable[[], Task | None],
+        words: Callable[[int], str],
+    ) -> None:
+        """Return once the program has begun. Raises `EngineRefused`, with the reason, if not.
+
+        `look` finds the task, which is running or has been so; `words` reads its last lines.
+        """
+        program = program_of(spec)
+        if program in self._trusted:
+            return
+        task = self._settled(look)
+        if task is not None and exit_code(task) in MAYBE_NOT_RUN:
+            self._check(spec, words)
+        self._trusted.add(program)
+
+    def distrust(self, image: str) -> None:
+        """Look at an image again, after an exit that may mean that it was made anew."""
+        self._trusted = {each for each in self._trusted if each.image != image}
+
+    def _settled(self, look: Callable[[], Task | None]) -> Task | None:
+        end = time.monotonic() + _PATIENCE
+        while (task := look()) and task.state is TaskState.RUNNING and time.monotonic() < end:
+            time.sleep(_LOOK)
+        return task
+
+    def _check(self, spec: WorkloadSpec, words: Callable[[int], str]) -> None:
+        try:
+            obstacle = obstacle_in(words(_LINES), lambda: "the program")
+        except EngineError:  # what came of it shows later
+            return
+        if obstacle:
+            told = spec.redact(obstacle + advice(obstacle, spec))
+            raise EngineRefused(f"the program of {spec.name} cannot be run: {told}")
