@@ -1,0 +1,121 @@
+"""What a manager's words mean, and what a task's state means for a launch."""
+
+import pytest
+import requests
+from docker.errors import APIError
+
+from observability.redaction.redactor import Redactor
+from service.engine.swarm.errors import (
+    StaleVersion,
+    has_begun,
+    lacks_image,
+    no_room,
+    refused,
+    told,
+    waits_for_node,
+)
+from service.errors import (
+    EngineFaltered,
+    EngineRefused,
+    EngineUnavailable,
+    NameTaken,
+    NoSuchWorkload,
+)
+from tests.unit.engine.swarm.objects import a_task
+
+_NO_LEADER = (
+    "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few"
+    " managers are online. Make sure more than half of the managers are online."
+)
+
+
+def _raised(operation: str, status: int, words: str, secret: str = "") -> BaseException:
+    response = requests.Response()
+    response.status_code = status
+    with pytest.raises(Exception) as caught, told(operation, "a-1", Redactor(secret)):
+        raise APIError("error", response, words)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("operation", "status", "words", "kind"),
+    [
+        ("list", 500, _NO_LEADER, EngineUnavailable),
+        (
+            "create",
+            404,  # which is no missing image
+            f"could not find the corresponding predefined swarm network: {_NO_LEADER}",
+            EngineUnavailable,
+        ),
+        ("create", 500, "rpc error: code = DeadlineExceeded desc = context deadline exceeded",
+         EngineUnavailable),
+        (
+            "list",
+            503,
+            "This node is not a swarm manager. Manager is being prepared or has trouble connecting",
+            EngineUnavailable,
+        ),
+        (
+            "create",
+            409,
+            "rpc error: code = AlreadyExists desc = name conflicts with an existing object",
+            NameTaken,
+        ),
+        ("stop", 500, "rpc error: code = Unknown desc = update out of sequence", StaleVersion),
+        ("create", 404, "network nope not found", EngineRefused),
+        ("create", 400, "name must be valid as a DNS name component", EngineRefused),
+        ("inspect", 404, "service a-1 not found", NoSuchWorkload),
+        ("list", 404, "service a-1 not found", NoSuchWorkload),
+        ("create", 500, "something else", EngineFaltered),
+    ],
+)
+def test_what_a_manager_answers(
+    operation: str, status: int, words: str, kind: type[Exception]
+) -> None:
+    assert kind is type(_raised(operation, status, words))
+
+
+def test_a_network_of_one_machine_is_refused_with_what_helps() -> None:
+    words = (
+        "The network bridge cannot be used with services. Only networks scoped to the swarm can be"
+        " used, such as those created with the overlay driver."
+    )
+    assert "docker network create --driver overlay" in str(_raised("create", 403, words))
+
+
+def test_no_secret_is_told() -> None:
+    error = _raised("create", 400, "invalid: s3cret", "s3cret")
+    assert "s3cret" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("state", "err", "begun"),
+    [
+        ("running", "", True),
+        ("complete", "", True),
+        ("shutdown", "", True),
+        ("failed", "task: non-zero exit (3)", True),
+        ("failed", "starting container failed: no such network", False),
+        ("rejected", "No such image: x:latest", False),
+        ("starting", "", False),
+        ("pending", "no suitable node (insufficient resources on 1 node)", False),
+    ],
+)
+def test_whether_a_program_has_begun(state: str, err: str, begun: bool) -> None:
+    assert begun == has_begun(a_task(state, err=err))
+
+
+def test_a_missing_image_is_told_from_another_refusal() -> None:
+    assert lacks_image(a_task("rejected", err="No such image: x:latest"))
+    assert not lacks_image(a_task("rejected", err="invalid mount config for type"))
+    assert "invalid mount" in str(refused("a-1", a_task("rejected", err="invalid mount config")))
+
+
+def test_a_task_that_waits_for_a_node_says_why() -> None:
+    task = a_task("pending", err="no suitable node (insufficient resources on 1 node)")
+    assert waits_for_node(task)
+    assert not waits_for_node(a_task("pending"))
+    assert (429, "insufficient resources" in str(no_room("a-1", task))) == (
+        no_room("a-1", task).code,
+        True,
+    )
