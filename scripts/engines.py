@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 VARIABLE = "TEST_ENGINE"
 MACHINE = "machine"
+# A Swarm of one node, which is the Docker of this machine.
+SWARM = "swarm"
+_ON_THE_MACHINE = {MACHINE, SWARM}
 # The release of Debian that has it.
 RELEASES = {"docker-20.10": "bookworm", "docker-26.1": "trixie", "podman-5.4": "trixie"}
 
@@ -30,8 +33,8 @@ _PACKAGES = {
 def chosen() -> str:
     """The Engine's name, or `machine`. Raises `PrerequisiteError` for any other."""
     name = os.environ.get(VARIABLE) or MACHINE
-    if name not in {MACHINE, *RELEASES}:
-        allowed = ", ".join((MACHINE, *RELEASES))
+    if name not in _ON_THE_MACHINE | {*RELEASES}:
+        allowed = ", ".join((MACHINE, SWARM, *RELEASES))
         raise PrerequisiteError(f"{VARIABLE}={name}: allowed are {allowed}")
     return name
 
@@ -39,7 +42,7 @@ def chosen() -> str:
 def kind() -> str:
     """Docker or Podman."""
     name = chosen()
-    return "Docker" if name == MACHINE else name.partition("-")[0].capitalize()
+    return "Docker" if name in _ON_THE_MACHINE else name.partition("-")[0].capitalize()
 
 
 def check_version(version: str) -> None:
@@ -48,14 +51,14 @@ def check_version(version: str) -> None:
     The machine's own Docker may come from elsewhere than its Debian.
     """
     name = chosen()
-    if name != MACHINE and not version.startswith(f"{name.partition('-')[2]}."):
+    if name not in _ON_THE_MACHINE and not version.startswith(f"{name.partition('-')[2]}."):
         raise PrerequisiteError(f"{VARIABLE}={name}: this machine's own is {kind()} {version}")
 
 
 def root() -> Path | None:
     """The root in which the chosen Engine runs, made if it is missing; None for our own."""
     name = chosen()
-    if name == MACHINE or _is_the_machines(name):
+    if name in _ON_THE_MACHINE or _is_the_machines(name):
         return None
     release = RELEASES[name]
     return debian_root.folder(release, _PACKAGES[release])

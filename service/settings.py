@@ -115,6 +115,11 @@ class Settings(BaseModel):
         "the name of this supervisor; supervisors that share an Engine need different names",
         allowed=_A_NAME,
     )
+    supervisor_engine: Annotated[Literal["docker", "swarm"], BeforeValidator(_lower)] = _setting(
+        "docker",
+        "what runs the jobs: `docker`, or the Swarm whose manager `DOCKER_HOST` names",
+        allowed="docker or swarm",
+    )
     supervisor_on_start: Annotated[Literal["remove", "adopt"], BeforeValidator(_lower)] = _setting(
         "remove",
         "what a start does with the containers of an earlier run:"

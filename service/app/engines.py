@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 from observability.metrics import Metrics
 from service.engine.base import Engine
 from service.engine.docker.names import DOCKER_TITLE
+from service.engine.swarm.names import SWARM_TITLE
+from service.errors import StartError
+from service.reconcile.setup_warnings import is_local
+from service.settings import Settings
 
 if TYPE_CHECKING:
     from service.engine.docker.legacy import LegacyContainers
@@ -33,12 +37,14 @@ class EngineKind:
     """A kind of engine. Metrics use its name.
 
     `open` takes the labels that select our workloads, and the limit of concurrent starts. It does
-    not connect yet. It raises `StartError` if the environment is wrong.
+    not connect yet. It raises `StartError` if the environment is wrong. `check` raises it for
+    settings that do not fit this engine.
     """
 
     name: str
     title: str
     open: Callable[[Mapping[str, str], Metrics, int], OpenedEngine]
+    check: Callable[[Settings], None] = lambda _: None
 
 
 def _open_docker(selector: Mapping[str, str], metrics: Metrics, launches: int) -> OpenedEngine:
@@ -50,7 +56,32 @@ def _open_docker(selector: Mapping[str, str], metrics: Metrics, launches: int) -
     return OpenedEngine(engine, connection.address, connection.shown)
 
 
-_KINDS = [EngineKind("docker", DOCKER_TITLE, _open_docker)]
+def _open_swarm(selector: Mapping[str, str], metrics: Metrics, launches: int) -> OpenedEngine:
+    from service.engine.docker.connection import connection_from_env
+    from service.engine.swarm.engine import SwarmEngine
+
+    connection = connection_from_env()
+    engine = SwarmEngine(connection, selector, metrics, launches=launches)
+    return OpenedEngine(engine, connection.address, connection.shown)
+
+
+def _check_swarm(settings: Settings) -> None:
+    if not settings.production:
+        raise StartError(
+            f"GO_ENV={settings.go_env}: with SUPERVISOR_ENGINE=swarm allowed is production: what is"
+            " kept could not keep its name unique"
+        )
+    if is_local(settings.grpc_callback_host):
+        raise StartError(
+            f"GRPC_CALLBACK_HOST={settings.grpc_callback_host}: with SUPERVISOR_ENGINE=swarm this"
+            " is the node that a job runs on; name the backend as all nodes find it"
+        )
+
+
+_KINDS = [
+    EngineKind("docker", DOCKER_TITLE, _open_docker),
+    EngineKind("swarm", SWARM_TITLE, _open_swarm, _check_swarm),
+]
 ENGINES: Mapping[str, EngineKind] = {kind.name: kind for kind in _KINDS}
 
 

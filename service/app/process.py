@@ -35,7 +35,6 @@ from service.support.process_limits import SERVE_THREADS, raise_file_limit, requ
 
 log = get_logger(__name__)
 
-_ENGINE = "docker"
 # A shutdown may take 15 s. Of these: calls under way, the last spans, the last log lines (seconds).
 DRAIN_GRACE = 10.0
 SPANS_GRACE = 0.5  # a working collector takes less; no port is open meanwhile
@@ -96,7 +95,8 @@ class _Process:
     async def run(self) -> int:
         """Start, serve and stop. Return the exit code."""
         settings = self._settings
-        kind, mode = ENGINES[_ENGINE], settings.go_env
+        kind, mode = ENGINES[settings.supervisor_engine], settings.go_env
+        kind.check(settings)
         metrics = new_metrics(self._catalog, version=__version__, engine=kind.name, mode=mode)
         self._writer.on_drop = metrics.log_lines_dropped.inc
         self._writer.on_recovery = _log_dropped_lines

@@ -88,7 +88,8 @@ def _log(warning: SetupWarning) -> None:
     )
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
+    """Whether a host is whatever machine, or container, asks for it."""
     name = host.strip("[]").rstrip(".").lower()
     try:
         address = ip_address(name)

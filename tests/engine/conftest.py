@@ -1,15 +1,17 @@
 """The engines that the contract suite runs against."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 
 import pytest
 
-from tests.engine.rigs import DockerRig, FakeRig, Rig
+from scripts.private_engine import ensure_installed
+from tests.engine.rigs import DockerRig, FakeRig, Rig, SwarmRig
 from tests.fake_engine.engine import FakeEngine
 from tests.fake_engine.polled import PolledEngine
 from tests.support.clock import skipping_waits
+from tests.support.swarm import Swarm, a_swarm
 
 _POLL = 0.02  # seconds
 _FAKES: Mapping[str, Callable[..., FakeEngine]] = {
@@ -31,6 +33,8 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
             made = DockerRig(
                 request.getfixturevalue("engine"), request.getfixturevalue("docker_client")
             )
+        elif request.param == "swarm":
+            made = SwarmRig(request.getfixturevalue("swarm"))
         else:
             stack.enter_context(skipping_waits())
             made = FakeRig(_FAKES[request.param])

@@ -1,0 +1,277 @@
+"""What only a Swarm can show: several machines, several supervisors, and its own refusals."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from service.engine.base import Change, Limits, Status, WorkloadSpec
+from service.engine.swarm.engine import SwarmEngine
+from service.errors import ImageMissing, NameTaken, NoRoom, NoSuchWorkload
+from tests.engine.rigs import Listener, SwarmRig, until, until_async
+from tests.support import worker
+from tests.support.swarm import SwarmNode
+
+TIMEOUT = 30.0
+_LOST_WITHIN = 40.0  # seconds
+
+
+def a_spec(rig: SwarmRig, name: str, *arguments: str, **more: Any) -> WorkloadSpec:
+    labels = rig.selector | {"test.launch": more.pop("launch", name)}
+    return WorkloadSpec(
+        **{"name": name, "image": worker.IMAGE, "arguments": arguments, "labels": labels} | more
+    )
+
+
+async def start(rig: SwarmRig, name: str, *arguments: str, **more: Any) -> str:
+    return await rig.engine.start(a_spec(rig, name, *arguments, **more), timeout=TIMEOUT)
+
+
+def _node_of(rig: SwarmRig, service_id: str) -> SwarmNode:
+    """The machine that runs a service."""
+    (node,) = _nodes_of(rig, service_id)
+    return node
+
+
+def _nodes_of(rig: SwarmRig, service_id: str) -> list[SwarmNode]:
+    label = "com.docker.swarm.service.id"
+    return [
+        node
+        for node in rig.swarm.nodes
+        for container in node.containers()
+        if container["Labels"].get(label) == service_id and container["State"] == "running"
+    ]
+
+
+async def _until_status(engine: Any, service_id: str, wanted: Status, *, within: float) -> None:
+    async def check() -> bool:
+        return (await engine.inspect(service_id)).status is wanted
+
+    await until_async(check, within=within)
+
+
+# One node
+
+
+async def test_a_service_runs_as_asked(swarm_rig: SwarmRig) -> None:
+    limits = Limits(memory=32 * 2**20, cpus=0.5, pids=20)
+    environment = {"TRACEPARENT": "{{.Node.ID}}"}
+    await start(swarm_rig, "a-1", limits=limits, environment=environment, stop_grace=7.0)
+    node = swarm_rig.swarm.manager
+    (listed,) = node.containers()
+    with node.client() as client:
+        found = client.api.inspect_container(listed["Id"])
+    host = found["HostConfig"]
+    assert ("host", True) == (host["NetworkMode"], host["Init"])
+    assert (32 * 2**20, 500_000_000, 20) == (host["Memory"], host["NanoCpus"], host["PidsLimit"])
+    assert "SIGTERM" == found["Config"]["StopSignal"]
+    assert "TRACEPARENT={{.Node.ID}}" in found["Config"]["Env"]  # and no template
+    assert swarm_rig.selector.items() <= found["Config"]["Labels"].items()
+
+
+async def test_two_that_launch_the_same_at_once_get_one_service(swarm_rig: SwarmRig) -> None:
+    others = [swarm_rig.engine_at(swarm_rig.swarm.manager) for _ in range(3)]
+    engines: list[Any] = [swarm_rig.engine, *others]
+    starts = [
+        engine.start(a_spec(swarm_rig, "a-1", launch=f"launch-{n}"), timeout=TIMEOUT)
+        for n, engine in enumerate(engines)
+    ]
+    results = await asyncio.gather(*starts, return_exceptions=True)
+    (service_id,) = [each for each in results if isinstance(each, str)]
+    losers = [each for each in results if isinstance(each, NameTaken)]
+    assert 3 == len(losers)
+    assert {service_id} == {each.holder for each in losers}
+    # A loser hears of the winner when that runs, and not before.
+    assert Status.LIVE is (await swarm_rig.engine.inspect(service_id)).status
+    for engine in others:
+        await engine.close()
+
+
+async def test_a_launch_finds_what_its_own_earlier_try_has_made(swarm_rig: SwarmRig) -> None:
+    service_id = await start(swarm_rig, "a-1")
+    assert service_id == await start(swarm_rig, "a-1")
+
+
+async def test_a_name_is_held_until_the_task_is_dead(swarm_rig: SwarmRig) -> None:
+    service_id = await start(swarm_rig, "a-1")
+    stop = asyncio.create_task(swarm_rig.engine.stop(service_id, grace=10))
+    while not stop.done():
+        running = _nodes_of(swarm_rig, service_id)
+        names = await swarm_rig.engine.names()
+        assert not running or "a-1" in names
+        await asyncio.sleep(0.1)
+    assert [] == _nodes_of(swarm_rig, service_id)
+    exit_ = await stop
+    assert exit_ is not None
+    assert 143 == exit_.code
+    assert "a-1" in await swarm_rig.engine.names()
+    await swarm_rig.engine.remove(service_id)
+    assert "a-1" not in await swarm_rig.engine.names()
+
+
+async def test_what_no_node_may_run_has_no_room_and_leaves_nothing(swarm_rig: SwarmRig) -> None:
+    with swarm_rig.swarm.manager.client() as client:
+        (node,) = client.nodes.list()
+        spec = node.attrs["Spec"]
+        node.update(spec | {"Availability": "pause"})
+        try:
+            began = time.monotonic()
+            with pytest.raises(NoRoom, match="1 node not available"):
+                await start(swarm_rig, "a-1")
+            assert time.monotonic() - began < 20
+            assert [] == await swarm_rig.engine.list()
+        finally:
+            node.reload()
+            node.update(spec | {"Availability": "active"})
+    await start(swarm_rig, "a-1")
+
+
+async def test_an_exit_is_told_with_its_code_and_was_seen(swarm_rig: SwarmRig) -> None:
+    listener = Listener(swarm_rig.engine)
+    await until(lambda: bool(listener.heard))
+    service_id = await start(swarm_rig, "a-1", "--exit", "9")
+    await until(lambda: "exited" in listener.changes(service_id))
+    (exited,) = [e for e in listener.events if e.change is Change.EXITED]
+    assert (9, True) == (exited.exit_code, exited.witnessed)
+    await listener.close()
+
+
+async def test_what_somebody_scales_to_none_has_ended(swarm_rig: SwarmRig) -> None:
+    service_id = await start(swarm_rig, "a-1")
+    with swarm_rig.swarm.manager.client() as client:
+        client.services.get(service_id).scale(0)
+    await _until_status(swarm_rig.engine, service_id, Status.EXITED, within=15)
+    await swarm_rig.engine.remove(service_id)
+    with pytest.raises(NoSuchWorkload):
+        await swarm_rig.engine.inspect(service_id)
+
+
+# Three nodes
+
+
+@pytest.fixture
+def only_here(rig_of_three: SwarmRig) -> str:
+    """An image that one worker alone has."""
+    name = "supervisor-test-only-here"
+    with rig_of_three.swarm.workers[1].client() as client:
+        client.images.get(worker.IMAGE).tag(name)
+    return name
+
+
+async def test_an_image_that_some_nodes_lack_is_found_on_the_one_that_has_it(
+    rig_of_three: SwarmRig, only_here: str
+) -> None:
+    service_id = await start(rig_of_three, "a-1", image=only_here)
+    assert rig_of_three.swarm.workers[1] is _node_of(rig_of_three, service_id)
+
+
+async def test_an_image_that_no_node_has_is_missing_with_their_words(
+    rig_of_three: SwarmRig,
+) -> None:
+    with pytest.raises(ImageMissing, match="No such image: supervisor-test-no-such-image"):
+        await start(rig_of_three, "a-1", image="supervisor-test-no-such-image")
+    assert [] == await rig_of_three.engine.list()
+
+
+async def _one_on_a_worker(rig: SwarmRig, name: str = "a-") -> tuple[str, SwarmNode]:
+    """A service that does not run on the manager, and its machine."""
+    for number in range(9):
+        service_id = await start(rig, f"{name}{number}")
+        if (node := _node_of(rig, service_id)) is not rig.swarm.manager:
+            return service_id, node
+    raise AssertionError("nothing runs on a worker")
+
+
+async def test_what_a_dead_node_ran_is_lost_and_runs_elsewhere_at_once(
+    rig_of_three: SwarmRig,
+) -> None:
+    service_id, node = await _one_on_a_worker(rig_of_three)
+    listener = Listener(rig_of_three.engine)
+    await until(lambda: bool(listener.heard))
+    (told,) = [w for w in listener.listing.workloads if w.id == service_id]
+    await asyncio.to_thread(node.lose_power)
+    try:
+        await until(
+            lambda: "exited" in listener.changes(service_id), within=_LOST_WITHIN
+        )
+        (exited,) = [
+            e for e in listener.events if e.id == service_id and e.change is Change.EXITED
+        ]
+        assert (None, False) == (exited.exit_code, exited.witnessed)
+        seen = await rig_of_three.engine.inspect(service_id)
+        assert (Status.EXITED, None) == (seen.status, seen.exit_code)
+        await rig_of_three.engine.stop(service_id, grace=1)  # nobody is there to be asked
+        await rig_of_three.engine.remove(service_id)
+        again = await start(rig_of_three, told.name, launch="again")
+        assert node is not _node_of_others(rig_of_three, again, without=node)
+    finally:
+        await asyncio.to_thread(node.start)
+        await asyncio.to_thread(rig_of_three.swarm.wait_until_ready)
+    await listener.close()
+    assert [] == _running_on(node, service_id)
+
+
+async def test_a_kill_on_a_node_that_is_lost_meanwhile_is_a_success(
+    rig_of_three: SwarmRig,
+) -> None:
+    service_id, node = await _one_on_a_worker(rig_of_three)
+    node.machine.cut_off()
+    try:
+        began = time.monotonic()
+        assert None is await rig_of_three.engine.stop(service_id, grace=1)
+        assert time.monotonic() - began < _LOST_WITHIN
+        await rig_of_three.engine.remove(service_id)
+        again = await start(rig_of_three, "again")
+        assert Status.LIVE is (await rig_of_three.engine.inspect(again)).status
+    finally:
+        node.machine.plug_in()
+        await asyncio.to_thread(rig_of_three.swarm.wait_until_ready)
+    await until(lambda: not _running_on(node, service_id), within=30)
+
+
+async def test_what_a_drained_node_ran_was_ended_by_others(rig_of_three: SwarmRig) -> None:
+    service_id, node = await _one_on_a_worker(rig_of_three)
+    listener = Listener(rig_of_three.engine)
+    await until(lambda: bool(listener.heard))
+    with rig_of_three.swarm.manager.client() as client, node.client() as there:
+        own_id = there.info()["Swarm"]["NodeID"]
+        drained = client.nodes.get(own_id)
+        spec = drained.attrs["Spec"]
+        drained.update(spec | {"Availability": "drain"})
+        try:
+            await until(lambda: "exited" in listener.changes(service_id), within=20)
+        finally:
+            drained.reload()
+            drained.update(spec | {"Availability": "active"})
+    events = [e for e in listener.events if e.id == service_id]
+    assert ["signalled", "exited"] == [e.change.value for e in events]
+    assert (15, 143) == (events[0].signal, events[1].exit_code)
+    await listener.close()
+
+
+def _running_on(node: SwarmNode, service_id: str) -> list[str]:
+    label = "com.docker.swarm.service.id"
+    return [
+        container["Id"]
+        for container in node.containers()
+        if container["Labels"].get(label) == service_id and container["State"] == "running"
+    ]
+
+
+def _node_of_others(rig: SwarmRig, service_id: str, *, without: SwarmNode) -> SwarmNode:
+    """The machine that runs a service, where one cannot be asked."""
+    (node,) = [n for n in rig.swarm.nodes if n is not without and _running_on(n, service_id)]
+    return node
+
+
+async def test_supervisors_at_two_managers_see_the_same(rig_of_three: SwarmRig) -> None:
+    engine: SwarmEngine = rig_of_three.engine_at(rig_of_three.swarm.manager)
+    listener = Listener(engine)
+    await until(lambda: bool(listener.heard))
+    service_id = await start(rig_of_three, "a-1")
+    await until(lambda: "started" in listener.changes(service_id))
+    await rig_of_three.engine.remove(service_id, force=True)
+    await until(lambda: "removed" in listener.changes(service_id))
+    await listener.close()
+    await engine.close()

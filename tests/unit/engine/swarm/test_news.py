@@ -1,0 +1,84 @@
+"""What is told of an end, and how often tasks are listed."""
+
+from collections.abc import AsyncGenerator, Sequence
+
+import pytest
+
+from service.engine.base import Change, Event, Listing, Workload
+from service.engine.swarm.answers import Task
+from service.engine.swarm.listing import Poll
+from service.engine.swarm.news import follow
+from service.engine.swarm.tasks import Nodes, workload
+from tests.unit.engine.swarm.objects import a_task
+
+_NODES = Nodes({"n1": "host-1"})
+
+
+def _poll(*tasks: Task, nodes: Nodes = _NODES, cpu: float = 0.0, elapsed: float = 0.0) -> Poll:
+    found = [workload(task, nodes) for task in tasks]
+    return Poll(found, {task.ServiceID: task for task in tasks}, nodes, cpu, elapsed)
+
+
+class _Swarm:
+    """Answers polls one after the other, and keeps how long was waited after each."""
+
+    def __init__(self, *polls: Poll) -> None:
+        self._polls = list(polls)
+        self.pauses: list[float] = []
+
+    async def poll(self, before: Sequence[Workload]) -> Poll:
+        del before
+        return self._polls.pop(0)
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+    def news(self, first: Sequence[Workload]) -> AsyncGenerator[Listing | Event, None]:
+        return follow(first, self.poll, self.pause)
+
+
+async def _told(after: Poll) -> list[Event]:
+    """What is told after a running task has become what a poll shows."""
+    swarm = _Swarm(after, _poll())
+    heard: list[Event] = []
+    async for item in swarm.news([workload(a_task(), _NODES)]):
+        if isinstance(item, Event):
+            if item.change is Change.REMOVED:
+                break
+            heard.append(item)
+    return heard
+
+
+@pytest.mark.parametrize(("state", "code"), [("failed", 3), ("complete", 0)])
+async def test_an_end_is_told_with_its_exit_code_and_its_node_has_seen_it(
+    state: str, code: int
+) -> None:
+    (event,) = await _told(_poll(a_task(state, "shutdown", code=code)))
+    assert (Change.EXITED, code, True) == (event.change, event.exit_code, event.witnessed)
+    assert None is event.signal
+
+
+async def test_what_swarm_has_ended_was_sent_sigterm_before() -> None:
+    signalled, exited = await _told(_poll(a_task("shutdown", "shutdown", code=143)))
+    assert (Change.SIGNALLED, 15) == (signalled.change, signalled.signal)
+    assert (Change.EXITED, 143, True) == (exited.change, exited.exit_code, exited.witnessed)
+
+
+async def test_nobody_has_seen_the_end_of_what_is_lost() -> None:
+    lost = Nodes({"n1": "host-1"}, frozenset({"n1"}))
+    (event,) = await _told(_poll(a_task("running", "shutdown"), nodes=lost))
+    assert (Change.EXITED, None, False) == (event.change, event.exit_code, event.witnessed)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "elapsed", "pause"),
+    [(0.0, 0.0, 0.5), (0.1, 0.1, 0.9), (0.05, 1.0, 2.0), (5.0, 5.0, 4.0)],
+)
+async def test_the_more_a_listing_takes_the_seldomer_it_is_asked_for(
+    cpu: float, elapsed: float, pause: float
+) -> None:
+    swarm = _Swarm(_poll(a_task(), cpu=cpu, elapsed=elapsed), _poll())
+    async for item in swarm.news([workload(a_task(), _NODES)]):
+        if isinstance(item, Event):  # the removal in the second listing
+            break
+    assert [pytest.approx(pause)] == swarm.pauses
