@@ -12,7 +12,7 @@ import pytest
 from scripts import engines
 from scripts.private_engine import PrivateEngine, ensure_installed
 from tests.support import catalog as catalog_of_tests
-from tests.support import containers, exclusions, lockout, needs, own_folder, schedule, worker
+from tests.support import containers, exclusions, lockout, needs, own_folder, schedule, swarm, worker
 from tests.support.supervised import Supervised
 
 # How long an example takes says nothing on a machine that does several things at once. The same
@@ -46,7 +46,7 @@ class Start(Protocol):
 def engine(pytestconfig: pytest.Config) -> Iterator[PrivateEngine]:
     """The Engine of the tests, which they may stop and kill, if they start it again."""
     ensure_installed()
-    with engines.private() as private:
+    with swarm.of_one() if engines.chosen() == engines.SWARM else engines.private() as private:
         pytestconfig.stash[_ENGINE] = private
         with closing(docker.DockerClient(private.host)) as client:
             worker.make(client)
@@ -76,7 +76,8 @@ def start(
     with ExitStack() as stack:
 
         def start_one(*, ready: bool = True, popen: Any = None, **environment: str) -> Supervised:
-            settings = {"DOCKER_HOST": engine.host, "JOB_CATALOG": str(catalog)} | environment
+            settings = swarm.settings() | {"DOCKER_HOST": engine.host, "JOB_CATALOG": str(catalog)}
+            settings |= environment
             supervised = Supervised(tmp_path, settings, **(popen or {}))
             stack.push(supervised)
             return supervised.start(ready=ready)

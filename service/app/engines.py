@@ -85,6 +85,16 @@ _KINDS = [
 ENGINES: Mapping[str, EngineKind] = {kind.name: kind for kind in _KINDS}
 
 
+def adapted(settings: Settings) -> Settings:
+    """With what is not set as it has to be for the engine.
+
+    What runs on a Swarm at the start of a supervisor may be the job of another one.
+    """
+    if settings.supervisor_engine != "swarm" or "supervisor_on_start" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"supervisor_on_start": "adopt"})
+
+
 def open_legacy_containers() -> "LegacyContainers":
     """Access to the containers of the Go supervisor, which ran on Docker. Raises `StartError`."""
     from service.engine.docker.connection import connection_from_env

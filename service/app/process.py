@@ -19,7 +19,7 @@ from service import __version__
 from service.api.jobs_service import JobsService
 from service.api.server import GrpcServer, binding
 from service.app import event_loop
-from service.app.engines import ENGINES, EngineKind
+from service.app.engines import ENGINES, EngineKind, adapted
 from service.app.metric_labels import new_metrics
 from service.app.process_setup import NO_END, STDOUT
 from service.app.wiring import Core
@@ -87,7 +87,7 @@ class _Process:
     def __init__(
         self, settings: Settings, catalog: Catalog, tracing: TracerProvider, writer: LogWriter
     ) -> None:
-        self._settings = settings
+        self._settings = adapted(settings)
         self._catalog = catalog
         self._tracing = tracing
         self._writer = writer
@@ -135,7 +135,8 @@ class _Process:
         http.close()  # before the spans: under a tight limit, its threads make room for one more
         shut_down(self._tracing, within=SPANS_GRACE)
         await engine.as_engine().close()
-        lock.close()
+        if lock is not None:
+            lock.close()
         log.info("supervisor.stopped", code=code)
         return code
 
@@ -146,7 +147,9 @@ class _Process:
         instance = self._settings.supervisor_instance
         launches = self._settings.max_launches_under_way
         opened = kind.open({INSTANCE_LABEL: instance}, metrics, launches)
-        lock = hold_instance(instance, opened.address, kind.title)
+        lock = None
+        if not opened.engine.capabilities.shared:
+            lock = hold_instance(instance, opened.address, kind.title)
         engine.set(opened.engine)
         self._log_start(opened.shown)
         return lock

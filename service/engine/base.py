@@ -199,6 +199,8 @@ class Capabilities:
     tells_lack_of_memory_within: float | None = None
     # Whether `watch` reads from a connection, which may silently hang. Otherwise it polls.
     streams_events: bool = False
+    # Whether several supervisors of one instance may use it side by side.
+    shared: bool = False
 
 
 class Engine(Protocol):

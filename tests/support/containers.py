@@ -10,7 +10,7 @@ import docker
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
-from tests.support import worker
+from tests.support import swarm, worker
 
 PREFIX = "area.supervisor."
 _REMOVAL_SECONDS = 30.0
@@ -128,6 +128,7 @@ def remove_everything(client: docker.DockerClient) -> None:
 
     One that is just being made is listed before it can be removed.
     """
+    swarm.remove_services(client)
     deadline = time.monotonic() + _REMOVAL_SECONDS
     while found := client.api.containers(all=True):
         assert time.monotonic() < deadline, f"cannot be removed: {found}"

@@ -10,7 +10,7 @@ import docker
 import docker.errors
 import requests
 
-from scripts import leftovers
+from scripts import engines, leftovers
 from scripts.private_engine import PrivateEngine
 from tests.support import worker
 from tests.support.namespaces import Machine, machines
@@ -139,3 +139,24 @@ def _remove_services(client: docker.DockerClient) -> bool:
         with suppress(docker.errors.NotFound):
             service.remove()
     return not found
+
+
+@contextmanager
+def of_one() -> Iterator[SwarmNode]:
+    """A Swarm of one node; that node."""
+    with a_swarm() as made:
+        yield made.manager
+
+
+def settings() -> dict[str, str]:
+    """What a supervisor is told for the engine that was chosen for the tests, beside its address."""
+    if engines.chosen() != engines.SWARM:
+        return {}
+    return {"SUPERVISOR_ENGINE": "swarm", "GRPC_CALLBACK_HOST": "backend.test"}
+
+
+def remove_services(client: docker.DockerClient) -> None:
+    """Remove all services of a Swarm, if it is one: their containers follow."""
+    if client.info()["Swarm"]["LocalNodeState"] == "active":
+        wait_for(lambda: _remove_services(client), "no service is left")
+        wait_for(lambda: not client.api.tasks(), "no task is left")

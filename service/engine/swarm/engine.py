@@ -64,7 +64,7 @@ class SwarmEngine:
         launches: int = 8,
     ) -> None:
         """`launches` is how many `start`s there may be at once."""
-        self.capabilities = Capabilities()
+        self.capabilities = Capabilities(shared=True)
         self._connection = connection
         self._calls = Calls(Clients(connection), metrics, launches=launches)
         self._selector = selector
