@@ -76,8 +76,7 @@ def start(
     with ExitStack() as stack:
 
         def start_one(*, ready: bool = True, popen: Any = None, **environment: str) -> Supervised:
-            settings = swarm.settings() | {"DOCKER_HOST": engine.host, "JOB_CATALOG": str(catalog)}
-            settings |= environment
+            settings = {"DOCKER_HOST": engine.host, "JOB_CATALOG": str(catalog)} | environment
             supervised = Supervised(tmp_path, settings, **(popen or {}))
             stack.push(supervised)
             return supervised.start(ready=ready)

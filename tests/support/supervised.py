@@ -25,6 +25,7 @@ from scripts.ports import free_port
 from service._generated.area_supervisor_pb2 import Job, JobId
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import AuthenticatedJobData, Response
+from tests.support import swarm
 
 __all__ = ["Scrape", "Supervised", "T", "eventually", "free_port", "run_command", "struct"]
 
@@ -124,7 +125,8 @@ class Supervised:
             "BIND_ADDRESS": "127.0.0.1",
             "GO_ENV": "production",
             "LOG_LEVEL": "debug",
-        } | dict(environment)
+        }
+        self._environment |= swarm.settings() | dict(environment)
         self.process: subprocess.Popen[bytes] | None = None
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}")
         self.stub = AreaSupervisorServiceStub(self.channel)

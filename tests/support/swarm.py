@@ -156,7 +156,7 @@ def settings() -> dict[str, str]:
 
 
 def remove_services(client: docker.DockerClient) -> None:
-    """Remove all services of a Swarm, if it is one: their containers follow."""
-    if client.info()["Swarm"]["LocalNodeState"] == "active":
+    """Remove all services where a Swarm was chosen for the tests: their containers follow."""
+    if engines.chosen() == engines.SWARM:
         wait_for(lambda: _remove_services(client), "no service is left")
         wait_for(lambda: not client.api.tasks(), "no task is left")

@@ -6,11 +6,17 @@ What is not as described is `Unreadable`, as in `engine/docker/answers.py`.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum
+from struct import Struct
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
 from service.engine.docker.answers import Answer, Unreadable
+from service.errors import EngineRefused
+
+# Before each part of an output: its kind, and its length.
+_FRAME = Struct(">BxxxL")
+_ERRORS = 3
 
 _Id = Annotated[str, Field(min_length=1)]
 
@@ -217,3 +223,20 @@ def seconds(text: str) -> float:
         return datetime.fromisoformat(text).timestamp()
     except (ArithmeticError, ValueError):
         raise Unreadable("a time is none") from None
+
+
+def output_of(frames: bytes) -> bytes:
+    """What a service has written, out of the frames that it comes in. Raises `EngineRefused`.
+
+    A manager reports its errors in the stream, as those of a third kind of output.
+    """
+    output, at = [], 0
+    while at + _FRAME.size <= len(frames):
+        kind, length = _FRAME.unpack_from(frames, at)
+        at += _FRAME.size
+        payload = frames[at : at + length]
+        at += length
+        if kind == _ERRORS:
+            raise EngineRefused(payload.decode(errors="replace").strip())
+        output.append(payload)
+    return b"".join(output)

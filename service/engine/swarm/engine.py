@@ -74,7 +74,6 @@ class SwarmEngine:
         self._ends = Ends(self._calls)
         self._presence = Presence(partial(self._ping_anew, _PRESENCE))
         self._checked = False
-        self._stirred = asyncio.Event()  # something has been done that a poll will show
 
     def whereabouts(self, workloads: Sequence[Workload]) -> Whereabouts:  # noqa: ARG002 - see base
         """See `Engine.whereabouts`."""
@@ -106,9 +105,7 @@ class SwarmEngine:
             return Call("start", lambda c: launch.follow(c, service_id), about, spec.redact)
 
         make = Call("create", launch.create, about, spec.redact)
-        service_id = await self._calls.call(make, timeout=timeout, then=then)
-        self._stirred.set()
-        return service_id
+        return await self._calls.call(make, timeout=timeout, then=then)
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:  # noqa: ARG002 - see base
         """See `Engine.stop`. The grace is that of the start, which Swarm keeps."""
@@ -116,7 +113,6 @@ class SwarmEngine:
         if task is None or has_ended(task):
             return None
         await self._ask("stop", workload_id, lambda m: m.stop(workload_id))
-        self._stirred.set()
         return await self._ends.of(task)
 
     async def remove(self, workload_id: str, *, force: bool = False) -> None:
@@ -127,7 +123,6 @@ class SwarmEngine:
             await self._ask("remove", workload_id, lambda m: remove(m, workload_id, force=force))
         except NoSuchWorkload:
             return
-        self._stirred.set()
 
     async def inspect(self, workload_id: str, *, timeout: float = _SHORT) -> Inspection:
         """See `Engine.inspect`."""
@@ -173,19 +168,15 @@ class SwarmEngine:
         if not self._checked:
             await self._calls.call(Call("info", check_swarm), timeout=_SHORT)
             self._checked = True
-        async for item in follow(await self.list(), self._poll, self._pause):
+        async for item in follow(await self.list(), self._poll, asyncio.sleep):
             yield item
 
     async def _poll(self, before: Sequence[Workload]) -> Poll:
-        self._stirred.clear()
         call = Call("list", lambda c: self._listings.poll(c, before))
         polled = await self._calls.call(call, timeout=_LISTING)
         for image in polled.doubtful:
             self._beginnings.distrust(image)
         return polled
-
-    async def _pause(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
     async def close(self) -> None:
         """See `Engine.close`."""

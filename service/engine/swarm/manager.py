@@ -1,6 +1,6 @@
 """What a manager is asked. Everything here blocks, and runs in a thread (`Calls`)."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -10,7 +10,7 @@ from service.engine.base import WorkloadSpec
 from service.engine.docker.answers import read
 from service.engine.docker.client import Client
 from service.engine.docker.list_reader import elements
-from service.engine.swarm.answers import Info, Node, Service, Task
+from service.engine.swarm.answers import Info, Node, Service, Task, output_of
 from service.engine.swarm.errors import StaleVersion, told
 from service.engine.swarm.specs import service_of, stopped, without_nodes
 from service.engine.swarm.tasks import Nodes
@@ -98,10 +98,11 @@ class Manager:
     def logs(self, service_id: str, *, lines: int) -> str:
         """The last lines that a service has written. Raises `NoSuchWorkload`."""
         with told("logs", service_id):
-            output = self._client.service_logs(
-                service_id, stdout=True, stderr=True, tail=lines, is_tty=False
-            )
-            return b"".join(_parts(output)).decode(errors="replace")
+            client: Any = self._client
+            params = {"stdout": 1, "stderr": 1, "tail": lines}
+            answer = client._get(client._url("/services/{0}/logs", service_id), params=params)  # noqa: SLF001
+            client._raise_for_status(answer)  # noqa: SLF001
+        return output_of(answer.content).decode(errors="replace")
 
     def _change(self, service_id: str, change: Any) -> None:
         for _ in range(_TRIES):
@@ -141,7 +142,4 @@ class Manager:
 def _pairs(labels: Mapping[str, str]) -> Sequence[str]:
     return [f"{key}={value}" for key, value in labels.items()]
 
-
-def _parts(output: Iterable[bytes] | bytes) -> Iterable[bytes]:
-    return [output] if isinstance(output, bytes) else output
 
