@@ -31,6 +31,7 @@ from service.engine.swarm.credentials import Credentials
 from service.engine.swarm.ends import Ends
 from service.engine.swarm.launch import Launch
 from service.engine.swarm.listing import Listings, Poll, list_all
+from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_NAMES, SWARM_TITLE
 from service.engine.swarm.news import follow
@@ -70,7 +71,8 @@ class SwarmEngine:
         self._selector = selector
         self._credentials = Credentials()
         self._beginnings = Beginnings()
-        self._listings = Listings(selector)
+        self._nodes = KnownNodes()
+        self._listings = Listings(selector, self._nodes)
         self._ends = Ends(self._calls)
         self._presence = Presence(partial(self._ping_anew, _PRESENCE))
         self._checked = False
@@ -120,14 +122,15 @@ class SwarmEngine:
         try:
             if force:
                 await self.stop(workload_id, grace=0.0)
-            await self._ask("remove", workload_id, lambda m: remove(m, workload_id, force=force))
+            nodes = self._nodes
+            await self._ask("remove", workload_id, lambda m: remove(m, workload_id, nodes, force=force))
         except NoSuchWorkload:
             return
 
     async def inspect(self, workload_id: str, *, timeout: float = _SHORT) -> Inspection:
         """See `Engine.inspect`."""
         return await self._ask(
-            "inspect", workload_id, lambda m: inspect(m, workload_id), timeout=timeout
+            "inspect", workload_id, lambda m: inspect(m, workload_id, self._nodes), timeout=timeout
         )
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
@@ -152,7 +155,7 @@ class SwarmEngine:
     async def _list(
         self, labels: Mapping[str, str], unless: Callable[[Workload], bool]
     ) -> Sequence[Workload]:
-        read = Call("list", lambda c: list_all(c, labels, unless))
+        read = Call("list", lambda c: list_all(c, labels, self._nodes, unless))
         return await self._calls.call(read, timeout=_LISTING)
 
     async def names(self) -> Sequence[str]:

@@ -16,13 +16,13 @@ from service.engine.docker.client import Client
 from service.engine.docker.list_reader import with_pauses
 from service.engine.docker.start_check import MAYBE_NOT_RUN
 from service.engine.swarm.answers import Service, Task, TaskState
+from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.tasks import (
     Nodes,
     bare_workload,
     by_service,
     exit_code,
-    is_ending,
     workload,
 )
 from service.errors import NoSuchWorkload
@@ -52,8 +52,9 @@ class Poll:
 class Listings:
     """Lists what has certain labels, again and again; in one thread at a time."""
 
-    def __init__(self, labels: Mapping[str, str]) -> None:
+    def __init__(self, labels: Mapping[str, str], nodes: KnownNodes) -> None:
         self._labels = labels
+        self._nodes = nodes
         self._known: Mapping[str, Task] = {}  # by id
 
     def poll(self, client: Client, before: Sequence[Workload]) -> Poll:
@@ -61,7 +62,7 @@ class Listings:
         cpu, began = time.thread_time(), time.monotonic()
         manager = Manager(client)
         tasks = by_service(self._tasks(manager))
-        nodes = _nodes(manager, tasks)
+        nodes = self._nodes.of(manager, tasks.values())
         found = [workload(task, nodes) for task in tasks.values()]
         gone = [each.id for each in before if each.id not in tasks]
         found += _without_task(manager, gone)
@@ -80,8 +81,10 @@ class Listings:
         return [task for task in now.values() if _is_wanted(task)]
 
 
-def list_all(client: Client, labels: Mapping[str, str], unless: Unless) -> Sequence[Workload]:
-    """All workloads with these labels. Two requests, and one for the nodes if some may be lost.
+def list_all(
+    client: Client, labels: Mapping[str, str], nodes: KnownNodes, unless: Unless
+) -> Sequence[Workload]:
+    """All workloads with these labels. Two requests, and maybe one for the nodes.
 
     The services are listed last: what has none any more was removed meanwhile.
     """
@@ -89,8 +92,8 @@ def list_all(client: Client, labels: Mapping[str, str], unless: Unless) -> Seque
     read_tasks = (_readable(item) for item in with_pauses(manager.each_task(labels)))
     tasks = by_service(task for task in read_tasks if task is not None and _is_wanted(task))
     services = manager.services(labels)
-    nodes = _nodes(manager, tasks)
-    every = (_workload(service, tasks.get(service.ID), nodes) for service in services)
+    where = nodes.of(manager, tasks.values())
+    every = (_workload(service, tasks.get(service.ID), where) for service in services)
     return [each for each in every if not unless(each)]
 
 
@@ -115,12 +118,6 @@ def _without_task(manager: Manager, services: Sequence[str]) -> Iterator[Workloa
             yield bare_workload(manager.service(service_id))
         except NoSuchWorkload:
             continue
-
-
-def _nodes(manager: Manager, tasks: Mapping[str, Task]) -> Nodes:
-    """The nodes, if one of them may be lost."""
-    doubtful = any(is_ending(t) and t.state < TaskState.COMPLETE for t in tasks.values())
-    return manager.nodes() if doubtful else Nodes()
 
 
 def _is_wanted(task: Task) -> bool:

@@ -56,11 +56,12 @@ def has_ended(task: Task) -> bool:
 
 
 def is_lost(task: Task, nodes: Nodes) -> bool:
-    """Whether its node is gone, so that nobody can tell any more what it does.
+    """Whether its node is gone, or no part of the Swarm any more: nobody can tell what it does.
 
     Swarm has given it up then, and does not take it back when the node returns.
     """
-    return is_ending(task) and not has_ended(task) and task.NodeID in nodes.lost
+    gone = task.NodeID in nodes.lost or task.NodeID not in nodes.names
+    return is_ending(task) and not has_ended(task) and gone
 
 
 def status(task: Task, nodes: Nodes) -> Status:
