@@ -168,8 +168,12 @@ class SwarmRig:
         def run() -> str:
             with self.swarm.manager.client() as client:
                 service = client.services.create(
-                    worker.IMAGE, name=name, labels=labels or {}, networks=["host"]
-                )
+                    worker.IMAGE,
+                    name=name,
+                    labels=labels or {},
+                    networks=["host"],
+                    init=True,
+                )  # type: ignore[no-untyped-call]
                 wait_for(
                     lambda: [t["Status"]["State"] for t in service.tasks()] == ["running"],
                     "the stranger runs",

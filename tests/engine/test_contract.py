@@ -1,4 +1,5 @@
-"""What every engine promises (service/engine/base.py), on a real Docker Engine and on two fakes.
+"""What every engine promises (service/engine/base.py), on a real Docker Engine, on a Swarm of one
+node, and on two fakes.
 
 One fake does what Docker does. The other one has no events, and no optional capability.
 """
@@ -226,7 +227,8 @@ async def test_stop_tells_how_it_has_exited(rig: Rig) -> None:
 
 
 async def test_stop_sends_sigkill_after_the_grace(rig: Rig) -> None:
-    workload_id = await start(rig, "a-1", "--stubborn", "1", "--say", "I stay")
+    ignores = ("--stubborn", "1", "--say", "I stay")
+    workload_id = await start(rig, "a-1", *ignores, stop_grace=1.0)
     await until_async(lambda: _tail_has(rig, workload_id, "\nI stay\n"))
     began = time.monotonic()
     await rig.engine.stop(workload_id, grace=1)
@@ -290,7 +292,7 @@ async def test_remove_refuses_a_live_one_without_force(rig: Rig) -> None:
 
 
 async def test_remove_by_force_takes_a_live_one(rig: Rig) -> None:
-    workload_id = await start(rig, "a-1", "--stubborn", "1")
+    workload_id = await start(rig, "a-1", "--stubborn", "1", stop_grace=1.0)
     await rig.engine.remove(workload_id, force=True)
     assert {} == await listed(rig)
     await start(rig, "a-1")

@@ -140,7 +140,7 @@ async def test_an_exit_is_told_with_its_code_and_was_seen(swarm_rig: SwarmRig) -
 async def test_what_somebody_scales_to_none_has_ended(swarm_rig: SwarmRig) -> None:
     service_id = await start(swarm_rig, "a-1")
     with swarm_rig.swarm.manager.client() as client:
-        client.services.get(service_id).scale(0)
+        client.services.get(service_id).scale(0)  # type: ignore[no-untyped-call]
     await _until_status(swarm_rig.engine, service_id, Status.EXITED, within=15)
     await swarm_rig.engine.remove(service_id)
     with pytest.raises(NoSuchWorkload):
@@ -192,12 +192,8 @@ async def test_what_a_dead_node_ran_is_lost_and_runs_elsewhere_at_once(
     (told,) = [w for w in listener.listing.workloads if w.id == service_id]
     await asyncio.to_thread(node.lose_power)
     try:
-        await until(
-            lambda: "exited" in listener.changes(service_id), within=_LOST_WITHIN
-        )
-        (exited,) = [
-            e for e in listener.events if e.id == service_id and e.change is Change.EXITED
-        ]
+        await until(lambda: "exited" in listener.changes(service_id), within=_LOST_WITHIN)
+        (exited,) = [e for e in listener.events if e.id == service_id and e.change is Change.EXITED]
         assert (None, False) == (exited.exit_code, exited.witnessed)
         seen = await rig_of_three.engine.inspect(service_id)
         assert (Status.EXITED, None) == (seen.status, seen.exit_code)

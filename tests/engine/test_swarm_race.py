@@ -28,8 +28,7 @@ async def _launch(engine: SwarmEngine, rig: SwarmRig, identifier: str) -> str:
     try:
         return await engine.start(spec, timeout=60)
     except NameTaken as taken:
-        assert taken.holder is not None
-        return taken.holder
+        return taken.holder or ""
 
 
 async def _play(engine: SwarmEngine, rig: SwarmRig, chance: random.Random, until: float) -> None:
@@ -48,10 +47,7 @@ async def test_an_identifier_runs_once_at_any_time_whoever_launches_and_kills(
     with watching(rig_of_three.swarm.nodes, _LABEL) as running:
         until = time.monotonic() + _SECONDS
         await asyncio.gather(
-            *(
-                _play(engines[n % 2], rig_of_three, random.Random(n), until)  # noqa: S311
-                for n in range(_CLIENTS)
-            )
+            *(_play(engines[n % 2], rig_of_three, random.Random(n), until) for n in range(_CLIENTS))
         )
         lists = [await engine.list() for engine in engines]
     assert running.starts > _IDENTIFIERS

@@ -72,7 +72,7 @@ class Swarm:
         """Leave no service, no task and no container behind."""
         with self.manager.client() as client:
             wait_for(lambda: _remove_services(client), "no service is left")
-            wait_for(lambda: not client.api.tasks(), "no task is left")
+            wait_for(lambda: not client.api.tasks(), "no task is left")  # type: ignore[no-untyped-call]
         for node in self.nodes:
             wait_for(lambda: not node.containers(), "no container is left")  # noqa: B023 - at once
 
@@ -137,7 +137,7 @@ def _remove_services(client: docker.DockerClient) -> bool:
     found = client.services.list()
     for service in found:
         with suppress(docker.errors.NotFound):
-            service.remove()
+            service.remove()  # type: ignore[no-untyped-call]
     return not found
 
 
@@ -149,7 +149,7 @@ def of_one() -> Iterator[SwarmNode]:
 
 
 def settings() -> dict[str, str]:
-    """What a supervisor is told for the engine that was chosen for the tests, beside its address."""
+    """What a supervisor is told for the engine that was chosen, beside its address."""
     if engines.chosen() != engines.SWARM:
         return {}
     return {"SUPERVISOR_ENGINE": "swarm", "GRPC_CALLBACK_HOST": "backend.test"}
@@ -159,4 +159,4 @@ def remove_services(client: docker.DockerClient) -> None:
     """Remove all services where a Swarm was chosen for the tests: their containers follow."""
     if engines.chosen() == engines.SWARM:
         wait_for(lambda: _remove_services(client), "no service is left")
-        wait_for(lambda: not client.api.tasks(), "no task is left")
+        wait_for(lambda: not client.api.tasks(), "no task is left")  # type: ignore[no-untyped-call]

@@ -30,7 +30,6 @@ class Credentials:
             return {}
 
 
-
 def _known() -> AuthConfig:
     """What is in the file; what cannot be read is told already (`http_headers`)."""
     try:

@@ -17,7 +17,6 @@ from service.engine.base import (
     Exit,
     Inspection,
     Listing,
-    Status,
     Trait,
     Whereabouts,
     Workload,
@@ -123,7 +122,9 @@ class SwarmEngine:
             if force:
                 await self.stop(workload_id, grace=0.0)
             nodes = self._nodes
-            await self._ask("remove", workload_id, lambda m: remove(m, workload_id, nodes, force=force))
+            await self._ask(
+                "remove", workload_id, lambda m: remove(m, workload_id, nodes, force=force)
+            )
         except NoSuchWorkload:
             return
 

@@ -62,7 +62,9 @@ def told(operation: str, target: str, redact: Redactor = KEEP_NOTHING) -> Iterat
         raise _from_answer(operation, target, error, redact) from None
 
 
-def _from_answer(operation: str, target: str, error: APIError, redact: Redactor) -> Exception:
+def _from_answer(  # noqa: PLR0911 - a case, a return
+    operation: str, target: str, error: APIError, redact: Redactor
+) -> Exception:
     words = str(error.explanation or error)
     text = redact(words)
     status = error.status_code or 0

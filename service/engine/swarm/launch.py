@@ -172,7 +172,7 @@ class Launch:
             log.warning("container.left_behind", container_id=service_id, error=str(error))
 
     def _is_ours(self, holder: Service) -> bool:
-        """Whether an earlier try has made it: with our launch id, no other has all of our labels."""
+        """Whether an earlier try has made it: no other has our launch id in its labels."""
         return self._spec.labels.items() <= holder.labels.items() and bool(self._spec.labels)
 
     def _has_settled(self, client: Client, holder: Service) -> bool:

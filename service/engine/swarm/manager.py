@@ -48,7 +48,7 @@ class Manager:
     def remove(self, service_id: str) -> None:
         """Remove a service, which frees its name; its tasks are ended. Raises `NoSuchWorkload`."""
         with told("remove", service_id):
-            self._client.remove_service(service_id)
+            self._client.remove_service(service_id)  # type: ignore[no-untyped-call]
 
     def service(self, service_id: str) -> Service:
         """Raises `NoSuchWorkload`."""
@@ -121,12 +121,12 @@ class Manager:
 
     def _inspect(self, service_id: str) -> Any:
         with told("inspect", service_id):
-            return self._client.inspect_service(service_id)
+            return self._client.inspect_service(service_id)  # type: ignore[no-untyped-call]
 
     def _post(self, path: str, data: Mapping[str, Any], **options: Any) -> Any:
         client: Any = self._client
         answer = client._post_json(client._url(path), data=data, **options)  # noqa: SLF001
-        return client._result(answer, True)  # noqa: SLF001
+        return client._result(answer, json=True)  # noqa: SLF001
 
     def _each(self, path: str, filters: Filters, target: str = "") -> Iterator[Any]:
         client: Any = self._client
@@ -141,5 +141,3 @@ class Manager:
 
 def _pairs(labels: Mapping[str, str]) -> Sequence[str]:
     return [f"{key}={value}" for key, value in labels.items()]
-
-

@@ -31,4 +31,3 @@ def remove(manager: Manager, service_id: str, nodes: KnownNodes, *, force: bool)
                 f"the {SWARM_TITLE} was not asked to remove service {service_id}: it runs"
             )
     manager.remove(service_id)
-

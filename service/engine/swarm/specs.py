@@ -51,7 +51,7 @@ def _literal(value: str) -> str:
     return value.replace("{{", '{{"{{"}}')
 
 
-def _resources(limits: Limits) -> Mapping[str, Any] | None:
+def _resources(limits: Limits) -> Resources | None:
     found = Resources(
         cpu_limit=int(limits.cpus * _NANO) if limits.cpus else None, mem_limit=limits.memory
     )

@@ -15,6 +15,7 @@ from service.engine.swarm.errors import (
     waits_for_node,
 )
 from service.errors import (
+    EngineError,
     EngineFaltered,
     EngineRefused,
     EngineUnavailable,
@@ -32,7 +33,10 @@ _NO_LEADER = (
 def _raised(operation: str, status: int, words: str, secret: str = "") -> BaseException:
     response = requests.Response()
     response.status_code = status
-    with pytest.raises(Exception) as caught, told(operation, "a-1", Redactor(secret)):
+    with (
+        pytest.raises((EngineError, StaleVersion)) as caught,
+        told(operation, "a-1", Redactor(secret)),
+    ):
         raise APIError("error", response, words)
     return caught.value
 
