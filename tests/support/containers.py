@@ -10,10 +10,13 @@ import docker
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
+from scripts import engines
 from tests.support import swarm, worker
 
 PREFIX = "area.supervisor."
 _REMOVAL_SECONDS = 30.0
+# A node of a Swarm removes what has ended a moment after its service is gone.
+_ALL = engines.chosen() != engines.SWARM
 _ECHO_SECONDS = 0.3
 # Docker 20.10 may lock itself out where many end at the same moment (moby/moby issue 46661).
 _ENDS_AT_ONCE = 4
@@ -21,7 +24,7 @@ _ENDS_AT_ONCE = 4
 
 def everything(client: docker.DockerClient) -> list[Container]:
     """Every container, whatever it does."""
-    return client.containers.list(all=True, ignore_removed=True)
+    return client.containers.list(all=_ALL, ignore_removed=True)
 
 
 def live(client: docker.DockerClient) -> list[str]:
@@ -33,7 +36,7 @@ def live(client: docker.DockerClient) -> list[str]:
 def of(client: docker.DockerClient, identifier: str) -> list[Container]:
     """Every container of an identifier, whatever it does."""
     label = f"{PREFIX}identifier={identifier}"
-    return client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+    return client.containers.list(all=_ALL, filters={"label": label}, ignore_removed=True)
 
 
 def of_ours(client: docker.DockerClient) -> list[Container]:

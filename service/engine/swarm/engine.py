@@ -25,6 +25,7 @@ from service.engine.base import (
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.shutdown_check import Presence, ping_anew
+from service.engine.docker.tolerant_reader import Oddities
 from service.engine.swarm.beginnings import Beginnings
 from service.engine.swarm.credentials import Credentials
 from service.engine.swarm.ends import Ends
@@ -71,7 +72,8 @@ class SwarmEngine:
         self._credentials = Credentials()
         self._beginnings = Beginnings()
         self._nodes = KnownNodes()
-        self._listings = Listings(selector, self._nodes)
+        self._oddities = Oddities()
+        self._listings = Listings(selector, self._nodes, self._oddities)
         self._ends = Ends(self._calls)
         self._presence = Presence(partial(self._ping_anew, _PRESENCE))
         self._checked = False
@@ -156,7 +158,10 @@ class SwarmEngine:
     async def _list(
         self, labels: Mapping[str, str], unless: Callable[[Workload], bool]
     ) -> Sequence[Workload]:
-        read = Call("list", lambda c: list_all(c, labels, self._nodes, unless))
+        read = Call(
+            "list",
+            lambda c: list_all(c, labels, unless, nodes=self._nodes, oddities=self._oddities),
+        )
         return await self._calls.call(read, timeout=_LISTING)
 
     async def names(self) -> Sequence[str]:

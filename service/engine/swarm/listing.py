@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from observability.logs import get_logger
 from service.engine.base import Workload
 from service.engine.docker.answers import Unreadable, read
 from service.engine.docker.client import Client
 from service.engine.docker.list_reader import with_pauses
 from service.engine.docker.start_check import MAYBE_NOT_RUN
+from service.engine.docker.tolerant_reader import Oddities
 from service.engine.swarm.answers import Service, Task, TaskState
 from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
@@ -26,8 +26,6 @@ from service.engine.swarm.tasks import (
     workload,
 )
 from service.errors import NoSuchWorkload
-
-log = get_logger(__name__)
 
 Unless = Callable[[Workload], bool]
 
@@ -52,9 +50,10 @@ class Poll:
 class Listings:
     """Lists what has certain labels, again and again; in one thread at a time."""
 
-    def __init__(self, labels: Mapping[str, str], nodes: KnownNodes) -> None:
+    def __init__(self, labels: Mapping[str, str], nodes: KnownNodes, oddities: Oddities) -> None:
         self._labels = labels
         self._nodes = nodes
+        self._oddities = oddities
         self._known: Mapping[str, Task] = {}  # by id
 
     def poll(self, client: Client, before: Sequence[Workload]) -> Poll:
@@ -74,7 +73,7 @@ class Listings:
         for item in with_pauses(manager.each_task(self._labels)):
             known = before.get(_text(item, "ID"))
             if known is None or known.Version.Index != _version(item):
-                known = _readable(item)
+                known = _readable(item, self._oddities)
             if known is not None:
                 now[known.ID] = known
         self._known = now
@@ -82,14 +81,19 @@ class Listings:
 
 
 def list_all(
-    client: Client, labels: Mapping[str, str], nodes: KnownNodes, unless: Unless
+    client: Client,
+    labels: Mapping[str, str],
+    unless: Unless,
+    *,
+    nodes: KnownNodes,
+    oddities: Oddities,
 ) -> Sequence[Workload]:
     """All workloads with these labels. Two requests, and maybe one for the nodes.
 
     The services are listed last: what has none any more was removed meanwhile.
     """
     manager = Manager(client)
-    read_tasks = (_readable(item) for item in with_pauses(manager.each_task(labels)))
+    read_tasks = (_readable(item, oddities) for item in with_pauses(manager.each_task(labels)))
     tasks = by_service(task for task in read_tasks if task is not None and _is_wanted(task))
     services = manager.services(labels)
     where = nodes.of(manager, tasks.values())
@@ -125,11 +129,11 @@ def _is_wanted(task: Task) -> bool:
     return task.DesiredState is not TaskState.REMOVE
 
 
-def _readable(item: object) -> Task | None:
+def _readable(item: object, oddities: Oddities) -> Task | None:
     try:
         return read(Task, item)
     except Unreadable as error:
-        log.warning("answer.unreadable", operation="list", error=f"a task: {error}")
+        oddities.tell("list", f"a task: {error}")
         return None
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from service.app.engines import ENGINES
+from service.app.engines import ENGINES, adapted
 from service.app.metric_labels import new_metrics
 from service.engine.docker.engine import DockerEngine
 from service.engine.placeholder import EnginePlaceholder
@@ -20,7 +20,9 @@ print(sorted({"docker", "requests"} & set(sys.modules)))
 
 
 def test_each_engine_has_its_own_name() -> None:
-    assert {"docker": "docker"} == {name: kind.name for name, kind in ENGINES.items()}
+    assert {"docker": "docker", "swarm": "swarm"} == {
+        name: kind.name for name, kind in ENGINES.items()
+    }
 
 
 def test_what_names_an_engine_loads_no_library_of_it() -> None:
@@ -59,3 +61,39 @@ async def test_a_stand_in_has_what_the_engine_has_once_that_is_named(
     assert opened.engine.capabilities is late.as_engine().capabilities
     assert opened.engine.name_grammar is late.as_engine().name_grammar
     await late.as_engine().close()
+
+
+async def test_swarm_is_opened_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2375")
+    kind = ENGINES["swarm"]
+    metrics = new_metrics([], version="test", engine="swarm", mode="test")
+    opened = kind.open({"test": "1"}, metrics, 8)
+    assert isinstance(opened.engine, SwarmEngine)
+    assert ("tcp://127.0.0.1:2375", "Docker Swarm") == (opened.shown, kind.title)
+    assert opened.engine.capabilities.shared
+    await opened.engine.close()
+
+
+_ON_SWARM = {"supervisor_engine": "swarm", "go_env": "production", "grpc_callback_host": "backend"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("go_env", "development", "GO_ENV=development: with SUPERVISOR_ENGINE=swarm allowed is"),
+        ("grpc_callback_host", "localhost", "GRPC_CALLBACK_HOST=localhost: with"),
+        ("grpc_callback_host", "127.0.0.2", "name the backend as all nodes find it"),
+    ],
+)
+def test_what_cannot_be_with_swarm_is_refused(setting: str, value: str, told: str) -> None:
+    ENGINES["swarm"].check(Settings.model_validate(_ON_SWARM))
+    with pytest.raises(StartError, match=told):
+        ENGINES["swarm"].check(Settings.model_validate(_ON_SWARM | {setting: value}))
+    ENGINES["docker"].check(Settings.model_validate({setting: value}))
+
+
+def test_on_a_swarm_what_runs_is_taken_over_unless_it_is_said() -> None:
+    assert "adopt" == adapted(Settings.model_validate(_ON_SWARM)).supervisor_on_start
+    said = Settings.model_validate(_ON_SWARM | {"supervisor_on_start": "remove"})
+    assert "remove" == adapted(said).supervisor_on_start
+    assert "remove" == adapted(Settings()).supervisor_on_start
