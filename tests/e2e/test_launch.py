@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
 from service._generated.area_types_pb2 import AuthenticatedJobData, Response
-from tests.support import containers
+from tests.support import containers, swarm
 from tests.support.supervised import Supervised, eventually, struct
 
 # "within 2 s", tested generously.
@@ -38,7 +38,7 @@ def test_a_worker_gets_its_arguments_in_the_promised_order(
     container = containers.one(docker_client, "w-1")
     expected = [
         "fetch-weather",
-        *("--target", "localhost:50050"),
+        *("--target", swarm.callback()),
         *("--identifier", "w-1"),
         *("--auth", '{"expires":3599,"token":"t"}'),
         *("--A.upper", "A comes before a"),
@@ -60,7 +60,7 @@ def test_a_job_without_a_first_argument_and_auth(
     shared: Supervised, docker_client: docker.DockerClient
 ) -> None:
     assert Response() == shared.launch("timer", "t-1")
-    expected = ["--target", "localhost:50050", "--identifier", "t-1", "--auth", "{}"]
+    expected = ["--target", swarm.callback(), "--identifier", "t-1", "--auth", "{}"]
     assert expected == containers.arguments(containers.one(docker_client, "t-1"))
 
 

@@ -10,6 +10,27 @@ from scripts import engines
 # For each Engine and reason: the file, and in it the tests. With its `[…]` a name is one case of
 # several, and without it all of them.
 EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
+    "swarm": {
+        "its names are those of services: a container has no say in them": {
+            "tests/e2e/test_launch.py": (
+                "test_a_container_that_a_third_party_renames_is_still_the_job",
+                "test_a_name_that_another_job_has_been_given_is_an_error_and_no_dedup",
+                ("test_a_name_that_a_stranger_holds_is_an_error_and_the_stranger_is_left_alone"),
+                "test_a_stranger_that_has_exited_holds_its_name_all_the_same",
+            ),
+        },
+        "it does not heed what is started on a node past it": {
+            "tests/e2e/test_launch.py": (
+                "test_a_container_that_a_third_party_restarts_leaves_one_job_at_most",
+            ),
+        },
+        "it waits for two seconds before it sends SIGTERM, and the test measures that time": {
+            "tests/e2e/test_kill.py": (
+                "test_sigterm_arrives_and_the_container_is_gone",
+                "test_all_are_killed_in_parallel",
+            ),
+        },
+    },
     "podman-5.4": {
         "it tells of no signal that a stop or a removal by force sends, and of none by number": {
             "tests/e2e/test_ended_by_others.py": (

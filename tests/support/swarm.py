@@ -160,3 +160,8 @@ def remove_services(client: docker.DockerClient) -> None:
     if engines.chosen() == engines.SWARM:
         wait_for(lambda: _remove_services(client), "no service is left")
         wait_for(lambda: not client.api.tasks(), "no task is left")  # type: ignore[no-untyped-call]
+
+
+def callback() -> str:
+    """What jobs get as `--target`, unless a test sets it."""
+    return f"{settings().get('GRPC_CALLBACK_HOST', 'localhost')}:50050"
