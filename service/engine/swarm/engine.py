@@ -24,8 +24,8 @@ from service.engine.base import (
 )
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.connection import Clients, Connection
-from service.engine.docker.shutdown_check import Presence, ping_anew
-from service.engine.docker.tolerant_reader import Oddities
+from service.engine.docker.shutdown_check import ShutdownCheck, ping_new_connection
+from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.swarm.beginnings import Beginnings
 from service.engine.swarm.credentials import Credentials
 from service.engine.swarm.ends import Ends
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 # What a call may take (seconds). A manager answers a listing of thousands in some seconds.
 _SHORT, _LISTING = 10.0, 30.0
-_PING, _DEEP_PING, _PRESENCE = 2.0, 2.5, 5.0
+_PING, _DEEP_PING, _SHUTDOWN_CHECK = 2.0, 2.5, 5.0
 # A manager asks a node for what a task has written, and that node may be gone.
 _LOGS = 5.0
 _ID, _NAME, _IMAGE = "docker.swarm.service.id", "container.name", "container.image.name"
@@ -72,46 +72,46 @@ class SwarmEngine:
         self._credentials = Credentials()
         self._beginnings = Beginnings()
         self._nodes = KnownNodes()
-        self._oddities = Oddities()
-        self._listings = Listings(selector, self._nodes, self._oddities)
+        self._reader = TolerantReader()
+        self._listings = Listings(selector, self._nodes, self._reader)
         self._ends = Ends(self._calls)
-        self._presence = Presence(partial(self._ping_anew, _PRESENCE))
+        self._shutdown_check = ShutdownCheck(partial(self._ping_new_connection, _SHUTDOWN_CHECK))
         self._checked = False
 
     def whereabouts(self, workloads: Sequence[Workload]) -> Whereabouts:  # noqa: ARG002 - see base
-        """See `Engine.whereabouts`."""
-        # Supervisors may share a Swarm, so that nobody has to know which of them this is.
+        # Supervisors may share a Swarm, so that none has to know which of them it is.
         return Whereabouts()
 
     async def ping(self, *, deep: bool = False) -> None:
-        """See `Engine.ping`. A deep one asks whether there is a leader."""
+        """A deep one asks whether there is a leader."""
         if deep:
             call = Call("ping", lambda c: Manager(c).check_leader())
             await self._calls.call(call, timeout=_DEEP_PING)
         else:
-            await self._ping_anew(_PING)
+            await self._ping_new_connection(_PING)
 
-    async def _ping_anew(self, timeout: float) -> None:
-        await self._calls.call(Call("ping", ping_anew), timeout=timeout)
+    async def _ping_new_connection(self, timeout: float) -> None:
+        await self._calls.call(Call("ping", ping_new_connection), timeout=timeout)
 
     async def leaving(self) -> bool:
-        """See `Engine.leaving`. Of the manager; what it leaves behind runs on with others."""
-        return await self._presence.leaving()
+        """Of the manager; what it leaves behind runs on with others."""
+        return await self._shutdown_check.leaving()
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
-        """See `Engine.start`. Pulling the image is part of it, and of its time."""
+        """Pulling the image is part of it, and of its time."""
         about = {_NAME: spec.name, _IMAGE: spec.image}
         launch = Launch(spec, self._credentials, self._beginnings)
-
-        def then(service_id: str) -> Call[None]:
-            about[_ID] = service_id
-            return Call("start", lambda c: launch.follow(c, service_id), about, spec.redact)
-
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
         make = Call("create", launch.create, about, spec.redact)
-        return await self._calls.call(make, timeout=timeout, then=then)
+        service_id = await self._calls.call(make, timeout=timeout)
+        about = {**about, _ID: service_id}
+        begin = Call("start", lambda c: launch.follow(c, service_id), about, spec.redact)
+        await self._calls.call(begin, timeout=deadline - clock())
+        return service_id
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:  # noqa: ARG002 - see base
-        """See `Engine.stop`. The grace is that of the start, which Swarm keeps."""
+        """The grace is that of the start, which Swarm keeps."""
         task = await self._ask("inspect", workload_id, lambda m: task_of(m, workload_id))
         if task is None or has_ended(task):
             return None
@@ -119,7 +119,7 @@ class SwarmEngine:
         return await self._ends.of(task)
 
     async def remove(self, workload_id: str, *, force: bool = False) -> None:
-        """See `Engine.remove`. By force it is stopped first: its name holds others off so long."""
+        """By force it is stopped first: its name holds others off so long."""
         try:
             if force:
                 await self.stop(workload_id, grace=0.0)
@@ -148,11 +148,11 @@ class SwarmEngine:
     async def list(
         self, *, unless: Callable[[Workload], bool] = lambda _: False
     ) -> Sequence[Workload]:
-        """See `Engine.list`. Two calls."""
+        """Two calls."""
         return await self._list(self._selector, unless)
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
-        """See `Engine.find`. Two calls."""
+        """Two calls."""
         return await self._list(labels, lambda _: False)
 
     async def _list(
@@ -160,7 +160,7 @@ class SwarmEngine:
     ) -> Sequence[Workload]:
         read = Call(
             "list",
-            lambda c: list_all(c, labels, unless, nodes=self._nodes, oddities=self._oddities),
+            lambda c: list_all(c, labels, unless, nodes=self._nodes, reader=self._reader),
         )
         return await self._calls.call(read, timeout=_LISTING)
 
@@ -169,11 +169,11 @@ class SwarmEngine:
         return await self._calls.call(Call("list", lambda c: Manager(c).names()), timeout=_SHORT)
 
     async def traits(self) -> frozenset[Trait]:
-        """See `Engine.traits`. Each node has its own, which a manager does not tell."""
+        """Each node has its own, which a manager does not tell."""
         return frozenset()
 
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
-        """See `Engine.watch`. Raises `StartError` where there never will be a Swarm."""
+        """Raises `StartError` where there never will be a Swarm."""
         if not self._checked:
             await self._calls.call(Call("info", check_swarm), timeout=_SHORT)
             self._checked = True

@@ -10,8 +10,7 @@ from http import HTTPStatus
 
 from docker.errors import APIError
 
-from observability.redaction.redactor import Redactor
-from service.engine.docker.errors import KEEP_NOTHING
+from observability.redaction.redactor import NO_SECRETS, Redactor
 from service.engine.swarm.answers import Task, TaskState
 from service.engine.swarm.names import SWARM_TITLE
 from service.errors import (
@@ -54,7 +53,7 @@ class StaleVersion(Exception):
 
 
 @contextmanager
-def told(operation: str, target: str, redact: Redactor = KEEP_NOTHING) -> Iterator[None]:
+def told(operation: str, target: str, redact: Redactor = NO_SECRETS) -> Iterator[None]:
     """Turn what a manager answers into the `EngineError`s; `target` says what it was about."""
     try:
         yield
@@ -120,7 +119,7 @@ def no_room(name: str, task: Task) -> EngineError:
     return NoRoom(f"the {SWARM_TITLE} has no node for {name}: {task.Status.Err}")
 
 
-def refused(name: str, task: Task, redact: Redactor = KEEP_NOTHING) -> EngineError:
+def refused(name: str, task: Task, redact: Redactor = NO_SECRETS) -> EngineError:
     """A node has refused it, or could not start it."""
     why = task.Status.Err or f"its task is {task.state.name.lower()}"
     return EngineRefused(f"the {SWARM_TITLE} could not start {name}: {redact(why)}")

@@ -14,7 +14,7 @@ from service.engine.docker.answers import Unreadable, read
 from service.engine.docker.client import Client
 from service.engine.docker.list_reader import with_pauses
 from service.engine.docker.start_check import MAYBE_NOT_RUN
-from service.engine.docker.tolerant_reader import Oddities
+from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.swarm.answers import Service, Task, TaskState
 from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
@@ -50,10 +50,12 @@ class Poll:
 class Listings:
     """Lists what has certain labels, again and again; in one thread at a time."""
 
-    def __init__(self, labels: Mapping[str, str], nodes: KnownNodes, oddities: Oddities) -> None:
+    def __init__(
+        self, labels: Mapping[str, str], nodes: KnownNodes, reader: TolerantReader
+    ) -> None:
         self._labels = labels
         self._nodes = nodes
-        self._oddities = oddities
+        self._reader = reader
         self._known: Mapping[str, Task] = {}  # by id
 
     def poll(self, client: Client, before: Sequence[Workload]) -> Poll:
@@ -73,7 +75,7 @@ class Listings:
         for item in with_pauses(manager.each_task(self._labels)):
             known = before.get(_text(item, "ID"))
             if known is None or known.Version.Index != _version(item):
-                known = _readable(item, self._oddities)
+                known = _readable(item, self._reader)
             if known is not None:
                 now[known.ID] = known
         self._known = now
@@ -86,14 +88,14 @@ def list_all(
     unless: Unless,
     *,
     nodes: KnownNodes,
-    oddities: Oddities,
+    reader: TolerantReader,
 ) -> Sequence[Workload]:
     """All workloads with these labels. Two requests, and maybe one for the nodes.
 
     The services are listed last: what has none any more was removed meanwhile.
     """
     manager = Manager(client)
-    read_tasks = (_readable(item, oddities) for item in with_pauses(manager.each_task(labels)))
+    read_tasks = (_readable(item, reader) for item in with_pauses(manager.each_task(labels)))
     tasks = by_service(task for task in read_tasks if task is not None and _is_wanted(task))
     services = manager.services(labels)
     where = nodes.of(manager, tasks.values())
@@ -129,11 +131,11 @@ def _is_wanted(task: Task) -> bool:
     return task.DesiredState is not TaskState.REMOVE
 
 
-def _readable(item: object, oddities: Oddities) -> Task | None:
+def _readable(item: object, reader: TolerantReader) -> Task | None:
     try:
         return read(Task, item)
     except Unreadable as error:
-        oddities.tell("list", f"a task: {error}")
+        reader.log_unreadable("list", f"a task: {error}")
         return None
 
 
