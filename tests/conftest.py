@@ -12,7 +12,16 @@ import pytest
 from scripts import engines
 from scripts.private_engine import PrivateEngine, ensure_installed
 from tests.support import catalog as catalog_of_tests
-from tests.support import containers, exclusions, lockout, needs, own_folder, schedule, swarm, worker
+from tests.support import (
+    containers,
+    exclusions,
+    lockout,
+    needs,
+    own_folder,
+    schedule,
+    swarm,
+    worker,
+)
 from tests.support.supervised import Supervised
 
 # How long an example takes says nothing on a machine that does several things at once. The same

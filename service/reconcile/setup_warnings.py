@@ -55,7 +55,7 @@ class SetupWarnings:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._in_host_network = settings.job_network == HOST_NETWORK
-        self._calls_localhost = _is_local(settings.grpc_callback_host)
+        self._calls_localhost = is_local(settings.grpc_callback_host)
         self._logged: frozenset[SetupWarning] = frozenset()
 
     def check_settings(self) -> None:

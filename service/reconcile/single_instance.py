@@ -55,6 +55,8 @@ class Rivals:
 
     async def check(self) -> None:
         """Raise `StartError` if one was started before this. Raises `EngineError`s."""
+        if self._engine.capabilities.shared:
+            return
         labelled = await self._engine.find({SERVES_LABEL: self._instance})
         since = {each.id: await self._live_since(each.id) for each in labelled}
         here = self._engine.whereabouts(labelled)

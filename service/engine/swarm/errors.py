@@ -15,7 +15,7 @@ from service.engine.swarm.answers import Task, TaskState
 from service.engine.swarm.names import SWARM_TITLE
 from service.errors import (
     EngineError,
-    EngineFaltered,
+    EngineFailed,
     EngineRefused,
     EngineUnavailable,
     ImageMissing,
@@ -80,7 +80,7 @@ def _from_answer(  # noqa: PLR0911 - a case, a return
         return NoSuchWorkload(f"service {target}: does not exist")
     about = f"{operation} for {target}" if target else operation
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return EngineFaltered(f"the {SWARM_TITLE} failed: {about}: {text}")
+        return EngineFailed(f"the {SWARM_TITLE} failed: {about}: {text}")
     return EngineRefused(f"the {SWARM_TITLE} refused: {about}: {_with_help(text)}")
 
 

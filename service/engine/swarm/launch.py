@@ -29,7 +29,7 @@ from service.engine.swarm.services import task_of
 from service.engine.swarm.tasks import NOWHERE, chief, has_ended, is_ending
 from service.errors import (
     EngineError,
-    EngineFaltered,
+    EngineFailed,
     EngineTimeout,
     EngineUnavailable,
     NameTaken,
@@ -128,7 +128,7 @@ class Launch:
         elif task.state in (TaskState.REJECTED, TaskState.FAILED):
             raise refused(self._spec.name, task, self._spec.redact)
         elif has_ended(task) or is_ending(task):
-            raise EngineFaltered(
+            raise EngineFailed(
                 f"the {SWARM_TITLE} has taken {self._spec.name} from its node before it ran"
             )
         else:

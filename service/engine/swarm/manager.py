@@ -14,7 +14,7 @@ from service.engine.swarm.answers import Info, Node, Service, Task, output_of
 from service.engine.swarm.errors import StaleVersion, told
 from service.engine.swarm.specs import service_of, stopped, without_nodes
 from service.engine.swarm.tasks import Nodes
-from service.errors import EngineFaltered
+from service.errors import EngineFailed
 
 _CHUNK = 64 * 1024  # bytes of a long answer that are read at once
 # How often a service is changed anew that somebody else changes at the same time.
@@ -117,7 +117,7 @@ class Manager:
             except StaleVersion:
                 continue
             return
-        raise EngineFaltered(f"service {service_id}: others change it all the time")
+        raise EngineFailed(f"service {service_id}: others change it all the time")
 
     def _inspect(self, service_id: str) -> Any:
         with told("inspect", service_id):

@@ -16,7 +16,7 @@ from service.engine.swarm.errors import (
 )
 from service.errors import (
     EngineError,
-    EngineFaltered,
+    EngineFailed,
     EngineRefused,
     EngineUnavailable,
     NameTaken,
@@ -69,7 +69,7 @@ def _raised(operation: str, status: int, words: str, secret: str = "") -> BaseEx
         ("create", 400, "name must be valid as a DNS name component", EngineRefused),
         ("inspect", 404, "service a-1 not found", NoSuchWorkload),
         ("list", 404, "service a-1 not found", NoSuchWorkload),
-        ("create", 500, "something else", EngineFaltered),
+        ("create", 500, "something else", EngineFailed),
     ],
 )
 def test_what_a_manager_answers(
