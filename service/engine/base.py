@@ -103,6 +103,8 @@ class Inspection:
     paused: bool = False
     aside: bool = False  # see `Workload`
     node: str = ""  # likewise
+    # Whether the engine has seen the exit when it happened, and reports it even after a gap.
+    witnessed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ def exit_of(seen: Inspection, hint: Hint) -> Closed:
         seen.exit_code,
         oom_killed=seen.oom_killed or hint.oom_killed,
         started_at=seen.started_at,
-        witnessed=hint.witnessed,
+        witnessed=hint.witnessed or seen.witnessed,
         signal=hint.signal,
     )
 

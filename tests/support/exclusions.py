@@ -19,6 +19,16 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
                 "test_a_stranger_that_has_exited_holds_its_name_all_the_same",
             ),
         },
+        "what is nobody's is a service there, and no container": {
+            "tests/e2e/test_adopt.py": (
+                "test_a_container_that_is_nobodys_job_is_removed_after_its_grace",
+            ),
+        },
+        "it keeps how each task has ended, also of a container that was removed, and after a gap": {
+            "tests/e2e/test_adopt.py": (
+                "test_what_ended_while_nobody_was_there_is_told_and_removed",
+            ),
+        },
         "it does not heed what is started on a node past it": {
             "tests/e2e/test_launch.py": (
                 "test_a_container_that_a_third_party_restarts_leaves_one_job_at_most",

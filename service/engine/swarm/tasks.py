@@ -18,6 +18,8 @@ NOWHERE = "node.id==stopped"
 NAME_LABEL = "area.supervisor.service"
 """On the containers: the name of the service, which a listing of tasks does not tell."""
 
+# What has ended by itself, and how its node has seen that.
+_BY_ITSELF = (TaskState.COMPLETE, TaskState.FAILED)
 # A task that Swarm has ended itself is `shutdown`, one that has ended by itself one of the others.
 _RAN = (TaskState.COMPLETE, TaskState.SHUTDOWN, TaskState.FAILED)
 
@@ -121,6 +123,7 @@ def inspection(task: Task, nodes: Nodes) -> Inspection:
         ended_at=task.since if now is Status.EXITED and not lost else None,
         arguments=task.arguments,
         node=nodes.names.get(task.NodeID, task.NodeID),
+        witnessed=task.state in _BY_ITSELF and exit_code(task) is not None,
     )
 
 

@@ -105,6 +105,22 @@ def test_an_inspection_tells_when_it_came_into_its_state() -> None:
     assert failed.started_at < failed.ended_at
 
 
+@pytest.mark.parametrize(
+    ("state", "code", "witnessed"),
+    [
+        ("complete", 0, True),
+        ("failed", 3, True),
+        ("failed", None, False),
+        ("shutdown", 143, False),  # somebody has had it ended
+        ("running", 0, False),
+    ],
+)
+def test_an_end_by_itself_was_seen_by_its_node_whatever_has_happened_since(
+    state: str, code: int | None, witnessed: bool
+) -> None:
+    assert witnessed is inspection(a_task(state, "shutdown", code=code), _ALL_THERE).witnessed
+
+
 def test_of_what_is_lost_nothing_is_claimed() -> None:
     lost = inspection(a_task("running", "shutdown"), _LOST)
     assert (Status.EXITED, None, None) == (lost.status, lost.exit_code, lost.ended_at)
