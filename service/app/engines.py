@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from observability.metrics import Metrics
+from observability.printable import printable
 from service.engine.base import Engine
 from service.engine.docker.names import DOCKER_TITLE
 from service.engine.swarm.names import SWARM_TITLE
 from service.errors import StartError
+from service.jobs.catalog import Catalog
 from service.reconcile.setup_warnings import is_local
 from service.settings import Settings
 
@@ -38,13 +40,13 @@ class EngineKind:
 
     `open` takes the labels that select our workloads, and the limit of concurrent starts. It does
     not connect yet. It raises `StartError` if the environment is wrong. `check` raises it for
-    settings that do not fit this engine.
+    settings and a catalogue that do not fit this engine.
     """
 
     name: str
     title: str
     open: Callable[[Mapping[str, str], Metrics, int], OpenedEngine]
-    check: Callable[[Settings], None] = lambda _: None
+    check: Callable[[Settings, Catalog], None]
 
 
 def _open_docker(selector: Mapping[str, str], metrics: Metrics, launches: int) -> OpenedEngine:
@@ -65,7 +67,16 @@ def _open_swarm(selector: Mapping[str, str], metrics: Metrics, launches: int) ->
     return OpenedEngine(engine, connection.address, connection.shown)
 
 
-def _check_swarm(settings: Settings) -> None:
+def _check_docker(_: Settings, catalog: Catalog) -> None:
+    for name, entry in catalog.items():
+        if entry.placement:
+            raise StartError(
+                f"jobs.{printable(name)}.placement: is for SUPERVISOR_ENGINE=swarm; an engine alone"
+                " has no nodes to choose from"
+            )
+
+
+def _check_swarm(settings: Settings, _: Catalog) -> None:
     if not settings.production:
         raise StartError(
             f"GO_ENV={settings.go_env}: with SUPERVISOR_ENGINE=swarm allowed is production: what is"
@@ -79,7 +90,7 @@ def _check_swarm(settings: Settings) -> None:
 
 
 _KINDS = [
-    EngineKind("docker", DOCKER_TITLE, _open_docker),
+    EngineKind("docker", DOCKER_TITLE, _open_docker, _check_docker),
     EngineKind("swarm", SWARM_TITLE, _open_swarm, _check_swarm),
 ]
 ENGINES: Mapping[str, EngineKind] = {kind.name: kind for kind in _KINDS}

@@ -96,7 +96,7 @@ class _Process:
         """Start, serve and stop. Return the exit code."""
         settings = self._settings
         kind, mode = ENGINES[settings.supervisor_engine], settings.go_env
-        kind.check(settings)
+        kind.check(settings, self._catalog)
         metrics = new_metrics(self._catalog, version=__version__, engine=kind.name, mode=mode)
         self._writer.on_drop = metrics.log_lines_dropped.inc
         self._writer.on_recovery = _log_dropped_lines

@@ -55,6 +55,8 @@ class WorkloadSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     network: str = "host"
     limits: Limits = field(default_factory=Limits)
+    # Constraints of the machines that it may run on, if the engine has several.
+    placement: Sequence[str] = ()
     # From SIGTERM to SIGKILL (seconds), for an engine that has to know that at the start.
     stop_grace: float = 10.0
     redact: Redactor = field(default_factory=Redactor, repr=False)

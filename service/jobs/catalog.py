@@ -46,6 +46,11 @@ _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}"
 _IMAGE = re.compile(rf"({_REGISTRY}/)?(?P<path>{_PART}(/{_PART})*)(:{_TAG})?(@({_DIGEST}))?")
 _LONGEST_PATH = 255
+# SwarmKit's constraints (manager/constraint): a node fulfils none whose key it does not know.
+_CONSTRAINT = re.compile(
+    r"(node\.(id|hostname|ip|role|platform\.(os|arch))|(node|engine)\.labels\.[A-Za-z0-9_.-]+)"
+    r" *(==|!=) *[A-Za-z0-9:_./ -]+"
+)
 
 _MESSAGES = {
     "missing": "is missing",
@@ -75,6 +80,15 @@ def _image(value: str) -> str:
     if match is None or len(match["path"]) > _LONGEST_PATH:
         raise ValueError
     return value
+
+
+def _placement(value: object) -> object:
+    """Constraints of Swarm, in a tuple. One that no node could ever fulfil is refused."""
+    if not isinstance(value, list) or not value:
+        raise ValueError
+    if not all(isinstance(each, str) and _CONSTRAINT.fullmatch(each) for each in value):
+        raise ValueError
+    return tuple(value)
 
 
 def _key(default: object, description: str, *, allowed: str, example: str) -> Any:
@@ -129,6 +143,13 @@ class Entry(BaseModel):
         "the number of processes and threads that it may have",
         allowed=f"a whole number from 1 to {2**22}, the kernel's most",
         example="100",
+    )
+
+    placement: Annotated[tuple[str, ...], BeforeValidator(_placement)] | None = _key(
+        None,
+        "the nodes of a Swarm that it may run on: those that fulfil all of these constraints",
+        allowed="a list of texts, each such as node.labels.tier==jobs or node.role!=manager",
+        example='["node.labels.tier==jobs"]',
     )
 
     @model_validator(mode="after")

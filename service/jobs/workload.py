@@ -193,6 +193,7 @@ def workload_of(
         labels=labels_of(job, settings.supervisor_instance),
         network=settings.job_network,
         limits=entry.limits,
+        placement=entry.placement or (),
         stop_grace=settings.job_stop_grace_seconds,
         redact=Redactor(dict(spec.auth)),
     )

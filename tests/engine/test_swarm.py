@@ -174,6 +174,18 @@ async def test_an_image_that_no_node_has_is_missing_with_their_words(
     assert [] == await rig_of_three.engine.list()
 
 
+async def test_a_placement_is_heeded(rig_of_three: SwarmRig) -> None:
+    node = rig_of_three.swarm.workers[0]
+    with node.client() as client:
+        node_id = client.info()["Swarm"]["NodeID"]
+    for number in range(3):
+        placed = await start(rig_of_three, f"a-{number}", placement=[f"node.id=={node_id}"])
+        assert node is _node_of(rig_of_three, placed)
+    with pytest.raises(NoRoom, match="scheduling constraints not satisfied on 3 nodes"):
+        await start(rig_of_three, "a-9", placement=["node.labels.tier==nowhere"])
+    assert 3 == len(await rig_of_three.engine.list())
+
+
 async def _one_on_a_worker(rig: SwarmRig, name: str = "a-") -> tuple[str, SwarmNode]:
     """A service that does not run on the manager, and its machine."""
     for number in range(9):

@@ -43,6 +43,7 @@ def _task(spec: WorkloadSpec) -> Mapping[str, Any]:
         # task-history-limit is: with 0 it would make the task anew (SwarmKit's task_reaper.go).
         restart_policy=RestartPolicy("none", max_attempts=1),
         networks=[spec.network],
+        placement=Placement(constraints=list(spec.placement)) if spec.placement else None,
     )
 
 

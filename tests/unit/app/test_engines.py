@@ -86,10 +86,17 @@ _ON_SWARM = {"supervisor_engine": "swarm", "go_env": "production", "grpc_callbac
     ],
 )
 def test_what_cannot_be_with_swarm_is_refused(setting: str, value: str, told: str) -> None:
-    ENGINES["swarm"].check(Settings.model_validate(_ON_SWARM))
+    ENGINES["swarm"].check(Settings.model_validate(_ON_SWARM), Catalog({}))
     with pytest.raises(StartError, match=told):
-        ENGINES["swarm"].check(Settings.model_validate(_ON_SWARM | {setting: value}))
-    ENGINES["docker"].check(Settings.model_validate({setting: value}))
+        ENGINES["swarm"].check(Settings.model_validate(_ON_SWARM | {setting: value}), Catalog({}))
+    ENGINES["docker"].check(Settings.model_validate({setting: value}), Catalog({}))
+
+
+def test_a_placement_is_for_swarm_alone() -> None:
+    placed = Entry(kind=Kind.ACTION, image="x", placement=["node.role==worker"])  # type: ignore[arg-type]
+    ENGINES["swarm"].check(Settings.model_validate(_ON_SWARM), Catalog({"a": placed}))
+    with pytest.raises(StartError, match=r"jobs\.a\.placement: is for SUPERVISOR_ENGINE=swarm"):
+        ENGINES["docker"].check(Settings(), Catalog({"a": placed}))
 
 
 def test_on_a_swarm_what_runs_is_taken_over_unless_it_is_said() -> None:
