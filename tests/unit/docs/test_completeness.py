@@ -45,7 +45,8 @@ def _effect(**keys: Any) -> tuple[Any, ...]:
     entry = Entry.model_validate({"kind": "reaction", "image": "x"} | keys)
     spec = JobSpec("name", "identifier")
     job = job_of(spec, entry, None)
-    return job.kind, job.ends, entry.image, arguments_of(spec, entry, "callback"), entry.limits
+    arguments = arguments_of(spec, entry, "callback")
+    return job.kind, job.ends, entry.image, arguments, entry.limits, entry.placement
 
 
 @pytest.mark.parametrize("key", Entry.model_fields)

@@ -52,6 +52,7 @@ OTHERS: dict[type, list[Any]] = {
     bool: ["x y", 1],
     int: ["x y", True, 1.5],
     float: ["x y", True],
+    list: ["x y", True, 1],
 }
 
 
