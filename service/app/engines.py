@@ -87,6 +87,12 @@ def _check_swarm(settings: Settings, _: Catalog) -> None:
             f"GRPC_CALLBACK_HOST={settings.grpc_callback_host}: with SUPERVISOR_ENGINE=swarm this"
             " is the node that a job runs on; name the backend as all nodes find it"
         )
+    if settings.orphan_grace_seconds <= settings.launch_timeout_seconds:
+        raise StartError(
+            f"ORPHAN_GRACE_SECONDS={settings.orphan_grace_seconds:g}: with SUPERVISOR_ENGINE=swarm"
+            f" allowed is more than LAUNCH_TIMEOUT_SECONDS={settings.launch_timeout_seconds:g}: what"
+            " does not run yet may be the launch of another supervisor"
+        )
 
 
 _KINDS = [

@@ -83,9 +83,10 @@ _ON_SWARM = {"supervisor_engine": "swarm", "go_env": "production", "grpc_callbac
         ("go_env", "development", "GO_ENV=development: with SUPERVISOR_ENGINE=swarm allowed is"),
         ("grpc_callback_host", "localhost", "GRPC_CALLBACK_HOST=localhost: with"),
         ("grpc_callback_host", "127.0.0.2", "name the backend as all nodes find it"),
+        ("orphan_grace_seconds", 30.0, "ORPHAN_GRACE_SECONDS=30: .* more than LAUNCH_TIMEOUT"),
     ],
 )
-def test_what_cannot_be_with_swarm_is_refused(setting: str, value: str, told: str) -> None:
+def test_what_cannot_be_with_swarm_is_refused(setting: str, value: object, told: str) -> None:
     ENGINES["swarm"].check(Settings.model_validate(_ON_SWARM), Catalog({}))
     with pytest.raises(StartError, match=told):
         ENGINES["swarm"].check(Settings.model_validate(_ON_SWARM | {setting: value}), Catalog({}))
