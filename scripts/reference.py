@@ -18,7 +18,13 @@ from service.settings import Settings
 
 _ROOT = Path(__file__).resolve().parent.parent
 _DOCS = _ROOT / "docs"
-_TYPES = {str: "text", bool: "boolean", float: "number", int: "whole number"}
+_TYPES = {
+    str: "text",
+    bool: "boolean",
+    float: "number",
+    int: "whole number",
+    list: "list of texts",
+}
 
 
 def pages() -> Iterator[tuple[Path, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from observability.metrics import Metrics
-from observability.printable import printable
+from observability.escaping import printable
 from service.engine.base import Engine
 from service.engine.docker.names import DOCKER_TITLE
 from service.engine.swarm.names import SWARM_TITLE

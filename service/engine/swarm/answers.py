@@ -1,6 +1,6 @@
 """What a manager's answers look like, as far as they are used here.
 
-What is not as described is `Unreadable`, as in `engine/docker/answers.py`.
+What is not as described is `Unreadable`, as in `engine/docker/parsing.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from service.engine.docker.answers import Answer, Unreadable
+from service.engine.docker.parsing import Answer, Unreadable
 from service.errors import EngineRefused
 
 # Before each part of an output: its kind, and its length.

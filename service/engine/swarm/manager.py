@@ -7,7 +7,7 @@ from typing import Any
 from docker.utils import convert_filters
 
 from service.engine.base import WorkloadSpec
-from service.engine.docker.answers import read
+from service.engine.docker.parsing import read
 from service.engine.docker.client import Client
 from service.engine.docker.list_reader import elements
 from service.engine.swarm.answers import Info, Node, Service, Task, output_of

@@ -2,7 +2,7 @@
 
 import re
 
-from service.engine.names import NameGrammar
+from service.engine.name_grammar import NameGrammar
 
 SWARM_TITLE = "Docker Swarm"
 # SwarmKit (manager/controlapi/common.go): letters and digits, with `-` and `_` in between, at most

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Seque
 from signal import SIGTERM
 
 from service.engine.base import Change, Event, Listing, Workload
-from service.engine.polling import changes
+from service.engine.polled_events import changes
 from service.engine.swarm.answers import Task
 from service.engine.swarm.listing import Poll
 from service.engine.swarm.tasks import exit_code, is_ending

@@ -9,6 +9,11 @@ from service.app.engines import ENGINES, adapted
 from service.app.metric_labels import new_metrics
 from service.engine.docker.engine import DockerEngine
 from service.engine.placeholder import EnginePlaceholder
+from service.engine.swarm.engine import SwarmEngine
+from service.errors import StartError
+from service.jobs.catalog import Catalog, Entry
+from service.jobs.model import Kind
+from service.settings import Settings
 
 _LOADED = """
 import sys

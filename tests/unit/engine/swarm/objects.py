@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.engine.docker.answers import read
+from service.engine.docker.parsing import read
 from service.engine.swarm.answers import Service, Task
 
 AT = "2026-11-29T17:00:00.123456789Z"

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from service.engine.docker.answers import Unreadable
+from service.engine.docker.parsing import Unreadable
 from service.engine.swarm.answers import output_of, seconds
 from service.errors import EngineRefused
 

@@ -3,7 +3,7 @@
 import pytest
 
 from service.engine.base import Status
-from service.engine.docker.answers import Unreadable, read
+from service.engine.docker.parsing import Unreadable, read
 from service.engine.swarm.answers import Task, TaskState
 from service.engine.swarm.tasks import (
     NOWHERE,
