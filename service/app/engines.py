@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from observability.metrics import Metrics
 from observability.escaping import printable
+from observability.metrics import Metrics
 from service.engine.base import Engine
 from service.engine.docker.names import DOCKER_TITLE
 from service.engine.swarm.names import SWARM_TITLE
@@ -46,7 +46,7 @@ class EngineKind:
     name: str
     title: str
     open: Callable[[Mapping[str, str], Metrics, int], OpenedEngine]
-    check: Callable[[Settings, Catalog], None]
+    check: Callable[[Settings, Catalog], None] = lambda _, __: None
 
 
 def _open_docker(selector: Mapping[str, str], metrics: Metrics, launches: int) -> OpenedEngine:
@@ -90,8 +90,8 @@ def _check_swarm(settings: Settings, _: Catalog) -> None:
     if settings.orphan_grace_seconds <= settings.launch_timeout_seconds:
         raise StartError(
             f"ORPHAN_GRACE_SECONDS={settings.orphan_grace_seconds:g}: with SUPERVISOR_ENGINE=swarm"
-            f" allowed is more than LAUNCH_TIMEOUT_SECONDS={settings.launch_timeout_seconds:g}: what"
-            " does not run yet may be the launch of another supervisor"
+            f" allowed is more than LAUNCH_TIMEOUT_SECONDS={settings.launch_timeout_seconds:g}:"
+            " what does not run yet may be the launch of another supervisor"
         )
 
 

@@ -142,8 +142,11 @@ class _Process:
 
     def _open_engine(
         self, kind: EngineKind, engine: EnginePlaceholder, metrics: Metrics
-    ) -> socket.socket:
-        """Load the engine's adapter, and take the lock on our instance. Raises `StartError`."""
+    ) -> socket.socket | None:
+        """Load the engine's adapter, and take the lock on our instance. Raises `StartError`.
+
+        None if others of our instance may use the engine, too.
+        """
         instance = self._settings.supervisor_instance
         launches = self._settings.max_launches_under_way
         opened = kind.open({INSTANCE_LABEL: instance}, metrics, launches)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.engine.base import Workload
-from service.engine.docker.parsing import Unreadable, read
 from service.engine.docker.client import Client
 from service.engine.docker.list_reader import with_pauses
+from service.engine.docker.parsing import Unreadable, read
 from service.engine.docker.start_check import MAYBE_NOT_RUN
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.swarm.answers import Service, Task, TaskState

@@ -7,9 +7,9 @@ from typing import Any
 from docker.utils import convert_filters
 
 from service.engine.base import WorkloadSpec
-from service.engine.docker.parsing import read
 from service.engine.docker.client import Client
 from service.engine.docker.list_reader import elements
+from service.engine.docker.parsing import read
 from service.engine.swarm.answers import Info, Node, Service, Task, output_of
 from service.engine.swarm.errors import StaleVersion, told
 from service.engine.swarm.specs import service_of, stopped, without_nodes
