@@ -206,6 +206,7 @@ def test_logs_are_for_a_person_on_a_terminal_unless_told(
 
 
 WRONG = [
+    ("SUPERVISOR_ENGINE", "podman", "docker or swarm"),
     *(
         (variable, value, A_PORT)
         for variable in ("GRPC_SERVER_PORT", "GRPC_CALLBACK_PORT", "METRICS_PORT")

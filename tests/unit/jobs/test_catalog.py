@@ -273,11 +273,6 @@ def test_a_wrong_structure_is_told_with_its_key(path: Path, text: str, told: str
         ("cpus", '"many"', "'many': "),
         ("pids", "0", "0: allowed is a whole number from 1 to 4194304"),
         ("pids", "-1", "-1: "),
-        ("placement", '"node.role==worker"', "allowed is a list of texts"),
-        ("placement", "[]", "allowed is a list of texts"),
-        ("placement", "[1]", "allowed is a list of texts"),
-        ("placement", '["tier==jobs"]', "allowed is a list of texts"),
-        ("placement", '["node.role=worker"]', "allowed is a list of texts"),
         ("pids", "1.5", "1.5: "),
         ("pids", "true", "True: "),
     ],
@@ -395,3 +390,18 @@ def test_a_job_has_no_room_if_its_init_is_all_that_its_pids_allow(path: Path) ->
     jobs = [f'{name} = {{ kind = "action", {keys} }}' for name, keys in pids.items()]
     path.write_text("\n".join(["[jobs]", *jobs]))
     assert ["one"] == load_catalog(path).without_room
+
+
+@pytest.mark.parametrize(
+    "placement",
+    ['"node.role==worker"', "[]", "[1]", '["tier==jobs"]', '["node.role=worker"]'],
+)
+def test_a_placement_that_no_node_could_fulfil_is_refused(path: Path, placement: str) -> None:
+    message = fault(path, f'[jobs]\nx = {{ kind = "action", placement = {placement} }}')
+    assert message.startswith("jobs.x.placement")
+    assert "allowed is a list of texts" in message
+
+
+def test_a_placement_is_a_list_of_constraints(path: Path) -> None:
+    found = entry(path, 'kind = "action", placement = ["node.labels.tier==jobs", "node.id != n1"]')
+    assert ("node.labels.tier==jobs", "node.id != n1") == found.placement
