@@ -8,7 +8,7 @@ ARGS :=
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo worker test test-fast test-engines test-debian coverage simulate simulate-mutants chaos soak bench check fix generate dashboards docs pictures lock clean
+.PHONY: help setup demo worker test test-fast test-swarm test-engines test-debian coverage simulate simulate-mutants chaos soak bench check fix generate dashboards docs pictures lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,13 +24,17 @@ worker: setup ## Build the image of the example workers, supervisor-demo-worker,
 
 test: setup ## Run every test, on a Docker Engine of its own (ARGS="-k name" picks some)
 	@$(BIN)/python -m scripts.prepare
-	$(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder $(RERUN) $(ARGS)
+	$(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder $(RERUN) -m "not swarm" $(ARGS)
 
 test-fast: setup ## Run the tests that need neither Docker nor root, without the slow ones
 	$(PYTEST) --numprocesses 3 -m "not root and not slow" $(ARGS)
 
 coverage: setup ## Say how much of the code is run by the tests that need neither Docker nor root
 	$(PYTEST) --numprocesses 2 -m "not root" --cov --cov-report=term --cov-report=html $(ARGS)
+
+test-swarm: setup ## Run the tests of several machines in a Swarm, and of supervisors that share it
+	@$(BIN)/python -m scripts.prepare
+	$(PYTEST) -m swarm tests/swarm $(ARGS)
 
 test-engines: setup ## Run what any Engine should pass on Docker 20.10, 26.1 and Podman 5.4, an hour and more
 	@$(BIN)/python -m scripts.try_engines $(ARGS)

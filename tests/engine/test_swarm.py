@@ -6,42 +6,12 @@ from typing import Any
 
 import pytest
 
-from service.engine.base import Change, Limits, Status, WorkloadSpec
+from service.engine.base import Change, Limits, Status
 from service.engine.swarm.engine import SwarmEngine
 from service.errors import ImageMissing, NameTaken, NoRoom, NoSuchWorkload
+from tests.engine.on_swarm import TIMEOUT, a_spec, node_of, nodes_of, start
 from tests.engine.rigs import Listener, SwarmRig, until, until_async
 from tests.support import worker
-from tests.support.swarm import SwarmNode
-
-TIMEOUT = 30.0
-_LOST_WITHIN = 40.0  # seconds
-
-
-def a_spec(rig: SwarmRig, name: str, *arguments: str, **more: Any) -> WorkloadSpec:
-    labels = rig.selector | {"test.launch": more.pop("launch", name)}
-    return WorkloadSpec(
-        **{"name": name, "image": worker.IMAGE, "arguments": arguments, "labels": labels} | more
-    )
-
-
-async def start(rig: SwarmRig, name: str, *arguments: str, **more: Any) -> str:
-    return await rig.engine.start(a_spec(rig, name, *arguments, **more), timeout=TIMEOUT)
-
-
-def _node_of(rig: SwarmRig, service_id: str) -> SwarmNode:
-    """The machine that runs a service."""
-    (node,) = _nodes_of(rig, service_id)
-    return node
-
-
-def _nodes_of(rig: SwarmRig, service_id: str) -> list[SwarmNode]:
-    label = "com.docker.swarm.service.id"
-    return [
-        node
-        for node in rig.swarm.nodes
-        for container in node.containers()
-        if container["Labels"].get(label) == service_id and container["State"] == "running"
-    ]
 
 
 async def _until_status(engine: Any, service_id: str, wanted: Status, *, within: float) -> None:
@@ -97,11 +67,11 @@ async def test_a_name_is_held_until_the_task_is_dead(swarm_rig: SwarmRig) -> Non
     service_id = await start(swarm_rig, "a-1")
     stop = asyncio.create_task(swarm_rig.engine.stop(service_id, grace=10))
     while not stop.done():
-        running = _nodes_of(swarm_rig, service_id)
+        running = nodes_of(swarm_rig, service_id)
         names = await swarm_rig.engine.names()
         assert not running or "a-1" in names
         await asyncio.sleep(0.1)
-    assert [] == _nodes_of(swarm_rig, service_id)
+    assert [] == nodes_of(swarm_rig, service_id)
     exit_ = await stop
     assert exit_ is not None
     assert 143 == exit_.code
@@ -163,7 +133,7 @@ async def test_an_image_that_some_nodes_lack_is_found_on_the_one_that_has_it(
     rig_of_three: SwarmRig, only_here: str
 ) -> None:
     service_id = await start(rig_of_three, "a-1", image=only_here)
-    assert rig_of_three.swarm.workers[1] is _node_of(rig_of_three, service_id)
+    assert rig_of_three.swarm.workers[1] is node_of(rig_of_three, service_id)
 
 
 async def test_an_image_that_no_node_has_is_missing_with_their_words(
@@ -180,97 +150,10 @@ async def test_a_placement_is_heeded(rig_of_three: SwarmRig) -> None:
         node_id = client.info()["Swarm"]["NodeID"]
     for number in range(3):
         placed = await start(rig_of_three, f"a-{number}", placement=[f"node.id=={node_id}"])
-        assert node is _node_of(rig_of_three, placed)
+        assert node is node_of(rig_of_three, placed)
     with pytest.raises(NoRoom, match="scheduling constraints not satisfied on 3 nodes"):
         await start(rig_of_three, "a-9", placement=["node.labels.tier==nowhere"])
     assert 3 == len(await rig_of_three.engine.list())
-
-
-async def _one_on_a_worker(rig: SwarmRig, name: str = "a-") -> tuple[str, SwarmNode]:
-    """A service that does not run on the manager, and its machine."""
-    for number in range(9):
-        service_id = await start(rig, f"{name}{number}")
-        if (node := _node_of(rig, service_id)) is not rig.swarm.manager:
-            return service_id, node
-    raise AssertionError("nothing runs on a worker")
-
-
-async def test_what_a_dead_node_ran_is_lost_and_runs_elsewhere_at_once(
-    rig_of_three: SwarmRig,
-) -> None:
-    service_id, node = await _one_on_a_worker(rig_of_three)
-    listener = Listener(rig_of_three.engine)
-    await until(lambda: bool(listener.heard))
-    (told,) = [w for w in listener.listing.workloads if w.id == service_id]
-    await asyncio.to_thread(node.lose_power)
-    try:
-        await until(lambda: "exited" in listener.changes(service_id), within=_LOST_WITHIN)
-        (exited,) = [e for e in listener.events if e.id == service_id and e.change is Change.EXITED]
-        assert (None, False) == (exited.exit_code, exited.witnessed)
-        seen = await rig_of_three.engine.inspect(service_id)
-        assert (Status.EXITED, None) == (seen.status, seen.exit_code)
-        await rig_of_three.engine.stop(service_id, grace=1)  # nobody is there to be asked
-        await rig_of_three.engine.remove(service_id)
-        again = await start(rig_of_three, told.name, launch="again")
-        assert node is not _node_of_others(rig_of_three, again, without=node)
-    finally:
-        await asyncio.to_thread(node.start)
-        await asyncio.to_thread(rig_of_three.swarm.wait_until_ready)
-    await listener.close()
-    assert [] == _running_on(node, service_id)
-
-
-async def test_a_kill_on_a_node_that_is_lost_meanwhile_is_a_success(
-    rig_of_three: SwarmRig,
-) -> None:
-    service_id, node = await _one_on_a_worker(rig_of_three)
-    node.machine.cut_off()
-    try:
-        began = time.monotonic()
-        assert None is await rig_of_three.engine.stop(service_id, grace=1)
-        assert time.monotonic() - began < _LOST_WITHIN
-        await rig_of_three.engine.remove(service_id)
-        again = await start(rig_of_three, "again")
-        assert Status.LIVE is (await rig_of_three.engine.inspect(again)).status
-    finally:
-        node.machine.plug_in()
-        await asyncio.to_thread(rig_of_three.swarm.wait_until_ready)
-    await until(lambda: not _running_on(node, service_id), within=30)
-
-
-async def test_what_a_drained_node_ran_was_ended_by_others(rig_of_three: SwarmRig) -> None:
-    service_id, node = await _one_on_a_worker(rig_of_three)
-    listener = Listener(rig_of_three.engine)
-    await until(lambda: bool(listener.heard))
-    with rig_of_three.swarm.manager.client() as client, node.client() as there:
-        own_id = there.info()["Swarm"]["NodeID"]
-        drained = client.nodes.get(own_id)
-        spec = drained.attrs["Spec"]
-        drained.update(spec | {"Availability": "drain"})
-        try:
-            await until(lambda: "exited" in listener.changes(service_id), within=20)
-        finally:
-            drained.reload()
-            drained.update(spec | {"Availability": "active"})
-    events = [e for e in listener.events if e.id == service_id]
-    assert ["signalled", "exited"] == [e.change.value for e in events]
-    assert (15, 143) == (events[0].signal, events[1].exit_code)
-    await listener.close()
-
-
-def _running_on(node: SwarmNode, service_id: str) -> list[str]:
-    label = "com.docker.swarm.service.id"
-    return [
-        container["Id"]
-        for container in node.containers()
-        if container["Labels"].get(label) == service_id and container["State"] == "running"
-    ]
-
-
-def _node_of_others(rig: SwarmRig, service_id: str, *, without: SwarmNode) -> SwarmNode:
-    """The machine that runs a service, where one cannot be asked."""
-    (node,) = [n for n in rig.swarm.nodes if n is not without and _running_on(n, service_id)]
-    return node
 
 
 async def test_supervisors_at_two_managers_see_the_same(rig_of_three: SwarmRig) -> None:

@@ -1,6 +1,7 @@
 """What a test needs, as markers of pytest: by the folder that it is in, and by its fixtures.
 
-pyproject.toml describes the markers. `make test-fast` runs what is neither `root` nor `slow`.
+pyproject.toml describes the markers. `make test-fast` runs what is neither `root` nor `slow`, and
+`make test` what is not `swarm`.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -33,6 +34,7 @@ NEEDS: Mapping[str, Collection[str]] = {
     "soak": {"engine", "slow"},
     "supervisor": (),
     "supervisor/test_sequences.py": {"slow"},  # sequences drawn by Hypothesis
+    "swarm": {"engine", "swarm"},
     "test_readme.py": {"engine"},
     "test_runbook.py": {"engine"},
     "unit": (),

@@ -40,6 +40,13 @@ class SwarmNode(PrivateEngine):
         with closing(docker.DockerClient(self.host)) as client:
             yield client
 
+    def kill_containers(self) -> None:
+        """End all that runs on the node."""
+        with self.client() as client:
+            for container in client.api.containers():
+                with suppress(docker.errors.APIError):  # it has ended by itself
+                    client.api.kill(container["Id"])
+
     def containers(self) -> Sequence[Any]:
         """All containers on the node, whatever they do, as a list tells of them."""
         with self.client() as client:
@@ -69,7 +76,12 @@ class Swarm:
             return sum(n.attrs["Status"]["State"] == "ready" for n in client.nodes.list())
 
     def clear(self) -> None:
-        """Leave no service, no task and no container behind."""
+        """Leave no service, no task and no container behind.
+
+        What runs is killed first: Swarm waits for two seconds before it stops a container.
+        """
+        for node in self.nodes:
+            node.kill_containers()
         with self.manager.client() as client:
             wait_for(lambda: _remove_services(client), "no service is left")
             wait_for(lambda: not client.api.tasks(), "no task is left")  # type: ignore[no-untyped-call]

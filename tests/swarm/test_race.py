@@ -19,7 +19,7 @@ _IDENTIFIERS = 20
 _CLIENTS = 16
 _SECONDS = 60.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 async def _launch(engine: SwarmEngine, rig: SwarmRig, identifier: str) -> str:

@@ -20,7 +20,7 @@ _LABEL = "test.identifier"
 _LAUNCHES = 20
 _ELECTION = 60.0  # seconds, on a busy machine
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
