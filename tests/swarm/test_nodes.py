@@ -81,5 +81,3 @@ async def test_what_a_drained_node_ran_was_ended_by_others(rig_of_three: SwarmRi
     assert ["signalled", "exited"] == [e.change.value for e in events]
     assert (15, 143) == (events[0].signal, events[1].exit_code)
     await listener.close()
-
-
