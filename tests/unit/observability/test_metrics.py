@@ -41,6 +41,7 @@ ENGINE_REASONS = (
     "engine_refused",
     "unavailable",
     "timeout",
+    "limit",
 )
 
 
