@@ -65,7 +65,7 @@ def engine(pytestconfig: pytest.Config) -> Iterator[PrivateEngine]:
 @pytest.fixture(scope="session")
 def docker_client(engine: PrivateEngine) -> Iterator[docker.DockerClient]:
     """A client of our own, to see what is really there."""
-    with closing(docker.DockerClient(engine.host)) as client:
+    with closing(containers.Client(engine.host)) as client:
         yield client
 
 

@@ -39,7 +39,8 @@ def stand_ins(services: Mapping[str, Any], docker_client: docker.DockerClient) -
     """The tests' worker under the name of each image."""
     names = [service["image"] for service in services.values()]
     for name in names:
-        docker_client.images.get(worker.IMAGE).tag(name)
+        repository, _, tag = name.partition(":")
+        docker_client.images.get(worker.IMAGE).tag(repository, tag or "latest")
     yield
     for name in names:
         docker_client.images.remove(name)

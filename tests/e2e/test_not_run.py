@@ -69,16 +69,18 @@ def test_what_has_begun_is_a_success_and_runs_once_however_soon_it_ends(
     agree(supervised, docker_client)
 
 
-def test_an_image_that_is_built_anew_is_found_out_at_the_launch_after_its_first_end(
+def test_an_image_that_is_built_anew_is_found_out_at_its_first_launch(
     start: Start, docker_client: docker.DockerClient
 ) -> None:
     supervised = start()
     broken.make(docker_client, _IMAGE, entrypoint("/run.sh"), files={"run.sh": _ENDLESS})
     assert Response() == supervised.launch("odd", "o-1")
     broken.make(docker_client, _IMAGE, entrypoint("/run.sh"))
-    assert Response() == supervised.launch("odd", "o-2")
-    eventually(lambda: {"error": 1} == exits(supervised))
-    assert 502 == supervised.launch("odd", "o-2").error.code
+    assert Response() == supervised.launch("mail", "m-1", {"exit": 0})
+    eventually(lambda: {"success": 1} == exits(supervised))  # an event that comes after the image's
+    error = supervised.launch("odd", "o-2").error
+    assert (502, True) == (error.code, "exec /run.sh failed" in error.message)
+    assert {"success": 1} == exits(supervised)
     agree(supervised, docker_client, "o-1")
 
 

@@ -661,20 +661,6 @@ async def test_docker_sets_no_limit_that_nobody_asked_for(docker_rig: DockerRig)
     assert (0, 0, 0) == (host["Memory"], host["NanoCpus"], host["PidsLimit"] or 0)
 
 
-async def test_docker_tells_whose_network_a_container_shares(docker_rig: DockerRig) -> None:
-    first = await start(docker_rig, "a-1")
-    second = await asyncio.to_thread(
-        docker_rig.client.containers.run,
-        worker.IMAGE,
-        name="a-2",
-        labels=docker_rig.selector,
-        detach=True,
-        network_mode=f"container:{first}",
-    )
-    shared = {each.id: each.network_of for each in await docker_rig.engine.list()}
-    assert {first: "", str(second.id): first} == shared
-
-
 async def test_docker_bears_a_label_that_hides_the_exit_code(docker_rig: DockerRig) -> None:
     listener = await a_listener(docker_rig)
     labels = docker_rig.selector | {"exitCode": "none of yours"}

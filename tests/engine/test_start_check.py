@@ -1,8 +1,13 @@
 """A launch whose program does not begin is an error, and what finding out costs."""
 
 import asyncio
+import io
+import json
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
+import docker
 import pytest
 
 from service.engine.base import Limits, Status, WorkloadSpec
@@ -182,20 +187,80 @@ async def test_docker_is_asked_once_for_an_image_and_again_after_a_doubtful_end(
     await listener.close()
 
 
-async def test_docker_finds_out_an_image_that_was_built_anew(docker_rig: DockerRig) -> None:
+def _imported(client: docker.DockerClient) -> None:
+    broken.make(client, IMAGE, entrypoint("/nope"))
+
+
+def _built(client: docker.DockerClient) -> None:
+    dockerfile = io.BytesIO(f"FROM {IMAGE}\nENTRYPOINT {json.dumps(['/nope'])}\n".encode())
+    client.images.build(fileobj=dockerfile, tag=IMAGE)
+
+
+def _committed(client: docker.DockerClient) -> None:
+    container = client.containers.create(IMAGE, entrypoint=["/nope"])
+    container.commit(IMAGE)
+    container.remove()
+
+
+def _tagged(client: docker.DockerClient) -> None:
+    client.images.get(worker.BROKEN).tag(IMAGE)
+
+
+def _loaded(client: docker.DockerClient) -> None:
+    good = client.images.get(IMAGE)
+    _tagged(client)
+    archive = b"".join(client.images.get(IMAGE).save(named=True))
+    good.tag(IMAGE)
+    client.images.load(archive)
+
+
+@pytest.mark.parametrize("change", [_imported, _built, _committed, _tagged, _loaded])
+async def test_docker_finds_out_an_image_that_was_built_anew_at_its_first_launch(
+    docker_rig: DockerRig, change: Callable[[docker.DockerClient], None]
+) -> None:
+    broken.make(docker_rig.client, IMAGE, entrypoint(_SCRIPT), files={"run.sh": (0o755, _ENDLESS)})
     listener = Listener(docker_rig.engine)
-    await until(lambda: bool(listener.heard))
+    await _catch_up(docker_rig, listener)
+    for _ in range(2):
+        looks = _looks(docker_rig)
+        await docker_rig.engine.remove(await _start(docker_rig, IMAGE), force=True)
+    assert looks == _looks(docker_rig)  # it is known
+    await asyncio.to_thread(change, docker_rig.client)
+    await _catch_up(docker_rig, listener)
+    with pytest.raises(EngineRefused, match="exec /nope failed: No such file or directory"):
+        await _start(docker_rig, IMAGE)
+    assert [] == await docker_rig.engine.list()
+    await listener.close()
+
+
+async def test_docker_finds_out_an_image_that_was_built_anew_while_nobody_listened(
+    docker_rig: DockerRig,
+) -> None:
     broken.make(docker_rig.client, IMAGE, entrypoint(_SCRIPT), files={"run.sh": (0o755, _ENDLESS)})
     await docker_rig.engine.remove(await _start(docker_rig, IMAGE), force=True)
-    broken.make(docker_rig.client, IMAGE, entrypoint(_SCRIPT))
-    workload_id = await _start(docker_rig, IMAGE)  # nobody looks at a known one
-    await until(lambda: "exited" in listener.changes(workload_id))
-    await docker_rig.engine.remove(workload_id)
-    with pytest.raises(EngineRefused, match=r"exec /run\.sh failed: No such file or directory"):
+    _imported(docker_rig.client)
+    listener = Listener(docker_rig.engine)
+    await until(lambda: bool(listener.heard))
+    with pytest.raises(EngineRefused, match="exec /nope failed"):
         await _start(docker_rig, IMAGE)
-    broken.make(docker_rig.client, IMAGE, entrypoint(_SCRIPT), files={"run.sh": (0o755, _ENDLESS)})
-    await _start(docker_rig, IMAGE)
     await listener.close()
+
+
+async def test_that_an_image_has_begun_says_nothing_of_the_next_one_of_its_name(
+    docker_rig: DockerRig,
+) -> None:
+    """Where it changes after the container was made, and before its program has begun."""
+    assert isinstance(docker_rig.engine, DockerEngine)
+    check = docker_rig.engine._start_check
+    spec = WorkloadSpec(name="a-1", image=worker.IMAGE, arguments=())
+    container_id = await docker_rig.stranger("a-1")
+    before = check.epoch
+    check.forget()
+    looks = [_looks(docker_rig)]
+    for epoch in (before, check.epoch, check.epoch, before):
+        await check.confirm(container_id, spec, epoch, timeout=_LONG)
+        looks.append(_looks(docker_rig))
+    assert [True, True, False, True] == [one < other for one, other in pairwise(looks)]
 
 
 async def test_docker_without_a_list_of_processes_tells_by_the_exit(
@@ -221,7 +286,15 @@ async def test_a_container_that_vanishes_while_it_is_looked_at_was_started(
 ) -> None:
     assert isinstance(docker_rig.engine, DockerEngine)
     gone = WorkloadSpec(name="a-1", image=worker.IMAGE, arguments=())
-    await StartCheck(docker_rig.engine._calls).confirm("0" * 64, gone, timeout=5)
+    await StartCheck(docker_rig.engine._calls).confirm("0" * 64, gone, 0, timeout=5)
+
+
+async def _catch_up(rig: DockerRig, listener: Listener) -> None:
+    """Wait for an event that comes after all that has happened, which Podman reports late."""
+    await until(lambda: bool(listener.heard))
+    container_id = await rig.stranger("last", rig.selector)
+    await until(lambda: "started" in listener.changes(container_id))
+    await rig.engine.remove(container_id, force=True)
 
 
 async def _exit_with(rig: DockerRig, listener: Listener, code: str) -> None:

@@ -4,9 +4,11 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 import docker
+import requests
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
@@ -20,6 +22,32 @@ _ALL = engines.chosen() != engines.SWARM
 _ECHO_SECONDS = 0.3
 # Docker 20.10 may lock itself out where many end at the same moment (moby/moby issue 46661).
 _ENDS_AT_ONCE = 4
+
+
+# What newer Podman calls what 5.4 calls so, as Docker does.
+_STATUSES = {"stopping": "running", "stopped": "exited"}
+
+
+class _Api(docker.APIClient):
+    """Answers as Docker does, also for Podman 5.4."""
+
+    def inspect_container(self, container: Any) -> Any:
+        found = super().inspect_container(container)
+        state = found["State"]
+        state["Status"] = _STATUSES.get(state["Status"], state["Status"])
+        return found
+
+    def _raise_for_status(self, response: requests.Response) -> None:
+        if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and "no such container" in response.text:
+            response.status_code = HTTPStatus.NOT_FOUND  # it was removed during the call
+        super()._raise_for_status(response)
+
+
+class Client(docker.DockerClient):
+    """A client for the tests."""
+
+    def __init__(self, host: str) -> None:
+        self.api = _Api(host)
 
 
 def everything(client: docker.DockerClient) -> list[Container]:

@@ -116,6 +116,7 @@ class DockerEngine:
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
         """See `Engine.start`. Two calls, create and start, and a check of the program if needed."""
         about = {_IMAGE: spec.image, _NAME: spec.name}
+        epoch = self._start_check.epoch  # before the Engine looks the image up
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
 
@@ -129,7 +130,8 @@ class DockerEngine:
         begin = Call("start", lambda c: start(c, container_id, spec), by_name, spec.redact)
         try:
             await self._calls.call(begin, timeout=deadline - clock())
-            await self._start_check.confirm(container_id, spec, timeout=deadline - clock())
+            left = deadline - clock()
+            await self._start_check.confirm(container_id, spec, epoch, timeout=left)
         except EngineFailed:
             raise  # it may have started
         except EngineRefused:
@@ -198,7 +200,7 @@ class DockerEngine:
 
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """See `Engine.watch`. Opens the stream before it lists, so that no event is missed."""
-        stream = EventStream(_filter(self._selector), self._reader)
+        stream = EventStream(self._selector, self._reader)
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -209,15 +211,16 @@ class DockerEngine:
                 self._exits.handle_event(event)
             queue.put_nowait(event)
 
-        def put(event: Event | None) -> None:
+        def soon(function: Callable[..., None], *arguments: object) -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(handle, event)
+                loop.call_soon_threadsafe(function, *arguments)
 
         try:
             # With a new client: the stream occupies its connection until it ends.
             listen = Call("events", lambda _: stream.open(self._clients.negotiate()))
             await self._calls.call(listen, timeout=_SHORT)
-            stream.drain(put)
+            stream.drain(partial(soon, handle), partial(soon, self._start_check.forget))
+            self._start_check.forget()  # without a stream, no change was reported
             self._exits.stream_opened()
             yield Listing(await self.list())
             while event := await queue.get():

@@ -6,7 +6,7 @@ an open stream has to be read or closed, even if opening it was given up.
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import docker
@@ -14,19 +14,22 @@ import orjson
 
 from observability.logs import get_logger
 from service.engine.base import Event
-from service.engine.docker.parsing import CHANGES
+from service.engine.docker.parsing import CHANGES, IMAGE_ACTIONS, is_about_image
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.errors import EngineUnavailable
 from service.support.process_limits import NO_MORE_THREADS
 
 log = get_logger(__name__)
 
+# The labels are compared here: the Engine would compare those of images, too.
+_FILTERS = {"type": ["container", "image"], "event": [*CHANGES, *IMAGE_ACTIONS]}
+
 
 class EventStream:
-    """One connection to the events of containers with certain labels."""
+    """One connection to the events of containers with certain labels, and of all images."""
 
-    def __init__(self, labels: Sequence[str], reader: TolerantReader) -> None:
-        self._filters = {"type": "container", "event": list(CHANGES), "label": list(labels)}
+    def __init__(self, labels: Mapping[str, str], reader: TolerantReader) -> None:
+        self._labels = labels
         self._reader = reader
         self._lock = threading.Lock()
         self._closed = False
@@ -36,7 +39,7 @@ class EventStream:
     def open(self, client: docker.APIClient) -> None:
         """Connect. Blocks up to the client's time limit. A caller that gives up has to `close`."""
         try:
-            stream = client.events(filters=self._filters)
+            stream = client.events(filters=_FILTERS)
         except BaseException:
             client.close()
             raise
@@ -45,12 +48,17 @@ class EventStream:
             if self._closed:
                 self._disconnect()
 
-    def drain(self, put: Callable[[Event | None], None]) -> None:
-        """Start a thread that passes each event to `put`, and None at the end.
+    def drain(
+        self, put: Callable[[Event | None], None], images_changed: Callable[[], None]
+    ) -> None:
+        """Start a thread that passes each event of a container to `put`, and None at the end.
 
-        Raises `EngineUnavailable` if the process may not have another thread.
+        It calls `images_changed` when a name may stand for another image. Raises
+        `EngineUnavailable` if the process may not have another thread.
         """
-        thread = threading.Thread(target=self._drain, args=(put,), name="events", daemon=True)
+        thread = threading.Thread(
+            target=self._drain, args=(put, images_changed), name="events", daemon=True
+        )
         try:
             thread.start()
         except RuntimeError:
@@ -70,13 +78,18 @@ class EventStream:
         if self._client is not None:
             self._client.close()
 
-    def _drain(self, put: Callable[[Event | None], None]) -> None:
+    def _drain(
+        self, put: Callable[[Event | None], None], images_changed: Callable[[], None]
+    ) -> None:
         """Read until the stream ends, which gives no reason."""
         try:
             # An event is a line. docker-py's own generator reads each one in two parts.
             lines = self._stream._response.iter_lines(chunk_size=None)  # noqa: SLF001
             for line in filter(bytes.strip, lines):
-                if event := self._reader.event(orjson.loads(line)):
+                answer = orjson.loads(line)
+                if is_about_image(answer):
+                    images_changed()
+                elif event := self._reader.event(answer, self._labels):
                     put(event)
         except Exception as error:  # noqa: BLE001 - after any error, the watcher connects again
             log.debug("events.ended", error=type(error).__name__)

@@ -35,6 +35,11 @@ CHANGES = {
     "pause": Change.PAUSED,
     "unpause": Change.UNPAUSED,
 }
+# After these, a name may stand for another image. Each Engine and each way to build has its own.
+IMAGE_ACTIONS = (
+    *("tag", "untag", "pull", "load", "import", "delete"),
+    *("build", "loadfromarchive"),  # Podman's
+)
 # Raised by docker-py, and by our own code, if an answer has another shape.
 MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _LONGEST_NUMBER = 10  # digits
@@ -205,8 +210,13 @@ def inspection(answer: object) -> Inspection:
     )
 
 
+def is_about_image(answer: object) -> bool:
+    """Whether an event is about an image."""
+    return isinstance(answer, dict) and answer.get("Type") == "image"
+
+
 def event(answer: object) -> Event | None:
-    """An event, or None if it is of no interest. Raises `Unreadable`."""
+    """The event of a container, or None if it is of no interest. Raises `Unreadable`."""
     found = read(_Event, answer)
     change = CHANGES.get(found.Action)
     if change is None:

@@ -3,7 +3,8 @@
 The first process of a container is an init, and a start succeeds as soon as the init runs. If the
 init cannot run the program, it prints the reason and exits a moment later. To list a container's
 processes takes the Engine some 15 ms (docs/benchmarks.md). So only the first launch of an image is
-checked, and the first one after an exit that may mean that the image was built again.
+checked, and the first one after the Engine has reported a change of images, or after an exit that
+may mean that the image was built again.
 """
 
 import asyncio
@@ -60,20 +61,27 @@ class Program:
 
 
 class StartCheck:
-    """Finds launches whose program cannot be run."""
+    """Finds launches whose program cannot be run.
+
+    `epoch` counts the changes of images that the Engine has reported. A launch takes it before the
+    Engine looks the image up, so that its outcome says nothing about a later image of this name.
+    """
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._trusted: set[Program] = set()
+        self.epoch = 0
 
-    async def confirm(self, container_id: str, spec: WorkloadSpec, *, timeout: float) -> None:
+    async def confirm(
+        self, container_id: str, spec: WorkloadSpec, epoch: int, *, timeout: float
+    ) -> None:
         """Return when the program has begun, even if it has exited; at once for a known program.
 
         Raises `EngineRefused` with the reason if it cannot be run. If the Engine cannot tell, the
         program counts as running.
         """
         program = program_of(spec)
-        if program in self._trusted:
+        if epoch == self.epoch and program in self._trusted:
             return
         try:
             obstacle = await self._find_obstacle(container_id, timeout)
@@ -82,10 +90,19 @@ class StartCheck:
         if obstacle:
             reason = spec.redact(obstacle + advice(obstacle, spec))
             raise EngineRefused(f"the program of {spec.name} cannot be run: {reason}")
-        self._trusted.add(program)
+        if epoch == self.epoch:
+            self._trusted.add(program)
+
+    def forget(self) -> None:
+        """Check all images again: a name may stand for another image now."""
+        self.epoch += 1
+        self._trusted.clear()
 
     def handle_exit(self, image: str, exit_code: int | None) -> None:
-        """Check an image again after an exit that may mean that it was built again."""
+        """Check an image again after an exit that may mean that it was built again.
+
+        Not every Engine reports that: Docker 20.10 does not if BuildKit has built it.
+        """
         if exit_code in MAYBE_NOT_RUN:
             built_again = plain_name(image)
             self._trusted = {p for p in self._trusted if plain_name(p.image) != built_again}

@@ -1,6 +1,6 @@
 """Reads lists and events of which a part may be unreadable. Logs each fault once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from observability.logs import get_logger
 from service.engine.base import Event, Status, Workload
@@ -47,13 +47,14 @@ class TolerantReader:
             except Unreadable as error:
                 self.log_unreadable("list", f"the names of a container: {error}")
 
-    def event(self, answer: object) -> Event | None:
-        """See `event`. None also for an unreadable event."""
+    def event(self, answer: object, labels: Mapping[str, str]) -> Event | None:
+        """See `event`. None also for a container without the labels, and for an unreadable event."""
         try:
-            return event(answer)
+            found = event(answer)
         except Unreadable as error:
             self.log_unreadable("events", f"an event: {error}")
             return None
+        return found if found and labels.items() <= found.labels.items() else None
 
     def _workload(self, item: object) -> Workload | None:
         try:

@@ -76,7 +76,7 @@ def test_without_a_thread_for_it_an_event_stream_is_an_absence(
 ) -> None:
     monkeypatch.setattr(threading.Thread, "start", _refuse)
     with pytest.raises(EngineUnavailable, match="no more threads"):
-        EventStream([], TolerantReader()).drain(print)
+        EventStream({}, TolerantReader()).drain(print, print)
 
 
 def _wrapped(number: int) -> BaseException:

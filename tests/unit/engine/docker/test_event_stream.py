@@ -2,6 +2,7 @@
 
 import json
 import queue
+from collections.abc import Mapping
 from io import BytesIO
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,17 +16,26 @@ from service.engine.base import Change, Event
 from service.engine.docker.event_stream import EventStream
 from service.engine.docker.tolerant_reader import TolerantReader
 
-_STARTED = json.dumps({"Action": "start", "Actor": {"ID": "c1", "Attributes": {"a": "b"}}}).encode()
+_LABELS = {"a": "b"}
 
 
-def _heard(stream: bytes) -> list[Event | None]:
+def _told(action: str, labels: Mapping[str, str]) -> bytes:
+    actor = {"ID": "c1", "Attributes": labels}
+    return json.dumps({"Type": "container", "Action": action, "Actor": actor}).encode()
+
+
+_STARTED = _told("start", _LABELS)
+
+
+def _heard(stream: bytes, labels: Mapping[str, str] = _LABELS) -> list[Event | str | None]:
+    """The events, and `images` for each change of images."""
     response = Response()
     response.raw = BytesIO(stream)
     told: Any = SimpleNamespace(_response=response)
-    events = EventStream(["a=b"], TolerantReader())
+    events = EventStream(labels, TolerantReader())
     events.open(cast("docker.APIClient", SimpleNamespace(events=lambda **_: told)))
-    heard: queue.Queue[Event | None] = queue.Queue()
-    events.drain(heard.put)
+    heard: queue.Queue[Event | str | None] = queue.Queue()
+    events.drain(heard.put, lambda: heard.put("images"))
     return list(iter(lambda: heard.get(timeout=10), None))
 
 
@@ -66,13 +76,13 @@ def test_an_exit_code_that_is_none_is_left_open(code: str, known: int | None) ->
     attributes = {"exitCode": code}
     died = json.dumps({"Action": "die", "Actor": {"ID": "c1", "Attributes": attributes}}).encode()
     assert [Event(id="c1", change=Change.EXITED, labels=attributes, exit_code=known)] == _heard(
-        died
+        died, labels={}
     )
 
 
 def test_labels_that_are_null_are_none() -> None:
     died = b'{"Action": "destroy", "Actor": {"ID": "c1", "Attributes": null}}'
-    assert [Event(id="c1", change=Change.REMOVED, labels={})] == _heard(died)
+    assert [Event(id="c1", change=Change.REMOVED, labels={})] == _heard(died, labels={})
 
 
 @pytest.mark.parametrize(
@@ -82,5 +92,21 @@ def test_a_signal_has_its_number_or_0(attributes: dict[str, str], signal: int) -
     """A label may hide it, and Podman does not tell it."""
     told = json.dumps({"Action": "kill", "Actor": {"ID": "c1", "Attributes": attributes}}).encode()
     assert [Event(id="c1", change=Change.SIGNALLED, labels=attributes, signal=signal)] == _heard(
-        told
+        told, labels={}
+    )
+
+
+def test_containers_of_others_are_passed_over_by_their_labels() -> None:
+    others = [_told("start", labels) for labels in ({}, {"a": "c"}, {"b": "b"}, {"A": "b"})]
+    ours = _told("start", {"a": "b", "c": "d"})
+    event = Event(id="c1", change=Change.STARTED, labels={"a": "b", "c": "d"})
+    assert [event] == _heard(b"\n".join([*others, ours, *others]))
+
+
+def test_a_change_of_an_image_is_told_in_its_place_among_the_events() -> None:
+    tagged = b'{"Type": "image", "Action": "tag", "Actor": {"ID": "sha256:1", "Attributes": null}}'
+    removed = b'{"Type": "image", "Action": "remove"}'
+    event = Event(id="c1", change=Change.STARTED, labels=_LABELS)
+    assert [event, "images", event, "images"] == _heard(
+        b"\n".join([_STARTED, tagged, _STARTED, removed])
     )
