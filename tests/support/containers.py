@@ -38,9 +38,12 @@ class _Api(docker.APIClient):
         return found
 
     def _raise_for_status(self, response: requests.Response) -> None:
-        if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and "no such container" in response.text:
+        if (
+            response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
+            and "no such container" in response.text
+        ):
             response.status_code = HTTPStatus.NOT_FOUND  # it was removed during the call
-        super()._raise_for_status(response)
+        super()._raise_for_status(response)  # type: ignore[misc]
 
 
 class Client(docker.DockerClient):

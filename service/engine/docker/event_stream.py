@@ -14,7 +14,7 @@ import orjson
 
 from observability.logs import get_logger
 from service.engine.base import Event
-from service.engine.docker.parsing import CHANGES, IMAGE_ACTIONS, is_about_image
+from service.engine.docker.parsing import CHANGES, IMAGE_ACTIONS, changes_images
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.errors import EngineUnavailable
 from service.support.process_limits import NO_MORE_THREADS
@@ -87,7 +87,7 @@ class EventStream:
             lines = self._stream._response.iter_lines(chunk_size=None)  # noqa: SLF001
             for line in filter(bytes.strip, lines):
                 answer = orjson.loads(line)
-                if is_about_image(answer):
+                if changes_images(answer):
                     images_changed()
                 elif event := self._reader.event(answer, self._labels):
                     put(event)

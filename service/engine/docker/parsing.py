@@ -38,7 +38,7 @@ CHANGES = {
 # After these, a name may stand for another image. Each Engine and each way to build has its own.
 IMAGE_ACTIONS = (
     *("tag", "untag", "pull", "load", "import", "delete"),
-    *("build", "loadfromarchive"),  # Podman's
+    *("build", "loadfromarchive", "commit"),  # Podman's; the last is about a container
 )
 # Raised by docker-py, and by our own code, if an answer has another shape.
 MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -210,9 +210,11 @@ def inspection(answer: object) -> Inspection:
     )
 
 
-def is_about_image(answer: object) -> bool:
-    """Whether an event is about an image."""
-    return isinstance(answer, dict) and answer.get("Type") == "image"
+def changes_images(answer: object) -> bool:
+    """Whether an event is about a change of images."""
+    if not isinstance(answer, dict):
+        return False
+    return answer.get("Type") == "image" or answer.get("Action") == "commit"
 
 
 def event(answer: object) -> Event | None:

@@ -48,7 +48,7 @@ class TolerantReader:
                 self.log_unreadable("list", f"the names of a container: {error}")
 
     def event(self, answer: object, labels: Mapping[str, str]) -> Event | None:
-        """See `event`. None also for a container without the labels, and for an unreadable event."""
+        """See `event`. None also for an unreadable event, and for one of another's container."""
         try:
             found = event(answer)
         except Unreadable as error:

@@ -17,7 +17,7 @@ from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.engine import DockerEngine
 from service.engine.docker.legacy import LegacyContainer, LegacyContainers
 from service.engine.docker.podman import PodmanClient
-from service.errors import EngineError, EngineFailed, EngineRefused, NameTaken
+from service.errors import EngineError, EngineFailed, EngineRefused, NameTaken, NoSuchWorkload
 
 ID, OTHER = "7aae6cd71592" + "a7" * 26, "31d9f7c580fe" + "f3" * 26
 PODMAN = {
@@ -191,6 +191,12 @@ async def test_a_live_one_is_refused_and_its_removal_is_not_tried_again() -> Non
     with pytest.raises(EngineRefused) as caught:
         await an_engine(client).remove(ID)
     assert EngineRefused is type(caught.value)
+
+
+async def test_what_is_removed_while_it_is_inspected_does_not_exist() -> None:
+    meanwhile = f"no container with ID {ID} found in database: no such container"
+    with pytest.raises(NoSuchWorkload):
+        await an_engine(Recorded({"GET json": failure(meanwhile)})).inspect(ID)
 
 
 async def test_what_does_not_run_is_stopped() -> None:
