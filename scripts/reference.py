@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from scripts import engine_outcomes, rooms
 from scripts.marked import written
-from service.jobs.catalog import Entry
+from service.jobs.catalog_keys import Entry
 from service.settings import Settings
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -73,7 +73,7 @@ def _extra(field: FieldInfo) -> Mapping[str, Any]:
 
 def _shown(default: object) -> str:
     """A default in the format of the environment: `false`, not Python's `False`."""
-    return str(default).lower()
+    return "[]" if default == () else str(default).lower()
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -44,6 +44,30 @@ class Limits:
     pids: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Tmpfs:
+    """A folder in memory. `size` is in bytes; None is the engine's default."""
+
+    path: str
+    size: int | None = None
+    mode: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confinement:
+    """What a workload may do. `user` is "" for that of its image, and capabilities lack CAP_.
+
+    `no_new_privileges` is None if nobody has asked for it: it is on, as far as the engine can.
+    """
+
+    user: str = ""
+    read_only: bool = False
+    cap_drop: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    tmpfs: tuple[Tmpfs, ...] = ()
+    no_new_privileges: bool | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadSpec:
     """A workload to run. `arguments` hold secrets: they and `redact` stay out of the repr."""
@@ -59,6 +83,7 @@ class WorkloadSpec:
     placement: Sequence[str] = ()
     # From SIGTERM to SIGKILL (seconds), for an engine that has to know that at the start.
     stop_grace: float = 10.0
+    confinement: Confinement = field(default_factory=Confinement)
     redact: Redactor = field(default_factory=Redactor, repr=False)
 
 

@@ -12,7 +12,7 @@ from observability.redaction.redactor import Redactor
 from service.engine.base import WorkloadSpec
 from service.engine.name_grammar import NameGrammar
 from service.errors import TooLarge
-from service.jobs.catalog import Entry
+from service.jobs.catalog_keys import Entry
 from service.jobs.model import Job, JobSpec, JsonValue, Kind
 from service.jobs.request_differences import digests_of
 from service.jobs.validation import RESERVED_PARAMETERS
@@ -195,6 +195,7 @@ def workload_of(
         limits=entry.limits,
         placement=entry.placement or (),
         stop_grace=settings.job_stop_grace_seconds,
+        confinement=entry.confinement,
         redact=Redactor(dict(spec.auth)),
     )
 

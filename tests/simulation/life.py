@@ -16,7 +16,8 @@ from service.app.metric_labels import new_metrics
 from service.app.wiring import Core
 from service.engine.base import Engine
 from service.errors import StartError
-from service.jobs.catalog import Catalog, Entry
+from service.jobs.catalog import Catalog
+from service.jobs.catalog_keys import Entry
 from service.jobs.model import Kind
 from service.settings import Settings
 from tests.fake_engine.host import Container

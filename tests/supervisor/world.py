@@ -12,7 +12,8 @@ from service.app.metric_labels import new_metrics
 from service.app.wiring import Core
 from service.engine.base import Status, WorkloadSpec
 from service.errors import EngineFailed, NoSuchWorkload, SupervisorError
-from service.jobs.catalog import Catalog, Entry
+from service.jobs.catalog import Catalog
+from service.jobs.catalog_keys import Entry
 from service.jobs.model import JobSpec, Kind
 from service.jobs.workload import INSTANCE_LABEL
 from service.settings import Settings

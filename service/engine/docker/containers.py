@@ -7,7 +7,7 @@ from typing import Any
 import docker
 from docker.errors import APIError
 
-from service.engine.base import Limits, WorkloadSpec
+from service.engine.base import Tmpfs, WorkloadSpec
 from service.engine.docker.error_mapping import HOLDER
 from service.engine.docker.names import name_aside
 from service.engine.docker.parsing import Created, Holder, Unreadable, read
@@ -18,15 +18,7 @@ from service.errors import EngineFailed, EngineRefused, NameTaken
 def create(client: docker.APIClient, spec: WorkloadSpec, reader: TolerantReader) -> str:
     """Create a container. Return its id."""
     try:
-        answer = client.create_container(
-            image=spec.image,
-            command=list(spec.arguments),
-            name=spec.name,
-            environment=dict(spec.environment),
-            labels=dict(spec.labels),
-            stop_signal="SIGTERM",  # workers rely on it, so an image cannot change it
-            host_config=_host_config(client, spec.network, spec.limits),
-        )
+        answer = client.create_container(name=spec.name, **container_options(client, spec))
     except APIError as error:
         _raise_clearer(client, spec, error)
         raise
@@ -109,13 +101,39 @@ def _free_endpoint(client: docker.APIClient, container_id: str, spec: WorkloadSp
         client.disconnect_container_from_network(spec.name, spec.network, force=True)
 
 
-def _host_config(client: docker.APIClient, network: str, limits: Limits) -> dict[str, Any]:
+def container_options(client: docker.APIClient, spec: WorkloadSpec) -> dict[str, Any]:
+    """What docker-py's `create_container` makes the workload's container of."""
+    return {
+        "image": spec.image,
+        "command": list(spec.arguments),
+        "environment": dict(spec.environment),
+        "labels": dict(spec.labels),
+        "stop_signal": "SIGTERM",  # workers rely on it, so an image cannot change it
+        "user": spec.confinement.user or None,
+        "host_config": _host_config(client, spec),
+    }
+
+
+def _host_config(client: docker.APIClient, spec: WorkloadSpec) -> dict[str, Any]:
+    limits, confinement = spec.limits, spec.confinement
     config: dict[str, Any] = client.create_host_config(
-        network_mode=network,
+        network_mode=spec.network,
         init=True,  # SIGTERM then also ends a worker that does not handle it
         mem_limit=limits.memory,
         memswap_limit=limits.memory,  # no additional swap
         nano_cpus=int(limits.cpus * 1e9) if limits.cpus else None,
         pids_limit=limits.pids,
+        read_only=confinement.read_only,
+        cap_drop=list(confinement.cap_drop),
+        cap_add=list(confinement.cap_add),
+        tmpfs={each.path: _options(each) for each in confinement.tmpfs},
+        # Without it, the Engine's own default counts.
+        security_opt=None if confinement.no_new_privileges is False else ["no-new-privileges"],
     )
     return config
+
+
+def _options(tmpfs: Tmpfs) -> str:
+    """Added to the Engine's own: nothing is executed there, and there are no devices."""
+    options = {"size": tmpfs.size, "mode": tmpfs.mode and f"{tmpfs.mode:o}"}
+    return ",".join(f"{name}={value}" for name, value in options.items() if value is not None)

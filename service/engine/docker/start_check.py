@@ -18,7 +18,7 @@ from typing import TypeVar
 import docker
 from docker.errors import APIError
 
-from service.engine.base import EngineCall, Limits, Status, WorkloadSpec
+from service.engine.base import Confinement, EngineCall, Limits, Status, WorkloadSpec
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.parsing import Inspected, Processes, inspection, read
 from service.engine.docker.podman import plain_name
@@ -58,6 +58,7 @@ class Program:
     image: str
     argument: str
     limits: Limits
+    confinement: Confinement
 
 
 class StartCheck:
@@ -139,7 +140,7 @@ class StartCheck:
 
 def program_of(spec: WorkloadSpec) -> Program:
     """What a workload runs."""
-    return Program(spec.image, _first_argument(spec), spec.limits)
+    return Program(spec.image, _first_argument(spec), spec.limits, spec.confinement)
 
 
 def _first_argument(spec: WorkloadSpec) -> str:
@@ -219,6 +220,8 @@ def advice(obstacle: str, spec: WorkloadSpec) -> str:
             f"; the image {spec.image} has no entrypoint,"
             " so that the first argument was taken for the program"
         )
+    if "Permission denied" in obstacle and (spec.confinement.user or spec.confinement.cap_drop):
+        return "; `user` or `cap_drop` in the catalogue may keep it from its own files"
     if "No such file" in obstacle:
         return (
             f"; the image {spec.image} does not have it, or not the interpreter that its first"

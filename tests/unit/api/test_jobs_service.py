@@ -20,7 +20,7 @@ from service.api.jobs_service import (
 )
 from service.app.metric_labels import new_metrics
 from service.errors import ImageMissing, KillAllFailed, SharedFailure, SupervisorError
-from service.jobs.catalog import Entry
+from service.jobs.catalog_keys import Entry
 from service.jobs.model import Job, JobSpec, JsonValue, Kind
 from service.jobs.workload import arguments_of
 from service.lifecycle.use_cases import Supervisor

@@ -15,9 +15,10 @@ import pytest
 
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer
 from service.api.jobs_service import JobsService
-from service.engine.base import Limits
-from service.engine.docker.containers import _host_config
-from service.jobs.catalog import PACKAGED, Entry
+from service.engine.base import Confinement, Limits, WorkloadSpec
+from service.engine.docker.containers import container_options
+from service.jobs.catalog import PACKAGED
+from service.jobs.catalog_keys import Entry, Policy
 from service.jobs.model import JobSpec, Kind
 from service.jobs.workload import arguments_of, job_of
 
@@ -46,24 +47,39 @@ def _effect(**keys: Any) -> tuple[Any, ...]:
     spec = JobSpec("name", "identifier")
     job = job_of(spec, entry, None)
     arguments = arguments_of(spec, entry, "callback")
-    return job.kind, job.ends, entry.image, arguments, entry.limits, entry.placement
+    container = entry.limits, entry.confinement, entry.placement
+    return job.kind, job.ends, entry.image, arguments, container
 
 
 @pytest.mark.parametrize("key", Entry.model_fields)
 def test_every_key_has_an_effect_on_a_launch(key: str) -> None:
     kind = {} if key == "kind" else {"kind": Kind.ACTION}
     same = _effect(**kind) == _effect(**kind | {key: _example(key)})
-    assert not same, f"service/jobs/workload.py makes nothing of `{key}`, nor does Entry.limits"
+    assert not same, f"service/jobs/workload.py makes nothing of `{key}`, nor does Entry"
+
+
+def _container(**more: Any) -> dict[str, Any]:
+    client = docker.APIClient("unix:///nowhere", version="1.41")
+    spec = WorkloadSpec(name="x", image="x", arguments=[], **more)
+    config: dict[str, Any] = client.create_container_config(**container_options(client, spec))
+    return config
 
 
 @pytest.mark.parametrize("limit", [field.name for field in fields(Limits)])
 def test_every_limit_is_a_key_is_told_to_the_engine_and_is_documented(limit: str) -> None:
-    assert limit in Entry.model_fields, "Entry in service/jobs/catalog.py"
-    client = docker.APIClient("unix:///nowhere", version="1.41")
-    given, none = (_host_config(client, "host", Limits(**{limit: n})) for n in (7, None))
-    assert given != none, "the host's configuration in the launch of service/engine/"
+    assert limit in Entry.model_fields, "Policy in service/jobs/catalog_keys.py"
+    given, none = (_container(limits=Limits(**{limit: n})) for n in (7, None))
+    assert given != none, "the options of a container in service/engine/docker/containers.py"
     (row,) = re.findall(r"^\| (.*) \| the limits in the catalogue", _page("workers"), re.MULTILINE)
     assert f"`{limit}`" in row, "docs/workers.md"
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(Confinement)])
+def test_every_confinement_is_a_key_is_told_to_the_engine_and_is_documented(key: str) -> None:
+    assert key in Policy.model_fields, "Policy in service/jobs/catalog_keys.py"
+    asked = Entry.model_validate({"kind": "action", key: _example(key)}).confinement
+    assert _container(confinement=asked) != _container(), "service/engine/docker/containers.py"
+    assert f"`{key}`" in _page("workers"), "docs/workers.md"
 
 
 def test_the_list_of_areas_jobs_has_a_column_for_each_key_that_they_use() -> None:

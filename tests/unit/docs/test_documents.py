@@ -17,7 +17,7 @@ from scripts.reference import pages
 from service.api.health import Health
 from service.cli.main import app
 from service.jobs import workload
-from service.jobs.catalog import Entry
+from service.jobs.catalog_keys import Entry
 from service.jobs.model import State
 from service.reconcile import single_instance
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.base import Limits
+from service.engine.base import Confinement, Limits, Tmpfs
 from service.errors import StartError
-from service.jobs.catalog import Catalog, Entry, load_catalog
+from service.jobs.catalog import Catalog, load_catalog
+from service.jobs.catalog_keys import Entry, Policy
 from service.jobs.model import Kind
 
 
@@ -66,6 +67,10 @@ def test_the_packaged_catalogue_limits_nothing() -> None:
     assert {Limits()} == {job.limits for name in catalog if (job := catalog.get(name))}
 
 
+def test_no_job_of_the_packaged_catalogue_has_a_capability() -> None:
+    assert {Confinement(cap_drop=("ALL",))} == {job.confinement for job in load_catalog().values()}
+
+
 def test_the_images_of_the_packaged_catalogue_are_those_of_the_workers() -> None:
     services = (
         "airtable discord github gitlab google linear linkedin microsoft miro riot"
@@ -80,7 +85,9 @@ def test_the_images_of_the_packaged_catalogue_are_those_of_the_workers() -> None
 def test_a_job_may_have_every_key(path: Path) -> None:
     keys = (
         'kind = "action", image = "reg.example:5000/area/x:1.0", first_argument = "run",'
-        ' ends = true, memory = "256m", cpus = 0.5, pids = 100'
+        ' ends = true, memory = "256m", cpus = 0.5, pids = 100, user = "1000:1000", read_only = true,'
+        ' cap_drop = ["ALL"], cap_add = ["NET_BIND_SERVICE"], tmpfs = ["/tmp", "/run:size=16m"],'
+        " no_new_privileges = false"
     )
     job = entry(path, keys)
     assert (Kind.ACTION, "reg.example:5000/area/x:1.0", "run", True) == (
@@ -90,11 +97,20 @@ def test_a_job_may_have_every_key(path: Path) -> None:
         job.ends,
     )
     assert Limits(memory=256 * 2**20, cpus=0.5, pids=100) == job.limits
+    assert job.confinement == Confinement(
+        user="1000:1000",
+        read_only=True,
+        cap_drop=("ALL",),
+        cap_add=("NET_BIND_SERVICE",),
+        tmpfs=(Tmpfs("/tmp"), Tmpfs("/run", size=16 * 2**20)),
+        no_new_privileges=False,
+    )
 
 
 def test_a_job_needs_a_kind_alone(path: Path) -> None:
     job = entry(path, 'kind = "reaction"')
     assert (None, None, False, Limits()) == (job.image, job.first_argument, job.ends, job.limits)
+    assert Confinement() == job.confinement
 
 
 @pytest.mark.parametrize(
@@ -121,6 +137,96 @@ def test_memory_is_read(path: Path, memory: str, size: int) -> None:
 @pytest.mark.parametrize("cpus", ["1", "0.01", "1024", "2.5"])
 def test_cpus_are_read(path: Path, cpus: str) -> None:
     assert float(cpus) == entry(path, f'kind = "action", cpus = {cpus}').limits.cpus
+
+
+@pytest.mark.parametrize("user", ["", "worker", "_apt", "www-data:1000", "0", "1000:2147483647"])
+def test_a_user_is_read_as_it_stands(path: Path, user: str) -> None:
+    assert user == entry(path, f'kind = "action", user = "{user}"').confinement.user
+
+
+@pytest.mark.parametrize(
+    ("text", "folder"),
+    [
+        ("/tmp", Tmpfs("/tmp")),
+        ("/run:size=16m", Tmpfs("/run", size=16 * 2**20)),
+        ("/run:mode=1777,size=1k", Tmpfs("/run", size=1024, mode=0o1777)),
+        ("/var/lib/a b:mode=700", Tmpfs("/var/lib/a b", mode=0o700)),
+        ("/dev/shm", Tmpfs("/dev/shm")),
+    ],
+)
+def test_a_folder_in_memory_is_read(path: Path, text: str, folder: Tmpfs) -> None:
+    assert (folder,) == entry(path, f'kind = "action", tmpfs = ["{text}"]').confinement.tmpfs
+
+
+@pytest.mark.parametrize(("asked", "meant"), [("true", True), ("false", False)])
+def test_who_asks_for_no_new_privileges_is_told_apart(path: Path, asked: str, meant: bool) -> None:
+    job = entry(path, f'kind = "action", no_new_privileges = {asked}')
+    assert job.confinement.no_new_privileges is meant
+    assert entry(path, 'kind = "action"').confinement.no_new_privileges is None
+
+
+def test_a_capability_is_dropped_unless_it_is_added(path: Path) -> None:
+    path.write_text(
+        '[defaults]\ncap_drop = ["NET_RAW", "CHOWN"]\n'
+        '[jobs]\nping = { kind = "action", cap_add = ["NET_RAW"] }'
+    )
+    confinement = load_catalog(path)["ping"].confinement
+    assert (("CHOWN",), ("NET_RAW",)) == (confinement.cap_drop, confinement.cap_add)
+
+
+# Defaults
+
+
+DEFAULTS = """
+[defaults]
+user = "1000"
+cap_drop = ["ALL"]
+memory = "64m"
+no_new_privileges = true
+"""
+
+
+def test_a_job_inherits_what_it_leaves_out(path: Path) -> None:
+    path.write_text(f'{DEFAULTS}[jobs]\nx = {{ kind = "action", memory = "6m" }}')
+    job = load_catalog(path)["x"]
+    assert Limits(memory=6 * 2**20) == job.limits
+    assert job.confinement == Confinement(user="1000", cap_drop=("ALL",), no_new_privileges=True)
+
+
+def test_a_job_may_take_back_what_the_defaults_say(path: Path) -> None:
+    own = 'user = "", cap_drop = [], no_new_privileges = false'
+    path.write_text(f'{DEFAULTS}[jobs]\nx = {{ kind = "action", {own} }}')
+    assert Confinement(no_new_privileges=False) == load_catalog(path)["x"].confinement
+
+
+def test_the_last_of_several_layers_counts() -> None:
+    layers = Policy(user="1", pids=1, read_only=True), Policy(user="2", pids=2)
+    entry = Entry(kind=Kind.ACTION, pids=3).inherit(*layers)
+    assert ("2", 3, True) == (entry.user, entry.pids, entry.read_only)
+
+
+@pytest.mark.parametrize(
+    ("defaults", "told"),
+    [
+        ("defaults = 1", "defaults = 1: is not a table of defaults, [defaults]"),
+        ("[defaults]\nuser = 5", "defaults.user = 5: allowed is a user or user:group"),
+        ("[defaults]\nkind = 'action'", "defaults.kind = 'action': is not a key of the catalogue;"),
+        (
+            "[defaults]\nimage = 'x'",
+            "defaults.image = 'x': is not a key of the catalogue; [defaults]",
+        ),
+        ("[defaults]\nprivileged = true", "defaults.privileged = True: is refused: a privileged"),
+        (
+            "[defaults]\ncap_add = ['CHOWN']\ncap_drop = ['CHOWN']",
+            "defaults: CHOWN is in `cap_add` and in `cap_drop`",
+        ),
+    ],
+)
+def test_wrong_defaults_are_told_with_their_key(path: Path, defaults: str, told: str) -> None:
+    assert fault(path, f"{defaults}\n[jobs]").startswith(told)
+
+
+# An image
 
 
 @pytest.mark.parametrize(
@@ -275,11 +381,78 @@ def test_a_wrong_structure_is_told_with_its_key(path: Path, text: str, told: str
         ("pids", "-1", "-1: "),
         ("pids", "1.5", "1.5: "),
         ("pids", "true", "True: "),
+        *(
+            ("user", f'"{user}"', f"'{user}': allowed is a user or user:group by name or number")
+            for user in ("a b", ":1", "1:", "-a", "1:2:3", "2147483648", "é", "0:99999999999")
+        ),
+        ("read_only", '"yes"', "'yes': allowed is true or false"),
+        ("no_new_privileges", "0", "0: allowed is true or false"),
+        ("cap_drop", '"ALL"', "'ALL': allowed is a list of "),
+        ("tmpfs", '"/tmp"', "'/tmp': allowed is a list of paths"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_key(path: Path, key: str, value: str, told: str) -> None:
     message = fault(path, f'[jobs]\nx = {{ kind = "action", {key} = {value} }}')
     assert message.startswith(f"jobs.x.{key} = {told}")
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("cap_drop", ["CAP_CHOWN", "chown", "all", "NOSUCH", "", "NET_RAW', 'NET_RAW"]),
+        ("cap_add", ["ALL", "CAP_SYS_ADMIN", "SYS_ADMIN', 'SYS_ADMIN"]),
+        (
+            "tmpfs",
+            ["/", "//tmp", "tmp", "/tmp/", "/a/../b", "/proc", "/proc/sys", "/sys/x", "/dev"]
+            + [f"/tmp:{o}" for o in ("", "size=0m", "size=1", "mode=9", "exec", "size=1m,size=2m")]
+            + ["/tmp:size=1m,", "/tmp:size=1m:mode=700", "/a,b", "/tmp:uid=1", "/a\\u0000"],
+        ),
+    ],
+)
+def test_a_wrong_element_of_a_list_is_refused_with_its_key(
+    path: Path, key: str, values: list[str]
+) -> None:
+    for value in values:
+        listed = f"['{value}']" if "\\" not in value else f'["{value}"]'
+        message = fault(path, f'[jobs]\nx = {{ kind = "action", {key} = {listed} }}')
+        assert message.startswith(f"jobs.x.{key}: allowed is a list of "), value
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        (
+            "privileged = true",
+            "jobs.x.privileged = True: is refused: a privileged container is root",
+        ),
+        ("privileged = false", "jobs.x.privileged = False: is refused: a privileged container"),
+        (
+            'volumes = ["/var/run/docker.sock:/var/run/docker.sock"]',
+            "jobs.x.volumes: is refused: a job gets no file of the Engine's host, above all not the"
+            " Engine's socket",
+        ),
+        ('mounts = ["/run"]', "jobs.x.mounts: is refused: "),
+        ('devices = ["/dev/sda"]', "jobs.x.devices: is refused: "),
+    ],
+)
+def test_what_would_make_a_job_root_on_the_host_is_refused_by_name(
+    path: Path, keys: str, told: str
+) -> None:
+    assert fault(path, f'[jobs]\nx = {{ kind = "action", {keys} }}').startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        (
+            "cap_add = ['KILL'], cap_drop = ['ALL', 'KILL']",
+            "KILL is in `cap_add` and in `cap_drop`",
+        ),
+        ("tmpfs = ['/tmp', '/tmp:size=1m']", "/tmp is twice in `tmpfs`"),
+    ],
+)
+def test_keys_that_contradict_themselves_are_told(path: Path, keys: str, told: str) -> None:
+    assert f"jobs.x: {told}" == fault(path, f"[jobs]\nx = {{ kind = 'action', {keys} }}")
 
 
 @pytest.mark.parametrize("cpus", ["true", '"0.5"'])
@@ -394,7 +567,7 @@ def test_a_job_has_no_room_if_its_init_is_all_that_its_pids_allow(path: Path) ->
 
 @pytest.mark.parametrize(
     "placement",
-    ['"node.role==worker"', "[]", "[1]", '["tier==jobs"]', '["node.role=worker"]'],
+    ['"node.role==worker"', "[1]", '["tier==jobs"]', '["node.role=worker"]'],
 )
 def test_a_placement_that_no_node_could_fulfil_is_refused(path: Path, placement: str) -> None:
     message = fault(path, f'[jobs]\nx = {{ kind = "action", placement = {placement} }}')

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from service.engine.docker.names import DOCKER_NAMES
 from service.engine.name_grammar import NameGrammar
 from service.errors import TooLarge
-from service.jobs.catalog import Entry
+from service.jobs.catalog_keys import Entry
 from service.jobs.model import Job, JobSpec, JsonValue, Kind
 from service.jobs.workload import (
     LABEL_PREFIX,
