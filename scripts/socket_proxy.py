@@ -1,0 +1,65 @@
+"""Writes the configuration of the example's proxy in front of the Engine's socket."""
+
+from pathlib import Path
+
+from service.engine.docker.engine_requests import PARTS, REQUESTS, VERSION, EngineRequest
+
+PAGE = Path(__file__).resolve().parent.parent / "examples" / "socket-proxy" / "haproxy.cfg"
+_ALLOWED = "http-request set-var(txn.allowed) bool(true)"
+
+_BEFORE = """\
+# HAProxy before the Engine's socket: lets through what the supervisor asks for, and nothing else.
+# `make docs` writes this file from service/engine/docker/engine_requests.py. README.md explains it.
+
+global
+    # Only refusals are logged.
+    log stdout format raw local0
+    maxconn 256
+    nbthread 2
+    presetenv ENGINE_SOCKET /var/run/docker.sock
+    presetenv PROXY_SOCKET /run/engine/docker.sock
+
+defaults
+    mode http
+    log global
+    log-format "refused: %HM %HP"
+    # A stop or the events take as long as they take. The supervisor has time limits of its own.
+    timeout client 1d
+    timeout server 1d
+    timeout connect 5s
+    # An Engine that is away is told at once, by 503, and asked again by the supervisor.
+    retries 0
+    # Who has hung up is hung up on: otherwise the Engine would keep on sending events.
+    option abortonclose
+    # A new connection reaches the Engine as a new one. It shows that the Engine is shutting down.
+    http-reuse never
+
+frontend supervisor
+    # For the group that HAProxy runs as.
+    bind "unix@${PROXY_SOCKET}" mode 660
+
+"""
+_AFTER = """
+    # An upgrade would be a connection that nobody looks into.
+    http-request set-var(txn.allowed) bool(false) if { req.hdr(upgrade) -m found }
+
+    http-request set-log-level silent if { var(txn.allowed) -m bool }
+    http-request deny deny_status 403 content-type application/json \\
+        string '{"message":"the socket proxy does not allow this request"}' \\
+        unless { var(txn.allowed) -m bool }
+    default_backend engine
+
+backend engine
+    server engine "unix@${ENGINE_SOCKET}"
+"""
+
+
+def configuration() -> str:
+    """The text of `haproxy.cfg`."""
+    return _BEFORE + "".join(map(_rule, REQUESTS)) + _AFTER
+
+
+def _rule(request: EngineRequest) -> str:
+    path = request.path.replace(".", r"\.").format(**PARTS)
+    condition = f"if {{ method {request.method} }} {{ path -m reg '^({VERSION})?{path}$' }}"
+    return f"    # {request.meaning}\n    {_ALLOWED} {condition}\n"

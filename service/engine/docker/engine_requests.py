@@ -1,0 +1,47 @@
+"""The requests that the adapter sends to the Engine: all that a proxy in between has to let through.
+
+`make docs` writes examples/socket-proxy/haproxy.cfg of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """A kind of request. `path` lacks the version, and has the names of `PARTS` in braces."""
+
+    method: str
+    path: str
+    meaning: str
+
+
+# Regular expressions of the variable parts of paths. Neither `..` nor `%2F` gets through, except
+# that docker-py writes the `@` of a digest as %40.
+PARTS = {
+    "container": r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    "network": r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    "image": r"[A-Za-z0-9\[]([A-Za-z0-9_:\]-]|[./][A-Za-z0-9_\[-]|%40)*",
+}
+VERSION = r"/v1\.[0-9]+"
+
+REQUESTS: Sequence[EngineRequest] = (
+    EngineRequest("GET", "/_ping", "whether it is there"),
+    EngineRequest("GET", "/version", "which API it has, and whether containerd answers"),
+    EngineRequest("GET", "/info", "whether it is rootless or remaps users"),
+    EngineRequest("GET", "/events", "what happens to our containers"),
+    EngineRequest("GET", "/containers/json", "which containers there are"),
+    EngineRequest("GET", "/containers/{container}/json", "how one has ended"),
+    EngineRequest("GET", "/containers/{container}/logs", "the last lines of one that has failed"),
+    EngineRequest("GET", "/containers/{container}/top", "whether its program has begun"),
+    EngineRequest("GET", "/images/{image}/json", "whether an image is missing"),
+    EngineRequest("POST", "/containers/create", "a launch"),
+    EngineRequest("POST", "/containers/{container}/start", "a launch"),
+    EngineRequest("POST", "/containers/{container}/stop", "a kill"),
+    EngineRequest("POST", "/containers/{container}/kill", "a kill of what ignores SIGTERM"),
+    EngineRequest("POST", "/containers/{container}/wait", "a kill, with Docker 23 and 24"),
+    EngineRequest("POST", "/containers/{container}/unpause", "a kill of what is paused, with Podman"),
+    EngineRequest("POST", "/containers/{container}/rename", "one that cannot be removed"),
+    EngineRequest("DELETE", "/containers/{container}", "one that has ended"),
+    EngineRequest("POST", "/networks/{network}/disconnect", "an endpoint of one that is gone"),
+)
