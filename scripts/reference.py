@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from scripts import engine_outcomes, rooms
+from scripts import engine_outcomes, rooms, socket_proxy
 from scripts.marked import written
 from service.jobs.catalog_keys import Entry
 from service.settings import Settings
@@ -38,6 +38,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         page = _DOCS / name
         yield page, written(page.read_text(encoding="utf-8"), mark, table)
     yield from engine_outcomes.pages().items()
+    yield socket_proxy.PAGE, socket_proxy.configuration()
 
 
 def _settings() -> str:

@@ -44,9 +44,7 @@ _AFTER = """
     http-request set-var(txn.allowed) bool(false) if { req.hdr(upgrade) -m found }
 
     http-request set-log-level silent if { var(txn.allowed) -m bool }
-    http-request deny deny_status 403 content-type application/json \\
-        string '{"message":"the socket proxy does not allow this request"}' \\
-        unless { var(txn.allowed) -m bool }
+    http-request deny deny_status 403 REFUSAL unless { var(txn.allowed) -m bool }
     default_backend engine
 
 backend engine
@@ -54,9 +52,15 @@ backend engine
 """
 
 
+# HAProxy has no way to continue a line.
+_REFUSAL = """\
+content-type application/json string '{"message":"the socket proxy does not allow this request"}'"""
+
+
 def configuration() -> str:
     """The text of `haproxy.cfg`."""
-    return _BEFORE + "".join(map(_rule, REQUESTS)) + _AFTER
+    after = _AFTER.replace("REFUSAL", _REFUSAL)
+    return _BEFORE + "".join(map(_rule, REQUESTS)) + after
 
 
 def _rule(request: EngineRequest) -> str:

@@ -1,4 +1,4 @@
-"""The catalogue: how its TOML file is read, which defaults its jobs inherit, what is wrong with it."""
+"""The catalogue: how its TOML file is read, what its jobs inherit, and what is wrong with it."""
 
 import json
 import re

@@ -26,11 +26,17 @@ async def _start(rig: DockerRig, confinement: Confinement, name: str = "a-1") ->
 async def _status(rig: DockerRig, workload_id: str) -> dict[str, str]:
     """The kernel's view of the worker, which is the child of its init (proc_pid_status(5))."""
     pid = (await rig.inspect(workload_id))["State"]["Pid"]
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    await until(lambda: bool(children.read_text()))
-    lines = Path(f"/proc/{children.read_text().split()[0]}/status").read_text().splitlines()
-    fields = (line.partition(":") for line in lines)
-    return {name: " ".join(value.split()) for name, _, value in fields}
+    await until(lambda: bool(_children(pid)))
+    return _read_status(_children(pid)[0])
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def _read_status(pid: str) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: " ".join(rest.split()) for name, _, rest in (ln.partition(":") for ln in lines)}
 
 
 async def _output_of(rig: DockerRig, workload_id: str, *command: str) -> str:

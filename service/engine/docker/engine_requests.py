@@ -1,4 +1,4 @@
-"""The requests that the adapter sends to the Engine: all that a proxy in between has to let through.
+"""The requests that the adapter sends to the Engine: all that a proxy has to let through.
 
 `make docs` writes examples/socket-proxy/haproxy.cfg of it.
 """
@@ -40,7 +40,7 @@ REQUESTS: Sequence[EngineRequest] = (
     EngineRequest("POST", "/containers/{container}/stop", "a kill"),
     EngineRequest("POST", "/containers/{container}/kill", "a kill of what ignores SIGTERM"),
     EngineRequest("POST", "/containers/{container}/wait", "a kill, with Docker 23 and 24"),
-    EngineRequest("POST", "/containers/{container}/unpause", "a kill of what is paused, with Podman"),
+    EngineRequest("POST", "/containers/{container}/unpause", "a kill of a paused one, with Podman"),
     EngineRequest("POST", "/containers/{container}/rename", "one that cannot be removed"),
     EngineRequest("DELETE", "/containers/{container}", "one that has ended"),
     EngineRequest("POST", "/networks/{network}/disconnect", "an endpoint of one that is gone"),

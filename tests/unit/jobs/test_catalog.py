@@ -85,7 +85,8 @@ def test_the_images_of_the_packaged_catalogue_are_those_of_the_workers() -> None
 def test_a_job_may_have_every_key(path: Path) -> None:
     keys = (
         'kind = "action", image = "reg.example:5000/area/x:1.0", first_argument = "run",'
-        ' ends = true, memory = "256m", cpus = 0.5, pids = 100, user = "1000:1000", read_only = true,'
+        ' ends = true, memory = "256m", cpus = 0.5, pids = 100, user = "1000:1000",'
+        " read_only = true,"
         ' cap_drop = ["ALL"], cap_add = ["NET_BIND_SERVICE"], tmpfs = ["/tmp", "/run:size=16m"],'
         " no_new_privileges = false"
     )
@@ -428,8 +429,7 @@ def test_a_wrong_element_of_a_list_is_refused_with_its_key(
         ("privileged = false", "jobs.x.privileged = False: is refused: a privileged container"),
         (
             'volumes = ["/var/run/docker.sock:/var/run/docker.sock"]',
-            "jobs.x.volumes: is refused: a job gets no file of the Engine's host, above all not the"
-            " Engine's socket",
+            "jobs.x.volumes: is refused: a job gets no file of the Engine's host, above all",
         ),
         ('mounts = ["/run"]', "jobs.x.mounts: is refused: "),
         ('devices = ["/dev/sda"]', "jobs.x.devices: is refused: "),
@@ -445,7 +445,7 @@ def test_what_would_make_a_job_root_on_the_host_is_refused_by_name(
     ("keys", "told"),
     [
         (
-            "cap_add = ['KILL'], cap_drop = ['ALL', 'KILL']",
+            "cap_add = ['KILL'], cap_drop = ['KILL']",
             "KILL is in `cap_add` and in `cap_drop`",
         ),
         ("tmpfs = ['/tmp', '/tmp:size=1m']", "/tmp is twice in `tmpfs`"),
