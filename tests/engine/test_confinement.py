@@ -8,17 +8,20 @@ import pytest
 from service.engine.base import Confinement, Tmpfs, WorkloadSpec
 from service.errors import EngineRefused
 from tests.engine.rigs import DockerRig, until
-from tests.support import worker
+from tests.support import broken, worker
 
 _TIMEOUT = 30.0
+_PRIVATE = "supervisor-test-private"
 _CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 _NONE = "0" * 16
 _CHOWN, _BIND = 1 << 0, 1 << 10  # linux/capability.h
 
 
-async def _start(rig: DockerRig, confinement: Confinement, name: str = "a-1") -> str:
+async def _start(
+    rig: DockerRig, confinement: Confinement, name: str = "a-1", image: str = worker.IMAGE
+) -> str:
     spec = WorkloadSpec(
-        name=name, image=worker.IMAGE, arguments=(), labels=rig.selector, confinement=confinement
+        name=name, image=image, arguments=(), labels=rig.selector, confinement=confinement
     )
     return await rig.engine.start(spec, timeout=_TIMEOUT)
 
@@ -91,9 +94,21 @@ async def test_a_read_only_worker_writes_to_its_folders_in_memory_alone(
     assert "noexec" in deep
 
 
-async def test_a_user_that_the_image_does_not_have_is_told_and_nothing_is_left(
+@pytest.mark.parametrize("user", ["no-such-user", "0:no-such-group"])
+async def test_a_user_that_the_image_does_not_have_is_refused_with_a_hint_and_nothing_is_left(
+    docker_rig: DockerRig, user: str
+) -> None:
+    with pytest.raises(EngineRefused, match=r"no-such-.*a number needs no entry there"):
+        await _start(docker_rig, Confinement(user=user))
+    assert [] == list(await docker_rig.engine.list())
+
+
+async def test_a_program_that_its_user_may_not_run_is_refused_with_a_hint(
     docker_rig: DockerRig,
 ) -> None:
-    with pytest.raises(EngineRefused, match="no-such-user"):
-        await _start(docker_rig, Confinement(user="no-such-user"))
+    private = broken.entrypoint("/private")
+    files = {"private": (0o700, broken.busybox())}
+    await asyncio.to_thread(broken.make, docker_rig.client, _PRIVATE, private, files=files)
+    with pytest.raises(EngineRefused, match="Permission denied; `user` or `cap_drop`"):
+        await _start(docker_rig, Confinement(user="8877"), image=_PRIVATE)
     assert [] == list(await docker_rig.engine.list())

@@ -12,6 +12,7 @@ _ADVICE = {
         "Podman has not finished to create or to remove one, and no list shows what is left of it:"
         " free the name with `podman rm NAME` on its host"
     ),
+    "no matching entries in ": "the image has no such user or group; a number needs no entry there",
     "container-init binary not found": "install catatonit on its host, the init of Podman",
     "Permission denied": _PRIVILEGES,
 }

@@ -27,7 +27,6 @@ _STATUSES = (
     ("is already in use by an external entity", HTTPStatus.CONFLICT),
     ("network not found", HTTPStatus.NOT_FOUND),
     ("no such container", HTTPStatus.NOT_FOUND),  # it was removed during the call
-    ("no matching entries in passwd file", HTTPStatus.BAD_REQUEST),
     ("container-init binary not found", HTTPStatus.BAD_REQUEST),
 )
 # Podman puts one of these before the name of an image that has no registry.
