@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from service.engine.docker.engine_requests import PARTS, REQUESTS, VERSION, EngineRequest
+from service.engine.docker.engine_requests import REQUESTS, EngineRequest
 
 PAGE = Path(__file__).resolve().parent.parent / "examples" / "socket-proxy" / "haproxy.cfg"
 _ALLOWED = "http-request set-var(txn.allowed) bool(true)"
@@ -64,6 +64,5 @@ def configuration() -> str:
 
 
 def _rule(request: EngineRequest) -> str:
-    path = request.path.replace(".", r"\.").format(**PARTS)
-    condition = f"if {{ method {request.method} }} {{ path -m reg '^({VERSION})?{path}$' }}"
+    condition = f"if {{ method {request.method} }} {{ path -m reg '^{request.pattern}$' }}"
     return f"    # {request.meaning}\n    {_ALLOWED} {condition}\n"

@@ -6,24 +6,30 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# Regular expressions of the variable parts of paths. Neither `..` nor `%2F` gets through, except
+# that docker-py writes the `@` of a digest as %40.
+_PARTS = {
+    "container": r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    "network": r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    "image": r"[A-Za-z0-9\[]([A-Za-z0-9_:\]-]|[./][A-Za-z0-9_\[-]|%40)*",
+}
+_VERSION = r"/v1\.[0-9]+"
+
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """A kind of request. `path` lacks the version, and has the names of `PARTS` in braces."""
+    """A kind of request. `path` lacks the version, and has the names of `_PARTS` in braces."""
 
     method: str
     path: str
     meaning: str
 
+    @property
+    def pattern(self) -> str:
+        """The regular expression of its whole path, with or without a version."""
+        path = self.path.replace(".", r"\.").format(**_PARTS)
+        return f"({_VERSION})?{path}"
 
-# Regular expressions of the variable parts of paths. Neither `..` nor `%2F` gets through, except
-# that docker-py writes the `@` of a digest as %40.
-PARTS = {
-    "container": r"[A-Za-z0-9][A-Za-z0-9_.-]*",
-    "network": r"[A-Za-z0-9][A-Za-z0-9_.-]*",
-    "image": r"[A-Za-z0-9\[]([A-Za-z0-9_:\]-]|[./][A-Za-z0-9_\[-]|%40)*",
-}
-VERSION = r"/v1\.[0-9]+"
 
 REQUESTS: Sequence[EngineRequest] = (
     EngineRequest("GET", "/_ping", "whether it is there"),

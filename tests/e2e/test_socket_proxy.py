@@ -1,0 +1,158 @@
+"""The supervisor behind the example's proxy, which knows what may be asked of the Engine."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPResponse
+from pathlib import Path
+
+import docker
+import pytest
+
+from scripts.private_engine import PrivateEngine
+from service._generated.area_types_pb2 import Response
+from tests.conftest import Start
+from tests.support import containers
+from tests.support.socket_proxy import SocketProxy, a_socket_proxy
+from tests.support.supervised import eventually
+
+_ID = "0123456789ab"
+
+
+@pytest.fixture
+def proxy(engine: PrivateEngine, start: Start, tmp_path: Path) -> Iterator[SocketProxy]:
+    """The proxy, which is there until `start` has cleaned up."""
+    assert callable(start)
+    with a_socket_proxy(tmp_path / "proxy", engine.socket) as one:
+        yield one
+
+
+def test_the_whole_life_of_jobs_passes_through_the_proxy(
+    start: Start, proxy: SocketProxy, docker_client: docker.DockerClient
+) -> None:
+    supervised = start(DOCKER_HOST=proxy.host, JOB_STOP_GRACE_SECONDS="1")
+    for _ in range(2):
+        assert Response() == supervised.launch("timer", "t-1")
+    assert Response() == supervised.launch("timer", "deaf", {"stubborn": "1"})
+    assert Response() == supervised.launch("small", "long", {"say": "x" * 100_000})
+    assert 422 == supervised.launch("missing", "m-1").error.code
+    assert Response() == supervised.launch("mail", "m-2", {"say": "last words", "exit": 3})
+    eventually(lambda: list(supervised.events("job.exited")))
+    assert "last words" in next(supervised.events("job.exited"))["output"]
+    assert 0 == supervised.stop()
+    supervised.start(SUPERVISOR_ON_START="adopt")
+    assert ["deaf", "long", "t-1"] == supervised.running()
+    assert Response() == supervised.kill_all()
+    assert [] == containers.everything(docker_client)
+    assert [] == proxy.refused
+
+
+def test_an_engine_that_is_stopped_behind_the_proxy_has_lost_its_jobs(
+    start: Start, proxy: SocketProxy, engine: PrivateEngine
+) -> None:
+    supervised = start(DOCKER_HOST=proxy.host)
+    for n in range(12):
+        assert Response() == supervised.launch("timer", f"t-{n}", {"leave": 0} if n % 2 else {})
+    try:
+        engine.stop()
+        eventually(lambda: not supervised.is_ready(), within=5)
+    finally:
+        engine.start()
+    eventually(supervised.is_ready, within=30)
+    eventually(supervised.is_idle)
+    assert 12 == supervised.metric("supervisor_exits_total", outcome="lost")
+    assert 0 == supervised.metric("supervisor_exits_by_others_total")
+
+
+def test_an_event_stream_that_a_client_closes_is_closed_at_the_engine(
+    proxy: SocketProxy, engine: PrivateEngine
+) -> None:
+    def connections() -> int:
+        """To the Engine's own socket, as unix(7) lists them: one line for each end with a path."""
+        return Path("/proc/net/unix").read_text().count(f" {engine.socket}\n")
+
+    before = connections()
+    with closing(_connect(proxy)) as client:
+        client.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        eventually(lambda: connections() == before + 1)
+    eventually(lambda: connections() == before)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", f"/containers/{_ID}/exec"),
+        ("POST", f"/exec/{_ID}/start"),
+        ("POST", f"/containers/{_ID}/attach"),
+        ("GET", f"/containers/{_ID}/attach/ws"),
+        ("PUT", f"/containers/{_ID}/archive?path=/"),
+        ("GET", f"/containers/{_ID}/archive?path=/"),
+        ("GET", f"/containers/{_ID}/export"),
+        ("POST", f"/containers/{_ID}/update"),
+        ("POST", "/containers/prune"),
+        ("POST", "/build"),
+        ("POST", "/session"),
+        ("POST", "/grpc"),
+        ("POST", "/images/create?fromImage=x"),
+        ("POST", "/images/load"),
+        ("DELETE", "/images/x"),
+        ("POST", "/commit"),
+        ("POST", "/volumes/create"),
+        ("POST", "/networks/create"),
+        ("POST", "/networks/x/connect"),
+        ("POST", "/plugins/pull"),
+        ("POST", "/swarm/init"),
+        ("GET", "/secrets"),
+        ("GET", "/images/json"),
+        ("HEAD", "/containers/json"),
+        ("DELETE", "/containers/json/../../volumes/x"),
+        ("GET", "/v1.41/containers/%2e%2e/images/json"),
+        ("POST", f"/containers/{_ID}%2Fexec"),
+        ("POST", f"/containers/{_ID}/start/../exec"),
+        ("POST", "//containers/create"),
+        ("POST", "/v1.41/v1.41/containers/create"),
+        ("POST", "/v1.41x/containers/create"),
+        ("GET", "/images/../containers/x/json"),
+        ("OPTIONS", "/"),
+        ("CONNECT", "/containers/json"),
+    ],
+)
+def test_a_request_that_the_supervisor_never_makes_is_refused_and_seen(
+    proxy: SocketProxy, method: str, path: str
+) -> None:
+    status, body = _ask(proxy, method, path)
+    assert 403 == status
+    if method not in ("HEAD", "CONNECT"):
+        assert "the socket proxy does not allow this" in json.loads(body)["message"]
+    eventually(lambda: proxy.refused)
+    assert [f"{method} {path.partition('?')[0]}"] == proxy.refused
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket", "tcp"])
+def test_a_connection_cannot_be_taken_out_of_the_proxys_sight(
+    proxy: SocketProxy, protocol: str
+) -> None:
+    headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": protocol, "HTTP2-Settings": "AA"}
+    assert 403 == _ask(proxy, "GET", "/_ping", headers)[0]
+    assert (200, b"OK") == _ask(proxy, "GET", "/_ping")
+
+
+def _connect(proxy: SocketProxy) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(30)
+    connection.connect(str(proxy.socket))
+    return connection
+
+
+def _ask(
+    proxy: SocketProxy, method: str, path: str, headers: dict[str, str] | None = None
+) -> tuple[int, bytes]:
+    """Status and body. Nothing is written differently here than it was asked for."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Content-Length: 0"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    with closing(_connect(proxy)) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        answer = HTTPResponse(connection, method=method)
+        answer.begin()
+        return answer.status, answer.read()
