@@ -11,7 +11,8 @@ from service.engine.docker.engine import DockerEngine
 from service.engine.placeholder import EnginePlaceholder
 from service.engine.swarm.engine import SwarmEngine
 from service.errors import StartError
-from service.jobs.catalog import Catalog, Entry
+from service.jobs.catalog import Catalog
+from service.jobs.catalog_keys import Entry
 from service.jobs.model import Kind
 from service.settings import Settings
 
