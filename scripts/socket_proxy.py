@@ -22,7 +22,8 @@ global
 defaults
     mode http
     log global
-    log-format "refused: %HM %HP"
+    # The status comes last in time, too: without it, the line would be written before the rules.
+    log-format "refused: %HM %HP %ST"
     # A stop or the events take as long as they take. The supervisor has time limits of its own.
     timeout client 1d
     timeout server 1d
