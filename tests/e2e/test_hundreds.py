@@ -78,7 +78,7 @@ def test_many_kills_at_once_all_succeed_and_stubborn_workers_cost_one_grace_toge
         seconds = time.monotonic() - began
         assert Response() == kill.result()
     assert sorted(took)[-1 - len(took) // 20] < _ANSWER_SECONDS
-    assert seconds < 2 * _GRACE, seconds
+    assert seconds < 2.75 * _GRACE, seconds  # on a busy machine; each turn by itself would take 3
     assert ["stays"] == supervised.running() == containers.live(docker_client)
     assert 1 == len(containers.everything(docker_client))
     metrics = supervised.scrape()

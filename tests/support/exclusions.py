@@ -71,6 +71,7 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
             "tests/e2e/test_engine_leaving.py": (
                 "test_whatever_a_worker_makes_of_sigterm_a_stopping_engine_has_lost_its_job",
                 "test_the_same_where_systemd_holds_the_engines_socket",
+                "test_the_same_behind_a_proxy_that_goes_on_listening",
                 "test_the_alert_for_many_lost_jobs_tells_of_an_engines_stop_and_no_other_does",
                 "test_nothing_is_told_as_stopping_while_the_engine_stops",
             ),

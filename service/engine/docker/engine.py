@@ -50,6 +50,9 @@ log = get_logger(__name__)
 # The time limits of calls (seconds). Pings are short because readiness depends on them: together
 # with the pause of a second or two between them, a ping has to stay below 5 s.
 _SHORT = 10.0
+# Podman inspects each container for a list, and waits for those that are being started or removed:
+# 300 containers took 7 s under load. Pings find out that an Engine hangs.
+_LIST = 30.0
 _PING = 2.0
 _DEEP_PING = 2.5
 # Longer, because a failure makes an exit count as lost, and the machine may be busy.
@@ -188,11 +191,11 @@ class DockerEngine:
             items = with_pauses(client.each_container(_filter(labels)))
             return [each for each in self._reader.workloads(items) if not unless(each)]
 
-        return await self._calls.call(Call("list", read), timeout=_SHORT)
+        return await self._calls.call(Call("list", read), timeout=_LIST)
 
     async def names(self) -> Sequence[str]:
         listing = Call("list", lambda c: list(self._reader.names(c.containers(all=True))))
-        return await self._calls.call(listing, timeout=_SHORT)
+        return await self._calls.call(listing, timeout=_LIST)
 
     async def traits(self) -> frozenset[Trait]:
         look = Call("info", lambda c: _traits(c.info()))

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
@@ -17,7 +18,14 @@ from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.engine import DockerEngine
 from service.engine.docker.legacy import LegacyContainer, LegacyContainers
 from service.engine.docker.podman import PodmanClient
-from service.errors import EngineError, EngineFailed, EngineRefused, NameTaken, NoSuchWorkload
+from service.errors import (
+    EngineError,
+    EngineFailed,
+    EngineRefused,
+    EngineTimeout,
+    NameTaken,
+    NoSuchWorkload,
+)
 
 ID, OTHER = "7aae6cd71592" + "a7" * 26, "31d9f7c580fe" + "f3" * 26
 PODMAN = {
@@ -232,6 +240,22 @@ async def test_a_ping_that_asks_for_more_is_one_like_any_other() -> None:
     client = Recorded({"GET _ping": (200, b"OK")})
     await an_engine(client).ping(deep=True)
     assert ["GET _ping"] == client.asked
+
+
+async def test_a_list_may_take_longer_than_other_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes some milliseconds for each container, and much longer for one that is started."""
+    monkeypatch.setattr("service.engine.docker.engine._SHORT", 0.05)
+
+    def slowly(*_: Any) -> Any:
+        time.sleep(0.3)
+        return {}
+
+    client = Recorded({})
+    client.each_container = slowly  # type: ignore[assignment, method-assign]
+    client.info = slowly  # type: ignore[method-assign]
+    assert [] == await an_engine(client).list()
+    with pytest.raises(EngineTimeout):
+        await an_engine(client).traits()
 
 
 async def test_without_root_the_hosts_network_is_the_hosts_all_the_same() -> None:
