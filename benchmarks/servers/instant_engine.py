@@ -90,12 +90,13 @@ class InstantEngine:
         del grace
         self.exit(workload_id, 143)
 
-    async def remove(self, workload_id: str, *, force: bool = False) -> None:
+    async def remove(self, workload_id: str, *, force: bool = False) -> bool:
         del force
         self._tell(Change.REMOVED, workload_id)
         key = int(workload_id, 16)
         del self._labels[key]
         self._exits.pop(key, None)
+        return True
 
     async def inspect(self, workload_id: str, *, timeout: float = 10.0) -> Inspection:
         del timeout

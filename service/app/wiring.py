@@ -9,6 +9,7 @@ from service.lifecycle.exit_hints import Signals
 from service.lifecycle.killer import Killer
 from service.lifecycle.launch_tasks import LaunchTasks
 from service.lifecycle.launcher import Launcher
+from service.lifecycle.other_supervisors import OtherSupervisors
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
 from service.lifecycle.surplus_workloads import SurplusWorkloads
@@ -41,10 +42,24 @@ class Core:
         self.registry = Registry(metrics)
         self.background = Background()
         self._remover, self._signals = Remover(engine), Signals()
-        self.reaper = Reaper(engine, self._remover, self.registry, self.background, settings)
+        self._others = OtherSupervisors(engine, self.registry, settings)
+        self.reaper = Reaper(
+            engine,
+            self._remover,
+            self.registry,
+            others=self._others,
+            background=self.background,
+            settings=settings,
+        )
         self._abandoned = AbandonedLaunches(engine, self._remover, self.background)
         self._surplus = SurplusWorkloads(engine, self._remover, self.background, settings)
-        self._adoption = Adoption(engine, self.registry, self.reaper, self.background)
+        self._adoption = Adoption(
+            engine,
+            self.registry,
+            reaper=self.reaper,
+            others=self._others,
+            background=self.background,
+        )
         self.supervisor = self._make_supervisor(catalog)
         self.watcher = self._make_watcher()
 
@@ -58,6 +73,7 @@ class Core:
             engine=self._engine,
             launches=launches,
             launch_tasks=self._make_launch_tasks(launches, admission),
+            adoption=self._adoption,
             abandoned=self._abandoned,
             killer=self._make_killer(),
             admission=admission,
@@ -82,6 +98,7 @@ class Core:
             engine=self._engine,
             remover=self._remover,
             reaper=self.reaper,
+            adoption=self._adoption,
             abandoned=self._abandoned,
             surplus=self._surplus,
             background=self.background,
@@ -138,6 +155,7 @@ class Core:
             adopter=adopter,
             adoption=self._adoption,
             signals=self._signals,
+            others=self._others,
             background=self.background,
         )
 

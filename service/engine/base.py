@@ -110,6 +110,7 @@ class Workload:
     network_of: str = ""  # the id of the workload whose network it shares
     node: str = ""  # the machine that it runs on, if the engine has several
     aside: bool = False  # it could not be removed, and was renamed to free its name
+    stopping: bool = False  # a supervisor is stopping it, as far as the engine tells that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +130,7 @@ class Inspection:
     arguments: Sequence[str] = field(repr=False)
     paused: bool = False
     aside: bool = False  # see `Workload`
+    stopping: bool = False  # likewise
     node: str = ""  # likewise
     # Whether the engine has seen the exit when it happened, and reports it even after a gap.
     witnessed: bool = False
@@ -155,6 +157,7 @@ class Change(StrEnum):
     CREATED = "created"
     STARTED = "started"
     SIGNALLED = "signalled"  # through the engine, which also signals for a stop or forced removal
+    STOPPING = "stopping"  # by a supervisor, if several may use the engine
     EXITED = "exited"
     OUT_OF_MEMORY = "out of memory"  # comes before the exit, or shortly after it
     REMOVED = "removed"
@@ -169,6 +172,7 @@ class Event:
     `signal` is the number of the signal that was sent to the workload, or 0 if the engine does not
     report it. `witnessed` is False if the event follows from the difference between two listings:
     the engine may have been away in between, and may have ended the workload itself.
+    `ran` is about a removal: the workload still ran then, so that no supervisor has removed it.
     """
 
     id: str
@@ -177,6 +181,7 @@ class Event:
     exit_code: int | None = None
     signal: int | None = None
     witnessed: bool = True
+    ran: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,10 +285,11 @@ class Engine(Protocol):
         a success if the workload does not run. Raises NoSuchWorkload.
         """
 
-    async def remove(self, workload_id: str, *, force: bool = False) -> None:
+    async def remove(self, workload_id: str, *, force: bool = False) -> bool:
         """Remove a workload. Return when its name is free, or if it does not exist.
 
-        Without `force`, a live one is refused (EngineRefused).
+        False if somebody else has removed it. Without `force`, a live one is refused
+        (EngineRefused).
         """
 
     async def inspect(self, workload_id: str, *, timeout: float = 10.0) -> Inspection:

@@ -52,6 +52,8 @@ def _steps(before: Workload | None, after: Workload) -> Iterator[Change]:
         yield Change.CREATED
     if now is Status.LIVE and was is not Status.LIVE:
         yield Change.STARTED
+    if after.stopping and not (before and before.stopping):
+        yield Change.STOPPING
     if _has_ended_since(was, now):
         yield Change.EXITED
     if now is Status.LIVE and after.paused != _was_paused(before):

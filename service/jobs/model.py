@@ -119,6 +119,11 @@ class Job:
         return self.workload_id is not None and not has_ended
 
     @property
+    def killed_here(self) -> bool:
+        """Whether a kill by this supervisor is the reason of its exit, and waits for that."""
+        return self.kill_intended and self.being_killed
+
+    @property
     def steady(self) -> bool:
         """Whether it runs or is paused, with no launch, kill or exit under way."""
         return self.state in (State.RUNNING, State.PAUSED)
@@ -146,6 +151,7 @@ class KillIntended:
     """A kill was requested: the exit that follows is no crash."""
 
     by: Caller = NO_CALLER
+    here: bool = True  # False if another supervisor kills it
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +195,21 @@ class StartFailed:
     """There is no workload, and there will be none."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClosedElsewhere:
+    """The workload is out of the way, and another supervisor reports how it has exited."""
+
+
 Observation = (
-    Started | KillIntended | KillFailed | ExitSeen | FoundLive | PauseSeen | Closed | StartFailed
+    Started
+    | KillIntended
+    | KillFailed
+    | ExitSeen
+    | FoundLive
+    | PauseSeen
+    | Closed
+    | ClosedElsewhere
+    | StartFailed
 )
 
 
@@ -201,10 +220,10 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
     match observation:
         case Started(workload_id, at, paused):
             return _moved(replace(job, workload_id=workload_id, started_at=at, paused=paused))
-        case KillIntended(by):
+        case KillIntended(by, here):
             intended = job.kill_intended or not job.exit_seen
             killer = by if intended else NO_CALLER  # it has exited by itself
-            return _moved(replace(job, kill_intended=intended, being_killed=True, killer=killer))
+            return _moved(replace(job, kill_intended=intended, being_killed=here, killer=killer))
         case KillFailed():
             failed = replace(job, kill_intended=False, being_killed=False, killer=NO_CALLER)
             return _moved(failed)
@@ -217,7 +236,7 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
             return _moved(replace(job, paused=paused))
         case Closed():
             return _closed(job, observation)
-        case StartFailed():
+        case StartFailed() | ClosedElsewhere():
             return replace(job, state=State.GONE)
 
 

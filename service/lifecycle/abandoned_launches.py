@@ -10,7 +10,7 @@ from observability.logs import get_logger
 from service.engine.base import Engine
 from service.errors import EngineError
 from service.jobs.workload import LAUNCH_LABEL, job_fields
-from service.lifecycle.removal import Remover
+from service.lifecycle.removal import Removal, Remover
 from service.support.tasks import Background
 
 log = get_logger(__name__)
@@ -70,7 +70,7 @@ class AbandonedLaunches:
 
     async def _remove(self, workload_id: str, labels: Mapping[str, str]) -> None:
         try:
-            if await self._remover.remove(workload_id, force=True):
+            if await self._remover.remove(workload_id, force=True) is Removal.REMOVED:
                 log.info("container.discarded", container_id=workload_id, **job_fields(labels))
         except EngineError as error:
             log.warning(

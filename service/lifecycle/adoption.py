@@ -1,11 +1,16 @@
 """Makes a job of a workload that this process has not launched."""
 
-from service.engine.base import Engine, Inspection
+from collections.abc import Mapping
+
+from service.engine.base import Engine, Inspection, Status
 from service.jobs.model import ExitSeen, Job, Started
+from service.jobs.workload import job_from_labels
 from service.lifecycle.exit_hints import Hint, Recent
+from service.lifecycle.other_supervisors import OtherSupervisors
 from service.lifecycle.reaper import Reaper
 from service.reporting.job_reports import log_adoption
 from service.state.registry import Registry
+from service.support.retry import retry
 from service.support.tasks import Background
 
 # For how long an event about an unknown workload is remembered (seconds): longer than it takes
@@ -17,11 +22,18 @@ class Adoption:
     """The only way into the registry beside a launch's reservation."""
 
     def __init__(
-        self, engine: Engine, registry: Registry, reaper: Reaper, background: Background
+        self,
+        engine: Engine,
+        registry: Registry,
+        *,
+        reaper: Reaper,
+        others: OtherSupervisors,
+        background: Background,
     ) -> None:
         self._engine = engine
         self._registry = registry
         self._reaper = reaper
+        self._others = others
         self._background = background
         self._events: Recent[bool] = Recent(_REMEMBERED)
 
@@ -33,17 +45,42 @@ class Adoption:
         """Make a live workload a job. If an event came after `seen`, it is inspected again."""
         self._registry.adopt(job, Started(seen.id, seen.started_at, seen.paused))
         log_adoption(job, seen)
+        self._others.note_stop(job.launch_id, seen)
         witnessed = self._events.get(seen.id)
         if witnessed is not None:
             work = self._inspect_again(job.launch_id, witnessed=witnessed)
             self._background.spawn(work, f"reap {job.launch_id}")
 
+    async def adopt_unknown(self, labels: Mapping[str, str]) -> None:
+        """Make jobs of all that others have launched, or are launching, by now.
+
+        Raises the `EngineError`s.
+        """
+        for workload in await retry(lambda: self._engine.find(labels)):
+            job = job_from_labels(workload.labels)
+            ended = workload.status in (Status.EXITED, Status.REMOVING)
+            if job is not None and not ended and self._registry.get(job.launch_id) is None:
+                self._registry.adopt(job, Started(workload.id, workload.created_at))
+
     def adopt_exited(self, job: Job, seen: Inspection) -> None:
         """Report an exit that nobody has followed, and remove the workload."""
+        self._add_exited(job, seen)
+        self._background.spawn(self._reap_last(job.launch_id), f"reap {job.launch_id}")
+
+    async def close_exited(self, job: Job, seen: Inspection) -> None:
+        """The same, at once, whether or not the job is known. Raises the `EngineError`s."""
+        if self._registry.get(job.launch_id) is None:
+            self._add_exited(job, seen)
+        await self._reaper.reap(job.launch_id, Hint())
+
+    def _add_exited(self, job: Job, seen: Inspection) -> None:
         self._registry.adopt(job, Started(seen.id, seen.started_at))
+        self._others.note_stop(job.launch_id, seen)
         self._registry.observe(job.launch_id, ExitSeen())  # no launch may take it for running
-        reap = self._reaper.reap(job.launch_id, Hint())
-        self._background.spawn(reap, f"reap {job.launch_id}")
+
+    async def _reap_last(self, launch_id: str) -> None:
+        await self._others.wait_for(launch_id)
+        await self._reaper.reap(launch_id, Hint())
 
     async def _inspect_again(self, launch_id: str, *, witnessed: bool) -> None:
         witnessed = witnessed and not await self._engine.leaving()

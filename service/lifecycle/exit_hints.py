@@ -34,6 +34,7 @@ class Hint:
     waited: bool = False  # for an event about memory, which the engine may send late
     stopped: Exit | None = None  # the exit that a kill has caused: no inspection is needed
     signal: int | None = None  # sent by a third party before the exit; 0 if the number is unknown
+    ran: bool = False  # it still ran when somebody removed it
 
     def merged_with(self, later: "Hint") -> "Hint":
         """One hint of two, if there was no inspection in between."""
@@ -44,6 +45,7 @@ class Hint:
             self.waited or later.waited,
             later.stopped or self.stopped,
             self.signal if later.signal is None else later.signal,
+            self.ran or later.ran,
         )
 
 

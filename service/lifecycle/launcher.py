@@ -27,6 +27,7 @@ from service.jobs.workload import (
     launch_id_in,
 )
 from service.lifecycle.abandoned_launches import AbandonedLaunches
+from service.lifecycle.adoption import Adoption
 from service.lifecycle.exit_hints import Hint
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
@@ -86,6 +87,7 @@ class Launcher:
     engine: Engine
     remover: Remover
     reaper: Reaper
+    adoption: Adoption
     abandoned: AbandonedLaunches
     surplus: SurplusWorkloads
     background: Background
@@ -175,12 +177,13 @@ class Launcher:
         return workload.status is Status.CREATED or launch_id_in(workload.labels) in self.abandoned
 
     async def _start_when_free(self, spec: WorkloadSpec, attempts: "_Attempts") -> str:
-        give_up_at: float | None = None  # from the first answer on: a busy engine gives it late
+        give_up_at, holder = 0.0, None  # from its first answer on: a busy engine gives it late
         while attempts.left > 0:
             try:
                 return await self.engine.start(spec, timeout=attempts.left)
             except NameTaken as error:
-                give_up_at = give_up_at or attempts.now + _NAME_SECONDS
+                if holder is None or holder != error.holder:
+                    give_up_at, holder = attempts.now + _NAME_SECONDS, error.holder
                 if error.holder is None or attempts.now >= give_up_at:
                     raise
                 if await self._free_name(spec, error.holder):
@@ -199,7 +202,8 @@ class Launcher:
             holder = await self.engine.inspect(holder_id)
         except NoSuchWorkload:
             return False
-        if holder.status is Status.REMOVING:
+        stopping = holder.stopping and holder.status is Status.LIVE
+        if holder.status is Status.REMOVING or stopping:
             return False
         job = job_from_labels(holder.labels)
         if job is None or holder.labels.get(INSTANCE_LABEL) != spec.labels[INSTANCE_LABEL]:
@@ -224,7 +228,10 @@ class Launcher:
             if job.identifier != spec.labels[IDENTIFIER_LABEL]:  # a third party has renamed it
                 raise NameTaken(f"the container's name is taken: {spec.name} runs another job")
             raise RunsAlready(job, holder)
-        await self.remover.remove(holder.id, force=left_over)
+        if self.engine.capabilities.shared and holder.started_at and not left_over:
+            await self.adoption.close_exited(job, holder)
+        else:
+            await self.remover.remove(holder.id, force=left_over)
 
 
 def _is_done(job: Job, holder: Inspection) -> bool:

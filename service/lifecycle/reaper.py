@@ -17,8 +17,9 @@ from service.jobs.model import (
 from service.lifecycle.exit_hints import Hint, Hints
 from service.lifecycle.exits import cause_may_follow, exit_of, exit_without_workload
 from service.lifecycle.last_lines import last_lines
+from service.lifecycle.other_supervisors import OtherSupervisors
 from service.lifecycle.reinspections import Reinspections
-from service.lifecycle.removal import Remover
+from service.lifecycle.removal import Removal, Remover
 from service.reporting.job_reports import log_pause, report_exit
 from service.settings import Settings
 from service.state.registry import Registry
@@ -43,10 +44,13 @@ class Reaper:
         engine: Engine,
         remover: Remover,
         registry: Registry,
+        *,
+        others: OtherSupervisors,
         background: Background,
         settings: Settings,
     ) -> None:
         self._engine = engine
+        self._others = others
         self._remover = remover
         self._registry = registry
         self._keep = not settings.production  # whether exited workloads are kept
@@ -117,8 +121,10 @@ class Reaper:
         try:
             seen = await self._inspect(job, job.workload_id)
         except NoSuchWorkload:
-            self._close(job, exit_without_workload(await self._last_hint(job, hint)))
+            if not self._others.close(self._current(job), hint):
+                self._close(job, exit_without_workload(await self._last_hint(job, hint)))
             return
+        self._others.note_stop(job.launch_id, seen)
         if seen.status is Status.LIVE:
             self._handle_live(job, seen, exits)
             return
@@ -171,7 +177,10 @@ class Reaper:
         self, job: Job, workload_id: str, exited: Closed, output: str = ""
     ) -> None:
         """Free the name of an exited workload, and close its job, unless it is live again."""
-        if self._keep or await self._remove(job, workload_id):
+        removal = None if self._keep else await self._remove(job, workload_id)
+        if removal is Removal.GONE and self._others.close(job, Hint()):
+            return
+        if removal or self._keep:
             self._close(job, exited, output)
 
     def _close(self, job: Job, exited: Closed, output: str = "") -> None:
@@ -212,27 +221,27 @@ class Reaper:
     def _away_limit(self, job: Job) -> float:
         return GAP_SECONDS if self._current(job).being_killed else _SHORT_GAP
 
-    async def _remove(self, job: Job, workload_id: str) -> bool:
-        """Free an exited workload's name; False if it is live again.
+    async def _remove(self, job: Job, workload_id: str) -> Removal | None:
+        """Free an exited workload's name; None if it is live again.
 
         Never by force: a third party may have started it again. Raises the `EngineError`s.
         """
         exits = self._current(job).exits
         self._removing.add(job.launch_id)
         try:
-            await retry(
-                lambda: self._remover.remove(workload_id), away_limit=lambda: self._away_limit(job)
+            return await retry(
+                lambda: self._others.note_lost_answer(job, self._remover.remove(workload_id)),
+                away_limit=lambda: self._away_limit(job),
             )
         except EngineRefused:
             if seen := await self._inspect_live(workload_id):
                 self._handle_live(job, seen, exits)
-                return False
+                return None
             if job.launch_id in self._hints:  # it was live, and has exited again
-                return False
+                return None
             raise
         finally:
             self._removing.discard(job.launch_id)
-        return True
 
     async def _inspect_live(self, workload_id: str) -> Inspection | None:
         """The inspection of a workload, if it is live."""

@@ -1,11 +1,18 @@
 """Removes a workload, or renames it if the engine cannot remove it: its name is free then."""
 
 import asyncio
+from enum import Enum, auto
 from itertools import islice
 
 from observability.logs import get_logger
 from service.engine.base import Engine, Status
-from service.errors import EngineError, EngineRefused, EngineTimeout, NoSuchWorkload
+from service.errors import (
+    EngineError,
+    EngineFailed,
+    EngineRefused,
+    EngineTimeout,
+    NoSuchWorkload,
+)
 from service.jobs.workload import job_fields
 from service.support.retry import Backoff
 
@@ -16,6 +23,14 @@ _PAUSES, _TRIES = Backoff(0.1, 0.4), 4
 # the engine has retried by itself, as Docker does for a mount that is busy.
 _LONG_CALL = 1.0
 _SET_ASIDE_SECONDS = 3.0
+
+
+class Removal(Enum):
+    """How the name of a workload has become free."""
+
+    REMOVED = auto()
+    SET_ASIDE = auto()
+    GONE = auto()  # somebody else has removed it
 
 
 class Remover:
@@ -29,31 +44,32 @@ class Remover:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def remove(self, workload_id: str, *, force: bool = False) -> bool:
-        """Free the name of a workload; False if it was set aside for that.
+    async def remove(self, workload_id: str, *, force: bool = False) -> Removal:
+        """Free the name of a workload.
 
         A live workload is never set aside. Raises EngineUnavailable, and the error of the removal
         if the workload is live or cannot be set aside.
         """
-        clock = asyncio.get_running_loop().time
+        clock, unsure = asyncio.get_running_loop().time, False
         for pause in (*islice(_PAUSES, _TRIES - 1), None):
             began = clock()
             try:
-                await self._engine.remove(workload_id, force=force)
+                removed = await self._engine.remove(workload_id, force=force)
             except EngineTimeout as error:
-                return not await self._set_aside(workload_id, error)
+                return await self._set_aside(workload_id, error)
             except EngineRefused as error:
+                unsure |= isinstance(error, EngineFailed)  # it may have been carried out
                 if await self._is_live(workload_id):
                     raise EngineRefused(error.message) from None  # a retry would not help
                 if pause is None or clock() - began > _LONG_CALL:
-                    return not await self._set_aside(workload_id, error)
+                    return await self._set_aside(workload_id, error)
                 await asyncio.sleep(pause)
             else:
-                break
-        return True
+                return Removal.REMOVED if removed or unsure else Removal.GONE
+        raise AssertionError("the last try returns or raises")
 
-    async def _set_aside(self, workload_id: str, failure: EngineRefused | EngineTimeout) -> bool:
-        """Set a workload aside; False if it is gone by now."""
+    async def _set_aside(self, workload_id: str, failure: EngineRefused | EngineTimeout) -> Removal:
+        """Set a workload aside, unless it is gone by now: then our removal was carried out."""
         set_aside = self._engine.capabilities.set_aside
         try:
             async with asyncio.timeout(_SET_ASIDE_SECONDS):
@@ -61,7 +77,7 @@ class Remover:
                 live = seen.status is Status.LIVE
                 name = await set_aside(workload_id) if set_aside and not live else ""
         except NoSuchWorkload:
-            return False
+            return Removal.REMOVED
         except TimeoutError:
             raise _final(failure, failure.message) from None
         except (EngineRefused, EngineTimeout) as error:
@@ -76,7 +92,7 @@ class Remover:
             error=failure.message,
             **job_fields(seen.labels),
         )
-        return True
+        return Removal.SET_ASIDE
 
     async def _is_live(self, workload_id: str) -> bool:
         """False also if the inspection is refused; `_set_aside` makes another one."""

@@ -1,7 +1,7 @@
 """The use cases: launch, kill, kill all, list."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from observability.callers import caller
@@ -14,8 +14,16 @@ from service.errors import KillAllFailed, SharedFailure, SupervisorError, Unknow
 from service.jobs.catalog import Catalog
 from service.jobs.model import Job, JobSpec, Kind, State
 from service.jobs.validation import check_spec
-from service.jobs.workload import arguments_of, check_size, job_of, workload_of
+from service.jobs.workload import (
+    IDENTIFIER_LABEL,
+    INSTANCE_LABEL,
+    arguments_of,
+    check_size,
+    job_of,
+    workload_of,
+)
 from service.lifecycle.abandoned_launches import AbandonedLaunches
+from service.lifecycle.adoption import Adoption
 from service.lifecycle.killer import Killer
 from service.lifecycle.launch_tasks import LaunchTasks
 from service.reporting.request_reports import record_dedup, record_failure, record_launch_duration
@@ -38,6 +46,7 @@ class Supervisor:
     engine: Engine
     launches: Launches
     launch_tasks: LaunchTasks
+    adoption: Adoption
     abandoned: AbandonedLaunches
     killer: Killer
     admission: Admission
@@ -93,6 +102,7 @@ class Supervisor:
         try:
             annotate({"supervisor.job.identifier": identifier})
             await self.readiness.wait_listed()
+            await self._learn_of_others({IDENTIFIER_LABEL: identifier})
         except SupervisorError as error:
             record_failure(self.metrics, "kill", UNKNOWN, identifier, error, began=began)
             raise
@@ -112,6 +122,7 @@ class Supervisor:
         began = time.perf_counter()
         try:
             await self.readiness.wait_listed()
+            await self._learn_of_others({})
         except SupervisorError as error:
             record_failure(self.metrics, "kill_all", UNKNOWN, "", error, began=began)
             raise
@@ -127,6 +138,12 @@ class Supervisor:
         )
         if failures:
             raise KillAllFailed(failures, len(jobs))
+
+    async def _learn_of_others(self, labels: Mapping[str, str]) -> None:
+        """Learn of jobs that other supervisors have launched since the last listing."""
+        if self.engine.capabilities.shared:
+            instance = {INSTANCE_LABEL: self.settings.supervisor_instance}
+            await self.adoption.adopt_unknown({**instance, **labels})
 
     def list_jobs(self) -> Sequence[Job]:
         """The live jobs that are known. Never waits for the engine."""

@@ -79,8 +79,8 @@ class Adopter:
         """
         kept = set() if self.settings.production else {Status.EXITED}
         adopted = {Status.LIVE, Status.UNKNOWN, Status.EXITED} - kept
-        unfinished = [w for w in workloads if w.status is Status.CREATED and KEY_LABEL in w.labels]
-        await run_concurrently(self._finish_launch, unfinished)
+        if not self.engine.capabilities.shared:  # it may be the launch of another supervisor
+            await run_concurrently(self._finish_launch, [w for w in workloads if _is_unfinished(w)])
         await self.examine_all([w for w in workloads if w.status in adopted and not w.aside])
         for workload in (w for w in workloads if w.aside or w.status in kept):
             if job := job_from_labels(workload.labels):
@@ -117,7 +117,8 @@ class Adopter:
         if seen.status is Status.EXITED and self.settings.production and not seen.aside:
             if seen.started_at:
                 self.adoption.adopt_exited(job, seen)
-            else:  # its removal was interrupted, and it has never run: no job has ended
+            elif not self.engine.capabilities.shared:  # likewise
+                # Its removal was interrupted, and it has never run: no job has ended.
                 await self.remover.remove(seen.id)
         elif seen.status is Status.LIVE:
             self._adopt_or_stop(job, seen)
@@ -129,15 +130,25 @@ class Adopter:
         other = self.registry.grouped(job.identifier) if job.grouped else None
         if other is None:
             self.adoption.adopt(job, seen)
-        elif other.workload_id is None:
+        elif other.workload_id is None or self.engine.capabilities.shared:
             self.background.spawn(self._examine_after(other.launch_id, seen), f"meet {seen.id}")
         else:
             self.surplus.stop(job, seen.id)
 
     async def _examine_after(self, launch_id: str, seen: Inspection) -> None:
-        """Examine a workload again after a launch of its identifier, which may have adopted it."""
-        await self.registry.wait(launch_id, lambda job: job.workload_id is not None)
+        """Examine a workload again after a launch of its identifier, which may have adopted it.
+
+        If supervisors share the engine, its names are all that keeps an identifier unique: then
+        the earlier workload is gone already, and its job is about to be closed.
+        """
+        shared = self.engine.capabilities.shared
+        await self.registry.wait(launch_id, lambda job: job.workload_id is not None and not shared)
         await self.examine(seen.id, seen.labels)
+
+
+def _is_unfinished(workload: Workload) -> bool:
+    """Whether a launch with a key was under way when its supervisor died."""
+    return workload.status is Status.CREATED and KEY_LABEL in workload.labels
 
 
 async def log_engine_error(work: Awaitable[None], *, job: str = "", identifier: str = "") -> None:

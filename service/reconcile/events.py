@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.engine.base import Change, Engine, Event
-from service.jobs.model import ExitSeen, Job
+from service.jobs.model import ExitSeen, Job, KillIntended
 from service.jobs.workload import launch_id_in
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.exit_hints import Hint, Signals
+from service.lifecycle.other_supervisors import OtherSupervisors
 from service.lifecycle.reaper import Reaper
 from service.reconcile.adopter import Adopter
 from service.state.registry import Registry
@@ -28,6 +29,7 @@ class EventHandler:
     adopter: Adopter
     adoption: Adoption
     signals: Signals
+    others: OtherSupervisors
     background: Background
     handled: int = field(default=0, init=False)
     _ended_streams: int = field(default=0, init=False)
@@ -45,8 +47,11 @@ class EventHandler:
         elif event.change in _BEGINNINGS:
             if job.exit_seen and job.workload_id == event.id:
                 self._spawn(self._inspect_restarted(job, event), event)
-        elif event.change is Change.SIGNALLED:
+        elif event.change is Change.STOPPING:
             if not job.being_killed:
+                self.registry.observe(job.launch_id, KillIntended(here=False))
+        elif event.change is Change.SIGNALLED:
+            if not (job.being_killed or job.kill_intended):
                 self.signals.note(event.id, event.signal or 0)
         elif not self._is_own_removal(job, event):
             self._handle_change(job, event)
@@ -64,7 +69,7 @@ class EventHandler:
 
     def _handle_change(self, job: Job, event: Event) -> None:
         signal = self._note_exit(job, event) if event.change is Change.EXITED else None
-        if not job.kill_intended:  # a kill has its job closed itself, within its own trace
+        if not job.killed_here:  # a kill has its job closed itself, within its own trace
             work = self._inspect_after(event, job, signal, self._ended_streams)
             self._spawn(work, event)
         elif event.change in _PAUSES and job.workload_id == event.id:
@@ -102,7 +107,10 @@ class EventHandler:
             witnessed=event.witnessed and not (leaving or is_back),
             oom_killed=event.change is Change.OUT_OF_MEMORY,
             signal=signal,
+            ran=event.ran,
         )
+        if event.change is Change.EXITED:
+            await self.others.wait_for(job.launch_id)
         await self.reaper.reap(job.launch_id, hint, workload_id=event.id)
 
     async def _inspect_restarted(self, job: Job, event: Event) -> None:

@@ -11,7 +11,7 @@ from observability.metrics import Metrics
 from service.engine.base import Engine, Status, Workload
 from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
 from service.jobs.workload import job_fields
-from service.lifecycle.removal import Remover
+from service.lifecycle.removal import Removal, Remover
 from service.settings import Settings
 from service.support.retry import Backoff, retry
 from service.support.tasks import run_concurrently
@@ -135,11 +135,14 @@ class Janitor:
             log.info("janitor.removed", **_fields(workload))
 
     async def _free_name(self, workload: Workload, *, force: bool) -> bool:
-        """Remove a workload (True), or set it aside; if it is set aside already, only remove it."""
+        """Remove a workload, or set it aside; if it is set aside already, only remove it.
+
+        False if it was set aside, or if somebody else has removed it.
+        """
         if workload.aside:
-            await self._engine.remove(workload.id, force=force)
-            return True
-        return await retry(lambda: self._remover.remove(workload.id, force=force))
+            return await self._engine.remove(workload.id, force=force)
+        removal = await retry(lambda: self._remover.remove(workload.id, force=force))
+        return removal is Removal.REMOVED
 
     async def _stop(self, workload_id: str) -> None:
         with suppress(NoSuchWorkload, EngineRefused, EngineTimeout):  # the removal is by force

@@ -17,6 +17,16 @@ def log_adoption(job: Job, seen: Inspection) -> None:
         log_pause(job, paused=True)
 
 
+def log_closed_elsewhere(job: Job) -> None:
+    """Log that somebody else has removed the container of a job."""
+    log.info(
+        "job.closed_elsewhere",
+        job=job.name,
+        identifier=job.identifier,
+        container_id=job.workload_id,
+    )
+
+
 def log_pause(job: Job, *, paused: bool) -> None:
     """Log that a third party has paused a job, or has unpaused it."""
     if paused:

@@ -95,8 +95,10 @@ class FakeEngine:
         *,
         images: Collection[str],
         networks: Collection[str] = ("host",),
+        host: FakeHost | None = None,
     ) -> None:
-        self.host = FakeHost(images, networks)
+        """`host` is one that others use, too."""
+        self.host = host or FakeHost(images, networks)
         self.faults = Faults()
         self.calls: Counter[Operation] = Counter()
         self.latency: Callable[[], float] = lambda: 0.0  # seconds, there and back each
@@ -185,11 +187,13 @@ class FakeEngine:
         work = self._once_free(workload_id, lambda: self.host.stop(workload_id, grace))
         return await self._call("stop", work, _SHORT + grace)
 
-    async def remove(self, workload_id: str, *, force: bool = False) -> None:
+    async def remove(self, workload_id: str, *, force: bool = False) -> bool:
         """See `Engine.remove`."""
         work = self._once_free(workload_id, lambda: self.host.remove(workload_id, force=force))
-        with suppress(NoSuchWorkload):
-            await self._call("remove", work, _SHORT)
+        try:
+            return await self._call("remove", work, _SHORT)
+        except NoSuchWorkload:
+            return False
 
     async def set_aside(self, workload_id: str) -> str:
         """See `SetAside`."""

@@ -59,6 +59,8 @@ class FakeHost:
         self.registry: set[str] = set()  # images that can be pulled
         self.broken: dict[str, str] = {}  # images, with why their program cannot be run
         self.removal_seconds = 0.01  # while the name is still taken
+        self.stopped: set[str] = set()  # what supervisors have stopped, for engines that tell it
+        self.torn: set[str] = set()  # what somebody has removed while it ran, likewise
         self.listeners: list[Callable[[Event], None]] = []
         self._containers: dict[str, Container] = {}
 
@@ -179,15 +181,15 @@ class FakeHost:
                 self.kill(container_id)
         return Exit(container.exit_code, time.time())
 
-    async def remove(self, container_id: str, *, force: bool = False) -> None:
+    async def remove(self, container_id: str, *, force: bool = False) -> bool:
         """Remove a container, which takes a moment; a removal under way is waited for.
 
-        Raises EngineRefused for a live one without `force`.
+        False if it was under way. Raises EngineRefused for a live one without `force`.
         """
         container = self.get(container_id)
         if container.status is Status.REMOVING:
             await container.removed.wait()
-            return
+            return False
         if container.status is Status.LIVE:
             if not force:
                 raise EngineRefused(f"container {container.spec.name}: runs; stop it first")
@@ -201,6 +203,7 @@ class FakeHost:
         del self._containers[container_id]
         container.removed.set()
         self._tell(container, Change.REMOVED)
+        return True
 
     def rename(self, container_id: str, name: str) -> None:
         """Give a container another name. Raises NameTaken."""

@@ -97,12 +97,12 @@ class SimulatedEngine(FakeEngine):
         self.run_again()
         self._news_until = self._odd_until = 0.0
 
-    async def remove(self, workload_id: str, *, force: bool = False) -> None:
+    async def remove(self, workload_id: str, *, force: bool = False) -> bool:
         before = self.removals_asked.get(workload_id)
         again = before is not None and _now() - before.last < _TRIED_AGAIN
         first = before.first if before is not None and again else _now()
         self.removals_asked[workload_id] = Removal(first, _now())
-        await super().remove(workload_id, force=force)
+        return await super().remove(workload_id, force=force)
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
         found = await super().find(labels)

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from structlog.testing import capture_logs
@@ -18,7 +19,8 @@ from service.jobs.model import JobSpec, Kind
 from service.jobs.workload import INSTANCE_LABEL
 from service.settings import Settings
 from tests.fake_engine.engine import FakeEngine
-from tests.fake_engine.host import Container
+from tests.fake_engine.host import Container, FakeHost
+from tests.fake_engine.shared import SharedEngine
 from tests.support.clock import skipping_waits
 
 T = TypeVar("T")
@@ -50,7 +52,7 @@ class World:
         *,
         keep: bool,
         adopt: bool = False,
-        engine: type[FakeEngine] = FakeEngine,
+        engine: Callable[..., FakeEngine] = FakeEngine,
         **settings: Any,
     ) -> None:
         self.engine = made = engine({INSTANCE_LABEL: INSTANCE}, images=[IMAGE])
@@ -262,6 +264,28 @@ async def a_world(
             await world.ready()
         yield world
         await world.end()
+
+
+@asynccontextmanager
+async def two_worlds(**settings: Any) -> AsyncIterator[tuple[World, World]]:
+    """Two supervisors of one instance that share an engine, and one log."""
+    host = FakeHost([IMAGE], ["host"])
+    with skipping_waits(), capture_logs() as logs:
+        worlds = [a_sharing_world(host, logs, **settings) for _ in range(2)]
+        for world in worlds:
+            world.watch()
+            await world.ready()
+        yield worlds[0], worlds[1]
+        for world in worlds:
+            await world.end()
+
+
+def a_sharing_world(host: FakeHost, logs: list[MutableMapping[str, Any]], **settings: Any) -> World:
+    """One more supervisor on a host."""
+    made = partial(SharedEngine, host=host)
+    world = World(keep=False, adopt=True, engine=made, **settings)
+    world.logs = logs
+    return world
 
 
 def refuse_removal(world: World) -> None:

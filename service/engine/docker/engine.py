@@ -145,7 +145,7 @@ class DockerEngine:
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:
         return await self._stops.stop(workload_id, grace)
 
-    async def remove(self, workload_id: str, *, force: bool = False) -> None:
+    async def remove(self, workload_id: str, *, force: bool = False) -> bool:
         remove = Call(
             "remove",
             lambda c: c.remove_container(workload_id, v=True, force=force),
@@ -154,9 +154,11 @@ class DockerEngine:
         try:
             await self._calls.call(remove, timeout=_SHORT)
         except NoSuchWorkload:
-            return
+            return False
         except EngineRefused as refusal:
             await self._await_removal(workload_id, refusal)
+            return False
+        return True
 
     async def set_aside(self, workload_id: str) -> str:
         call = Call("rename", lambda c: set_aside(c, workload_id), {_ID: workload_id})

@@ -5,6 +5,7 @@ for Docker.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
@@ -17,6 +18,7 @@ from service.engine.base import (
     Exit,
     Inspection,
     Listing,
+    Status,
     Trait,
     Whereabouts,
     Workload,
@@ -77,6 +79,7 @@ class SwarmEngine:
         self._ends = Ends(self._calls)
         self._shutdown_check = ShutdownCheck(partial(self._ping_new_connection, _SHUTDOWN_CHECK))
         self._checked = False
+        self._launched: list[Workload] = []  # since the last listing
 
     def whereabouts(self, workloads: Sequence[Workload]) -> Whereabouts:  # noqa: ARG002 - see base
         # Supervisors may share a Swarm, so that none has to know which of them it is.
@@ -108,6 +111,7 @@ class SwarmEngine:
         about = {**about, _ID: service_id}
         begin = Call("start", lambda c: launch.follow(c, service_id), about, spec.redact)
         await self._calls.call(begin, timeout=deadline - clock())
+        self._launched.append(_just_launched(service_id, spec))
         return service_id
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:  # noqa: ARG002 - see base
@@ -118,7 +122,7 @@ class SwarmEngine:
         await self._ask("stop", workload_id, lambda m: m.stop(workload_id))
         return await self._ends.of(task)
 
-    async def remove(self, workload_id: str, *, force: bool = False) -> None:
+    async def remove(self, workload_id: str, *, force: bool = False) -> bool:
         """By force it is stopped first: its name holds others off so long."""
         try:
             if force:
@@ -128,7 +132,8 @@ class SwarmEngine:
                 "remove", workload_id, lambda m: remove(m, workload_id, nodes, force=force)
             )
         except NoSuchWorkload:
-            return
+            return False
+        return True
 
     async def inspect(self, workload_id: str, *, timeout: float = _SHORT) -> Inspection:
         """See `Engine.inspect`."""
@@ -177,8 +182,14 @@ class SwarmEngine:
         if not self._checked:
             await self._calls.call(Call("info", check_swarm), timeout=_SHORT)
             self._checked = True
-        async for item in follow(await self.list(), self._poll, asyncio.sleep):
+        self._launched.clear()  # the listing has them
+        news = follow(await self.list(), self._poll, asyncio.sleep, self._take_launched)
+        async for item in news:
             yield item
+
+    def _take_launched(self) -> Sequence[Workload]:
+        launched, self._launched = self._launched, []
+        return launched
 
     async def _poll(self, before: Sequence[Workload]) -> Poll:
         call = Call("list", lambda c: self._listings.poll(c, before))
@@ -201,3 +212,13 @@ class SwarmEngine:
     ) -> T:
         call = Call(operation, lambda client: function(Manager(client)), {_ID: service_id})
         return await self._calls.call(call, timeout=timeout)
+
+
+def _just_launched(service_id: str, spec: WorkloadSpec) -> Workload:
+    return Workload(
+        id=service_id,
+        name=spec.name,
+        status=Status.LIVE,
+        labels=spec.labels,
+        created_at=time.time(),
+    )

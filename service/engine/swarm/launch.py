@@ -26,7 +26,7 @@ from service.engine.swarm.errors import (
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_TITLE
 from service.engine.swarm.services import task_of
-from service.engine.swarm.tasks import NOWHERE, chief, has_ended, is_ending
+from service.engine.swarm.tasks import NOWHERE, being_stopped, chief, has_ended, is_ending
 from service.errors import (
     EngineError,
     EngineFailed,
@@ -44,7 +44,8 @@ _LOOK, _LAST_LOOK = 0.05, 0.25
 _CALL = 5.0
 # Of the launch's time, what is kept for removing what does not come to run (seconds).
 _FOR_REMOVAL = 1.0
-# How long no node may take it (seconds). After an election no node is known for a moment.
+# How long no node may take it (seconds). After an election no node is known for a moment. And how
+# long an ended holder of its name is left to the supervisor that has launched that.
 _PATIENCE = 5.0
 # How often a name is asked for whose holder is gone as soon as it is looked for.
 _TRIES = 5
@@ -63,6 +64,7 @@ class Launch:
         self._deadline = 0.0
         self._refusals: dict[str, str] = {}  # by node that lacks the image, what it has said
         self._waits_since: float | None = None
+        self._ended_since: tuple[str, float] | None = None  # the holder of the name, and when
 
     def create(self, client: Client) -> str:
         """Make the service; its id. The client's time limit is that of the launch.
@@ -176,12 +178,27 @@ class Launch:
         return self._spec.labels.items() <= holder.labels.items() and bool(self._spec.labels)
 
     def _has_settled(self, client: Client, holder: Service) -> bool:
-        """Whether the holder of the name runs or has ended, and not only may."""
+        """Whether the holder of the name runs, or nobody cares for it.
+
+        What has ended is removed by its supervisor soon, or tried on another node.
+        """
         try:
             tasks = self._ask(client).tasks_of(holder.ID)
         except NoSuchWorkload:
             return False
-        return any(task.state is TaskState.RUNNING or has_ended(task) for task in tasks)
+        running = any(task.state is TaskState.RUNNING for task in tasks)
+        if running and not being_stopped(tasks):
+            return True
+        if running or not any(has_ended(task) for task in tasks):
+            return False
+        return self._is_left_alone(holder.ID)
+
+    def _is_left_alone(self, service_id: str) -> bool:
+        """Whether it has been as it is for a while: its supervisor is gone."""
+        now = time.monotonic()
+        if self._ended_since is None or self._ended_since[0] != service_id:
+            self._ended_since = service_id, now
+        return now - self._ended_since[1] >= _PATIENCE
 
     @property
     def _left(self) -> float:

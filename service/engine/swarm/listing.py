@@ -21,8 +21,11 @@ from service.engine.swarm.manager import Manager
 from service.engine.swarm.tasks import (
     Nodes,
     bare_workload,
+    being_stopped,
     by_service,
     exit_code,
+    has_ended,
+    is_lost,
     workload,
 )
 from service.errors import NoSuchWorkload
@@ -39,6 +42,7 @@ class Poll:
     nodes: Nodes
     cpu: float
     elapsed: float
+    torn: Collection[str] = frozenset()  # services that somebody has removed while they ran
 
     @property
     def doubtful(self) -> Collection[str]:
@@ -62,12 +66,16 @@ class Listings:
         """By their tasks alone. What was there before and has none now is asked for."""
         cpu, began = time.thread_time(), time.monotonic()
         manager = Manager(client)
-        tasks = by_service(self._tasks(manager))
-        nodes = self._nodes.of(manager, tasks.values())
-        found = [workload(task, nodes) for task in tasks.values()]
+        every = self._tasks(manager)
+        wanted = [task for task in every if _is_wanted(task)]
+        tasks, stopping = by_service(wanted), being_stopped(wanted)
+        nodes = self._nodes.of(manager, every)
+        found = [workload(t, nodes, stopping=s in stopping) for s, t in tasks.items()]
         gone = [each.id for each in before if each.id not in tasks]
         found += _without_task(manager, gone)
-        return Poll(found, tasks, nodes, time.thread_time() - cpu, time.monotonic() - began)
+        torn = {t.ServiceID for t in every if not _is_wanted(t) and _runs(t, nodes)}
+        spent = time.thread_time() - cpu, time.monotonic() - began
+        return Poll(found, tasks, nodes, *spent, torn)
 
     def _tasks(self, manager: Manager) -> Sequence[Task]:
         """As `_readable`, with those that are as they were taken from the last listing."""
@@ -79,7 +87,7 @@ class Listings:
             if known is not None:
                 now[known.ID] = known
         self._known = now
-        return [task for task in now.values() if _is_wanted(task)]
+        return list(now.values())
 
 
 def list_all(
@@ -96,14 +104,15 @@ def list_all(
     """
     manager = Manager(client)
     read_tasks = (_readable(item, reader) for item in with_pauses(manager.each_task(labels)))
-    tasks = by_service(task for task in read_tasks if task is not None and _is_wanted(task))
+    wanted = [task for task in read_tasks if task is not None and _is_wanted(task)]
+    tasks, stopping = by_service(wanted), being_stopped(wanted)
     services = manager.services(labels)
     where = nodes.of(manager, tasks.values())
-    every = (_workload(service, tasks.get(service.ID), where) for service in services)
+    every = (_workload(s, tasks.get(s.ID), where, stopping=s.ID in stopping) for s in services)
     return [each for each in every if not unless(each)]
 
 
-def _workload(service: Service, task: Task | None, nodes: Nodes) -> Workload:
+def _workload(service: Service, task: Task | None, nodes: Nodes, *, stopping: bool) -> Workload:
     if task is None:
         return bare_workload(service)
     found = workload(task, nodes)
@@ -114,6 +123,7 @@ def _workload(service: Service, task: Task | None, nodes: Nodes) -> Workload:
         labels=service.labels,
         created_at=service.created_at,
         node=found.node,
+        stopping=stopping,
     )
 
 
@@ -129,6 +139,10 @@ def _without_task(manager: Manager, services: Sequence[str]) -> Iterator[Workloa
 def _is_wanted(task: Task) -> bool:
     """Whether its service is there: what is to be removed has lost it."""
     return task.DesiredState is not TaskState.REMOVE
+
+
+def _runs(task: Task, nodes: Nodes) -> bool:
+    return task.state is TaskState.RUNNING and not (has_ended(task) or is_lost(task, nodes))
 
 
 def _readable(item: object, reader: TolerantReader) -> Task | None:

@@ -5,6 +5,7 @@ was seen by the node that ran it. How often tasks are listed depends on what a l
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from signal import SIGTERM
 
 from service.engine.base import Change, Event, Listing, Workload
@@ -23,13 +24,21 @@ async def follow(
     first: Sequence[Workload],
     poll: Callable[[Sequence[Workload]], Awaitable[Poll]],
     pause: Callable[[float], Awaitable[None]],
+    launched: Callable[[], Sequence[Workload]] = tuple,
 ) -> AsyncGenerator[Listing | Event, None]:
-    """As `Engine.watch`; it never ends, but raises what a poll raises."""
+    """As `Engine.watch`; it never ends, but raises what a poll raises.
+
+    `launched` are those that this supervisor has started since it was called last: one that another
+    supervisor removes before it was ever listed is missed as well.
+    """
     before = first
     yield Listing(before)
     while True:
-        polled = await poll(before)
-        for event in changes(before, polled.workloads):
+        new = launched()
+        polled = await poll([*before, *new])
+        there = {each.id for each in (*before, *polled.workloads)}
+        gone = [each for each in new if each.id not in there]
+        for event in changes([*before, *gone], polled.workloads):
             for each in _with_what_swarm_knows(event, polled):
                 yield each
         before = polled.workloads
@@ -43,6 +52,9 @@ def _pause(polled: Poll) -> float:
 
 
 def _with_what_swarm_knows(event: Event, polled: Poll) -> Iterator[Event]:
+    if event.id in polled.torn and event.change is Change.REMOVED:
+        yield replace(event, ran=True)
+        return
     task = polled.tasks.get(event.id)
     if event.change is not Change.EXITED or task is None:
         yield event

@@ -5,7 +5,13 @@ from service.engine.swarm.answers import Task
 from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_TITLE
-from service.engine.swarm.tasks import bare_inspection, by_service, inspection, status
+from service.engine.swarm.tasks import (
+    bare_inspection,
+    being_stopped,
+    by_service,
+    inspection,
+    status,
+)
 from service.errors import EngineRefused
 
 
@@ -16,10 +22,11 @@ def task_of(manager: Manager, service_id: str) -> Task | None:
 
 def inspect(manager: Manager, service_id: str, nodes: KnownNodes) -> Inspection:
     """A close look. Raises `NoSuchWorkload`."""
-    task = task_of(manager, service_id)
+    tasks = manager.tasks_of(service_id)
+    task = by_service(tasks).get(service_id)
     if task is None:
         return bare_inspection(manager.service(service_id))
-    return inspection(task, nodes.of(manager, [task]))
+    return inspection(task, nodes.of(manager, [task]), stopping=bool(being_stopped(tasks)))
 
 
 def remove(manager: Manager, service_id: str, nodes: KnownNodes, *, force: bool) -> None:

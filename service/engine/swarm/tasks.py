@@ -51,6 +51,11 @@ def is_ending(task: Task) -> bool:
     return task.DesiredState >= TaskState.SHUTDOWN
 
 
+def being_stopped(tasks: Iterable[Task]) -> Collection[str]:
+    """The services that a supervisor is stopping, or has stopped, by their tasks."""
+    return {task.ServiceID for task in tasks if NOWHERE in task.constraints}
+
+
 def has_ended(task: Task) -> bool:
     """Whether its node has said so, or it never comes to a node."""
     unassigned = task.state < TaskState.ASSIGNED
@@ -84,7 +89,7 @@ def exit_code(task: Task) -> int | None:
     return container.ExitCode
 
 
-def workload(task: Task, nodes: Nodes) -> Workload:
+def workload(task: Task, nodes: Nodes, *, stopping: bool = False) -> Workload:
     """As a listing has it."""
     return Workload(
         id=task.ServiceID,
@@ -93,6 +98,7 @@ def workload(task: Task, nodes: Nodes) -> Workload:
         labels=task.labels,
         created_at=task.created_at,
         node=nodes.names.get(task.NodeID, task.NodeID),
+        stopping=stopping,
     )
 
 
@@ -104,10 +110,11 @@ def bare_workload(service: Service) -> Workload:
         status=_bare_status(service),
         labels=service.labels,
         created_at=service.created_at,
+        stopping=_is_stopped(service),
     )
 
 
-def inspection(task: Task, nodes: Nodes) -> Inspection:
+def inspection(task: Task, nodes: Nodes, *, stopping: bool = False) -> Inspection:
     """A close look. A task does not tell when it was started, once it has ended."""
     now = status(task, nodes)
     ran = task.state is TaskState.RUNNING or task.state in _RAN
@@ -122,6 +129,7 @@ def inspection(task: Task, nodes: Nodes) -> Inspection:
         started_at=began if ran else 0.0,
         ended_at=task.since if now is Status.EXITED and not lost else None,
         arguments=task.arguments,
+        stopping=stopping,
         node=nodes.names.get(task.NodeID, task.NodeID),
         witnessed=task.state in _BY_ITSELF and exit_code(task) is not None,
     )
@@ -139,9 +147,14 @@ def bare_inspection(service: Service) -> Inspection:
         started_at=service.created_at if status is Status.EXITED else 0.0,
         ended_at=None,
         arguments=tuple(service.Spec.TaskTemplate.ContainerSpec.Args or ()),
+        stopping=_is_stopped(service),
     )
 
 
+def _is_stopped(service: Service) -> bool:
+    return NOWHERE in (service.Spec.TaskTemplate.Placement.Constraints or ())
+
+
 def _bare_status(service: Service) -> Status:
-    stopped = NOWHERE in (service.Spec.TaskTemplate.Placement.Constraints or ())
-    return Status.CREATED if service.wanted and not stopped else Status.EXITED
+    wanted = service.wanted and not _is_stopped(service)
+    return Status.CREATED if wanted else Status.EXITED

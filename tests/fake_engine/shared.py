@@ -1,0 +1,73 @@
+"""An engine in memory that several supervisors share, as they share a Swarm."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from service.engine.base import (
+    Capabilities,
+    Event,
+    Inspection,
+    Listing,
+    Status,
+    Workload,
+    WorkloadSpec,
+)
+from service.errors import NameTaken
+from tests.fake_engine.polled import PolledEngine
+
+_LOOK = 0.05
+
+
+class SharedEngine(PolledEngine):
+    """It tells which workloads are being stopped, and how they have exited."""
+
+    title = "shared engine"
+
+    def __init__(self, selector: Mapping[str, str], **more: Any) -> None:
+        super().__init__(selector, **more)
+        self.capabilities = Capabilities(shared=True)
+
+    async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
+        """A holder of the name that is being launched or stopped is waited for."""
+        while True:
+            try:
+                return await super().start(spec, timeout=timeout)
+            except NameTaken as taken:
+                if not self._may_change(taken.holder):
+                    raise
+            await asyncio.sleep(_LOOK)
+
+    def _start_made(self, container_id: str) -> None:
+        """Another supervisor may have killed it by now, as it may kill what runs."""
+        if any(each.id == container_id for each in self.host.containers):
+            super()._start_made(container_id)
+
+    def _may_change(self, workload_id: str | None) -> bool:
+        for each in self.host.containers:
+            if each.id == workload_id:
+                stopping = each.id in self.host.stopped and each.status is Status.LIVE
+                return stopping or each.status is Status.CREATED
+        return False
+
+    async def stop(self, workload_id: str, *, grace: float) -> None:
+        self.host.stopped.add(workload_id)
+        await super().stop(workload_id, grace=grace)
+
+    async def inspect(self, workload_id: str, *, timeout: float = 10.0) -> Inspection:
+        seen = await super().inspect(workload_id, timeout=timeout)
+        return replace(seen, stopping=workload_id in self.host.stopped, witnessed=True)
+
+    async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
+        found = await super().find(labels)
+        return [replace(each, stopping=each.id in self.host.stopped) for each in found]
+
+    async def watch(self) -> AsyncGenerator[Listing | Event, None]:
+        async with aclosing(super().watch()) as news:
+            async for item in news:
+                if isinstance(item, Event) and item.id in self.host.torn:
+                    yield replace(item, ran=True)
+                else:
+                    yield item
