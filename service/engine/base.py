@@ -220,6 +220,13 @@ class SetAside(Protocol):
         """
 
 
+class FindOthers(Protocol):
+    """Finds other supervisors, if several may use the engine."""
+
+    async def __call__(self, labels: Mapping[str, str]) -> Sequence[str]:
+        """The names of all live workloads with these labels in which this process does not run."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """The optional capabilities of an engine: None or False if it lacks one.
@@ -233,8 +240,13 @@ class Capabilities:
     tells_lack_of_memory_within: float | None = None
     # Whether `watch` reads from a connection, which may silently hang. Otherwise it polls.
     streams_events: bool = False
-    # Whether several supervisors of one instance may use it side by side.
-    shared: bool = False
+    # None if one supervisor of an instance may use it at a time.
+    find_others: FindOthers | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether several supervisors of one instance may use it side by side."""
+        return self.find_others is not None
 
 
 class Engine(Protocol):

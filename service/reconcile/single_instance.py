@@ -11,7 +11,7 @@ import socket
 from collections.abc import Mapping, Sequence
 
 from observability.logs import get_logger
-from service.engine.base import Engine, Status, Workload
+from service.engine.base import Engine, FindOthers, Status, Workload
 from service.errors import EngineRefused, NoSuchWorkload, StartError
 from service.jobs.workload import LABEL_PREFIX
 from service.settings import Settings
@@ -52,10 +52,16 @@ class Rivals:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._instance = settings.supervisor_instance
+        self._removes = settings.supervisor_on_start == "remove"
 
     async def check(self) -> None:
-        """Raise `StartError` if one was started before this. Raises `EngineError`s."""
-        if self._engine.capabilities.shared:
+        """Raise `StartError` if one was started before this. Raises `EngineError`s.
+
+        If they may share the engine, only if this one is about to end their jobs.
+        """
+        if find_others := self._engine.capabilities.find_others:
+            if self._removes:
+                await self._refuse_if_any(find_others)
             return
         labelled = await self._engine.find({SERVES_LABEL: self._instance})
         since = {each.id: await self._live_since(each.id) for each in labelled}
@@ -68,6 +74,14 @@ class Rivals:
                 f"SUPERVISOR_INSTANCE={self._instance}: {_named(before, unclear=here.unclear)}"
                 f" of this name on the same {self._engine.title};"
                 " stop it, or give this one a name of its own"
+            )
+
+    async def _refuse_if_any(self, find_others: FindOthers) -> None:
+        names = await retry(lambda: find_others({SERVES_LABEL: self._instance}))
+        if names:
+            raise StartError(
+                f"SUPERVISOR_ON_START=remove: would end the jobs of {names[0]!r}, which serves the"
+                f" same instance on the same {self._engine.title}; set adopt, or stop that first"
             )
 
     async def _live_since(self, workload_id: str) -> _Since:

@@ -256,7 +256,7 @@ async def test_stop_twice_at_once_is_a_success(rig: Rig) -> None:
 async def test_remove_returns_when_the_name_is_free(rig: Rig) -> None:
     workload_id = await start(rig, "a-1", "--exit", "0")
     await exited(rig, workload_id)
-    await rig.engine.remove(workload_id)
+    assert await rig.engine.remove(workload_id)
     assert workload_id != await start(rig, "a-1")
 
 
@@ -264,14 +264,15 @@ async def test_remove_of_what_is_not_there_is_a_success(rig: Rig) -> None:
     workload_id = await start(rig, "a-1", "--exit", "0")
     await exited(rig, workload_id)
     await rig.engine.remove(workload_id)
-    await rig.engine.remove(workload_id)
-    await rig.engine.remove(NO_CALLER, force=True)
+    assert not await rig.engine.remove(workload_id)
+    assert not await rig.engine.remove(NO_CALLER, force=True)
 
 
 async def test_remove_at_once_by_many_is_a_success_for_all(rig: Rig) -> None:
     workload_id = await start(rig, "a-1", "--exit", "0")
     await exited(rig, workload_id)
-    await asyncio.gather(*(rig.engine.remove(workload_id) for _ in range(8)))
+    removed = await asyncio.gather(*(rig.engine.remove(workload_id) for _ in range(8)))
+    assert 1 == removed.count(True)
     await start(rig, "a-1")
 
 

@@ -28,7 +28,7 @@ class SharedEngine(PolledEngine):
 
     def __init__(self, selector: Mapping[str, str], **more: Any) -> None:
         super().__init__(selector, **more)
-        self.capabilities = Capabilities(shared=True)
+        self.capabilities = Capabilities(find_others=self.find_others)
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
         """A holder of the name that is being launched or stopped is waited for."""
@@ -63,6 +63,12 @@ class SharedEngine(PolledEngine):
     async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
         found = await super().find(labels)
         return [replace(each, stopping=each.id in self.host.stopped) for each in found]
+
+    async def find_others(self, labels: Mapping[str, str]) -> Sequence[str]:
+        """See `FindOthers`."""
+        found = await self.find(labels)
+        live = [each for each in found if each.status is Status.LIVE]
+        return [each.name for each in live if each.id != self.own_id]
 
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
         async with aclosing(super().watch()) as news:

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from service.errors import EngineFailed, EngineUnavailable
-from tests.supervisor.world import World, a_sharing_world, pass_time, two_worlds, until
+from service.errors import EngineFailed, EngineUnavailable, StartError
+from service.reconcile.single_instance import SERVES_LABEL
+from tests.supervisor.world import INSTANCE, World, a_sharing_world, pass_time, two_worlds, until
 
 # For as long, an end is left to the supervisor that has launched the job (seconds).
 _LEFT_TO_OTHERS = 8.0
@@ -255,3 +256,19 @@ async def test_one_that_starts_leaves_the_launch_of_the_other_alone(worlds: Worl
         await launch
         assert ["a-1"] == one.running()
         await until(lambda: third.states() == {"a-1": "running"})
+
+
+async def test_nobody_removes_all_jobs_while_another_serves(worlds: Worlds) -> None:
+    one, _ = worlds
+    await one.launch("a-1")
+    other = one.put("other", {SERVES_LABEL: INSTANCE})
+    starting = a_sharing_world(one.host, one.logs, supervisor_on_start="remove")
+    with pytest.raises(StartError, match=r"would end the jobs of 'other'.*; set adopt"):
+        await starting.watcher.run()
+    assert "a-1" in one.running()
+    one.host.exit(other.id, 0)
+    again = a_sharing_world(one.host, one.logs, supervisor_on_start="remove")
+    again.watch()
+    await again.ready()
+    assert [] == one.running()
+    await again.end()

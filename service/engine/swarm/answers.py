@@ -103,6 +103,11 @@ class Task(Answer):
         return self.Status.State
 
     @property
+    def runs(self) -> bool:
+        """Whether it runs, as far as its node has told, and may go on."""
+        return self.state is TaskState.RUNNING and self.DesiredState < TaskState.SHUTDOWN
+
+    @property
     def labels(self) -> Mapping[str, str]:
         """Those of its container."""
         return self.Spec.ContainerSpec.Labels or {}

@@ -26,6 +26,7 @@ from service.engine.base import (
 )
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.connection import Clients, Connection
+from service.engine.docker.own_container import find_own_container
 from service.engine.docker.shutdown_check import ShutdownCheck, ping_new_connection
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.swarm.beginnings import Beginnings
@@ -37,6 +38,7 @@ from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_NAMES, SWARM_TITLE
 from service.engine.swarm.news import follow
+from service.engine.swarm.others import names_of_others
 from service.engine.swarm.services import inspect, remove, task_of
 from service.engine.swarm.setup_check import check_swarm
 from service.engine.swarm.tasks import has_ended
@@ -67,7 +69,7 @@ class SwarmEngine:
         launches: int = 8,
     ) -> None:
         """`launches` is how many `start`s there may be at once."""
-        self.capabilities = Capabilities(shared=True)
+        self.capabilities = Capabilities(find_others=self.find_others)
         self._connection = connection
         self._calls = Calls(Clients(connection), metrics, launches=launches)
         self._selector = selector
@@ -168,6 +170,12 @@ class SwarmEngine:
             lambda c: list_all(c, labels, unless, nodes=self._nodes, reader=self._reader),
         )
         return await self._calls.call(read, timeout=_LISTING)
+
+    async def find_others(self, labels: Mapping[str, str]) -> Sequence[str]:
+        """See `FindOthers`. Services, and containers on the machine of the manager."""
+        here = find_own_container()
+        call = Call("list", lambda c: sorted(names_of_others(c, labels, here, self._reader)))
+        return await self._calls.call(call, timeout=_LISTING)
 
     async def names(self) -> Sequence[str]:
         """See `Engine.names`."""

@@ -1,6 +1,7 @@
 """What is told of an end, and how often tasks are listed."""
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -82,3 +83,41 @@ async def test_the_more_a_listing_takes_the_seldomer_it_is_asked_for(
         if isinstance(item, Event):  # the removal in the second listing
             break
     assert [pytest.approx(pause)] == swarm.pauses
+
+
+async def test_a_stop_by_a_supervisor_is_told_before_the_end() -> None:
+    task = a_task("shutdown", "shutdown", code=143)
+    after = replace(_poll(task), workloads=[workload(task, _NODES, stopping=True)])
+    assert [Change.STOPPING, Change.SIGNALLED, Change.EXITED] == [
+        event.change for event in await _told(after)
+    ]
+
+
+@pytest.mark.parametrize("torn", [True, False])
+async def test_what_somebody_removes_while_it_runs_is_told_apart(torn: bool) -> None:
+    gone = replace(_poll(), torn={"s1"} if torn else set())
+    async for item in _Swarm(gone).news([workload(a_task(), _NODES)]):
+        if isinstance(item, Event):
+            assert (Change.REMOVED, torn) == (item.change, item.ran)
+            break
+
+
+async def test_what_was_just_launched_and_is_gone_is_told_although_it_was_never_listed() -> None:
+    swarm = _Swarm(_poll())
+    launched = [workload(a_task(), _NODES)]
+    async for item in follow([], swarm.poll, swarm.pause, lambda: launched):
+        if isinstance(item, Event):
+            assert (Change.REMOVED, "s1") == (item.change, item.id)
+            break
+
+
+async def test_what_was_just_launched_and_is_there_has_begun() -> None:
+    task = a_task()
+    news = follow([], _Swarm(_poll(task)).poll, _Swarm().pause, lambda: [workload(task, _NODES)])
+    heard: list[Change] = []
+    async for item in news:
+        if isinstance(item, Event):
+            heard.append(item.change)
+            if item.change is Change.STARTED:
+                break
+    assert [Change.CREATED, Change.STARTED] == heard

@@ -10,6 +10,7 @@ from service.engine.swarm.tasks import (
     Nodes,
     bare_inspection,
     bare_workload,
+    being_stopped,
     by_service,
     exit_code,
     inspection,
@@ -143,3 +144,11 @@ def test_a_task_of_another_shape_is_unreadable(key: str, value: object) -> None:
 def test_every_state_that_swarmkit_has_is_known() -> None:
     for state in TaskState:
         assert state is a_task(state.name.lower()).state
+
+
+def test_a_service_with_the_placement_of_a_stop_is_being_stopped() -> None:
+    tasks = [a_task(), a_task("pending", constraints=[NOWHERE], created=LATER)]
+    assert {"s1"} == being_stopped(tasks)
+    assert set() == being_stopped([a_task()])
+    assert bare_workload(a_service(constraints=[NOWHERE])).stopping
+    assert not bare_workload(a_service()).stopping
