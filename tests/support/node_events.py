@@ -31,9 +31,9 @@ class Running:
             value = event["Actor"]["Attributes"][self._label]
             if event["Action"] == "start":
                 running[value].add(event["Actor"]["ID"])
+                most[value] = max(most[value], len(running[value]))
             else:
                 running[value].discard(event["Actor"]["ID"])
-            most[value] = max(most[value], len(running[value]))
         return most
 
     @property

@@ -1,5 +1,63 @@
-"""The Swarms of tests that take minutes."""
+"""The Swarms of tests that take minutes, and supervisors on them."""
 
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from scripts.private_engine import ensure_installed
 from tests.engine.conftest import rig_of_three, swarm_of_three
+from tests.engine.rigs import SwarmRig
+from tests.support.supervised import Supervised
+from tests.support.swarm import Swarm, SwarmNode, a_swarm
 
 __all__ = ["rig_of_three", "swarm_of_three"]
+
+Begin = Callable[..., Supervised]
+
+
+@pytest.fixture(scope="session")
+def managers() -> Iterator[Swarm]:
+    """A Swarm of three managers and two workers."""
+    ensure_installed()
+    with a_swarm(managers=3, workers=2) as made:
+        yield made
+
+
+@pytest.fixture
+async def rig_of_managers(managers: Swarm) -> AsyncIterator[SwarmRig]:
+    """The adapter at the first manager, which leads."""
+    made = SwarmRig(managers)
+    yield made
+    await asyncio.to_thread(_mend, managers)
+    await made.engine.close()
+
+
+@pytest.fixture
+def begin(managers: Swarm, catalog: Path, tmp_path: Path) -> Iterator[Begin]:
+    """A function that starts a supervisor at a manager; all is well and empty afterwards."""
+    with ExitStack() as stack:
+
+        def begin_one(node: SwarmNode, *, ready: bool = True, **environment: str) -> Supervised:
+            settings = {
+                "DOCKER_HOST": node.host,
+                "JOB_CATALOG": str(catalog),
+                "SUPERVISOR_ENGINE": "swarm",
+                "GRPC_CALLBACK_HOST": "backend.test",
+            }
+            supervised = Supervised(tmp_path, settings | environment)
+            stack.push(supervised)
+            return supervised.start(ready=ready)
+
+        yield begin_one
+    _mend(managers)
+
+
+def _mend(swarm: Swarm) -> None:
+    for node in swarm.nodes:
+        node.machine.plug_in()
+        node.start()
+    swarm.wait_until_ready()
+    swarm.clear()

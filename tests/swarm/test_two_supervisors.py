@@ -1,0 +1,121 @@
+"""Two supervisors of one instance on three managers and two workers: one is enough."""
+
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import grpc
+import pytest
+
+from tests.support import worker
+from tests.support.node_events import watching
+from tests.support.supervised import Supervised, eventually
+from tests.support.swarm import Swarm
+from tests.swarm.conftest import Begin
+from tests.swarm.two import AGREE, LABEL, Both, at_once, launch, total, until_both_have
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def both(managers: Swarm, begin: Begin) -> Both:
+    """At two managers of which none leads at first."""
+    return begin(managers.managers[1]), begin(managers.managers[2])
+
+
+def test_launches_kills_and_ends_are_counted_once_in_sum(both: Both) -> None:
+    end, stay = [f"end-{n}" for n in range(6)], [f"stay-{n}" for n in range(6)]
+    at_once(lambda name: launch(both[0], name, after="4", exit="3"), end)
+    at_once(lambda name: launch(both[1], name), stay)
+    until_both_have(both, *stay)
+    at_once(both[0].kill, stay[:4])
+    at_once(both[1].kill, stay)
+    until_both_have(both)
+    assert 12 == total(both, "supervisor_launches_total")
+    assert 6 == total(both, "supervisor_exits_total", outcome="error")
+    assert 6 == total(both, "supervisor_exits_total", outcome="killed")
+    assert 12 == total(both, "supervisor_exits_total")
+    told = [event["identifier"] for each in both for event in each.events("job.exited")]
+    assert sorted(end + stay) == sorted(told)
+
+
+def test_both_that_launch_the_same_succeed_and_it_runs_once(both: Both, managers: Swarm) -> None:
+    names = [f"a-{n}" for n in range(8)]
+    with watching(managers.nodes, LABEL) as running, ThreadPoolExecutor(2) as pool:
+        launches = [
+            pool.submit(at_once, lambda name, each=each: launch(each, name), names) for each in both
+        ]
+        for each in launches:
+            each.result()
+    until_both_have(both, *names)
+    assert dict.fromkeys(names, 1) == running.most_at_once()
+    assert len(names) == total(both, "supervisor_launches_total")
+    assert len(names) == total(both, "supervisor_dedups_total")
+
+
+def test_one_that_dies_among_launches_and_kills_leaves_nothing_undone(
+    both: Both, managers: Swarm
+) -> None:
+    one, two = both
+    old, new = [f"old-{n}" for n in range(8)], [f"new-{n}" for n in range(8)]
+    at_once(lambda name: launch(one, name), old)
+    until_both_have(both, *old)
+    with watching(managers.nodes, LABEL) as running, ThreadPoolExecutor(16) as pool:
+        asked = [pool.submit(_without_answer, one, "launch", name) for name in new]
+        asked += [pool.submit(_without_answer, one, "kill", name) for name in old[:4]]
+        eventually(lambda: asked[0].done() or _is_stopping(two))
+        one.stop(signal.SIGKILL)
+        for each in asked:
+            each.result()
+        at_once(lambda name: launch(two, name), new)
+        at_once(two.kill, old[:4])
+    until_both_have([two], *old[4:], *new)
+    assert {1} == set(running.most_at_once().values())
+    one.start()
+    until_both_have(both, *old[4:], *new)
+
+
+def _without_answer(supervised: Supervised, what: str, name: str) -> None:
+    """Ask what may be answered or not: the supervisor dies meanwhile."""
+    with suppress(grpc.RpcError):
+        if what == "kill":
+            supervised.kill(name)
+        else:
+            supervised.launch("timer", name)
+
+
+def _is_stopping(supervised: Supervised) -> bool:
+    return any(job.status == "stopping" for job in supervised.jobs())
+
+
+def test_jobs_outlive_both_and_an_end_meanwhile_is_told_once(both: Both) -> None:
+    launch(both[0], "ends", after="8", exit="3")
+    launch(both[0], "stays")
+    until_both_have(both, "ends", "stays")
+    for each in both:
+        each.stop(signal.SIGKILL)
+    for each in both:
+        each.start()
+    until_both_have(both, "stays", within=60)
+    assert 1 == total(both, "supervisor_exits_total", outcome="error")
+    assert 1 == total(both, "supervisor_exits_total")
+
+
+def test_nobody_ends_the_jobs_of_another_at_its_start(
+    both: Both, begin: Begin, managers: Swarm
+) -> None:
+    launch(both[0], "a-1")
+    with managers.manager.client() as client:
+        client.services.create(  # type: ignore[no-untyped-call]
+            worker.IMAGE, name="other", labels={"area.supervisor.serves": "default"}
+        )
+        eventually(lambda: any(_runs(task) for task in client.api.tasks()), within=AGREE)  # type: ignore[no-untyped-call]
+    refused = begin(managers.manager, ready=False, SUPERVISOR_ON_START="remove")
+    assert 1 == refused.ended()
+    (event,) = refused.events("supervisor.refused")
+    assert "would end the jobs of 'other'" in event["reason"]
+    assert ["a-1"] == both[0].running()
+
+
+def _runs(task: dict[str, dict[str, str]]) -> bool:
+    return task["Status"]["State"] == "running"
