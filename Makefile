@@ -8,7 +8,7 @@ ARGS :=
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo worker test test-fast test-swarm test-engines test-debian coverage simulate simulate-mutants chaos soak bench check fix generate dashboards docs pictures lock clean
+.PHONY: help setup demo worker test test-fast test-swarm test-engines test-debian coverage simulate simulate-mutants chaos soak bench check fix generate dashboards docs pictures sbom lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,10 @@ docs: setup ## Write the tables of settings, catalogue keys, modules and Engines
 
 pictures: setup ## Draw the dashboards for docs/ from three minutes of real work
 	$(BIN)/python -m scripts.pictures
+
+sbom: setup ## List the image's Python packages and their licences in requirements/sbom.cdx.json
+	@$(BIN)/python -m scripts.sbom
+	$(BIN)/python -m scripts.reference
 
 lock: setup ## Write the locks in requirements/ anew from pyproject.toml
 	scripts/lock

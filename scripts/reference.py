@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from scripts import engine_outcomes, rooms, socket_proxy
+from scripts import engine_outcomes, rooms, sbom, socket_proxy
 from scripts.marked import written
 from service.jobs.catalog_keys import Entry
 from service.settings import Settings
@@ -34,6 +34,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         ("catalogue.md", "keys", _keys()),
         ("architecture.md", "rooms", rooms.drawing_and_table()),
         ("modules.md", "modules", rooms.module_tables()),
+        ("licences.md", "licences", sbom.licences()),
     ):
         page = _DOCS / name
         yield page, written(page.read_text(encoding="utf-8"), mark, table)
