@@ -33,20 +33,24 @@ def main() -> None:
 
 
 def _install(name: str) -> None:
-    uv = [Path(sys.executable).with_name("uv"), "--quiet"]
-    subprocess.run([*uv, "venv", "--python", sys.executable, _FOLDER / name], check=True)
-    install = ["pip", "install", "--python", _python(name), "--require-hashes"]
-    subprocess.run([*uv, *install, "--requirement", _REQUIREMENTS / f"{name}.txt"], check=True)
+    _uv("venv", "--python", sys.executable, str(_FOLDER / name))
+    lock = str(_REQUIREMENTS / f"{name}.txt")
+    _uv("pip", "install", "--python", _program(name, "python"), "--require-hashes", "-r", lock)
 
 
-def _python(name: str) -> Path:
-    return _FOLDER / name / "bin" / "python"
+def _uv(*arguments: str) -> None:
+    subprocess.run([Path(sys.executable).with_name("uv"), "--quiet", *arguments], check=True)
+
+
+def _program(environment: str, name: str) -> str:
+    return str(_FOLDER / environment / "bin" / name)
 
 
 def _collected() -> dict[str, Any]:
-    command = [_python("sbom").with_name("cyclonedx-py"), "environment", "--output-reproducible"]
-    command += ["--pyproject", _ROOT / "pyproject.toml", "--mc-type", "application"]
-    done = subprocess.run([*command, _python("runtime")], check=True, stdout=subprocess.PIPE)
+    command = [_program("sbom", "cyclonedx-py"), "environment", "--output-reproducible"]
+    command += ["--pyproject", str(_ROOT / "pyproject.toml"), "--mc-type", "application"]
+    command.append(_program("runtime", "python"))
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

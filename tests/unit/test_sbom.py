@@ -6,7 +6,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from packaging.markers import Environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -15,7 +14,7 @@ from scripts.sbom import SBOM, licence_of
 _ROOT = Path(__file__).parents[2]
 _LOCK = (_ROOT / "requirements" / "runtime.txt").read_text()
 _COMPONENTS = json.loads(SBOM.read_text())["components"]
-_DEBIAN_12: Environment = {
+_DEBIAN_12 = {
     "implementation_name": "cpython",
     "implementation_version": "3.11.2",
     "os_name": "posix",
