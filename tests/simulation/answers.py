@@ -41,6 +41,7 @@ class Asked:
     life: Life
     knew_jobs: bool  # whether the supervisor knew by then what runs
     launches: Collection[str] = ()  # that a kill is about
+    kills_since: float = 0.0  # since when these are being killed
     hung_up: bool = False
     task: "asyncio.Task[object] | None" = None
 
@@ -145,7 +146,7 @@ class Answers:
 
     def _wrong_with_kill(self, asked: Asked, *, broken: bool) -> Iterator[str]:
         """A killed container may only run if a third party has started it, as far as is known."""
-        since = asked.at - (STALE if broken else 0.0)
+        since = asked.kills_since - (STALE if broken else 0.0)
         for fact in self._facts.of_launches(asked.launches):
             may_run = fact.was_touched_since(since) or fact.launch_id in self._facts.abandoned
             if fact.live and not may_run:

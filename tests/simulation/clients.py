@@ -31,6 +31,7 @@ class Clients:
             return
         asked = Asked(act, self._loop.time(), life, life.core.readiness.listed)
         asked.launches = self._note_kill(asked)
+        asked.kills_since = self._kills_since(asked)
         self._answers.note_asked(asked)
         task = asked.task = life.call(act)
         self.pending.append(asked)
@@ -64,6 +65,11 @@ class Clients:
                 asked_for = KillAsked(job.identifier, asked.at)
                 record.kills_under_way.setdefault(job.launch_id, asked_for)
         return [job.launch_id for job in jobs]
+
+    def _kills_since(self, asked: Asked) -> float:
+        """Since when these launches are being killed: a kill joins one that is under way."""
+        killed = {*asked.launches}
+        return min((a.at for a in self.pending if killed & {*a.launches}), default=asked.at)
 
     def _answered(self, asked: Asked, task: "asyncio.Task[Any]") -> None:
         self.pending.remove(asked)

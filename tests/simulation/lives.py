@@ -97,8 +97,12 @@ class Lives:
     def should_be_refused(self, life: Life) -> bool:
         """Whether a rival has run since before a life began, and no fault has kept it unseen."""
         rival = life.rival
-        seen = self._trouble.struck_at < life.began
+        seen = not self._trouble_since(life.began)
         return rival is not None and rival.status is Status.LIVE and seen
+
+    def _trouble_since(self, moment: float) -> bool:
+        """Whether a fault has struck since then, which may keep a rival unseen at first."""
+        return self._trouble.struck_at >= moment
 
     def _live_rival(self) -> Container | None:
         if self._rival is None or self._rival.status is not Status.LIVE:
@@ -112,7 +116,7 @@ class Lives:
             return
         if not self._may_have_seen_a_rival():
             self._witness.wrong.append("a start that was refused: there is no rival")
-        if life.changed:
+        if life.changed and not self._trouble_since(life.began):
             self._witness.wrong.append(f"a start that was refused, after {life.changed}")
         if not self._starts_again:
             self._starts_again = True
