@@ -5,7 +5,7 @@ agents. OpenTelemetry's interceptor puts the same facts on the span of a call (`
 `net.peer.port`, `rpc.user_agent`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -85,3 +85,23 @@ def _address(peer: str) -> str:
     if scheme == "ipv4":
         return address
     return unquote(address) if scheme == "ipv6" else peer
+
+
+def certificate_names(context: Any) -> tuple[str, ...]:
+    """The names (SAN) in the certificate of a call's client: `spiffe://…`, `dns:…`, `ip:…`.
+
+    TLS has verified the certificate. Empty without TLS, and if clients need no certificate. This
+    asks gRPC anew for each call: keep the answer.
+    """
+    known = context.auth_context()
+    uris = [uri for uri in _decoded(known.get("peer_uri", ())) if "://" in uri]  # not `dns:…`
+    others = [
+        f"{kind}:{name.lower()}"
+        for kind in ("dns", "ip", "email")
+        for name in _decoded(known.get(f"peer_{kind}", ()))
+    ]
+    return (*uris, *others)
+
+
+def _decoded(names: Iterable[bytes]) -> list[str]:
+    return [name.decode(errors="replace") for name in names]

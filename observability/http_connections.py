@@ -5,12 +5,13 @@ request and for sending an answer.
 """
 
 import asyncio
-from asyncio import StreamReader, StreamWriter
+from asyncio import StreamReader, StreamWriter, Transport
 from email.utils import formatdate
 from urllib.parse import unquote
 
 import h11
 
+from observability.http_handshakes import Tls, shake_hands
 from observability.http_pages import Answer, Request, Responder, text_answer
 
 # At this limit, a new connection replaces the one that has been idle for the longest time.
@@ -28,39 +29,63 @@ class Connections:
 
     def __init__(self, respond: Responder) -> None:
         self._respond = respond
-        self._open: set[StreamWriter] = set()
-        self._idle: dict[StreamWriter, None] = {}  # waiting for a request, the longest first
+        self._open: set[Transport] = set()
+        self._idle: dict[Transport, None] = {}  # waiting for the client, the longest first
+        self._handshakes: set[asyncio.Task[None]] = set()
+
+    def accept(self, transport: Transport, tls: Tls) -> None:
+        """Serve a connection that begins with a TLS handshake."""
+        task = asyncio.create_task(self._serve_after_handshake(transport, tls))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         """Serve a connection until the client closes it or a timeout expires."""
+        transport = writer.transport
         if not self._make_room():
-            writer.transport.abort()
+            transport.abort()
             return
-        self._open.add(writer)
+        self._open.add(transport)
         try:
-            await self._serve_requests(_Connection(reader, writer), writer)
+            await self._serve_requests(_Connection(reader, writer), transport)
             writer.close()
         except OSError:  # a reset, or a timeout
-            writer.transport.abort()
+            transport.abort()
         except BaseException:
-            writer.transport.abort()
+            transport.abort()
             raise
         finally:
-            self._idle.pop(writer, None)
-            self._open.discard(writer)
+            self._idle.pop(transport, None)
+            self._open.discard(transport)
 
-    async def _serve_requests(self, connection: "_Connection", writer: StreamWriter) -> None:
+    async def _serve_requests(self, connection: "_Connection", transport: Transport) -> None:
         while True:
-            self._idle[writer] = None
+            self._idle[transport] = None
             try:
                 request = await connection.receive()
             except h11.RemoteProtocolError as error:
                 await connection.refuse(error)
                 return
             finally:
-                self._idle.pop(writer, None)
+                self._idle.pop(transport, None)
             if request is None or not await connection.send(await self._respond(request)):
                 return
+
+    async def _serve_after_handshake(self, transport: Transport, tls: Tls) -> None:
+        if not self._make_room():
+            transport.abort()
+            return
+        self._open.add(transport)
+        self._idle[transport] = None
+        try:
+            reader, writer = await shake_hands(transport, tls)
+        except OSError:
+            transport.abort()
+            return
+        finally:
+            self._idle.pop(transport, None)
+            self._open.discard(transport)
+        await self.serve(reader, writer)
 
     def _make_room(self) -> bool:
         if len(self._open) < _MOST_CONNECTIONS:
@@ -70,7 +95,7 @@ class Connections:
         longest = next(iter(self._idle))
         del self._idle[longest]
         self._open.discard(longest)
-        longest.transport.abort()
+        longest.abort()
         return True
 
 
@@ -134,7 +159,8 @@ class _Connection:
         """Answer a request that cannot be parsed."""
         text, close = f"not a request: {error}", ("Connection", "close")
         await self.send(text_answer(error.error_status_hint, text, close))
-        self._writer.write_eof()
+        if self._writer.can_write_eof():  # not with TLS
+            self._writer.write_eof()
         async with asyncio.timeout(_LINGER):
             while await self._reader.read(_READ_BYTES):
                 pass

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from observability.http_handshakes import AcceptedConnection, Tls
 from observability.http_pages import Pages, Probe
 
 
@@ -25,9 +26,11 @@ class HttpEndpoint:
         port: int,
         registry: CollectorRegistry,
         probes: Mapping[str, Probe],
+        tls: Tls | None = None,
     ) -> None:
         self._socket = _bound(address, port)
         self._renderer = ThreadPoolExecutor(1, thread_name_prefix="scrapes")
+        self._tls = tls
         self._pages = Pages(registry, probes, self._renderer)
         # If the process may open no more files, asyncio's own loop logs a thousand errors a second
         # (Python 3.11). uvloop rejects new connections instead.
@@ -56,7 +59,13 @@ class HttpEndpoint:
         from observability.http_connections import Connections  # later: h11 takes 15 ms to import
 
         connections = Connections(self._pages.answer)
-        server = await asyncio.start_server(connections.serve, sock=self._socket)
+        if tls := self._tls:
+            server = await self._loop.create_server(
+                lambda: AcceptedConnection(lambda each: connections.accept(each, tls)),
+                sock=self._socket,
+            )
+        else:
+            server = await asyncio.start_server(connections.serve, sock=self._socket)
         await self._closed.wait()
         server.close()
 

@@ -28,6 +28,16 @@ _Labelled = TypeVar("_Labelled", Counter, Gauge, Histogram)
 
 UNKNOWN: Final = "unknown"
 
+TLS_PORTS: Final = ("grpc", "http")
+HANDSHAKE_REASONS: Final = (
+    "no_certificate",
+    "bad_certificate",
+    "refused",
+    "old_tls",
+    "no_tls",
+    "other",
+)
+
 _REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LIFE_BUCKETS: Final = (1, 10, 60, 600, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400)
 
@@ -65,6 +75,7 @@ class Metrics:
         self._make_engine_metrics(labels)
         self._make_watch_metrics()
         self._make_grpc_metrics()
+        self._make_tls_metrics()
         info = Info("supervisor_build", "What runs here.", registry=registry)
         info.info({"version": version, "engine": engine, "mode": mode})
 
@@ -216,6 +227,25 @@ class Metrics:
             "From the first byte of a call to its status.",
             grpc_method=[],
             grpc_status=[],
+        )
+
+    def _make_tls_metrics(self) -> None:
+        self.tls_certificate = self._gauge(
+            "supervisor_tls_certificate_timestamp_seconds",
+            "From when and until when the certificate in use is valid; 0 without TLS.",
+            port=TLS_PORTS,
+            edge=["not_before", "not_after"],
+        )
+        self.tls_files_refused = self._gauge(
+            "supervisor_tls_files_refused",
+            "1 while the files of a port do not fit, and the certificate before is in use.",
+            port=TLS_PORTS,
+        )
+        self.tls_handshake_failures = self._counter(
+            "supervisor_tls_handshake_failures",
+            "Connections that failed before they could be used.",
+            port=TLS_PORTS,
+            reason=HANDSHAKE_REASONS,
         )
 
     def _counter(self, name: str, text: str, **labels: Sequence[str]) -> Counter:

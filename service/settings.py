@@ -83,7 +83,38 @@ class Settings(BaseModel):
     metrics_port: Port = _setting(
         9464, "the port of `/metrics`, `/livez` and `/readyz`", allowed=_A_PORT
     )
-    bind_address: IPvAnyAddress | None = _setting(
+    bind_address: IPvAnyAddress |    grpc_tls_cert_file: Path | None = _setting(
+        None,
+        "the file with the certificate of the gRPC port, and of the authorities in between: the"
+        " port then speaks [TLS](tls.md)",
+        allowed="a PEM file's path, with `GRPC_TLS_KEY_FILE`",
+        unset="no TLS",
+    )
+    grpc_tls_key_file: Path | None = _setting(
+        None,
+        "the file with the private key of that certificate",
+        allowed="a PEM file's path, with `GRPC_TLS_CERT_FILE`",
+        unset="no TLS",
+    )
+    grpc_tls_client_ca_file: Path | None = _setting(
+        None,
+        "the file with the authorities for clients: each client has to show a certificate of one",
+        allowed="a PEM file's path, with the two files above",
+        unset="clients need no certificate",
+    )
+    metrics_tls_cert_file: Path | None = _setting(
+        None,
+        "as `GRPC_TLS_CERT_FILE`, for the port of `/metrics`, `/livez` and `/readyz`",
+        allowed="a PEM file's path, with `METRICS_TLS_KEY_FILE`",
+        unset="no TLS",
+    )
+    metrics_tls_key_file: Path | None = _setting(
+        None,
+        "the file with the private key of that certificate",
+        allowed="a PEM file's path, with `METRICS_TLS_CERT_FILE`",
+        unset="no TLS",
+    )
+    job_catalog: Path | None = _setting(
         None,
         "the address that both ports listen on",
         allowed="an IP address",
@@ -174,6 +205,16 @@ class Settings(BaseModel):
     def max_launches(self) -> int:
         """The limit of launches at a time: with the Engine, or waiting for it."""
         return self.max_launches_under_way + self.max_launches_waiting
+
+    @property
+    def grpc_tls(self) -> bool:
+        """Whether the gRPC port speaks TLS."""
+        return self.grpc_tls_cert_file is not None
+
+    @property
+    def open_to_all(self) -> bool:
+        """Whether a client of the gRPC port may do everything without showing who it is."""
+        return self.grpc_tls_client_ca_file is None
 
     @property
     def console_logs(self) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from grpc import aio
@@ -16,8 +16,10 @@ from observability.metrics import Metrics
 from service.api.health import Health
 from service.api.reflection import reflection_services
 from service.api.services import GrpcService
+from service.api.tls import server_credentials
 from service.errors import StartError
 from service.support.tasks import Background
+from service.support.tls_files import Certificates
 
 log = get_logger(__name__)
 
@@ -75,8 +77,13 @@ class GrpcServer:
         *,
         launches: int,
         interceptors: Sequence[aio.ServerInterceptor] = (),
+        certificates: Callable[[], Certificates] | None = None,
     ) -> None:
-        """`launches` is the limit of launches at a time."""
+        """`launches` is the limit of launches at a time.
+
+        With `certificates`, which gives the latest, the port speaks TLS.
+        """
+        self._certificates = certificates
         self.health = Health(*(each.name for each in services if each.follows_readiness))
         self._services = _with_reflection([*services, self.health.as_service()])
         methods = [method for each in self._services for method in each.methods]
@@ -153,7 +160,11 @@ class GrpcServer:
         host = f"[{address}]" if ":" in address else address
         with binding("GRPC_SERVER_PORT", address, self._port):
             _try_to_bind(address, self._port)
-            server.add_insecure_port(f"{host}:{self._port}")
+            if self._certificates:
+                credentials = server_credentials(self._certificates)
+                server.add_secure_port(f"{host}:{self._port}", credentials)
+            else:
+                server.add_insecure_port(f"{host}:{self._port}")
         return server
 
 

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from observability.corrected_variables import Correction
 from observability.http_endpoint import HttpEndpoint, all_interfaces
+from observability.http_handshakes import Tls
 from observability.log_writer import LogWriter
 from observability.logs import configure_logs, get_logger
 from observability.metrics import Metrics
@@ -22,6 +23,7 @@ from service.app import event_loop
 from service.app.engines import ENGINES, EngineKind, adapted
 from service.app.metric_labels import new_metrics
 from service.app.process_setup import NO_END, STDOUT
+from service.app.tls_ports import TlsPorts
 from service.app.wiring import Core
 from service.engine.placeholder import EnginePlaceholder
 from service.errors import StartError
@@ -31,6 +33,7 @@ from service.lifecycle.use_cases import Supervisor
 from service.reconcile.single_instance import hold_instance
 from service.reconcile.watcher import Watcher
 from service.settings import Settings
+from service.support.file_watcher import FileWatcher
 from service.support.process_limits import SERVE_THREADS, raise_file_limit, require_threads
 
 log = get_logger(__name__)
@@ -39,6 +42,8 @@ log = get_logger(__name__)
 DRAIN_GRACE = 10.0
 SPANS_GRACE = 0.5  # a working collector takes less; no port is open meanwhile
 LOG_GRACE = 1.0
+# What keeps strangers out (docs/tls.md).
+_CLOSES = "GRPC_TLS_CLIENT_CA_FILE"
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 # Some programs signal a process and then its group: signals within this time count as one
 # (seconds).
@@ -103,6 +108,7 @@ class _Process:
         engine = EnginePlaceholder(kind.title)
         core = Core(engine.as_engine(), self._catalog, metrics, settings)
         self._readiness = core.readiness
+        tls = TlsPorts(settings, metrics, files := FileWatcher())
         servicer = JobsService(core.supervisor, core.readiness, metrics)
         # Bind both ports before touching a container: a second supervisor must not remove the
         # containers of the first one.
@@ -112,13 +118,16 @@ class _Process:
             [servicer.as_service()],
             metrics,
             launches=settings.max_launches,
+            certificates=tls.grpc,
         )
         core.readiness.subscribe(server.health.set_ready)
         core.readiness.subscribe(
             lambda _: server.health.set_alive(alive=not core.readiness.needs_restart)
         )
         core.readiness.subscribe(metrics.ready.set)
-        http = self._http(metrics)
+        http = self._http(metrics, tls.http)
+        tls.start()
+        files.start()
         await server.start()
         http.start()
         # From here on, calls wait and are not refused. The slow parts of the start follow.
@@ -128,6 +137,7 @@ class _Process:
         except StartError:
             await server.stop(0)
             http.close()
+            tls.close()
             raise
         event_loop.tune_garbage_collection()
         code = await self._until_stopped(core.watcher, server, signalled)
@@ -137,6 +147,8 @@ class _Process:
         await engine.as_engine().close()
         if lock is not None:
             lock.close()
+        files.close()
+        tls.close()
         log.info("supervisor.stopped", code=code)
         return code
 
@@ -157,12 +169,12 @@ class _Process:
         self._log_start(opened.shown)
         return lock
 
-    def _http(self, metrics: Metrics) -> HttpEndpoint:
+    def _http(self, metrics: Metrics, tls: Tls | None) -> HttpEndpoint:
         port = self._settings.metrics_port
         loop = asyncio.get_running_loop()
         probes = {"/livez": lambda: self._alive(loop), "/readyz": self._ready}
         with binding("METRICS_PORT", self._address(), port):
-            return HttpEndpoint(self._address(), port, metrics.registry, probes)
+            return HttpEndpoint(self._address(), port, metrics.registry, probes, tls)
 
     async def _alive(self, loop: asyncio.AbstractEventLoop) -> tuple[bool, str]:
         """Not if only a restart of the process would help, or if the service's loop hangs."""
@@ -230,6 +242,8 @@ class _Process:
             max_running_jobs=settings.max_running_jobs,
             open_files=raise_file_limit(),
         )
+        if settings.open_to_all:
+            log.warning("security.open", grpc_port=settings.grpc_server_port, helps=_CLOSES)
         for job in self._catalog.without_room:
             log.warning("catalog.too_few_pids", job=job)
 

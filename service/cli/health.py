@@ -18,11 +18,15 @@ def health(
 ) -> None:
     """Ask the supervisor on this host for its health; exit 0 if it is SERVING, else 1."""
     settings, _ = read_settings()
-    from service.api.health_client import check_health
+    from service.api.health_client import check_health, check_page
 
     require_threads(HEALTH_THREADS)
     make_non_blocking(STDOUT)
     host = str(settings.bind_address or "127.0.0.1")
-    serving, status = check_health(host, settings.grpc_server_port, service)
+    if settings.grpc_tls:
+        tls = settings.metrics_tls_cert_file is not None
+        serving, status = check_page(host, settings.metrics_port, service, tls=tls)
+    else:
+        serving, status = check_health(host, settings.grpc_server_port, service)
     say(status)
     raise typer.Exit(0 if serving else 1)

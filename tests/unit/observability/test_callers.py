@@ -3,7 +3,7 @@ import contextvars
 
 import pytest
 
-from observability.callers import NO_CALLER, CallContext, Caller, caller
+from observability.callers import NO_CALLER, CallContext, Caller, caller, certificate_names
 
 
 class Context:
@@ -84,3 +84,43 @@ async def test_what_is_begun_for_a_caller_stays_its_own() -> None:
     hold.set()
     assert [Caller("10.0.0.1:1"), Caller("10.0.0.2:1")] == await asyncio.gather(*begun)
     assert caller() is NO_CALLER
+
+
+class Secured(Context):
+    """A connection whose client has shown a certificate."""
+
+    def __init__(self, **facts: list[bytes]) -> None:
+        super().__init__("ipv4:1.2.3.4:5")
+        self._facts = facts
+
+    def auth_context(self) -> dict[str, list[bytes]]:
+        return self._facts
+
+
+def test_the_names_in_a_certificate_say_of_which_kind_they_are() -> None:
+    """A real one: tests/unit/api/test_tls.py."""
+    context = Secured(
+        transport_security_type=[b"ssl"],
+        x509_common_name=[b"backend"],
+        peer_uri=[b"spiffe://area/Backend", b"https://area/b"],
+        peer_dns=[b"Backend.area.internal"],
+        peer_ip=[b"10.0.0.1"],
+        peer_email=[b"backend@area"],
+    )
+    assert (
+        "spiffe://area/Backend",
+        "https://area/b",
+        "dns:backend.area.internal",
+        "ip:10.0.0.1",
+        "email:backend@area",
+    ) == certificate_names(context)
+
+
+def test_a_uri_does_not_pass_for_a_name_of_another_kind() -> None:
+    uris = [b"dns:backend.area.internal", b"ip:10.0.0.1", b"email:a@b", b"urn:x"]
+    assert () == certificate_names(Secured(peer_uri=uris))
+
+
+def test_without_a_certificate_there_are_no_names() -> None:
+    assert () == certificate_names(Secured(transport_security_type=[b"ssl"]))
+    assert () == certificate_names(Secured())

@@ -1,0 +1,83 @@
+"""Notices when files change, also by a link that is swapped, as Kubernetes and cert-manager do it."""
+
+import threading
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from pathlib import Path
+
+from observability.logs import get_logger
+
+log = get_logger(__name__)
+
+# How often to look (seconds).
+_INTERVAL = 1.0
+
+_Look = tuple[bytes | None, ...]
+
+
+class FileWatcher:
+    """Looks at files in a thread of its own, and calls back after a change.
+
+    It compares contents: times and numbers of inodes may be the same after a change, and differ
+    without one. It calls back when two looks find the same: a change of several files takes a
+    while, and a file that is being written is not complete. So a change is reported after one to
+    two seconds, and one that never settles is not.
+    """
+
+    def __init__(self, interval: float = _INTERVAL) -> None:
+        self._interval = interval
+        self._watched: list[_Watched] = []
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="files", daemon=True)
+
+    def watch(self, files: Iterable[Path], on_change: Callable[[], object]) -> None:
+        """Call back after a change of any of these files, in the thread of the watcher.
+
+        What the files hold now counts as known. So call this before they are read for the first
+        time, and before `start`.
+        """
+        self._watched.append(_Watched(tuple(files), on_change))
+
+    def start(self) -> None:
+        """Begin to look. Without files, this starts no thread."""
+        if self._watched:
+            self._thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _run(self) -> None:
+        while not self._closed.wait(self._interval):
+            for each in self._watched:
+                each.look()
+
+
+class _Watched:
+    """Some files, and what to call after a change of any of them."""
+
+    def __init__(self, files: tuple[Path, ...], on_change: Callable[[], object]) -> None:
+        self._files, self._on_change = files, on_change
+        self._known = self._last = self._read()
+
+    def look(self) -> None:
+        now, before = self._read(), self._last
+        self._last = now
+        if now == self._known or now != before:
+            return
+        self._known = now
+        try:
+            self._on_change()
+        except Exception:
+            log.exception("files.crashed", files=[str(each) for each in self._files])
+
+    def _read(self) -> _Look:
+        return tuple(map(_digest, self._files))
+
+
+def _digest(file: Path) -> bytes | None:
+    """What the file holds, as a hash: it may be a private key. None if it cannot be read."""
+    try:
+        # Not a named pipe, which would block.
+        return sha256(file.read_bytes()).digest() if file.is_file() else None
+    except OSError:
+        return None
