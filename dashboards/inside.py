@@ -22,6 +22,10 @@ _STATUSES = (
 )  # fmt: skip
 _COMPARED = f"time() - min({series('supervisor_reconcile_last_success_timestamp_seconds')} > 0)"
 
+# Without TLS, the end of the certificate is 0.
+_NOT_AFTER = series("supervisor_tls_certificate_timestamp_seconds", 'edge="not_after"')
+_LEFT = f"min by (port) (clamp_min({_NOT_AFTER} - time(), 0))"
+
 
 def inside() -> str:
     """The dashboard as JSON."""
@@ -180,6 +184,23 @@ def _grpc() -> list[Panel]:
                 "{{method}}",
                 exemplars=True,
             ),
+        ),
+        lines(
+            "Failed TLS handshakes by reason",
+            "Connections that TLS has refused; of both ports. 0 without TLS.",
+            "cpm",
+            query(
+                per_minute("supervisor_tls_handshake_failures_total", by=["reason"]), "{{reason}}"
+            ),
+            stacked=True,
+            width=HALF,
+        ),
+        lines(
+            "Certificates: time left",
+            "Until the certificate in use expires. 0 without TLS.",
+            "s",
+            query(_LEFT, "{{port}}"),
+            width=HALF,
         ),
     ]
 

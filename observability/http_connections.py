@@ -5,7 +5,7 @@ request and for sending an answer.
 """
 
 import asyncio
-from asyncio import StreamReader, StreamWriter, Transport
+from asyncio import StreamReader, StreamWriter, Transport, WriteTransport
 from email.utils import formatdate
 from urllib.parse import unquote
 
@@ -29,8 +29,8 @@ class Connections:
 
     def __init__(self, respond: Responder) -> None:
         self._respond = respond
-        self._open: set[Transport] = set()
-        self._idle: dict[Transport, None] = {}  # waiting for the client, the longest first
+        self._open: set[WriteTransport] = set()
+        self._idle: dict[WriteTransport, None] = {}  # waiting for the client, the longest first
         self._handshakes: set[asyncio.Task[None]] = set()
 
     def accept(self, transport: Transport, tls: Tls) -> None:
@@ -58,7 +58,7 @@ class Connections:
             self._idle.pop(transport, None)
             self._open.discard(transport)
 
-    async def _serve_requests(self, connection: "_Connection", transport: Transport) -> None:
+    async def _serve_requests(self, connection: "_Connection", transport: WriteTransport) -> None:
         while True:
             self._idle[transport] = None
             try:

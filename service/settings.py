@@ -83,42 +83,41 @@ class Settings(BaseModel):
     metrics_port: Port = _setting(
         9464, "the port of `/metrics`, `/livez` and `/readyz`", allowed=_A_PORT
     )
-    bind_address: IPvAnyAddress |    grpc_tls_cert_file: Path | None = _setting(
+    bind_address: IPvAnyAddress | None = _setting(
         None,
-        "the file with the certificate of the gRPC port, and of the authorities in between: the"
-        " port then speaks [TLS](tls.md)",
-        allowed="a PEM file's path, with `GRPC_TLS_KEY_FILE`",
+        "the address that both ports listen on",
+        allowed="an IP address",
+        unset="all interfaces",
+    )
+    grpc_tls_cert_file: Path | None = _setting(
+        None,
+        "the file with the certificate of the gRPC port, which then speaks [TLS](tls.md)",
+        allowed="a PEM file's path, together with `GRPC_TLS_KEY_FILE`",
         unset="no TLS",
     )
     grpc_tls_key_file: Path | None = _setting(
         None,
         "the file with the private key of that certificate",
-        allowed="a PEM file's path, with `GRPC_TLS_CERT_FILE`",
+        allowed="a PEM file's path, together with `GRPC_TLS_CERT_FILE`",
         unset="no TLS",
     )
     grpc_tls_client_ca_file: Path | None = _setting(
         None,
-        "the file with the authorities for clients: each client has to show a certificate of one",
-        allowed="a PEM file's path, with the two files above",
+        "the file with authorities: each client of the gRPC port has to show a certificate of one",
+        allowed="a PEM file's path, together with the two above",
         unset="clients need no certificate",
     )
     metrics_tls_cert_file: Path | None = _setting(
         None,
-        "as `GRPC_TLS_CERT_FILE`, for the port of `/metrics`, `/livez` and `/readyz`",
-        allowed="a PEM file's path, with `METRICS_TLS_KEY_FILE`",
+        "the file with the certificate of the port of metrics and probes, which then speaks TLS",
+        allowed="a PEM file's path, together with `METRICS_TLS_KEY_FILE`",
         unset="no TLS",
     )
     metrics_tls_key_file: Path | None = _setting(
         None,
         "the file with the private key of that certificate",
-        allowed="a PEM file's path, with `METRICS_TLS_CERT_FILE`",
+        allowed="a PEM file's path, together with `METRICS_TLS_CERT_FILE`",
         unset="no TLS",
-    )
-    job_catalog: Path | None = _setting(
-        None,
-        "the address that both ports listen on",
-        allowed="an IP address",
-        unset="all interfaces",
     )
     job_catalog: Path | None = _setting(
         None,

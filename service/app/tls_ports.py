@@ -73,7 +73,7 @@ class _TlsPort:
             self._use(self._files.read())
         except TlsFilesError as error:
             self._metrics.tls_files_refused.labels(self._port).set(1)
-            log.error("tls.refused", port=self._port, reason=str(error))
+            log.error("tls.refused", port=self._port, reason=str(error))  # noqa: TRY400 - it says all
         else:
             log.info("tls.renewed", port=self._port, not_after=_utc(self._certificates.not_after))
 

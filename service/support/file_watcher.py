@@ -1,4 +1,4 @@
-"""Notices when files change, also by a link that is swapped, as Kubernetes and cert-manager do it."""
+"""Notices when files change, also through a link that is swapped, as Kubernetes does it."""
 
 import threading
 from collections.abc import Callable, Iterable

@@ -20,6 +20,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from observability.metrics import HANDSHAKE_REASONS
 from scripts.private_engine import PrivateEngine
 from service import __version__
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer
@@ -93,6 +94,15 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     "supervisor_orphans": ("gauge", {}),
     "supervisor_orphans_removed": ("counter", {}),
     "supervisor_engine_workers": ("gauge", {"state": {"busy", "limit", "queued"}}),
+    "supervisor_tls_certificate_timestamp_seconds": (
+        "gauge",
+        {"port": {"grpc", "http"}, "edge": {"not_before", "not_after"}},
+    ),
+    "supervisor_tls_files_refused": ("gauge", {"port": {"grpc", "http"}}),
+    "supervisor_tls_handshake_failures": (
+        "counter",
+        {"port": {"grpc", "http"}, "reason": set(HANDSHAKE_REASONS)},
+    ),
     "grpc_server_call_started": ("counter", {"grpc_method": _METHODS}),
     "grpc_server_call_duration_seconds": (
         "histogram",

@@ -53,6 +53,11 @@ def test_the_defaults_are_those_that_deployments_know() -> None:
         "go_env": "development",
         "metrics_port": 9464,
         "bind_address": None,
+        "grpc_tls_cert_file": None,
+        "grpc_tls_key_file": None,
+        "grpc_tls_client_ca_file": None,
+        "metrics_tls_cert_file": None,
+        "metrics_tls_key_file": None,
         "job_catalog": None,
         "job_network": "host",
         "job_stop_grace_seconds": 5,
@@ -78,6 +83,11 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "go_env": "production",
         "metrics_port": 2,
         "bind_address": ip_address("127.0.0.1"),
+        "grpc_tls_cert_file": Path("grpc.crt"),
+        "grpc_tls_key_file": Path("grpc.key"),
+        "grpc_tls_client_ca_file": Path("clients.crt"),
+        "metrics_tls_cert_file": Path("http.crt"),
+        "metrics_tls_key_file": Path("http.key"),
         "job_catalog": Path("jobs.toml"),
         "job_network": "area_default",
         "job_stop_grace_seconds": 0,
@@ -99,6 +109,11 @@ def test_every_setting_is_read_from_its_variable() -> None:
         GO_ENV="production",
         METRICS_PORT="2",
         BIND_ADDRESS="127.0.0.1",
+        GRPC_TLS_CERT_FILE="grpc.crt",
+        GRPC_TLS_KEY_FILE="grpc.key",
+        GRPC_TLS_CLIENT_CA_FILE="clients.crt",
+        METRICS_TLS_CERT_FILE="http.crt",
+        METRICS_TLS_KEY_FILE="http.key",
         JOB_CATALOG="jobs.toml",
         JOB_NETWORK="area_default",
         JOB_STOP_GRACE_SECONDS="0",
@@ -286,7 +301,14 @@ WRONG = [
     *(("ORPHAN_DRY_RUN", value, "true or false") for value in ("maybe", "2", " ")),
 ]
 # Any text may be the path of a file.
-_ANY_TEXT = {"JOB_CATALOG"}
+_ANY_TEXT = {
+    "JOB_CATALOG",
+    "GRPC_TLS_CERT_FILE",
+    "GRPC_TLS_KEY_FILE",
+    "GRPC_TLS_CLIENT_CA_FILE",
+    "METRICS_TLS_CERT_FILE",
+    "METRICS_TLS_KEY_FILE",
+}
 
 
 @pytest.mark.parametrize(("variable", "value", "allowed"), WRONG)

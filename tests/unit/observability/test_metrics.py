@@ -35,6 +35,7 @@ ENGINE = (
     *("ping", "create", "start", "stop", "kill", "remove"),
     *("inspect", "list", "logs", "events", "top", "info", "rename"),
 )
+HANDSHAKE = ("no_certificate", "bad_certificate", "refused", "old_tls", "no_tls", "other")
 ENGINE_REASONS = (
     "name_taken",
     "image_missing",
@@ -82,6 +83,15 @@ PRESET = [
     ("supervisor_orphans", {}),
     ("supervisor_orphans_removed_total", {}),
     ("supervisor_engine_workers", {"state": ("busy", "limit", "queued")}),
+    (
+        "supervisor_tls_certificate_timestamp_seconds",
+        {"port": ("grpc", "http"), "edge": ("not_before", "not_after")},
+    ),
+    ("supervisor_tls_files_refused", {"port": ("grpc", "http")}),
+    (
+        "supervisor_tls_handshake_failures_total",
+        {"port": ("grpc", "http"), "reason": HANDSHAKE},
+    ),
 ]
 
 

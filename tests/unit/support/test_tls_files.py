@@ -26,9 +26,7 @@ def _files(pair: Pair, folder: Path, authorities: bytes | None = None) -> TlsFil
     if authorities is not None:
         file = TlsFile("GRPC_TLS_CLIENT_CA_FILE", folder / "ca.crt")
         file.path.write_bytes(authorities)
-    return TlsFiles(
-        TlsFile("GRPC_TLS_CERT_FILE", chain), TlsFile("GRPC_TLS_KEY_FILE", key), file
-    )
+    return TlsFiles(TlsFile("GRPC_TLS_CERT_FILE", chain), TlsFile("GRPC_TLS_KEY_FILE", key), file)
 
 
 def _wrong(files: TlsFiles) -> str:
@@ -107,12 +105,6 @@ def test_a_file_that_is_not_there_is_told_with_the_reason(files: TlsFiles, tmp_p
     assert _wrong(files).startswith(told)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_told_with_the_reason(files: TlsFiles) -> None:
-    files.key.path.chmod(0)
-    assert "cannot be read (Permission denied)" in _wrong(files)
-
-
 def test_a_folder_and_a_named_pipe_are_no_files(files: TlsFiles) -> None:
     for make, what in (
         (Path.mkdir, "cannot be read (Is a directory)"),
@@ -138,12 +130,16 @@ def test_a_file_without_authorities_is_told(content: bytes, tmp_path: Path) -> N
     assert text.startswith(told)
 
 
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_nothing_is_left_open(files: TlsFiles) -> None:
     files.read()
-    before = len(os.listdir("/proc/self/fd"))
+    before = _open_files()
     for _ in range(10):
         files.read()
-    assert before == len(os.listdir("/proc/self/fd"))
+    assert before == _open_files()
 
 
 def test_the_context_speaks_tls_1_2_or_later(files: TlsFiles) -> None:
