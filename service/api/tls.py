@@ -24,7 +24,7 @@ def server_credentials(latest: Callable[[], Certificates]) -> grpc.ServerCredent
 
     return grpc.dynamic_ssl_server_credentials(
         _configuration(in_use),
-        fetch,  # type: ignore[arg-type] - None is for no change
+        fetch,  # type: ignore[arg-type]  # None is for no change
         require_client_authentication=in_use.client_authorities is not None,
     )
 
