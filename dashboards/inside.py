@@ -193,14 +193,18 @@ def _grpc() -> list[Panel]:
                 per_minute("supervisor_tls_handshake_failures_total", by=["reason"]), "{{reason}}"
             ),
             stacked=True,
-            width=HALF,
         ),
         lines(
             "Certificates: time left",
             "Until the certificate in use expires. 0 without TLS.",
             "s",
             query(_LEFT, "{{port}}"),
-            width=HALF,
+        ),
+        lines(
+            "Certificates: files refused",
+            "1 while changed files do not fit, and the certificate before is in use.",
+            "none",
+            query(f"max by (port) ({series('supervisor_tls_files_refused')})", "{{port}}"),
         ),
     ]
 

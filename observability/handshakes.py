@@ -29,5 +29,10 @@ class FailedHandshakes:
         """`error` is the library's text. `peer` is the client, if known."""
         reason = next((name for words, name in _REASONS if re.search(words, error)), "other")
         self._failures.labels(self._port, reason).inc()
-        known = {"peer": peer} if peer else {}
-        log.info("tls.handshake_failed", port=self._port, reason=reason, error=error, **known)
+        log.info(
+            "tls.handshake_failed",
+            port=self._port,
+            reason=reason,
+            error=error,
+            **({"peer": peer} if peer else {}),
+        )
