@@ -33,7 +33,7 @@ class _Port:
         self.serve_with(_SUPERVISOR)
         options = [("grpc.server_handshake_timeout_ms", _HANDSHAKE_TIMEOUT)]
         self.server = aio.server(options=options)
-        handler = grpc.unary_unary_rpc_method_handler(_names)
+        handler: Any = grpc.unary_unary_rpc_method_handler(_names)
         handlers = grpc.method_handlers_generic_handler("tests", {"Names": handler})
         self.server.add_generic_rpc_handlers([handlers])
         credentials = server_credentials(lambda: self.certificates)
@@ -75,7 +75,8 @@ async def _names(_: bytes, context: Any) -> bytes:
 
 
 async def names_over(channel: aio.Channel) -> list[str]:
-    answer: bytes = await channel.unary_unary("/tests/Names")(b"", timeout=_SECONDS)
+    call: Any = channel.unary_unary("/tests/Names")
+    answer: bytes = await call(b"", timeout=_SECONDS)
     return answer.decode().splitlines()
 
 
