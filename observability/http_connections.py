@@ -5,7 +5,9 @@ request and for sending an answer.
 """
 
 import asyncio
-from asyncio import StreamReader, StreamWriter, Transport, WriteTransport
+import socket
+from asyncio import StreamReader, StreamWriter, WriteTransport
+from collections.abc import Callable
 from email.utils import formatdate
 from urllib.parse import unquote
 
@@ -29,15 +31,21 @@ class Connections:
 
     def __init__(self, respond: Responder) -> None:
         self._respond = respond
-        self._open: set[WriteTransport] = set()
-        self._idle: dict[WriteTransport, None] = {}  # waiting for the client, the longest first
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._open: set[object] = set()
+        # Those that wait for the client, the longest first, and what hangs up on each.
+        self._idle: dict[object, Callable[[], object]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    def accept(self, transport: Transport, tls: Tls) -> None:
+    def accept(self, accepted: socket.socket, tls: Tls) -> None:
         """Serve a connection that begins with a TLS handshake."""
-        task = asyncio.create_task(self._serve_after_handshake(transport, tls))
-        self._handshakes.add(task)
-        task.add_done_callback(self._handshakes.discard)
+        if not self._make_room():
+            accepted.close()
+            return
+        task = asyncio.create_task(self._serve_after_handshake(accepted, tls))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._open.add(accepted)
+        self._idle[accepted] = task.cancel
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         """Serve a connection until the client closes it or a timeout expires."""
@@ -55,12 +63,11 @@ class Connections:
             transport.abort()
             raise
         finally:
-            self._idle.pop(transport, None)
-            self._open.discard(transport)
+            self._forget(transport)
 
     async def _serve_requests(self, connection: "_Connection", transport: WriteTransport) -> None:
         while True:
-            self._idle[transport] = None
+            self._idle[transport] = transport.abort
             try:
                 request = await connection.receive()
             except h11.RemoteProtocolError as error:
@@ -71,20 +78,13 @@ class Connections:
             if request is None or not await connection.send(await self._respond(request)):
                 return
 
-    async def _serve_after_handshake(self, transport: Transport, tls: Tls) -> None:
-        if not self._make_room():
-            transport.abort()
-            return
-        self._open.add(transport)
-        self._idle[transport] = None
+    async def _serve_after_handshake(self, accepted: socket.socket, tls: Tls) -> None:
         try:
-            reader, writer = await shake_hands(transport, tls)
+            reader, writer = await shake_hands(accepted, tls)
         except OSError:
-            transport.abort()
             return
         finally:
-            self._idle.pop(transport, None)
-            self._open.discard(transport)
+            self._forget(accepted)
         await self.serve(reader, writer)
 
     def _make_room(self) -> bool:
@@ -92,11 +92,14 @@ class Connections:
             return True
         if not self._idle:
             return False
-        longest = next(iter(self._idle))
-        del self._idle[longest]
-        self._open.discard(longest)
-        longest.abort()
+        longest, hang_up = next(iter(self._idle.items()))
+        self._forget(longest)
+        hang_up()
         return True
+
+    def _forget(self, connection: object) -> None:
+        self._idle.pop(connection, None)
+        self._open.discard(connection)
 
 
 class _Connection:

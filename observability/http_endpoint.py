@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from observability.http_handshakes import AcceptedConnection, Tls
+from observability.http_handshakes import Tls, accept_each
 from observability.http_pages import Pages, Probe
 
 
@@ -60,12 +60,14 @@ class HttpEndpoint:
 
         connections = Connections(self._pages.answer)
         if tls := self._tls:
-            server = await self._loop.create_server(
-                lambda: AcceptedConnection(lambda each: connections.accept(each, tls)),
-                sock=self._socket,
+            accepting = asyncio.create_task(
+                accept_each(self._socket, lambda each: connections.accept(each, tls))
             )
-        else:
-            server = await asyncio.start_server(connections.serve, sock=self._socket)
+            await self._closed.wait()
+            accepting.cancel()
+            self._socket.close()
+            return
+        server = await asyncio.start_server(connections.serve, sock=self._socket)
         await self._closed.wait()
         server.close()
 

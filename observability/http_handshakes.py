@@ -1,14 +1,21 @@
-"""TLS handshakes of the HTTP endpoint."""
+"""TLS handshakes of the HTTP endpoint.
+
+asyncio's server tells neither of connections before their handshake nor of handshakes that fail.
+So this accepts connections by itself: their number is limited from the start, and failures count.
+"""
 
 import asyncio
+import socket
 import ssl
 from asyncio import StreamReader, StreamReaderProtocol, StreamWriter
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 # For a handshake, and for the end of a connection (seconds).
 _TIMEOUT = 10.0
 _SHUTDOWN_TIMEOUT = 1.0
+# After a connection that could not be accepted: the process may open no more files (seconds).
+_PAUSE = 0.1
 
 
 class Tls(NamedTuple):
@@ -18,43 +25,40 @@ class Tls(NamedTuple):
     on_failure: Callable[[str, str], None]  # gets the error of a failed handshake, and the client
 
 
-class AcceptedConnection(asyncio.Protocol):
-    """A connection whose first byte is for TLS to read.
-
-    A server with `ssl` would not tell of connections before their handshake, nor of those that
-    fail, so their number could not be limited.
-    """
-
-    def __init__(self, accept: Callable[[asyncio.Transport], object]) -> None:
-        self._accept = accept
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        accepted = cast("asyncio.Transport", transport)
-        accepted.pause_reading()
-        self._accept(accepted)
+async def accept_each(listening: socket.socket, serve: Callable[[socket.socket], object]) -> None:
+    """Accept connections until cancelled."""
+    listening.settimeout(0)
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            accepted, _ = await loop.sock_accept(listening)
+        except OSError:
+            await asyncio.sleep(_PAUSE)
+        else:
+            serve(accepted)
 
 
-async def shake_hands(transport: asyncio.Transport, tls: Tls) -> tuple[StreamReader, StreamWriter]:
-    """The streams of the connection after its handshake. Raises `OSError`, also for a timeout."""
+async def shake_hands(accepted: socket.socket, tls: Tls) -> tuple[StreamReader, StreamWriter]:
+    """The streams of a connection after its handshake. Raises `OSError`, also for a timeout."""
     loop = asyncio.get_running_loop()
     reader = StreamReader(loop=loop)
     protocol = _Stream(reader, loop=loop)
+    peer = ""
     try:
-        secured = await loop.start_tls(
-            transport,
-            protocol,
-            tls.context(),
-            server_side=True,
+        peer = _address(accepted)
+        transport, _ = await loop.connect_accepted_socket(
+            lambda: protocol,
+            accepted,
+            ssl=tls.context(),
             ssl_handshake_timeout=_TIMEOUT,
             ssl_shutdown_timeout=_SHUTDOWN_TIMEOUT,
         )
-    except ssl.SSLError as error:
-        tls.on_failure(str(error), _address(transport))
+    except BaseException as error:
+        accepted.close()
+        if isinstance(error, ssl.SSLError):
+            tls.on_failure(str(error), peer)
         raise
-    if secured is None:  # aborted meanwhile
-        raise ConnectionAbortedError
-    protocol.connection_made(secured)
-    return reader, StreamWriter(secured, protocol, reader, loop)
+    return reader, StreamWriter(transport, protocol, reader, loop)
 
 
 class _Stream(StreamReaderProtocol):
@@ -64,10 +68,7 @@ class _Stream(StreamReaderProtocol):
         return False
 
 
-def _address(transport: asyncio.Transport) -> str:
-    """The client as ADDRESS:PORT or [ADDRESS]:PORT; empty if it has gone."""
-    found = transport.get_extra_info("peername")
-    if not found:
-        return ""
-    host, port = found[:2]
+def _address(accepted: socket.socket) -> str:
+    """The client as ADDRESS:PORT or [ADDRESS]:PORT. Raises `OSError` if it has gone."""
+    host, port = accepted.getpeername()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -137,7 +137,7 @@ def test_tls_before_1_2_is_refused(served: _Served, version: ssl.TLSVersion) -> 
     client = ssl.create_default_context(cadata=_OURS.pem.decode())
     client.set_ciphers("ALL:@SECLEVEL=0")
     client.minimum_version = client.maximum_version = version
-    with served.raw() as raw, pytest.raises(OSError, match="SSL|reset"):
+    with served.raw() as raw, pytest.raises(OSError, match=r"SSL|reset"):
         client.wrap_socket(raw, server_hostname="127.0.0.1")
     ((error, _),) = eventually(lambda: served.failures)
     assert "UNSUPPORTED_PROTOCOL" in error
