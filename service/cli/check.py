@@ -1,4 +1,4 @@
-"""`area-supervisor check`: checks the settings and the catalogue."""
+"""`area-supervisor check`: checks the settings, the files of TLS, and the catalogue."""
 
 from observability.escaping import printable
 from service.app.environment import read_settings
@@ -6,10 +6,14 @@ from service.cli.output import say, warn_of_misspelt
 
 
 def check() -> None:
-    """Check the settings and the catalogue, and start nothing; exit 1 with what is wrong."""
+    """Check settings, TLS files and catalogue, and start nothing; exit 1 with what is wrong."""
     settings, _ = read_settings()
     warn_of_misspelt()
+    from service.app.tls_ports import grpc_files, http_files
     from service.jobs.catalog import PACKAGED, load_catalog
 
+    for files in (grpc_files(settings), http_files(settings)):
+        if files:
+            files.read()
     jobs = len(load_catalog(settings.job_catalog))
     say(f"{printable(str(settings.job_catalog or PACKAGED))}: {jobs} jobs")

@@ -35,6 +35,7 @@ NEEDS: Mapping[str, Collection[str]] = {
     "supervisor": (),
     "supervisor/test_sequences.py": {"slow"},  # sequences drawn by Hypothesis
     "swarm": {"engine", "swarm"},
+    "tls": (),
     "test_readme.py": {"engine"},
     "test_runbook.py": {"engine"},
     "unit": (),
