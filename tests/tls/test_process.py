@@ -3,7 +3,7 @@
 import json
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -145,7 +145,7 @@ def test_the_lifetime_of_the_certificate_in_use_is_a_metric(secured: _Secured) -
 def test_failed_handshakes_are_counted_events_of_ours_and_no_lines_of_grpc(
     secured: _Secured,
 ) -> None:
-    reasons = {
+    reasons: dict[str, Callable[[], object]] = {
         "no_certificate": lambda: secured.asks(None),
         "bad_certificate": lambda: secured.asks(_THEIRS.issue("backend.area.internal")),
         "no_tls": lambda: _send(secured.port, b"GET / HTTP/1.1\r\n\r\n"),
