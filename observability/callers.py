@@ -12,20 +12,24 @@ from urllib.parse import unquote
 
 
 class Caller(NamedTuple):
-    """A client. Unknown fields are empty.
-
-    When clients get names, the name becomes a field here, and a part of `fields`.
-    """
+    """A client. Unknown fields are empty."""
 
     peer: str = ""  # ADDRESS:PORT or [ADDRESS]:PORT; for other schemes, as gRPC has it
     user_agent: str = ""  # as sent by the client, up to `_MOST_KEPT` characters
+    client: str = ""  # its name in the access file, if there is one
 
     @property
     def fields(self) -> Mapping[str, str]:
         """The fields of log events about its requests."""
+        named = {"client": self.client} if self.client else {}
         if self.user_agent:
-            return {"peer": self.peer, "user_agent": self.user_agent}
-        return {"peer": self.peer} if self.peer else {}
+            return {"peer": self.peer, "user_agent": self.user_agent, **named}
+        return {"peer": self.peer, **named} if self.peer else named
+
+    @property
+    def address(self) -> str:
+        """The address of its connection, without the port."""
+        return self.peer.rpartition(":")[0]
 
 
 NO_CALLER = Caller()
@@ -44,6 +48,19 @@ _metadata: ContextVar[Any] = ContextVar("metadata", default=None)
 def caller() -> Caller:
     """The client whose request this task works for, or `NO_CALLER`."""
     return _current.get()
+
+
+def note_caller(peer: str, user_agent: str) -> Caller:
+    """Note the client whose request this task works for; its name is not known yet."""
+    noted = Caller(peer, user_agent[:_MOST_KEPT])
+    _current.set(noted)
+    return noted
+
+
+def name_caller(client: str) -> None:
+    """Note the name of the client whose request this task works for."""
+    peer, user_agent, _ = _current.get()
+    _current.set(Caller(peer, user_agent, client))
 
 
 def pass_on_metadata(metadata: Any) -> None:
@@ -66,8 +83,7 @@ class CallContext:
         self._metadata = context.invocation_metadata() if known is None else known
         self._peer: str = context.peer()
         sent = dict(self._metadata)
-        user_agent = sent.get("user-agent", "")[:_MOST_KEPT]
-        _current.set(Caller(_address(self._peer), user_agent))
+        note_caller(_address(self._peer), sent.get("user-agent", ""))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)

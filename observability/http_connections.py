@@ -7,8 +7,9 @@ request and for sending an answer.
 import asyncio
 import socket
 from asyncio import StreamReader, StreamWriter, WriteTransport
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
+from typing import Any
 from urllib.parse import unquote
 
 import h11
@@ -109,6 +110,7 @@ class _Connection:
         self._reader, self._writer = reader, writer
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
         self._is_head = False
+        self._peer = _shown(writer.get_extra_info("peername"))
         writer.transport.set_write_buffer_limits(high=0)  # `drain` then waits for everything
 
     async def receive(self) -> Request | None:
@@ -119,8 +121,7 @@ class _Connection:
         if request is None:
             return None
         path, query = _split_target(request.target.decode("ascii"))
-        headers = {name.decode("ascii"): v.decode("latin-1") for name, v in request.headers}
-        return Request(request.method.decode("ascii"), path, query, headers)
+        return Request(request.method.decode("ascii"), path, query, _joined(request), self._peer)
 
     async def _read(self) -> h11.Request | None:
         """Read a request, and drop its body."""
@@ -175,3 +176,20 @@ def _split_target(target: str) -> tuple[str, str]:
     if not path.startswith("/"):
         path = path.partition("://")[2].partition("/")[2]
     return unquote("/" + path.lstrip("/")), query
+
+
+def _joined(request: h11.Request) -> Mapping[str, str]:
+    """The headers. Several values of one header are joined, so that none of them is overlooked."""
+    headers: dict[str, str] = {}
+    for name, value in request.headers:
+        key, text = name.decode("ascii"), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
+def _shown(peer: Any) -> str:
+    """ADDRESS:PORT or [ADDRESS]:PORT of a socket's peer, as gRPC has it; "" once it has gone."""
+    if not peer:
+        return ""
+    host, port = peer[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -14,7 +14,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from observability.http_handshakes import Tls, accept_each
-from observability.http_pages import Pages, Probe
+from observability.http_pages import Guard, Pages, Probe
 
 
 class HttpEndpoint:
@@ -27,11 +27,13 @@ class HttpEndpoint:
         registry: CollectorRegistry,
         probes: Mapping[str, Probe],
         tls: Tls | None = None,
+        guard: Guard | None = None,
     ) -> None:
+        """`guard` is for the metrics."""
         self._socket = _bound(address, port)
         self._renderer = ThreadPoolExecutor(1, thread_name_prefix="scrapes")
         self._tls = tls
-        self._pages = Pages(registry, probes, self._renderer)
+        self._pages = Pages(registry, probes, self._renderer, guard)
         # If the process may open no more files, asyncio's own loop logs a thousand errors a second
         # (Python 3.11). uvloop rejects new connections instead.
         self._loop = uvloop.new_event_loop()

@@ -24,12 +24,13 @@ _METHODS = ("GET", "HEAD")
 
 
 class Request(NamedTuple):
-    """A request. The names of headers are in lower case."""
+    """A request. The names of headers are in lower case. Values of one header are joined."""
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
+    peer: str = ""  # ADDRESS:PORT
 
 
 class Answer(NamedTuple):
@@ -44,6 +45,10 @@ Responder = Callable[[Request], Awaitable[Answer]]
 """Answers a request. Raises nothing: errors become answers."""
 
 
+Guard = Callable[[Request], Awaitable[Answer | None]]
+"""Refuses a request, or returns None."""
+
+
 def text_answer(status: int, text: str, *headers: tuple[str, str]) -> Answer:
     """An answer with a line of text."""
     kind = ("Content-Type", "text/plain; charset=utf-8")
@@ -54,11 +59,17 @@ class Pages:
     """All pages. Scrapes are rendered in the executor, because they may be slow."""
 
     def __init__(
-        self, registry: CollectorRegistry, probes: Mapping[str, Probe], renderer: Executor
+        self,
+        registry: CollectorRegistry,
+        probes: Mapping[str, Probe],
+        renderer: Executor,
+        guard: Guard | None = None,
     ) -> None:
+        """`guard` is for the metrics; the probes are open."""
         self._registry = registry
         self._probes = probes
         self._renderer = renderer
+        self._guard = guard
 
     async def answer(self, request: Request) -> Answer:
         """Answer a request. HEAD is answered like GET. Raises nothing."""
@@ -80,6 +91,8 @@ class Pages:
         if probe := self._probes.get(request.path):
             well, reason = await probe()
             return text_answer(HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE, reason)
+        if self._guard and (refusal := await self._guard(request)):
+            return refusal
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._renderer, _scrape, self._registry, request)
 

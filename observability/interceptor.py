@@ -83,7 +83,7 @@ class CallObserver(ServerInterceptor):
         serve, takes_stream = as_coroutine(handler), handler.request_streaming
         if observed.takes_stream and not takes_stream:
             serve, takes_stream = _without_request(serve), True
-        read = _reader(handler.request_deserializer)
+        read = reader(handler.request_deserializer)
         serve = _observe(observed.counted, serve, _unchanged if takes_stream else read)
         if observed.traced:
             serve = await self._trace(serve, details)
@@ -143,7 +143,7 @@ def _observe(method: Method, serve: Behavior, read: _Deserialize) -> Behavior:
     return observed
 
 
-def _reader(deserialize: _Deserialize | None) -> _Deserialize:
+def reader(deserialize: _Deserialize | None) -> _Deserialize:
     """A parser of requests. It runs within the handler, or while the handler reads the stream.
 
     If gRPC parsed a malformed request, it would report an unexpected error of ours, and the call

@@ -14,7 +14,7 @@ from opentelemetry import trace
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 # Fields with texts from clients, and the limit of their length.
-_FROM_CLIENTS = ("job", "identifier", "user_agent")
+_FROM_CLIENTS = ("job", "identifier", "user_agent", "certificate")
 _MOST_CHARACTERS = 512
 # Some of these characters can be printed: see `_escape`.
 _NOT_PRINTABLE = re.compile(r"[^ -~]+")
@@ -40,6 +40,12 @@ class Logger(Protocol):
 def get_logger(name: str) -> Logger:
     """A logger whose events contain the ids of the trace and the span."""
     return cast("Logger", structlog.get_logger(logger_name=name))
+
+
+def always_logging(name: str) -> Logger:
+    """A logger like those of `get_logger`, for what LOG_LEVEL must not hide."""
+    everything = structlog.make_filtering_bound_logger(_LEVELS["debug"])
+    return cast("Logger", structlog.wrap_logger(None, wrapper_class=everything, logger_name=name))
 
 
 Write = Callable[[bytes], object]

@@ -54,6 +54,7 @@ class Labels:
     exit_outcomes: Sequence[str]
     engine_calls: Sequence[str]
     engine_reasons: Sequence[str]
+    auth_reasons: Sequence[str]
 
 
 class Metrics:
@@ -74,7 +75,7 @@ class Metrics:
         self._make_durations(labels)
         self._make_engine_metrics(labels)
         self._make_watch_metrics()
-        self._make_grpc_metrics()
+        self._make_grpc_metrics(labels)
         self._make_tls_metrics()
         info = Info("supervisor_build", "What runs here.", registry=registry)
         info.info({"version": version, "engine": engine, "mode": mode})
@@ -216,7 +217,7 @@ class Metrics:
             "supervisor_log_lines_dropped", "Lines of the log that could not be written."
         )
 
-    def _make_grpc_metrics(self) -> None:
+    def _make_grpc_metrics(self, labels: Labels) -> None:
         # The names and labels of gRPC proposal A66, in Prometheus' spelling. No series exists
         # before the first call, because clients choose the methods.
         self.grpc_started = self._counter(
@@ -227,6 +228,9 @@ class Metrics:
             "From the first byte of a call to its status.",
             grpc_method=[],
             grpc_status=[],
+        )
+        self.auth_failures = self._counter(
+            "supervisor_auth_failures", "Calls that were refused.", reason=labels.auth_reasons
         )
 
     def _make_tls_metrics(self) -> None:

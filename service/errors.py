@@ -149,6 +149,17 @@ class KillAllFailed(SupervisorError):
         self._copy_code(failures[0][1])
 
 
+class Denied(Exception):
+    """A client may not touch these jobs: the gRPC status PERMISSION_DENIED.
+
+    The text says for what it has asked. `job` and `identifier` are for the audit.
+    """
+
+    def __init__(self, what: str, *, job: str, identifier: str) -> None:
+        super().__init__(what)
+        self.job, self.identifier = job, identifier
+
+
 class StartError(Exception):
     """The process cannot start. The operator sees only the message, which is one line."""
 

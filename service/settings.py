@@ -119,6 +119,17 @@ class Settings(BaseModel):
         allowed="a PEM file's path, together with `METRICS_TLS_CERT_FILE`",
         unset="no TLS",
     )
+    access_file: Path | None = _setting(
+        None,
+        "the file that says [who may do what](access.md)",
+        allowed="a TOML file's path",
+        unset="everybody may do everything",
+    )
+    metrics_access: Annotated[Literal["open", "required"], BeforeValidator(_lower)] = _setting(
+        "open",
+        "whether `/metrics` follows the access file (`required`)",
+        allowed="open, or required with `ACCESS_FILE`",
+    )
     job_catalog: Path | None = _setting(
         None,
         "the file with the [catalogue](catalogue.md) of jobs",
@@ -213,7 +224,7 @@ class Settings(BaseModel):
     @property
     def open_to_all(self) -> bool:
         """Whether a client of the gRPC port may do everything without showing who it is."""
-        return self.grpc_tls_client_ca_file is None
+        return self.access_file is None and self.grpc_tls_client_ca_file is None
 
     @property
     def console_logs(self) -> bool:

@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.struct_pb2 import Struct, Value
 
+from observability.escaping import shown
 from observability.grpc_calls import InBandError
 from observability.metrics import UNKNOWN, Metrics
 from observability.redaction.redactor import NO_SECRETS, Redactor
@@ -18,8 +19,10 @@ from service._generated.area_supervisor_pb2_grpc import (
     add_AreaSupervisorServiceServicer_to_server,
 )
 from service._generated.area_types_pb2 import AuthenticatedJobData, Error, Response
+from service.access.audit import Record, audit_call
+from service.access.current_call import scope_of_call
 from service.api.services import GrpcService
-from service.errors import EngineUnavailable, SupervisorError, TooLarge, reason_of
+from service.errors import Denied, EngineUnavailable, SupervisorError, TooLarge, reason_of
 from service.jobs.model import JobSpec, JsonValue
 from service.lifecycle.use_cases import Supervisor
 from service.reporting.request_reports import Operation, record_crash, record_failure
@@ -50,6 +53,7 @@ class JobsService(AreaSupervisorServiceServicer):
 
     async def LaunchJob(self, request: AuthenticatedJobData, context: Any) -> Response:
         began = time.perf_counter()
+        _check_scope(request)
         whole = request.SerializeToString(deterministic=True)
         # Python's hash has a random key in each process, so it does not reveal the secrets.
         fingerprint = hash(whole)
@@ -62,6 +66,7 @@ class JobsService(AreaSupervisorServiceServicer):
             record_failure(
                 self._metrics, "launch", request.name, request.identifier, error, began=began
             )
+            audit_call(Record(request.name, request.identifier, error.reason))
             return _failure(error)
         auth = _json_object(request.auth)
         params = _json_object(request.params)
@@ -70,24 +75,24 @@ class JobsService(AreaSupervisorServiceServicer):
         return await self._answer(work, "launch", spec.name, spec.identifier, Redactor(auth))
 
     async def KillJob(self, request: messages.JobId, context: Any) -> Response:
-        work = self._supervisor.kill(request.identifier)
+        work = self._supervisor.kill(request.identifier, scope_of_call())
         return await self._answer(work, "kill", identifier=request.identifier)
 
     async def KillAllJobs(self, request: Empty, context: Any) -> Response:
-        return await self._answer(self._supervisor.kill_all(), "kill_all")
+        return await self._answer(self._supervisor.kill_all(scope_of_call()), "kill_all")
 
     async def ListJobs(self, request: Empty, context: Any) -> messages.JobList:
         if not self._readiness.listed:
             await _abort(context, EngineUnavailable(self._readiness.reason))
         answer = messages.JobList()
         add = answer.jobs.add  # a third of the time of a list of messages, which would be copied
-        for job in self._supervisor.list_jobs():
+        for job in self._supervisor.list_jobs(scope_of_call()):
             add(name=job.name, identifier=job.identifier, status=job.state)
         return answer
 
     async def _answer(
         self,
-        work: Awaitable[None],
+        work: Awaitable[object],
         operation: Operation,
         job: str = UNKNOWN,
         identifier: str = "",
@@ -97,6 +102,8 @@ class JobsService(AreaSupervisorServiceServicer):
             await work
         except SupervisorError as error:
             return _failure(error)
+        except Denied:  # the access interceptor answers
+            raise
         except Exception:  # noqa: BLE001 - a defect of ours: the caller gets a 500
             return _failure(record_crash(self._metrics, operation, job, identifier, redact))
         return Response()
@@ -107,6 +114,13 @@ def in_band_error(response: object) -> InBandError | None:
     if isinstance(response, Response) and response.HasField("error"):
         return InBandError(reason_of(response.error.code), response.error.message)
     return None
+
+
+def _check_scope(request: AuthenticatedJobData) -> None:
+    """Raise `Denied` if the client may not touch the job. Repeated requests are checked, too."""
+    if not scope_of_call().allows(request.name):
+        what = f"the job {shown(request.name)}"
+        raise Denied(what, job=request.name, identifier=request.identifier)
 
 
 def _check_size(whole: bytes) -> None:

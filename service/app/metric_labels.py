@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import get_args
 
 from observability.metrics import Labels, Metrics
+from service.access.clients import Reason
 from service.engine.base import EngineCall
 from service.errors import EngineError, SupervisorError, kinds_of
 from service.jobs.model import Outcome, State
@@ -26,6 +27,7 @@ LABELS = Labels(
     engine_calls=get_args(EngineCall),
     # An internal error is the supervisor's own, so no engine causes one.
     engine_reasons=[r for r in _reasons(EngineError) if r != SupervisorError.reason],
+    auth_reasons=[reason.value for reason in Reason],
 )
 
 

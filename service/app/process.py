@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from opentelemetry.sdk.trace import TracerProvider
 
+from observability.callers import certificate_names
 from observability.corrected_variables import Correction
 from observability.http_endpoint import HttpEndpoint, all_interfaces
 from observability.http_handshakes import Tls
@@ -17,6 +18,10 @@ from observability.logs import configure_logs, get_logger
 from observability.metrics import Metrics
 from observability.tracing import configure_tracing, shut_down
 from service import __version__
+from service.access.access import Access
+from service.access.metrics_guard import metrics_guard
+from service.access.reading import open_access
+from service.api.access_interceptor import AccessInterceptor
 from service.api.jobs_service import JobsService
 from service.api.server import GrpcServer, binding
 from service.app import event_loop
@@ -105,10 +110,12 @@ class _Process:
         metrics = new_metrics(self._catalog, version=__version__, engine=kind.name, mode=mode)
         self._writer.on_drop = metrics.log_lines_dropped.inc
         self._writer.on_recovery = _log_dropped_lines
+        files = FileWatcher()
+        access = open_access(settings, self._catalog, metrics, files)
         engine = EnginePlaceholder(kind.title)
         core = Core(engine.as_engine(), self._catalog, metrics, settings)
         self._readiness = core.readiness
-        tls = TlsPorts(settings, metrics, files := FileWatcher())
+        tls = TlsPorts(settings, metrics, files)
         servicer = JobsService(core.supervisor, core.readiness, metrics)
         # Bind both ports before touching a container: a second supervisor must not remove the
         # containers of the first one.
@@ -119,13 +126,14 @@ class _Process:
             metrics,
             launches=settings.max_launches,
             certificates=tls.grpc,
+            interceptors=[AccessInterceptor(access, certificate_names)] if access else [],
         )
         core.readiness.subscribe(server.health.set_ready)
         core.readiness.subscribe(
             lambda _: server.health.set_alive(alive=not core.readiness.needs_restart)
         )
         core.readiness.subscribe(metrics.ready.set)
-        http = self._http(metrics, tls.http)
+        http = self._http(metrics, tls.http, access)
         tls.start()
         files.start()
         await server.start()
@@ -169,12 +177,14 @@ class _Process:
         self._log_start(opened.shown)
         return lock
 
-    def _http(self, metrics: Metrics, tls: Tls | None) -> HttpEndpoint:
+    def _http(self, metrics: Metrics, tls: Tls | None, access: Access | None) -> HttpEndpoint:
         port = self._settings.metrics_port
         loop = asyncio.get_running_loop()
         probes = {"/livez": lambda: self._alive(loop), "/readyz": self._ready}
+        required = self._settings.metrics_access == "required"
+        guard = metrics_guard(access) if access and required else None
         with binding("METRICS_PORT", self._address(), port):
-            return HttpEndpoint(self._address(), port, metrics.registry, probes, tls)
+            return HttpEndpoint(self._address(), port, metrics.registry, probes, tls, guard)
 
     async def _alive(self, loop: asyncio.AbstractEventLoop) -> tuple[bool, str]:
         """Not if only a restart of the process would help, or if the service's loop hangs."""

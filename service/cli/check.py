@@ -1,4 +1,4 @@
-"""`area-supervisor check`: checks the settings, the files of TLS, and the catalogue."""
+"""`area-supervisor check`: checks the settings, and the files that they name."""
 
 from observability.escaping import printable
 from service.app.environment import read_settings
@@ -6,9 +6,10 @@ from service.cli.output import say, warn_of_misspelt
 
 
 def check() -> None:
-    """Check settings, TLS files and catalogue, and start nothing; exit 1 with what is wrong."""
+    """Check settings, TLS, catalogue and access, and start nothing; exit 1 with what is wrong."""
     settings, _ = read_settings()
     warn_of_misspelt()
+    from service.access.reading import read_clients
     from service.app.tls_ports import grpc_files, http_files
     from service.jobs.catalog import PACKAGED, load_catalog
 
@@ -17,3 +18,6 @@ def check() -> None:
             files.read()
     jobs = len(load_catalog(settings.job_catalog))
     say(f"{printable(str(settings.job_catalog or PACKAGED))}: {jobs} jobs")
+    clients = read_clients(settings)
+    if settings.access_file:
+        say(f"{printable(str(settings.access_file))}: {len(clients.all)} clients")

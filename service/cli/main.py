@@ -12,6 +12,7 @@ from service.cli.health import health
 from service.cli.output import say
 from service.cli.remove_legacy import remove_legacy
 from service.cli.serve import serve
+from service.cli.token import token
 from service.errors import EngineError, StartError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(health)
 app.command()(check)
+app.command()(token)
 app.command("remove-legacy")(remove_legacy)
 
 

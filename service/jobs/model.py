@@ -86,6 +86,7 @@ class Job:
     digests: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
     idempotency_key: str = ""  # of its request
     traceparent: str | None = None  # the span of its launch
+    client: str = ""  # the name of the client that has launched it, if there is an access file
     adopted: bool = False  # it was running before this process knew of it
     state: State = State.STARTING
     workload_id: str | None = None

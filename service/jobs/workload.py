@@ -28,6 +28,7 @@ ENDS_LABEL = LABEL_PREFIX + "ends"
 LAUNCH_LABEL = LABEL_PREFIX + "launch-id"
 TRACE_LABEL = LABEL_PREFIX + "traceparent"
 KEY_LABEL = LABEL_PREFIX + "idempotency-key"
+CLIENT_LABEL = LABEL_PREFIX + "client"
 
 DEFAULT_INSTANCE = "default"
 
@@ -125,7 +126,11 @@ def labels_of(job: Job, instance: str) -> Mapping[str, str]:
         ENDS_LABEL: "true" if job.ends else "false",
         LAUNCH_LABEL: job.launch_id,
     }
-    optional = {TRACE_LABEL: job.traceparent, KEY_LABEL: job.idempotency_key}
+    optional = {
+        TRACE_LABEL: job.traceparent,
+        KEY_LABEL: job.idempotency_key,
+        CLIENT_LABEL: job.client,
+    }
     return labels | {label: value for label, value in optional.items() if value}
 
 
@@ -140,8 +145,8 @@ def job_fields(labels: Mapping[str, str]) -> Mapping[str, str]:
     return {name: labels[label] for name, label in fields.items() if label in labels}
 
 
-def job_of(spec: JobSpec, entry: Entry, traceparent: str | None) -> Job:
-    """A new job for a request."""
+def job_of(spec: JobSpec, entry: Entry, traceparent: str | None, client: str = "") -> Job:
+    """A new job for a request of a client."""
     return Job(
         launch_id=secrets.token_hex(8),
         name=spec.name,
@@ -152,6 +157,7 @@ def job_of(spec: JobSpec, entry: Entry, traceparent: str | None) -> Job:
         digests=digests_of(spec),
         idempotency_key=spec.idempotency_key,
         traceparent=traceparent,
+        client=client,
     )
 
 
@@ -168,6 +174,7 @@ def job_from_labels(labels: Mapping[str, str]) -> Job | None:
             ends=labels[ENDS_LABEL] == "true",
             idempotency_key=labels.get(KEY_LABEL, ""),
             traceparent=labels.get(TRACE_LABEL),
+            client=labels.get(CLIENT_LABEL, ""),
         )
     except (KeyError, ValueError):
         return None

@@ -9,8 +9,10 @@ from observability.escaping import shown
 from observability.logs import get_logger
 from observability.metrics import UNKNOWN, Metrics
 from observability.spans import annotate, trace_environment, wait_span
+from service.access.audit import audited
+from service.access.clients import ALL_JOBS, JobScope
 from service.engine.base import Engine
-from service.errors import KillAllFailed, SharedFailure, SupervisorError, UnknownJob
+from service.errors import Denied, KillAllFailed, SharedFailure, SupervisorError, UnknownJob
 from service.jobs.catalog import Catalog
 from service.jobs.model import Job, JobSpec, Kind, State
 from service.jobs.validation import check_spec
@@ -58,6 +60,10 @@ class Supervisor:
 
         Raises `SupervisorError`: then nothing was launched, and nothing is left behind.
         """
+        with audited(spec.name, spec.identifier) as audit:
+            audit.outcome = await self._launch_and_record(spec) or "no_image"
+
+    async def _launch_and_record(self, spec: JobSpec) -> LaunchOutcome | None:
         began = time.perf_counter()
         try:
             outcome = await self._launch(spec)
@@ -70,6 +76,7 @@ class Supervisor:
             raise
         if outcome is not None:
             self._record_launch(outcome, began)
+        return outcome
 
     def repeats(self, identifier: str, fingerprint: int) -> bool:
         """Whether a request is the one that has launched a running job: then it is a dedup.
@@ -93,32 +100,30 @@ class Supervisor:
         record_launch_duration(self.metrics, "dedup", began=began)
         return True
 
-    async def kill(self, identifier: str) -> None:
+    async def kill(self, identifier: str, scope: JobScope = ALL_JOBS) -> None:
         """Stop the workloads of an identifier's jobs; return when their names are free.
 
         Raises `SupervisorError`; a job that could not be stopped then counts as running again.
+        Raises `Denied` if the identifier has only jobs outside of the scope.
         """
-        began = time.perf_counter()
-        try:
-            annotate({"supervisor.job.identifier": identifier})
-            await self.readiness.wait_listed()
-            await self._learn_of_others({IDENTIFIER_LABEL: identifier})
-        except SupervisorError as error:
-            record_failure(self.metrics, "kill", UNKNOWN, identifier, error, began=began)
-            raise
-        jobs = self.registry.of(identifier)
-        if not jobs:
-            self.metrics.kills.labels(UNKNOWN, "not_running").inc()
-            log.info("kill.not_running", identifier=identifier, **caller().fields)
-        failures = await self.killer.kill_each(jobs, "kill")
-        if failures:
-            raise failures[0][1]
+        with audited("", identifier) as audit:
+            jobs = await self._find_killable(identifier, scope)
+            audit.job = _names(jobs)
+            failures = await self.killer.kill_each(jobs, "kill")
+            if failures:
+                raise failures[0][1]
+            audit.outcome = "killed" if jobs else "not_running"
 
-    async def kill_all(self) -> None:
-        """Stop every job known by now, including launches under way, concurrently.
+    async def kill_all(self, scope: JobScope = ALL_JOBS) -> None:
+        """Stop every job of the scope that is known by now, including launches under way.
 
         Raises `KillAllFailed` with what could not be stopped.
         """
+        with audited("", "") as audit:
+            await self._kill_all(scope)
+            audit.outcome = "killed"
+
+    async def _kill_all(self, scope: JobScope) -> None:
         began = time.perf_counter()
         try:
             await self.readiness.wait_listed()
@@ -126,7 +131,7 @@ class Supervisor:
         except SupervisorError as error:
             record_failure(self.metrics, "kill_all", UNKNOWN, "", error, began=began)
             raise
-        jobs = self.registry.jobs()
+        jobs = _within(scope, self.registry.jobs())
         log.info("kill_all.started", jobs=len(jobs), **caller().fields)
         failures = await self.killer.kill_each(jobs, "kill_all")
         log.info(
@@ -145,9 +150,10 @@ class Supervisor:
             instance = {INSTANCE_LABEL: self.settings.supervisor_instance}
             await self.adoption.adopt_unknown({**instance, **labels})
 
-    def list_jobs(self) -> Sequence[Job]:
-        """The live jobs that are known. Never waits for the engine."""
-        return [job for job in self.registry.jobs() if job.state is not State.EXITED]
+    def list_jobs(self, scope: JobScope = ALL_JOBS) -> Sequence[Job]:
+        """The live jobs of the scope that are known. Never waits for the engine."""
+        jobs = _within(scope, self.registry.jobs())
+        return [job for job in jobs if job.state is not State.EXITED]
 
     async def finish(self) -> None:
         """Wait for the launches under way, and for the removal of those that were given up."""
@@ -178,7 +184,7 @@ class Supervisor:
             return await self.launch_tasks.join(earlier, spec, key=spec.idempotency_key)
         if entry.kind is Kind.ACTION and (running := self._joinable(spec.identifier)):
             return await self.launch_tasks.join(running, spec)
-        job = job_of(spec, entry, environment.get("TRACEPARENT"))
+        job = job_of(spec, entry, environment.get("TRACEPARENT"), caller().client)
         workload = workload_of(
             job,
             spec,
@@ -190,6 +196,26 @@ class Supervisor:
         )
         self.launch_tasks.begin(job, spec, workload)
         return await self.launches.share(job.launch_id)
+
+    async def _find_killable(self, identifier: str, scope: JobScope) -> Sequence[Job]:
+        """The jobs that a kill has to stop. Raises `Denied` if there are only others."""
+        began = time.perf_counter()
+        try:
+            annotate({"supervisor.job.identifier": identifier})
+            await self.readiness.wait_listed()
+            await self._learn_of_others({IDENTIFIER_LABEL: identifier})
+        except SupervisorError as error:
+            record_failure(self.metrics, "kill", UNKNOWN, identifier, error, began=began)
+            raise
+        jobs = self.registry.of(identifier)
+        killable = _within(scope, jobs)
+        if jobs and not killable:
+            what = f"the identifier {shown(identifier)}"
+            raise Denied(what, job=_names(jobs), identifier=identifier)
+        if not jobs:
+            self.metrics.kills.labels(UNKNOWN, "not_running").inc()
+            log.info("kill.not_running", identifier=identifier, **caller().fields)
+        return killable
 
     async def _wait_for_listing(self) -> None:
         """Wait until it is known which jobs run. The number of such requests is limited, too."""
@@ -212,3 +238,11 @@ class Supervisor:
     def _record_launch(self, outcome: str, began: float) -> None:
         annotate({"supervisor.launch.outcome": outcome})
         record_launch_duration(self.metrics, outcome, began=began)
+
+
+def _within(scope: JobScope, jobs: Sequence[Job]) -> Sequence[Job]:
+    return jobs if scope is ALL_JOBS else [job for job in jobs if scope.allows(job.name)]
+
+
+def _names(jobs: Sequence[Job]) -> str:
+    return ", ".join(sorted({job.name for job in jobs}))

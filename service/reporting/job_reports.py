@@ -86,7 +86,9 @@ def _attributes(job: Job) -> dict[str, str | int]:
         "supervisor.job.outcome": job.outcome,
         "supervisor.job.exit_code": job.exit_code,
         "supervisor.kill.peer": job.killer.peer or None,
+        "supervisor.job.client": job.client or None,
         "supervisor.kill.user_agent": job.killer.user_agent or None,
+        "supervisor.kill.client": job.killer.client or None,
         "container.id": job.workload_id,
     }
     return {key: value for key, value in attributes.items() if value is not None}

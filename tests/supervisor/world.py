@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
@@ -250,13 +250,15 @@ def _asked(work: Coroutine[Any, Any, None]) -> Asked:
 
 @asynccontextmanager
 async def a_world(
-    *, keep: bool = False, started: bool = True, **settings: Any
+    *, keep: bool = False, started: bool = True, real_time: bool = False, **settings: Any
 ) -> AsyncIterator[World]:
     """A supervisor in production, with `keep` in development, that follows its Engine.
 
-    `settings` are those of `service.settings`, and `adopt`.
+    `settings` are those of `service.settings`, and `adopt`. `real_time` is for what is not all in
+    memory, such as a socket.
     """
-    with skipping_waits(), capture_logs() as logs:
+    clock = nullcontext() if real_time else skipping_waits()
+    with clock, capture_logs() as logs:
         world = World(keep=keep, **settings)
         world.logs = logs
         if started:

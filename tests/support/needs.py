@@ -13,6 +13,7 @@ _TESTS = Path(__file__).parents[1]
 
 # By folder; a file that differs from its folder has an entry of its own. Fixtures add `engine`.
 NEEDS: Mapping[str, Collection[str]] = {
+    "access": (),
     "chaos": {"engine", "slow"},
     "chaos/test_checks.py": (),
     "dashboards": (),

@@ -43,7 +43,7 @@ def _note(context: Context) -> Caller:
     ],
 )
 def test_an_address_is_told_as_people_write_it(peer: str, told: str) -> None:
-    assert (told, "") == seen(peer)
+    assert Caller(told) == seen(peer)
 
 
 def test_a_user_agent_is_told_as_it_was_sent() -> None:
@@ -66,6 +66,17 @@ def test_an_event_has_what_is_known() -> None:
     assert {} == NO_CALLER.fields
     assert {"peer": "1.2.3.4:5"} == Caller("1.2.3.4:5").fields
     assert {"peer": "1.2.3.4:5", "user_agent": "x"} == Caller("1.2.3.4:5", "x").fields
+    assert {"peer": "1.2.3.4:5", "client": "c"} == Caller("1.2.3.4:5", client="c").fields
+    everything = {"peer": "1.2.3.4:5", "user_agent": "x", "client": "c"}
+    assert everything == Caller("1.2.3.4:5", "x", "c").fields
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [("1.2.3.4:5", "1.2.3.4"), ("[::1]:5", "[::1]"), ("unix:", "unix"), ("unknown", "")],
+)
+def test_an_address_is_the_peer_without_its_port(peer: str, address: str) -> None:
+    assert address == Caller(peer).address
 
 
 async def test_what_is_begun_for_a_caller_stays_its_own() -> None:

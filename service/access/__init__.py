@@ -1,0 +1,1 @@
+"""Who may do what: the access file, its clients and their roles, the check of a call, the audit."""

@@ -1,0 +1,104 @@
+"""The clients, the jobs that each of them may touch, and how a call's credentials name one."""
+
+import fnmatch
+import hmac
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+
+from service.access.roles import Role
+
+ANONYMOUS = "anonymous"
+
+# gRPC takes 16 KiB of metadata. A client that ignores its settings may send megabytes.
+_LONGEST_TOKEN = 16 * 2**10
+_LONGEST_JOB_NAME = 128
+
+
+class JobScope:
+    """The jobs that a client may touch, as patterns of their names; None stands for all."""
+
+    def __init__(self, patterns: Sequence[str] | None = None) -> None:
+        self.patterns = patterns
+        self._match = None if patterns is None else _any_of(patterns)
+
+    def allows(self, job: str) -> bool:
+        if self._match is None:
+            return True
+        return len(job) <= _LONGEST_JOB_NAME and self._match(job) is not None
+
+    def __str__(self) -> str:
+        return "all jobs" if self.patterns is None else ", ".join(self.patterns)
+
+
+def _any_of(patterns: Sequence[str]) -> Callable[[str], object]:
+    return re.compile("|".join(map(fnmatch.translate, patterns))).match
+
+
+ALL_JOBS = JobScope()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Client:
+    """A client of the access file, or whoever shows no credential."""
+
+    name: str
+    role: Role
+    jobs: JobScope = ALL_JOBS
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """By what calls prove that they are a client's. Tokens are here by their SHA-256."""
+
+    client: Client
+    digests: Collection[bytes] = ()
+    certificates: Collection[str] = ()
+
+
+class Reason(StrEnum):
+    """Why a call was refused. Values are labels of a metric."""
+
+    MISSING = "missing"  # no credential, and strangers may do nothing
+    UNKNOWN = "unknown"  # a credential of no client
+    DENIED = "denied"  # a known client that may not do this
+
+
+class Clients:
+    """Finds the client of a call, at the same cost for one client and for hundreds."""
+
+    def __init__(self, known: Iterable[Credentials] = (), anonymous: Client | None = None) -> None:
+        known = list(known)
+        self.anonymous = anonymous
+        self.all = [each.client for each in known] + ([anonymous] if anonymous else [])
+        self.have_tokens = any(each.digests for each in known)
+        self.have_certificates = any(each.certificates for each in known)
+        self._by_digest = {d: (d, each.client) for each in known for d in each.digests}
+        self._by_certificate = {name: each.client for each in known for name in each.certificates}
+
+    def find(self, authorizations: Sequence[bytes], certificate: Sequence[str]) -> Client | Reason:
+        """The client of a call, by the values of `authorization` and the names in a certificate.
+
+        A token comes first. A wrong one is refused, whatever else the call shows.
+        """
+        if authorizations:
+            return self._of_token(authorizations) or Reason.UNKNOWN
+        if certificate:
+            found = {self._by_certificate.get(name) for name in certificate} - {None}
+            return (found.pop() if len(found) == 1 else None) or Reason.UNKNOWN
+        return self.anonymous or Reason.MISSING
+
+    def _of_token(self, authorizations: Sequence[bytes]) -> Client | None:
+        value = authorizations[0]
+        if len(authorizations) > 1 or len(value) > _LONGEST_TOKEN:
+            return None
+        if value[:7].lower() != b"bearer ":
+            return None
+        digest = sha256(value[7:]).digest()
+        known, client = self._by_digest.get(digest, (_NO_DIGEST, None))
+        return client if hmac.compare_digest(known, digest) else None
+
+
+_NO_DIGEST = bytes(32)

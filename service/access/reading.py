@@ -1,0 +1,88 @@
+"""Reads the access file at the start and after each change."""
+
+import asyncio
+from collections.abc import Collection
+
+from observability.logs import get_logger
+from observability.metrics import Metrics
+from service.access.access import Access
+from service.access.access_file import load_clients
+from service.access.clients import Clients, JobScope
+from service.errors import StartError
+from service.settings import Settings
+from service.support.file_watcher import FileWatcher
+
+log = get_logger(__name__)
+
+
+def open_access(
+    settings: Settings, jobs: Collection[str], metrics: Metrics, files: FileWatcher
+) -> Access | None:
+    """Access by the access file, which is followed from now on; None without such a file.
+
+    `jobs` are the names of the catalogue. Raises `StartError`. A later fault of the file is logged,
+    and the clients stay as they are.
+    """
+    if settings.access_file is None:
+        read_clients(settings)
+        return None
+    loop = asyncio.get_running_loop()
+
+    def read_again() -> None:
+        try:
+            clients = read_clients(settings)
+        except StartError as error:
+            log.error("access.refused", reason=str(error))  # noqa: TRY400 - the operator needs no traceback
+            return
+        loop.call_soon_threadsafe(access.replace, clients)
+        _report(clients, jobs)
+
+    files.watch([settings.access_file], read_again)
+    clients = read_clients(settings)
+    access = Access(clients, metrics)
+    _report(clients, jobs)
+    return access
+
+
+def read_clients(settings: Settings) -> Clients:
+    """The clients of the access file, if there is one. Raises `StartError`."""
+    if settings.access_file is None:
+        if settings.metrics_access == "required":
+            raise StartError("METRICS_ACCESS=required: allowed is open, or ACCESS_FILE with it")
+        return Clients()
+    clients = load_clients(settings.access_file)
+    for fault in (_in_the_clear(settings, clients), _never_asked_for(settings, clients)):
+        if fault:
+            raise StartError(f"ACCESS_FILE={settings.access_file}: {fault}")
+    return clients
+
+
+def _in_the_clear(settings: Settings, clients: Clients) -> str:
+    """What is wrong if tokens would cross a network unencrypted."""
+    address = settings.bind_address
+    if not clients.have_tokens or (address is not None and address.is_loopback):
+        return ""
+    open_ports = []
+    if settings.grpc_tls_cert_file is None:
+        open_ports.append("GRPC_TLS_CERT_FILE and GRPC_TLS_KEY_FILE")
+    if settings.metrics_access == "required" and settings.metrics_tls_cert_file is None:
+        open_ports.append("METRICS_TLS_CERT_FILE and METRICS_TLS_KEY_FILE")
+    if not open_ports:
+        return ""
+    needed = ", ".join(open_ports)
+    return f"tokens would travel in the clear; allowed is {needed}, or a BIND_ADDRESS of loopback"
+
+
+def _never_asked_for(settings: Settings, clients: Clients) -> str:
+    """What is wrong if no client is asked for a certificate."""
+    if not clients.have_certificates or settings.grpc_tls_client_ca_file is not None:
+        return ""
+    return "certificates: no client is asked for one; allowed is GRPC_TLS_CLIENT_CA_FILE with it"
+
+
+def _report(clients: Clients, jobs: Collection[str]) -> None:
+    log.info("access.read", clients=len(clients.all))
+    for client in clients.all:
+        for pattern in client.jobs.patterns or ():
+            if not any(map(JobScope([pattern]).allows, jobs)):
+                log.warning("access.no_such_job", client=client.name, pattern=pattern)

@@ -1,0 +1,47 @@
+"""The roles, and what each of them may call."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a client is there for."""
+
+    BACKEND = "backend"
+    OPERATOR = "operator"
+    OBSERVER = "observer"
+
+
+METRICS_PAGE = "/metrics"
+
+_JOBS = "area_supervisor.AreaSupervisorService"
+_HEALTH = "grpc.health.v1.Health"
+_REFLECTION = "ServerReflection/ServerReflectionInfo"
+
+# Orchestrators have no credential.
+OPEN = frozenset({f"{_HEALTH}/Check", f"{_HEALTH}/List", f"{_HEALTH}/Watch"})
+# What changes something is told by an audit event.
+CHANGES = frozenset({f"{_JOBS}/LaunchJob", f"{_JOBS}/KillJob", f"{_JOBS}/KillAllJobs"})
+
+# An operator may call everything. What is not here only an operator may.
+_MAY_CALL: Mapping[Role, frozenset[str]] = {
+    Role.BACKEND: CHANGES | {f"{_JOBS}/ListJobs"},
+    Role.OBSERVER: frozenset(
+        {
+            f"{_JOBS}/ListJobs",
+            f"grpc.reflection.v1.{_REFLECTION}",
+            f"grpc.reflection.v1alpha.{_REFLECTION}",
+            METRICS_PAGE,
+        }
+    ),
+}
+WHAT_IT_ALLOWS: Mapping[Role, str] = {
+    Role.BACKEND: "LaunchJob, KillJob, KillAllJobs and ListJobs",
+    Role.OPERATOR: "everything",
+    Role.OBSERVER: "ListJobs, reflection and /metrics",
+}
+
+
+def may_call(role: Role, method: str) -> bool:
+    """Whether a role allows a method (SERVICE/METHOD) or a page of the HTTP port."""
+    return role is Role.OPERATOR or method in _MAY_CALL[role]

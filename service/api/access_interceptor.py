@@ -1,0 +1,120 @@
+"""The interceptor that lets in whom the access file names, for what it names them for.
+
+The first interceptor observes its refusals as calls. It parses requests itself, after its decision.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from observability.callers import caller, name_caller
+from observability.grpc_handlers import Behavior, Handler, as_coroutine, make_handler
+from observability.interceptor import reader
+from observability.spans import annotate
+from service.access.access import Access, Refusal
+from service.access.clients import Client, Reason
+from service.access.current_call import CurrentCall, note_call
+from service.access.roles import CHANGES, OPEN
+from service.access.throttle import Throttle
+from service.api.open_streams import OpenStreams, Revoked
+from service.errors import Denied
+
+_STATUS = {
+    Reason.MISSING: grpc.StatusCode.UNAUTHENTICATED,
+    Reason.UNKNOWN: grpc.StatusCode.UNAUTHENTICATED,
+    Reason.DENIED: grpc.StatusCode.PERMISSION_DENIED,
+}
+# Answers to wrong tokens that are delayed at a time: about as many as a connection has streams.
+_MOST_WAITING = 1000
+
+
+class AccessInterceptor(aio.ServerInterceptor):
+    """Refuses calls, and ends the open streams of clients that have been removed."""
+
+    def __init__(self, access: Access, certificate_names: Callable[[Any], Sequence[str]]) -> None:
+        """The function gives the names in the certificate of a call's client."""
+        self._access = access
+        self._certificate_names = certificate_names
+        self._throttle = Throttle(_MOST_WAITING)
+        self._streams = OpenStreams()
+        self._kept: dict[str, tuple[Handler, Handler]] = {}  # by path: the method, its guard
+        access.subscribe(self._streams.check)
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Put the guard before a method, once for each method."""
+        handler = await continuation(handler_call_details)
+        path: str = handler_call_details.method
+        if handler is None or path[1:] in OPEN:
+            return handler
+        inner, guard = self._kept.get(path, (None, None))
+        if inner is not handler:
+            guard = self._guarded(path[1:], handler)
+            self._kept[path] = handler, guard
+        return guard
+
+    def _guarded(self, method: str, handler: Handler) -> Handler:
+        takes_stream, gives_stream = handler.request_streaming, handler.response_streaming
+        serve = as_coroutine(handler)
+        if takes_stream or gives_stream:
+            serve = self._revocable(method, serve)
+        read = reader(None if takes_stream else handler.request_deserializer)
+
+        async def guarded(request: Any, context: Any) -> Any:
+            refusal = self._admit(method, context)
+            if refusal is None:
+                try:
+                    return await serve(read(request), context)
+                except Denied as denied:
+                    refusal = self._access.denied(denied)
+                except Revoked as revoked:
+                    refusal = revoked.refusal
+            return await self._refuse(method, refusal, context)
+
+        return make_handler(
+            guarded,
+            takes_stream=takes_stream,
+            gives_stream=gives_stream,
+            request_deserializer=handler.request_deserializer if takes_stream else None,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _admit(self, method: str, context: Any) -> Refusal | None:
+        """Let a call go on, under its client's name, or return why not."""
+        found = self._decide(method, context)
+        if isinstance(found, Refusal):
+            return found
+        name_caller(found.name)
+        note_call(CurrentCall(found, method, self._certificate(method, context)))
+        annotate({"supervisor.client": found.name})
+        self._throttle.forget(caller().address)
+        return None
+
+    def _decide(self, method: str, context: Any) -> Client | Refusal:
+        metadata = context.invocation_metadata()
+        sent = [value.encode() for key, value in metadata if key == "authorization"]
+        certificate = () if sent else self._certificate_names(context)
+        return self._access.decide(method, sent, certificate)
+
+    def _certificate(self, method: str, context: Any) -> Sequence[str]:
+        """The names in the client's certificate, if the audit needs them."""
+        return self._certificate_names(context) if method in CHANGES else ()
+
+    def _revocable(self, method: str, serve: Behavior) -> Behavior:
+        async def serve_until_revoked(requests: Any, context: Any) -> Any:
+            decide = partial(self._decide, method, context)
+            return await self._streams.serve(serve(requests, context), decide)
+
+        return serve_until_revoked
+
+    async def _refuse(self, method: str, refusal: Refusal, context: Any) -> Any:
+        self._access.report(method, refusal, self._certificate(method, context))
+        if refusal.reason is Reason.UNKNOWN:
+            await self._throttle.wait(caller().address)
+        await context.abort(_STATUS[refusal.reason], refusal.text)
