@@ -1,7 +1,7 @@
 """The first look: is it up, what runs, what fails and why."""
 
 from dashboards.dashboard import dashboard
-from dashboards.panels import HALF, Panel, bars, heat, lines, number, timeline, yes_or_no
+from dashboards.panels import HALF, THIRD, Panel, bars, heat, lines, number, timeline, yes_or_no
 from dashboards.promql import (
     actions_of_the_ten_most,
     buckets,
@@ -188,7 +188,16 @@ def _failures() -> list[Panel]:
             "none",
             query(growth("supervisor_failures_total", by="reason"), "{{reason}}"),
             stacked=True,
-            width=HALF,
+            width=THIRD,
+        ),
+        lines(
+            "Refused calls",
+            "By the access file; 0 without one. missing: no credential. unknown: a credential of no"
+            " client. denied: a client that may not do this.",
+            "cpm",
+            query(per_minute("supervisor_auth_failures_total", by=["reason"]), "{{reason}}"),
+            stacked=True,
+            width=THIRD,
         ),
         bars(
             "Failures since the start, by job and reason",
@@ -198,7 +207,7 @@ def _failures() -> list[Panel]:
                 f"sort_desc(topk(10, sum by ({labels}) ({series('supervisor_failures_total')})))",
                 "{{job_name}}: {{operation}}, {{reason}}",
             ),
-            width=HALF,
+            width=THIRD,
         ),
     ]
 

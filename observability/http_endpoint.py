@@ -26,6 +26,7 @@ class HttpEndpoint:
         port: int,
         registry: CollectorRegistry,
         probes: Mapping[str, Probe],
+        *,
         tls: Tls | None = None,
         guard: Guard | None = None,
     ) -> None:

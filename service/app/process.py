@@ -48,7 +48,7 @@ DRAIN_GRACE = 10.0
 SPANS_GRACE = 0.5  # a working collector takes less; no port is open meanwhile
 LOG_GRACE = 1.0
 # What keeps strangers out (docs/tls.md).
-_CLOSES = "GRPC_TLS_CLIENT_CA_FILE"
+_CLOSES = "ACCESS_FILE or GRPC_TLS_CLIENT_CA_FILE"
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 # Some programs signal a process and then its group: signals within this time count as one
 # (seconds).
@@ -184,7 +184,9 @@ class _Process:
         required = self._settings.metrics_access == "required"
         guard = metrics_guard(access) if access and required else None
         with binding("METRICS_PORT", self._address(), port):
-            return HttpEndpoint(self._address(), port, metrics.registry, probes, tls, guard)
+            return HttpEndpoint(
+                self._address(), port, metrics.registry, probes, tls=tls, guard=guard
+            )
 
     async def _alive(self, loop: asyncio.AbstractEventLoop) -> tuple[bool, str]:
         """Not if only a restart of the process would help, or if the service's loop hangs."""

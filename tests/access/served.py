@@ -130,7 +130,7 @@ async def served(text: str = FILE) -> AsyncIterator[Served]:
             http_port,
             world.metrics.registry,
             {"/livez": alive, "/readyz": alive},
-            metrics_guard(access),
+            guard=metrics_guard(access),
         )
         await server.start()
         http.start()

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from google.protobuf.empty_pb2 import Empty
@@ -97,7 +98,8 @@ async def test_a_token_in_the_path_is_none(door: Served) -> None:
 
 async def test_a_request_is_refused_before_it_is_read(door: Served) -> None:
     """What cannot be parsed is refused for the missing token, and for what it is with one."""
-    launch = door.channel.unary_unary("/area_supervisor.AreaSupervisorService/LaunchJob")
+    channel: Any = door.channel
+    launch = channel.unary_unary("/area_supervisor.AreaSupervisorService/LaunchJob")
     garbage = b"\xff" * 100
     assert MISSING == await refusal(launch(garbage, timeout=30))
     status = await refusal(launch(garbage, metadata=bearer("backend"), timeout=30))

@@ -40,9 +40,10 @@ STREAMS = {
 }
 
 
-async def _status(channel: aio.Channel, method: str, who: str) -> str:
+async def _status(channel: Any, method: str, who: str) -> str:
     """How a call of a method ends that sends an empty request, which all of them can read."""
     metadata = bearer(who)
+    stream: Any
     if method.endswith("/ServerReflectionInfo"):
         stream = channel.stream_stream(f"/{method}")([b""], metadata=metadata, timeout=10)
     elif method in STREAMS:

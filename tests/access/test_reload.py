@@ -4,10 +4,10 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.empty_pb2 import Empty
-from grpc import aio
 from structlog.testing import capture_logs
 
 from service.access.access import Access
@@ -24,11 +24,11 @@ WITHOUT_PROMETHEUS = FILE.partition("[clients.prometheus]")[0]
 PROMETHEUS_AS_BACKEND = FILE.replace('role = "observer"', 'role = "backend"')
 
 
-def _stream(door: Served, who: str) -> aio.StreamStreamCall:
+def _stream(door: Served, who: str) -> Any:
     return door.channel.stream_stream(_REFLECTION)(metadata=bearer(who), timeout=60)
 
 
-async def _answered(stream: aio.StreamStreamCall) -> aio.StreamStreamCall:
+async def _answered(stream: Any) -> Any:
     await stream.write(b"")
     assert await stream.read()
     return stream

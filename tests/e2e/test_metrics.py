@@ -58,6 +58,7 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     "supervisor_launches": ("counter", {"job_name": _JOBS}),
     "supervisor_adoptions": ("counter", {"job_name": _JOBS}),
     "supervisor_log_lines_dropped": ("counter", {}),
+    "supervisor_auth_failures": ("counter", {"reason": {"missing", "unknown", "denied"}}),
     "supervisor_dedups": ("counter", {"job_name": _JOBS}),
     "supervisor_failures": (
         "counter",

@@ -19,6 +19,7 @@ from structlog.typing import EventDict
 
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import Response
+from service.access.clients import JobScope
 from service.api import server
 from service.api.jobs_service import JobsService
 from service.api.server import GrpcServer
@@ -39,7 +40,7 @@ class _Slow:
     def __init__(self) -> None:
         self.begun, self.over = asyncio.Event(), asyncio.Event()
 
-    async def kill_all(self) -> None:
+    async def kill_all(self, _scope: JobScope) -> None:
         self.begun.set()
         await self.over.wait()
 

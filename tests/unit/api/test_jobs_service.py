@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from observability.metrics import Metrics
 from service._generated.area_supervisor_pb2 import JobId, JobList
 from service._generated.area_types_pb2 import AuthenticatedJobData, Error, Response
+from service.access.clients import ALL_JOBS, JobScope
 from service.api.jobs_service import (
     MAX_MESSAGE_BYTES,
     JobsService,
@@ -139,13 +140,16 @@ class Recording:
     async def launch(self, spec: JobSpec) -> None:
         self._note(spec)
 
-    async def kill(self, identifier: str) -> None:
+    async def kill(self, identifier: str, scope: JobScope) -> None:
+        assert scope is ALL_JOBS
         self._note(identifier)
 
-    async def kill_all(self) -> None:
+    async def kill_all(self, scope: JobScope) -> None:
+        assert scope is ALL_JOBS
         self._note("all")
 
-    def list_jobs(self) -> list[Job]:
+    def list_jobs(self, scope: JobScope) -> list[Job]:
+        assert scope is ALL_JOBS
         return self._jobs
 
     def _note(self, what: object) -> None:

@@ -58,6 +58,8 @@ def test_the_defaults_are_those_that_deployments_know() -> None:
         "grpc_tls_client_ca_file": None,
         "metrics_tls_cert_file": None,
         "metrics_tls_key_file": None,
+        "access_file": None,
+        "metrics_access": "open",
         "job_catalog": None,
         "job_network": "host",
         "job_stop_grace_seconds": 5,
@@ -88,6 +90,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "grpc_tls_client_ca_file": Path("clients.crt"),
         "metrics_tls_cert_file": Path("http.crt"),
         "metrics_tls_key_file": Path("http.key"),
+        "access_file": Path("access.toml"),
+        "metrics_access": "required",
         "job_catalog": Path("jobs.toml"),
         "job_network": "area_default",
         "job_stop_grace_seconds": 0,
@@ -114,6 +118,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         GRPC_TLS_CLIENT_CA_FILE="clients.crt",
         METRICS_TLS_CERT_FILE="http.crt",
         METRICS_TLS_KEY_FILE="http.key",
+        ACCESS_FILE="access.toml",
+        METRICS_ACCESS="required",
         JOB_CATALOG="jobs.toml",
         JOB_NETWORK="area_default",
         JOB_STOP_GRACE_SECONDS="0",
@@ -282,6 +288,7 @@ WRONG = [
     ),
     ("LOG_LEVEL", "trace", "debug, info, warning or error"),
     ("LOG_LEVEL", "LOUD", "debug, info, warning or error"),
+    ("METRICS_ACCESS", "closed", "open, or required with `ACCESS_FILE`"),
     ("LOG_FORMAT", "xml", "json or console"),
     ("LOG_FORMAT", "Text", "json or console"),
     *(("SUPERVISOR_ON_START", value, "remove or adopt") for value in ("keep", "remove,adopt", "1")),
@@ -302,6 +309,7 @@ WRONG = [
 ]
 # Any text may be the path of a file.
 _ANY_TEXT = {
+    "ACCESS_FILE",
     "JOB_CATALOG",
     "GRPC_TLS_CERT_FILE",
     "GRPC_TLS_KEY_FILE",

@@ -58,6 +58,7 @@ PRESET = [
     ("supervisor_adoptions_total", {"job_name": JOBS}),
     ("supervisor_dedups_total", {"job_name": JOBS}),
     ("supervisor_log_lines_dropped_total", {}),
+    ("supervisor_auth_failures_total", {"reason": ("missing", "unknown", "denied")}),
     (
         "supervisor_failures_total",
         {
