@@ -4,11 +4,12 @@ BIN := .venv/bin
 # A test whose Docker has locked itself out is run again, and named: see tests/support/lockout.py.
 RERUN := --reruns 1 --only-rerun ^EngineLockedOutError --rerun-show-tracebacks
 ARGS :=
+INPUTS := 100000
 # Compiled tests are kept, also where the environment has Python keep none: a fifth of the time.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo worker test test-fast test-swarm test-engines test-debian coverage simulate simulate-mutants chaos soak bench check fix generate dashboards docs pictures sbom lock clean
+.PHONY: help setup demo worker test test-fast test-swarm test-engines test-debian coverage simulate simulate-mutants chaos fuzz soak bench check fix generate dashboards docs pictures sbom lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +45,9 @@ test-debian: setup ## Run .ci/run of the last commit on Debian 13, in a folder
 
 chaos: setup ## Faults at random, for DURATION=90 seconds, from SEED=...: the same plan again
 	@$(BIN)/python -m tests.chaos
+
+fuzz: setup ## Odd access files, metadata and HTTP requests at the ports, INPUTS=100000 of them
+	FUZZ_INPUTS=$(INPUTS) $(PYTEST) --timeout 7200 tests/access/test_fuzz.py $(ARGS)
 
 simulate: setup ## The core in virtual time, STEPS=50000 drawn from SEED=1 (REPLAY=... a failure again)
 	@$(BIN)/python -m tests.simulation

@@ -76,9 +76,9 @@ def configure_logs(*, level: str, console: bool, write: Write) -> None:
 
 
 def _without_metadata(record: logging.LogRecord) -> bool:
-    """Hide metadata that is not UTF-8, which gRPC logs: it may be a token."""
+    """Hide metadata that is not UTF-8, which gRPC logs with a traceback: it may be a token."""
     if record.msg == "Invalid encoding on %s":
-        record.args = ("metadata from a client",)
+        record.args, record.exc_info = ("metadata from a client",), None
     return True
 
 

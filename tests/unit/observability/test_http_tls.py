@@ -31,7 +31,7 @@ class _Served:
         self.registry = CollectorRegistry()
         tls = Tls(lambda: self.certificates.context, lambda *failed: self.failures.append(failed))
         probes = {"/livez": _alive}
-        self.endpoint = HttpEndpoint("127.0.0.1", 0, self.registry, probes, tls)
+        self.endpoint = HttpEndpoint("127.0.0.1", 0, self.registry, probes, tls=tls)
         self.endpoint.start()
 
     def serve_with(self, pair: Pair) -> None:
