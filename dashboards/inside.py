@@ -4,6 +4,7 @@ from dashboards.dashboard import dashboard
 from dashboards.panels import HALF, QUARTER, SIXTH, Panel, lines, name, number
 from dashboards.promql import (
     in_range,
+    jobs_by,
     latest,
     per_minute,
     quantile,
@@ -36,6 +37,7 @@ def inside() -> str:
         [
             ("Now", _now()),
             ("The Docker Engine", _engine()),
+            ("The nodes of a Swarm", _nodes()),
             ("Queues, and in step with the Engine", _in_step()),
             ("gRPC", _grpc()),
             ("The process", _process()),
@@ -113,6 +115,29 @@ def _engine() -> list[Panel]:
             "cpm",
             query(per_minute("supervisor_engine_errors_total", by=["reason"]), "{{reason}}"),
             stacked=True,
+        ),
+    ]
+
+
+def _nodes() -> list[Panel]:
+    """With any other engine there are none."""
+    none = "or on () vector(0)"
+    killed = f"increase({series('supervisor_kills_on_lost_nodes_total')}[$__rate_interval])"
+    return [
+        lines(
+            "Running, by node",
+            "Live containers. 0 with an engine that is no Swarm.",
+            "none",
+            query(f"{jobs_by('supervisor_jobs_by_node', label='node')} {none}", "{{node}}"),
+            width=HALF,
+        ),
+        lines(
+            "Kills on lost nodes",
+            "Jobs whose node was gone when they were killed, within a rate's window. They may run"
+            " there until the node is back.",
+            "none",
+            query(f"sum by (node) ({killed}) {none}", "{{node}}"),
+            width=HALF,
         ),
     ]
 

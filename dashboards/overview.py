@@ -7,6 +7,7 @@ from dashboards.promql import (
     buckets,
     growth,
     in_range,
+    jobs_by,
     latest,
     of_the_ten_highest,
     of_the_ten_most,
@@ -14,6 +15,7 @@ from dashboards.promql import (
     quantiles,
     query,
     series,
+    total_of_jobs,
 )
 from service.app.metric_labels import LABELS
 
@@ -69,7 +71,7 @@ def _work() -> list[Panel]:
             "Jobs running",
             "Live containers.",
             "none",
-            latest(f"sum({series('supervisor_jobs_running')})", "jobs"),
+            latest(total_of_jobs("supervisor_jobs_running", label="job_name"), "jobs"),
         ),
         number(
             "Launches",
@@ -124,7 +126,7 @@ def _what_runs() -> list[Panel]:
             "What ListJobs would say, and what has exited and still has its container. A job that"
             " stays in starting, stopping or exited hangs; what is paused does nothing.",
             "none",
-            query(f"sum by (state) ({series('supervisor_jobs')})", "{{state}}"),
+            query(jobs_by("supervisor_jobs", label="state"), "{{state}}"),
             stacked=True,
             known=LABELS.states,
         ),
@@ -132,7 +134,7 @@ def _what_runs() -> list[Panel]:
             "Running, by job",
             "Live containers of the ten jobs that have the most.",
             "none",
-            query(of_the_ten_highest("supervisor_jobs_running", by=["job_name"]), "{{job_name}}"),
+            query(of_the_ten_highest("supervisor_jobs_running", label="job_name"), "{{job_name}}"),
         ),
     ]
 

@@ -42,6 +42,23 @@ def growth(name: str, by: str) -> str:
     return f"clamp_min({now} - {before}, 0)"
 
 
+def total_of_jobs(name: str, *, label: str) -> str:
+    """How many jobs there are, by a metric with this label."""
+    return f"sum({_each_job_once(name, label)})"
+
+
+def jobs_by(name: str, *, label: str) -> str:
+    """The same for each value of the label."""
+    return f"sum by ({label}) ({_each_job_once(name, label)})"
+
+
+def _each_job_once(name: str, label: str) -> str:
+    """Supervisors that share a Swarm each tell all of its jobs; they are targets of one `job`."""
+    every, shared = series(name), series("supervisor_build_info", 'engine="swarm"')
+    alone = f"{every} unless on (job, instance) {shared}"
+    return f"{alone} or max by (job, {label}) ({every} and on (job, instance) {shared})"
+
+
 def of_the_ten_most(name: str, *matchers: str, by: Sequence[str]) -> str:
     """A counter a minute, of the ten that have grown the most in the time that is shown."""
     grown = f"increase({series(name, *matchers)}[$__range] @ end())"
@@ -57,10 +74,10 @@ def actions_of_the_ten_most(name: str, *matchers: str, by: Sequence[str]) -> str
     return f"{each_minute} {_among_the_ten_most(grown, by)}"
 
 
-def of_the_ten_highest(name: str, *, by: Sequence[str]) -> str:
-    """A gauge, of the ten that have been the highest in the time that is shown."""
+def of_the_ten_highest(name: str, *, label: str) -> str:
+    """As `jobs_by`, of the ten that have been the highest in the time that is shown."""
     highest = f"max_over_time({series(name)}[$__range] @ end())"
-    return f"sum by ({', '.join(by)}) ({series(name)}) {_among_the_ten_most(highest, by)}"
+    return f"{jobs_by(name, label=label)} {_among_the_ten_most(highest, [label])}"
 
 
 def _among_the_ten_most(weight: str, by: Sequence[str]) -> str:

@@ -91,10 +91,13 @@ class Metrics:
         """
         self.job_info.labels(name).info({"kind": kind, "ends": str(ends).lower()})
 
-    def job_moved(self, name: str, before: str | None, after: str | None, live: int) -> None:
+    def job_moved(
+        self, name: str, before: str | None, after: str | None, live: int, node: str = ""
+    ) -> None:
         """A job has changed its state. `live` is the change in the number of live containers.
 
-        None is the state before the job exists, and after it is gone.
+        None is the state before the job exists, and after it is gone. `node` is the machine of the
+        job, if the engine has several.
         """
         if before is not None:
             self.jobs.labels(before).dec()
@@ -102,6 +105,9 @@ class Metrics:
             self.jobs.labels(after).inc()
         if live:
             self.jobs_running.labels(self.job_label(name)).inc(live)
+            if node:
+                self.jobs_by_node.labels(node).inc(live)
+                self.kills_on_lost_nodes.labels(node)  # at 0, before the first one
 
     def count_failure(self, job: str, operation: str, reason: str) -> None:
         """Count a failed request."""
@@ -113,6 +119,9 @@ class Metrics:
         )
         self.jobs_running = self._gauge(
             "supervisor_jobs_running", "Live containers.", job_name=jobs
+        )
+        self.jobs_by_node = self._gauge(
+            "supervisor_jobs_by_node", "Live containers by node of a Swarm.", node=[]
         )
         self.jobs = self._gauge("supervisor_jobs", "Jobs by state.", state=labels.states)
         self.exits = self._counter(
@@ -194,6 +203,11 @@ class Metrics:
             "supervisor_engine_workers",
             "Threads that talk to the Engine.",
             state=["busy", "limit", "queued"],
+        )
+        self.kills_on_lost_nodes = self._counter(
+            "supervisor_kills_on_lost_nodes",
+            "Kills of jobs whose node of a Swarm was gone, and may still run them.",
+            node=[],
         )
         self.stream_reconnects = self._counter(
             "supervisor_event_stream_reconnects",

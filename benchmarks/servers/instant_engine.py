@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from itertools import islice
 
 from service.engine.base import (
+    Begun,
     Capabilities,
     Change,
     Event,
@@ -77,14 +78,14 @@ class InstantEngine:
     async def leaving(self) -> bool:
         return False
 
-    async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
+    async def start(self, spec: WorkloadSpec, *, timeout: float) -> Begun:
         del timeout
         self._made += 1
         self._labels[self._made] = json.dumps(dict(spec.labels)).encode()
         workload_id = f"{self._made:064x}"
         self._tell(Change.CREATED, workload_id)
         self._tell(Change.STARTED, workload_id)
-        return workload_id
+        return Begun(workload_id)
 
     async def stop(self, workload_id: str, *, grace: float) -> None:
         del grace

@@ -12,7 +12,7 @@ An adapter implements it for one engine. Everything above uses only this interfa
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from observability.redaction.redactor import Redactor
 from service.engine.name_grammar import NameGrammar
@@ -134,6 +134,13 @@ class Inspection:
     node: str = ""  # likewise
     # Whether the engine has seen the exit when it happened, and reports it even after a gap.
     witnessed: bool = False
+
+
+class Begun(NamedTuple):
+    """A workload that was started, and the machine that it runs on, if the engine has several."""
+
+    id: str
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +283,8 @@ class Engine(Protocol):
     async def leaving(self) -> bool:
         """Whether it is stopping, with its workloads: it accepts no new connection."""
 
-    async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
-        """Create and start a workload. Return its id when its program has begun.
+    async def start(self, spec: WorkloadSpec, *, timeout: float) -> Begun:
+        """Create and start a workload. Return when its program has begun.
 
         If the engine refuses to start it, or its program cannot be run, the workload is removed
         again. A program that has begun is a success, whatever its exit code, and however soon.

@@ -90,6 +90,7 @@ class Job:
     adopted: bool = False  # it was running before this process knew of it
     state: State = State.STARTING
     workload_id: str | None = None
+    node: str = ""  # the machine of its workload, if the engine has several
     started_at: float | None = None
     ended_at: float | None = None
     kill_intended: bool = False
@@ -145,6 +146,7 @@ class Started:
     workload_id: str
     at: float
     paused: bool = False  # if it was adopted while paused
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +221,9 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
     if job.state is State.GONE:
         return job
     match observation:
-        case Started(workload_id, at, paused):
-            return _moved(replace(job, workload_id=workload_id, started_at=at, paused=paused))
+        case Started(workload_id, at, paused, node):
+            began = replace(job, workload_id=workload_id, started_at=at, paused=paused, node=node)
+            return _moved(began)
         case KillIntended(by, here):
             intended = job.kill_intended or not job.exit_seen
             killer = by if intended else NO_CALLER  # it has exited by itself

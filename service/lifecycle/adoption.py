@@ -43,7 +43,7 @@ class Adoption:
 
     def adopt(self, job: Job, seen: Inspection) -> None:
         """Make a live workload a job. If an event came after `seen`, it is inspected again."""
-        self._registry.adopt(job, Started(seen.id, seen.started_at, seen.paused))
+        self._registry.adopt(job, Started(seen.id, seen.started_at, seen.paused, seen.node))
         log_adoption(job, seen)
         self._others.note_stop(job.launch_id, seen)
         witnessed = self._events.get(seen.id)
@@ -74,7 +74,7 @@ class Adoption:
         await self._reaper.reap(job.launch_id, Hint())
 
     def _add_exited(self, job: Job, seen: Inspection) -> None:
-        self._registry.adopt(job, Started(seen.id, seen.started_at))
+        self._registry.adopt(job, Started(seen.id, seen.started_at, node=seen.node))
         self._others.note_stop(job.launch_id, seen)
         self._registry.observe(job.launch_id, ExitSeen())  # no launch may take it for running
 

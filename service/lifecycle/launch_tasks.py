@@ -96,7 +96,9 @@ class LaunchTasks:
             self.registry.observe(job.launch_id, StartFailed())
             self._report(error, job, workload, began)
             raise
-        self.registry.observe(job.launch_id, Started(started.id, time.time()))
+        if started.node:
+            annotate({"supervisor.node": started.node})
+        self.registry.observe(job.launch_id, Started(started.id, time.time(), node=started.node))
         log.info(
             "job.launched",
             job=job.name,
@@ -104,6 +106,7 @@ class LaunchTasks:
             container_id=started.id,
             container_name=started.name,
             seconds=round(time.perf_counter() - began, 3),
+            **({"node": started.node} if started.node else {}),
             **caller().fields,
         )
         return "launched"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
-from service.engine.base import Engine, Inspection, Status, Workload, WorkloadSpec
+from service.engine.base import Begun, Engine, Inspection, Status, Workload, WorkloadSpec
 from service.errors import (
     EngineError,
     EngineFailed,
@@ -48,6 +48,7 @@ class StartedWorkload(NamedTuple):
 
     id: str
     name: str  # with the count that development adds
+    node: str  # see `Begun`
 
 
 class RunsAlready(Exception):
@@ -107,7 +108,7 @@ class Launcher:
         """Start a workload. Raises the `EngineError`s, and `RunsAlready`."""
         attempts = _Attempts(self.settings.launch_timeout_seconds)
         try:
-            workload_id = await retry(lambda: self._attempt(spec, attempts))
+            begun = await retry(lambda: self._attempt(spec, attempts))
         except (EngineError, RunsAlready):
             if attempts.uncertain:
                 self.abandoned.add(spec.labels, attempts.name)
@@ -115,9 +116,9 @@ class Launcher:
         except BaseException:
             self.abandoned.add(spec.labels, attempts.name)
             raise
-        return StartedWorkload(workload_id, attempts.name)
+        return StartedWorkload(begun.id, attempts.name, begun.node)
 
-    async def _attempt(self, spec: WorkloadSpec, attempts: "_Attempts") -> str:
+    async def _attempt(self, spec: WorkloadSpec, attempts: "_Attempts") -> Begun:
         try:
             async with asyncio.timeout_at(attempts.deadline + _BACKSTOP):
                 attempts.name = attempts.name or await self._name(spec)
@@ -176,7 +177,7 @@ class Launcher:
     def _may_come_to_run(self, workload: Workload) -> bool:
         return workload.status is Status.CREATED or launch_id_in(workload.labels) in self.abandoned
 
-    async def _start_when_free(self, spec: WorkloadSpec, attempts: "_Attempts") -> str:
+    async def _start_when_free(self, spec: WorkloadSpec, attempts: "_Attempts") -> Begun:
         give_up_at, holder = 0.0, None  # from its first answer on: a busy engine gives it late
         while attempts.left > 0:
             try:
@@ -186,25 +187,25 @@ class Launcher:
                     give_up_at, holder = attempts.now + _NAME_SECONDS, error.holder
                 if error.holder is None or attempts.now >= give_up_at:
                     raise
-                if await self._free_name(spec, error.holder):
-                    return error.holder
+                if own := await self._free_name(spec, error.holder):
+                    return own
                 await asyncio.sleep(_NAME_POLL)
         raise TimeoutError
 
-    async def _free_name(self, spec: WorkloadSpec, holder_id: str) -> bool:
+    async def _free_name(self, spec: WorkloadSpec, holder_id: str) -> Begun | None:
         """Remove the holder of a name if it is ours. Nothing if it is being removed.
 
-        True if the holder is the workload itself: an earlier try has started it after all. Raises
+        Return it if it is the workload itself: an earlier try has started it after all. Raises
         `NameTaken` if it is somebody else's, and `RunsAlready`.
         """
         await self.surplus.wait(holder_id)
         try:
             holder = await self.engine.inspect(holder_id)
         except NoSuchWorkload:
-            return False
+            return None
         stopping = holder.stopping and holder.status is Status.LIVE
         if holder.status is Status.REMOVING or stopping:
-            return False
+            return None
         job = job_from_labels(holder.labels)
         if job is None or holder.labels.get(INSTANCE_LABEL) != spec.labels[INSTANCE_LABEL]:
             raise NameTaken(
@@ -216,9 +217,9 @@ class Launcher:
             # If it has exited, nobody can tell whether an engine that was away has ended it.
             reap = self.reaper.reap(job.launch_id, Hint())
             self.background.spawn(reap, f"reap {job.launch_id}")
-            return True
+            return Begun(holder.id, holder.node)
         await self._remove_holder(spec, job, holder)
-        return False
+        return None
 
     async def _remove_holder(self, spec: WorkloadSpec, job: Job, holder: Inspection) -> None:
         """Remove a workload of ours, unless it is live and may be a job."""

@@ -156,4 +156,5 @@ def _fields(workload: Workload) -> Mapping[str, str]:
         "container_id": workload.id,
         "status": workload.status.value,
         **job_fields(workload.labels),
+        **({"node": workload.node} if workload.node else {}),
     }

@@ -12,7 +12,13 @@ log = get_logger(__name__)
 
 def log_adoption(job: Job, seen: Inspection) -> None:
     """Log that a job whose container runs already has been taken over."""
-    log.info("job.adopted", job=job.name, identifier=job.identifier, container_id=seen.id)
+    log.info(
+        "job.adopted",
+        job=job.name,
+        identifier=job.identifier,
+        container_id=seen.id,
+        **({"node": seen.node} if seen.node else {}),
+    )
     if seen.paused:
         log_pause(job, paused=True)
 
@@ -62,6 +68,7 @@ def report_exit(job: Job, *, oom_killed: bool, output: str) -> None:
             oom_killed=oom_killed,
             # The Engine may report an instant exit with a time before the start.
             seconds=round(max(0.0, job.ended_at - began), 3),
+            **({"node": job.node} if job.node else {}),
             **({"by": "others"} if by_others else {}),
             **({"signal": _name(job.signal)} if job.signal else {}),
             **({"output": output.splitlines()} if output else {}),
@@ -90,5 +97,6 @@ def _attributes(job: Job) -> dict[str, str | int]:
         "supervisor.kill.user_agent": job.killer.user_agent or None,
         "supervisor.kill.client": job.killer.client or None,
         "container.id": job.workload_id,
+        "supervisor.node": job.node or None,
     }
     return {key: value for key, value in attributes.items() if value is not None}

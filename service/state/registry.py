@@ -110,7 +110,7 @@ class Registry:
         metrics, label = self._metrics, self._metrics.job_label(after.name)
         entered = None if after.state is State.GONE else after.state
         left, ran = (before.state, before.runs) if before else (None, False)
-        metrics.job_moved(after.name, left, entered, live=after.runs - ran)
+        metrics.job_moved(after.name, left, entered, live=after.runs - ran, node=after.node)
         if before is not None and before.workload_id is None and after.workload_id is not None:
             (metrics.adoptions if after.adopted else metrics.launches).labels(label).inc()
         if after.state is State.GONE and after.outcome is not None:

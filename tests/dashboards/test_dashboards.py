@@ -89,6 +89,7 @@ def test_every_metric_of_ours_is_shown_somewhere() -> None:
 def test_nothing_is_asked_for_that_nobody_exports() -> None:
     metrics = new_metrics(["timer"], version="1", engine="docker", mode="production")
     metrics.describe_job("timer", kind="action", ends=False)
+    metrics.job_moved("timer", None, "running", live=1, node="x")
     metrics.grpc_started.labels("x").inc()
     metrics.grpc_duration.labels("x", "OK").observe(1)
     exported = {sample.name for family in metrics.registry.collect() for sample in family.samples}

@@ -18,6 +18,7 @@ _ENDINGS = {"counter": "_total", "info": "_info"}
 def _exported() -> dict[str, tuple[str, set[str]]]:
     metrics = new_metrics(["timer"], version="1", engine="docker", mode="production")
     metrics.describe_job("timer", kind="action", ends=False)
+    metrics.job_moved("timer", None, "running", live=1, node="x")
     metrics.grpc_started.labels("x").inc()
     metrics.grpc_duration.labels("x", "OK").observe(1)
     return {

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dashboards.promql import jobs_by, total_of_jobs
+from dashboards.reading import as_grafana_would, filled_in
 from tests.dashboards.test_alerts import FOLDER, TESTS, runbook_queries
 
 
@@ -41,3 +43,36 @@ def test_the_runbooks_queries_are_queries(tmp_path: Path) -> None:
     file = tmp_path / "queries.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "runbook", "rules": rules}]}))
     promtool("check", "rules", str(file))
+
+
+def test_supervisors_that_share_a_swarm_count_each_job_once(tmp_path: Path) -> None:
+    # Two on one Swarm, of which one has not heard of the last job yet; two on Engines of their own.
+    told = {
+        ("swarm", "a", "swarm"): 5,
+        ("swarm", "b", "swarm"): 4,
+        ("alone", "c", "docker"): 10,
+        ("alone", "d", "docker"): 20,
+    }
+    series = []
+    for (job, instance, engine), jobs in told.items():
+        target = f'job="{job}", instance="{instance}"'
+        running = f'supervisor_jobs_running{{job_name="timer", {target}}}'
+        series.append({"series": running, "values": f"{jobs}x2"})
+        build = f'supervisor_build_info{{engine="{engine}", {target}}}'
+        series.append({"series": build, "values": "1x2"})
+    expected = [("{}", total_of_jobs), ('{job_name="timer"}', jobs_by)]
+    tests = [
+        {
+            "expr": filled_in(
+                query("supervisor_jobs_running", label="job_name"),
+                as_grafana_would(scrape_interval=5, shown=60),
+            ),
+            "eval_time": "1m",
+            "exp_samples": [{"labels": labels, "value": 35}],
+        }
+        for labels, query in expected
+    ]
+    file = tmp_path / "shared.test.yml"
+    cases = [{"interval": "1m", "input_series": series, "promql_expr_test": tests}]
+    file.write_text(yaml.safe_dump({"rule_files": [], "tests": cases}))
+    promtool("test", "rules", str(file))

@@ -90,6 +90,8 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
         "counter",
         {"operation": _ENGINE_CALLS, "reason": _ENGINE_REASONS},
     ),
+    "supervisor_jobs_by_node": ("gauge", {}),  # with `node` on a Swarm
+    "supervisor_kills_on_lost_nodes": ("counter", {}),
     "supervisor_event_stream_reconnects": ("counter", {}),
     "supervisor_reconcile_last_success_timestamp_seconds": ("gauge", {}),
     "supervisor_orphans": ("gauge", {}),

@@ -21,7 +21,7 @@ def a_spec(rig: SwarmRig, name: str, *arguments: str, **more: Any) -> WorkloadSp
 
 async def start(rig: SwarmRig, name: str, *arguments: str, **more: Any) -> str:
     """Start it; its id."""
-    return await rig.engine.start(a_spec(rig, name, *arguments, **more), timeout=TIMEOUT)
+    return (await rig.engine.start(a_spec(rig, name, *arguments, **more), timeout=TIMEOUT)).id
 
 
 def node_of(rig: SwarmRig, service_id: str, *, without: SwarmNode | None = None) -> SwarmNode:

@@ -161,8 +161,13 @@ class SwarmRig:
 
     def engine_at(self, node: SwarmNode) -> SwarmEngine:
         """The adapter as another supervisor has it, which talks to another manager."""
-        metrics = new_metrics([], version="test", engine="swarm", mode="test")
-        return SwarmEngine(Connection(node.host), self.selector, metrics)
+        return SwarmEngine(Connection(node.host), self.selector, self.metrics)
+
+    def kills_on_lost_nodes(self) -> float:
+        """How many the adapters have counted."""
+        name = "supervisor_kills_on_lost_nodes_total"
+        samples = (each for family in self.metrics.registry.collect() for each in family.samples)
+        return sum(each.value for each in samples if each.name == name)
 
     async def stranger(self, name: str, labels: dict[str, str] | None = None) -> str:
         def run() -> str:

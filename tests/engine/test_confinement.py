@@ -23,7 +23,7 @@ async def _start(
     spec = WorkloadSpec(
         name=name, image=image, arguments=(), labels=rig.selector, confinement=confinement
     )
-    return await rig.engine.start(spec, timeout=_TIMEOUT)
+    return (await rig.engine.start(spec, timeout=_TIMEOUT)).id
 
 
 async def _status(rig: DockerRig, workload_id: str) -> dict[str, str]:

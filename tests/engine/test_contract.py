@@ -52,7 +52,7 @@ def a_spec(rig: Rig, name: str, *arguments: str, **more: Any) -> WorkloadSpec:
 
 
 async def start(rig: Rig, name: str, *arguments: str, **more: Any) -> str:
-    return await rig.engine.start(a_spec(rig, name, *arguments, **more), timeout=TIMEOUT)
+    return (await rig.engine.start(a_spec(rig, name, *arguments, **more), timeout=TIMEOUT)).id
 
 
 async def set_aside(rig: Rig, workload_id: str) -> str:

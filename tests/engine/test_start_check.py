@@ -37,7 +37,7 @@ async def _start(rig: Rig, image: str, *arguments: str, **more: Any) -> str:
     spec = WorkloadSpec(
         **{"name": "a-1", "image": image, "arguments": arguments, "labels": rig.selector} | more
     )
-    return await rig.engine.start(spec, timeout=30)
+    return (await rig.engine.start(spec, timeout=30)).id
 
 
 def _looks(rig: DockerRig) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.engine.base import Change, Limits, Status
+from service.engine.base import Begun, Change, Limits, Status
 from service.engine.swarm.engine import SwarmEngine
 from service.errors import ImageMissing, NameTaken, NoRoom, NoSuchWorkload
 from tests.engine.on_swarm import TIMEOUT, a_spec, node_of, nodes_of, start
@@ -27,10 +27,12 @@ async def _until_status(engine: Any, service_id: str, wanted: Status, *, within:
 async def test_a_service_runs_as_asked(swarm_rig: SwarmRig) -> None:
     limits = Limits(memory=32 * 2**20, cpus=0.5, pids=20)
     environment = {"TRACEPARENT": "{{.Node.ID}}"}
-    await start(swarm_rig, "a-1", limits=limits, environment=environment, stop_grace=7.0)
+    spec = a_spec(swarm_rig, "a-1", limits=limits, environment=environment, stop_grace=7.0)
+    begun = await swarm_rig.engine.start(spec, timeout=TIMEOUT)
     node = swarm_rig.swarm.manager
     (listed,) = node.containers()
     with node.client() as client:
+        assert client.info()["Name"] == begun.node
         found = client.api.inspect_container(listed["Id"])
     host = found["HostConfig"]
     assert ("host", True) == (host["NetworkMode"], host["Init"])
@@ -48,7 +50,7 @@ async def test_two_that_launch_the_same_at_once_get_one_service(swarm_rig: Swarm
         for n, engine in enumerate(engines)
     ]
     results = await asyncio.gather(*starts, return_exceptions=True)
-    (service_id,) = [each for each in results if isinstance(each, str)]
+    (service_id,) = [each.id for each in results if isinstance(each, Begun)]
     losers = [each for each in results if isinstance(each, NameTaken)]
     assert 3 == len(losers)
     assert {service_id} == {each.holder for each in losers}

@@ -18,6 +18,7 @@ from contextvars import copy_context
 from typing import Any, TypeVar
 
 from service.engine.base import (
+    Begun,
     Capabilities,
     Event,
     Exit,
@@ -165,7 +166,7 @@ class FakeEngine:
         await asyncio.sleep(self.latency())
         return self.departing or not self._here
 
-    async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
+    async def start(self, spec: WorkloadSpec, *, timeout: float) -> Begun:
         """See `Engine.start`. Two calls, so that each can fail by itself."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
@@ -180,7 +181,7 @@ class FakeEngine:
             with suppress(EngineError):
                 await self.remove(container.id, force=True)
             raise
-        return container.id
+        return Begun(container.id, container.node)
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:
         """See `Engine.stop`."""
@@ -339,6 +340,7 @@ def _workload(container: Container) -> Workload:
         created_at=container.created_at,
         paused=container.paused,
         aside=is_aside(container.spec.name, container.id),
+        node=container.node,
     )
 
 
@@ -354,4 +356,5 @@ def _inspection(container: Container) -> Inspection:
         arguments=tuple(container.spec.arguments),
         paused=container.paused,
         aside=is_aside(container.spec.name, container.id),
+        node=container.node,
     )

@@ -39,6 +39,7 @@ class Container:
     paused: bool = False
     started_at: float = 0.0
     ended_at: float | None = None
+    node: str = ""
     output: str = ""
     unsettled: bool = False  # exited, and not so in the listings yet, as Docker has it for a moment
     exited: asyncio.Event = field(default_factory=asyncio.Event)
@@ -58,6 +59,7 @@ class FakeHost:
         self.networks = set(networks)
         self.registry: set[str] = set()  # images that can be pulled
         self.broken: dict[str, str] = {}  # images, with why their program cannot be run
+        self.node = ""  # what the engine calls the machine
         self.removal_seconds = 0.01  # while the name is still taken
         self.stopped: set[str] = set()  # what supervisors have stopped, for engines that tell it
         self.torn: set[str] = set()  # what somebody has removed while it ran, likewise
@@ -95,7 +97,7 @@ class FakeHost:
         for holder in self.containers:
             if holder.spec.name == spec.name:
                 raise NameTaken(f"the container's name is taken: {spec.name}", holder.id)
-        container = Container(spec)
+        container = Container(spec, node=self.node)
         self._containers[container.id] = container
         self._tell(container, Change.CREATED)
         return container

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from service.engine.base import (
+    Begun,
     Capabilities,
     Event,
     Inspection,
@@ -30,7 +31,7 @@ class SharedEngine(PolledEngine):
         super().__init__(selector, **more)
         self.capabilities = Capabilities(find_others=self.find_others)
 
-    async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
+    async def start(self, spec: WorkloadSpec, *, timeout: float) -> Begun:
         """A holder of the name that is being launched or stopped is waited for."""
         while True:
             try:

@@ -581,3 +581,16 @@ async def test_an_invalid_request_is_refused_before_anything_is_reserved(world: 
     assert {} == world.states()
     assert {"failures": 1} == world.counted()
     assert [] == world.left()
+
+
+async def test_events_name_the_node_if_the_engine_has_several(world: World) -> None:
+    await world.launch("a-1")
+    world.host.node = "worker-2"
+    await world.launch("a-2")
+    assert [None, "worker-2"] == [each.get("node") for each in world.logged("job.launched")]
+    assert 1 == world.metric("supervisor_jobs_by_node", node="worker-2")
+    world.host.exit(world.container("a-2").id, 1)
+    await until(lambda: bool(world.logged("job.exited")))
+    (exited,) = world.logged("job.exited")
+    assert ("a-2", "worker-2") == (exited["identifier"], exited["node"])
+    assert 0 == world.metric("supervisor_jobs_by_node", node="worker-2")

@@ -55,7 +55,8 @@ async def take_over(served: Service, identifier: str) -> None:
     job = Job(launch_id=identifier, name=ENDING, identifier=identifier, kind=Kind.ACTION)
     labels = {LAUNCH_LABEL: job.launch_id}
     spec = WorkloadSpec(name=identifier, image="worker", arguments=(), labels=labels)
-    served.core.registry.adopt(job, Started(await served.engine.start(spec, timeout=1), 0.0))
+    workload_id, _ = await served.engine.start(spec, timeout=1)
+    served.core.registry.adopt(job, Started(workload_id, 0.0))
 
 
 async def test_a_comparison_of_many_jobs_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

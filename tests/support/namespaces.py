@@ -13,6 +13,7 @@ from typing import Self
 _HOLD = "echo ready; cat"
 _NETWORK = "10.123.0"
 _BITS = 24
+NETWORK = f"{_NETWORK}.0/{_BITS}"
 
 
 class Namespace:

@@ -53,7 +53,7 @@ async def _launch(engine: SwarmEngine, rig: SwarmRig, name: str) -> str:
     spec, end = _spec(rig, name), time.monotonic() + _ELECTION
     while True:
         try:
-            return await engine.start(spec, timeout=30)
+            return (await engine.start(spec, timeout=30)).id
         except (EngineUnavailable, EngineTimeout):
             if time.monotonic() > end:
                 raise
@@ -81,7 +81,7 @@ async def test_without_a_quorum_nothing_is_launched_and_all_is_well_afterwards(
 ) -> None:
     swarm = rig.swarm
     engine = rig.engine_at(swarm.managers[1])
-    service_id = await engine.start(_spec(rig, "a-1"), timeout=30)
+    service_id, _ = await engine.start(_spec(rig, "a-1"), timeout=30)
     for node in (swarm.managers[0], swarm.managers[2]):
         await asyncio.to_thread(node.kill)
 

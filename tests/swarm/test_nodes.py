@@ -53,6 +53,7 @@ async def test_a_kill_on_a_node_that_is_lost_meanwhile_is_a_success(
     try:
         began = time.monotonic()
         assert None is await rig_of_three.engine.stop(service_id, grace=1)
+        assert 1 == rig_of_three.kills_on_lost_nodes()
         assert time.monotonic() - began < _LOST_WITHIN
         await rig_of_three.engine.remove(service_id)
         again = await start(rig_of_three, "again")

@@ -26,7 +26,7 @@ async def _launch(engine: SwarmEngine, rig: SwarmRig, identifier: str) -> str:
     labels = rig.selector | {_LABEL: identifier, "test.launch": secrets.token_hex(8)}
     spec = WorkloadSpec(name=identifier, image=worker.IMAGE, arguments=[], labels=labels)
     try:
-        return await engine.start(spec, timeout=60)
+        return (await engine.start(spec, timeout=60)).id
     except NameTaken as taken:
         return taken.holder or ""
 

@@ -10,6 +10,7 @@ import docker
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from service.engine.base import (
+    Begun,
     Capabilities,
     Change,
     Event,
@@ -116,7 +117,7 @@ class DockerEngine:
     async def _ping_new_connection(self, timeout: float) -> None:
         await self._calls.call(Call("ping", ping_new_connection), timeout=timeout)
 
-    async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
+    async def start(self, spec: WorkloadSpec, *, timeout: float) -> Begun:
         """See `Engine.start`. Two calls, create and start, and a check of the program if needed."""
         about = {_IMAGE: spec.image, _NAME: spec.name}
         epoch = self._start_check.epoch  # before the Engine looks the image up
@@ -140,7 +141,7 @@ class DockerEngine:
         except EngineRefused:
             await self._undo(container_id)
             raise
-        return container_id
+        return Begun(container_id)
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:
         return await self._stops.stop(workload_id, grace)

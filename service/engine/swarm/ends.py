@@ -4,8 +4,11 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextvars import Context
+from dataclasses import dataclass
 
 from observability.logs import get_logger
+from observability.metrics import Metrics
+from observability.spans import annotate
 from service.engine.base import Exit
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
@@ -30,12 +33,23 @@ _MOST_AT_ONCE = 200  # services in a request: their ids are in its URL
 _Found = tuple[Mapping[str, Task | None], Nodes | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _LostWith:
+    """The node is gone, so that nobody can tell how the task ends."""
+
+    node: str
+
+
+_Told = Exit | _LostWith | None
+
+
 class Ends:
     """Tells whoever waits how a task has ended."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, metrics: Metrics) -> None:
         self._calls = calls
-        self._awaited: dict[str, list[asyncio.Future[Exit | None]]] = {}  # by service
+        self._metrics = metrics
+        self._awaited: dict[str, list[asyncio.Future[_Told]]] = {}  # by service
         self._looking: asyncio.Task[None] | None = None
         self._nodes_at = 0.0  # when they were asked for (`monotonic`)
 
@@ -44,13 +58,13 @@ class Ends:
 
         None also where the service is gone, or the node. Raises the `EngineError`s.
         """
-        told: asyncio.Future[Exit | None] = asyncio.get_running_loop().create_future()
+        told: asyncio.Future[_Told] = asyncio.get_running_loop().create_future()
         waiting = self._awaited.setdefault(task.ServiceID, [])
         waiting.append(told)
         self._begin()
         try:
             async with asyncio.timeout(task.grace + _DELAY):
-                return await told
+                found = await told
         except TimeoutError:
             raise EngineTimeout(
                 f"the {SWARM_TITLE} took too long: stop for service {task.ServiceID}"
@@ -59,6 +73,16 @@ class Ends:
             waiting.remove(told)
             if not waiting and self._awaited.get(task.ServiceID) is waiting:
                 del self._awaited[task.ServiceID]
+        if isinstance(found, _LostWith):
+            self._report(task.ServiceID, found.node)
+            return None
+        return found
+
+    def _report(self, service: str, node: str) -> None:
+        """Report, in the trace of the kill, that its job may still run."""
+        log.warning("node.lost", node=node, container_id=service)
+        annotate({"supervisor.node.lost": node})
+        self._metrics.kills_on_lost_nodes.labels(node).inc()
 
     def _begin(self) -> None:
         if self._looking is None or self._looking.done():
@@ -98,11 +122,9 @@ class Ends:
             code = exit_code(task)
             self._tell(service, None if code is None else Exit(code, task.since))
         elif nodes is not None and is_lost(task, nodes):
-            node = nodes.names.get(task.NodeID, task.NodeID)
-            log.warning("node.lost", node=node, container_id=service)
-            self._tell(service, None)
+            self._tell(service, _LostWith(nodes.name(task.NodeID)))
 
-    def _tell(self, service: str, found: Exit | None) -> None:
+    def _tell(self, service: str, found: _Told) -> None:
         for told in self._awaited.pop(service, ()):
             if not told.done():
                 told.set_result(found)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from observability.metrics import Metrics
 from service.engine.base import (
+    Begun,
     Capabilities,
     EngineCall,
     Event,
@@ -78,7 +79,7 @@ class SwarmEngine:
         self._nodes = KnownNodes()
         self._reader = TolerantReader()
         self._listings = Listings(selector, self._nodes, self._reader)
-        self._ends = Ends(self._calls)
+        self._ends = Ends(self._calls, metrics)
         self._shutdown_check = ShutdownCheck(partial(self._ping_new_connection, _SHUTDOWN_CHECK))
         self._checked = False
         self._launched: list[Workload] = []  # since the last listing
@@ -102,19 +103,19 @@ class SwarmEngine:
         """Of the manager; what it leaves behind runs on with others."""
         return await self._shutdown_check.leaving()
 
-    async def start(self, spec: WorkloadSpec, *, timeout: float) -> str:
+    async def start(self, spec: WorkloadSpec, *, timeout: float) -> Begun:
         """Pulling the image is part of it, and of its time."""
         about = {_NAME: spec.name, _IMAGE: spec.image}
-        launch = Launch(spec, self._credentials, self._beginnings)
+        launch = Launch(spec, self._credentials, self._beginnings, self._nodes)
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
         make = Call("create", launch.create, about, spec.redact)
         service_id = await self._calls.call(make, timeout=timeout)
         about = {**about, _ID: service_id}
         begin = Call("start", lambda c: launch.follow(c, service_id), about, spec.redact)
-        await self._calls.call(begin, timeout=deadline - clock())
-        self._launched.append(_just_launched(service_id, spec))
-        return service_id
+        node = await self._calls.call(begin, timeout=deadline - clock())
+        self._launched.append(_just_launched(service_id, spec, node))
+        return Begun(service_id, node)
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:  # noqa: ARG002 - see base
         """The grace is that of the start, which Swarm keeps."""
@@ -222,11 +223,12 @@ class SwarmEngine:
         return await self._calls.call(call, timeout=timeout)
 
 
-def _just_launched(service_id: str, spec: WorkloadSpec) -> Workload:
+def _just_launched(service_id: str, spec: WorkloadSpec, node: str) -> Workload:
     return Workload(
         id=service_id,
         name=spec.name,
         status=Status.LIVE,
         labels=spec.labels,
         created_at=time.time(),
+        node=node,
     )

@@ -110,7 +110,8 @@ def image_missing(image: str, words: str) -> EngineError:
     """No node that may run it has the image, or can pull it."""
     return ImageMissing(
         f"image {image}: is on no node that may run the job, and none of them could pull it:"
-        f" {words}; push it to a registry that the nodes reach, under this name"
+        f" {words}; push it to a registry that the nodes reach, under this name; if that asks for a"
+        " login, `config.json` of the supervisor has to have it"
     )
 
 

@@ -23,6 +23,7 @@ from service.engine.swarm.errors import (
     refused,
     waits_for_node,
 )
+from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_TITLE
 from service.engine.swarm.services import task_of
@@ -56,11 +57,16 @@ class Launch:
     """Makes a service, and follows it until its program has begun."""
 
     def __init__(
-        self, spec: WorkloadSpec, credentials: Credentials, beginnings: Beginnings
+        self,
+        spec: WorkloadSpec,
+        credentials: Credentials,
+        beginnings: Beginnings,
+        nodes: KnownNodes,
     ) -> None:
         self._spec = spec
         self._credentials = credentials
         self._beginnings = beginnings
+        self._nodes = nodes
         self._deadline = 0.0
         self._refusals: dict[str, str] = {}  # by node that lacks the image, what it has said
         self._waits_since: float | None = None
@@ -93,29 +99,31 @@ class Launch:
                     raise
             self._pause(_LOOK)
 
-    def follow(self, client: Client, service_id: str) -> None:
-        """Return when the program has begun. Removes the service where it will not."""
+    def follow(self, client: Client, service_id: str) -> str:
+        """Return the node when the program has begun. Removes the service where it will not."""
         try:
-            if self._follow(client, service_id):
+            task = self._follow(client, service_id)
+            if task is not None:
                 self._confirm(client, service_id)
         except EngineUnavailable:
             raise  # it may run all the same, and the next try finds it
         except EngineError:
             self._undo(client, service_id)
             raise
+        return self._nodes.name(self._ask(client), task) if task else ""
 
-    def _follow(self, client: Client, service_id: str) -> bool:
-        """Whether it has begun; if not, another supervisor has killed it, as it may what runs."""
+    def _follow(self, client: Client, service_id: str) -> Task | None:
+        """What has begun; None if another supervisor has killed it, as it may what runs."""
         wait = _LOOK
         while True:
             try:
                 tasks = self._ask(client).tasks_of(service_id)
                 if any(NOWHERE in task.constraints for task in tasks):
-                    return False
+                    return None
                 if tasks and self._runs(client, service_id, chief(tasks)):
-                    return True
+                    return chief(tasks)
             except NoSuchWorkload:
-                return False
+                return None
             except _SLOW:
                 pass
             self._pause(wait)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from service.engine.swarm.answers import Task
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.tasks import Nodes, has_ended, is_ending
+from service.errors import EngineError
 
 
 class KnownNodes:
@@ -21,6 +22,13 @@ class KnownNodes:
             self._names = found.names
             return found
         return Nodes(names)
+
+    def name(self, manager: Manager, task: Task) -> str:
+        """The name of its node; the node's id if nobody can be asked."""
+        try:
+            return self.of(manager, [task]).name(task.NodeID)
+        except (EngineError, OSError):  # those of `requests` are OSErrors
+            return task.NodeID
 
 
 def _may_be_lost(task: Task) -> bool:

@@ -31,6 +31,10 @@ class Nodes:
     names: Mapping[str, str] = field(default_factory=dict)
     lost: Collection[str] = frozenset()
 
+    def name(self, node_id: str) -> str:
+        """The name of a machine, or its id."""
+        return self.names.get(node_id, node_id)
+
 
 def by_service(tasks: Iterable[Task]) -> Mapping[str, Task]:
     """For each service the task that is its workload."""
@@ -97,7 +101,7 @@ def workload(task: Task, nodes: Nodes, *, stopping: bool = False) -> Workload:
         status=status(task, nodes),
         labels=task.labels,
         created_at=task.created_at,
-        node=nodes.names.get(task.NodeID, task.NodeID),
+        node=nodes.name(task.NodeID),
         stopping=stopping,
     )
 
@@ -130,7 +134,7 @@ def inspection(task: Task, nodes: Nodes, *, stopping: bool = False) -> Inspectio
         ended_at=task.since if now is Status.EXITED and not lost else None,
         arguments=task.arguments,
         stopping=stopping,
-        node=nodes.names.get(task.NodeID, task.NodeID),
+        node=nodes.name(task.NodeID),
         witnessed=task.state in _BY_ITSELF and exit_code(task) is not None,
     )
 

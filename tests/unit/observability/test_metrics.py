@@ -113,6 +113,8 @@ def test_a_series_is_there_at_0_from_the_start_and_has_no_other_label(
 
 
 EMPTY = [
+    ("supervisor_jobs_by_node", "gauge", ("node",)),
+    ("supervisor_kills_on_lost_nodes", "counter", ("node",)),
     ("grpc_server_call_started", "counter", ("grpc_method",)),
     ("grpc_server_call_duration_seconds", "histogram", ("grpc_method", "grpc_status")),
 ]
@@ -125,6 +127,7 @@ def test_what_the_catalogue_does_not_know_begins_with_the_first_observation(
     metrics = fresh()
     family = next(f for f in metrics.registry.collect() if f.name == name)
     assert (kind, []) == (family.type, family.samples)
+    metrics.job_moved("timer", None, "running", live=1, node="worker-1")
     metrics.grpc_started.labels("x/Y").inc()
     metrics.grpc_duration.labels("x/Y", "OK").observe(1)
     family = next(f for f in metrics.registry.collect() if f.name == name)

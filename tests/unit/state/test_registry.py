@@ -277,3 +277,18 @@ def test_the_running_gauge_agrees_with_the_list(registry: Registry, metrics: Met
     assert len(live) == running(metrics) == 3
     by_state = [job.state.value for job in registry.jobs()]
     assert {state: by_state.count(state) for state in states(metrics)} == states(metrics)
+
+
+def test_a_live_job_counts_for_the_node_that_runs_it(registry: Registry, metrics: Metrics) -> None:
+    def on(node: str) -> float | None:
+        return metrics.registry.get_sample_value("supervisor_jobs_by_node", {"node": node})
+
+    for launch_id, node in (("a", "n1"), ("b", "n2"), ("c", "n2"), ("d", "")):
+        registry.add(a_job(launch_id=launch_id, identifier=launch_id))
+        registry.observe(launch_id, Started(f"c-{launch_id}", 100.0, node=node))
+    assert (1, 2, None) == (on("n1"), on("n2"), on(""))
+    registry.observe("b", ExitSeen())
+    registry.observe("c", KillIntended())
+    assert (1, 1) == (on("n1"), on("n2"))
+    registry.observe("c", Closed(101.0, 143))
+    assert (1, 0) == (on("n1"), on("n2"))

@@ -12,7 +12,7 @@ import pytest
 from requests import Response
 
 from service.app.metric_labels import new_metrics
-from service.engine.base import Limits, WorkloadSpec
+from service.engine.base import Begun, Limits, WorkloadSpec
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.engine import DockerEngine
@@ -293,7 +293,7 @@ async def test_the_ps_that_lists_processes_is_no_program_that_has_begun() -> Non
             "GET top": [top(INIT, PS), top(INIT, PS), top(INIT, WORKER, PS)],
         }
     )
-    assert ID == await an_engine(client).start(a_spec(), timeout=5)
+    assert Begun(ID) == await an_engine(client).start(a_spec(), timeout=5)
     assert 3 == client.asked.count("GET top")
 
 
