@@ -16,11 +16,18 @@ from observability.escaping import printable
 from service.errors import StartError
 
 _CHAIN = (
-    "a PEM file with a certificate that is valid now, followed by those of the authorities in"
-    " between"
+    "a PEM file with a certificate that is valid now and whose key is RSA, or ECDSA with P-256 or"
+    " P-384, followed by those of the authorities in between"
 )
 _KEY = "a PEM file with the private key of the certificate, without a password"
 _AUTHORITIES = "a PEM file with the certificates of authorities"
+# The keys that clients of gRPC accept: with others, handshakes fail (gRPC 1.85). As DER has them in
+# a certificate: RSA, ECDSA with P-256, with P-384.
+_KEY_TYPES = (
+    bytes.fromhex("06092a864886f70d010101"),
+    bytes.fromhex("06072a8648ce3d020106082a8648ce3d030107"),
+    bytes.fromhex("06072a8648ce3d020106052b81040022"),
+)
 # OpenSSL's reasons for a certificate that it does not load; others are about the key.
 _TOO_WEAK = ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK")
 
@@ -130,8 +137,11 @@ class TlsFiles:
             raise self.chain.wrong(error.verify_message, _CHAIN) from None
         except ssl.SSLError as error:
             raise self.chain.wrong(f"cannot be used ({error.reason})", _CHAIN) from None
-        shown = client_side.getpeercert()
+        shown, raw = client_side.getpeercert(), client_side.getpeercert(binary_form=True)
         assert shown
+        assert raw
+        if not any(each in raw for each in _KEY_TYPES):
+            raise self.chain.wrong("has a key that gRPC does not know", _CHAIN)
         return shown
 
     def _read_authorities(self) -> bytes | None:

@@ -244,8 +244,8 @@ def test_an_open_port_is_told_once_at_the_start(tmp_path: Path) -> None:
             {"GRPC_TLS_CERT_FILE": "none.crt", "GRPC_TLS_KEY_FILE": "none.key"},
             (
                 "GRPC_TLS_CERT_FILE=none.crt: cannot be read (No such file or directory);"
-                " allowed is a PEM file with a certificate that is valid now, followed by those"
-                " of the authorities in between"
+                " allowed is a PEM file with a certificate that is valid now and whose key is RSA,"
+                " or ECDSA with P-256 or P-384, followed by those of the authorities in between"
             ),
         ),
     ],

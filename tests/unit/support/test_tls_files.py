@@ -4,11 +4,12 @@ import time
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from service.support.tls_files import Certificates, TlsFile, TlsFiles, TlsFilesError
 from tests.support.certificates import EXPIRED, NOT_YET, Authority, Pair, pem_of, self_signed
 
+_UNKNOWN_KEY = "has a key that gRPC does not know"
 _DAY = 86_400
 _AUTHORITY = Authority()
 _PAIR = _AUTHORITY.issue("supervisor")
@@ -58,6 +59,9 @@ def test_the_key_is_in_no_text_about_them(files: TlsFiles) -> None:
         pytest.param(Authority("between", _AUTHORITY).issue("supervisor"), id="chain"),
         pytest.param(_AUTHORITY.issue("spiffe://area/supervisor"), id="without a host name"),
         pytest.param(_AUTHORITY.issue("x", key=rsa.generate_private_key(65537, 2048)), id="RSA"),
+        pytest.param(
+            _AUTHORITY.issue("x", key=ec.generate_private_key(ec.SECP384R1())), id="P-384"
+        ),
         pytest.param(Pair(b"Some t\xc3\xa9xt\n" + _PAIR.chain, _PAIR.key), id="with a comment"),
         pytest.param(Pair(_PAIR.key + _PAIR.chain, _PAIR.chain + _PAIR.key), id="in one file"),
     ],
@@ -73,6 +77,13 @@ def test_pairs_of_many_kinds_fit(pair: Pair, tmp_path: Path) -> None:
         (_AUTHORITY.issue("x", lifetime=EXPIRED), "CERT", "certificate has expired"),
         (_AUTHORITY.issue("x", lifetime=NOT_YET), "CERT", "certificate is not yet valid"),
         (_AUTHORITY.issue("x", key=rsa.generate_private_key(65537, 1024)), "CERT", "is too weak"),
+        (_AUTHORITY.issue("x", key=ed25519.Ed25519PrivateKey.generate()), "CERT", _UNKNOWN_KEY),
+        (_AUTHORITY.issue("x", key=ec.generate_private_key(ec.SECP521R1())), "CERT", _UNKNOWN_KEY),
+        (
+            _AUTHORITY.issue("x", key=ec.generate_private_key(ec.SECP256K1())),
+            "CERT",
+            "cannot be used",
+        ),
         (Pair(_PAIR.chain[:200], _PAIR.key), "CERT", "has no certificates that can be read"),
         (Pair(b"", _PAIR.key), "CERT", "has no certificates that can be read"),
         (Pair(b"\0\xff" * 99, _PAIR.key), "CERT", "has no certificates that can be read"),
