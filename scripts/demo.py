@@ -148,8 +148,8 @@ def _start(stack: ExitStack, stage: Stage, image: str, worker: str) -> None:
                 otlp_port=stage.receiver.port,
             )
         )
-    tell(f"gRPC on 127.0.0.1:{stage.supervisor.grpc_port}")
-    tell(f"metrics and probes on http://127.0.0.1:{stage.supervisor.http_port}")
+    tell(f"gRPC with TLS on 127.0.0.1:{stage.supervisor.grpc_port}; this demo has a certificate")
+    tell(f"metrics and probes on https://127.0.0.1:{stage.supervisor.http_port}")
 
 
 def _catalog(stack: ExitStack, worker: str) -> Path:

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,14 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from prometheus_client.parser import text_string_to_metric_families
 
+from scripts.certificates import Authority
 from scripts.ports import free_port
 from scripts.progress import tail
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service.jobs.workload import INSTANCE_LABEL
 
 _CATALOG = "/etc/supervisor/catalog.toml"
+_CERTIFICATES = "/etc/supervisor/tls"
 _READY_SECONDS = 60.0
 
 
@@ -41,7 +44,10 @@ class Parts:
 
 
 class Supervisor:
-    """A container with the supervisor, and clients for all of its endpoints."""
+    """A container with the supervisor, and clients for all of its endpoints.
+
+    Both ports speak TLS, and clients of gRPC have certificates.
+    """
 
     def __init__(self, client: docker.DockerClient, instance: str) -> None:
         self._client = client
@@ -51,7 +57,10 @@ class Supervisor:
         self.grpc_port, self.http_port = free_port(), free_port()
         # Without proxies from the environment: this is the loopback.
         options = [("grpc.enable_http_proxy", 0)]
-        self._channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}", options)
+        self._authority = Authority(instance)
+        ours = self._authority.issue(f"spiffe://area/{instance}")
+        credentials = grpc.ssl_channel_credentials(self._authority.pem, ours.key, ours.chain)
+        self._channel = grpc.secure_channel(f"127.0.0.1:{self.grpc_port}", credentials, options)
         self.stub = AreaSupervisorServiceStub(self._channel)
         self._health = HealthStub(self._channel)
 
@@ -65,6 +74,7 @@ class Supervisor:
             volumes={
                 str(parts.engine_socket): {"bind": "/var/run/docker.sock", "mode": "rw"},
                 str(parts.catalog): {"bind": _CATALOG, "mode": "ro"},
+                str(self._certificates(parts)): {"bind": _CERTIFICATES, "mode": "ro"},
             },
             environment=self._environment(parts.backend_port, parts.otlp_port),
             read_only=True,
@@ -82,7 +92,10 @@ class Supervisor:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of an HTTP request."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+        trusting = ssl.create_default_context(cadata=self._authority.pem.decode())
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.http_port, timeout=5, context=trusting
+        )
         with contextlib.closing(connection):
             connection.request("GET", path)
             response = connection.getresponse()
@@ -130,6 +143,15 @@ class Supervisor:
             with contextlib.suppress(docker.errors.NotFound):
                 container.remove(force=True)
 
+    def _certificates(self, parts: Parts) -> Path:
+        """A folder beside the catalogue, with the supervisor's certificate and our authority."""
+        folder = parts.catalog.parent / "tls"
+        self._authority.issue("127.0.0.1").write(folder)
+        (folder / "ca.crt").write_bytes(self._authority.pem)
+        for path in (folder, *folder.iterdir()):  # for the container's root, without capabilities
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        return folder
+
     def _environment(self, backend_port: int, otlp_port: int) -> dict[str, str]:
         return {
             "BIND_ADDRESS": "127.0.0.1",
@@ -137,9 +159,14 @@ class Supervisor:
             "GRPC_CALLBACK_HOST": "127.0.0.1",
             "GRPC_CALLBACK_PORT": str(backend_port),
             "GRPC_SERVER_PORT": str(self.grpc_port),
+            "GRPC_TLS_CERT_FILE": f"{_CERTIFICATES}/tls.crt",
+            "GRPC_TLS_CLIENT_CA_FILE": f"{_CERTIFICATES}/ca.crt",
+            "GRPC_TLS_KEY_FILE": f"{_CERTIFICATES}/tls.key",
             "JOB_CATALOG": _CATALOG,
             "LOG_FORMAT": "json",
             "METRICS_PORT": str(self.http_port),
+            "METRICS_TLS_CERT_FILE": f"{_CERTIFICATES}/tls.crt",
+            "METRICS_TLS_KEY_FILE": f"{_CERTIFICATES}/tls.key",
             "OTEL_BSP_SCHEDULE_DELAY": "200",  # the default is 5 s
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp_port}",
             "SUPERVISOR_INSTANCE": self._instance,

@@ -12,7 +12,7 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from tests.support.certificates import EXPIRED, Authority, Files, Pair
+from scripts.certificates import EXPIRED, Authority, Files, Pair
 from tests.support.supervised import Scrape, Supervised, eventually, refusal, run_command
 
 _OURS, _THEIRS = Authority("ours"), Authority("theirs")

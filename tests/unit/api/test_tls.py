@@ -13,9 +13,9 @@ import pytest
 from grpc import aio
 
 from observability.callers import certificate_names
+from scripts.certificates import EXPIRED, NOT_YET, Authority, Pair, self_signed
 from service.api.tls import server_credentials
 from service.support.tls_files import Certificates, TlsFile, TlsFiles
-from tests.support.certificates import EXPIRED, NOT_YET, Authority, Pair, self_signed
 
 _OURS, _THEIRS = Authority("ours"), Authority("theirs")
 _SUPERVISOR = _OURS.issue("supervisor")

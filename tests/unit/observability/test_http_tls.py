@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from observability import http_connections, http_handshakes
 from observability.http_endpoint import HttpEndpoint
 from observability.http_handshakes import Tls
+from scripts.certificates import Authority, Pair
 from service.support.tls_files import Certificates, TlsFile, TlsFiles
-from tests.support.certificates import Authority, Pair
 from tests.support.supervised import eventually
 
 _OURS, _THEIRS = Authority("ours"), Authority("theirs")

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from scripts.certificates import EXPIRED, NOT_YET, Authority, Pair, pem_of, self_signed
 from service.support.tls_files import Certificates, TlsFile, TlsFiles, TlsFilesError
-from tests.support.certificates import EXPIRED, NOT_YET, Authority, Pair, pem_of, self_signed
 
 _UNKNOWN_KEY = "has a key that gRPC does not know"
 _DAY = 86_400
-_AUTHORITY = Authority()
+_AUTHORITY = Authority("ours")
 _PAIR = _AUTHORITY.issue("supervisor")
 
 

@@ -1,4 +1,4 @@
-"""Authorities and certificates for tests, valid ones and others."""
+"""Makes authorities and certificates, for the tests and for the demo."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -54,14 +54,14 @@ class Files(NamedTuple):
 class Authority:
     """An authority, whose certificate is in `pem`."""
 
-    def __init__(self, name: str = "tests", issuer: "Authority | None" = None) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _name(name)
+    def __init__(self, name: str, issuer: "Authority | None" = None) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = _name(name)
         self._issuer = issuer
         own = issuer or self
-        builder = _builder(self._name, own._name, self._key, VALID)
+        builder = _builder(self.name, own.name, self.key, VALID)
         constraints = x509.BasicConstraints(ca=True, path_length=None)
-        signed = builder.add_extension(constraints, critical=True).sign(own._key, hashes.SHA256())
+        signed = builder.add_extension(constraints, critical=True).sign(own.key, hashes.SHA256())
         self.pem = signed.public_bytes(Encoding.PEM)
 
     def issue(
@@ -72,14 +72,14 @@ class Authority:
     ) -> Pair:
         """A certificate with these names: host names, addresses, URIs. `lifetime` is in days."""
         key = key or ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_name("a test's"), self._name, key, lifetime)
+        builder = _builder(_name("issued"), self.name, key, lifetime)
         alternatives = x509.SubjectAlternativeName([_general(name) for name in names])
         # Python 3.13 would insist on it.
-        issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         signed = (
             builder.add_extension(alternatives, critical=False)
             .add_extension(issuer_key, critical=False)
-            .sign(self._key, hashes.SHA256())
+            .sign(self.key, hashes.SHA256())
         )
         between = self.pem if self._issuer else b""
         return Pair(signed.public_bytes(Encoding.PEM) + between, pem_of(key))
