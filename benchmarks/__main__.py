@@ -24,6 +24,7 @@ from benchmarks.measurements import (
     layers,
     restart,
     tail,
+    tls,
 )
 from benchmarks.result import Result, Run
 from scripts import private_engine
@@ -47,6 +48,7 @@ class Name(StrEnum):
     HUNDREDS = "hundreds"
     DEDUP = "dedup"
     LAYERS = "layers"
+    TLS = "tls"
     TAIL = "tail"
     GROWTH = "growth"
     FOOTPRINT = "footprint"
@@ -59,6 +61,7 @@ _MEASUREMENTS: dict[Name, Callable[[Bench], Result]] = {
     Name.HUNDREDS: hundreds.measure,
     Name.DEDUP: dedup.measure,
     Name.LAYERS: layers.measure,
+    Name.TLS: tls.measure,
     Name.TAIL: tail.measure,
     Name.GROWTH: growth.measure,
     Name.FOOTPRINT: footprint.measure,

@@ -34,10 +34,16 @@ class H2load:
         self._logs = 0
 
     def rate(
-        self, port: int, call: Call, calls: int, headers: Mapping[str, str] | None = None
+        self,
+        port: int,
+        call: Call,
+        calls: int,
+        headers: Mapping[str, str] | None = None,
+        *,
+        tls: bool = False,
     ) -> float:
         """Calls per second over one connection, with as many in flight as from a busy backend."""
-        command = self._command(port, call, calls, IN_FLIGHT, headers or {})
+        command = self._command(port, call, calls, IN_FLIGHT, headers or {}, tls=tls)
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         _check(output, calls)
         return _number(_RATE, output)
@@ -50,14 +56,22 @@ class H2load:
         return Paced([*self._command(port, call, calls, calls, {}), *options], calls, log)
 
     def _command(
-        self, port: int, call: Call, calls: int, in_flight: int, headers: Mapping[str, str]
+        self,
+        port: int,
+        call: Call,
+        calls: int,
+        in_flight: int,
+        headers: Mapping[str, str],
+        *,
+        tls: bool = False,
     ) -> list[str]:
         body = self._directory / f"{call.name}.request"
         if not body.exists():  # another h2load may be reading it
             body.write_bytes(call.framed)
         amount = [f"--requests={calls}", "--clients=1", f"--max-concurrent-streams={in_flight}"]
         given = [f"--header={key}: {value}" for key, value in {**_HEADERS, **headers}.items()]
-        return ["h2load", f"http://127.0.0.1:{port}{call.path}", f"--data={body}", *amount, *given]
+        target = f"{'https' if tls else 'http'}://127.0.0.1:{port}{call.path}"
+        return ["h2load", target, f"--data={body}", *amount, *given]
 
 
 class Paced:

@@ -25,6 +25,7 @@ class Server:
 
     port: int
     pid: int
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,13 @@ def collected(bench: Bench) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def layered(
-    bench: Bench, layer: Layer, exporting: Mapping[str, str] | None = None
+    bench: Bench, layer: Layer, exporting: Mapping[str, str] | None = None, *, tls: bool = False
 ) -> Iterator[Server]:
     """A server of one kind, whose log goes to a file."""
     log = bench.directory / f"{layer}.log"
-    with Program("benchmarks.servers.layers", layer, environment=exporting, log=log) as program:
-        yield Server(program.port, program.pid)
+    words = [layer, *(["--tls"] if tls else [])]
+    with Program("benchmarks.servers.layers", *words, environment=exporting, log=log) as program:
+        yield Server(program.port, program.pid, tls)
 
 
 def take_turns(
@@ -74,10 +76,11 @@ def take_turns(
     found = Rounds()
     calls = bench.size(4000, 400)
     for server in servers.values():  # warm up
-        bench.h2load.rate(server.port, load.call, calls // 4, load.headers)
+        bench.h2load.rate(server.port, load.call, calls // 4, load.headers, tls=server.tls)
     for who in bench.rounds(list(servers), rounds, f"{text}: {load.rate}"):
         server = servers[who]
         before = cpu_seconds(server.pid)
-        found.add(load.rate, who, bench.h2load.rate(server.port, load.call, calls, load.headers))
+        rate = bench.h2load.rate(server.port, load.call, calls, load.headers, tls=server.tls)
+        found.add(load.rate, who, rate)
         found.add(load.cpu, who, (cpu_seconds(server.pid) - before) / calls * 1e6)
     return found

@@ -1,11 +1,13 @@
 """gRPC servers for comparison: empty handlers, and then one more of our layers each.
 
-python -m benchmarks.servers.layers LAYER PORT
+python -m benchmarks.servers.layers LAYER [--tls] PORT
 """
 
 import asyncio
 import sys
+import tempfile
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +23,7 @@ from observability.interceptor import CallObserver, ObservedMethod
 from observability.log_writer import LogWriter
 from observability.logs import configure_logs
 from observability.tracing import configure_tracing
+from scripts.certificates import self_signed
 from service._generated.area_supervisor_pb2 import Job, JobId, JobList
 from service._generated.area_supervisor_pb2_grpc import (
     AreaSupervisorServiceServicer,
@@ -28,7 +31,9 @@ from service._generated.area_supervisor_pb2_grpc import (
 )
 from service._generated.area_types_pb2 import AuthenticatedJobData, Response
 from service.api.jobs_service import SERVICE, in_band_error
+from service.api.tls import server_credentials
 from service.app import event_loop
+from service.support.tls_files import Certificates, TlsFile, TlsFiles
 
 _METHODS = [
     ObservedMethod(f"{SERVICE}/{name}", traced=True, error_in=in_band_error)
@@ -75,23 +80,38 @@ class _EmptyHealth(HealthServicer):
         return HealthCheckResponse(status=HealthCheckResponse.SERVING)
 
 
-def main(layer: Annotated[Layer, typer.Argument()], port: Annotated[int, typer.Argument()]) -> None:
+def main(
+    layer: Annotated[Layer, typer.Argument()],
+    port: Annotated[int, typer.Argument()],
+    tls: Annotated[bool, typer.Option("--tls")] = False,
+) -> None:
     """Serve until killed."""
     level = "info" if layer is Layer.LOGS else "error"
     configure_logs(level=level, console=False, write=LogWriter(sys.stdout.fileno()).write)
     if layer is not Layer.BARE:
         configure_tracing("bench", "0", "bench")
     run = asyncio.run if layer in (Layer.BARE, Layer.TRACING) else event_loop.run
-    run(_serve(layer, port))
+    certificates = _certificates() if tls else None
+    run(_serve(layer, port, certificates))
 
 
-async def _serve(layer: Layer, port: int) -> None:
+def _certificates() -> Certificates:
+    with tempfile.TemporaryDirectory() as folder:
+        chain, key = self_signed("127.0.0.1").write(Path(folder))
+        return TlsFiles(TlsFile("chain", chain), TlsFile("key", key)).read()
+
+
+async def _serve(layer: Layer, port: int, certificates: Certificates | None) -> None:
+    latest = (lambda: certificates) if certificates else None
     if layer in (Layer.SERVICE, Layer.LOGS):
-        async with Service(port).running():
+        async with Service(port, latest).running():
             event_loop.tune_garbage_collection()
             await asyncio.Event().wait()
     server = _empty_server(layer)
-    server.add_insecure_port(f"127.0.0.1:{port}")
+    if latest:
+        server.add_secure_port(f"127.0.0.1:{port}", server_credentials(latest))
+    else:
+        server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     await server.wait_for_termination()
 

@@ -1,7 +1,7 @@
 """The whole service in this process, on the instant engine."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from service.app import metric_labels
 from service.app.wiring import Core
 from service.jobs.catalog import load_catalog
 from service.settings import Settings
+from service.support.tls_files import Certificates
 
 _CATALOG = load_catalog(Path(__file__).parents[1] / "catalog.toml")
 
@@ -20,7 +21,7 @@ _CATALOG = load_catalog(Path(__file__).parents[1] / "catalog.toml")
 class Service:
     """Serves on the loopback, with the wiring of `service.app.process`."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, certificates: Callable[[], Certificates] | None = None) -> None:
         self.engine = InstantEngine()
         self.metrics = new_metrics()
         settings = Settings(go_env="production")
@@ -32,6 +33,7 @@ class Service:
             [servicer.as_service()],
             self.metrics,
             launches=settings.max_launches,
+            certificates=certificates,
         )
         self.core.readiness.subscribe(self._server.health.set_ready)
 
