@@ -134,7 +134,11 @@ def test_the_authorities_of_clients_are_read(tmp_path: Path) -> None:
     assert both == _files(_PAIR, tmp_path, both).read().client_authorities
 
 
-@pytest.mark.parametrize("content", [b"", b"\0\xff", _PAIR.key, _AUTHORITY.pem[:99]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0\xff", _PAIR.key, _AUTHORITY.pem[:99]],
+    ids=["empty", "odd", "key", "half"],
+)
 def test_a_file_without_authorities_is_told(content: bytes, tmp_path: Path) -> None:
     text = _wrong(_files(_PAIR, tmp_path, content))
     told = f"GRPC_TLS_CLIENT_CA_FILE={tmp_path}/ca.crt: has no certificates that can be read; "
