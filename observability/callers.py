@@ -5,7 +5,8 @@ agents. OpenTelemetry's interceptor puts the same facts on the span of a call (`
 `net.peer.port`, `rpc.user_agent`).
 """
 
-from collections.abc import Iterable, Mapping
+import ssl
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -103,6 +104,13 @@ def _address(peer: str) -> str:
     return unquote(address) if scheme == "ipv6" else peer
 
 
+# Stands for the names of a certificate that has none, or one that gRPC gives only in part.
+# An access file cannot name it.
+NAMELESS = "nameless"
+# The kinds of names (SAN), and how a certificate in DER marks them. Of addresses, gRPC makes texts.
+_KINDS = {"uri": 0x86, "dns": 0x82, "ip": None, "email": 0x81}
+
+
 def certificate_names(context: Any) -> tuple[str, ...]:
     """The names (SAN) in the certificate of a call's client: `spiffe://…`, `dns:…`, `ip:…`.
 
@@ -110,14 +118,30 @@ def certificate_names(context: Any) -> tuple[str, ...]:
     asks gRPC anew for each call: keep the answer.
     """
     known = context.auth_context()
-    uris = [uri for uri in _decoded(known.get("peer_uri", ())) if "://" in uri]  # not `dns:…`
-    others = [
-        f"{kind}:{name.lower()}"
-        for kind in ("dns", "ip", "email")
-        for name in _decoded(known.get(f"peer_{kind}", ()))
-    ]
-    return (*uris, *others)
+    shown = known.get("x509_pem_cert")
+    if not shown:
+        return ()
+    encoded = ssl.PEM_cert_to_DER_cert(shown[0].decode())
+    names = [(kind, name) for kind in _KINDS for name in known.get(f"peer_{kind}", ())]
+    if not all(_is_whole(kind, name, encoded) for kind, name in names):
+        return (NAMELESS,)
+    return tuple(text for each in names if (text := _named(*each))) or (NAMELESS,)
 
 
-def _decoded(names: Iterable[bytes]) -> list[str]:
-    return [name.decode(errors="replace") for name in names]
+def _is_whole(kind: str, name: bytes, encoded: bytes) -> bool:
+    """Whether a certificate has this name. gRPC's Python cuts names at the first NUL."""
+    tag, length = _KINDS[kind], len(name)
+    if tag is None:
+        return True
+    size = length.to_bytes((length.bit_length() + 7) // 8 or 1, "big")
+    if length >= 0x80:  # noqa: PLR2004 - DER then says of how many bytes the length is
+        size = bytes([0x80 + len(size)]) + size
+    return bytes([tag]) + size + name in encoded
+
+
+def _named(kind: str, name: bytes) -> str:
+    """A name with its kind; "" for one that would look like another kind: `dns:x` as a URI."""
+    text = name.decode(errors="replace")
+    if kind == "uri":
+        return text if "://" in text else ""
+    return "" if text.startswith("//") else f"{kind}:{text.lower()}"

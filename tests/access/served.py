@@ -2,7 +2,7 @@
 
 import asyncio
 import http.client
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from google.protobuf.empty_pb2 import Empty
 from grpc import aio
 
+from observability.callers import certificate_names
 from observability.http_endpoint import HttpEndpoint
 from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
@@ -21,6 +22,7 @@ from service.access.tokens import hash_line
 from service.api.access_interceptor import AccessInterceptor
 from service.api.jobs_service import JobsService
 from service.api.server import GrpcServer
+from service.support.tls_files import Certificates
 from tests.supervisor.world import World, a_world
 from tests.support.supervised import free_port
 
@@ -105,13 +107,15 @@ async def refusal(call: Any) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def served(text: str = FILE) -> AsyncIterator[Served]:
-    """Serve during the block."""
+async def served(
+    text: str = FILE, certificates: Callable[[], Certificates] | None = None
+) -> AsyncIterator[Served]:
+    """Serve during the block, with certificates over TLS."""
     async with a_world(real_time=True) as world:
         access = Access(clients_in(text), world.metrics)
         servicer = JobsService(world.supervisor, world.readiness, world.metrics)
         port, http_port = free_port(), free_port()
-        interceptor = AccessInterceptor(access, lambda _: ())
+        interceptor = AccessInterceptor(access, certificate_names)
         server = GrpcServer(
             "127.0.0.1",
             port,
@@ -119,6 +123,7 @@ async def served(text: str = FILE) -> AsyncIterator[Served]:
             world.metrics,
             launches=50,
             interceptors=[interceptor],
+            certificates=certificates,
         )
         server.health.set_ready(True)
 

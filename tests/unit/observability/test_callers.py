@@ -1,9 +1,17 @@
 import asyncio
 import contextvars
+import ssl
 
 import pytest
 
-from observability.callers import NO_CALLER, CallContext, Caller, caller, certificate_names
+from observability.callers import (
+    NAMELESS,
+    NO_CALLER,
+    CallContext,
+    Caller,
+    caller,
+    certificate_names,
+)
 
 
 class Context:
@@ -97,41 +105,58 @@ async def test_what_is_begun_for_a_caller_stays_its_own() -> None:
     assert caller() is NO_CALLER
 
 
+_TAGS = {"peer_uri": b"\x86", "peer_dns": b"\x82", "peer_email": b"\x81"}
+
+
 class Secured(Context):
-    """A connection whose client has shown a certificate."""
+    """A connection whose client has shown a certificate. Real ones: tests/access."""
 
     def __init__(self, **facts: list[bytes]) -> None:
         super().__init__("ipv4:1.2.3.4:5")
-        self._facts = facts
+        names = [
+            _TAGS[key] + (b"\x81" if len(name) > 127 else b"") + bytes([len(name)]) + name
+            for key, values in facts.items()
+            if key in _TAGS
+            for name in values
+        ]
+        pem = ssl.DER_cert_to_PEM_cert(b"0" + b"".join(names)).encode()
+        self._facts = {"x509_pem_cert": [pem], **facts}
 
     def auth_context(self) -> dict[str, list[bytes]]:
         return self._facts
 
 
+class Unsecured(Secured):
+    """A connection without a certificate of its client."""
+
+    def auth_context(self) -> dict[str, list[bytes]]:
+        return {key: value for key, value in self._facts.items() if key != "x509_pem_cert"}
+
+
 def test_the_names_in_a_certificate_say_of_which_kind_they_are() -> None:
-    """A real one: tests/unit/api/test_tls.py."""
     context = Secured(
         transport_security_type=[b"ssl"],
         x509_common_name=[b"backend"],
-        peer_uri=[b"spiffe://area/Backend", b"https://area/b"],
+        peer_uri=[b"spiffe://area/Backend", b"https://area/" + b"b" * 150],
         peer_dns=[b"Backend.area.internal"],
         peer_ip=[b"10.0.0.1"],
         peer_email=[b"backend@area"],
     )
-    assert (
+    assert {
         "spiffe://area/Backend",
-        "https://area/b",
+        "https://area/" + "b" * 150,
         "dns:backend.area.internal",
         "ip:10.0.0.1",
         "email:backend@area",
-    ) == certificate_names(context)
+    } == set(certificate_names(context))
 
 
-def test_a_uri_does_not_pass_for_a_name_of_another_kind() -> None:
+def test_a_name_does_not_pass_for_one_of_another_kind() -> None:
     uris = [b"dns:backend.area.internal", b"ip:10.0.0.1", b"email:a@b", b"urn:x"]
-    assert () == certificate_names(Secured(peer_uri=uris))
+    assert (NAMELESS,) == certificate_names(Secured(peer_uri=uris))
+    assert (NAMELESS,) == certificate_names(Secured(peer_dns=[b"//area"]))
 
 
 def test_without_a_certificate_there_are_no_names() -> None:
-    assert () == certificate_names(Secured(transport_security_type=[b"ssl"]))
-    assert () == certificate_names(Secured())
+    assert () == certificate_names(Unsecured(transport_security_type=[b"ssl"]))
+    assert () == certificate_names(Unsecured())
