@@ -1,5 +1,6 @@
 """Reads what libraries in C print on standard error, and takes the lines that events replace."""
 
+import atexit
 import faulthandler
 import os
 import threading
@@ -29,6 +30,7 @@ class NativeLines:
         faulthandler.enable(self._original)
         self._thread = threading.Thread(target=self._run, name="stderr", daemon=True)
         self._thread.start()
+        atexit.register(self.close)  # after Python has printed what ends it
 
     def close(self) -> None:
         os.dup2(self._original, _STDERR)  # closes the pipe, which ends the thread

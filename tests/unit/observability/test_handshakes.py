@@ -104,6 +104,12 @@ def test_lines_that_are_not_taken_are_passed_on() -> None:
     assert b"keep 1\nkeep \xff\nkeep the last, without its end\nafter" == done.stderr
 
 
+def test_what_python_prints_at_its_end_is_passed_on() -> None:
+    done = _run("raise RuntimeError('the reason')")
+    assert 1 == done.returncode
+    assert done.stderr.endswith(b"RuntimeError: the reason\n")
+
+
 def test_a_crash_still_tells_where_it_was() -> None:
     done = _run("os.abort()")
     assert done.returncode < 0
