@@ -8,7 +8,7 @@ import pytest
 
 from service.engine.base import Begun, Change, Limits, Status
 from service.engine.swarm.engine import SwarmEngine
-from service.errors import ImageMissing, NameTaken, NoRoom, NoSuchWorkload
+from service.errors import EngineTimeout, ImageMissing, NameTaken, NoRoom, NoSuchWorkload
 from tests.engine.on_swarm import TIMEOUT, a_spec, node_of, nodes_of, start
 from tests.engine.rigs import Listener, SwarmRig, until, until_async
 from tests.support import worker
@@ -97,6 +97,24 @@ async def test_what_no_node_may_run_has_no_room_and_leaves_nothing(swarm_rig: Sw
             node.reload()
             node.update(spec | {"Availability": "active"})
     await start(swarm_rig, "a-1")
+
+
+async def test_a_launch_that_takes_too_long_holds_its_name_until_its_task_is_dead(
+    swarm_rig: SwarmRig,
+) -> None:
+    node = swarm_rig.swarm.manager
+    node.freeze_containerd()
+    try:
+        with pytest.raises(EngineTimeout):
+            await swarm_rig.engine.start(a_spec(swarm_rig, "a-1"), timeout=4)
+        assert "a-1" in await swarm_rig.engine.names()
+    finally:
+        node.thaw()
+    (left,) = await swarm_rig.engine.list()
+    assert left.stopping
+    await swarm_rig.engine.remove(left.id, force=True)
+    assert "a-1" not in await swarm_rig.engine.names()
+    assert [] == nodes_of(swarm_rig, left.id)
 
 
 async def test_an_exit_is_told_with_its_code_and_was_seen(swarm_rig: SwarmRig) -> None:

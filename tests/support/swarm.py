@@ -178,3 +178,12 @@ def remove_services(client: docker.DockerClient) -> None:
 def callback() -> str:
     """What jobs get as `--target`, unless a test sets it."""
     return f"{settings().get('GRPC_CALLBACK_HOST', 'localhost')}:50050"
+
+
+def set_availability(swarm: Swarm, node: SwarmNode, availability: str) -> None:
+    """Let a node have tasks (`active`), or none (`drain`)."""
+    with node.client() as client:
+        node_id = client.info()["Swarm"]["NodeID"]
+    with swarm.manager.client() as client:
+        found = client.nodes.get(node_id)
+        found.update(found.attrs["Spec"] | {"Availability": availability})

@@ -1,7 +1,6 @@
 """The Swarms of tests that take minutes, and supervisors on them."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -9,9 +8,8 @@ import pytest
 
 from scripts.private_engine import ensure_installed
 from tests.engine.conftest import rig_of_three, swarm_of_three
-from tests.engine.rigs import SwarmRig
 from tests.support.supervised import Supervised
-from tests.support.swarm import Swarm, SwarmNode, a_swarm
+from tests.support.swarm import Swarm, SwarmNode, a_swarm, set_availability
 
 __all__ = ["rig_of_three", "swarm_of_three"]
 
@@ -23,16 +21,9 @@ def managers() -> Iterator[Swarm]:
     """A Swarm of three managers and two workers."""
     ensure_installed()
     with a_swarm(managers=3, workers=2) as made:
+        for node in made.managers:  # what dies with a manager should be no job
+            set_availability(made, node, "drain")
         yield made
-
-
-@pytest.fixture
-async def rig_of_managers(managers: Swarm) -> AsyncIterator[SwarmRig]:
-    """The adapter at the first manager, which leads."""
-    made = SwarmRig(managers)
-    yield made
-    await asyncio.to_thread(_mend, managers)
-    await made.engine.close()
 
 
 @pytest.fixture

@@ -1,58 +1,52 @@
-"""Two supervisors' adapters launch and kill the same things at the same time."""
+"""Two supervisors launch and kill the same things from sixteen clients."""
 
-import asyncio
 import random
-import secrets
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from service.engine.base import Status, WorkloadSpec
-from service.engine.swarm.engine import SwarmEngine
-from service.errors import NameTaken
-from tests.engine.rigs import SwarmRig
-from tests.support import worker
+from service._generated.area_types_pb2 import Response
 from tests.support.node_events import watching
+from tests.support.supervised import Supervised, eventually
+from tests.support.swarm import Swarm
+from tests.swarm.conftest import Begin
+from tests.swarm.two import AGREE, LABEL, total, until_both_have
 
-_LABEL = "test.identifier"
 _IDENTIFIERS = 20
 _CLIENTS = 16
 _SECONDS = 60.0
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(400)
 
 
-async def _launch(engine: SwarmEngine, rig: SwarmRig, identifier: str) -> str:
-    labels = rig.selector | {_LABEL: identifier, "test.launch": secrets.token_hex(8)}
-    spec = WorkloadSpec(name=identifier, image=worker.IMAGE, arguments=[], labels=labels)
-    try:
-        return (await engine.start(spec, timeout=60)).id
-    except NameTaken as taken:
-        return taken.holder or ""
-
-
-async def _play(engine: SwarmEngine, rig: SwarmRig, chance: random.Random, until: float) -> None:
+def _play(supervised: Supervised, chance: random.Random) -> list[str]:
+    """What was answered otherwise than with a success."""
+    until, failures = time.monotonic() + _SECONDS, list[str]()
     while time.monotonic() < until:
-        identifier = f"job-{chance.randrange(_IDENTIFIERS)}"
-        workload_id = await _launch(engine, rig, identifier)
-        await asyncio.sleep(chance.uniform(0, 0.5))
-        if chance.random() < 0.7:
-            await engine.remove(workload_id, force=True)
+        name = f"job-{chance.randrange(_IDENTIFIERS)}"
+        if chance.random() < 0.55:
+            answer = supervised.launch("timer", name)
+        else:
+            answer = supervised.kill(name)
+        if answer != Response():
+            failures.append(str(answer))
+        time.sleep(chance.uniform(0, 0.3))
+    return failures
 
 
-async def test_an_identifier_runs_once_at_any_time_whoever_launches_and_kills(
-    rig_of_three: SwarmRig,
+def test_an_identifier_runs_once_at_any_time_whoever_launches_and_kills(
+    managers: Swarm, begin: Begin
 ) -> None:
-    engines = [rig_of_three.engine_at(rig_of_three.swarm.manager) for _ in range(2)]
-    with watching(rig_of_three.swarm.nodes, _LABEL) as running:
-        until = time.monotonic() + _SECONDS
-        await asyncio.gather(
-            *(_play(engines[n % 2], rig_of_three, random.Random(n), until) for n in range(_CLIENTS))
-        )
-        lists = [await engine.list() for engine in engines]
-    assert running.starts > _IDENTIFIERS
+    both = begin(managers.managers[1]), begin(managers.managers[2])
+    with watching(managers.nodes, LABEL) as running, ThreadPoolExecutor(_CLIENTS) as pool:
+        plays = [pool.submit(_play, both[n % 2], random.Random(n)) for n in range(_CLIENTS)]
+        failures = [failure for play in plays for failure in play.result()]
+    assert [] == failures
+    assert running.starts >= _IDENTIFIERS
     assert {1} == set(running.most_at_once().values())
-    live = [{w.id for w in each if w.status is Status.LIVE} for each in lists]
-    assert live[0] == live[1]
-    for engine in engines:
-        await engine.close()
+    eventually(lambda: both[0].running() == both[1].running(), within=AGREE)
+    until_both_have(both, *both[0].running())
+    launches = total(both, "supervisor_launches_total")
+    exits = total(both, "supervisor_exits_total")
+    assert launches == exits + len(both[0].running())

@@ -4,6 +4,7 @@ A manager passes on the errors of SwarmKit, whose codes moby turns into statuses
 the words tell more. They were seen on 20.10, or read in moby (daemon/cluster) and in SwarmKit.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -41,6 +42,7 @@ _LEADERLESS = (
 _STALE = "update out of sequence"
 _NO_IMAGE = ("No such image", "manifest unknown", "pull access denied", "repository does not exist")
 _NO_NODE = "no suitable node"
+_NONE_THERE = re.compile(r"no suitable node \(\d+ nodes? not available for new tasks\)")
 _NOT_SCOPED = "Only networks scoped to the swarm can be used"
 _HELPS = {
     _NOT_SCOPED: "make it with `docker network create --driver overlay`",
@@ -97,6 +99,11 @@ def lacks_image(task: Task) -> bool:
 def waits_for_node(task: Task) -> bool:
     """Whether no node takes it at the moment."""
     return task.state is TaskState.PENDING and task.Status.Err.startswith(_NO_NODE)
+
+
+def no_node_is_there(task: Task) -> bool:
+    """Whether each node is down, not known yet, drained or paused."""
+    return bool(_NONE_THERE.fullmatch(task.Status.Err))
 
 
 def has_begun(task: Task) -> bool:

@@ -19,6 +19,7 @@ from service.engine.swarm.errors import (
     has_begun,
     image_missing,
     lacks_image,
+    no_node_is_there,
     no_room,
     refused,
     waits_for_node,
@@ -27,7 +28,7 @@ from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_TITLE
 from service.engine.swarm.services import task_of
-from service.engine.swarm.tasks import NOWHERE, being_stopped, chief, has_ended, is_ending
+from service.engine.swarm.tasks import NOWHERE, being_stopped, chief, has_ended, is_ending, may_run
 from service.errors import (
     EngineError,
     EngineFailed,
@@ -45,9 +46,9 @@ _LOOK, _LAST_LOOK = 0.05, 0.25
 _CALL = 5.0
 # Of the launch's time, what is kept for removing what does not come to run (seconds).
 _FOR_REMOVAL = 1.0
-# How long no node may take it (seconds). After an election no node is known for a moment. And how
-# long an ended holder of its name is left to the supervisor that has launched that.
-_PATIENCE = 5.0
+# How long no node may take it (seconds); longer if none is there, as after an election until they
+# have found the leader. And how long an ended holder of its name is left to its own supervisor.
+_PATIENCE, _PATIENCE_WITHOUT_NODES, _PATIENCE_WITH_HOLDER = 5.0, 12.0, 5.0
 # How often a name is asked for whose holder is gone as soon as it is looked for.
 _TRIES = 5
 _SLOW = (TimeoutError, requests.exceptions.Timeout)
@@ -169,13 +170,22 @@ class Launch:
         self._waits_since = self._waits_since or now
         if self._refusals and "scheduling constraints" in task.Status.Err:
             raise image_missing(self._spec.image, "; ".join(self._refusals.values()))
-        if now - self._waits_since >= _PATIENCE:
+        patience = _PATIENCE_WITHOUT_NODES if no_node_is_there(task) else _PATIENCE
+        if now - self._waits_since >= patience:
             raise no_room(self._spec.name, task)
 
     def _undo(self, client: Client, service_id: str) -> None:
+        """Remove the service. If its task may run, only stop it: its name is held until that ends.
+
+        The caller abandons such a launch, which removes the service after the end.
+        """
         client.timeout = _FOR_REMOVAL  # type: ignore[assignment]  # fractions are fine
+        manager = Manager(client)
         try:
-            Manager(client).remove(service_id)
+            if any(may_run(task) for task in manager.tasks_of(service_id)):
+                manager.stop(service_id)
+            else:
+                manager.remove(service_id)
         except NoSuchWorkload:
             pass
         except (EngineError, OSError, requests.exceptions.RequestException) as error:
@@ -206,7 +216,7 @@ class Launch:
         now = time.monotonic()
         if self._ended_since is None or self._ended_since[0] != service_id:
             self._ended_since = service_id, now
-        return now - self._ended_since[1] >= _PATIENCE
+        return now - self._ended_since[1] >= _PATIENCE_WITH_HOLDER
 
     @property
     def _left(self) -> float:

@@ -66,6 +66,11 @@ def has_ended(task: Task) -> bool:
     return task.state >= TaskState.COMPLETE or (unassigned and is_ending(task))
 
 
+def may_run(task: Task) -> bool:
+    """Whether a node has it, and has not reported its end."""
+    return TaskState.ASSIGNED <= task.state < TaskState.COMPLETE
+
+
 def is_lost(task: Task, nodes: Nodes) -> bool:
     """Whether its node is gone, or no part of the Swarm any more: nobody can tell what it does.
 

@@ -9,6 +9,7 @@ from service.engine.swarm.errors import (
     StaleVersion,
     has_begun,
     lacks_image,
+    no_node_is_there,
     no_room,
     refused,
     told,
@@ -121,3 +122,20 @@ def test_a_task_that_waits_for_a_node_says_why() -> None:
     error = no_room("a-1", task)
     assert 429 == error.code
     assert "insufficient resources" in error.message
+
+
+@pytest.mark.parametrize(
+    ("words", "none_there"),
+    [
+        ("no suitable node (1 node not available for new tasks)", True),
+        ("no suitable node (5 nodes not available for new tasks)", True),
+        ("no suitable node (1 node not available for new tasks; insufficient resources)", False),
+        ("no suitable node (insufficient resources on 1 node)", False),
+    ],
+)
+def test_nodes_that_are_not_there_are_told_from_nodes_without_room(
+    words: str, *, none_there: bool
+) -> None:
+    task = a_task("pending", err=words)
+    assert waits_for_node(task)
+    assert none_there == no_node_is_there(task)
