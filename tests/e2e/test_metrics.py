@@ -26,9 +26,11 @@ from service import __version__
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer
 from service._generated.area_types_pb2 import Response
 from service.app.metric_labels import LABELS
-from tests.support import catalog, containers, worker
+from tests.support import catalog, containers, swarm, worker
 from tests.support.stubborn import a_stubborn_one
 from tests.support.supervised import Supervised, eventually
+
+_ENGINE = swarm.settings().get("SUPERVISOR_ENGINE", "docker")
 
 _GRACE = 1
 _LAUNCH_TIMEOUT = 5
@@ -113,7 +115,7 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     ),
     "supervisor_build": (
         "info",
-        {"version": _VERSION, "engine": {"docker"}, "mode": {"production", "development"}},
+        {"version": _VERSION, "engine": {_ENGINE}, "mode": {"production", "development"}},
     ),
 }
 
@@ -249,7 +251,7 @@ def test_the_process_and_python_are_there(shared: Supervised) -> None:
 
 def test_what_runs_here_is_told(shared: Supervised) -> None:
     assert 1 == shared.metric(
-        "supervisor_build_info", version=__version__, engine="docker", mode="production"
+        "supervisor_build_info", version=__version__, engine=_ENGINE, mode="production"
     )
     assert 1 == shared.metric("supervisor_ready")
     assert 1 == shared.metric("supervisor_engine_up")

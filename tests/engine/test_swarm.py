@@ -99,24 +99,6 @@ async def test_what_no_node_may_run_has_no_room_and_leaves_nothing(swarm_rig: Sw
     await start(swarm_rig, "a-1")
 
 
-async def test_a_launch_that_takes_too_long_holds_its_name_until_its_task_is_dead(
-    swarm_rig: SwarmRig,
-) -> None:
-    node = swarm_rig.swarm.manager
-    node.freeze_containerd()
-    try:
-        with pytest.raises(EngineTimeout):
-            await swarm_rig.engine.start(a_spec(swarm_rig, "a-1"), timeout=4)
-        assert "a-1" in await swarm_rig.engine.names()
-    finally:
-        node.thaw()
-    (left,) = await swarm_rig.engine.list()
-    assert left.stopping
-    await swarm_rig.engine.remove(left.id, force=True)
-    assert "a-1" not in await swarm_rig.engine.names()
-    assert [] == nodes_of(swarm_rig, left.id)
-
-
 async def test_an_exit_is_told_with_its_code_and_was_seen(swarm_rig: SwarmRig) -> None:
     listener = Listener(swarm_rig.engine)
     await until(lambda: bool(listener.heard))
@@ -186,3 +168,24 @@ async def test_supervisors_at_two_managers_see_the_same(rig_of_three: SwarmRig) 
     await until(lambda: "removed" in listener.changes(service_id))
     await listener.close()
     await engine.close()
+
+
+async def test_a_launch_that_takes_too_long_holds_its_name_until_its_task_is_dead(
+    rig_of_three: SwarmRig,
+) -> None:
+    node = rig_of_three.swarm.workers[0]
+    with node.client() as client:
+        placement = [f"node.id=={client.info()['Swarm']['NodeID']}"]
+    spec = a_spec(rig_of_three, "a-1", placement=placement)
+    node.freeze_containerd()
+    try:
+        with pytest.raises(EngineTimeout):
+            await rig_of_three.engine.start(spec, timeout=4)
+        assert "a-1" in await rig_of_three.engine.names()
+    finally:
+        node.thaw()
+    (left,) = await rig_of_three.engine.list()
+    assert left.stopping
+    await rig_of_three.engine.remove(left.id, force=True)
+    assert "a-1" not in await rig_of_three.engine.names()
+    assert [] == nodes_of(rig_of_three, left.id)

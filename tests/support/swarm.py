@@ -48,6 +48,13 @@ class SwarmNode(PrivateEngine):
                 with suppress(docker.errors.APIError):  # it has ended by itself
                     client.api.kill(container["Id"])
 
+    def remove_exited_containers(self) -> None:
+        """Remove what a node that has died does not remove when it is back."""
+        with self.client() as client:
+            for container in client.api.containers(all=True, filters={"status": "exited"}):
+                with suppress(docker.errors.APIError):  # Swarm removes it
+                    client.api.remove_container(container["Id"])
+
     def containers(self) -> Sequence[Any]:
         """All containers on the node, whatever they do, as a list tells of them."""
         with self.client() as client:
@@ -69,12 +76,13 @@ class Swarm:
         return self.nodes[0]
 
     def wait_until_ready(self) -> None:
-        """Wait until the first manager knows all nodes as ready."""
-        wait_for(lambda: self._ready() == len(self.nodes), "all nodes are ready")
+        """Wait until all managers know all nodes as ready."""
+        wait_for(lambda: all(map(self._knows_all, self.managers)), "all nodes are ready")
 
-    def _ready(self) -> int:
-        with self.manager.client() as client:
-            return sum(n.attrs["Status"]["State"] == "ready" for n in client.nodes.list())
+    def _knows_all(self, manager: SwarmNode) -> bool:
+        with manager.client() as client:
+            states = [str(node.attrs["Status"]["State"]) for node in client.nodes.list()]
+        return states == ["ready"] * len(self.nodes)
 
     def clear(self) -> None:
         """Leave no service, no task and no container behind.
@@ -87,6 +95,7 @@ class Swarm:
             wait_for(lambda: _remove_services(client), "no service is left")
             wait_for(lambda: not client.api.tasks(), "no task is left")  # type: ignore[no-untyped-call]
         for node in self.nodes:
+            node.remove_exited_containers()
             wait_for(lambda: not node.containers(), "no container is left")  # noqa: B023 - at once
 
 
