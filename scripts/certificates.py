@@ -54,12 +54,17 @@ class Files(NamedTuple):
 class Authority:
     """An authority, whose certificate is in `pem`."""
 
-    def __init__(self, name: str, issuer: "Authority | None" = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        issuer: "Authority | None" = None,
+        lifetime: tuple[float, float] = VALID,
+    ) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = _name(name)
         self._issuer = issuer
         own = issuer or self
-        builder = _builder(self.name, own.name, self.key, VALID)
+        builder = _builder(self.name, own.name, self.key, lifetime)
         constraints = x509.BasicConstraints(ca=True, path_length=None)
         signed = builder.add_extension(constraints, critical=True).sign(own.key, hashes.SHA256())
         self.pem = signed.public_bytes(Encoding.PEM)

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -29,7 +30,9 @@ from service.errors import StartError
 from service.support.text_file import read_text
 
 _CLIENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_HASH = re.compile(r"sha256:([0-9a-f]{64})")
+# That of no text is what a script makes of a token that it does not have.
+_OF_NOTHING = sha256(b"").hexdigest()
+_HASH = re.compile(rf"sha256:(?!{_OF_NOTHING})[0-9a-f]{{64}}")
 _CERTIFICATE = re.compile(r"(dns|ip|email):[!-~]{1,253}|[a-z][a-z0-9+.-]*://[!-~]{1,2000}")
 _PATTERN = re.compile(r"[A-Za-z0-9_.*-]{1,128}")
 # tomllib quotes the text at fault, which may be a token.
@@ -86,9 +89,9 @@ class Entry(Anonymous):
 
     tokens: list[Annotated[str, _matching(_HASH)]] | None = _some(
         description="the SHA-256 of each of its tokens; several, so that they can be changed",
-        allowed='a list of at least one "sha256:" with 64 digits from 0 to f after it;'
-        " `area-supervisor token` makes a token and its line",
-        example='["sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]',
+        allowed='a list of at least one "sha256:" with 64 digits from 0 to f after it, of a token'
+        " that is not empty; `area-supervisor token` makes a token and its line",
+        example='["sha256:e168d5f5f5c1f434f7cd997c43c10a4e39c7621409aeabedffd2296b435f52da"]',
     )
     certificates: list[Annotated[str, _matching(_CERTIFICATE)]] | None = _some(
         description="names (SAN) of which its certificate has one",
@@ -159,6 +162,8 @@ def _text_of(path: Path) -> str:
     try:
         if path.is_file() and path.stat().st_size > _MOST_BYTES:
             raise ValueError(f"is larger than {_MOST_BYTES} bytes")
+        if path.is_char_device():  # it may have no end
+            raise ValueError("cannot be read: it is a device")
         return read_text(path)
     except UnicodeDecodeError:  # its text has a part of the file
         raise ValueError("cannot be read: it is not UTF-8") from None

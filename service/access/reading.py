@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection
 
+from observability.escaping import printable
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from service.access.access import Access
@@ -53,7 +54,7 @@ def read_clients(settings: Settings) -> Clients:
     clients = load_clients(settings.access_file)
     for fault in (_in_the_clear(settings, clients), _never_asked_for(settings, clients)):
         if fault:
-            raise StartError(f"ACCESS_FILE={settings.access_file}: {fault}")
+            raise StartError(f"ACCESS_FILE={printable(str(settings.access_file))}: {fault}")
     return clients
 
 

@@ -54,6 +54,7 @@ class _TlsPort:
     def __init__(self, port: str, files: TlsFiles, metrics: Metrics, watcher: FileWatcher) -> None:
         """Read the files. `port` is for logs and metrics. Raises `TlsFilesError`."""
         self._port, self._files, self._metrics = port, files, metrics
+        self._refused = ""
         watcher.watch(files.paths, self._renew)  # before they are read: no change is missed
         self._use(files.read())
 
@@ -67,15 +68,23 @@ class _TlsPort:
         edges.labels(self._port, "not_after").set(certificates.not_after)
         self._metrics.tls_files_refused.labels(self._port).set(0)
 
-    def _renew(self) -> None:
-        """The files have changed. This runs in the thread of the watcher."""
+    def _renew(self) -> bool:
+        """The files have changed: return whether they fit. This runs in the watcher's thread."""
         try:
             self._use(self._files.read())
         except TlsFilesError as error:
-            self._metrics.tls_files_refused.labels(self._port).set(1)
-            log.error("tls.refused", port=self._port, reason=str(error))  # noqa: TRY400 - it says all
-        else:
-            log.info("tls.renewed", port=self._port, not_after=_utc(self._certificates.not_after))
+            self._refuse(str(error))
+            return False
+        self._refused = ""
+        log.info("tls.renewed", port=self._port, not_after=_utc(self._certificates.not_after))
+        return True
+
+    def _refuse(self, reason: str) -> None:
+        """Tell why the files do not fit, once: they are read again until they do."""
+        self._metrics.tls_files_refused.labels(self._port).set(1)
+        if reason != self._refused:
+            log.error("tls.refused", port=self._port, reason=reason)
+        self._refused = reason
 
 
 def grpc_files(settings: Settings) -> TlsFiles | None:

@@ -34,7 +34,8 @@ class FileWatcher:
         """Call back after a change of any of these files, in the thread of the watcher.
 
         What the files hold now counts as known. So call this before they are read for the first
-        time, and before `start`.
+        time, and before `start`. If `on_change` returns False, it is called again at the next look:
+        a certificate that is not valid yet will be.
         """
         self._watched.append(_Watched(tuple(files), on_change))
 
@@ -58,15 +59,16 @@ class _Watched:
     def __init__(self, files: tuple[Path, ...], on_change: Callable[[], object]) -> None:
         self._files, self._on_change = files, on_change
         self._known = self._last = self._read()
+        self._again = False
 
     def look(self) -> None:
         now, before = self._read(), self._last
         self._last = now
-        if now == self._known or now != before:
+        if now != before or (now == self._known and not self._again):
             return
-        self._known = now
+        self._known, self._again = now, False
         try:
-            self._on_change()
+            self._again = self._on_change() is False
         except Exception:
             log.exception("files.crashed", files=[str(each) for each in self._files])
 

@@ -6,6 +6,7 @@ whether the key fits, and whether clients would accept the certificate at this m
 
 import os
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ _CHAIN = (
     " P-384, followed by those of the authorities in between"
 )
 _KEY = "a PEM file with the private key of the certificate, without a password"
-_AUTHORITIES = "a PEM file with the certificates of authorities"
+_AUTHORITIES = "a PEM file with the certificates of authorities, of which one is valid"
 # The keys that clients of gRPC accept: with others, handshakes fail (gRPC 1.85). As DER has them in
 # a certificate: RSA, ECDSA with P-256, with P-384.
 _KEY_TYPES = (
@@ -63,6 +64,8 @@ class TlsFile:
         try:
             if self.path.is_fifo():  # it would block, and can be read only once
                 raise self.wrong("is a named pipe", allowed)
+            if self.path.is_char_device():  # it may have no end
+                raise self.wrong("is a device", allowed)
             return self.path.read_bytes()
         except OSError as error:
             reason = error.strerror or type(error).__name__
@@ -97,7 +100,7 @@ class TlsFiles:
             key=key,
             client_authorities=self._read_authorities(),
             not_before=ssl.cert_time_to_seconds(shown["notBefore"]),
-            not_after=ssl.cert_time_to_seconds(shown["notAfter"]),
+            not_after=_not_after(shown),
             context=context,
         )
 
@@ -150,7 +153,14 @@ class TlsFiles:
         found = self.client_authorities.read(_AUTHORITIES)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         _trust(context, found, self.client_authorities, _AUTHORITIES)
+        ends = [_not_after(each) for each in context.get_ca_certs()]
+        if ends and max(ends) < time.time():
+            raise self.client_authorities.wrong("has expired", _AUTHORITIES)
         return found
+
+
+def _not_after(certificate: Mapping[str, Any]) -> float:
+    return ssl.cert_time_to_seconds(certificate["notAfter"])
 
 
 def _trust(context: ssl.SSLContext, pem: bytes, file: TlsFile, allowed: str) -> None:

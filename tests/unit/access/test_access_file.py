@@ -1,5 +1,7 @@
 """What the access file may have in it, and what is said of what it may not."""
 
+import re
+import textwrap
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,8 +17,8 @@ CLIENT = f'role = "backend"\ntokens = ["{HASH}"]'
 SECRET = "s3cr3t-in-clear"
 
 TOKENS = (
-    'allowed is a list of at least one "sha256:" with 64 digits from 0 to f after it;'
-    " `area-supervisor token` makes a token and its line"
+    'allowed is a list of at least one "sha256:" with 64 digits from 0 to f after it, of a token'
+    " that is not empty; `area-supervisor token` makes a token and its line"
 )
 ROLES = 'allowed is "backend", "operator" or "observer"'
 JOBS = "allowed is a list of job names, in which * stands for any text; at least one"
@@ -88,6 +90,7 @@ def client(text: str) -> str:
         (f'role = "backend"\ntokens = ["{HASH.upper()}"]', f"tokens: {TOKENS}"),
         (f'role = "backend"\ntokens = ["{HASH} "]', f"tokens: {TOKENS}"),
         ('role = "backend"\ntokens = []', f"tokens: {TOKENS}"),
+        (f'role = "backend"\ntokens = ["{hash_line("")}"]', f"tokens: {TOKENS}"),
         (f'role = "{SECRET}"\ntokens = ["{HASH}"]', f"role: {ROLES}"),
         (f'role = "Backend"\ntokens = ["{HASH}"]', f"role: {ROLES}"),
         (f'tokens = ["{HASH}"]', f"role: is missing; {ROLES}"),
@@ -160,6 +163,17 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert told == str(caught.value)
     with pytest.raises(StartError, match=r"cannot be read: Is a directory$"):
         load_clients(tmp_path)
+    with pytest.raises(StartError, match=r"cannot be read: it is a device$"):
+        load_clients(Path("/dev/zero"))
+
+
+def test_the_example_of_the_page_lets_nobody_in_who_guesses() -> None:
+    """Somebody will copy it as it is."""
+    page = (Path(__file__).parents[3] / "docs" / "access.md").read_text()
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    clients = clients_in(textwrap.dedent(text))
+    for token in ("", "test", "token", "TOKEN", "backend", "secret", "password"):
+        assert clients.find([b"Bearer " + token.encode()], ()) is Reason.UNKNOWN
 
 
 def test_two_names_of_one_certificate_that_are_two_clients_let_nobody_in() -> None:

@@ -43,6 +43,16 @@ def test_a_change_is_told_each_time(watch: Watch, tmp_path: Path) -> None:
     assert ["two", "six", "one"] == seen
 
 
+def test_what_is_not_taken_is_told_again_until_it_is(tmp_path: Path) -> None:
+    file, taken = tmp_path / "file", [False, False, True, True]
+    calls = iter(taken)
+    watched = file_watcher._Watched((file,), lambda: next(calls))
+    file.write_text("new")
+    for _ in range(9):
+        watched.look()
+    assert [True] == list(calls)
+
+
 def test_a_change_is_told_though_times_and_size_are_the_same(watch: Watch, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("one")

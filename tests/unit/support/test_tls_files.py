@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import ssl
 import time
@@ -127,6 +128,20 @@ def test_a_folder_and_a_named_pipe_are_no_files(files: TlsFiles) -> None:
         if what.startswith("cannot"):
             files.chain.path.rmdir()
             files.chain.path.touch()
+
+
+def test_a_device_is_no_file(files: TlsFiles) -> None:
+    endless = TlsFile("GRPC_TLS_CERT_FILE", Path("/dev/zero"))
+    assert "/dev/zero: is a device; allowed is a PEM file" in _wrong(
+        dataclasses.replace(files, chain=endless)
+    )
+
+
+def test_authorities_that_have_all_expired_are_told(tmp_path: Path) -> None:
+    expired = Authority("old", lifetime=EXPIRED).pem
+    text = _wrong(_files(_PAIR, tmp_path, expired))
+    assert text.startswith(f"GRPC_TLS_CLIENT_CA_FILE={tmp_path}/ca.crt: has expired; allowed is ")
+    assert _files(_PAIR, tmp_path, expired + _AUTHORITY.pem).read().client_authorities
 
 
 def test_the_authorities_of_clients_are_read(tmp_path: Path) -> None:
