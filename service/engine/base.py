@@ -204,6 +204,7 @@ class Trait(StrEnum):
 
     ROOTLESS = "rootless"
     USERNS_REMAP = "userns"
+    GAINS_PRIVILEGES = "gains privileges"  # `no_new_privileges` has no effect
 
 
 class Prepare(Protocol):

@@ -49,6 +49,15 @@ _ROOTLESS = SetupWarning(
 )
 
 
+_GAINS_PRIVILEGES = SetupWarning(
+    about="no_new_privileges",
+    meaning="services of this Swarm can gain privileges: a setuid program in a job has"
+    " its effect, and a launch is refused if the catalogue asks for no_new_privileges",
+    helps="update the managers and nodes to Docker 25 or later, or set `no-new-privileges` in the"
+    " daemon.json of each node",
+)
+
+
 class SetupWarnings:
     """Checks the settings and the engine, and logs each new warning once."""
 
@@ -74,6 +83,8 @@ class SetupWarnings:
         self._logged = found
 
     def _warnings(self, traits: frozenset[Trait]) -> Iterator[SetupWarning]:
+        if Trait.GAINS_PRIVILEGES in traits:
+            yield _GAINS_PRIVILEGES
         if not self._in_host_network:
             return
         if Trait.USERNS_REMAP in traits:

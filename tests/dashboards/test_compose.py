@@ -162,6 +162,25 @@ def test_the_override_for_live_restore_mounts_the_folder_of_its_socket(
     assert f"-H unix://{socket}`" in PAGE
 
 
+def test_with_the_proxy_the_supervisor_has_no_socket_of_the_engine(compose: Compose) -> None:
+    proxied = compose.run("--file", str(ROOT / "docker-compose.proxy.yml"), "config")
+    services = yaml.safe_load(proxied)["services"]
+    supervisor, proxy = services["supervisor"], services["engine-proxy"]
+    sources = {source for source, _, _ in mounts(supervisor)}
+    assert {"/dev/null", "engine"} == sources - {str(ROOT)}
+    assert ("engine", "/run/engine", "ro") in mounts(supervisor)
+    assert "unix:///run/engine/docker.sock" == supervisor["environment"]["DOCKER_HOST"]
+    user, group = supervisor["user"].split(":")
+    assert "0" != user
+    assert f"0:{group}" == proxy["user"]  # root's, as the Engine's socket, with this group
+    assert ("none", True, ["ALL"]) == (
+        proxy["network_mode"],
+        proxy["read_only"],
+        proxy["cap_drop"],
+    )
+    assert ("/var/run/docker.sock", "/var/run/docker.sock", "rw") in mounts(proxy)
+
+
 def test_prometheus_scrapes_the_port_that_the_supervisor_has(services: Mapping[str, Any]) -> None:
     text = (ROOT / "dashboards/prometheus/prometheus.yml").read_text()
     (job,) = yaml.safe_load(text)["scrape_configs"]

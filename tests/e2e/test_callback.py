@@ -1,6 +1,7 @@
 """The whole path: a real worker calls the backend back, and the supervisor runs from its image."""
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -24,6 +25,7 @@ from tests.support import catalog, containers
 from tests.support.backend import Backend
 from tests.support.compose import Compose
 from tests.support.line import a_line
+from tests.support.socket_proxy import a_socket_proxy
 from tests.support.supervised import Supervised, eventually
 
 # The first test waits for the images: a base from Debian's packages, and two installations.
@@ -38,6 +40,8 @@ _REACTION = "console-send-message"
 _SEND = 'import os; os.kill(int(open("/proc/1/task/1/children").read().split()[0]), {number})'
 _SECOND = 10**9  # the Engine counts in nanoseconds
 _STOP_SECONDS = 15
+_USER = "10001:10001"  # whom the image does not know
+_GROUP = 4711
 
 
 @pytest.fixture(scope="session")
@@ -254,6 +258,7 @@ class Contained(Supervised):
         backend_port: int,
         socket: str = "/var/run/docker.sock",
         folder: Path | None = None,
+        **options: Any,
     ) -> None:
         """Make the container, in which the Engine's socket has a path, and do not start it.
 
@@ -291,6 +296,7 @@ class Contained(Supervised):
             tmpfs={"/tmp": ""},
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
+            **options,
         )
 
 
@@ -411,6 +417,66 @@ def test_a_socket_that_was_made_anew_in_a_mounted_folder_is_found(
         assert (200, "alive\n") == contained.http("/livez")
         line.mend()
         eventually(contained.is_ready)
+
+
+@pytest.fixture
+def sockets_group(engine: PrivateEngine) -> Iterator[int]:
+    """A group that may use the Engine's socket, as the package of Docker has it."""
+    before = engine.socket.stat()
+    os.chown(engine.socket, 0, _GROUP)
+    engine.socket.chmod(0o660)
+    yield _GROUP
+    os.chown(engine.socket, before.st_uid, before.st_gid)
+    engine.socket.chmod(before.st_mode & 0o777)
+
+
+def test_the_image_runs_as_an_ordinary_user_in_the_sockets_group(
+    contained: Contained, job_catalog: Path, listening: Backend, sockets_group: int
+) -> None:
+    contained.make(job_catalog, listening.port, user=_USER, group_add=[str(sockets_group)])
+    contained.container.start()
+    eventually(contained.is_ready, within=60)
+    _works_as_an_ordinary_user(contained, listening)
+    eventually(lambda: "healthy" == _health(contained.container), within=_HEALTH_SECONDS)
+
+
+def test_without_the_group_an_ordinary_user_is_told_what_is_missing(
+    contained: Contained, job_catalog: Path, sockets_group: int
+) -> None:
+    assert sockets_group
+    contained.make(job_catalog, 1, user=_USER)
+    contained.container.start()
+    eventually(lambda: b"Permission denied" in contained.container.logs(), within=60)
+    assert b"the socket is for its owner and its group" in contained.container.logs()
+
+
+def test_behind_the_proxy_an_ordinary_user_needs_no_socket_of_the_engine(
+    contained: Contained,
+    job_catalog: Path,
+    listening: Backend,
+    engine: PrivateEngine,
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "engine"
+    with a_socket_proxy(folder, engine.socket, group=int(_USER.partition(":")[2])) as proxy:
+        folder.chmod(0o755)
+        contained.make(job_catalog, listening.port, "/run/engine/docker.sock", folder, user=_USER)
+        contained.container.start()
+        eventually(contained.is_ready, within=60)
+        _works_as_an_ordinary_user(contained, listening)
+        mounted = [mount["Source"] for mount in contained.container.attrs["Mounts"]]
+        assert {str(folder), str(job_catalog)} == {*mounted}
+        assert [] == proxy.refused
+
+
+def _works_as_an_ordinary_user(contained: Contained, listening: Backend) -> None:
+    assert Response() == _launch(contained, "t-1")
+    assert "t-1" == listening.next_call().identifier
+    assert Response() == contained.kill("t-1")
+    contained.container.reload()
+    status = Path(f"/proc/{contained.container.attrs['State']['Pid']}/status").read_text()
+    assert "Uid:\t10001\t10001\t10001\t10001" in status
+    assert "CapEff:\t0000000000000000" in status
 
 
 def test_beside_a_supervisor_in_a_container_no_other_of_its_name_starts(

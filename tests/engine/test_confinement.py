@@ -2,12 +2,14 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from service.engine.base import Confinement, Tmpfs, WorkloadSpec
+from service.engine.base import Confinement, Tmpfs, Trait, WorkloadSpec
 from service.errors import EngineRefused
-from tests.engine.rigs import DockerRig, until
+from tests.engine import on_swarm
+from tests.engine.rigs import DockerRig, SwarmRig, until
 from tests.support import broken, worker
 
 _TIMEOUT = 30.0
@@ -27,8 +29,12 @@ async def _start(
 
 
 async def _status(rig: DockerRig, workload_id: str) -> dict[str, str]:
-    """The kernel's view of the worker, which is the child of its init (proc_pid_status(5))."""
-    pid = (await rig.inspect(workload_id))["State"]["Pid"]
+    """The kernel's view of the worker (proc_pid_status(5))."""
+    return await _status_of((await rig.inspect(workload_id))["State"]["Pid"])
+
+
+async def _status_of(pid: int) -> dict[str, str]:
+    """Of the child of an init."""
     await until(lambda: bool(_children(pid)))
     return _read_status(_children(pid)[0])
 
@@ -112,3 +118,61 @@ async def test_a_program_that_its_user_may_not_run_is_refused_with_a_hint(
     with pytest.raises(EngineRefused, match="Permission denied; `user` or `cap_drop`"):
         await _start(docker_rig, Confinement(user="8877"), image=_PRIVATE)
     assert [] == list(await docker_rig.engine.list())
+
+
+# On a Swarm
+
+
+async def test_a_service_may_do_what_the_catalogue_says(swarm_rig: SwarmRig) -> None:
+    gains = bool(await swarm_rig.engine.traits())
+    confinement = Confinement(
+        user="8877:8878",
+        read_only=True,
+        cap_drop=("ALL",),
+        cap_add=("CHOWN",),
+        tmpfs=(Tmpfs("/work", size=2**20, mode=0o700), Tmpfs("/tmp")),
+    )
+    await on_swarm.start(swarm_rig, "a-1", confinement=confinement)
+    found = await asyncio.to_thread(_only_container, swarm_rig)
+    seen = await _status_of(found["State"]["Pid"])
+    assert ("8877", "8878") == (seen["Uid"].split()[0], seen["Gid"].split()[0])
+    assert f"{_CHOWN:016x}" == seen["CapBnd"]
+    assert ("0" if gains else "1") == seen["NoNewPrivs"]
+    assert found["HostConfig"]["ReadonlyRootfs"]
+    mounts = _mounts(found["State"]["Pid"])
+    work, tmp = (next(ln for ln in mounts if f" {path} " in ln) for path in ("/work", "/tmp"))
+    assert {"size=1024k", "mode=700", "noexec"} <= {*work.split()[3].split(",")}
+    assert "noexec" in tmp
+
+
+async def test_a_service_has_the_capabilities_and_the_user_that_it_had(swarm_rig: SwarmRig) -> None:
+    await on_swarm.start(swarm_rig, "a-1")
+    seen = await _status_of((await asyncio.to_thread(_only_container, swarm_rig))["State"]["Pid"])
+    assert "0 0 0 0" == seen["Uid"]
+    assert _NONE != seen["CapEff"]
+
+
+async def test_what_a_swarm_cannot_keep_from_new_privileges_is_refused_where_that_is_asked_for(
+    swarm_rig: SwarmRig,
+) -> None:
+    start = on_swarm.start(swarm_rig, "a-1", confinement=Confinement(no_new_privileges=True))
+    if Trait.GAINS_PRIVILEGES not in await swarm_rig.engine.traits():
+        await start
+        found = await asyncio.to_thread(_only_container, swarm_rig)
+        assert "1" == (await _status_of(found["State"]["Pid"]))["NoNewPrivs"]
+        return
+    with pytest.raises(EngineRefused, match=r"no_new_privileges: .* Docker 25"):
+        await start
+    assert [] == list(await swarm_rig.engine.list())
+
+
+def _mounts(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/mounts").read_text().splitlines()
+
+
+def _only_container(rig: SwarmRig) -> dict[str, Any]:
+    node = rig.swarm.manager
+    (listed,) = node.containers()
+    with node.client() as client:
+        found: dict[str, Any] = client.api.inspect_container(listed["Id"])
+    return found

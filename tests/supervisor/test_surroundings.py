@@ -43,6 +43,8 @@ async def test_a_callback_that_is_the_jobs_own_container_is_told_at_the_start(
         (Trait.ROOTLESS, "host", "localhost", ["rootless"]),
         (Trait.ROOTLESS, "host", "backend", []),
         (Trait.ROOTLESS, "bridge", "backend", []),
+        (Trait.GAINS_PRIVILEGES, "bridge", "backend", ["no_new_privileges"]),
+        (Trait.GAINS_PRIVILEGES, "host", "localhost", ["no_new_privileges"]),
     ],
 )
 async def test_an_engine_that_needs_other_settings_is_told(

@@ -43,8 +43,13 @@ def _is_of(line: re.Match[str], request: EngineRequest) -> bool:
 
 
 @contextmanager
-def a_socket_proxy(folder: Path, engine: Path, *, log_all: bool = False) -> Iterator[SocketProxy]:
-    """A proxy to the socket of an Engine, with the configuration of the example."""
+def a_socket_proxy(
+    folder: Path, engine: Path, *, log_all: bool = False, group: int = 0
+) -> Iterator[SocketProxy]:
+    """A proxy to the socket of an Engine, with the configuration of the example.
+
+    `group` may use its socket.
+    """
     apt.ensure("haproxy", "haproxy")
     folder.mkdir(exist_ok=True)
     proxy = SocketProxy(folder)
@@ -60,6 +65,7 @@ def a_socket_proxy(folder: Path, engine: Path, *, log_all: bool = False) -> Iter
             ["haproxy", "-db", "-f", str(config)],
             env={"ENGINE_SOCKET": str(engine), "PROXY_SOCKET": str(proxy.socket)},
             executable="/usr/sbin/haproxy",
+            group=group,
             stdout=log,
             stderr=log,
         )

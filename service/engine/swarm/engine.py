@@ -26,6 +26,7 @@ from service.engine.base import (
     WorkloadSpec,
 )
 from service.engine.docker.calls import Call, Calls
+from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.own_container import find_own_container
 from service.engine.docker.shutdown_check import ShutdownCheck, ping_new_connection
@@ -42,6 +43,7 @@ from service.engine.swarm.news import follow
 from service.engine.swarm.others import names_of_others
 from service.engine.swarm.services import inspect, remove, task_of
 from service.engine.swarm.setup_check import check_swarm
+from service.engine.swarm.specs import can_gain_privileges
 from service.engine.swarm.tasks import has_ended
 from service.errors import NoSuchWorkload
 
@@ -183,8 +185,9 @@ class SwarmEngine:
         return await self._calls.call(Call("list", lambda c: Manager(c).names()), timeout=_SHORT)
 
     async def traits(self) -> frozenset[Trait]:
-        """Each node has its own, which a manager does not tell."""
-        return frozenset()
+        """What the API tells. Each node has others of its own, which a manager does not tell."""
+        gains = await self._calls.call(Call("info", _can_gain_privileges), timeout=_SHORT)
+        return frozenset({Trait.GAINS_PRIVILEGES} if gains else ())
 
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """Raises `StartError` where there never will be a Swarm."""
@@ -232,3 +235,7 @@ def _just_launched(service_id: str, spec: WorkloadSpec, node: str) -> Workload:
         created_at=time.time(),
         node=node,
     )
+
+
+def _can_gain_privileges(client: Client) -> bool:
+    return can_gain_privileges(client.api_version)

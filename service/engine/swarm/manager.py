@@ -33,8 +33,9 @@ class Manager:
 
     def create(self, spec: WorkloadSpec, headers: Mapping[str, str]) -> str:
         """Make a service; its id. Raises `NameTaken`, without the holder."""
+        service = service_of(spec, self._client.api_version)
         with told("create", spec.name, spec.redact):
-            answer = self._post("/services/create", service_of(spec), headers=dict(headers))
+            answer = self._post("/services/create", service, headers=dict(headers))
         return str(answer["ID"])
 
     def stop(self, service_id: str) -> None:

@@ -4,19 +4,34 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from docker.types import ContainerSpec, Placement, Resources, RestartPolicy, TaskTemplate
+from docker.types import ContainerSpec, Mount, Placement, Resources, RestartPolicy, TaskTemplate
+from docker.utils import version_lt
 
-from service.engine.base import Limits, WorkloadSpec
+from service.engine.base import Confinement, Limits, WorkloadSpec
 from service.engine.swarm.tasks import NAME_LABEL, NOWHERE
+from service.errors import EngineRefused
 
 _NANO = 10**9
+# Docker 25: the first whose services can be kept from new privileges. Others drop the field.
+_CONFINING_API = "1.44"
 
 
-def service_of(spec: WorkloadSpec) -> Mapping[str, Any]:
+def can_gain_privileges(api_version: str) -> bool:
+    """Whether services cannot be kept from new privileges."""
+    return bool(version_lt(api_version, _CONFINING_API))
+
+
+def service_of(spec: WorkloadSpec, api_version: str) -> Mapping[str, Any]:
     """The service that a workload is: one task, which is never started again.
 
-    Of a job mode Swarm never stops what runs (moby issue 44312), so it is `Replicated`.
+    Of a job mode Swarm never stops what runs (moby issue 44312), so it is `Replicated`. Raises
+    `EngineRefused` if it cannot be confined as the catalogue asks for.
     """
+    if spec.confinement.no_new_privileges and can_gain_privileges(api_version):
+        raise EngineRefused(
+            f"no_new_privileges: the manager speaks API {api_version}, and services take this key"
+            f" from {_CONFINING_API} on (Docker 25); update Docker, or leave the key out"
+        )
     return {
         "Name": spec.name,
         "Labels": dict(spec.labels),
@@ -35,6 +50,7 @@ def _task(spec: WorkloadSpec) -> Mapping[str, Any]:
         stop_grace_period=int(spec.stop_grace * _NANO),
         stop_signal="SIGTERM",  # whatever the image says: it is what workers are promised
         init=True,  # so that SIGTERM reaches a worker without a handler of its own
+        **_confined(spec.confinement),
     )
     return TaskTemplate(
         container,
@@ -45,6 +61,21 @@ def _task(spec: WorkloadSpec) -> Mapping[str, Any]:
         networks=[spec.network],
         placement=Placement(constraints=list(spec.placement)) if spec.placement else None,
     )
+
+
+def _confined(confinement: Confinement) -> Mapping[str, Any]:
+    """What docker-py's `ContainerSpec` makes of it. Older managers ignore `NoNewPrivileges`."""
+    return {
+        "user": confinement.user or None,
+        "read_only": confinement.read_only,
+        "cap_drop": list(confinement.cap_drop),
+        "cap_add": list(confinement.cap_add),
+        "mounts": [
+            Mount(each.path, None, "tmpfs", tmpfs_size=each.size, tmpfs_mode=each.mode)
+            for each in confinement.tmpfs
+        ],
+        "privileges": {"NoNewPrivileges": confinement.no_new_privileges is not False},
+    }
 
 
 def _literal(value: str) -> str:

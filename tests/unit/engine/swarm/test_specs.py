@@ -1,0 +1,49 @@
+"""What a workload's confinement becomes in the specification of a service."""
+
+import re
+from typing import Any
+
+import pytest
+
+from service.engine.base import Confinement, Tmpfs, WorkloadSpec
+from service.engine.swarm.specs import can_gain_privileges, service_of
+from service.errors import EngineRefused
+
+_OLD, _NEW = "1.43", "1.44"
+
+
+def _container(confinement: Confinement, api: str = _NEW) -> dict[str, Any]:
+    spec = WorkloadSpec(name="a", image="x", arguments=(), confinement=confinement)
+    found: dict[str, Any] = dict(service_of(spec, api)["TaskTemplate"]["ContainerSpec"])
+    return found
+
+
+def test_a_service_is_confined_as_the_catalogue_says() -> None:
+    folders = (Tmpfs("/tmp"), Tmpfs("/run", size=1024, mode=0o700))
+    found = _container(
+        Confinement(
+            user="1:2", read_only=True, cap_drop=("ALL",), cap_add=("CHOWN",), tmpfs=folders
+        )
+    )
+    assert ("1:2", True) == (found["User"], found["ReadOnly"])
+    assert (["ALL"], ["CHOWN"]) == (found["CapabilityDrop"], found["CapabilityAdd"])
+    tmp, run = found["Mounts"]
+    assert ("tmpfs", "/tmp", None) == (tmp["Type"], tmp["Target"], tmp["Source"])
+    assert {"SizeBytes": 1024, "Mode": 0o700} == run["TmpfsOptions"]
+
+
+@pytest.mark.parametrize(("asked", "given"), [(None, True), (True, True), (False, False)])
+def test_a_service_gains_no_privileges_unless_the_catalogue_allows_it(
+    asked: bool | None, given: bool
+) -> None:
+    found = _container(Confinement(no_new_privileges=asked))
+    assert {"NoNewPrivileges": given} == found["Privileges"]
+
+
+def test_an_old_manager_is_refused_only_if_the_catalogue_asks_for_what_it_cannot_do() -> None:
+    assert can_gain_privileges(_OLD)
+    assert not can_gain_privileges(_NEW)
+    _container(Confinement(), _OLD)
+    _container(Confinement(no_new_privileges=False), _OLD)
+    with pytest.raises(EngineRefused, match=re.escape("no_new_privileges: the manager speaks API")):
+        _container(Confinement(no_new_privileges=True), _OLD)
