@@ -9,7 +9,7 @@ INPUTS := 100000
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo worker test test-fast test-swarm test-engines test-debian coverage simulate simulate-mutants chaos fuzz soak bench check fix generate dashboards docs pictures sbom lock clean
+.PHONY: help setup demo worker test test-fast test-swarm test-engines test-proxy test-debian coverage simulate simulate-mutants chaos fuzz soak bench check fix generate dashboards docs pictures sbom lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ test-swarm: setup ## Run the tests of several machines in a Swarm, and of superv
 
 test-engines: setup ## Run what any Engine should pass on Docker 20.10, 26.1 and Podman 5.4, an hour and more
 	@$(BIN)/python -m scripts.try_engines $(ARGS)
+
+test-proxy: setup ## Run the contract of the adapter through the proxy of examples/socket-proxy
+	@$(BIN)/python -m scripts.prepare
+	TEST_PROXY=1 $(PYTEST) tests/engine -k docker $(ARGS)
 
 test-debian: setup ## Run .ci/run of the last commit on Debian 13, in a folder
 	@scripts/ci-on-debian trixie

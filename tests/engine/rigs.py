@@ -99,12 +99,13 @@ class FakeRig:
 class DockerRig:
     """Docker's adapter on the private Engine of the tests."""
 
-    def __init__(self, private: PrivateEngine, client: docker.DockerClient) -> None:
+    def __init__(self, private: PrivateEngine, client: docker.DockerClient, host: str) -> None:
+        """`host` is the DOCKER_HOST of the adapter; `client` is the tests' own."""
         self.selector = {OURS: secrets.token_hex(4)}
         self.private = private
         self.client = client
         self.metrics = new_metrics([], version="test", engine="docker", mode="test")
-        self.engine: Engine = DockerEngine(Connection(private.host), self.selector, self.metrics)
+        self.engine: Engine = DockerEngine(Connection(host), self.selector, self.metrics)
 
     async def stranger(self, name: str, labels: dict[str, str] | None = None) -> str:
         def run() -> str:
