@@ -19,6 +19,7 @@ from docker.models.containers import Container
 from examples import images
 from examples.backend import Call
 from scripts.private_engine import PrivateEngine
+from scripts.sbom import SBOM
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import catalog, containers
@@ -548,6 +549,31 @@ def test_the_image_holds_nothing_that_only_builds_need(
     assert not {"pip", "proto", "tests"} & set(found)
     with pytest.raises(NotFound):
         container.get_archive("/src")
+
+
+_PACKAGES = """
+from importlib.metadata import distributions
+for each in distributions():
+    print(f"pkg:pypi/{each.name.lower().replace('_', '-')}@{each.version}")
+"""
+
+
+def test_the_image_has_the_packages_of_the_sbom_and_no_other(
+    supervisor_image: str, start: Start, docker_client: docker.DockerClient
+) -> None:
+    assert callable(start)
+    container = docker_client.containers.create(
+        supervisor_image,
+        entrypoint=["/opt/supervisor/bin/python3", "-c", _PACKAGES],
+        network_mode="none",
+    )
+    container.start()
+    container.wait(timeout=60)
+    found = container.logs(stderr=False).decode().split()
+    ours = [name for name in found if name.startswith("pkg:pypi/area-supervisor@")]
+    listed = [component["purl"] for component in json.loads(SBOM.read_text())["components"]]
+    assert 1 == len(ours)
+    assert sorted(listed) == sorted({*found} - {*ours})
 
 
 # ---------------------------------------------------------------- the compose file
