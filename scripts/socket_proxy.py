@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from service.engine.docker.engine_requests import REQUESTS, EngineRequest
+from service.engine.docker.engine_requests import CREATE_BODY, REQUESTS, EngineRequest
 
 PAGE = Path(__file__).resolve().parent.parent / "examples" / "socket-proxy" / "haproxy.cfg"
 _ALLOWED = "http-request set-var(txn.allowed) bool(true)"
@@ -16,6 +16,8 @@ global
     log stdout format raw local0
     maxconn 256
     nbthread 2
+    # The body of a create has to fit in: a launch may be 1 MiB, and JSON escapes it.
+    tune.bufsize 8388608
     presetenv ENGINE_SOCKET /var/run/docker.sock
     presetenv PROXY_SOCKET /run/engine/docker.sock
 
@@ -41,6 +43,11 @@ frontend supervisor
 
 """
 _AFTER = """
+    # What a container may do is in the body of its create, which is looked through as a whole.
+    acl is_create path -m end /containers/create
+    http-request wait-for-body time 30s if is_create
+    http-request set-var(txn.allowed) bool(false) if is_create !{ req.body -m reg 'CREATE_BODY' }
+
     # An upgrade would be a connection that nobody looks into.
     http-request set-var(txn.allowed) bool(false) if { req.hdr(upgrade) -m found }
 
@@ -60,7 +67,7 @@ content-type application/json string '{"message":"the socket proxy does not allo
 
 def configuration() -> str:
     """The text of `haproxy.cfg`."""
-    after = _AFTER.replace("REFUSAL", _REFUSAL)
+    after = _AFTER.replace("REFUSAL", _REFUSAL).replace("CREATE_BODY", f"^{CREATE_BODY}$")
     return _BEFORE + "".join(map(_rule, REQUESTS)) + after
 
 

@@ -13,7 +13,7 @@ import pytest
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
-from tests.support import containers
+from tests.support import containers, worker
 from tests.support.socket_proxy import SocketProxy, a_socket_proxy
 from tests.support.supervised import eventually
 
@@ -126,6 +126,19 @@ def test_a_request_that_the_supervisor_never_makes_is_refused_and_seen(proxy: So
     eventually(lambda: expected == proxy.refused)
 
 
+def test_a_container_that_may_do_more_than_a_job_is_refused_and_seen(
+    proxy: SocketProxy, docker_client: docker.DockerClient
+) -> None:
+    """tests/unit/engine/docker/test_engine_requests.py has more of them."""
+    for more in ({"Privileged": True}, {"Binds": ["/:/host"]}, {"CapAdd": ["SYS_ADMIN"]}):
+        body = json.dumps({"Image": worker.IMAGE, "HostConfig": more}).encode()
+        assert 403 == _ask(proxy, "POST", "/v1.41/containers/create", body=body)[0]
+    # An API that took it with the start, too.
+    assert 403 == _ask(proxy, "POST", f"/v1.23/containers/{_ID}/start")[0]
+    assert [] == containers.everything(docker_client)
+    eventually(lambda: 4 == len(proxy.refused))
+
+
 def test_a_connection_cannot_be_taken_out_of_the_proxys_sight(proxy: SocketProxy) -> None:
     for protocol in ("h2c", "websocket", "tcp"):
         headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": protocol}
@@ -143,13 +156,17 @@ def _connect(proxy: SocketProxy) -> socket.socket:
 
 
 def _ask(
-    proxy: SocketProxy, method: str, path: str, headers: dict[str, str] | None = None
+    proxy: SocketProxy,
+    method: str,
+    path: str,
+    headers: dict[str, str] | None = None,
+    body: bytes = b"",
 ) -> tuple[int, bytes]:
     """Status and body. Nothing is written differently here than it was asked for."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Content-Length: 0"]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     with closing(_connect(proxy)) as connection:
-        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
         answer = HTTPResponse(connection, method=method)
         answer.begin()
         return answer.status, answer.read()

@@ -13,7 +13,32 @@ _PARTS = {
     "network": r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     "image": r"[A-Za-z0-9\[]([A-Za-z0-9_:\]-]|[./][A-Za-z0-9_\[-]|%40)*",
 }
-_VERSION = r"/v1\.[0-9]+"
+# Before 1.24, a start could say what a container may do, too.
+_VERSION = r"/v1\.(2[4-9]|[3-9][0-9]|[0-9]{3,})"
+
+# What the body of a create may have. A key with a dot is a label's, one with a slash a folder's in
+# `Tmpfs`. `Binds`, `Mounts`, `Privileged`, `Devices` and the like are not there, in whatever case
+# and with whatever escapes.
+_KEYS = """
+AttachStderr AttachStdin AttachStdout CapDrop Cmd Env HostConfig Image Init Labels Memory MemorySwap
+NanoCpus NetworkDisabled NetworkMode OpenStdin PidsLimit ReadonlyRootfs StdinOnce StopSignal Tmpfs
+Tty User
+""".split()  # noqa: SIM905 - one a line would be long
+# Those that the Engine gives a container by default.
+_CAPABILITIES = """
+AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID
+SETPCAP SETUID SYS_CHROOT
+""".split()  # noqa: SIM905 - likewise
+_BLANK = r"[ \t\r\n]*"
+_TEXT = r'"([^"\\]++|\\[^\n])*+"'
+_CAPABILITY = f'"({"|".join(_CAPABILITIES)})"'
+_MEMBERS = (
+    rf'"({"|".join(_KEYS)}|/[^"\\]*+|[A-Za-z0-9_-]++(\.[A-Za-z0-9_-]++)++)"{_BLANK}:',
+    rf'"SecurityOpt"{_BLANK}:{_BLANK}\[{_BLANK}"no-new-privileges"{_BLANK}\]',
+    rf'"CapAdd"{_BLANK}:{_BLANK}\[{_BLANK}{_CAPABILITY}({_BLANK},{_BLANK}{_CAPABILITY})*+{_BLANK}\]',
+)
+# For PCRE2. Possessive quantifiers keep it from going back, so it takes time in proportion.
+CREATE_BODY = rf'([^"]++|{_TEXT}(?!{_BLANK}:)|{"|".join(_MEMBERS)})*+'
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,91 @@
+"""What a proxy before the Engine lets through is what the adapter asks for."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import docker
+import pytest
+
+from scripts.socket_proxy import PAGE, configuration
+from service.engine.base import Confinement, Limits, Tmpfs, WorkloadSpec
+from service.engine.docker.containers import container_options
+from service.engine.docker.engine_requests import CREATE_BODY
+from service.jobs.workload import MAX_ARGUMENT_BYTES
+
+_EVERYTHING = Confinement(
+    user="1000:1000",
+    read_only=True,
+    cap_drop=("ALL",),
+    cap_add=("NET_BIND_SERVICE", "CHOWN"),
+    tmpfs=(Tmpfs("/tmp"), Tmpfs("/run/a b", size=2**20, mode=0o700)),
+)
+_ODD = ("", '"', "\\", '\\"', "\n\t\x7f", "é\u2028🎉", '{"Privileged":true}', '"Binds" : [')
+
+
+def _body(**more: Any) -> str:
+    """As docker-py sends it: without what is None."""
+    client = docker.APIClient("unix:///nowhere", version="1.41")
+    spec = WorkloadSpec(**{"name": "x", "image": "x:1@sha256:a", "arguments": ("a",)} | more)
+    config: Mapping[str, Any] = client.create_container_config(**container_options(client, spec))
+    return json.dumps({key: value for key, value in config.items() if value is not None})
+
+
+def _passes(body: str) -> bool:
+    return re.fullmatch(CREATE_BODY, body) is not None
+
+
+def test_the_proxy_of_the_example_is_up_to_date() -> None:
+    assert configuration() == PAGE.read_text(), "make docs writes it"
+
+
+@pytest.mark.parametrize("confinement", [Confinement(), _EVERYTHING])
+def test_every_launch_passes(confinement: Confinement) -> None:
+    labels = {"area.supervisor.instance": "x", "area.supervisor.launch-id": '"'}
+    limits = Limits(memory=2**24, cpus=0.5, pids=7)
+    environment = {"TRACEPARENT": "00-a"}
+    more = {"labels": labels, "limits": limits, "environment": environment, "arguments": _ODD}
+    assert _passes(_body(confinement=confinement, **more))
+
+
+def test_a_launch_of_the_greatest_size_passes() -> None:
+    assert _passes(_body(arguments=['"é\\' * (MAX_ARGUMENT_BYTES // 4)] * 8))
+    assert _passes(_body(arguments=["a"] * 100_000))
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        '"Privileged": true',
+        '"privileged": true',
+        '"\\u0050rivileged": true',
+        '"Privileged"\n\t : true',
+        '"Binds": ["/:/host"]',
+        '"Bind\u017f": ["/:/host"]',
+        '"Mounts": []',
+        '"VolumesFrom": ["x"]',
+        '"Devices": []',
+        '"DeviceCgroupRules": ["a *:* rwm"]',
+        '"PidMode": "host"',
+        '"UsernsMode": "host"',
+        '"Runtime": "x"',
+        '"CapAdd": ["SYS_ADMIN"]',
+        '"CapAdd": ["CHOWN", "ALL"]',
+        '"SecurityOpt": ["seccomp=unconfined"]',
+        '"SecurityOpt": ["no-new-privileges", "apparmor=unconfined"]',
+        '"Sysctls": {}',
+        '"Entrypoint": ["sh"]',
+        '"Volumes": {"/x": {}}',
+    ],
+)
+def test_a_container_that_may_do_more_does_not_pass(member: str) -> None:
+    for place in ("{", '"HostConfig": {'):
+        head, found, tail = _body().partition(place)
+        assert _passes(f'{head}{found}"Memory": 1, {tail}')
+        assert not _passes(f"{head}{found}{member}, {tail}")
+
+
+@pytest.mark.parametrize("tail", ['{"x":', '"', '"a":1', '\\"Privileged":true', '"\\'])
+def test_what_follows_a_create_is_looked_at_too(tail: str) -> None:
+    assert not _passes(_body() + tail)
