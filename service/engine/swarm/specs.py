@@ -12,7 +12,7 @@ from service.engine.swarm.tasks import NAME_LABEL, NOWHERE
 from service.errors import EngineRefused
 
 _NANO = 10**9
-# Docker 25: the first whose services can be kept from new privileges. Others drop the field.
+# Docker 25: the first whose services can be kept from new privileges. Others do not know the field.
 _CONFINING_API = "1.44"
 
 
@@ -36,12 +36,12 @@ def service_of(spec: WorkloadSpec, api_version: str) -> Mapping[str, Any]:
         "Name": spec.name,
         "Labels": dict(spec.labels),
         "Mode": {"Replicated": {"Replicas": 1}},
-        "TaskTemplate": _task(spec),
+        "TaskTemplate": _task(spec, api_version),
         "EndpointSpec": {"Mode": "dnsrr"},  # or each service would get an address for itself
     }
 
 
-def _task(spec: WorkloadSpec) -> Mapping[str, Any]:
+def _task(spec: WorkloadSpec, api_version: str) -> Mapping[str, Any]:
     container = ContainerSpec(
         spec.image,
         args=list(spec.arguments),
@@ -52,6 +52,9 @@ def _task(spec: WorkloadSpec) -> Mapping[str, Any]:
         init=True,  # so that SIGTERM reaches a worker without a handler of its own
         **_confined(spec.confinement),
     )
+    if not can_gain_privileges(api_version):  # docker-py does not know this field
+        wanted = spec.confinement.no_new_privileges is not False
+        container["Privileges"] = {"NoNewPrivileges": wanted}
     return TaskTemplate(
         container,
         resources=_resources(spec.limits),
@@ -64,7 +67,7 @@ def _task(spec: WorkloadSpec) -> Mapping[str, Any]:
 
 
 def _confined(confinement: Confinement) -> Mapping[str, Any]:
-    """What docker-py's `ContainerSpec` makes of it. Older managers ignore `NoNewPrivileges`."""
+    """Options of docker-py's `ContainerSpec`."""
     return {
         "user": confinement.user or None,
         "read_only": confinement.read_only,
@@ -74,7 +77,6 @@ def _confined(confinement: Confinement) -> Mapping[str, Any]:
             Mount(each.path, None, "tmpfs", tmpfs_size=each.size, tmpfs_mode=each.mode)
             for each in confinement.tmpfs
         ],
-        "privileges": {"NoNewPrivileges": confinement.no_new_privileges is not False},
     }
 
 
