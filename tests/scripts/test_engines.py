@@ -334,3 +334,18 @@ def test_the_documents_and_the_readme_have_the_table_of_all_engines_as_it_is_now
         for name in engines.RELEASES:
             kind, _, version = name.partition("-")
             assert f"{kind.capitalize()} {version}" in block
+
+
+def test_podman_is_asked_for_no_swarm(tmp_path: Path) -> None:
+    test = "test_contract.py::test_remove_of_what_is_not_there_is_a_success[swarm]"
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", f"--basetemp={tmp_path / 'base'}"]
+    done = subprocess.run(
+        [*command, f"tests/engine/{test}"],
+        cwd=_ROOT,
+        env=os.environ | {"TEST_ENGINE": "podman-5.4"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 skipped" in done.stdout, done.stdout
+    assert "it has no Swarm" in done.stdout

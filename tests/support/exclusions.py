@@ -6,6 +6,7 @@ from functools import cache
 import pytest
 
 from scripts import engines
+from tests.support import needs
 
 # For each Engine and reason: the file, and in it the tests. With its `[…]` a name is one case of
 # several, and without it all of them.
@@ -199,5 +200,6 @@ def leave_out(items: Iterable[pytest.Item]) -> None:
     """Skip what the chosen Engine cannot pass."""
     engine = engines.chosen()
     for item in items:
-        if why := reason(item.nodeid, engine):
+        lacks_swarm = engine.startswith("podman") and needs.starts_a_swarm(item)
+        if why := reason(item.nodeid, engine) or ("it has no Swarm" if lacks_swarm else None):
             item.add_marker(pytest.mark.skip(reason=why))

@@ -45,7 +45,8 @@ NEEDS: Mapping[str, Collection[str]] = {
 
 # Fixtures that start an Engine. That of the contract does so in one of its cases.
 _ENGINE = frozenset({"engine", "docker_rig", "swarm_rig", "rig_of_three"})
-_EITHER, _FAKE = "rig", "fake"
+_SWARM = frozenset({"swarm", "swarm_of_three", "managers"})
+_EITHER, _FAKE, _ONE = "rig", "fake", "swarm"
 
 
 def mark(items: Iterable[pytest.Item]) -> None:
@@ -63,11 +64,24 @@ def _needs(item: pytest.Item) -> set[str]:
     return found | {"root"} if "engine" in found else found
 
 
+def starts_a_swarm(item: pytest.Item) -> bool:
+    """Whether a test makes a Swarm of its own, whatever the chosen Engine."""
+    return bool(_fixtures(item) & _SWARM) or _case(item) == _ONE
+
+
 def _starts_an_engine(item: pytest.Item) -> bool:
-    fixtures = set(getattr(item, "fixturenames", ()))
+    fixtures = _fixtures(item)
+    return bool(fixtures & _ENGINE) or (_EITHER in fixtures and _case(item) != _FAKE)
+
+
+def _fixtures(item: pytest.Item) -> set[str]:
+    return set(getattr(item, "fixturenames", ()))
+
+
+def _case(item: pytest.Item) -> object:
+    """The engine of the contract."""
     callspec = getattr(item, "callspec", None)
-    case = callspec.params.get(_EITHER) if callspec else None
-    return bool(fixtures & _ENGINE) or (_EITHER in fixtures and case != _FAKE)
+    return callspec.params.get(_EITHER) if callspec else None
 
 
 def of(file: PurePath) -> Collection[str]:
