@@ -184,7 +184,7 @@ def test_the_backend_hears_nothing_of_a_worker_that_is_killed_or_crashes(
 def test_the_backend_hears_nothing_of_a_worker_whose_memory_runs_out(
     start: Start, listening: Backend, job_catalog: Path
 ) -> None:
-    job_catalog.write_text(job_catalog.read_text().replace('"256m"', '"20m"'))
+    job_catalog.write_text(job_catalog.read_text().replace('"256m"', '"16m"'))
     supervised = start(
         JOB_CATALOG=str(job_catalog),
         GRPC_CALLBACK_HOST="127.0.0.1",
