@@ -95,6 +95,13 @@ def _check_swarm(settings: Settings, _: Catalog) -> None:
         )
 
 
+# What runs at the start of a supervisor may be the job of another one; and a manager has several
+# nodes start tasks while each launch waits for its own.
+_ON_SWARM: Mapping[str, str | int] = {
+    "supervisor_on_start": "adopt",
+    "max_launches_under_way": 16,
+}
+
 _KINDS = [
     EngineKind("docker", DOCKER_TITLE, _open_docker, _check_docker),
     EngineKind("swarm", SWARM_TITLE, _open_swarm, _check_swarm),
@@ -103,13 +110,11 @@ ENGINES: Mapping[str, EngineKind] = {kind.name: kind for kind in _KINDS}
 
 
 def adapted(settings: Settings) -> Settings:
-    """With what is not set as it has to be for the engine.
-
-    What runs on a Swarm at the start of a supervisor may be the job of another one.
-    """
-    if settings.supervisor_engine != "swarm" or "supervisor_on_start" in settings.model_fields_set:
+    """With the engine's own defaults of what is not set."""
+    if settings.supervisor_engine != "swarm":
         return settings
-    return settings.model_copy(update={"supervisor_on_start": "adopt"})
+    unset = _ON_SWARM.keys() - settings.model_fields_set
+    return settings.model_copy(update={name: _ON_SWARM[name] for name in unset})
 
 
 def open_legacy_containers() -> "LegacyContainers":

@@ -17,7 +17,7 @@ _LOGIN = {"username": USER, "password": PASSWORD}
 _PORT = 5000
 _CONFIG = """\
 version: 0.1
-log: { level: fatal, accesslog: { disabled: true } }
+log: { level: error, accesslog: { disabled: true } }
 storage: { filesystem: { rootdirectory: "FOLDER/images" } }
 http: { addr: "ADDRESS" }
 auth: { htpasswd: { realm: tests, path: "FOLDER/logins" } }

@@ -111,3 +111,10 @@ def test_on_a_swarm_what_runs_is_taken_over_unless_it_is_said() -> None:
     said = Settings.model_validate(_ON_SWARM | {"supervisor_on_start": "remove"})
     assert "remove" == adapted(said).supervisor_on_start
     assert "remove" == adapted(Settings()).supervisor_on_start
+
+
+def test_more_launches_may_be_under_way_on_a_swarm_unless_it_is_said_how_many() -> None:
+    assert 16 == adapted(Settings.model_validate(_ON_SWARM)).max_launches_under_way
+    said = Settings.model_validate({**_ON_SWARM, "max_launches_under_way": 3})
+    assert 3 == adapted(said).max_launches_under_way
+    assert 8 == adapted(Settings()).max_launches_under_way
