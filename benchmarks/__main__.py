@@ -15,6 +15,7 @@ from benchmarks import h2load, machine, publication, report
 from benchmarks.bench import Bench
 from benchmarks.contenders import SUPERVISOR
 from benchmarks.measurements import (
+    access,
     dedup,
     footprint,
     growth,
@@ -47,6 +48,7 @@ class Name(StrEnum):
     KILL = "kill"
     HUNDREDS = "hundreds"
     DEDUP = "dedup"
+    ACCESS = "access"
     LAYERS = "layers"
     TLS = "tls"
     TAIL = "tail"
@@ -60,6 +62,7 @@ _MEASUREMENTS: dict[Name, Callable[[Bench], Result]] = {
     Name.KILL: kill.measure,
     Name.HUNDREDS: hundreds.measure,
     Name.DEDUP: dedup.measure,
+    Name.ACCESS: access.measure,
     Name.LAYERS: layers.measure,
     Name.TLS: tls.measure,
     Name.TAIL: tail.measure,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks.bench import Bench
 from benchmarks.calls import Call
@@ -21,11 +21,12 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The port and the process of a server."""
+    """The port and the process of a server, and what it is shown with each call."""
 
     port: int
     pid: int
     tls: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,13 @@ def take_turns(
     found = Rounds()
     calls = bench.size(4000, 400)
     for server in servers.values():  # warm up
-        bench.h2load.rate(server.port, load.call, calls // 4, load.headers, tls=server.tls)
+        headers = {**load.headers, **server.headers}
+        bench.h2load.rate(server.port, load.call, calls // 4, headers, tls=server.tls)
     for who in bench.rounds(list(servers), rounds, f"{text}: {load.rate}"):
         server = servers[who]
+        headers = {**load.headers, **server.headers}
         before = cpu_seconds(server.pid)
-        rate = bench.h2load.rate(server.port, load.call, calls, load.headers, tls=server.tls)
+        rate = bench.h2load.rate(server.port, load.call, calls, headers, tls=server.tls)
         found.add(load.rate, who, rate)
         found.add(load.cpu, who, (cpu_seconds(server.pid) - before) / calls * 1e6)
     return found

@@ -52,7 +52,7 @@ def _outcome(error: BaseException) -> str:
 def audit_call(record: Record) -> None:
     """Log what has become of the current call. Without an access file there is none."""
     if call := current_call():
-        log_call(call.method, call.certificate, record)
+        log_call(call.method, call.certificate(), record)
 
 
 def log_call(

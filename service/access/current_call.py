@@ -1,19 +1,18 @@
 """What is known of the client of the call that a task works for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from service.access.clients import ALL_JOBS, Client, JobScope
 
 
-@dataclass(frozen=True, slots=True)
-class CurrentCall:
+class CurrentCall(NamedTuple):
     """A call that its client may make. There is none without an access file."""
 
     client: Client
     method: str  # SERVICE/METHOD
-    certificate: Sequence[str] = ()  # the names in the client's certificate
+    certificate: Callable[[], Sequence[str]]  # the names in the client's certificate
 
 
 # Tasks inherit it.

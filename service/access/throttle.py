@@ -20,10 +20,14 @@ class Throttle:
         self._waiting = 0
         self._delays: OrderedDict[str, float] = OrderedDict()
 
+    @property
+    def in_use(self) -> bool:
+        """Whether there have been wrong tokens."""
+        return bool(self._delays)
+
     def forget(self, address: str) -> None:
         """A right credential came from an address: the row of wrong ones is over."""
-        if self._delays:
-            self._delays.pop(address, None)
+        self._delays.pop(address, None)
 
     async def wait(self, address: str) -> None:
         """Wait, after a wrong token from an address."""

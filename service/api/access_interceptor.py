@@ -17,7 +17,7 @@ from observability.spans import annotate
 from service.access.access import Access, Refusal
 from service.access.clients import Client, Reason
 from service.access.current_call import CurrentCall, note_call
-from service.access.roles import CHANGES, OPEN
+from service.access.roles import OPEN
 from service.access.throttle import Throttle
 from service.api.open_streams import OpenStreams, Revoked
 from service.errors import Denied
@@ -91,9 +91,10 @@ class AccessInterceptor(aio.ServerInterceptor):
         if isinstance(found, Refusal):
             return found
         name_caller(found.name)
-        note_call(CurrentCall(found, method, self._certificate(method, context)))
+        note_call(CurrentCall(found, method, partial(self._certificate_names, context)))
         annotate({"supervisor.client": found.name})
-        self._throttle.forget(caller().address)
+        if self._throttle.in_use:
+            self._throttle.forget(caller().address)
         return None
 
     def _decide(self, method: str, context: Any) -> Client | Refusal:
@@ -101,10 +102,6 @@ class AccessInterceptor(aio.ServerInterceptor):
         sent = [value.encode() for key, value in metadata if key == "authorization"]
         certificate = () if sent else self._certificate_names(context)
         return self._access.decide(method, sent, certificate)
-
-    def _certificate(self, method: str, context: Any) -> Sequence[str]:
-        """The names in the client's certificate, if the audit needs them."""
-        return self._certificate_names(context) if method in CHANGES else ()
 
     def _revocable(self, method: str, serve: Behavior) -> Behavior:
         async def serve_until_revoked(requests: Any, context: Any) -> Any:
@@ -114,7 +111,7 @@ class AccessInterceptor(aio.ServerInterceptor):
         return serve_until_revoked
 
     async def _refuse(self, method: str, refusal: Refusal, context: Any) -> Any:
-        self._access.report(method, refusal, self._certificate(method, context))
+        self._access.report(method, refusal, self._certificate_names(context))
         if refusal.reason is Reason.UNKNOWN:
             await self._throttle.wait(caller().address)
         await context.abort(_STATUS[refusal.reason], refusal.text)

@@ -126,7 +126,7 @@ class _Process:
             metrics,
             launches=settings.max_launches,
             certificates=tls.grpc,
-            interceptors=[AccessInterceptor(access, certificate_names)] if access else [],
+            interceptors=self._interceptors(access),
         )
         core.readiness.subscribe(server.health.set_ready)
         core.readiness.subscribe(
@@ -176,6 +176,12 @@ class _Process:
         engine.set(opened.engine)
         self._log_start(opened.shown)
         return lock
+
+    def _interceptors(self, access: Access | None) -> Sequence[AccessInterceptor]:
+        if access is None:
+            return []
+        asked = self._settings.grpc_tls_client_ca_file is not None
+        return [AccessInterceptor(access, certificate_names if asked else lambda _: ())]
 
     def _http(self, metrics: Metrics, tls: Tls | None, access: Access | None) -> HttpEndpoint:
         port = self._settings.metrics_port

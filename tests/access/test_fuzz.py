@@ -27,13 +27,15 @@ T = TypeVar("T")
 
 _INPUTS = int(os.environ.get("FUZZ_INPUTS", "600"))
 _LONG = os.environ.get("FUZZ_INPUTS") is not None
-# Most inputs are for what is quick.
+# gRPC takes a tenth of a second to end a connection that breaks the rules of HTTP/2.
+_AT_ONCE = 10
+# Half of the inputs are files, and a quarter each goes to a port.
 FILES = settings(max_examples=_INPUTS // 2, derandomize=not _LONG)
 CALLS = settings(max_examples=_INPUTS // 4, derandomize=not _LONG)
 
 _TOKEN = b"of-prometheus"
 _RIGHT = b"Bearer " + _TOKEN
-_SECRET = "s3cr3t-in-clear"
+_SECRET = "s3cr3t-in-clear"  # as a value: a wrong key is named
 _LIST = "/area_supervisor.AreaSupervisorService/ListJobs"
 
 
@@ -116,7 +118,7 @@ def _mutated(draw: st.DrawFn, right: Any, pieces: Any) -> Any:
 
 _WORDS = ["[", "]", "[[", '"', "'", "=", "\n", ".", "{", "}", "clients", "anonymous", "role", "\0"]
 _WORDS += ["tokens", "certificates", "jobs", '"operator"', "[]", "true", "1e999", "\ud800", "#"]
-_PIECES = st.one_of(st.sampled_from([*_WORDS, _SECRET, f'"{_SECRET}"']), st.text(max_size=8))
+_PIECES = st.one_of(st.sampled_from(_WORDS), st.text(max_size=8))
 _TABLES = st.recursive(
     st.one_of(st.integers(), st.booleans(), st.just(_SECRET), st.just(hash_line("of-prometheus"))),
     lambda inner: st.one_of(
@@ -183,15 +185,21 @@ def _is_right(headers: list[tuple[bytes, bytes]]) -> bool:
     return one[:7].lower() == b"bearer " and one[7:] == _TOKEN
 
 
-@given(st.lists(st.tuples(_NAMES, _VALUES), max_size=4))
-@CALLS
-@example([(b"authorization", _RIGHT)])
-@example([(b"authorization", _RIGHT), (b"authorization", _RIGHT)])
+_HEADERS = st.lists(st.tuples(_NAMES, _VALUES), max_size=4)
+
+
+@given(st.lists(_HEADERS, min_size=_AT_ONCE, max_size=_AT_ONCE))
+@settings(CALLS, max_examples=_INPUTS // 4 // _AT_ONCE)
+@example([[(b"authorization", _RIGHT)], [(b"authorization", _RIGHT)] * 2])
 def test_metadata_let_in_a_right_token_and_nothing_else(
-    running: _Running, headers: list[tuple[bytes, bytes]]
+    running: _Running, calls: list[list[tuple[bytes, bytes]]]
 ) -> None:
-    answer = running.do(http2_raw.call(running.door.port, _LIST, headers))
-    assert _is_right(headers) or b"t-1" not in answer
+    async def answers() -> list[bytes]:
+        port = running.door.port
+        return await asyncio.gather(*(http2_raw.call(port, _LIST, each) for each in calls))
+
+    for headers, answer in zip(calls, running.do(answers()), strict=True):
+        assert _is_right(headers) or b"t-1" not in answer
 
 
 # HTTP
