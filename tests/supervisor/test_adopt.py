@@ -42,10 +42,11 @@ async def _start(world: World) -> None:
 
 
 async def test_what_runs_is_taken_over_and_runs_on(adopting: World) -> None:
-    container = _inherited(adopting, "a-1")
+    container = _inherited(adopting, "a-1", client="backend")
     await _start(adopting)
     assert {"a-1": "running"} == adopting.states()
     (job,) = adopting.supervisor.list_jobs()
+    assert "backend" == job.client
     assert (container.started_at, container.id) == (job.started_at, job.workload_id)
     assert is_live(container)
     assert 1 == adopting.metric("supervisor_adoptions_total", job_name="timer")

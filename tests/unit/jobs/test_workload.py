@@ -411,11 +411,19 @@ def test_labels_say_all_that_a_restarted_supervisor_must_know() -> None:
         "area.supervisor.ends": "false",
         "area.supervisor.launch-id": "0123456789abcdef",
         "area.supervisor.traceparent": "00-aa-bb-01",
-    } == labels_of(a_job(traceparent="00-aa-bb-01"), "demo")
+        "area.supervisor.client": "backend",
+    } == labels_of(a_job(traceparent="00-aa-bb-01", client="backend"), "demo")
 
 
-def test_without_a_trace_there_is_no_label_for_it() -> None:
-    assert "area.supervisor.traceparent" not in labels_of(a_job(), "demo")
+@pytest.mark.parametrize("optional", ["traceparent", "client", "idempotency-key"])
+def test_without_a_trace_a_client_or_a_key_there_is_no_label_for_it(optional: str) -> None:
+    assert LABEL_PREFIX + optional not in labels_of(a_job(), "demo")
+
+
+def test_the_client_is_read_back() -> None:
+    job = job_from_labels(labels_of(a_job(client="backend"), "default"))
+    assert job
+    assert "backend" == job.client
 
 
 @pytest.mark.parametrize("missing", ["identifier", "job", "kind", "ends", "launch-id"])
