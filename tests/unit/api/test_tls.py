@@ -44,6 +44,11 @@ class _Port:
         files = TlsFiles(TlsFile("CERT", chain), TlsFile("KEY", key), self._authority_file())
         self.certificates: Certificates = files.read()
 
+    def trust(self, authority: Authority) -> None:
+        """Let in clients of another authority only."""
+        self._authorities = authority.pem
+        self.serve_with(_SUPERVISOR)
+
     def _authority_file(self) -> TlsFile | None:
         if self._authorities is None:
             return None
@@ -190,6 +195,14 @@ async def test_a_renewed_certificate_is_used_for_the_next_connection_and_no_call
             calls += [asyncio.ensure_future(names_over(before)) for _ in range(100)]
         assert [[]] * 1000 == await asyncio.gather(*calls)
     assert await port.is_refused(trusts=_OURS)
+
+
+async def test_other_authorities_count_for_the_next_connection(closed: _Port) -> None:
+    theirs = _THEIRS.issue("backend.area.internal")
+    assert await closed.names(_BACKEND)
+    closed.trust(_THEIRS)
+    assert await closed.is_refused(_BACKEND)
+    assert ["dns:backend.area.internal"] == await closed.names(theirs)
 
 
 async def test_slow_handshakes_by_the_hundred_keep_nobody_out(port: _Port) -> None:
