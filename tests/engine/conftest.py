@@ -19,6 +19,7 @@ from tests.support.swarm import Swarm, a_swarm
 _POLL = 0.02  # seconds
 # What Docker 23 and 24, Podman, and an Engine with live-restore are asked for.
 _SELDOM = {
+    "POST /containers/{container}/kill",
     "POST /containers/{container}/wait",
     "POST /containers/{container}/unpause",
     "POST /networks/{network}/disconnect",

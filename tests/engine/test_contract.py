@@ -682,7 +682,8 @@ async def test_docker_waits_for_a_removal_that_a_third_party_began(docker_rig: D
     by_hand = asyncio.to_thread(docker_rig.client.api.remove_container, workload_id)
     removals = [docker_rig.engine.remove(workload_id) for _ in range(3)]
     results = await asyncio.gather(by_hand, *removals, return_exceptions=True)
-    assert [None] * 3 == results[1:]
+    assert {*results[1:]} <= {True, False}
+    assert results[1:].count(True) <= 1  # who has removed it; or else it was done by hand
     await start(docker_rig, "a-1")
 
 

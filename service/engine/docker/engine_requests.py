@@ -69,7 +69,9 @@ REQUESTS: Sequence[EngineRequest] = (
     EngineRequest("POST", "/containers/create", "a launch"),
     EngineRequest("POST", "/containers/{container}/start", "a launch"),
     EngineRequest("POST", "/containers/{container}/stop", "a kill"),
-    EngineRequest("POST", "/containers/{container}/kill", "a kill of what ignores SIGTERM"),
+    EngineRequest(
+        "POST", "/containers/{container}/kill", "a kill, with Docker 23 and 24, and Podman"
+    ),
     EngineRequest("POST", "/containers/{container}/wait", "a kill, with Docker 23 and 24"),
     EngineRequest("POST", "/containers/{container}/unpause", "a kill of a paused one, with Podman"),
     EngineRequest("POST", "/containers/{container}/rename", "one that cannot be removed"),
