@@ -8,7 +8,7 @@ import pytest
 
 from service.engine.base import Begun, Change, Limits, Status
 from service.engine.swarm.engine import SwarmEngine
-from service.errors import ImageMissing, NameTaken, NoRoom, NoSuchWorkload
+from service.errors import EngineTimeout, ImageMissing, NameTaken, NoRoom, NoSuchWorkload
 from tests.engine.on_swarm import TIMEOUT, a_spec, node_of, nodes_of, start
 from tests.engine.rigs import Listener, SwarmRig, until, until_async
 from tests.support import worker
@@ -168,3 +168,24 @@ async def test_supervisors_at_two_managers_see_the_same(rig_of_three: SwarmRig) 
     await until(lambda: "removed" in listener.changes(service_id))
     await listener.close()
     await engine.close()
+
+
+async def test_a_launch_that_takes_too_long_holds_its_name_until_its_task_is_dead(
+    rig_of_three: SwarmRig,
+) -> None:
+    node = rig_of_three.swarm.workers[0]
+    with node.client() as client:
+        placement = [f"node.id=={client.info()['Swarm']['NodeID']}"]
+    spec = a_spec(rig_of_three, "a-1", placement=placement)
+    node.freeze_containerd()
+    try:
+        with pytest.raises(EngineTimeout):
+            await rig_of_three.engine.start(spec, timeout=4)
+        assert "a-1" in await rig_of_three.engine.names()
+    finally:
+        node.thaw()
+    (left,) = await rig_of_three.engine.list()
+    assert left.stopping
+    await rig_of_three.engine.remove(left.id, force=True)
+    assert "a-1" not in await rig_of_three.engine.names()
+    assert [] == nodes_of(rig_of_three, left.id)
