@@ -134,6 +134,7 @@ def _host_config(client: docker.APIClient, spec: WorkloadSpec) -> dict[str, Any]
 
 
 def _options(tmpfs: Tmpfs) -> str:
-    """Added to the Engine's own: nothing is executed there, and there are no devices."""
-    options = {"size": tmpfs.size, "mode": tmpfs.mode and f"{tmpfs.mode:o}"}
-    return ",".join(f"{name}={value}" for name, value in options.items() if value is not None)
+    """Added to the Engine's own, such as nosuid. Docker's have noexec already, Podman's do not."""
+    given = {"size": tmpfs.size, "mode": tmpfs.mode and f"{tmpfs.mode:o}"}
+    options = [f"{name}={value}" for name, value in given.items() if value is not None]
+    return ",".join(["noexec", *options])
