@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import grpc
 import pytest
 from docker.errors import NotFound
 from docker.models.containers import Container
+from google.protobuf.empty_pb2 import Empty
 
 from examples import images
 from examples.backend import Call
+from scripts.certificates import Authority, Files
 from scripts.private_engine import PrivateEngine
 from scripts.sbom import SBOM
+from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import catalog, containers
@@ -227,6 +231,10 @@ def test_a_reaction_that_cannot_be_carried_out_tells_the_backend_and_is_counted(
 # ---------------------------------------------------------------- the supervisor's own image
 
 
+# The files of TLS in a container.
+_TLS = Files(Path("/etc/supervisor/tls/tls.crt"), Path("/etc/supervisor/tls/tls.key"))
+
+
 class Contained(Supervised):
     """A supervisor in a container of its own image, hardened as docker-compose.yml does it."""
 
@@ -259,15 +267,19 @@ class Contained(Supervised):
         backend_port: int,
         socket: str = "/var/run/docker.sock",
         folder: Path | None = None,
+        tls: Path | None = None,
         **options: Any,
     ) -> None:
         """Make the container, in which the Engine's socket has a path, and do not start it.
 
         Where there is a folder, that is mounted, for nobody to write to, in place of the socket.
+        With `tls`, a folder with certificates, both ports speak TLS.
         """
         mounted = {str(self._engine.socket): {"bind": socket, "mode": "rw"}}
         if folder is not None:
             mounted = {str(folder): {"bind": str(Path(socket).parent), "mode": "ro"}}
+        if tls is not None:
+            mounted |= {str(tls): {"bind": str(_TLS.chain.parent), "mode": "ro"}}
         self._container = self._client.containers.create(
             _SUPERVISOR_IMAGE,
             name=self.name,
@@ -286,7 +298,8 @@ class Contained(Supervised):
                 "GRPC_CALLBACK_HOST": "127.0.0.1",
                 "GRPC_CALLBACK_PORT": str(backend_port),
                 "JOB_CATALOG": "catalog.toml",
-            },
+            }
+            | ({} if tls is None else _TLS.settings("GRPC") | _TLS.settings("METRICS")),
             healthcheck={
                 "interval": _SECOND,
                 "timeout": 20 * _SECOND,
@@ -517,6 +530,20 @@ def test_the_images_own_health_check_follows_the_process(
     finally:
         container.kill(signal.SIGCONT)
     eventually(lambda: "healthy" == _health(container), within=_HEALTH_SECONDS)
+
+
+def test_the_images_own_health_check_works_with_tls(
+    contained: Contained, job_catalog: Path, listening: Backend, tmp_path: Path
+) -> None:
+    authority = Authority("ours")
+    authority.issue("127.0.0.1").write(tmp_path / "tls")
+    contained.make(job_catalog, listening.port, tls=tmp_path / "tls")
+    contained.container.start()
+    eventually(lambda: "healthy" == _health(contained.container), within=_HEALTH_SECONDS)
+    credentials = grpc.ssl_channel_credentials(authority.pem)
+    with grpc.secure_channel(f"127.0.0.1:{contained.port}", credentials) as channel:
+        stub = AreaSupervisorServiceStub(channel)
+        assert [] == list(stub.ListJobs(Empty(), timeout=60, wait_for_ready=True).jobs)
 
 
 def test_the_image_ends_with_one_line_where_a_setting_is_wrong(
