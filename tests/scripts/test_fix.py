@@ -11,7 +11,7 @@ import pytest
 _ROOT = Path(__file__).parents[2]
 # What is checked, and what the generators read and write.
 _CODE = ("service", "observability", "examples", "dashboards", "scripts", "benchmarks", "tests")
-_FOLDERS = (*_CODE, "proto", "docs")
+_FOLDERS = (*_CODE, "proto", "docs", "requirements")
 _FILES = ("Makefile", "README.md", "pyproject.toml")
 _SOURCE = "service/__main__.py"
 _STUB = "service/_generated/area_types_pb2.py"

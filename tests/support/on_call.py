@@ -84,6 +84,7 @@ class Shell:
         }
         tried = f'{shutil.which("journalctl")} --directory {tools}/journal "$@" >/dev/null 2>&1'
         self._tool("journalctl", f"{tried} && exec cat {supervised.log_file}")
+        self._tool("area-supervisor", f'exec {COMMAND} "$@"')
         self._tool("systemctl", f"echo {pid}")
         self._tool("grpcurl", f'cd {ROOT} && exec {sys.executable} -m tests.support.grpcurl "$@"')
 
