@@ -145,11 +145,14 @@ class Answers:
         return any(fact.was_touched_since(asked.at - STALE) for fact in facts)
 
     def _wrong_with_kill(self, asked: Asked, *, broken: bool) -> Iterator[str]:
-        """A killed container may only run if a third party has started it, as far as is known."""
+        """A killed container may only run if a third party has started it, as far as is known.
+
+        Or if its launch tried again, as its name was gone: a comparison ends what that has left.
+        """
         since = asked.kills_since - (STALE if broken else 0.0)
         for fact in self._facts.of_launches(asked.launches):
             may_run = fact.was_touched_since(since) or fact.launch_id in self._facts.abandoned
-            if fact.live and not may_run:
+            if fact.live and not may_run and not (broken and fact.misnamed):
                 yield f"a kill that was answered too early: {fact.identifier} {fact.id[:6]} runs"
 
     def _wrong_with_launch(self, asked: Asked, act: Launch, *, broken: bool) -> Iterator[str]:
