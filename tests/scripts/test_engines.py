@@ -336,8 +336,15 @@ def test_the_documents_and_the_readme_have_the_table_of_all_engines_as_it_is_now
             assert f"{kind.capitalize()} {version}" in block
 
 
-def test_podman_is_asked_for_no_swarm(tmp_path: Path) -> None:
-    test = "test_contract.py::test_remove_of_what_is_not_there_is_a_success[swarm]"
+@pytest.mark.parametrize(
+    "test",
+    [
+        "test_contract.py::test_remove_of_what_is_not_there_is_a_success[swarm]",
+        "test_swarm.py::test_a_placement_is_heeded",
+        "test_confinement.py::test_a_service_may_do_what_the_catalogue_says",
+    ],
+)
+def test_podman_is_asked_for_no_swarm(tmp_path: Path, test: str) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "no:xdist", f"--basetemp={tmp_path / 'base'}"]
     done = subprocess.run(
         [*command, f"tests/engine/{test}"],

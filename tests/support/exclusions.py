@@ -157,6 +157,12 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
                 "test_on_an_engine_that_remaps_users_jobs_run_in_another_network",
             ),
         },
+        "it tells each of several removals at once that it has removed the container": {
+            "tests/engine/test_contract.py": (
+                "test_remove_at_once_by_many_is_a_success_for_all[docker]",
+                "test_docker_waits_for_a_removal_that_a_third_party_began",
+            ),
+        },
         "it is about Docker 23 and 24": {
             "tests/engine/test_contract.py": (
                 "test_docker_is_left_with_no_stop_where_it_would_kill_at_once",

@@ -44,8 +44,9 @@ NEEDS: Mapping[str, Collection[str]] = {
 }
 
 # Fixtures that start an Engine. That of the contract does so in one of its cases.
-_ENGINE = frozenset({"engine", "docker_rig", "swarm_rig", "rig_of_three"})
-_SWARM = frozenset({"swarm", "swarm_of_three", "managers"})
+_SWARM_RIGS = frozenset({"swarm_rig", "rig_of_three"})  # which make a Swarm when they are called
+_ENGINE = frozenset({"engine", "docker_rig"}) | _SWARM_RIGS
+_SWARM = frozenset({"swarm", "swarm_of_three", "managers"}) | _SWARM_RIGS
 _EITHER, _FAKE, _ONE = "rig", "fake", "swarm"
 
 
