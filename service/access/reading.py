@@ -9,6 +9,7 @@ from observability.metrics import Metrics
 from service.access.access import Access
 from service.access.access_file import load_clients
 from service.access.clients import Clients, JobScope
+from service.access.roles import CHANGES, may_call
 from service.errors import StartError
 from service.settings import Settings
 from service.support.file_watcher import FileWatcher
@@ -83,6 +84,9 @@ def _never_asked_for(settings: Settings, clients: Clients) -> str:
 
 def _report(clients: Clients, jobs: Collection[str]) -> None:
     log.info("access.read", clients=len(clients.all))
+    stranger = clients.anonymous
+    if stranger and any(may_call(stranger.role, method) for method in CHANGES):
+        log.warning("access.open", role=stranger.role, jobs=str(stranger.jobs))
     for client in clients.all:
         for pattern in client.jobs.patterns or ():
             if not any(map(JobScope([pattern]).allows, jobs)):

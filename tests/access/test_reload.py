@@ -176,3 +176,17 @@ async def test_a_pattern_that_no_job_matches_is_told(tmp_path: Path, watcher: Fi
         told["client"],
         told["pattern"],
     )
+
+
+@pytest.mark.parametrize(("role", "told"), [("backend", 1), ("operator", 1), ("observer", 0)])
+async def test_an_access_file_that_lets_strangers_launch_is_told(
+    tmp_path: Path, watcher: FileWatcher, role: str, told: int
+) -> None:
+    path = tmp_path / "access.toml"
+    path.write_text(f'{WITHOUT_PROMETHEUS}\n[anonymous]\nrole = "{role}"\njobs = ["timer"]\n')
+    with capture_logs() as logs:
+        _Followed(path, watcher)
+    warnings = [each for each in logs if each["event"] == "access.open"]
+    assert [("warning", role, "timer")] * told == [
+        (each["log_level"], each["role"], each["jobs"]) for each in warnings
+    ]
