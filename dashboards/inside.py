@@ -12,6 +12,7 @@ from dashboards.promql import (
     rate,
     series,
     short_method,
+    total_of_jobs,
 )
 
 _OPERATIONS = "supervisor_engine_operation_duration_seconds"
@@ -19,7 +20,7 @@ _CALLS = "grpc_server_call_duration_seconds"
 # Those that a call to us can end with.
 _STATUSES = (
     "OK", "CANCELLED", "DEADLINE_EXCEEDED", "INVALID_ARGUMENT",
-    "NOT_FOUND", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN",
+    "NOT_FOUND", "PERMISSION_DENIED", "UNAUTHENTICATED", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN",
 )  # fmt: skip
 _COMPARED = f"time() - min({series('supervisor_reconcile_last_success_timestamp_seconds')} > 0)"
 
@@ -65,7 +66,7 @@ def _now() -> list[Panel]:
             "Containers of ours that are nobody's job, when last compared. They are removed after"
             " a grace.",
             "none",
-            latest(f"sum({series('supervisor_orphans')})", "orphans"),
+            latest(total_of_jobs("supervisor_orphans"), "orphans"),
             width=SIXTH,
         ),
         number(

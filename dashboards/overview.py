@@ -71,7 +71,7 @@ def _work() -> list[Panel]:
             "Jobs running",
             "Live containers.",
             "none",
-            latest(total_of_jobs("supervisor_jobs_running", label="job_name"), "jobs"),
+            latest(total_of_jobs("supervisor_jobs_running", "job_name"), "jobs"),
         ),
         number(
             "Launches",

@@ -65,6 +65,8 @@ _COLORS: Final = {
     "DEADLINE_EXCEEDED": "orange",
     "INVALID_ARGUMENT": "purple",
     "NOT_FOUND": "yellow",
+    "PERMISSION_DENIED": "light-orange",
+    "UNAUTHENTICATED": "light-purple",
     "UNAVAILABLE": "red",
     "UNIMPLEMENTED": "light-blue",
     "UNKNOWN": "dark-red",

@@ -42,9 +42,9 @@ def growth(name: str, by: str) -> str:
     return f"clamp_min({now} - {before}, 0)"
 
 
-def total_of_jobs(name: str, *, label: str) -> str:
-    """How many jobs there are, by a metric with this label."""
-    return f"sum({_each_job_once(name, label)})"
+def total_of_jobs(name: str, *labels: str) -> str:
+    """How many jobs, or containers, there are, by a metric with these labels."""
+    return f"sum({_each_job_once(name, *labels)})"
 
 
 def jobs_by(name: str, *, label: str) -> str:
@@ -52,11 +52,12 @@ def jobs_by(name: str, *, label: str) -> str:
     return f"sum by ({label}) ({_each_job_once(name, label)})"
 
 
-def _each_job_once(name: str, label: str) -> str:
+def _each_job_once(name: str, *labels: str) -> str:
     """Supervisors that share a Swarm each tell all of its jobs; they are targets of one `job`."""
     every, shared = series(name), series("supervisor_build_info", 'engine="swarm"')
     alone = f"{every} unless on (job, instance) {shared}"
-    return f"{alone} or max by (job, {label}) ({every} and on (job, instance) {shared})"
+    by = ", ".join(("job", *labels))
+    return f"{alone} or max by ({by}) ({every} and on (job, instance) {shared})"
 
 
 def of_the_ten_most(name: str, *matchers: str, by: Sequence[str]) -> str:

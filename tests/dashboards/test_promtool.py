@@ -60,11 +60,14 @@ def test_supervisors_that_share_a_swarm_count_each_job_once(tmp_path: Path) -> N
         series.append({"series": running, "values": f"{jobs}x2"})
         build = f'supervisor_build_info{{engine="{engine}", {target}}}'
         series.append({"series": build, "values": "1x2"})
-    expected = [("{}", total_of_jobs), ('{job_name="timer"}', jobs_by)]
+    expected = [
+        ("{}", total_of_jobs("supervisor_jobs_running", "job_name")),
+        ('{job_name="timer"}', jobs_by("supervisor_jobs_running", label="job_name")),
+    ]
     tests = [
         {
             "expr": filled_in(
-                query("supervisor_jobs_running", label="job_name"),
+                query,
                 as_grafana_would(scrape_interval=5, shown=60),
             ),
             "eval_time": "1m",
