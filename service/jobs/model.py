@@ -225,9 +225,8 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
             began = replace(job, workload_id=workload_id, started_at=at, paused=paused, node=node)
             return _moved(began)
         case KillIntended(by, here):
-            intended = job.kill_intended or not job.exit_seen
-            killer = by if intended else NO_CALLER  # it has exited by itself
-            return _moved(replace(job, kill_intended=intended, being_killed=here, killer=killer))
+            intended = job.kill_intended or not job.exit_seen  # or else it has exited by itself
+            return _moved(replace(job, kill_intended=intended, being_killed=here, killer=by))
         case KillFailed():
             failed = replace(job, kill_intended=False, being_killed=False, killer=NO_CALLER)
             return _moved(failed)
@@ -235,7 +234,9 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
             known = job.exit_signal if signal is None else signal
             return _moved(replace(job, exit_seen=True, exits=job.exits + 1, exit_signal=known))
         case FoundLive():
-            return _moved(replace(job, exit_seen=False, exit_signal=None))
+            intended = job.kill_intended or job.being_killed  # the kill ends it, too
+            live = replace(job, exit_seen=False, exit_signal=None, kill_intended=intended)
+            return _moved(live)
         case PauseSeen(paused):
             return _moved(replace(job, paused=paused))
         case Closed():
@@ -262,6 +263,7 @@ def _closed(job: Job, exited: Closed) -> Job:
         state=State.GONE,
         started_at=exited.started_at or job.started_at,
         ended_at=exited.at,
+        killer=job.killer if outcome is Outcome.KILLED else NO_CALLER,
         outcome=outcome,
         exit_code=exited.exit_code,
         signal=exited.signal if outcome in _BY_ITSELF else None,

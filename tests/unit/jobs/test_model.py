@@ -3,6 +3,7 @@ from itertools import product
 
 import pytest
 
+from observability.callers import NO_CALLER, Caller
 from service.jobs.model import (
     FAILED_OUTCOMES,
     Closed,
@@ -66,7 +67,8 @@ def after(*observations: Observation, job: Job | None = None) -> Job:
         ((STARTED, ExitSeen()), State.EXITED),
         ((STARTED, ExitSeen(), KillIntended()), State.EXITED),
         ((STARTED, ExitSeen(), FoundLive()), State.RUNNING),
-        ((STARTED, ExitSeen(), KillIntended(), FoundLive()), State.RUNNING),
+        ((STARTED, ExitSeen(), KillIntended(), FoundLive()), State.STOPPING),
+        ((STARTED, ExitSeen(), KillIntended(), FoundLive(), KillFailed()), State.RUNNING),
         ((STARTED, KillFailed()), State.RUNNING),
         ((Started("c1", 100.0, paused=True),), State.PAUSED),
         ((STARTED, PauseSeen(paused=True)), State.PAUSED),
@@ -177,6 +179,19 @@ def test_a_kill_before_the_start_makes_the_end_a_kill() -> None:
 
 def test_a_kill_after_the_exit_does_not_change_why_it_ended() -> None:
     assert Outcome.ERROR == after(STARTED, ExitSeen(), KillIntended(), Closed(1, 1)).outcome
+
+
+def test_a_kill_of_what_runs_again_after_an_exit_is_why_it_ends() -> None:
+    by = Caller("10.0.0.1:1", "grpc")
+    seen = (STARTED, ExitSeen(), KillIntended(by), FoundLive(), ExitSeen())
+    job = after(*seen, Closed(1, 137))
+    assert (Outcome.KILLED, by) == (job.outcome, job.killer)
+    assert Outcome.ERROR == after(*seen[:4], KillFailed(), Closed(1, 137)).outcome
+
+
+def test_who_kills_what_has_exited_is_not_named() -> None:
+    by = Caller("10.0.0.1:1", "grpc")
+    assert NO_CALLER == after(STARTED, ExitSeen(), KillIntended(by), Closed(1, 1)).killer
 
 
 def test_an_exit_after_a_failed_kill_is_no_kill() -> None:
