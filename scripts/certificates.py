@@ -51,6 +51,20 @@ class Files(NamedTuple):
         }
 
 
+# What the key of an authority is for.
+_SIGNS = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 class Authority:
     """An authority, whose certificate is in `pem`."""
 
@@ -66,7 +80,16 @@ class Authority:
         own = issuer or self
         builder = _builder(self.name, own.name, self.key, lifetime)
         constraints = x509.BasicConstraints(ca=True, path_length=None)
-        signed = builder.add_extension(constraints, critical=True).sign(own.key, hashes.SHA256())
+        subject_key = x509.SubjectKeyIdentifier.from_public_key(self.key.public_key())
+        issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(own.key.public_key())
+        # Python 3.13 insists on all of these.
+        signed = (
+            builder.add_extension(constraints, critical=True)
+            .add_extension(_SIGNS, critical=True)
+            .add_extension(subject_key, critical=False)
+            .add_extension(issuer_key, critical=False)
+            .sign(own.key, hashes.SHA256())
+        )
         self.pem = signed.public_bytes(Encoding.PEM)
 
     def issue(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from docker.models.containers import Container
 
+from scripts import apt
 from scripts.private_engine import PrivateEngine
 
 
@@ -29,6 +30,7 @@ def layer_of(container: Container) -> Path:
 @contextmanager
 def immutable(path: Path) -> Iterator[None]:
     """Root may not delete or change it either, until the end of this."""
+    apt.ensure("chattr", "e2fsprogs")
     subprocess.run(["chattr", "+i", str(path)], check=True)
     try:
         yield
