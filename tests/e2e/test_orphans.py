@@ -57,6 +57,7 @@ def test_an_orphan_is_removed_once_it_has_had_its_grace_and_nothing_else_is(
         return not containers.exists(orphan)
 
     eventually(is_gone, within=30)
+    eventually(lambda: _told(supervised, "janitor.removed"))  # once the Engine has answered
     (found,), (removed,) = (_told(supervised, e) for e in ("orphan.found", "janitor.removed"))
     for told in (found, removed):
         assert ("timer", "orphan") == (told["job"], told["identifier"])

@@ -144,7 +144,9 @@ def test_a_connection_cannot_be_taken_out_of_the_proxys_sight(proxy: SocketProxy
         headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": protocol}
         headers |= {"HTTP2-Settings": "AA", "Sec-WebSocket-Version": "13"}
         headers |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
-        assert 403 == _ask(proxy, "GET", "/_ping", headers)[0]
+        # HAProxy 3.0 answers an offer of h2c as if it had not been made.
+        allowed = {200, 403} if protocol == "h2c" else {403}
+        assert _ask(proxy, "GET", "/_ping", headers)[0] in allowed
     assert (200, b"OK") == _ask(proxy, "GET", "/_ping")
 
 
