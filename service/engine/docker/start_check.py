@@ -41,10 +41,10 @@ _INIT_ERROR = re.compile(
 )
 _CATATONIT = {"failed to exec pid1": "exec {} failed", "failed to fork child": "fork failed"}
 # If the kernel cannot execute a file, the C library passes it to the shell as a script. The shell
-# then runs in place of the program, under its own name.
+# then runs in place of the program, under its own name. Busybox 1.37 counts its lines from 0.
 _SHELL = "sh"
 _READ_AS_SCRIPT = re.compile(
-    r"^\S+: (?:line )?1: (?:\x7fELF|[Ss]yntax error)|^(\S+): \1: cannot execute binary file",
+    r"^\S+: (?:line )?[01]: (?:\x7fELF|[Ss]yntax error)|^(\S+): \1: cannot execute binary file",
     re.MULTILINE,
 )
 _FORMAT = "exec format error"
