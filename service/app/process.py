@@ -116,22 +116,9 @@ class _Process:
         core = Core(engine.as_engine(), self._catalog, metrics, settings)
         self._readiness = core.readiness
         tls = TlsPorts(settings, metrics, files)
-        servicer = JobsService(core.supervisor, core.readiness, metrics)
         # Bind both ports before touching a container: a second supervisor must not remove the
         # containers of the first one.
-        server = GrpcServer(
-            self._address(),
-            settings.grpc_server_port,
-            [servicer.as_service()],
-            metrics,
-            launches=settings.max_launches,
-            certificates=tls.grpc,
-            interceptors=self._interceptors(access),
-        )
-        core.readiness.subscribe(server.health.set_ready)
-        core.readiness.subscribe(
-            lambda _: server.health.set_alive(alive=not core.readiness.needs_restart)
-        )
+        server = self._server(core, metrics, tls, access)
         core.readiness.subscribe(metrics.ready.set)
         http = self._http(metrics, tls.http, access)
         tls.start()
@@ -176,6 +163,26 @@ class _Process:
         engine.set(opened.engine)
         self._log_start(opened.shown)
         return lock
+
+    def _server(
+        self, core: Core, metrics: Metrics, tls: TlsPorts, access: Access | None
+    ) -> GrpcServer:
+        """The gRPC server, with its port bound. Its health follows readiness."""
+        servicer = JobsService(core.supervisor, core.readiness, metrics)
+        server = GrpcServer(
+            self._address(),
+            self._settings.grpc_server_port,
+            [servicer.as_service()],
+            metrics,
+            launches=self._settings.max_launches,
+            certificates=tls.grpc,
+            interceptors=self._interceptors(access),
+        )
+        core.readiness.subscribe(server.health.set_ready)
+        core.readiness.subscribe(
+            lambda _: server.health.set_alive(alive=not core.readiness.needs_restart)
+        )
+        return server
 
     def _interceptors(self, access: Access | None) -> Sequence[AccessInterceptor]:
         if access is None:
