@@ -9,9 +9,9 @@ import docker
 
 from benchmarks.bare_engine import OTHER_INSTANCE
 from benchmarks.calls import identifier_of
-from service.engine.base import WorkloadSpec
 from service.engine.docker import containers
 from service.engine.docker.tolerant_reader import TolerantReader
+from service.engine.workload_spec import WorkloadSpec
 
 
 class DockerPy:

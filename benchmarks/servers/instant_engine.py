@@ -22,11 +22,11 @@ from service.engine.base import (
     Trait,
     Whereabouts,
     Workload,
-    WorkloadSpec,
 )
 from service.engine.docker.list_reader import elements, with_pauses
 from service.engine.docker.names import DOCKER_NAMES
 from service.engine.docker.tolerant_reader import TolerantReader
+from service.engine.workload_spec import WorkloadSpec
 from service.errors import NoSuchWorkload
 
 # A container as Docker lists it: id, name, labels, state.

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 from observability.escaping import shown
 from observability.redaction.redactor import Redactor
-from service.engine.base import WorkloadSpec
 from service.engine.name_grammar import NameGrammar
+from service.engine.workload_spec import WorkloadSpec
 from service.errors import TooLarge
 from service.jobs.catalog_keys import Entry
 from service.jobs.model import Job, JobSpec, JsonValue, Kind

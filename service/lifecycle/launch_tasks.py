@@ -10,7 +10,7 @@ from observability.callers import caller
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from observability.spans import annotate, wait_span
-from service.engine.base import WorkloadSpec
+from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineTimeout, SharedFailure, SupervisorError
 from service.jobs.model import Job, JobSpec, Started, StartFailed
 from service.jobs.request_differences import differing

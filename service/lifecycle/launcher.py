@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
-from service.engine.base import Begun, Engine, Inspection, Status, Workload, WorkloadSpec
+from service.engine.base import Begun, Engine, Inspection, Status, Workload
+from service.engine.workload_spec import WorkloadSpec
 from service.errors import (
     EngineError,
     EngineFailed,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from service.engine.base import WorkloadSpec
+from service.engine.workload_spec import WorkloadSpec
 from tests.engine.rigs import SwarmRig
 from tests.support import worker
 from tests.support.swarm import SwarmNode

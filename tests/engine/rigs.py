@@ -10,10 +10,11 @@ import docker.errors
 
 from scripts.private_engine import PrivateEngine
 from service.app.metric_labels import new_metrics
-from service.engine.base import Engine, Event, Listing, WorkloadSpec
+from service.engine.base import Engine, Event, Listing
 from service.engine.docker.connection import Connection
 from service.engine.docker.engine import DockerEngine
 from service.engine.swarm.engine import SwarmEngine
+from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineError
 from tests.fake_engine.engine import FakeEngine
 from tests.support import containers, worker

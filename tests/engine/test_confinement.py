@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.engine.base import Confinement, Tmpfs, Trait, WorkloadSpec
+from service.engine.base import Trait
+from service.engine.workload_spec import Confinement, Tmpfs, WorkloadSpec
 from service.errors import EngineRefused
 from tests.engine import on_swarm
 from tests.engine.rigs import DockerRig, SwarmRig, until

@@ -17,11 +17,12 @@ import pytest
 from observability.redaction.redactor import Redactor
 from scripts.private_engine import PrivateEngine
 from service.app.metric_labels import new_metrics
-from service.engine.base import Change, Engine, Limits, Status, Trait, WorkloadSpec
+from service.engine.base import Change, Engine, Status, Trait
 from service.engine.docker import calls, client
 from service.engine.docker import stops as stops_module
 from service.engine.docker.connection import Connection
 from service.engine.docker.engine import DockerEngine
+from service.engine.workload_spec import Limits, WorkloadSpec
 from service.errors import (
     EngineRefused,
     EngineTimeout,

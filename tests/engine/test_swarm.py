@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from service.engine.base import Begun, Change, Limits, Status
+from service.engine.base import Begun, Change, Status
 from service.engine.swarm.engine import SwarmEngine
+from service.engine.workload_spec import Limits
 from service.errors import EngineTimeout, ImageMissing, NameTaken, NoRoom, NoSuchWorkload
 from tests.engine.on_swarm import TIMEOUT, a_spec, node_of, nodes_of, start
 from tests.engine.rigs import Listener, SwarmRig, until, until_async

@@ -28,9 +28,9 @@ from service.engine.base import (
     Trait,
     Whereabouts,
     Workload,
-    WorkloadSpec,
 )
 from service.engine.docker.names import DOCKER_NAMES, is_aside
+from service.engine.workload_spec import WorkloadSpec
 from service.errors import (
     EngineError,
     EngineFailed,

@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from signal import SIGKILL, SIGTERM
 
-from service.engine.base import Change, Event, Exit, Status, WorkloadSpec
+from service.engine.base import Change, Event, Exit, Status
 from service.engine.docker.names import name_aside
+from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineRefused, ImageMissing, NameTaken, NoSuchWorkload
 
 _SIGNALLED = 128  # and the signal's number: what a process exits with that it has ended

@@ -6,16 +6,8 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from service.engine.base import (
-    Begun,
-    Capabilities,
-    Event,
-    Inspection,
-    Listing,
-    Status,
-    Workload,
-    WorkloadSpec,
-)
+from service.engine.base import Begun, Capabilities, Event, Inspection, Listing, Status, Workload
+from service.engine.workload_spec import WorkloadSpec
 from service.errors import NameTaken
 from tests.fake_engine.polled import PolledEngine
 

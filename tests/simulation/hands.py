@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from signal import SIGCONT, SIGHUP, SIGKILL, SIGTERM, SIGWINCH
 
-from service.engine.base import Status, WorkloadSpec
+from service.engine.base import Status
 from service.engine.docker.names import DOCKER_NAMES, is_aside
+from service.engine.workload_spec import WorkloadSpec
 from service.errors import SupervisorError
 from service.jobs.workload import base_name
 from tests.fake_engine.host import Container

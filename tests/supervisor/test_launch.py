@@ -5,7 +5,8 @@ from typing import cast
 
 import pytest
 
-from service.engine.base import Change, Event, WorkloadSpec
+from service.engine.base import Change, Event
+from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineError, EngineFailed, EngineRefused, EngineTimeout, NameTaken
 from service.jobs.workload import labels_of
 from tests.fake_engine.faults import Operation

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.calls import ENDING, identifier_of
 from benchmarks.servers.service import Service
-from service.engine.base import WorkloadSpec
+from service.engine.workload_spec import WorkloadSpec
 from service.jobs.model import Job, Kind, Started
 from service.jobs.workload import LAUNCH_LABEL
 from service.reconcile import watcher

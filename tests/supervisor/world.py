@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 
 from service.app.metric_labels import new_metrics
 from service.app.wiring import Core
-from service.engine.base import Status, WorkloadSpec
+from service.engine.base import Status
+from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineFailed, NoSuchWorkload, SupervisorError
 from service.jobs.catalog import Catalog
 from service.jobs.catalog_keys import Entry

@@ -7,11 +7,11 @@ from typing import Any
 import docker
 from docker.errors import APIError
 
-from service.engine.base import Tmpfs, WorkloadSpec
 from service.engine.docker.error_mapping import HOLDER
 from service.engine.docker.names import name_aside
 from service.engine.docker.parsing import Created, Holder, Unreadable, read
 from service.engine.docker.tolerant_reader import TolerantReader
+from service.engine.workload_spec import Tmpfs, WorkloadSpec
 from service.errors import EngineFailed, EngineRefused, NameTaken
 
 

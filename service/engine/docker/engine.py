@@ -21,7 +21,6 @@ from service.engine.base import (
     Trait,
     Whereabouts,
     Workload,
-    WorkloadSpec,
 )
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
@@ -37,6 +36,7 @@ from service.engine.docker.shutdown_check import ShutdownCheck, ping_new_connect
 from service.engine.docker.start_check import StartCheck
 from service.engine.docker.stops import Stops
 from service.engine.docker.tolerant_reader import TolerantReader
+from service.engine.workload_spec import WorkloadSpec
 from service.errors import (
     EngineError,
     EngineFailed,

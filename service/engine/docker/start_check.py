@@ -18,10 +18,11 @@ from typing import TypeVar
 import docker
 from docker.errors import APIError
 
-from service.engine.base import Confinement, EngineCall, Limits, Status, WorkloadSpec
+from service.engine.base import EngineCall, Status
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.parsing import Inspected, Processes, inspection, read
 from service.engine.docker.podman import plain_name
+from service.engine.workload_spec import Confinement, Limits, WorkloadSpec
 from service.errors import EngineError, EngineRefused
 
 T = TypeVar("T")

@@ -7,7 +7,6 @@ ends at once, and has said why: so a launch waits for a moment, once for each im
 import time
 from collections.abc import Callable
 
-from service.engine.base import WorkloadSpec
 from service.engine.docker.start_check import (
     MAYBE_NOT_RUN,
     Program,
@@ -17,6 +16,7 @@ from service.engine.docker.start_check import (
 )
 from service.engine.swarm.answers import Task, TaskState
 from service.engine.swarm.tasks import exit_code
+from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineError, EngineRefused
 
 # How long a task is looked at that runs (seconds): an init ends within 0.1 s.

@@ -23,7 +23,6 @@ from service.engine.base import (
     Trait,
     Whereabouts,
     Workload,
-    WorkloadSpec,
 )
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
@@ -45,6 +44,7 @@ from service.engine.swarm.services import inspect, remove, task_of
 from service.engine.swarm.setup_check import check_swarm
 from service.engine.swarm.specs import can_gain_privileges
 from service.engine.swarm.tasks import has_ended
+from service.engine.workload_spec import WorkloadSpec
 from service.errors import NoSuchWorkload
 
 T = TypeVar("T")

@@ -10,7 +10,6 @@ from contextlib import suppress
 import requests
 
 from observability.logs import get_logger
-from service.engine.base import WorkloadSpec
 from service.engine.docker.client import Client
 from service.engine.swarm.answers import Service, Task, TaskState
 from service.engine.swarm.beginnings import Beginnings
@@ -29,6 +28,7 @@ from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_TITLE
 from service.engine.swarm.services import task_of
 from service.engine.swarm.tasks import NOWHERE, being_stopped, chief, has_ended, is_ending, may_run
+from service.engine.workload_spec import WorkloadSpec
 from service.errors import (
     EngineError,
     EngineFailed,

@@ -6,7 +6,6 @@ from typing import Any
 
 from docker.utils import convert_filters
 
-from service.engine.base import WorkloadSpec
 from service.engine.docker.client import Client
 from service.engine.docker.list_reader import elements
 from service.engine.docker.parsing import read
@@ -14,6 +13,7 @@ from service.engine.swarm.answers import Info, Node, Service, Task, output_of
 from service.engine.swarm.errors import StaleVersion, told
 from service.engine.swarm.specs import service_of, stopped, without_nodes
 from service.engine.swarm.tasks import Nodes
+from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineFailed
 
 _CHUNK = 64 * 1024  # bytes of a long answer that are read at once

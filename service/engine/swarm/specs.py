@@ -7,8 +7,8 @@ from typing import Any
 from docker.types import ContainerSpec, Mount, Placement, Resources, RestartPolicy, TaskTemplate
 from docker.utils import version_lt
 
-from service.engine.base import Confinement, Limits, WorkloadSpec
 from service.engine.swarm.tasks import NAME_LABEL, NOWHERE
+from service.engine.workload_spec import Confinement, Limits, WorkloadSpec
 from service.errors import EngineRefused
 
 _NANO = 10**9

@@ -15,8 +15,8 @@ import pytest
 
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer
 from service.api.jobs_service import JobsService
-from service.engine.base import Confinement, Limits, WorkloadSpec
 from service.engine.docker.containers import container_options
+from service.engine.workload_spec import Confinement, Limits, WorkloadSpec
 from service.jobs.catalog import PACKAGED
 from service.jobs.catalog_keys import Entry, Policy
 from service.jobs.model import JobSpec, Kind

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.base import Confinement, Limits, Tmpfs
+from service.engine.workload_spec import Confinement, Limits, Tmpfs
 from service.errors import StartError
 from service.jobs.catalog import Catalog, load_catalog
 from service.jobs.catalog_keys import Entry, Policy

@@ -9,9 +9,9 @@ import docker
 import pytest
 
 from scripts.socket_proxy import PAGE, configuration
-from service.engine.base import Confinement, Limits, Tmpfs, WorkloadSpec
 from service.engine.docker.containers import container_options
 from service.engine.docker.engine_requests import CREATE_BODY
+from service.engine.workload_spec import Confinement, Limits, Tmpfs, WorkloadSpec
 from service.jobs.workload import MAX_ARGUMENT_BYTES
 
 _EVERYTHING = Confinement(

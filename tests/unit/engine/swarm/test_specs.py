@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from service.engine.base import Confinement, Tmpfs, WorkloadSpec
 from service.engine.swarm.specs import can_gain_privileges, service_of
+from service.engine.workload_spec import Confinement, Tmpfs, WorkloadSpec
 from service.errors import EngineRefused
 
 _OLD, _NEW = "1.43", "1.44"

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BeforeValidator
 
-from service.engine.base import Tmpfs
+from service.engine.workload_spec import Tmpfs
 
 _UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 _SIZE = re.compile(r"([0-9]+)([kmg])")

@@ -1,0 +1,58 @@
+"""What an engine is told about a workload that it is to run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from observability.redaction.redactor import Redactor
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of a workload: None is no limit. `memory` is in bytes, `cpus` in cores."""
+
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tmpfs:
+    """A folder in memory. `size` is in bytes; None is the engine's default."""
+
+    path: str
+    size: int | None = None
+    mode: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confinement:
+    """What a workload may do. `user` is "" for that of its image, and capabilities lack CAP_.
+
+    `no_new_privileges` is None if nobody has asked for it: it is on, as far as the engine can.
+    """
+
+    user: str = ""
+    read_only: bool = False
+    cap_drop: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    tmpfs: tuple[Tmpfs, ...] = ()
+    no_new_privileges: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadSpec:
+    """A workload to run. `arguments` hold secrets: they and `redact` stay out of the repr."""
+
+    name: str
+    image: str
+    arguments: Sequence[str] = field(repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    network: str = "host"
+    limits: Limits = field(default_factory=Limits)
+    # Constraints of the machines that it may run on, if the engine has several.
+    placement: Sequence[str] = ()
+    # From SIGTERM to SIGKILL (seconds), for an engine that has to know that at the start.
+    stop_grace: float = 10.0
+    confinement: Confinement = field(default_factory=Confinement)
+    redact: Redactor = field(default_factory=Redactor, repr=False)

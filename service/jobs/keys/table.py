@@ -1,0 +1,17 @@
+"""What every table of the catalogue is made of."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+def key(default: object, description: str, *, allowed: str, example: str) -> Any:
+    """A field as docs/catalogue.md shows it; the example is TOML."""
+    extra: dict[str, Any] = {"allowed": allowed, "example": example}
+    return Field(default, description=description, json_schema_extra=extra)
+
+
+class Table(BaseModel):
+    """A table whose keys are all known. `model_fields_set` has those that it gives."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
