@@ -9,7 +9,7 @@ from functools import partial
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from service.engine.base import Engine, Status, Workload
-from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
+from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, NoSuchWorkload
 from service.jobs.workload import job_fields
 from service.lifecycle.removal import Removal, Remover
 from service.settings import Settings
@@ -141,8 +141,18 @@ class Janitor:
         """
         if workload.aside:
             return await self._engine.remove(workload.id, force=force)
-        removal = await retry(lambda: self._remover.remove(workload.id, force=force))
-        return removal is Removal.REMOVED
+        lost_answer = False
+
+        async def remove() -> Removal:
+            nonlocal lost_answer
+            try:
+                return await self._remover.remove(workload.id, force=force)
+            except EngineUnavailable:
+                lost_answer = True
+                raise
+
+        removal = await retry(remove)
+        return removal is Removal.REMOVED or (lost_answer and removal is Removal.GONE)
 
     async def _stop(self, workload_id: str) -> None:
         with suppress(NoSuchWorkload, EngineRefused, EngineTimeout):  # the removal is by force

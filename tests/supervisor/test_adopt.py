@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.engine.base import Status
-from service.errors import EngineTimeout, StartError
+from service.errors import EngineTimeout, EngineUnavailable, StartError
 from service.jobs.workload import LAUNCH_LABEL, labels_of
 from service.reconcile.single_instance import SERVES_LABEL
 from tests.fake_engine.host import Container
@@ -352,6 +352,14 @@ async def test_an_orphan_is_removed_after_its_grace(world: World) -> None:
     await pass_time(_COMPARED)
     assert 0 == world.metric("supervisor_orphans")
     assert 1 == len(world.logged("orphan.found"))
+
+
+async def test_a_removal_whose_answer_is_lost_is_told_and_counted(world: World) -> None:
+    _created(world, "a-1")
+    world.faults.fail("remove", EngineUnavailable("cut off"), after=True)
+    await until(lambda: not world.left(), within=_ORPHAN_GRACE + 2 * _COMPARED)
+    await until(lambda: bool(world.logged("janitor.removed")), within=5)
+    assert 1 == world.metric("supervisor_orphans_removed_total")
 
 
 async def test_a_dry_run_only_tells_of_orphans() -> None:
