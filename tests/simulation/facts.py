@@ -80,6 +80,8 @@ class Facts:
         self, host: FakeHost, now: Callable[[], float], witness: Witness, trouble: Trouble
     ) -> None:
         self.abandoned: set[str] = set()  # launches that the supervisor has given up
+        # When a supervisor was killed in development, the last time.
+        self._crashed_in_development_at = -1.0
         self._host = host
         self._now = now
         self._witness = witness
@@ -125,6 +127,10 @@ class Facts:
         for identifier, facts in live.items():
             if len(facts) > 1:
                 yield identifier, max(fact.started_at for fact in facts)
+
+    def note_crash_in_development(self) -> None:
+        """A start that was under way may reach the engine later. Its name is not in the way."""
+        self._crashed_in_development_at = self._now()
 
     def note_change_of_mode(self) -> None:
         """Names differ from now on, and exits of kept containers may be reported once more."""
@@ -178,7 +184,8 @@ class Facts:
     def _start(self, fact: Fact) -> None:
         fact.live, fact.started_at = True, self._now()
         fact.starts += 1
-        if not fact.action or fact.touched_at == fact.started_at:
+        left_behind = fact.created_at <= self._crashed_in_development_at
+        if not fact.action or fact.touched_at == fact.started_at or left_behind:
             return
         others = [f for f in self.of_identifier(fact.identifier) if f.live and f is not fact]
         if known := [each.id[:6] for each in others if not self._is_news(each)]:

@@ -77,6 +77,8 @@ class Lives:
             await life.stop(requests(life))
         else:
             await life.crash()
+            if self.development:
+                self._facts.note_crash_in_development()
         self.life = None
         await asyncio.sleep(act.seconds)
         if act.changes_mode:
