@@ -13,7 +13,9 @@ from pydantic.fields import FieldInfo
 
 from scripts import engine_outcomes, rooms, sbom, socket_proxy
 from scripts.marked import written
+from service.jobs.catalog import SCHEMA
 from service.jobs.catalog_keys import Entry
+from service.jobs.catalog_schema import schema_text
 from service.settings import Settings
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +40,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     ):
         page = _DOCS / name
         yield page, written(page.read_text(encoding="utf-8"), mark, table)
+    yield SCHEMA, schema_text()
     yield from engine_outcomes.pages().items()
     yield socket_proxy.PAGE, socket_proxy.configuration()
 

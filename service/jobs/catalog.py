@@ -7,27 +7,32 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from reprlib import Repr
-from typing import Any, Self
+from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from observability.escaping import printable
 from observability.metrics import UNKNOWN
 from service.errors import StartError
-from service.jobs.catalog_keys import Entry, Policy
+from service.jobs.catalog_keys import Entry, ImagePolicy, Policy
+from service.jobs.keys.table import Table
 from service.support.text_file import read_text
 
 # The catalogue of Area, the default of JOB_CATALOG.
 PACKAGED = Path(str(files("service"))) / "catalogs" / "area.toml"
+# For editors; beside it.
+SCHEMA = PACKAGED.with_name("catalog.schema.json")
 
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_MESSAGES = {
-    "missing": "is missing",
-    "dict_type": "is not a table of jobs, [jobs]",
-    "model_type": 'is not a job, such as { kind = "action" }',
-}
 _NO_FILES = "is refused: a job gets no file of the Engine's host, above all not the Engine's socket"
 # Keys that exist elsewhere, and that make a job root on the Engine's host.
 _REFUSED = {
@@ -37,10 +42,22 @@ _REFUSED = {
     "mounts": _NO_FILES,
     "devices": _NO_FILES,
 }
-_DEFAULTS, _JOBS = "defaults", "jobs"
+_DEFAULTS, _IMAGES, _JOBS = "defaults", "images", "jobs"
+# What each of these is, and what each table in it is.
+_TABLES = {
+    _DEFAULTS: "a table of defaults, [defaults]",
+    _IMAGES: 'a table of images, [images."NAME"]',
+    _JOBS: "a table of jobs, [jobs]",
+}
+_A_TABLE = {
+    _IMAGES: 'a table of keys, such as { memory = "256m" }',
+    _JOBS: 'a job, such as { kind = "action" }',
+}
 _SHORT = Repr()
 _SHORT.maxstring = 80
 _INIT = 1  # process
+# Some thousand jobs. Each has its series in the metrics.
+_MOST_BYTES = 2**20
 _TOML_INTEGERS = range(-(2**63), 2**63)
 
 
@@ -48,11 +65,14 @@ def _first_table(table: dict[str, Any]) -> str | None:
     return next((key for key, value in table.items() if isinstance(value, dict)), None)
 
 
-class _File(BaseModel):
+class CatalogFile(BaseModel):
+    """The tables of a catalogue's file, as they stand in it."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     defaults: Policy = Policy()
     jobs: dict[str, Entry]
+    images: dict[str, ImagePolicy] = {}  # after the jobs: its check needs them
 
     @model_validator(mode="before")
     @classmethod
@@ -79,9 +99,41 @@ class _File(BaseModel):
                 )
         return self
 
+    @field_validator(_IMAGES)
+    @classmethod
+    def _images_are_used(
+        cls, images: dict[str, ImagePolicy], info: ValidationInfo
+    ) -> dict[str, ImagePolicy]:
+        """A table that no job inherits from is a slip: the jobs meant would lack what it says."""
+        jobs: Mapping[str, Entry] | None = info.data.get(_JOBS)
+        used = {job.image for job in jobs.values() if job.image} if jobs is not None else {*images}
+        for image in images:
+            if image not in used:
+                allowed = ", ".join(sorted(used)) or "none, as no job has an image"
+                raise ValueError(f"no job has the image {image!r}; allowed is {allowed}")
+        return images
+
+    def layers(self, job: str) -> Sequence[Policy]:
+        """The tables that a job inherits from; the last one wins."""
+        image = self.images.get(self.jobs[job].image or "")
+        return (self.defaults, image) if image else (self.defaults,)
+
+    def catalog(self) -> "Catalog":
+        """The jobs with all that they inherit."""
+        return Catalog({name: job.inherit(*self.layers(name)) for name, job in self.jobs.items()})
+
 
 class Catalog(dict[str, Entry]):
     """The entries by job name."""
+
+    # The names of the jobs that this process has known, and that are no longer there.
+    gone: frozenset[str] = frozenset()
+
+    def replace(self, newer: "Catalog") -> None:
+        """Become another catalogue, for all who hold this one."""
+        self.gone = frozenset(self.gone | self.keys()) - newer.keys()
+        self.clear()
+        self.update(newer)
 
     @property
     def images(self) -> frozenset[str]:
@@ -99,26 +151,41 @@ def load_catalog(path: Path | None = None) -> Catalog:
 
     Raises `StartError` with the file, the line or key, and the fault.
     """
-    if path is None:
-        return _parse(PACKAGED.read_text(encoding="utf-8"), PACKAGED.name)
+    return check_tables(read_tables(path), path).catalog()
+
+
+def read_tables(path: Path | None = None, *, setting: str = "JOB_CATALOG=") -> Mapping[str, Any]:
+    """The TOML of a catalogue's file, whose path `setting` has given. Raises `StartError`."""
+    shown = printable(str(path or PACKAGED))
     try:
-        return _parse(read_text(path), str(path))
+        text = read_text(path or PACKAGED, most=_MOST_BYTES)
     except (OSError, ValueError) as error:
-        raise StartError(f"JOB_CATALOG={printable(str(path))}: cannot be read: {error}") from error
-
-
-def _parse(text: str, source: str) -> Catalog:
+        raise StartError(f"{setting}{shown}: cannot be read: {error}") from error
     try:
-        file = _File.model_validate(tomllib.loads(text))
-    except ValidationError as error:
-        raise StartError(f"{printable(source)}: {_first_fault(error)}") from error
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError also for a number of too many digits
-        raise StartError(f"{printable(source)}: is not TOML: {error}") from error
-    return Catalog({name: entry.inherit(file.defaults) for name, entry in file.jobs.items()})
+        raise StartError(f"{shown}: is not TOML: {error}") from error
 
 
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors(include_url=False)[0]
+def check_tables(tables: Mapping[str, Any], path: Path | None = None) -> CatalogFile:
+    """The tables, if they have no fault. Raises `StartError` with the file, the key and it."""
+    try:
+        return CatalogFile.model_validate(tables)
+    except ValidationError as error:
+        first = _told(error.errors(include_url=False)[0])
+        raise StartError(f"{printable(str(path or PACKAGED))}: {first}") from error
+
+
+def faults_of(tables: Mapping[str, Any]) -> Sequence[str]:
+    """All faults that the tables have, each with its key."""
+    try:
+        CatalogFile.model_validate(tables)
+    except ValidationError as error:
+        return [_told(fault) for fault in error.errors(include_url=False)]
+    return []
+
+
+def _told(fault: ErrorDetails) -> str:
     where = ".".join(printable(str(part)) for part in fault["loc"]) or "jobs"
     return f"{where}{_shown(fault['input'])}: {_describe(fault)}"
 
@@ -137,14 +204,15 @@ def _describe(fault: ErrorDetails) -> str:
     *table, key = map(str, fault["loc"]) if fault["loc"] else [""]
     if fault["type"] == "extra_forbidden":
         return _REFUSED.get(key) or _keys_of(table)
-    if fault["loc"] == (_DEFAULTS,) and fault["type"] == "model_type":
-        return "is not a table of defaults, [defaults]"
-    if message := _MESSAGES.get(fault["type"]):
-        return message
+    if fault["type"] == "missing":
+        return "is missing"
     field = _fields_of(table).get(key)
-    if field and isinstance(field.json_schema_extra, dict):
+    if field is None and fault["type"] in ("dict_type", "model_type"):
+        return f"is not {_A_TABLE[table[0]] if table else _TABLES[key]}"
+    own_words = fault["type"] == "value_error" and field is not None and _table_in(field)
+    if field and isinstance(field.json_schema_extra, dict) and not own_words:
         return f"allowed is {field.json_schema_extra['allowed']}"
-    return str(fault["ctx"]["error"])
+    return str(fault.get("ctx", {}).get("error", fault["msg"]))
 
 
 def _fields_of(table: Sequence[str]) -> Mapping[str, FieldInfo]:
@@ -152,12 +220,31 @@ def _fields_of(table: Sequence[str]) -> Mapping[str, FieldInfo]:
     match table:
         case [place] if place == _DEFAULTS:
             return Policy.model_fields
+        case [place, _] if place == _IMAGES:
+            return ImagePolicy.model_fields
         case [place, _] if place == _JOBS:
             return Entry.model_fields
+        case [*outer, key] if outer and (field := _fields_of(outer).get(key)):
+            inner = _table_in(field)
+            return inner.model_fields if inner else {}
     return {}
 
 
+def _table_in(field: FieldInfo) -> type[Table] | None:
+    """The table that a key's value is, if it is one."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    return next((k for k in kinds if isinstance(k, type) and issubclass(k, Table)), None)
+
+
 def _keys_of(table: Sequence[str]) -> str:
-    *keys, last = _fields_of(table) or Entry.model_fields
-    what = "[defaults]" if table == [_DEFAULTS] else "a job"
+    *keys, last = _fields_of(table) or CatalogFile.model_fields
+    match table:
+        case []:
+            what = "it"
+        case [place] if place == _DEFAULTS:
+            what = "[defaults]"
+        case [place, _] if place != _DEFAULTS:
+            what = "an image" if place == _IMAGES else "a job"
+        case _:
+            what = f"`{table[-1]}`"
     return f"is not a key of the catalogue; {what} may have {', '.join(keys)} and {last}"

@@ -1,5 +1,6 @@
-"""The keys of the catalogue, put together: what an entry has, and what it can inherit."""
+"""The keys of the catalogue, put together: what each of its tables may have, and who inherits."""
 
+from collections.abc import Mapping
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -10,9 +11,12 @@ from service.jobs.keys.table import Table, key
 from service.jobs.keys.values import read_image
 from service.jobs.model import Kind
 
+# A reaction does not inherit these, and may not have them itself.
+_ONLY_FOR_ACTIONS = frozenset({"ends"})
 
-class _Work(Table):
-    """What a job does: the keys that each has for itself."""
+
+class _Own(Table):
+    """The keys that each job has for itself."""
 
     kind: Annotated[Kind, Field(strict=False)] = key(
         ...,
@@ -26,6 +30,11 @@ class _Work(Table):
         allowed="an image's name, such as supervisor-github:latest",
         example='"supervisor-weather"',
     )
+
+
+class _Program(Table):
+    """How a job runs the program of its image."""
+
     first_argument: Annotated[str, Field(pattern=r"^[^\x00]+$")] | None = key(
         None,
         "the worker's first argument, before all others: which part of the image to run",
@@ -45,7 +54,11 @@ class Policy(ConfinementKeys, ResourceKeys):
     """What the container of a job may do and use: the keys that `[defaults]` may have, too."""
 
 
-class Entry(Policy, _Work):
+class ImagePolicy(Policy, _Program):
+    """The keys that a table of `[images]` may have, for every job of that image."""
+
+
+class Entry(ImagePolicy, _Own):
     """An entry of the catalogue: a job name's settings."""
 
     @model_validator(mode="after")
@@ -59,8 +72,14 @@ class Entry(Policy, _Work):
         """Whether its jobs are expected to end by themselves, with exit code 0."""
         return self.ends or self.kind is Kind.REACTION
 
+    def sources(self, *layers: Policy) -> Mapping[str, Policy]:
+        """Which table gives each key that is given: the entry, or else the last of the layers."""
+        inherited = {key: layer for layer in layers for key in layer.model_fields_set}
+        if self.kind is Kind.REACTION:
+            inherited = {k: v for k, v in inherited.items() if k not in _ONLY_FOR_ACTIONS}
+        return inherited | dict.fromkeys(self.model_fields_set, self)
+
     def inherit(self, *layers: Policy) -> Self:
         """The entry with the keys that it leaves out from the layers; the last layer wins."""
-        given = {key: getattr(layer, key) for layer in layers for key in layer.model_fields_set}
-        left_out = given.keys() - self.model_fields_set
-        return self.model_copy(update={key: given[key] for key in left_out})
+        given = self.sources(*layers)
+        return self.model_copy(update={key: getattr(table, key) for key, table in given.items()})

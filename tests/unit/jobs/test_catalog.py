@@ -67,6 +67,12 @@ def test_the_packaged_catalogue_limits_nothing() -> None:
     assert {Limits()} == {job.limits for name in catalog if (job := catalog.get(name))}
 
 
+def test_the_packaged_catalogue_says_nothing_else_of_a_job() -> None:
+    for job in load_catalog().values():
+        said = {key: getattr(job, key) for key in ("kind", "image", "first_argument", "ends")}
+        assert Entry.model_validate(said | {"cap_drop": ["ALL"]}).model_dump() == job.model_dump()
+
+
 def test_no_job_of_the_packaged_catalogue_has_a_capability() -> None:
     assert {Confinement(cap_drop=("ALL",))} == {job.confinement for job in load_catalog().values()}
 
@@ -225,6 +231,76 @@ def test_the_last_of_several_layers_counts() -> None:
 )
 def test_wrong_defaults_are_told_with_their_key(path: Path, defaults: str, told: str) -> None:
     assert fault(path, f"{defaults}\n[jobs]").startswith(told)
+
+
+# Images
+
+
+LAYERS = """
+[defaults]
+memory = "64m"
+pids = 10
+cap_drop = ["ALL"]
+
+[images."reg.example/map:1"]
+memory = "128m"
+pids = 20
+first_argument = "run"
+ends = true
+
+[jobs]
+own = { kind = "action", image = "reg.example/map:1", memory = "256m", first_argument = "x" }
+map = { kind = "action", image = "reg.example/map:1", ends = false }
+draw = { kind = "reaction", image = "reg.example/map:1" }
+latest = { kind = "action", image = "reg.example/map" }
+none = { kind = "action" }
+"""
+
+
+def test_a_job_inherits_from_its_image_before_the_defaults(path: Path) -> None:
+    path.write_text(LAYERS)
+    catalog = load_catalog(path)
+    assert {
+        "own": (256, 20, "x", True),
+        "map": (128, 20, "run", False),
+        "draw": (128, 20, "run", False),  # a reaction ends in any case
+        "latest": (64, 10, None, False),  # another name is another image
+        "none": (64, 10, None, False),
+    } == {
+        name: ((job.memory or 0) >> 20, job.pids, job.first_argument, job.ends)
+        for name, job in catalog.items()
+    }
+    assert {("ALL",)} == {job.cap_drop for job in catalog.values()}
+    assert catalog["draw"].ends_by_itself
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("images = 1", 'images = 1: is not a table of images, [images."NAME"]'),
+        ("[images]\nx = 1", "images.x = 1: is not a table of keys, such as { memory"),
+        ("[images.x]\nmemory = '1m'", "images.x.memory = '1m': allowed is a number and k, m or g"),
+        (
+            "[images.x]\nimage = 'y'",
+            "images.x.image = 'y': is not a key of the catalogue; an image",
+        ),
+        ("[images.x]\nkind = 'action'", "images.x.kind = 'action': is not a key"),
+        ("[images.x]\nprivileged = true", "images.x.privileged = True: is refused: a privileged"),
+        ("[images.y]", "images: no job has the image 'y'; allowed is x, z"),
+        (
+            "[images.x]\ncap_add = ['CHOWN']\ncap_drop = ['CHOWN']",
+            "images.x: CHOWN is in `cap_add` and in `cap_drop`",
+        ),
+    ],
+)
+def test_a_wrong_image_is_told_with_its_key(path: Path, text: str, told: str) -> None:
+    jobs = '[jobs]\na = { kind = "action", image = "x" }\nb = { kind = "action", image = "z" }'
+    assert fault(path, f"{text}\n{jobs}").startswith(told)
+
+
+def test_a_table_of_an_image_without_any_job_of_an_image_is_told(path: Path) -> None:
+    told = "images: no job has the image 'y'; allowed is none, as no job has an image"
+    assert told == fault(path, '[images.y]\n[jobs]\na = { kind = "action" }')
 
 
 # An image
