@@ -174,4 +174,4 @@ def _remove(client: docker.DockerClient, container_id: str) -> None:
     with suppress(APIError):  # Podman would wait for 10 s until what ignores SIGTERM is dead
         client.api.kill(container_id)
     with suppress(NotFound, APIError):
-        client.api.remove_container(container_id, force=True)
+        client.api.remove_container(container_id, v=True, force=True)

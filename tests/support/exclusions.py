@@ -12,6 +12,14 @@ from tests.support import needs
 # several, and without it all of them.
 EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
     "swarm": {
+        "its nodes remove containers and volumes, and what is nobody's is a service there": {
+            "tests/e2e/test_volumes.py": (
+                "test_kills_exits_and_failed_starts_leave_no_volume",
+                "test_what_an_earlier_run_has_left_takes_its_volumes_along",
+                "test_one_container_too_many_takes_its_volume_along",
+                "test_the_go_supervisors_containers_take_their_volumes_along",
+            ),
+        },
         "its names are those of services: a container has no say in them": {
             "tests/e2e/test_launch.py": (
                 "test_a_container_that_a_third_party_renames_is_still_the_job",

@@ -53,7 +53,7 @@ class SwarmNode(PrivateEngine):
         with self.client() as client:
             for container in client.api.containers(all=True, filters={"status": "exited"}):
                 with suppress(docker.errors.APIError):  # Swarm removes it
-                    client.api.remove_container(container["Id"])
+                    client.api.remove_container(container["Id"], v=True)
 
     def containers(self) -> Sequence[Any]:
         """All containers on the node, whatever they do, as a list tells of them."""

@@ -46,3 +46,11 @@ def make(client: docker.DockerClient) -> None:
         container = client.containers.create(_BASE, entrypoint=entrypoint, command=[])
         container.commit(image)
         container.remove()
+
+
+def variant(client: docker.DockerClient, image: str, *changes: str, of: str = IMAGE) -> str:
+    """Make an image of another one with instructions of a Dockerfile; its name."""
+    container = client.containers.create(of)
+    container.commit(image, changes=list(changes))
+    container.remove(v=True)
+    return image
