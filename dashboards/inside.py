@@ -263,7 +263,6 @@ def _process() -> list[Panel]:
                 f"sum by (generation) ({rate('python_gc_collections_total')})",
                 "generation {{generation}}",
             ),
-            width=HALF,
         ),
         lines(
             "Log lines dropped",
@@ -272,6 +271,12 @@ def _process() -> list[Panel]:
             query(
                 per_minute("supervisor_log_lines_dropped_total", by=["instance"]), "{{instance}}"
             ),
-            width=HALF,
+        ),
+        lines(
+            "Kept containers removed, by limit",
+            "Exited containers that development has kept, past RETAIN_EXITED_COUNT (count) or"
+            " RETAIN_EXITED_HOURS (hours). 0 in production, which keeps none.",
+            "cpm",
+            query(per_minute("supervisor_retention_removed_total", by=["limit"]), "{{limit}}"),
         ),
     ]

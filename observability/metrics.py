@@ -55,6 +55,7 @@ class Labels:
     engine_calls: Sequence[str]
     engine_reasons: Sequence[str]
     auth_reasons: Sequence[str]
+    retention_limits: Sequence[str]
 
 
 class Metrics:
@@ -74,7 +75,7 @@ class Metrics:
         self._make_request_metrics(names, labels)
         self._make_durations(labels)
         self._make_engine_metrics(labels)
-        self._make_watch_metrics()
+        self._make_watch_metrics(labels)
         self._make_grpc_metrics(labels)
         self._make_tls_metrics()
         info = Info("supervisor_build", "What runs here.", registry=registry)
@@ -214,7 +215,7 @@ class Metrics:
             "Connections to the Engine's events after the first.",
         )
 
-    def _make_watch_metrics(self) -> None:
+    def _make_watch_metrics(self, labels: Labels) -> None:
         self.ready = self._gauge("supervisor_ready", "1 while requests are taken.")
         self.reconciled_at = self._gauge(
             "supervisor_reconcile_last_success_timestamp_seconds",
@@ -226,6 +227,11 @@ class Metrics:
         self.orphans_removed = self._counter(
             "supervisor_orphans_removed",
             "Containers of earlier runs and failed starts that were removed.",
+        )
+        self.retention_removed = self._counter(
+            "supervisor_retention_removed",
+            "Exited containers that development kept, and that were too many or too old.",
+            limit=labels.retention_limits,
         )
         self.log_lines_dropped = self._counter(
             "supervisor_log_lines_dropped", "Lines of the log that could not be written."

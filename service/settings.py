@@ -191,6 +191,18 @@ class Settings(BaseModel):
         description="whether to log such containers only, and remove none",
         allowed="true or false",
     )
+    retain_exited_count: Annotated[Whole, Field(ge=0, le=1_000_000)] = _setting(
+        100,
+        "how many containers that have exited are kept in development; the oldest are removed",
+        allowed="a whole number from 0 to 1000000",
+    )
+    retain_exited_hours: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = (
+        _setting(
+            24,
+            "how long each of them is kept, from its exit",
+            allowed="from 0 to 1000000",
+        )
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
         _setting("info", "the lowest level that is logged", allowed="debug, info, warning or error")
     )

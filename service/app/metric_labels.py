@@ -9,6 +9,7 @@ from service.engine.base import EngineCall
 from service.errors import EngineError, SupervisorError, kinds_of
 from service.jobs.model import Outcome, State
 from service.lifecycle.killer import KillOutcome
+from service.reconcile.retention import RetentionLimit
 from service.reporting.request_reports import Operation
 from service.state.pending_launches import LaunchOutcome
 
@@ -28,6 +29,7 @@ LABELS = Labels(
     # An internal error is the supervisor's own, so no engine causes one.
     engine_reasons=[r for r in _reasons(EngineError) if r != SupervisorError.reason],
     auth_reasons=[reason.value for reason in Reason],
+    retention_limits=get_args(RetentionLimit),
 )
 
 

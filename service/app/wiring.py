@@ -18,6 +18,7 @@ from service.reconcile.adopter import Adopter
 from service.reconcile.comparison import Comparison
 from service.reconcile.events import EventHandler
 from service.reconcile.janitor import Janitor
+from service.reconcile.retention import Retention
 from service.reconcile.setup_warnings import SetupWarnings
 from service.reconcile.single_instance import Rivals
 from service.reconcile.watcher import Watcher
@@ -166,7 +167,11 @@ class Core:
             abandoned=self._abandoned,
             adopter=adopter,
             janitor=janitor,
+            retention=self._make_retention(),
             signals=self._signals,
             background=self.background,
             metrics=self._metrics,
         )
+
+    def _make_retention(self) -> Retention:
+        return Retention(self._engine, self._remover, self.registry, self._metrics, self._settings)

@@ -17,6 +17,7 @@ from service.lifecycle.exit_hints import Hint, Signals
 from service.lifecycle.reaper import Reaper
 from service.reconcile.adopter import Adopter, log_engine_error
 from service.reconcile.janitor import Janitor
+from service.reconcile.retention import Retention
 from service.state.registry import Registry
 from service.state.registry_snapshot import Snapshot, differs
 from service.support.tasks import Background, SingleFlight
@@ -43,6 +44,7 @@ class Comparison:
     abandoned: AbandonedLaunches
     adopter: Adopter
     janitor: Janitor
+    retention: Retention
     signals: Signals
     background: Background
     metrics: Metrics
@@ -111,6 +113,7 @@ class Comparison:
     async def _sweep(self, orphans: Sequence[Workload]) -> None:
         with suppress(EngineUnavailable):  # the next comparison sweeps again
             await self.janitor.sweep(orphans)
+            await self.retention.trim(orphans)
 
     def _unconfirmed(self, known: Snapshot) -> Sequence[Job]:
         """The jobs that a listing does not confirm, as they are now."""

@@ -30,8 +30,8 @@ _AT_ONCE = 4
 
 
 @dataclass(slots=True)
-class _Plan:
-    """When an orphan's removal is tried next, and the pauses after that."""
+class Plan:
+    """When the removal of a workload is tried next, and the pauses after that."""
 
     due: float
     pauses: Iterator[float] = field(default_factory=lambda: iter(_RETRIES))
@@ -58,7 +58,7 @@ class Janitor:
         self._keep = not settings.production  # whether exited workloads are kept
         self._orphan_grace = settings.orphan_grace_seconds
         self._dry_run = settings.orphan_dry_run
-        self._plans: dict[str, _Plan] = {}  # by workload id
+        self._plans: dict[str, Plan] = {}  # by workload id
 
     async def remove_all(self, workloads: Sequence[Workload]) -> None:
         """Remove all workloads at the start; live ones are stopped before.
@@ -95,11 +95,11 @@ class Janitor:
                 await self._remove(workload, force=False)
         orphans.add(workload.id)
 
-    def _plan(self, orphan: Workload) -> _Plan:
+    def _plan(self, orphan: Workload) -> Plan:
         """The plan for a new orphan. One that was set aside needs no long grace."""
-        log.warning("orphan.found", **_fields(orphan))
+        log.warning("orphan.found", **fields_of(orphan))
         grace = min(_RETRIES.first, self._orphan_grace) if orphan.aside else self._orphan_grace
-        plan = self._plans[orphan.id] = _Plan(time.monotonic() + grace)
+        plan = self._plans[orphan.id] = Plan(time.monotonic() + grace)
         return plan
 
     async def _is_orphan(self, workload: Workload) -> bool:
@@ -128,11 +128,11 @@ class Janitor:
                 await self._stop(workload.id)
             removed = await self._free_name(workload, force=force)
         except (EngineRefused, EngineTimeout) as error:
-            log.warning("janitor.failed", **_fields(workload), error=error.message)
+            log.warning("janitor.failed", **fields_of(workload), error=error.message)
             return
         if removed:
             self._metrics.orphans_removed.inc()
-            log.info("janitor.removed", **_fields(workload))
+            log.info("janitor.removed", **fields_of(workload))
 
     async def _free_name(self, workload: Workload, *, force: bool) -> bool:
         """Remove a workload, or set it aside; if it is set aside already, only remove it.
@@ -159,7 +159,7 @@ class Janitor:
             await retry(lambda: self._engine.stop(workload_id, grace=self._grace))
 
 
-def _fields(workload: Workload) -> Mapping[str, str]:
+def fields_of(workload: Workload) -> Mapping[str, str]:
     """The fields of each event about a workload: what it is, and the job that it belonged to."""
     return {
         "container_name": workload.name,

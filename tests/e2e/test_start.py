@@ -266,6 +266,8 @@ _WRONG = {
     "MAX_RUNNING_JOBS": ("0",),
     "ORPHAN_GRACE_SECONDS": ("soon",),
     "ORPHAN_DRY_RUN": ("perhaps",),
+    "RETAIN_EXITED_COUNT": ("-1",),
+    "RETAIN_EXITED_HOURS": ("a day",),
     "LOG_LEVEL": ("loud",),
     "LOG_FORMAT": ("xml",),
     "DOCKER_HOST": ("ftp://engine", "unix://", "tcp://"),

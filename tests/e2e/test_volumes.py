@@ -32,7 +32,7 @@ def left(docker_client: docker.DockerClient) -> Iterator[Volumes]:
     """What is left of volumes; nothing at the end."""
     found = Volumes(docker_client)
     yield found
-    assert 0 == len(found)
+    eventually(lambda: 0 == len(found))
 
 
 def _labelled(
@@ -76,7 +76,7 @@ def test_what_an_earlier_run_has_left_takes_its_volumes_along(
     assert 1 == len(left)
     compare(supervised, line)
     eventually(lambda: not containers.everything(docker_client))
-    assert 0 == len(left)
+    eventually(lambda: 0 == len(left))
 
 
 def test_one_container_too_many_takes_its_volume_along(
@@ -86,7 +86,8 @@ def test_one_container_too_many_takes_its_volume_along(
         _labelled(docker_client, name, launch_id * 16)
     supervised = start(SUPERVISOR_ON_START="adopt")
     eventually(lambda: 1 == len(containers.everything(docker_client)), within=30)
-    assert 1 == len(left) == len(list(supervised.events("job.surplus")))
+    eventually(lambda: 1 == len(left))
+    assert 1 == len(list(supervised.events("job.surplus")))
     assert Response() == supervised.kill_all()
 
 

@@ -33,7 +33,7 @@ def _orphan(world: World, number: int) -> Container:
 
 
 @contextmanager
-def _unheard(world: World) -> Iterator[None]:
+def unheard(world: World) -> Iterator[None]:
     """No event tells of what happens meanwhile."""
     listeners = list(world.host.listeners)
     world.host.listeners.clear()
@@ -65,7 +65,7 @@ async def _seconds_until_ready(world: World) -> float:
 
 
 async def test_orphans_that_are_not_answered_about_hold_up_no_readiness(world: World) -> None:
-    with _unheard(world):
+    with unheard(world):
         for number in range(40):
             world.engine.stuck.add(_orphan(world, number).id)
     looks = Looks(world)

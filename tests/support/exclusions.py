@@ -83,6 +83,9 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
             "tests/e2e/test_traces.py": ("test_the_life_of_a_job_is_a_trace_linked_to_its_launch",),
         },
         "the test runs in development, too, which a Swarm refuses": {
+            "tests/e2e/test_retention.py": (
+                "test_past_a_number_or_an_age_the_oldest_go_and_nobody_elses",
+            ),
             "tests/e2e/test_secrets.py": (
                 "test_a_worker_that_prints_its_arguments_and_fails_gives_no_secret_away",
             ),

@@ -72,6 +72,8 @@ def test_the_defaults_are_those_that_deployments_know() -> None:
         "max_running_jobs": None,
         "orphan_grace_seconds": 60,
         "orphan_dry_run": False,
+        "retain_exited_count": 100,
+        "retain_exited_hours": 24,
         "log_level": "info",
         "log_format": None,
     } == settings().model_dump(), "the defaults in this file"
@@ -104,6 +106,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "max_running_jobs": 50,
         "orphan_grace_seconds": 1.5,
         "orphan_dry_run": True,
+        "retain_exited_count": 0,
+        "retain_exited_hours": 0.5,
         "log_level": "error",
         "log_format": "json",
     } == settings(
@@ -132,6 +136,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         MAX_RUNNING_JOBS="50",
         ORPHAN_GRACE_SECONDS="1.5",
         ORPHAN_DRY_RUN="true",
+        RETAIN_EXITED_COUNT="0",
+        RETAIN_EXITED_HOURS="0.5",
         LOG_LEVEL="error",
         LOG_FORMAT="json",
     ).model_dump(), "a value of each setting in this file"
@@ -306,6 +312,14 @@ WRONG = [
         for value in ("-1", "86401", "nan", "inf", "1m")
     ),
     *(("ORPHAN_DRY_RUN", value, "true or false") for value in ("maybe", "2", " ")),
+    *(
+        ("RETAIN_EXITED_COUNT", value, "a whole number from 0 to 1000000")
+        for value in ("-1", "1000001", "1.5", "all")
+    ),
+    *(
+        ("RETAIN_EXITED_HOURS", value, "from 0 to 1000000")
+        for value in ("-1", "1000001", "nan", "inf", "24h")
+    ),
 ]
 # Any text may be the path of a file.
 _ANY_TEXT = {

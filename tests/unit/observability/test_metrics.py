@@ -83,6 +83,7 @@ PRESET = [
     ("supervisor_reconcile_last_success_timestamp_seconds", {}),
     ("supervisor_orphans", {}),
     ("supervisor_orphans_removed_total", {}),
+    ("supervisor_retention_removed_total", {"limit": ("count", "hours")}),
     ("supervisor_engine_workers", {"state": ("busy", "limit", "queued")}),
     (
         "supervisor_tls_certificate_timestamp_seconds",
