@@ -227,12 +227,22 @@ def _grpc() -> list[Panel]:
             query(_LEFT, "{{port}}"),
         ),
         lines(
-            "Certificates: files refused",
-            "1 while changed files do not fit, and the certificate before is in use.",
+            "Refused files",
+            "1 while changed files have a fault, and what they said before is in use: certificates,"
+            " by port, and the access file.",
             "none",
-            query(f"max by (port) ({series('supervisor_tls_files_refused')})", "{{port}}"),
+            query(
+                f"max by (port) ({series('supervisor_tls_files_refused')})",
+                "certificate, {{port}}",
+            ),
+            query(_refused("supervisor_access_reload_success"), "access file"),
         ),
     ]
+
+
+def _refused(success: str) -> str:
+    """1 while a changed file is refused, 0 if there is none; `success` is of its last reading."""
+    return f"max(({series(f'{success}_timestamp_seconds')} > bool 0) - {series(success)})"
 
 
 def _process() -> list[Panel]:

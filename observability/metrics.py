@@ -76,7 +76,8 @@ class Metrics:
         self._make_durations(labels)
         self._make_engine_metrics(labels)
         self._make_watch_metrics(labels)
-        self._make_grpc_metrics(labels)
+        self._make_grpc_metrics()
+        self._make_access_metrics(labels)
         self._make_tls_metrics()
         info = Info("supervisor_build", "What runs here.", registry=registry)
         info.info({"version": version, "engine": engine, "mode": mode})
@@ -237,7 +238,7 @@ class Metrics:
             "supervisor_log_lines_dropped", "Lines of the log that could not be written."
         )
 
-    def _make_grpc_metrics(self, labels: Labels) -> None:
+    def _make_grpc_metrics(self) -> None:
         # The names and labels of gRPC proposal A66, in Prometheus' spelling. No series exists
         # before the first call, because clients choose the methods.
         self.grpc_started = self._counter(
@@ -249,8 +250,18 @@ class Metrics:
             grpc_method=[],
             grpc_status=[],
         )
+
+    def _make_access_metrics(self, labels: Labels) -> None:
         self.auth_failures = self._counter(
             "supervisor_auth_failures", "Calls that were refused.", reason=labels.auth_reasons
+        )
+        self.access_reload_success = self._gauge(
+            "supervisor_access_reload_success",
+            "1 if the access file was in order when it was last read; 0 without one.",
+        )
+        self.access_reload_success_at = self._gauge(
+            "supervisor_access_reload_success_timestamp_seconds",
+            "When the access file in use was read; 0 without one.",
         )
 
     def _make_tls_metrics(self) -> None:

@@ -1,7 +1,7 @@
 """Reads the access file at the start and after each change."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from observability.escaping import printable
 from observability.logs import get_logger
@@ -34,15 +34,16 @@ def open_access(
         try:
             clients = read_clients(settings)
         except StartError as error:
+            metrics.access_reload_success.set(0)
             log.error("access.refused", reason=str(error))  # noqa: TRY400 - the operator needs no traceback
             return
         loop.call_soon_threadsafe(access.replace, clients)
-        _report(clients, jobs)
+        _report(clients, jobs, metrics)
 
     files.watch([settings.access_file], read_again)
     clients = read_clients(settings)
     access = Access(clients, metrics)
-    _report(clients, jobs)
+    _report(clients, jobs, metrics)
     return access
 
 
@@ -82,12 +83,20 @@ def _never_asked_for(settings: Settings, clients: Clients) -> str:
     return "certificates: no client is asked for one; allowed is GRPC_TLS_CLIENT_CA_FILE with it"
 
 
-def _report(clients: Clients, jobs: Collection[str]) -> None:
+def _report(clients: Clients, jobs: Collection[str], metrics: Metrics) -> None:
+    metrics.access_reload_success.set(1)
+    metrics.access_reload_success_at.set_to_current_time()
     log.info("access.read", clients=len(clients.all))
     stranger = clients.anonymous
     if stranger and any(may_call(stranger.role, method) for method in CHANGES):
         log.warning("access.open", role=stranger.role, jobs=str(stranger.jobs))
+    for client, pattern in patterns_without_a_job(clients, jobs):
+        log.warning("access.no_such_job", client=client, pattern=pattern)
+
+
+def patterns_without_a_job(clients: Clients, jobs: Collection[str]) -> Iterator[tuple[str, str]]:
+    """The patterns that match no job of the catalogue, each with the name of its client."""
     for client in clients.all:
         for pattern in client.jobs.patterns or ():
             if not any(map(JobScope([pattern]).allows, jobs)):
-                log.warning("access.no_such_job", client=client.name, pattern=pattern)
+                yield client.name, pattern

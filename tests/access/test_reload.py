@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -116,11 +117,16 @@ class _Followed:
         access = open_access(settings, ["timer", "nothing-1"], metrics, watcher)
         assert access is not None
         self.access: Access = access
+        self._registry = metrics.registry
         watcher.start()
 
     def finds(self, who: str) -> object:
         found = self.access.decide("/metrics", [f"Bearer of-{who}".encode()])
         return found.name if isinstance(found, Client) else found.reason
+
+    def reload(self, what: str = "") -> float:
+        """A metric of the file: whether it was in order, or with `_timestamp_seconds` since when."""
+        return self._registry.get_sample_value(f"supervisor_access_reload_success{what}") or 0.0
 
     async def eventually(self, check: Callable[[], bool]) -> None:
         async with asyncio.timeout(30):
@@ -136,6 +142,9 @@ async def test_a_changed_file_is_read_and_a_broken_one_refused_as_a_whole(
     with capture_logs() as logs:
         followed = _Followed(path, watcher)
         assert "prometheus" == followed.finds("prometheus")
+        assert 1 == followed.reload()
+        began = followed.reload("_timestamp_seconds")
+        assert abs(began - time.time()) < 60
         broken = WITHOUT_PROMETHEUS + '[clients.more]\nrole = "king"\n'
         for text in (broken, "", WITHOUT_PROMETHEUS[:-30]):
             before = len(logs)
@@ -143,12 +152,15 @@ async def test_a_changed_file_is_read_and_a_broken_one_refused_as_a_whole(
             await followed.eventually(lambda: len(logs) > before)  # noqa: B023 - called here
             assert "access.refused" == logs[-1]["event"]
             assert str(path) in logs[-1]["reason"]
+            assert (0, began) == (followed.reload(), followed.reload("_timestamp_seconds"))
             assert "prometheus" == followed.finds("prometheus")
         path.unlink()
         await followed.eventually(lambda: "No such file" in str(logs[-1]))
         path.write_text(WITHOUT_PROMETHEUS)
         await followed.eventually(lambda: followed.finds("prometheus") is Reason.UNKNOWN)
         await followed.eventually(lambda: 3 == logs[-1].get("clients"))
+        assert 1 == followed.reload()
+        assert followed.reload("_timestamp_seconds") > began
 
 
 async def test_a_swapped_link_is_a_change(tmp_path: Path, watcher: FileWatcher) -> None:

@@ -61,6 +61,8 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     "supervisor_adoptions": ("counter", {"job_name": _JOBS}),
     "supervisor_log_lines_dropped": ("counter", {}),
     "supervisor_auth_failures": ("counter", {"reason": {"missing", "unknown", "denied"}}),
+    "supervisor_access_reload_success": ("gauge", {}),
+    "supervisor_access_reload_success_timestamp_seconds": ("gauge", {}),
     "supervisor_dedups": ("counter", {"job_name": _JOBS}),
     "supervisor_failures": (
         "counter",

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from scripts.ports import free_port
 from service import __version__
+from service.access.tokens import hash_line
 from service.cli.main import app, main
 from service.jobs.catalog import PACKAGED
 from service.settings import Settings
@@ -148,6 +149,26 @@ def test_settings_and_catalogue_can_be_checked_without_an_engine(
     monkeypatch.setenv("JOB_CATALOG", "jobs.toml")
     assert not ended(monkeypatch, "check")
     assert "jobs.toml: 1 jobs\n" == capsys.readouterr().out
+
+
+def test_a_pattern_of_the_access_file_that_no_job_matches_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "jobs.toml").write_text('[jobs]\ntimer = { kind = "action" }')
+    (tmp_path / "access.toml").write_text(
+        f'[clients.a]\nrole = "backend"\ntokens = ["{hash_line("t")}"]\njobs = ["tim*", "mail-*"]\n'
+        '[anonymous]\nrole = "observer"\njobs = ["slack"]\n'
+    )
+    monkeypatch.setenv("BIND_ADDRESS", "127.0.0.1")
+    monkeypatch.setenv("JOB_CATALOG", "jobs.toml")
+    monkeypatch.setenv("ACCESS_FILE", "access.toml")
+    assert not ended(monkeypatch, "check")
+    told = capsys.readouterr()
+    assert ["jobs.toml: 1 jobs", "access.toml: 2 clients"] == told.out.splitlines()
+    assert [
+        "access.toml: client a: no job of the catalogue matches mail-*",
+        "access.toml: client anonymous: no job of the catalogue matches slack",
+    ] == told.err.splitlines()
 
 
 def test_an_engine_that_is_not_there_ends_the_removal_in_one_line(
