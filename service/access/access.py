@@ -9,7 +9,7 @@ from observability.metrics import Metrics
 from service.access.audit import Record, log_call
 from service.access.clients import Client, Clients, Reason
 from service.access.current_call import current_call
-from service.access.roles import CHANGES, WHAT_IT_ALLOWS, may_call
+from service.access.roles import CHANGES, WHAT_IT_ALLOWS, Role, may_call
 from service.errors import Denied
 
 log = get_logger(__name__)
@@ -20,6 +20,9 @@ _TEXTS = {
     Reason.UNKNOWN: "the credential is not a client's; allowed is one `authorization: Bearer"
     " TOKEN`, or a certificate, of a client in the access file",
 }
+
+# Of a client that its certificate names, whose names may be longer (characters).
+_LONGEST_NAME = 255
 
 
 class Refusal(NamedTuple):
@@ -34,6 +37,9 @@ class Refusal(NamedTuple):
 
 class Access:
     """The clients as they are now. For both ports, whose threads differ."""
+
+    # Whether a token names a client. If not, a client that sends one is not asked for it.
+    heeds_tokens = True
 
     def __init__(self, clients: Clients, metrics: Metrics) -> None:
         self._clients = clients
@@ -82,3 +88,23 @@ class Access:
         if method in CHANGES:
             record = Record(refusal.job, refusal.identifier, refusal.reason)
             log_call(method, certificate, record, refused=True)
+
+
+class ByCertificate(Access):
+    """Without an access file, where TLS asks every client for a certificate.
+
+    Each of them may do everything, under the first name of its certificate.
+    """
+
+    heeds_tokens = False
+
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__(Clients(), metrics)
+
+    def decide(
+        self,
+        method: str,  # noqa: ARG002 - every one is allowed
+        authorizations: Sequence[bytes],  # noqa: ARG002 - nobody has given out tokens
+        certificate: Sequence[str] = (),
+    ) -> Client | Refusal:
+        return Client(certificate[0][:_LONGEST_NAME] if certificate else "", Role.OPERATOR)

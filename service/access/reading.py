@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from observability.escaping import printable
 from observability.logs import get_logger
 from observability.metrics import Metrics
-from service.access.access import Access
+from service.access.access import Access, ByCertificate
 from service.access.access_file import load_clients
 from service.access.clients import Clients, JobScope
 from service.access.roles import CHANGES, may_call
@@ -20,14 +20,16 @@ log = get_logger(__name__)
 def open_access(
     settings: Settings, jobs: Collection[str], metrics: Metrics, files: FileWatcher
 ) -> Access | None:
-    """Access by the access file, which is followed from now on; None without such a file.
+    """Access by the access file, which is followed from now on.
+
+    Without such a file: by certificates, if clients are asked for them, or else None.
 
     `jobs` are the names of the catalogue. Raises `StartError`. A later fault of the file is logged,
     and the clients stay as they are.
     """
     if settings.access_file is None:
         read_clients(settings)
-        return None
+        return ByCertificate(metrics) if settings.grpc_tls_client_ca_file else None
     loop = asyncio.get_running_loop()
 
     def read_again() -> None:

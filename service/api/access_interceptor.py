@@ -99,9 +99,10 @@ class AccessInterceptor(aio.ServerInterceptor):
 
     def _decide(self, method: str, context: Any) -> Client | Refusal:
         metadata = context.invocation_metadata()
-        sent = [value.encode() for key, value in metadata if key == "authorization"]
-        certificate = () if sent else self._certificate_names(context)
-        return self._access.decide(method, sent, certificate)
+        sent = (value.encode() for key, value in metadata if key == "authorization")
+        tokens = list(sent) if self._access.heeds_tokens else []
+        certificate = () if tokens else self._certificate_names(context)
+        return self._access.decide(method, tokens, certificate)
 
     def _revocable(self, method: str, serve: Behavior) -> Behavior:
         async def serve_until_revoked(requests: Any, context: Any) -> Any:

@@ -15,7 +15,7 @@ from observability.http_endpoint import HttpEndpoint
 from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import AuthenticatedJobData, Response
-from service.access.access import Access
+from service.access.access import Access, ByCertificate
 from service.access.access_file import clients_in
 from service.access.metrics_guard import metrics_guard
 from service.access.tokens import hash_line
@@ -108,11 +108,14 @@ async def refusal(call: Any) -> tuple[str, str]:
 
 @asynccontextmanager
 async def served(
-    text: str = FILE, certificates: Callable[[], Certificates] | None = None
+    text: str | None = FILE, certificates: Callable[[], Certificates] | None = None
+) -> AsyncIterator[Served]:
+    """Serve during the block, with certificates over TLS; without a text, by them alone."""| None = None
 ) -> AsyncIterator[Served]:
     """Serve during the block, with certificates over TLS."""
     async with a_world(real_time=True) as world:
-        access = Access(clients_in(text), world.metrics)
+        metrics = world.metrics
+        access = Access(clients_in(text), metrics) if text else ByCertificate(metrics)
         servicer = JobsService(world.supervisor, world.readiness, world.metrics)
         port, http_port = free_port(), free_port()
         interceptor = AccessInterceptor(access, certificate_names)

@@ -11,7 +11,7 @@ from grpc import aio
 
 from scripts.certificates import Authority, Pair
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
-from service.support.tls_files import TlsFile, TlsFiles
+from service.support.tls_files import Certificates, TlsFile, TlsFiles
 from tests.access.served import FILE, Metadata, Served, bearer, refusal, served
 
 _OURS = Authority("ours")
@@ -32,13 +32,17 @@ role = "operator"
 
 
 @pytest.fixture
-async def secured(tmp_path: Path) -> AsyncIterator[Served]:
+def read(tmp_path: Path) -> Certificates:
     files = _SERVER.write(tmp_path)
     authorities = tmp_path / "ca.crt"
     authorities.write_bytes(_OURS.pem)
-    read = TlsFiles(
+    return TlsFiles(
         TlsFile("CERT", files.chain), TlsFile("KEY", files.key), TlsFile("CA", authorities)
     ).read()
+
+
+@pytest.fixture
+async def secured(read: Certificates) -> AsyncIterator[Served]:
     async with served(_FILE, lambda: read) as made:
         yield made
 
@@ -100,3 +104,27 @@ async def test_a_token_names_the_client_before_its_certificate(secured: Served) 
 
 async def test_a_token_does_not_replace_the_certificate(secured: Served) -> None:
     assert "UNAVAILABLE" == (await refusal(secured.listed("night-shift")))[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "client"),
+    [
+        ([_NAME], f"dns:{_NAME}"),
+        ([_NAME, "spiffe://area/backend"], "spiffe://area/backend"),
+        ([], "nameless"),
+        ([f"spiffe://area/{'x' * 300}"], f"spiffe://area/{'x' * 300}"[:255]),
+    ],
+    ids=range(4),
+)
+async def test_without_an_access_file_the_certificate_names_the_client(
+    read: Certificates, names: list[str], client: str
+) -> None:
+    """It may do everything, and a token that it sends means nothing."""
+    async with served(None, lambda: read) as door:
+        for metadata in ((), bearer("nobody")):
+            assert "OK" == await _outcome(door, _OURS.issue(*names), metadata, kill=True)
+        assert [(client, "not_running")] * 2 == [
+            (each["client"], each["outcome"]) for each in door.events("call.audited")
+        ]
+        assert [client] * 2 == [each["client"] for each in door.events("kill_all.ended")]
+        assert {} == door.failures()

@@ -13,6 +13,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from scripts.certificates import EXPIRED, Authority, Files, Pair
+from service._generated.area_supervisor_pb2 import JobId
+from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from tests.support.supervised import Scrape, Supervised, eventually, refusal, run_command
 
 _OURS, _THEIRS = Authority("ours"), Authority("theirs")
@@ -52,7 +54,17 @@ class _Secured(Supervised):
             with suppress(FileExistsError):
                 (self.folder / name).symlink_to(f"..data/{name}")
 
+    def connect(self, pair: Pair | None = _CLIENT, trusts: Authority = _OURS) -> grpc.Channel:
+        """A connection of its own."""
+        key, chain = (pair.key, pair.chain) if pair else (None, None)
+        credentials = grpc.ssl_channel_credentials(trusts.pem, key, chain)
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        return grpc.secure_channel(f"127.0.0.1:{self.port}", credentials, options)
+
     def asks(self, pair: Pair | None = _CLIENT, trusts: Authority = _OURS) -> grpc.StatusCode:
+        """The status of a health check over a connection of its own."""
+        with self.connect(pair, trusts) as channel:
+| None = _CLIENT, trusts: Authority = _OURS) -> grpc.StatusCode:
         """The status of a health check over a connection of its own."""
         key, chain = (pair.key, pair.chain) if pair else (None, None)
         credentials = grpc.ssl_channel_credentials(trusts.pem, key, chain)
@@ -265,3 +277,19 @@ def test_a_pair_that_does_not_fit_ends_a_start_in_one_line(tmp_path: Path) -> No
         f"area-supervisor: METRICS_TLS_KEY_FILE={files.key}: is not the key of the certificate in"
         f" METRICS_TLS_CERT_FILE={files.chain}; allowed is "
     )
+
+
+def test_without_an_access_file_the_certificate_names_the_client(secured: _Secured) -> None:
+    with secured.connect() as channel:
+        stub = AreaSupervisorServiceStub(channel)
+        assert 503 == stub.KillJob(JobId(identifier="x"), timeout=_SECONDS).error.code
+    (event,) = eventually(lambda: list(secured.events("call.audited")))
+    name = "dns:backend.area.internal"
+    assert ("x", name, name, "unavailable") == (
+        event["identifier"],
+        event["client"],
+        event["certificate"],
+        event["outcome"],
+    )
+    (failed,) = secured.events("request.failed")
+    assert name == failed["client"]
