@@ -5,6 +5,7 @@
 'use strict';
 
 const { randomUUID } = require('node:crypto');
+const fs = require('node:fs');
 const path = require('node:path');
 const grpc = require('@grpc/grpc-js');
 const loader = require('@grpc/proto-loader');
@@ -55,13 +56,18 @@ class Supervisor {
   #supervisor;
   #health;
   #seconds;
+  #identity;
 
   // `seconds` is the deadline of each call. It has to cover a restart and a launch.
-  constructor(address, { seconds = 60 } = {}) {
-    const credentials = grpc.credentials.createInsecure();
+  // `token` says who calls. `encryption` is grpc.credentials.createSsl(ca, key, chain), with the
+  // authority of the supervisor, and a certificate for this client if the supervisor asks for one.
+  // Without it, a token can be read on its way.
+  constructor(address, { seconds = 60, token, encryption } = {}) {
+    const credentials = encryption ?? grpc.credentials.createInsecure();
     this.#supervisor = new AreaSupervisorService(address, credentials, OPTIONS);
     this.#health = new Health(address, credentials, OPTIONS);
     this.#seconds = seconds;
+    this.#identity = token ? { authorization: `Bearer ${token}` } : {};
   }
 
   // A key stands for one launch. To try a launch again, pass the key of the first try.
@@ -107,7 +113,9 @@ class Supervisor {
 
   #ask(client, method, request, headers = {}) {
     const metadata = new grpc.Metadata({ waitForReady: true });
-    for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
+    for (const [name, value] of Object.entries({ ...this.#identity, ...headers })) {
+      metadata.set(name, value);
+    }
     const deadline = Date.now() + 1000 * this.#seconds;
     return new Promise((resolve, reject) => {
       client[method](request, metadata, { deadline }, (error, answer) => {
@@ -139,9 +147,12 @@ function toValue(value) {
   throw new TypeError(`a parameter cannot be a ${value?.constructor?.name ?? typeof value}`);
 }
 
-// Launches the example workers: see examples/worker/README.md for their image.
+// Launches the example workers: see examples/worker/README.md for their image. SUPERVISOR_TOKEN and
+// SUPERVISOR_CA_FILE are for a supervisor with an access file and TLS.
 async function main(address) {
-  const supervisor = new Supervisor(address);
+  const { SUPERVISOR_TOKEN: token, SUPERVISOR_CA_FILE: file } = process.env;
+  const encryption = file && grpc.credentials.createSsl(fs.readFileSync(file));
+  const supervisor = new Supervisor(address, { token, encryption });
   const timer = 'timer-seconds-interval';
   const message = 'console-send-message';
   try {

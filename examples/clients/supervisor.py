@@ -7,9 +7,11 @@ The stubs are those of this checkout. Your own come from `python -m grpc_tools.p
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -65,11 +67,27 @@ class SupervisorError(Exception):
 class Supervisor:
     """A backend's client of the supervisor."""
 
-    def __init__(self, address: str, *, seconds: float = 60) -> None:
-        """`seconds` is the deadline of each call. It has to cover a restart and a launch."""
+    def __init__(
+        self,
+        address: str,
+        *,
+        seconds: float = 60,
+        token: str = "",
+        encryption: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """`seconds` is the deadline of each call. It has to cover a restart and a launch.
+
+        `token` says who calls. `encryption` is `grpc.ssl_channel_credentials(ca, key, chain)`, with
+        the authority of the supervisor, and a certificate for this client if the supervisor asks
+        for one. Without it, a token can be read on its way.
+        """
         self._seconds = seconds
-        self._call: dict[str, Any] = {"timeout": seconds, "wait_for_ready": True}
-        self._channel = grpc.insecure_channel(address, options=list(_OPTIONS.items()))
+        self._identity = (("authorization", f"Bearer {token}"),) if token else ()
+        options = list(_OPTIONS.items())
+        if encryption:
+            self._channel = grpc.secure_channel(address, encryption, options)
+        else:
+            self._channel = grpc.insecure_channel(address, options)
         self._supervisor = AreaSupervisorServiceStub(self._channel)
         self._health: Any = HealthStub(self._channel)
 
@@ -89,34 +107,42 @@ class Supervisor:
         request = AuthenticatedJobData(
             name=name, identifier=identifier, params=_struct(params), auth=_struct(auth)
         )
-        metadata = (("idempotency-key", key or str(uuid4())),)
+        call = self._call(("idempotency-key", key or str(uuid4())))
         until = time.monotonic() + self._seconds
-        response = self._supervisor.LaunchJob(request, metadata=metadata, **self._call)
+        response = self._supervisor.LaunchJob(request, **call)
         while response.error.code == _STOPPING and time.monotonic() < until:
             time.sleep(_PAUSE)
-            response = self._supervisor.LaunchJob(request, metadata=metadata, **self._call)
+            response = self._supervisor.LaunchJob(request, **call)
         _check(response)
 
     def kill(self, identifier: str) -> None:
         """Stop every job of an identifier. It is a success if none runs."""
-        _check(self._supervisor.KillJob(JobId(identifier=identifier), **self._call))
+        _check(self._supervisor.KillJob(JobId(identifier=identifier), **self._call()))
 
     def kill_all(self) -> None:
         """Stop all jobs."""
-        _check(self._supervisor.KillAllJobs(Empty(), **self._call))
+        _check(self._supervisor.KillAllJobs(Empty(), **self._call()))
 
     def jobs(self) -> list[Job]:
         """The live jobs, each with a name, an identifier and a status."""
-        return list(self._supervisor.ListJobs(Empty(), **self._call).jobs)
+        return list(self._supervisor.ListJobs(Empty(), **self._call()).jobs)
 
     def health(self, service: str = "") -> str:
         """SERVING or NOT_SERVING: "" asks for readiness, "liveness" for the process."""
-        answer = self._health.Check(HealthCheckRequest(service=service), **self._call)
+        answer = self._health.Check(HealthCheckRequest(service=service), **self._call())
         return HealthCheckResponse.ServingStatus.Name(answer.status)
 
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
+
+    def _call(self, *metadata: tuple[str, str]) -> dict[str, Any]:
+        """What each call is made with."""
+        return {
+            "timeout": self._seconds,
+            "wait_for_ready": True,
+            "metadata": (*self._identity, *metadata),
+        }
 
 
 def _check(response: Response) -> None:
@@ -132,8 +158,14 @@ def _struct(values: Mapping[str, Any] | None) -> Struct:
 
 
 def main() -> None:
-    """Launch the example workers: see examples/worker/README.md for their image."""
-    supervisor = Supervisor(sys.argv[1] if len(sys.argv) > 1 else "localhost:50051")
+    """Launch the example workers: see examples/worker/README.md for their image.
+
+    SUPERVISOR_TOKEN and SUPERVISOR_CA_FILE are for a supervisor with an access file and TLS.
+    """
+    address = sys.argv[1] if len(sys.argv) > 1 else "localhost:50051"
+    token, file = os.environ.get("SUPERVISOR_TOKEN", ""), os.environ.get("SUPERVISOR_CA_FILE")
+    encryption = grpc.ssl_channel_credentials(Path(file).read_bytes()) if file else None
+    supervisor = Supervisor(address, token=token, encryption=encryption)
     timer, message = "timer-seconds-interval", "console-send-message"
     print(f"health: {supervisor.health()}")
     supervisor.launch(timer, f"{timer}-42", {"seconds": 5})

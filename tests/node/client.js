@@ -1,15 +1,17 @@
 // Does what a test wants with the example's client, one call after another, and tells of each: what
 // it gave, or its error. `plain` launches past the example, with the parameters as a plain object.
+// `tls` is in PEM: an authority, and maybe a key and a certificate.
 'use strict';
 
-const { example, connect, ask, wanted } = require('./supervisor');
+const { example, encrypted, connect, ask, wanted } = require('./supervisor');
 
 // What JSON has no way to say, for parameters that cannot be sent.
 const ODD = { bigint: 1n, date: new Date(0), function: () => 0, hole: [undefined] };
 
 async function main() {
-  const { address, seconds, calls } = wanted();
-  const supervisor = new example.Supervisor(address, { seconds });
+  const { address, seconds, calls, token, tls } = wanted();
+  const encryption = tls && encrypted(...tls);
+  const supervisor = new example.Supervisor(address, { seconds, token, encryption });
   const client = connect(address);
   const more = {
     odd: (kind) =>

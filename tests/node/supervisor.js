@@ -10,6 +10,11 @@ function connect(address) {
   return new example.AreaSupervisorService(address, grpc.credentials.createInsecure());
 }
 
+// Credentials of texts in PEM.
+function encrypted(...texts) {
+  return grpc.credentials.createSsl(...texts.map((text) => Buffer.from(text)));
+}
+
 // A call as a promise. As in the Area backend, an error in the answer is thrown like any other.
 function ask(client, method, request) {
   return new Promise((resolve, reject) => {
@@ -26,4 +31,4 @@ function wanted() {
   return JSON.parse(fs.readFileSync(0, 'utf8'));
 }
 
-module.exports = { example, connect, ask, wanted };
+module.exports = { example, encrypted, connect, ask, wanted };

@@ -14,6 +14,7 @@ _TESTS = Path(__file__).parents[1]
 # By folder; a file that differs from its folder has an entry of its own. Fixtures add `engine`.
 NEEDS: Mapping[str, Collection[str]] = {
     "access": (),
+    "access/test_example_clients.py": {"root"},  # Node
     "chaos": {"engine", "slow"},
     "chaos/test_checks.py": (),
     "dashboards": (),
