@@ -22,6 +22,8 @@ from tests.support.http_line import HttpLine, an_http_line
 from tests.support.line import Line, a_line
 from tests.support.supervised import Supervised, eventually
 
+SUPERVISOR_IMAGE = "supervisor-test-supervisor"
+
 
 @pytest.fixture(scope="module")
 def long_running(
@@ -99,3 +101,10 @@ def worker_image(docker_client: docker.DockerClient, base: dict[str, str]) -> st
     image = "supervisor-test-example-worker"
     images.build(docker_client, "examples/worker/Dockerfile", image, base)
     return image
+
+
+@pytest.fixture(scope="session")
+def supervisor_image(docker_client: docker.DockerClient, base: dict[str, str]) -> str:
+    """The supervisor's own image."""
+    images.build(docker_client, "Dockerfile", SUPERVISOR_IMAGE, base)
+    return SUPERVISOR_IMAGE

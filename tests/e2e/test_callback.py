@@ -18,7 +18,6 @@ from docker.errors import NotFound
 from docker.models.containers import Container
 from google.protobuf.empty_pb2 import Empty
 
-from examples import images
 from examples.backend import Call
 from scripts.certificates import Authority, Files
 from scripts.private_engine import PrivateEngine
@@ -26,6 +25,7 @@ from scripts.sbom import SBOM
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
+from tests.e2e.conftest import SUPERVISOR_IMAGE
 from tests.support import catalog, containers
 from tests.support.backend import Backend
 from tests.support.compose import Compose
@@ -37,7 +37,6 @@ from tests.support.supervised import Supervised, eventually
 pytestmark = pytest.mark.timeout(900)
 _HEALTH_SECONDS = 180  # each probe starts a Python, which takes long on a busy machine
 
-_SUPERVISOR_IMAGE = "supervisor-test-supervisor"
 _JOB = "timer-seconds-interval"
 _REACTION = "console-send-message"
 
@@ -47,12 +46,6 @@ _SECOND = 10**9  # the Engine counts in nanoseconds
 _STOP_SECONDS = 15
 _USER = "10001:10001"  # whom the image does not know
 _GROUP = 4711
-
-
-@pytest.fixture(scope="session")
-def supervisor_image(docker_client: docker.DockerClient, base: dict[str, str]) -> str:
-    images.build(docker_client, "Dockerfile", _SUPERVISOR_IMAGE, base)
-    return _SUPERVISOR_IMAGE
 
 
 @pytest.fixture
@@ -281,7 +274,7 @@ class Contained(Supervised):
         if tls is not None:
             mounted |= {str(tls): {"bind": str(_TLS.chain.parent), "mode": "ro"}}
         self._container = self._client.containers.create(
-            _SUPERVISOR_IMAGE,
+            SUPERVISOR_IMAGE,
             name=self.name,
             labels={"area.supervisor.serves": "default"},
             network_mode="host",
@@ -324,7 +317,7 @@ def contained(
 ) -> Iterator[Contained]:
     """One that is yet to be run; its container is removed with all others, by `start`."""
     assert callable(start)
-    assert _SUPERVISOR_IMAGE == supervisor_image
+    assert SUPERVISOR_IMAGE == supervisor_image
     one = Contained(tmp_path, docker_client, engine)
     with closing(one.channel):
         yield one
@@ -520,7 +513,7 @@ def test_the_images_own_health_check_follows_the_process(
     running: Contained, docker_client: docker.DockerClient
 ) -> None:
     container = running.container
-    command = docker_client.images.get(_SUPERVISOR_IMAGE).attrs["Config"]["Healthcheck"]["Test"]
+    command = docker_client.images.get(SUPERVISOR_IMAGE).attrs["Config"]["Healthcheck"]["Test"]
     container.reload()
     assert command == container.attrs["Config"]["Healthcheck"]["Test"]
     eventually(lambda: "healthy" == _health(container), within=_HEALTH_SECONDS)
@@ -655,7 +648,7 @@ def test_compose_finds_what_is_misspelt_in_its_env_file(
     (tmp_path / ".env").write_text("MAX_JOBS=3\nSUPERVISOR_ON_STRAT=adopt\nGO_ENV=production\n")
     words = shlex.split(command.replace("$PWD", str(tmp_path)))
     words.insert(1, "-T")  # there is no terminal
-    docker_client.images.get(_SUPERVISOR_IMAGE).tag("area-supervisor")
+    docker_client.images.get(SUPERVISOR_IMAGE).tag("area-supervisor")
     compose = Compose(engine, tmp_path)
     try:
         said = compose.run(*words, variables=compose.socket, errors=subprocess.STDOUT)
@@ -675,7 +668,7 @@ def test_compose_runs_it_and_a_restart_takes_over_its_jobs(
     docker_client: docker.DockerClient,
     listening: Backend,
 ) -> None:
-    docker_client.images.get(_SUPERVISOR_IMAGE).tag("area-supervisor")
+    docker_client.images.get(SUPERVISOR_IMAGE).tag("area-supervisor")
     compose("up", "--detach", "--no-build")
     eventually(contained.is_ready, within=60)
     assert Response() == _launch(contained, "lasting")

@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -19,10 +19,15 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def running(program: str, wanted: Mapping[str, Any]) -> Iterator["subprocess.Popen[str]"]:
-    """A program at work, which has read what is wanted of it; it is gone after the block."""
+def running(
+    program: str, wanted: Mapping[str, Any], *, inside: Sequence[str] = ()
+) -> Iterator["subprocess.Popen[str]"]:
+    """A program at work, which has read what is wanted of it; it is gone after the block.
+
+    `inside` is a command that runs what follows it, such as that of another network.
+    """
     with subprocess.Popen(
-        ["node", str(_PROGRAMS / program)],
+        [*inside, "node", str(_PROGRAMS / program)],
         env=environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
