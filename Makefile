@@ -25,7 +25,7 @@ worker: setup ## Build the image of the example workers, supervisor-demo-worker,
 
 test: setup ## Run every test, on a Docker Engine of its own (ARGS="-k name" picks some)
 	@$(BIN)/python -m scripts.prepare
-	$(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder $(RERUN) -m "not swarm" $(ARGS)
+	$(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder $(RERUN) -m "not swarm and not proxy" $(ARGS)
 
 test-fast: setup ## Run the tests that need neither Docker nor root, without the slow ones
 	$(PYTEST) --numprocesses 3 -m "not root and not slow" $(ARGS)
@@ -40,9 +40,10 @@ test-swarm: setup ## Run the tests of several machines in a Swarm, and of superv
 test-engines: setup ## Run what any Engine should pass on Docker 20.10, 26.1 and Podman 5.4, an hour and more
 	@$(BIN)/python -m scripts.try_engines $(ARGS)
 
-test-proxy: setup ## Run the contract of the adapter through the proxy of examples/socket-proxy
+test-proxy: setup ## Run the contract of the adapter through the proxy of examples/socket-proxy, and Compose with it
 	@$(BIN)/python -m scripts.prepare
 	TEST_PROXY=1 $(PYTEST) tests/engine -k docker $(ARGS)
+	$(PYTEST) -m proxy tests/proxy $(ARGS)
 
 test-debian: setup ## Run .ci/run of the last commit on Debian 13, in a folder
 	@scripts/ci-on-debian trixie

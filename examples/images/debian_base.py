@@ -15,21 +15,21 @@ from scripts import apt
 from scripts.progress import PrerequisiteError, step, tail
 
 _CACHE = Path(__file__).resolve().parents[2] / ".cache"
-_PACKAGES = "python3,python3-venv,ca-certificates,libstdc++6"  # the last one for grpcio
+PYTHON = "python3,python3-venv,ca-certificates,libstdc++6"  # the last one for grpcio
 
 # Documentation and translations are a third of the files.
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 
-def tarball() -> Path:
-    """The base as a file. It is kept, so that the next engine can import it in a second."""
+def tarball(packages: str = PYTHON) -> Path:
+    """A base with packages, as a file. It is kept: the next engine can import it in a second."""
     suite = own_release()
-    recipe = hashlib.sha256(f"{_PACKAGES} {_LEFT_OUT}".encode()).hexdigest()[:8]
+    recipe = hashlib.sha256(f"{packages} {_LEFT_OUT}".encode()).hexdigest()[:8]
     file = _CACHE / f"base-{suite}-{platform.machine()}-{recipe}.tar"
     if not file.exists():
         _require_mmdebstrap()
         with step(f"Building a base image from the packages of {suite} (about half a minute)"):
-            _build(suite, file)
+            _build(suite, file, packages)
     return file
 
 
@@ -57,11 +57,11 @@ def _require_mmdebstrap() -> None:
         apt.install("mmdebstrap")
 
 
-def _build(suite: str, file: Path) -> None:
+def _build(suite: str, file: Path, packages: str) -> None:
     """Builds in another place first, so that an interrupted run leaves no partial image."""
     _CACHE.mkdir(exist_ok=True)
     half = file.with_suffix(f".{os.getpid()}.tar")
-    command = ["mmdebstrap", "--mode=root", "--variant=essential", f"--include={_PACKAGES}"]
+    command = ["mmdebstrap", "--mode=root", "--variant=essential", f"--include={packages}"]
     command += [f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT]
     command += [f"--aptopt={setting}" for setting in apt_settings()]
     try:

@@ -533,10 +533,16 @@ def test_the_images_own_health_check_works_with_tls(
     contained.make(job_catalog, listening.port, tls=tmp_path / "tls")
     contained.container.start()
     eventually(lambda: "healthy" == _health(contained.container), within=_HEALTH_SECONDS)
-    credentials = grpc.ssl_channel_credentials(authority.pem)
+    assert [] == _listed_with_tls(contained, authority)
+
+
+def _listed_with_tls(contained: Contained, trusts: Authority) -> list[str]:
+    """The identifiers of ListJobs, asked for by a client that trusts an authority."""
+    credentials = grpc.ssl_channel_credentials(trusts.pem)
     with grpc.secure_channel(f"127.0.0.1:{contained.port}", credentials) as channel:
         stub = AreaSupervisorServiceStub(channel)
-        assert [] == list(stub.ListJobs(Empty(), timeout=60, wait_for_ready=True).jobs)
+        found = stub.ListJobs(Empty(), timeout=60, wait_for_ready=True).jobs
+        return [job.identifier for job in found]
 
 
 def test_the_image_ends_with_one_line_where_a_setting_is_wrong(
@@ -604,6 +610,9 @@ services:
   supervisor:
     volumes:
       - {catalog}:/etc/supervisor/catalog.toml:ro
+      - {tls}:/etc/supervisor/tls:ro
+    healthcheck:
+      interval: 1s
 """
 
 
@@ -615,8 +624,13 @@ def compose(
     listening: Backend,
     tmp_path: Path,
 ) -> Iterator[Callable[..., str]]:
-    """Runs a command of Compose on the compose file, with our image under the name it has there."""
-    (tmp_path / "override.yml").write_text(_OVERRIDE.format(catalog=job_catalog))
+    """Runs a command of Compose on the compose file, with our image under the name it has there.
+
+    There is an empty folder for the files of TLS.
+    """
+    (tmp_path / "tls").mkdir()
+    override = _OVERRIDE.format(catalog=job_catalog, tls=tmp_path / "tls")
+    (tmp_path / "override.yml").write_text(override)
     project = Compose(engine, tmp_path)
     variables = "\n".join(
         (
@@ -631,9 +645,10 @@ def compose(
         )
     )
 
-    def run(*words: str) -> str:
+    def run(*words: str, **settings: str) -> str:
         file = ("--file", str(tmp_path / "override.yml"))
-        return project.run(*file, *words, variables=variables)
+        more = [f"{name}={value}" for name, value in settings.items()]
+        return project.run(*file, *words, variables="\n".join((variables, *more)))
 
     yield run
     run("down")
@@ -683,4 +698,22 @@ def test_compose_runs_it_and_a_restart_takes_over_its_jobs(
     assert Response() == contained.kill("lasting")
     compose("down")
     assert [] == containers.everything(docker_client)
+    docker_client.images.remove("area-supervisor")
+
+
+def test_compose_runs_it_with_tls_and_its_health_check_is_well(
+    contained: Contained,
+    compose: Callable[..., str],
+    docker_client: docker.DockerClient,
+    tmp_path: Path,
+) -> None:
+    authority = Authority("ours")
+    authority.issue("127.0.0.1").write(tmp_path / "tls")
+    docker_client.images.get(SUPERVISOR_IMAGE).tag("area-supervisor")
+    settings = _TLS.settings("GRPC") | _TLS.settings("METRICS")
+    compose("up", "--detach", "--no-build", **settings)
+    container = docker_client.containers.get("area_supervisor")
+    eventually(lambda: "healthy" == _health(container), within=_HEALTH_SECONDS)
+    assert [] == _listed_with_tls(contained, authority)
+    compose("down")
     docker_client.images.remove("area-supervisor")

@@ -1,7 +1,7 @@
 """What a test needs, as markers of pytest: by the folder that it is in, and by its fixtures.
 
 pyproject.toml describes the markers. `make test-fast` runs what is neither `root` nor `slow`, and
-`make test` what is not `swarm`.
+`make test` what is neither `swarm` nor `proxy`.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -24,6 +24,7 @@ NEEDS: Mapping[str, Collection[str]] = {
     "dashboards/test_runbook_url.py": {"root"},  # Prometheus
     "e2e": {"engine"},
     "engine": (),
+    "proxy": {"engine", "proxy"},
     "scripts": (),
     "scripts/test_demo.py": {"root"},  # an Engine
     "scripts/test_engines.py": {"root"},  # mounts
