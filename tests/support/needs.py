@@ -49,7 +49,8 @@ NEEDS: Mapping[str, Collection[str]] = {
 _SWARM_RIGS = frozenset({"swarm_rig", "rig_of_three"})  # which make a Swarm when they are called
 _ENGINE = frozenset({"engine", "docker_rig"}) | _SWARM_RIGS
 _SWARM = frozenset({"swarm", "swarm_of_three", "managers"}) | _SWARM_RIGS
-_EITHER, _FAKE, _ONE = "rig", "fake", "swarm"
+_EITHER, _ONE = "rig", "swarm"
+_IN_MEMORY = ("fake", "polled", "simulated")
 
 
 def mark(items: Iterable[pytest.Item]) -> None:
@@ -74,7 +75,7 @@ def starts_a_swarm(item: pytest.Item) -> bool:
 
 def _starts_an_engine(item: pytest.Item) -> bool:
     fixtures = _fixtures(item)
-    return bool(fixtures & _ENGINE) or (_EITHER in fixtures and _case(item) != _FAKE)
+    return bool(fixtures & _ENGINE) or (_EITHER in fixtures and _case(item) not in _IN_MEMORY)
 
 
 def _fixtures(item: pytest.Item) -> set[str]:

@@ -1,0 +1,47 @@
+"""The simulated manager answers as a real one: the tests of the contract that every engine passes.
+
+They are those of tests/engine/test_contract.py, which run on a real Swarm there.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.engine.swarm import beginnings, launch, news
+from tests.engine import test_contract as contract
+from tests.simulated_manager.rig import SimulatedRig
+
+_LOOK = 0.02  # seconds
+
+
+@pytest.fixture(params=["simulated"])
+async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SimulatedRig]:
+    """The adapter looks more often: here, that slows nothing down."""
+    monkeypatch.setattr(launch, "_LOOK", _LOOK)
+    monkeypatch.setattr(beginnings, "_PATIENCE", 0.1)
+    monkeypatch.setattr(news, "_SHORTEST", _LOOK)
+    made = SimulatedRig(tmp_path)
+    yield made
+    await made.clean()
+
+
+def _is_for_every_engine(test: Callable[..., Any]) -> bool:
+    """Whether it is about no engine in particular."""
+    marks = getattr(test, "pytestmark", [])
+    names = [mark.args[0] for mark in marks if mark.name == "parametrize"]
+    return "rig" in signature(test).parameters and not any("rig" in name for name in names)
+
+
+for _name, _test in list(vars(contract).items()):
+    if _name.startswith("test_") and _is_for_every_engine(_test):
+        globals()[_name] = _test
+
+
+def test_there_are_tests_of_every_sort() -> None:
+    taken = [name for name in globals() if name.startswith("test_")]
+    assert len(taken) > 40
+    for what in ("start", "stop", "remove", "inspect", "tail", "list", "watch", "hangs"):
+        assert any(what in name for name in taken), what
