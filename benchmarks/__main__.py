@@ -23,7 +23,9 @@ from benchmarks.measurements import (
     kill,
     launch,
     layers,
+    polling,
     restart,
+    swarm,
     tail,
     tls,
 )
@@ -55,6 +57,8 @@ class Name(StrEnum):
     GROWTH = "growth"
     FOOTPRINT = "footprint"
     RESTART = "restart"
+    SWARM = "swarm"
+    POLLING = "polling"
 
 
 _MEASUREMENTS: dict[Name, Callable[[Bench], Result]] = {
@@ -69,6 +73,8 @@ _MEASUREMENTS: dict[Name, Callable[[Bench], Result]] = {
     Name.GROWTH: growth.measure,
     Name.FOOTPRINT: footprint.measure,
     Name.RESTART: restart.measure,
+    Name.SWARM: swarm.measure,
+    Name.POLLING: polling.measure,
 }
 
 

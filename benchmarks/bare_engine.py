@@ -21,11 +21,10 @@ _OF_THE_HOST = ("Hostname", "Domainname")
 
 
 class BareEngine:
-    """Creates, starts, stops and removes containers. Each thread keeps its connection."""
+    """Creates, starts, stops and removes containers."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._local = threading.local()
+        self._call = Api(path).call
         self._pools = {many: ThreadPoolExecutor(many) for many in (_ALL_AT_ONCE, _OF_MANY_AT_ONCE)}
         self._running: list[str] = []
         self._body: dict[str, Any] = {}
@@ -61,7 +60,16 @@ class BareEngine:
         self._call("POST", f"/containers/{container_id}/stop?t=5")
         self._call("DELETE", f"/containers/{container_id}?v=1")
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+
+class Api:
+    """The API on a socket. Each thread keeps its connection."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """What is answered, read. Raises `RuntimeError`."""
         connection = self._connection()
         content = None if body is None else json.dumps(body)
         connection.request(method, path, content, {"Content-Type": "application/json"})

@@ -64,10 +64,7 @@ class Bench:
         data = self._stack.enter_context(tempfile.TemporaryDirectory(dir=_IN_MEMORY))
         engine = self._stack.enter_context(PrivateEngine(Path(data)))
         with closing(docker.DockerClient(engine.host)) as client:
-            images.import_busybox(client, _BASE)
-            container = client.containers.create(_BASE, entrypoint=_ENTRYPOINT, command=[])
-            container.commit(_IMAGE)
-            container.remove()
+            make_worker(client)
         return engine
 
     @property
@@ -113,6 +110,14 @@ class Bench:
         """The contenders in each round, with a line that shows the progress."""
         turns = list(interleaved(contenders, rounds))
         yield from self._progress.track(turns, description=text)
+
+
+def make_worker(client: docker.DockerClient) -> None:
+    """Make the image of the workers on an Engine."""
+    images.import_busybox(client, _BASE)
+    container = client.containers.create(_BASE, entrypoint=_ENTRYPOINT, command=[])
+    container.commit(_IMAGE)
+    container.remove()
 
 
 def launch(stub: AreaSupervisorServiceStub, identifier: str) -> None:

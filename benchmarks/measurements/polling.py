@@ -1,0 +1,93 @@
+"""What it costs to poll a Swarm by the number of jobs, and how soon ends are noticed.
+
+The manager is simulated, in this process: it answers as a real one (tests/engine), and runs nothing.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.bench import Bench, launch
+from benchmarks.calls import identifier_of
+from benchmarks.processes import cpu_seconds
+from benchmarks.result import Goal, Result, Rounds
+from service.jobs.workload import LAUNCH_LABEL
+from tests.simulated_manager.server import SimulatedManager
+from tests.simulated_manager.swarm import SimulatedSwarm
+from tests.support.supervised import Supervised, eventually
+
+_SIZES = (100, 1_000, 10_000)
+_SHARE, _CPU = "of a core, for polling", Goal(10, absolute=True)
+_NOTICED = "until an end is noticed"
+_WITHIN = {size: Goal(2 if size <= 1_000 else 5, absolute=True) for size in _SIZES}  # noqa: PLR2004
+_IMAGE = "supervisor-bench-worker"
+_FILLED = 600.0
+_LOOK = 0.005
+
+
+def measure(bench: Bench) -> Result:
+    """Let a supervisor follow so many jobs, and let some of them end."""
+    found = Rounds()
+    for size in _SIZES[:2] if bench.quick else _SIZES:
+        who = _jobs(size)
+        with _followed(bench, size) as (swarm, supervised):
+            for _ in bench.rounds([None], bench.size(10, 2), f"polling, {who}"):
+                found.add(_SHARE, who, _share(supervised.pid, bench.size(12, 2)) * 100)
+                found.add(_NOTICED, who, _until_noticed(swarm, supervised.log_file))
+    rows = found.rows(_SHARE, "%", goals={_jobs(size): _CPU for size in _SIZES})
+    rows += found.rows(_NOTICED, "s", goals={_jobs(size): goal for size, goal in _WITHIN.items()})
+    return Result("polling", rows)
+
+
+@contextmanager
+def _followed(bench: Bench, size: int) -> Iterator[tuple[SimulatedSwarm, Supervised]]:
+    """A supervisor that has taken over so many jobs."""
+    swarm = SimulatedSwarm([_IMAGE])
+    manager = SimulatedManager(bench.directory / f"manager-{size}.sock", swarm)
+    manager.start()
+    settings = {
+        "DOCKER_HOST": manager.host,
+        "SUPERVISOR_ENGINE": "swarm",
+        "GRPC_CALLBACK_HOST": "backend.test",
+    }
+    with bench.new_supervisor(**settings) as supervised:
+        launch(supervised.stub, identifier_of(0))
+        (service,) = swarm.services()
+        swarm.copy(service["ID"], size - 1, _renamed)
+        eventually(lambda: supervised.metric("supervisor_jobs") == size, within=_FILLED)
+        yield swarm, supervised
+    manager.stop()
+
+
+def _renamed(spec: Any, number: int) -> Any:
+    """The spec of another job."""
+    text = json.dumps(spec).replace(identifier_of(0), identifier_of(number + 1))
+    return json.loads(text.replace(spec["Labels"][LAUNCH_LABEL], secrets.token_hex(8)))
+
+
+def _share(pid: int, seconds: int) -> float:
+    """How much of a core a process uses."""
+    began, before = time.perf_counter(), cpu_seconds(pid)
+    time.sleep(seconds)
+    return (cpu_seconds(pid) - before) / (time.perf_counter() - began)
+
+
+def _until_noticed(swarm: SimulatedSwarm, log: Path) -> float:
+    """Let a job end, and read the log until it is told."""
+    service = secrets.choice(swarm.services())
+    with log.open(encoding="utf-8") as lines:
+        lines.seek(0, 2)
+        swarm.end(service["ID"], 1)
+        began, text = time.perf_counter(), ""
+        while "job.exited" not in text:
+            time.sleep(_LOOK)
+            text += lines.read()
+        return time.perf_counter() - began
+
+
+def _jobs(number: int) -> str:
+    return f"{number:,} jobs"
