@@ -54,7 +54,7 @@ class Stack:
         )
 
     def remove(self) -> None:
-        """Remove the stack and its network."""
+        """Remove the stack. Its network may have jobs."""
         self.docker("stack", "rm", _NAME)
         with self._node.client() as client:
             wait_for(lambda: not self.states(client), "no supervisor is left")
