@@ -101,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:  # noqa: N802 - as the base class has it
         self._serve()
 
-    do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815
+    do_POST = do_DELETE = do_GET  # noqa: N815
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -124,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = _Asked(parse_qs(url.query), body)
         swarm = self.server.manager.swarm
         match self.command, parts:
-            case ("GET" | "HEAD"), ["_ping"]:
+            case "GET", ["_ping"]| "HEAD"), ["_ping"]:
                 return b"OK"
             case "GET", [name] if name in _FIXED:
                 return json.dumps(_FIXED[name]).encode()

@@ -8,7 +8,8 @@ Docker 20.10.
 import heapq
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from http import HTTPStatus
 from itertools import count
@@ -143,12 +144,13 @@ class SimulatedSwarm:
 
     # How tasks get on
 
-    def _now(self) -> threading.RLock:
-        """The lock, with all that is due done."""
+    @contextmanager
+    def _now(self) -> Iterator[None]:
+        """Hold the lock, with all that is due done."""
         with self._lock:
             while self._due and self._due[0][0] <= time.monotonic():
                 heapq.heappop(self._due)[2]()
-        return self._lock
+            yield
 
     def _later(self, seconds: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._due, (time.monotonic() + seconds, next(self._numbers), act))
