@@ -23,13 +23,13 @@ class BareSwarm:
     def __init__(self, path: Path) -> None:
         self._call = Api(path).call
         self._made: list[str] = []
-        self._spec: Mapping[str, Any] = {}
+        self._spec: dict[str, Any] = {}
 
     def copy_spec(self) -> None:
         """Use the spec of the only service for all launches."""
         (service,) = self._call("GET", "/services")
         spec = service["Spec"]
-        self._spec = spec | {"Labels": spec["Labels"] | OTHER_INSTANCE}
+        self._spec = {**spec, "Labels": spec["Labels"] | OTHER_INSTANCE}
 
     def launch(self, number: int) -> None:
         """Make a service, and return when its task runs."""

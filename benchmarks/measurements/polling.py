@@ -1,6 +1,6 @@
 """What it costs to poll a Swarm by the number of jobs, and how soon ends are noticed.
 
-The manager is simulated, in this process: it answers as a real one (tests/engine), and runs nothing.
+The manager is simulated, in this process: it answers as a real one does, and runs nothing.
 """
 
 import json

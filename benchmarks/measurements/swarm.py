@@ -1,4 +1,4 @@
-"""Launches, kills and ends on a Swarm of one node, beside services that are made through its API."""
+"""Launches, kills and ends on a Swarm of one node, beside services of the bare API."""
 
 import time
 from collections.abc import Iterator

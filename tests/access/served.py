@@ -110,9 +110,7 @@ async def refusal(call: Any) -> tuple[str, str]:
 async def served(
     text: str | None = FILE, certificates: Callable[[], Certificates] | None = None
 ) -> AsyncIterator[Served]:
-    """Serve during the block, with certificates over TLS; without a text, by them alone."""| None = None
-) -> AsyncIterator[Served]:
-    """Serve during the block, with certificates over TLS."""
+    """Serve during the block, with certificates over TLS; without a text, by them alone."""
     async with a_world(real_time=True) as world:
         metrics = world.metrics
         access = Access(clients_in(text), metrics) if text else ByCertificate(metrics)

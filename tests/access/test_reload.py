@@ -125,7 +125,7 @@ class _Followed:
         return found.name if isinstance(found, Client) else found.reason
 
     def reload(self, what: str = "") -> float:
-        """A metric of the file: whether it was in order, or with `_timestamp_seconds` since when."""
+        """Whether the file was in order, or with `_timestamp_seconds` when it was so."""
         return self._registry.get_sample_value(f"supervisor_access_reload_success{what}") or 0.0
 
     async def eventually(self, check: Callable[[], bool]) -> None:

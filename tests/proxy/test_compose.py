@@ -1,4 +1,4 @@
-"""docker-compose.proxy.yml as it is, with the proxy's image built from a base and a package of Debian's."""
+"""docker-compose.proxy.yml as it is, with the proxy's image built from Debian's packages."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing

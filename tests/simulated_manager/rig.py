@@ -8,12 +8,12 @@ from service.app.metric_labels import new_metrics
 from service.engine.base import Engine
 from service.engine.docker.connection import Connection
 from service.engine.swarm.engine import SwarmEngine
+from tests.engine.rigs import OURS, until
 from tests.simulated_manager.server import SimulatedManager
 from tests.simulated_manager.swarm import SimulatedSwarm
 from tests.support import worker
 
 _BROKEN = {worker.BROKEN: "/nope failed: No such file or directory"}
-OURS = "test.contract.instance"
 
 
 class SimulatedRig:
@@ -32,8 +32,7 @@ class SimulatedRig:
         service_id = self.swarm.create(
             {"Name": name, "Labels": labels or {}, "TaskTemplate": {"ContainerSpec": container}}
         )
-        while b'"State": "running"' not in b"".join(self.swarm.tasks(services=[service_id])):
-            await asyncio.sleep(0.01)
+        await until(lambda: b'"State": "running"' in self.swarm.tasks(services=[service_id])[0])
         return service_id
 
     async def kill_by_hand(self, service_id: str, signal: int) -> None:

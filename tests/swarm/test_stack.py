@@ -34,7 +34,7 @@ def two_managers(docker_client: docker.DockerClient, supervisor_image: str) -> I
 
 def _load(machine: SwarmNode, source: docker.DockerClient, image: str) -> None:
     with machine.client() as client:
-        client.images.load(source.images.get(image).save(named=True))
+        client.images.load(b"".join(source.images.get(image).save(named=True)))
 
 
 @pytest.fixture

@@ -64,12 +64,6 @@ class _Secured(Supervised):
     def asks(self, pair: Pair | None = _CLIENT, trusts: Authority = _OURS) -> grpc.StatusCode:
         """The status of a health check over a connection of its own."""
         with self.connect(pair, trusts) as channel:
-| None = _CLIENT, trusts: Authority = _OURS) -> grpc.StatusCode:
-        """The status of a health check over a connection of its own."""
-        key, chain = (pair.key, pair.chain) if pair else (None, None)
-        credentials = grpc.ssl_channel_credentials(trusts.pem, key, chain)
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        with grpc.secure_channel(f"127.0.0.1:{self.port}", credentials, options) as channel:
             check = HealthStub(channel).Check  # type: ignore[attr-defined]
             try:
                 check(HealthCheckRequest(service="liveness"), timeout=_SECONDS)
