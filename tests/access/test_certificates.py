@@ -123,7 +123,7 @@ async def test_without_an_access_file_the_certificate_names_the_client(
     async with served(None, lambda: read) as door:
         for metadata in ((), bearer("nobody")):
             assert "OK" == await _outcome(door, _OURS.issue(*names), metadata, kill=True)
-        assert [(client, "not_running")] * 2 == [
+        assert [(client, "killed")] * 2 == [
             (each["client"], each["outcome"]) for each in door.events("call.audited")
         ]
         assert [client] * 2 == [each["client"] for each in door.events("kill_all.ended")]

@@ -91,4 +91,6 @@ async def test_a_certificate_lets_them_in(ask: Ask, door: Served) -> None:
     assert _IN == await _outcome(ask, door, "", _OURS.pem, pair.key, pair.chain)
     (told,) = door.events("call.audited")
     assert "certified" == told["client"]
-    assert _NO_CONNECTION == await _outcome(ask, door, "of-backend", _OURS.pem, seconds=2)
+    without = await _outcome(ask, door, "of-backend", _OURS.pem, seconds=2)
+    # With TLS 1.3 a client hears of its refusal when it has begun a call, which grpc-js cancels.
+    assert without in (_NO_CONNECTION, "CANCELLED")

@@ -13,8 +13,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from scripts.certificates import EXPIRED, Authority, Files, Pair
-from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
+from service._generated.area_types_pb2 import AuthenticatedJobData
 from tests.support.supervised import Scrape, Supervised, eventually, refusal, run_command
 
 _OURS, _THEIRS = Authority("ours"), Authority("theirs")
@@ -276,10 +276,11 @@ def test_a_pair_that_does_not_fit_ends_a_start_in_one_line(tmp_path: Path) -> No
 def test_without_an_access_file_the_certificate_names_the_client(secured: _Secured) -> None:
     with secured.connect() as channel:
         stub = AreaSupervisorServiceStub(channel)
-        assert 503 == stub.KillJob(JobId(identifier="x"), timeout=_SECONDS).error.code
+        request = AuthenticatedJobData(name="unheard-of", identifier="x")
+        assert 404 == stub.LaunchJob(request, timeout=_SECONDS).error.code
     (event,) = eventually(lambda: list(secured.events("call.audited")))
     name = "dns:backend.area.internal"
-    assert ("x", name, name, "unavailable") == (
+    assert ("x", name, name, "unknown_job") == (
         event["identifier"],
         event["client"],
         event["certificate"],
