@@ -26,6 +26,7 @@ _TYPES = {
     float: "number",
     int: "whole number",
     list: "list of texts",
+    dict: "table",
 }
 
 
@@ -65,7 +66,9 @@ def _key(name: str, field: FieldInfo) -> Sequence[str]:
     extra = _extra(field)
     example = f"{name} = {extra['example']}"
     kind = _TYPES[type(tomllib.loads(example)[name])]
-    default = "none" if field.default is None else f"`{_shown(field.default)}`"
+    empty = "{}" if kind == _TYPES[dict] else "[]"
+    shown = empty if field.default == () else _shown(field.default)
+    default = "none" if field.default is None else f"`{shown}`"
     if field.is_required():
         default = "required"
     return [f"`{name}`", kind, default, extra["allowed"], field.description or "", f"`{example}`"]
@@ -78,7 +81,7 @@ def _extra(field: FieldInfo) -> Mapping[str, Any]:
 
 def _shown(default: object) -> str:
     """A default in the format of the environment: `false`, not Python's `False`."""
-    return "[]" if default == () else str(default).lower()
+    return str(default).lower()
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

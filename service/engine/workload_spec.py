@@ -7,12 +7,27 @@ from observability.redaction.redactor import Redactor
 
 
 @dataclass(frozen=True, slots=True)
+class Ulimit:
+    """A limit of each process (setrlimit(2)): -1 is none."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits of a workload: None is no limit. `memory` is in bytes, `cpus` in cores."""
+    """The limits of a workload: None is the engine's default. Sizes are in bytes, `cpus` in cores.
+
+    `memory_reservation` is what it is left with when the machine runs short of memory.
+    """
 
     memory: int | None = None
+    memory_reservation: int | None = None
     cpus: float | None = None
     pids: int | None = None
+    shm_size: int | None = None
+    ulimits: tuple[Ulimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from observability.escaping import printable
 from observability.metrics import UNKNOWN
 from service.errors import StartError
 from service.jobs.catalog_keys import Entry, ImagePolicy, Policy
-from service.jobs.keys.table import Table
+from service.jobs.keys.table import NotAllowed, Table
 from service.support.text_file import read_text
 
 # The catalogue of Area, the default of JOB_CATALOG.
@@ -206,13 +206,15 @@ def _describe(fault: ErrorDetails) -> str:
         return _REFUSED.get(key) or _keys_of(table)
     if fault["type"] == "missing":
         return "is missing"
+    why = fault.get("ctx", {}).get("error", fault["msg"])
     field = _fields_of(table).get(key)
     if field is None and fault["type"] in ("dict_type", "model_type"):
         return f"is not {_A_TABLE[table[0]] if table else _TABLES[key]}"
     own_words = fault["type"] == "value_error" and field is not None and _table_in(field)
     if field and isinstance(field.json_schema_extra, dict) and not own_words:
-        return f"allowed is {field.json_schema_extra['allowed']}"
-    return str(fault.get("ctx", {}).get("error", fault["msg"]))
+        part = f"{printable(str(why))}; " if isinstance(why, NotAllowed) else ""
+        return f"{part}allowed is {field.json_schema_extra['allowed']}"
+    return str(why)
 
 
 def _fields_of(table: Sequence[str]) -> Mapping[str, FieldInfo]:

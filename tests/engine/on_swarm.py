@@ -45,3 +45,12 @@ def runs_on(node: SwarmNode, service_id: str) -> bool:
         container["Labels"].get(label) == service_id and container["State"] == "running"
         for container in node.containers()
     )
+
+
+def only_container(rig: SwarmRig) -> dict[str, Any]:
+    """All that the only machine's Engine knows of its only container."""
+    node = rig.swarm.manager
+    (listed,) = node.containers()
+    with node.client() as client:
+        found: dict[str, Any] = client.api.inspect_container(listed["Id"])
+    return found

@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -10,6 +9,7 @@ from service.engine.base import Trait
 from service.engine.workload_spec import Confinement, Tmpfs, WorkloadSpec
 from service.errors import EngineRefused
 from tests.engine import on_swarm
+from tests.engine.inside import mounted, output_of
 from tests.engine.rigs import DockerRig, SwarmRig, until
 from tests.support import broken, worker
 
@@ -49,16 +49,6 @@ def _read_status(pid: str) -> dict[str, str]:
     return {name: " ".join(rest.split()) for name, _, rest in (ln.partition(":") for ln in lines)}
 
 
-async def _output_of(rig: DockerRig, workload_id: str, *command: str) -> str:
-    def run() -> str:
-        program = ["/bin/busybox", *command]
-        made = rig.client.api.exec_create(workload_id, program, stderr=False)
-        output: bytes = rig.client.api.exec_start(made["Id"])
-        return output.decode()
-
-    return await asyncio.to_thread(run)
-
-
 @pytest.mark.parametrize(("asked", "seen"), [(None, "1"), (True, "1"), (False, "0")])
 async def test_no_program_of_a_job_gains_privileges_unless_the_catalogue_allows_it(
     docker_rig: DockerRig, asked: bool | None, seen: str
@@ -94,8 +84,8 @@ async def test_a_read_only_worker_writes_to_its_folders_in_memory_alone(
     confinement = Confinement(user="8877:8877", read_only=True, tmpfs=folders)
     workload_id = await _start(docker_rig, confinement)
     write = "for folder in /tmp /work/deep /; do echo x > $folder/x && echo $folder; done"
-    assert "/tmp\n/work/deep\n" == await _output_of(docker_rig, workload_id, "sh", "-c", write)
-    mounts = await _output_of(docker_rig, workload_id, "cat", "/proc/self/mounts")
+    assert "/tmp\n/work/deep\n" == await output_of(docker_rig, workload_id, "sh", "-c", write)
+    mounts = await output_of(docker_rig, workload_id, "cat", "/proc/self/mounts")
     (deep,) = (line for line in mounts.splitlines() if " /work/deep " in line)
     assert "size=1024k" in deep
     assert "noexec" in deep
@@ -134,21 +124,21 @@ async def test_a_service_may_do_what_the_catalogue_says(swarm_rig: SwarmRig) -> 
         tmpfs=(Tmpfs("/work", size=2**20, mode=0o700), Tmpfs("/tmp")),
     )
     await on_swarm.start(swarm_rig, "a-1", confinement=confinement)
-    found = await asyncio.to_thread(_only_container, swarm_rig)
+    found = await asyncio.to_thread(on_swarm.only_container, swarm_rig)
     seen = await _status_of(found["State"]["Pid"])
     assert ("8877", "8878") == (seen["Uid"].split()[0], seen["Gid"].split()[0])
     assert f"{_CHOWN:016x}" == seen["CapBnd"]
     assert ("0" if gains else "1") == seen["NoNewPrivs"]
     assert found["HostConfig"]["ReadonlyRootfs"]
-    mounts = _mounts(found["State"]["Pid"])
-    work, tmp = (next(ln for ln in mounts if f" {path} " in ln) for path in ("/work", "/tmp"))
+    work, tmp = (mounted(found["State"]["Pid"], path) for path in ("/work", "/tmp"))
     assert {"size=1024k", "mode=700", "noexec"} <= {*work.split()[3].split(",")}
     assert "noexec" in tmp
 
 
 async def test_a_service_has_the_capabilities_and_the_user_that_it_had(swarm_rig: SwarmRig) -> None:
     await on_swarm.start(swarm_rig, "a-1")
-    seen = await _status_of((await asyncio.to_thread(_only_container, swarm_rig))["State"]["Pid"])
+    found = await asyncio.to_thread(on_swarm.only_container, swarm_rig)
+    seen = await _status_of(found["State"]["Pid"])
     assert "0 0 0 0" == seen["Uid"]
     assert _NONE != seen["CapEff"]
 
@@ -159,21 +149,9 @@ async def test_what_a_swarm_cannot_keep_from_new_privileges_is_refused_where_tha
     start = on_swarm.start(swarm_rig, "a-1", confinement=Confinement(no_new_privileges=True))
     if Trait.GAINS_PRIVILEGES not in await swarm_rig.engine.traits():
         await start
-        found = await asyncio.to_thread(_only_container, swarm_rig)
+        found = await asyncio.to_thread(on_swarm.only_container, swarm_rig)
         assert "1" == (await _status_of(found["State"]["Pid"]))["NoNewPrivs"]
         return
     with pytest.raises(EngineRefused, match=r"no_new_privileges: .*Docker 25"):
         await start
     assert [] == list(await swarm_rig.engine.list())
-
-
-def _mounts(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/mounts").read_text().splitlines()
-
-
-def _only_container(rig: SwarmRig) -> dict[str, Any]:
-    node = rig.swarm.manager
-    (listed,) = node.containers()
-    with node.client() as client:
-        found: dict[str, Any] = client.api.inspect_container(listed["Id"])
-    return found

@@ -1,5 +1,6 @@
 """Creates, starts and renames containers with docker-py."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -11,7 +12,7 @@ from service.engine.docker.error_mapping import HOLDER
 from service.engine.docker.names import name_aside
 from service.engine.docker.parsing import Created, Holder, Unreadable, read
 from service.engine.docker.tolerant_reader import TolerantReader
-from service.engine.workload_spec import Tmpfs, WorkloadSpec
+from service.engine.workload_spec import Tmpfs, Ulimit, WorkloadSpec
 from service.errors import EngineFailed, EngineRefused, NameTaken
 
 
@@ -121,8 +122,11 @@ def _host_config(client: docker.APIClient, spec: WorkloadSpec) -> dict[str, Any]
         init=True,  # SIGTERM then also ends a worker that does not handle it
         mem_limit=limits.memory,
         memswap_limit=limits.memory,  # no additional swap
+        mem_reservation=limits.memory_reservation,
         nano_cpus=int(limits.cpus * 1e9) if limits.cpus else None,
         pids_limit=limits.pids,
+        shm_size=limits.shm_size,
+        ulimits=[ulimit(each) for each in limits.ulimits] or None,
         read_only=confinement.read_only,
         cap_drop=list(confinement.cap_drop),
         cap_add=list(confinement.cap_add),
@@ -131,6 +135,11 @@ def _host_config(client: docker.APIClient, spec: WorkloadSpec) -> dict[str, Any]
         security_opt=None if confinement.no_new_privileges is False else ["no-new-privileges"],
     )
     return config
+
+
+def ulimit(limit: Ulimit) -> Mapping[str, str | int]:
+    """As the Engine takes it."""
+    return {"Name": limit.name, "Soft": limit.soft, "Hard": limit.hard}
 
 
 def _options(tmpfs: Tmpfs) -> str:

@@ -20,9 +20,9 @@ _VERSION = r"/v1\.(2[4-9]|[3-9][0-9]|[0-9]{3,})"
 # `Tmpfs`. `Binds`, `Mounts`, `Privileged`, `Devices` and the like are not there, in whatever case
 # and with whatever escapes.
 _KEYS = """
-AttachStderr AttachStdin AttachStdout CapDrop Cmd Env HostConfig Image Init Labels Memory MemorySwap
-NanoCpus NetworkDisabled NetworkMode OpenStdin PidsLimit ReadonlyRootfs StdinOnce StopSignal Tmpfs
-Tty User
+AttachStderr AttachStdin AttachStdout CapDrop Cmd Env Hard HostConfig Image Init Labels Memory
+MemoryReservation MemorySwap Name NanoCpus NetworkDisabled NetworkMode OpenStdin PidsLimit
+ReadonlyRootfs ShmSize Soft StdinOnce StopSignal Tmpfs Tty Ulimits User
 """.split()  # noqa: SIM905 - one a line would be long
 # Those that the Engine gives a container by default.
 _CAPABILITIES = """

@@ -7,11 +7,13 @@ from typing import Any
 from docker.types import ContainerSpec, Mount, Placement, Resources, RestartPolicy, TaskTemplate
 from docker.utils import version_lt
 
+from service.engine.docker.containers import ulimit
 from service.engine.swarm.tasks import NAME_LABEL, NOWHERE
-from service.engine.workload_spec import Confinement, Limits, WorkloadSpec
+from service.engine.workload_spec import Confinement, Limits, Tmpfs, WorkloadSpec
 from service.errors import EngineRefused
 
 _NANO = 10**9
+_SHM = "/dev/shm"
 # Docker 25: the first whose services can be kept from new privileges. Others do not know the field.
 _CONFINING_API = "1.44"
 
@@ -50,9 +52,13 @@ def _task(spec: WorkloadSpec, api_version: str) -> Mapping[str, Any]:
         stop_grace_period=int(spec.stop_grace * _NANO),
         stop_signal="SIGTERM",  # whatever the image says: it is what workers are promised
         init=True,  # so that SIGTERM reaches a worker without a handler of its own
+        mounts=_mounts(spec),
         **_confined(spec.confinement),
     )
-    if not can_gain_privileges(api_version):  # docker-py does not know this field
+    # docker-py does not know these fields.
+    if spec.limits.ulimits:
+        container["Ulimits"] = [ulimit(each) for each in spec.limits.ulimits]
+    if not can_gain_privileges(api_version):
         wanted = spec.confinement.no_new_privileges is not False
         container["Privileges"] = {"NoNewPrivileges": wanted}
     return TaskTemplate(
@@ -73,11 +79,18 @@ def _confined(confinement: Confinement) -> Mapping[str, Any]:
         "read_only": confinement.read_only,
         "cap_drop": list(confinement.cap_drop),
         "cap_add": list(confinement.cap_add),
-        "mounts": [
-            Mount(each.path, None, "tmpfs", tmpfs_size=each.size, tmpfs_mode=each.mode)
-            for each in confinement.tmpfs
-        ],
     }
+
+
+def _mounts(spec: WorkloadSpec) -> Sequence[Mount]:
+    """The folders in memory. Swarm has no size of `/dev/shm`, but mounts one like any other."""
+    folders = list(spec.confinement.tmpfs)
+    if spec.limits.shm_size and not any(each.path == _SHM for each in folders):
+        folders.append(Tmpfs(_SHM, spec.limits.shm_size, 0o1777))
+    return [
+        Mount(each.path, None, "tmpfs", tmpfs_size=each.size, tmpfs_mode=each.mode)
+        for each in folders
+    ]
 
 
 def _literal(value: str) -> str:
@@ -87,7 +100,9 @@ def _literal(value: str) -> str:
 
 def _resources(limits: Limits) -> Resources | None:
     found = Resources(
-        cpu_limit=int(limits.cpus * _NANO) if limits.cpus else None, mem_limit=limits.memory
+        cpu_limit=int(limits.cpus * _NANO) if limits.cpus else None,
+        mem_limit=limits.memory,
+        mem_reservation=limits.memory_reservation,
     )
     if limits.pids:
         found.setdefault("Limits", {})["Pids"] = limits.pids

@@ -1,12 +1,13 @@
 """What the container of a job may use, and the machines that it may run on."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from service.engine.workload_spec import Limits
+from service.engine.workload_spec import Limits, Ulimit
 from service.jobs.keys.table import Table, key
-from service.jobs.keys.values import list_of, read_constraint, read_memory
+from service.jobs.keys.tables import read_ulimits
+from service.jobs.keys.values import list_of, read_constraint, read_memory, read_size
 
 
 class ResourceKeys(Table):
@@ -17,6 +18,12 @@ class ResourceKeys(Table):
         "the memory that its container may use",
         allowed='a number and k, m or g, from "6m", the Engine\'s least, to "1048576g"',
         example='"256m"',
+    )
+    memory_reservation: Annotated[int, BeforeValidator(read_memory)] | None = key(
+        None,
+        "the memory that it keeps when its machine runs short of it",
+        allowed='a number and k, m or g, from "6m", the Engine\'s least, to `memory`',
+        example='"128m"',
     )
     cpus: Annotated[float, Field(ge=0.01, le=1024)] | None = key(
         None,
@@ -30,6 +37,19 @@ class ResourceKeys(Table):
         allowed=f"a whole number from 1 to {2**22}, the kernel's most",
         example="100",
     )
+    shm_size: Annotated[int, BeforeValidator(read_size)] | None = key(
+        None,
+        "the size of its `/dev/shm`, which is memory that programs share",
+        allowed='a number and k, m or g, from "1k" to "1048576g"',
+        example='"256m"',
+    )
+    ulimits: Annotated[tuple[Ulimit, ...], BeforeValidator(read_ulimits)] = key(
+        (),
+        "the limits of each of its processes, as setrlimit(2) has them",
+        allowed="a table of limits such as nofile, nproc, memlock or core, each with a whole number,"
+        " or with { soft = …, hard = … }; -1 is no limit",
+        example="{ nofile = 4096, core = 0 }",
+    )
     placement: Annotated[tuple[str, ...], list_of(read_constraint)] | None = key(
         None,
         "the nodes of a Swarm that it may run on: those that fulfil all of these constraints",
@@ -37,7 +57,23 @@ class ResourceKeys(Table):
         example='["node.labels.tier==jobs"]',
     )
 
+    @model_validator(mode="after")
+    def _reserves_what_it_may_use(self) -> Self:
+        if self.memory and self.memory_reservation and self.memory_reservation > self.memory:
+            raise ValueError("`memory_reservation` is more than `memory`")
+        return self
+
     @property
     def limits(self) -> Limits:
-        """What its container may use."""
-        return Limits(memory=self.memory, cpus=self.cpus, pids=self.pids)
+        """What its container may use. An inherited reservation is no more than its own memory."""
+        reservation = self.memory_reservation
+        if reservation and self.memory:
+            reservation = min(reservation, self.memory)
+        return Limits(
+            memory=self.memory,
+            memory_reservation=reservation,
+            cpus=self.cpus,
+            pids=self.pids,
+            shm_size=self.shm_size,
+            ulimits=self.ulimits,
+        )

@@ -5,6 +5,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 
+class NotAllowed(ValueError):
+    """A part of a value is not allowed. The operator sees the text, before what is allowed."""
+
+
 def key(default: object, description: str, *, allowed: str, example: str) -> Any:
     """A field as docs/catalogue.md shows it; the example is TOML."""
     extra: dict[str, Any] = {"allowed": allowed, "example": example}

@@ -56,6 +56,13 @@ def _bytes(value: str) -> int:
     return size
 
 
+def read_size(value: object) -> int:
+    """A size in bytes."""
+    if not isinstance(value, str):
+        raise ValueError
+    return _bytes(value)
+
+
 def read_memory(value: object) -> object:
     """A size that the Engine takes as a limit, in bytes."""
     if not isinstance(value, str) or (size := _bytes(value)) < _LEAST_MEMORY:

@@ -70,8 +70,8 @@ def _container(**more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("limit", [field.name for field in fields(Limits)])
 def test_every_limit_is_a_key_is_told_to_the_engine_and_is_documented(limit: str) -> None:
     assert limit in Entry.model_fields, "Policy in service/jobs/catalog_keys.py"
-    given, none = (_container(limits=Limits(**{limit: n})) for n in (7, None))
-    assert given != none, "the options of a container in service/engine/docker/containers.py"
+    asked = Entry.model_validate({"kind": "action", limit: _example(limit)}).limits
+    assert _container(limits=asked) != _container(), "the options of a container in service/engine/docker/containers.py"
     (row,) = re.findall(r"^\| (.*) \| the limits in the catalogue", _page("workers"), re.MULTILINE)
     assert f"`{limit}`" in row, "docs/workers.md"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.workload_spec import Confinement, Limits, Tmpfs
+from service.engine.workload_spec import Confinement, Limits, Tmpfs, Ulimit
 from service.errors import StartError
 from service.jobs.catalog import Catalog, load_catalog
 from service.jobs.catalog_keys import Entry, Policy
@@ -92,6 +92,7 @@ def test_a_job_may_have_every_key(path: Path) -> None:
     keys = (
         'kind = "action", image = "reg.example:5000/area/x:1.0", first_argument = "run",'
         ' ends = true, memory = "256m", cpus = 0.5, pids = 100, user = "1000:1000",'
+        ' memory_reservation = "128m", shm_size = "1m", ulimits = { core = 0 },'
         " read_only = true,"
         ' cap_drop = ["ALL"], cap_add = ["NET_BIND_SERVICE"], tmpfs = ["/tmp", "/run:size=16m"],'
         " no_new_privileges = false"
@@ -103,7 +104,14 @@ def test_a_job_may_have_every_key(path: Path) -> None:
         job.first_argument,
         job.ends,
     )
-    assert Limits(memory=256 * 2**20, cpus=0.5, pids=100) == job.limits
+    assert job.limits == Limits(
+        memory=256 * 2**20,
+        memory_reservation=128 * 2**20,
+        cpus=0.5,
+        pids=100,
+        shm_size=2**20,
+        ulimits=(Ulimit("core", 0, 0),),
+    )
     assert job.confinement == Confinement(
         user="1000:1000",
         read_only=True,
@@ -139,6 +147,49 @@ def test_reactions_and_some_actions_end_by_themselves(path: Path, keys: str, end
 )
 def test_memory_is_read(path: Path, memory: str, size: int) -> None:
     assert size == entry(path, f'kind = "action", memory = "{memory}"').limits.memory
+
+
+@pytest.mark.parametrize(
+    ("text", "ulimits"),
+    [
+        ("{}", ()),
+        ("{ nofile = 4096, core = 0 }", (Ulimit("core", 0, 0), Ulimit("nofile", 4096, 4096))),
+        ("{ nproc = { soft = 1, hard = 2 } }", (Ulimit("nproc", 1, 2),)),
+        ("{ memlock = -1 }", (Ulimit("memlock", -1, -1),)),
+        ("{ stack = { soft = 5, hard = -1 } }", (Ulimit("stack", 5, -1),)),
+    ],
+)
+def test_limits_of_processes_are_read(path: Path, text: str, ulimits: tuple[Ulimit, ...]) -> None:
+    assert ulimits == entry(path, f'kind = "action", ulimits = {text}').limits.ulimits
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{ files = 1 }", "'files' is not one of core, cpu, "),
+        ("{ nofile = true }", "a limit of nofile is not a whole number"),
+        ("{ nofile = '1' }", "a limit of nofile is not a whole number"),
+        ("{ nofile = -2 }", "a limit of nofile is not a whole number"),
+        ("{ nofile = { soft = 1 } }", "nofile has to have soft and hard"),
+        ("{ nofile = { soft = 2, hard = 1 } }", "the soft limit of nofile is more than"),
+        ("{ nofile = { soft = -1, hard = 1 } }", "the soft limit of nofile is more than"),
+    ],
+)
+def test_a_wrong_limit_of_processes_is_told_with_its_name(path: Path, text: str, told: str) -> None:
+    message = fault(path, f'[jobs]\nx = {{ kind = "action", ulimits = {text} }}')
+    assert message.startswith(f"jobs.x.ulimits: {told}")
+    assert "allowed is a table of limits such as nofile" in message
+
+
+def test_no_more_memory_is_reserved_than_may_be_used(path: Path) -> None:
+    keys = 'kind = "action", memory = "6m", memory_reservation = "7m"'
+    told = "jobs.x: `memory_reservation` is more than `memory`"
+    assert told == fault(path, f"[jobs]\nx = {{ {keys} }}")
+    path.write_text(
+        '[defaults]\nmemory_reservation = "64m"\n[jobs]\nx = { kind = "action", memory = "6m" }'
+    )
+    limits = load_catalog(path)["x"].limits
+    assert 6 * 2**20 == limits.memory == limits.memory_reservation
 
 
 @pytest.mark.parametrize("cpus", ["1", "0.01", "1024", "2.5"])
@@ -448,6 +499,10 @@ def test_a_wrong_structure_is_told_with_its_key(path: Path, text: str, told: str
         ("memory", "256", "256: "),
         ("memory", '"5m"', "'5m': "),
         ("memory", '"0g"', "'0g': "),
+        ("memory_reservation", '"5m"', "'5m': allowed is a number and k, m or g"),
+        ("shm_size", "64", "64: allowed is a number and k, m or g"),
+        ("shm_size", '"0k"', "'0k': "),
+        ("ulimits", "1", "1: allowed is a table of limits"),
         ("cpus", "0", "0: allowed is a number from 0.01, the kernel's least, to 1024"),
         ("cpus", "-0.5", "-0.5: "),
         ("cpus", "1025", "1025: "),

@@ -11,7 +11,7 @@ import pytest
 from scripts.socket_proxy import PAGE, configuration
 from service.engine.docker.containers import container_options
 from service.engine.docker.engine_requests import CREATE_BODY
-from service.engine.workload_spec import Confinement, Limits, Tmpfs, WorkloadSpec
+from service.engine.workload_spec import Confinement, Limits, Tmpfs, Ulimit, WorkloadSpec
 from service.jobs.workload import MAX_ARGUMENT_BYTES
 
 _EVERYTHING = Confinement(
@@ -43,7 +43,14 @@ def test_the_proxy_of_the_example_is_up_to_date() -> None:
 @pytest.mark.parametrize("confinement", [Confinement(), _EVERYTHING])
 def test_every_launch_passes(confinement: Confinement) -> None:
     labels = {"area.supervisor.instance": "x", "area.supervisor.launch-id": '"'}
-    limits = Limits(memory=2**24, cpus=0.5, pids=7)
+    limits = Limits(
+        memory=2**24,
+        memory_reservation=2**23,
+        cpus=0.5,
+        pids=7,
+        shm_size=2**20,
+        ulimits=(Ulimit("nofile", 64, 128),),
+    )
     environment = {"TRACEPARENT": "00-a"}
     more = {"labels": labels, "limits": limits, "environment": environment, "arguments": _ODD}
     assert _passes(_body(confinement=confinement, **more))

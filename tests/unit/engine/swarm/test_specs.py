@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.engine.swarm.specs import can_gain_privileges, service_of
-from service.engine.workload_spec import Confinement, Tmpfs, WorkloadSpec
+from service.engine.workload_spec import Confinement, Limits, Tmpfs, Ulimit, WorkloadSpec
 from service.errors import EngineRefused
 
 _OLD, _NEW = "1.43", "1.44"
@@ -47,3 +47,35 @@ def test_an_old_manager_is_refused_only_if_the_catalogue_asks_for_what_it_cannot
     _container(Confinement(no_new_privileges=False), _OLD)
     with pytest.raises(EngineRefused, match=re.escape("no_new_privileges: the manager speaks API")):
         _container(Confinement(no_new_privileges=True), _OLD)
+
+
+# Limits
+
+
+def _task(limits: Limits, confinement: Confinement | None = None) -> dict[str, Any]:
+    more = {"confinement": confinement} if confinement else {}
+    spec = WorkloadSpec(name="a", image="x", arguments=(), limits=limits, **more)
+    found: dict[str, Any] = dict(service_of(spec, _NEW)["TaskTemplate"])
+    return found
+
+
+def test_a_service_has_the_limits_of_the_catalogue() -> None:
+    ulimits = (Ulimit("core", 0, 0), Ulimit("nofile", 64, 128))
+    task = _task(Limits(memory=2**24, memory_reservation=2**23, pids=7, ulimits=ulimits))
+    assert {"MemoryBytes": 2**24, "Pids": 7} == task["Resources"]["Limits"]
+    assert {"MemoryBytes": 2**23} == task["Resources"]["Reservations"]
+    assert [
+        {"Name": "core", "Soft": 0, "Hard": 0},
+        {"Name": "nofile", "Soft": 64, "Hard": 128},
+    ] == task["ContainerSpec"]["Ulimits"]
+    assert not {"Resources"} & {*_task(Limits())}
+    assert not {"Ulimits"} & {*_task(Limits())["ContainerSpec"]}
+
+
+def test_shared_memory_is_a_folder_in_memory_of_a_service() -> None:
+    (shm,) = _task(Limits(shm_size=2**20))["ContainerSpec"]["Mounts"]
+    assert ("tmpfs", "/dev/shm") == (shm["Type"], shm["Target"])
+    assert {"SizeBytes": 2**20, "Mode": 0o1777} == shm["TmpfsOptions"]
+    own = Confinement(tmpfs=(Tmpfs("/dev/shm"),))
+    (shm,) = _task(Limits(shm_size=2**20), own)["ContainerSpec"]["Mounts"]
+    assert "TmpfsOptions" not in shm
