@@ -6,8 +6,10 @@ A setting is one field here. The parts of the service get the whole object, whic
 
 import re
 import sys
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
+from posixpath import normpath
 from socket import AF_INET6, inet_ntop
 from typing import Annotated, Any, Literal
 
@@ -22,6 +24,14 @@ _WHOLE = re.compile(r"[0-9]+")
 def _name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise ValueError
+    return value
+
+
+def _folders(value: str) -> str:
+    """Paths as in PATH: each from /, as `normpath` writes it."""
+    for path in value.split(":") if value else ():
+        if path[:1] != "/" or path[:2] == "//" or path == "/" or normpath(path) != path:
+            raise ValueError
     return value
 
 
@@ -141,6 +151,13 @@ class Settings(BaseModel):
         "the Engine's network for jobs; with `host`, `localhost` in a job is the Engine's host",
         allowed=_A_NAME,
     )
+    allowed_host_paths: Annotated[str, AfterValidator(_folders)] = _setting(
+        "",
+        "the folders of the Engine's host that jobs may have in `volumes`, with all in them",
+        allowed="paths from /, separated by colons, without .. and without / at the end;"
+        " not / itself",
+        unset="none",
+    )
     job_stop_grace_seconds: Annotated[Whole, Field(ge=0, le=3600)] = _setting(
         5,
         "how long a job has to stop, from SIGTERM to SIGKILL",
@@ -212,6 +229,11 @@ class Settings(BaseModel):
         allowed="json or console",
         unset="console on a terminal, else json",
     )
+
+    @property
+    def allowed_folders(self) -> Sequence[str]:
+        """`ALLOWED_HOST_PATHS`, one by one."""
+        return self.allowed_host_paths.split(":") if self.allowed_host_paths else ()
 
     @property
     def production(self) -> bool:

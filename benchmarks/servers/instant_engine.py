@@ -18,6 +18,7 @@ from service.engine.base import (
     Event,
     Inspection,
     Listing,
+    Offers,
     Status,
     Trait,
     Whereabouts,
@@ -133,6 +134,9 @@ class InstantEngine:
 
     async def traits(self) -> frozenset[Trait]:
         return frozenset()
+
+    async def offers(self) -> Offers:
+        return Offers()
 
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
         news: asyncio.Queue[Event] = asyncio.Queue()

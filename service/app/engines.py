@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from observability.escaping import printable
 from observability.metrics import Metrics
 from service.engine.base import Engine
+from service.engine.docker.host_paths import obstacle
 from service.engine.docker.names import DOCKER_TITLE
 from service.engine.swarm.names import SWARM_TITLE
 from service.errors import StartError
@@ -67,7 +68,8 @@ def _open_swarm(selector: Mapping[str, str], metrics: Metrics, launches: int) ->
     return OpenedEngine(engine, connection.address, connection.shown)
 
 
-def _check_docker(_: Settings, catalog: Catalog) -> None:
+def _check_docker(settings: Settings, catalog: Catalog) -> None:
+    _check_folders(settings, catalog)
     for name, entry in catalog.items():
         if entry.placement:
             raise StartError(
@@ -76,7 +78,29 @@ def _check_docker(_: Settings, catalog: Catalog) -> None:
             )
 
 
-def _check_swarm(settings: Settings, _: Catalog) -> None:
+def _check_folders(settings: Settings, catalog: Catalog) -> None:
+    """Refuse folders of the engine's host that no job may have."""
+    for name, entry in catalog.items():
+        for source in (each.source for each in entry.volumes if each.is_folder):
+            if reason := obstacle(source, settings.allowed_folders):
+                raise StartError(f"jobs.{printable(name)}.volumes: {source}: {reason}")
+
+
+# Keys that services do not have.
+_NOT_ON_SWARM = {
+    "runtime": "a service runs with the default runtime of its node, which its daemon.json names",
+    "gpus": "a service has no GPUs by number or id",
+}
+
+
+def _check_swarm(settings: Settings, catalog: Catalog) -> None:
+    _check_folders(settings, catalog)
+    for name, entry in catalog.items():
+        for key, reason in _NOT_ON_SWARM.items():
+            if getattr(entry, key):
+                raise StartError(
+                    f"jobs.{printable(name)}.{key}: is not for SUPERVISOR_ENGINE=swarm: {reason}"
+                )
     if not settings.production:
         raise StartError(
             f"GO_ENV={settings.go_env}: with SUPERVISOR_ENGINE=swarm allowed is production: what is"

@@ -62,7 +62,7 @@ class Core:
             background=self.background,
         )
         self.supervisor = self._make_supervisor(catalog)
-        self.watcher = self._make_watcher()
+        self.watcher = self._make_watcher(catalog)
 
     def _make_supervisor(self, catalog: Catalog) -> Supervisor:
         admission = Admission(self._settings, self._metrics)
@@ -118,7 +118,7 @@ class Core:
             settings=self._settings,
         )
 
-    def _make_watcher(self) -> Watcher:
+    def _make_watcher(self, catalog: Catalog) -> Watcher:
         adopter = self._make_adopter()
         janitor = Janitor(self._engine, self._remover, self._metrics, self._settings)
         return Watcher(
@@ -129,7 +129,7 @@ class Core:
             adopter=adopter,
             janitor=janitor,
             rivals=Rivals(self._engine, self._settings),
-            setup_warnings=SetupWarnings(self._engine, self._settings),
+            setup_warnings=SetupWarnings(self._engine, catalog, self._settings),
             readiness=self.readiness,
             background=self.background,
             metrics=self._metrics,

@@ -35,6 +35,10 @@ EngineCall = Literal[
 """The names of an engine's calls, in metrics and spans."""
 
 
+UNREADABLE_LOG = "its log driver does not give it back"
+"""Why there are no last lines of an output. That is no failure of the engine."""
+
+
 class Status(StrEnum):
     """The state of a workload."""
 
@@ -155,6 +159,16 @@ class Trait(StrEnum):
     GAINS_PRIVILEGES = "gains privileges"  # `no_new_privileges` has no effect
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offers:
+    """What an engine has for workloads that ask for it, by name; None if it does not tell."""
+
+    runtimes: frozenset[str] | None = None
+    # How the names of further runtimes begin, which it may have without listing them.
+    more_runtimes: tuple[str, ...] = ()
+    log_drivers: frozenset[str] | None = None
+
+
 class Prepare(Protocol):
     """Fetches what a workload needs before its start, such as its image."""
 
@@ -264,7 +278,10 @@ class Engine(Protocol):
         """The details of a workload. Raises NoSuchWorkload."""
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
-        """The last lines of its output. `edit` may be called in a thread. Raises NoSuchWorkload."""
+        """The last lines of its output. `edit` may be called in a thread.
+
+        Raises NoSuchWorkload, and EngineRefused with UNREADABLE_LOG.
+        """
 
     async def list(
         self, *, unless: Callable[[Workload], bool] = lambda _: False
@@ -283,6 +300,9 @@ class Engine(Protocol):
 
     async def traits(self) -> frozenset[Trait]:
         """Its configuration, as far as it affects workloads."""
+
+    async def offers(self) -> Offers:
+        """What it has for workloads that ask for it."""
 
     def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """Follow the engine: yield a Listing first, then Events, without a gap in between.

@@ -54,14 +54,63 @@ class Confinement:
     no_new_privileges: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A volume of the engine, by its name, or a folder of its host, by its path."""
+
+    source: str
+    path: str
+    read_only: bool = False
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of the host."""
+        return self.source.startswith("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Where the output goes; "" is the driver of the engine. The options may hold secrets."""
+
+    driver: str = ""
+    options: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Gpus:
+    """How many GPUs, or which ones. -1 is all of them."""
+
+    count: int = 0
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a workload finds around itself; "" and None are the defaults of engine and image.
+
+    `extra_hosts` has names with their addresses.
+    """
+
+    working_dir: str = ""
+    extra_hosts: tuple[tuple[str, str], ...] = ()
+    dns: tuple[str, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    log: Log | None = None
+    runtime: str = ""
+    gpus: Gpus | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadSpec:
-    """A workload to run. `arguments` hold secrets: they and `redact` stay out of the repr."""
+    """A workload to run.
+
+    `arguments` and `environment` hold secrets: they and `redact` stay out of the repr.
+    """
 
     name: str
     image: str
     arguments: Sequence[str] = field(repr=False)
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     labels: Mapping[str, str] = field(default_factory=dict)
     network: str = "host"
     limits: Limits = field(default_factory=Limits)
@@ -69,5 +118,8 @@ class WorkloadSpec:
     placement: Sequence[str] = ()
     # From SIGTERM to SIGKILL (seconds), for an engine that has to know that at the start.
     stop_grace: float = 10.0
+    # What the folders of the host among its volumes have to be within.
+    allowed_folders: Sequence[str] = ()
     confinement: Confinement = field(default_factory=Confinement)
+    surroundings: Surroundings = field(default_factory=Surroundings)
     redact: Redactor = field(default_factory=Redactor, repr=False)

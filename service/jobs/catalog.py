@@ -24,7 +24,7 @@ from observability.escaping import printable
 from observability.metrics import UNKNOWN
 from service.errors import StartError
 from service.jobs.catalog_keys import Entry, ImagePolicy, Policy
-from service.jobs.keys.table import NotAllowed, Table
+from service.jobs.keys.table import NotAllowed, Table, example_of
 from service.support.text_file import read_text
 
 # The catalogue of Area, the default of JOB_CATALOG.
@@ -33,14 +33,16 @@ PACKAGED = Path(str(files("service"))) / "catalogs" / "area.toml"
 SCHEMA = PACKAGED.with_name("catalog.schema.json")
 
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_NO_FILES = "is refused: a job gets no file of the Engine's host, above all not the Engine's socket"
+_NO_FILES = (
+    "is refused: with it, a job could get any file of the Engine's host, also the Engine's socket;"
+    " `volumes` has volumes, and the folders of `ALLOWED_HOST_PATHS`"
+)
 # Keys that exist elsewhere, and that make a job root on the Engine's host.
 _REFUSED = {
     "privileged": "is refused: a privileged container is root on the Engine's host;"
     " name the capabilities that it needs in `cap_add`",
-    "volumes": _NO_FILES,
     "mounts": _NO_FILES,
-    "devices": _NO_FILES,
+    "devices": "is refused: a device of the Engine's host may be a disk; `gpus` has GPUs",
 }
 _DEFAULTS, _IMAGES, _JOBS = "defaults", "images", "jobs"
 # What each of these is, and what each table in it is.
@@ -53,6 +55,8 @@ _A_TABLE = {
     _IMAGES: 'a table of keys, such as { memory = "256m" }',
     _JOBS: 'a job, such as { kind = "action" }',
 }
+# Keys whose values are tables.
+_WITH_TABLES = {n for n, field in Entry.model_fields.items() if example_of(field).startswith("{")}
 _SHORT = Repr()
 _SHORT.maxstring = 80
 _INIT = 1  # process
@@ -62,7 +66,9 @@ _TOML_INTEGERS = range(-(2**63), 2**63)
 
 
 def _first_table(table: dict[str, Any]) -> str | None:
-    return next((key for key, value in table.items() if isinstance(value, dict)), None)
+    """The first table that is not the value of a key, whose entries may have any names."""
+    tables = (key for key, value in table.items() if isinstance(value, dict))
+    return next((key for key in tables if key not in _WITH_TABLES), None)
 
 
 class CatalogFile(BaseModel):

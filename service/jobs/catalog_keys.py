@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from service.jobs.keys.confinement import ConfinementKeys
 from service.jobs.keys.resources import ResourceKeys
+from service.jobs.keys.surroundings import SurroundingKeys
 from service.jobs.keys.table import Table, key
 from service.jobs.keys.values import read_image
 from service.jobs.model import Kind
@@ -50,7 +51,7 @@ class _Program(Table):
 
 
 # The last one comes first in docs/catalogue.md.
-class Policy(ConfinementKeys, ResourceKeys):
+class Policy(SurroundingKeys, ConfinementKeys, ResourceKeys):
     """What the container of a job may do and use: the keys that `[defaults]` may have, too."""
 
 

@@ -38,6 +38,8 @@ MAX_ARGUMENT_BYTES = 131_072
 # The environment of the image has to fit in as well.
 MAX_TOTAL_BYTES = 1_048_576
 _POINTER_BYTES = 8
+# The length of a value of the catalogue that may be a secret (characters).
+_LEAST_SECRET = 8
 
 
 def arguments_of(spec: JobSpec, entry: Entry, callback: str) -> Sequence[str]:
@@ -197,14 +199,27 @@ def workload_of(
         image=entry.image,
         arguments=arguments,
         environment=environment,
-        labels=labels_of(job, settings.supervisor_instance),
-        network=settings.job_network,
+        labels={**entry.labels, **labels_of(job, settings.supervisor_instance)},
+        network=entry.network or settings.job_network,
         limits=entry.limits,
         placement=entry.placement or (),
         stop_grace=settings.job_stop_grace_seconds,
+        allowed_folders=settings.allowed_folders,
         confinement=entry.confinement,
-        redact=Redactor(dict(spec.auth)),
+        surroundings=entry.surroundings,
+        redact=Redactor([dict(spec.auth), secrets_in(entry, environment)]),
     )
+
+
+def secrets_in(entry: Entry, environment: Mapping[str, str]) -> Sequence[str]:
+    """What the catalogue gives a job that may be secret: values of variables, and of log options.
+
+    Words such as `debug` and `true` are too short to be one.
+    """
+    names = (*entry.environment, *entry.pass_environment)
+    values = [environment.get(name, "") for name in names]
+    values += [value for _, value in entry.log.options] if entry.log else []
+    return [value for value in values if len(value) >= _LEAST_SECRET]
 
 
 def highest_count(names: Sequence[str], base: str) -> int:

@@ -1,5 +1,6 @@
 """The use cases: launch, kill, kill all, list."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -177,7 +178,7 @@ class Supervisor:
             reason = "is not a job of the catalogue, which is read at the supervisor's start"
             raise UnknownJob(f"name: {shown(spec.name)} {reason}")
         arguments = arguments_of(spec, entry, self.settings.callback)
-        environment = trace_environment()
+        environment = {**entry.variables(os.environ), **trace_environment()}
         check_size(arguments, environment)
         await self._wait_for_listing()
         if earlier := self._find_by_key(spec):

@@ -3,18 +3,22 @@
 They are logged only: no request waits for them, or is refused because of them.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 from observability.logs import get_logger
-from service.engine.base import Engine, Trait
+from service.engine.base import Engine, Offers, Trait
 from service.errors import EngineError
+from service.jobs.catalog import Catalog
+from service.jobs.catalog_keys import Entry
 from service.settings import Settings
 
 log = get_logger(__name__)
 
 HOST_NETWORK = "host"
+_SHOWN = 5  # jobs that a warning names
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,21 +65,25 @@ _GAINS_PRIVILEGES = SetupWarning(
 class SetupWarnings:
     """Checks the settings and the engine, and logs each new warning once."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
-        self._engine = engine
-        self._in_host_network = settings.job_network == HOST_NETWORK
+    def __init__(self, engine: Engine, catalog: Catalog, settings: Settings) -> None:
+        self._engine, self._catalog, self._settings = engine, catalog, settings
         self._calls_localhost = is_local(settings.grpc_callback_host)
         self._logged: frozenset[SetupWarning] = frozenset()
 
     def check_settings(self) -> None:
         """Log what is wrong with any engine."""
-        if self._calls_localhost and not self._in_host_network:
+        for variable, jobs in self._by(lambda entry: entry.pass_environment).items():
+            if variable not in os.environ:
+                _log(_not_set(variable, jobs))
+        if self._calls_localhost and self._networks - {HOST_NETWORK}:
             _log(_LOCAL)
 
     async def check_engine(self) -> None:
         """Log what is wrong with this engine. Nothing if it does not answer."""
         try:
             found = frozenset(self._warnings(await self._engine.traits()))
+            if self._by(_runtimes) or self._by(_log_drivers):
+                found |= frozenset(self._lacks(await self._engine.offers()))
         except EngineError:
             return
         for warning in sorted(found - self._logged):
@@ -85,12 +93,67 @@ class SetupWarnings:
     def _warnings(self, traits: frozenset[Trait]) -> Iterator[SetupWarning]:
         if Trait.GAINS_PRIVILEGES in traits:
             yield _GAINS_PRIVILEGES
-        if not self._in_host_network:
+        if HOST_NETWORK not in self._networks:
             return
         if Trait.USERNS_REMAP in traits:
             yield _REMAPPED
         if Trait.ROOTLESS in traits and self._calls_localhost:
             yield _ROOTLESS
+
+    def _lacks(self, offers: Offers) -> Iterator[SetupWarning]:
+        """What jobs ask for, and the engine does not have, as far as it tells."""
+        for key, what, names, offered in (
+            ("runtime", "runtime", _runtimes, offers.runtimes),
+            ("log", "log driver", _log_drivers, offers.log_drivers),
+        ):
+            for name, jobs in self._by(names).items():
+                if offered is None or name in offered or name.startswith(offers.more_runtimes):
+                    continue
+                yield _lacking(key, f"{what} {name}", jobs, offered)
+
+    def _by(self, names: Callable[[Entry], Iterable[str]]) -> Mapping[str, Sequence[str]]:
+        """What jobs ask for by name, each with the names of the jobs."""
+        asked: dict[str, list[str]] = {}
+        for job, entry in self._catalog.items():
+            for name in names(entry):
+                asked.setdefault(name, []).append(job)
+        return asked
+
+    @property
+    def _networks(self) -> frozenset[str]:
+        """Those that jobs are launched in."""
+        ours = self._settings.job_network
+        found = frozenset(e.network or ours for e in self._catalog.values() if e.image)
+        return found or frozenset({ours})
+
+
+def _runtimes(entry: Entry) -> Iterable[str]:
+    return [entry.runtime] if entry.runtime else []
+
+
+def _log_drivers(entry: Entry) -> Iterable[str]:
+    return [entry.log.driver.removesuffix(":latest")] if entry.log and entry.log.driver else []
+
+
+def _lacking(key: str, what: str, jobs: Sequence[str], offered: Collection[str]) -> SetupWarning:
+    return SetupWarning(
+        about=key,
+        meaning=f"the engine has no {what}, and refuses each launch of {_shown(jobs)}",
+        helps=f"set it up there, or let `{key}` in the catalogue name one of"
+        f" {', '.join(sorted(offered))}",
+    )
+
+
+def _not_set(variable: str, jobs: Sequence[str]) -> SetupWarning:
+    return SetupWarning(
+        about="pass_environment",
+        meaning=f"{variable} is not set: {_shown(jobs)} are launched without it",
+        helps="set it for the supervisor, or take it out of `pass_environment` in the catalogue",
+    )
+
+
+def _shown(jobs: Sequence[str]) -> str:
+    return ", ".join(jobs[:_SHOWN]) + (" and others" if jobs[_SHOWN:] else "")
 
 
 def _log(warning: SetupWarning) -> None:

@@ -18,12 +18,14 @@ from contextvars import copy_context
 from typing import Any, TypeVar
 
 from service.engine.base import (
+    UNREADABLE_LOG,
     Begun,
     Capabilities,
     Event,
     Exit,
     Inspection,
     Listing,
+    Offers,
     Status,
     Trait,
     Whereabouts,
@@ -104,6 +106,7 @@ class FakeEngine:
         self.calls: Counter[Operation] = Counter()
         self.latency: Callable[[], float] = lambda: 0.0  # seconds, there and back each
         self.has_traits: frozenset[Trait] = frozenset()
+        self.has_offers = Offers()
         self.capabilities = Capabilities(
             set_aside=self.set_aside,
             tells_lack_of_memory_within=_LACK_OF_MEMORY,
@@ -213,9 +216,10 @@ class FakeEngine:
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
         """See `Engine.tail`."""
-        output = await self._call(
-            "tail", _at_once(lambda: self.host.get(workload_id).output), _SHORT
-        )
+        container = await self._call("tail", _at_once(lambda: self.host.get(workload_id)), _SHORT)
+        if (log := container.spec.surroundings.log) and log.driver == "none":
+            raise EngineRefused(UNREADABLE_LOG)
+        output = container.output
         return edit("".join(output.splitlines(keepends=True)[-lines:]))
 
     async def list(
@@ -237,6 +241,10 @@ class FakeEngine:
     async def traits(self) -> frozenset[Trait]:
         """See `Engine.traits`."""
         return await self._call("traits", _at_once(lambda: self.has_traits), _SHORT)
+
+    async def offers(self) -> Offers:
+        """See `Engine.offers`."""
+        return await self._call("offers", _at_once(lambda: self.has_offers), _SHORT)
 
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """See `Engine.watch`."""

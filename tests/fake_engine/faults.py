@@ -18,6 +18,7 @@ Operation = Literal[
     "pull",
     "inspect",
     "traits",
+    "offers",
     "tail",
     "list",
     "names",

@@ -79,6 +79,12 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
                 "test_a_kill_while_it_is_looked_at_waits_for_the_look",
             ),
         },
+        "the catalogue of the test has a runtime, which a Swarm refuses": {
+            "tests/e2e/test_job_surroundings.py": (
+                "test_a_job_has_its_surroundings_before_and_after_a_crash_of_the_supervisor",
+                "test_what_cannot_be_had_is_told_at_the_start_or_by_the_launch",
+            ),
+        },
         "the id of a job's workload is that of its service": {
             "tests/e2e/test_traces.py": ("test_the_life_of_a_job_is_a_trace_linked_to_its_launch",),
         },

@@ -1,6 +1,5 @@
 """Creates, starts and renames containers with docker-py."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -9,15 +8,21 @@ import docker
 from docker.errors import APIError
 
 from service.engine.docker.error_mapping import HOLDER
+from service.engine.docker.host_paths import check_folders
 from service.engine.docker.names import name_aside
 from service.engine.docker.parsing import Created, Holder, Unreadable, read
+from service.engine.docker.surroundings import host_options
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.workload_spec import Tmpfs, Ulimit, WorkloadSpec
 from service.errors import EngineFailed, EngineRefused, NameTaken
 
+# Docker's error for `none`, and for drivers that only send (moby's daemon/logger).
+_UNREADABLE = "configured logging driver does not support reading"
+
 
 def create(client: docker.APIClient, spec: WorkloadSpec, reader: TolerantReader) -> str:
     """Create a container. Return its id."""
+    check_folders(spec)
     try:
         answer = client.create_container(name=spec.name, **container_options(client, spec))
     except APIError as error:
@@ -111,6 +116,7 @@ def container_options(client: docker.APIClient, spec: WorkloadSpec) -> dict[str,
         "labels": dict(spec.labels),
         "stop_signal": "SIGTERM",  # workers rely on it, so an image cannot change it
         "user": spec.confinement.user or None,
+        "working_dir": spec.surroundings.working_dir or None,
         "host_config": _host_config(client, spec),
     }
 
@@ -133,13 +139,14 @@ def _host_config(client: docker.APIClient, spec: WorkloadSpec) -> dict[str, Any]
         tmpfs={each.path: _options(each) for each in confinement.tmpfs},
         # Without it, the Engine's own default counts.
         security_opt=None if confinement.no_new_privileges is False else ["no-new-privileges"],
+        **host_options(spec),
     )
     return config
 
 
-def ulimit(limit: Ulimit) -> Mapping[str, str | int]:
+def ulimit(limit: Ulimit) -> docker.types.Ulimit:
     """As the Engine takes it."""
-    return {"Name": limit.name, "Soft": limit.soft, "Hard": limit.hard}
+    return docker.types.Ulimit(name=limit.name, soft=limit.soft, hard=limit.hard)
 
 
 def _options(tmpfs: Tmpfs) -> str:
@@ -147,3 +154,14 @@ def _options(tmpfs: Tmpfs) -> str:
     given = {"size": tmpfs.size, "mode": tmpfs.mode and f"{tmpfs.mode:o}"}
     options = [f"{name}={value}" for name, value in given.items() if value is not None]
     return ",".join(["noexec", *options])
+
+
+def last_output(client: docker.APIClient, container_id: str, lines: int) -> str | None:
+    """The last lines of output, or None if the container's log driver does not give them back."""
+    try:
+        output: bytes = client.logs(container_id, tail=lines, stdout=True, stderr=True)
+    except APIError as error:
+        if _UNREADABLE in str(error.explanation):
+            return None
+        raise
+    return output.decode(errors="replace")

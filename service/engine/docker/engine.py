@@ -10,6 +10,7 @@ import docker
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from service.engine.base import (
+    UNREADABLE_LOG,
     Begun,
     Capabilities,
     Change,
@@ -17,6 +18,7 @@ from service.engine.base import (
     Exit,
     Inspection,
     Listing,
+    Offers,
     Status,
     Trait,
     Whereabouts,
@@ -25,16 +27,17 @@ from service.engine.base import (
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
-from service.engine.docker.containers import create, set_aside, start
+from service.engine.docker.containers import create, last_output, set_aside, start
 from service.engine.docker.event_stream import EventStream
 from service.engine.docker.exit_waiters import ExitWaiters
 from service.engine.docker.list_reader import with_pauses
 from service.engine.docker.names import DOCKER_NAMES, DOCKER_TITLE
 from service.engine.docker.own_container import find_own_container
-from service.engine.docker.parsing import inspection
+from service.engine.docker.parsing import About, inspection, offers, read
 from service.engine.docker.shutdown_check import ShutdownCheck, ping_new_connection
 from service.engine.docker.start_check import StartCheck
 from service.engine.docker.stops import Stops
+from service.engine.docker.surroundings import rotated
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import (
@@ -61,6 +64,8 @@ _SHUTDOWN_CHECK = 5.0
 # A name is free 50 to 90 ms after a removal that another client began.
 _REMOVAL_POLL = 0.05
 _UNDER_WAY = "already in progress"
+# Of a call whose answer can be done without.
+_INFO = 2.0
 
 # How long after an exit Docker may report that memory ran out (seconds): containerd may send it
 # after the exit (its pull request 12714).
@@ -95,6 +100,7 @@ class DockerEngine:
         self._calls = Calls(self._clients, metrics, launches=launches)
         self._start_check = StartCheck(self._calls)
         self._selector = selector
+        self._log_driver = ""  # the Engine's default; unknown yet
         self._exits = ExitWaiters()
         self._stops = Stops(self._calls, self._exits, self._is_live)
         self._reader = TolerantReader()
@@ -119,6 +125,7 @@ class DockerEngine:
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> Begun:
         """See `Engine.start`. Two calls, create and start, and a check of the program if needed."""
+        spec = rotated(spec, self._log_driver)
         about = {_IMAGE: spec.image, _NAME: spec.name}
         epoch = self._start_check.epoch  # before the Engine looks the image up
         clock = asyncio.get_running_loop().time
@@ -173,11 +180,14 @@ class DockerEngine:
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
 
-        def read(client: docker.APIClient) -> str:
-            output: bytes = client.logs(workload_id, tail=lines, stdout=True, stderr=True)
-            return edit(output.decode(errors="replace"))
+        def read(client: docker.APIClient) -> str | None:
+            output = last_output(client, workload_id, lines)
+            return None if output is None else edit(output)
 
-        return await self._calls.call(Call("logs", read, {_ID: workload_id}), timeout=_SHORT)
+        output = await self._calls.call(Call("logs", read, {_ID: workload_id}), timeout=_SHORT)
+        if output is None:
+            raise EngineRefused(UNREADABLE_LOG)
+        return output
 
     async def list(
         self, *, unless: Callable[[Workload], bool] = lambda _: False
@@ -204,6 +214,19 @@ class DockerEngine:
         look = Call("info", lambda c: _traits(c.info()))
         return await self._calls.call(look, timeout=_SHORT)
 
+    async def offers(self) -> Offers:
+        look = Call("info", lambda c: offers(c.info()))
+        return await self._calls.call(look, timeout=_SHORT)
+
+    async def _learn_log_driver(self) -> None:
+        look = Call("info", lambda c: read(About, c.info()).LoggingDriver)
+        try:
+            self._log_driver = await self._calls.call(look, timeout=_INFO)
+        except EngineUnavailable:
+            raise
+        except EngineError:  # it refuses this, or hangs at this alone: nothing has to wait for it
+            return
+
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """See `Engine.watch`. Opens the stream before it lists, so that no event is missed."""
         stream = EventStream(self._selector, self._reader)
@@ -228,6 +251,7 @@ class DockerEngine:
             stream.drain(partial(soon, handle), partial(soon, self._start_check.forget))
             self._start_check.forget()  # without a stream, no change was reported
             self._exits.stream_opened()
+            await self._learn_log_driver()
             yield Listing(await self.list())
             while event := await queue.get():
                 if event.change is Change.EXITED:

@@ -17,24 +17,28 @@ _PARTS = {
 _VERSION = r"/v1\.(2[4-9]|[3-9][0-9]|[0-9]{3,})"
 
 # What the body of a create may have. A key with a dot is a label's, one with a slash a folder's in
-# `Tmpfs`. `Binds`, `Mounts`, `Privileged`, `Devices` and the like are not there, in whatever case
-# and with whatever escapes.
+# `Tmpfs`. `Binds`, `Mounts`, `Privileged`, `Devices`, `Runtime` and the like are not there, in
+# whatever case and with whatever escapes.
 _KEYS = """
-AttachStderr AttachStdin AttachStdout CapDrop Cmd Env Hard HostConfig Image Init Labels Memory
-MemoryReservation MemorySwap Name NanoCpus NetworkDisabled NetworkMode OpenStdin PidsLimit
-ReadonlyRootfs ShmSize Soft StdinOnce StopSignal Tmpfs Tty Ulimits User
+AttachStderr AttachStdin AttachStdout CapDrop Cmd Config Dns Env ExtraHosts Hard HostConfig Image
+Init Labels LogConfig Memory MemoryReservation MemorySwap Name NanoCpus NetworkDisabled NetworkMode
+OpenStdin PidsLimit ReadonlyRootfs ShmSize Soft StdinOnce StopSignal Tmpfs Tty Ulimits User
+WorkingDir max-file max-size
 """.split()  # noqa: SIM905 - one a line would be long
 # Those that the Engine gives a container by default.
 _CAPABILITIES = """
 AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID
 SETPCAP SETUID SYS_CHROOT
 """.split()  # noqa: SIM905 - likewise
+# Those that send nothing anywhere.
+_LOG_DRIVERS = ("json-file", "local", "none")
 _BLANK = r"[ \t\r\n]*"
 _TEXT = r'"([^"\\]++|\\[^\n])*+"'
 _CAPABILITY = f'"({"|".join(_CAPABILITIES)})"'
 _MEMBERS = (
     rf'"({"|".join(_KEYS)}|/[^"\\]*+|[A-Za-z0-9_-]++(\.[A-Za-z0-9_-]++)++)"{_BLANK}:',
     rf'"SecurityOpt"{_BLANK}:{_BLANK}\[{_BLANK}"no-new-privileges"{_BLANK}\]',
+    rf'"Type"{_BLANK}:{_BLANK}"({"|".join(_LOG_DRIVERS)})"',
     rf'"CapAdd"{_BLANK}:{_BLANK}\[{_BLANK}{_CAPABILITY}({_BLANK},{_BLANK}{_CAPABILITY})*+{_BLANK}\]',
 )
 # For PCRE2. Possessive quantifiers keep it from going back, so it takes time in proportion.
@@ -59,7 +63,7 @@ class EngineRequest:
 REQUESTS: Sequence[EngineRequest] = (
     EngineRequest("GET", "/_ping", "whether it is there"),
     EngineRequest("GET", "/version", "which API it has, and whether containerd answers"),
-    EngineRequest("GET", "/info", "whether it is rootless or remaps users"),
+    EngineRequest("GET", "/info", "whether it is rootless or remaps users, and its log driver"),
     EngineRequest("GET", "/events", "what happens to our containers"),
     EngineRequest("GET", "/containers/json", "which containers there are"),
     EngineRequest("GET", "/containers/{container}/json", "how one has ended"),

@@ -4,6 +4,7 @@ _PRIVILEGES = (
     "the socket is for its owner and its group; under SELinux, a container that mounts it needs"
     " `security_opt: [label:disable]`"
 )
+_RUNTIME = "`runtime` in the catalogue: `docker info` lists those that the Engine has"
 _ADVICE = {
     "cannot share the host's network namespace when user namespaces are enabled": (
         "with userns-remap JOB_NETWORK has to be a network of the Engine"
@@ -13,6 +14,21 @@ _ADVICE = {
         " free the name with `podman rm NAME` on its host"
     ),
     "no matching entries in ": "the image has no such user or group; a number needs no entry there",
+    "could not select device driver": (
+        "`gpus` in the catalogue: the host of the Engine has no driver for containers, such as the"
+        " NVIDIA Container Toolkit"
+    ),
+    "Unknown runtime specified": _RUNTIME,
+    "unknown or invalid runtime name": _RUNTIME,  # from Docker 23 on
+    "error setting rlimit": (
+        "`ulimits` in the catalogue: one of them is more than the host of the Engine allows"
+    ),
+    "error looking up logging plugin": (
+        "`log` in the catalogue: `docker info` lists the drivers that the Engine has"
+    ),
+    "bind source path does not exist": (
+        "`volumes` in the catalogue: make the folder on the host of the Engine first"
+    ),
     "container-init binary not found": "install catatonit on its host, the init of Podman",
     "Permission denied": _PRIVILEGES,
 }

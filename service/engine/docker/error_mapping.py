@@ -27,8 +27,9 @@ from service.support.process_limits import find_shortage
 
 # Proxies answer this when the Engine is away: HAProxy the first; nginx, Traefik, Caddy the second.
 _AWAY = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.BAD_GATEWAY}
-# Docker answers 500 to a user or a group that the image does not have. Another try cannot help.
-_NO_SUCH_USER = "no matching entries in "
+# What Docker answers with 500 although another try cannot help: a user or a group that the image
+# does not have, GPUs that its host does not have, and limits above those of its host.
+_FINAL = ("no matching entries in ", "could not select device driver", "error setting rlimit")
 HOLDER = re.compile(r'container "?([0-9a-f]{64})')
 
 
@@ -101,6 +102,7 @@ def _from_answer(  # noqa: PLR0911 - a case, a return
         return EngineUnavailable(f"the Docker Engine cannot be reached: {text}")
     if status == HTTPStatus.GATEWAY_TIMEOUT:
         return timeout_error(operation, target)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and _NO_SUCH_USER not in explanation:
+    final = any(words in explanation for words in _FINAL)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not final:
         return EngineFailed(f"the Docker Engine failed: {operation}{about}: {text}")
     return EngineRefused(f"the Docker Engine refused: {operation}{about}: {with_advice(text)}")

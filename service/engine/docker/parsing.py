@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.engine.base import Change, Event, Inspection, Status, Workload
+from service.engine.base import Change, Event, Inspection, Offers, Status, Workload
 from service.engine.docker.names import is_aside
 
 STATUS = {
@@ -44,6 +44,9 @@ IMAGE_ACTIONS = (
 MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _LONGEST_NUMBER = 10  # digits
 
+# Docker 23 and later find a shim of containerd by its name.
+_SHIMS = "io.containerd."
+
 _Labels = dict[str, str] | None
 # On Windows, exit codes are unsigned 32-bit numbers.
 _Code = Annotated[int, Field(ge=-(2**31), lt=2**32)]
@@ -70,6 +73,18 @@ class Version(Answer):
     def is_podmans(self) -> bool:
         """Whether this is Podman. Docker's first component is called `Engine`."""
         return "Podman Engine" in str(self.Components)
+
+
+class _Plugins(Answer):
+    Log: list[str] | None = None
+
+
+class About(Answer):
+    """What the Engine says of itself."""
+
+    LoggingDriver: str = ""
+    Runtimes: dict[str, Any] | None = None
+    Plugins: _Plugins | None = None
 
 
 class Created(Answer):
@@ -208,6 +223,22 @@ def inspection(answer: object) -> Inspection:
         paused=state.Paused,
         aside=is_aside(found.Name, found.Id),
     )
+
+
+def offers(answer: object) -> Offers:
+    """What the Engine has for containers that ask for it. Raises `Unreadable`."""
+    about = read(About, answer)
+    drivers = about.Plugins and about.Plugins.Log
+    return Offers(
+        runtimes=None if about.Runtimes is None else frozenset(about.Runtimes),
+        more_runtimes=(_SHIMS,),
+        # A plugin may be named with and without `latest`, and `none` is no driver to list.
+        log_drivers=frozenset({"none", *map(_without_tag, drivers)}) if drivers else None,
+    )
+
+
+def _without_tag(driver: str) -> str:
+    return driver.removesuffix(":latest")
 
 
 def changes_images(answer: object) -> bool:

@@ -86,10 +86,14 @@ class PodmanClient(Client):
         return [each | {"Image": plain_name(each["Image"])} for each in found]
 
     def info(self) -> Any:
-        """Leave out `rootless`: unlike Docker's, rootless Podman has the host's real network."""
+        """Leave out what is not as with Docker.
+
+        Rootless Podman has the host's real network, and takes log drivers that it does not list.
+        """
         found = super().info()
         options = found.get("SecurityOptions") or ()
-        return found | {"SecurityOptions": [each for each in options if each != "name=rootless"]}
+        kept = [each for each in options if each != "name=rootless"]
+        return found | {"SecurityOptions": kept, "Plugins": None}
 
     def _raise_for_status(self, response: requests.Response) -> None:
         if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:

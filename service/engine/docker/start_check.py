@@ -20,9 +20,10 @@ from docker.errors import APIError
 
 from service.engine.base import EngineCall, Status
 from service.engine.docker.calls import Call, Calls
+from service.engine.docker.containers import last_output
 from service.engine.docker.parsing import Inspected, Processes, inspection, read
 from service.engine.docker.podman import plain_name
-from service.engine.workload_spec import Confinement, Limits, WorkloadSpec
+from service.engine.workload_spec import Confinement, Limits, Surroundings, WorkloadSpec
 from service.errors import EngineError, EngineRefused
 
 T = TypeVar("T")
@@ -60,6 +61,7 @@ class Program:
     argument: str
     limits: Limits
     confinement: Confinement
+    surroundings: Surroundings
 
 
 class StartCheck:
@@ -141,7 +143,8 @@ class StartCheck:
 
 def program_of(spec: WorkloadSpec) -> Program:
     """What a workload runs."""
-    return Program(spec.image, _first_argument(spec), spec.limits, spec.confinement)
+    first = _first_argument(spec)
+    return Program(spec.image, first, spec.limits, spec.confinement, spec.surroundings)
 
 
 def _first_argument(spec: WorkloadSpec) -> str:
@@ -190,7 +193,7 @@ def _exit_code(client: docker.APIClient, container_id: str) -> int | None:
 
 def _init_error(client: docker.APIClient, container_id: str) -> str:
     """The error of an init or a shell that could not run the program, or ""."""
-    output = client.logs(container_id, tail=_LAST_LINES).decode(errors="replace")
+    output = last_output(client, container_id, _LAST_LINES) or ""
     return obstacle_in(output, lambda: _program(client, container_id))
 
 

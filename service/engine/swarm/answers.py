@@ -17,6 +17,7 @@ from service.errors import EngineRefused
 # Before each part of an output: its kind, and its length.
 _FRAME = Struct(">BxxxL")
 _ERRORS = 3
+_NO_LOG = "none"
 
 _Id = Annotated[str, Field(min_length=1)]
 
@@ -68,9 +69,14 @@ class _Placement(Answer):
     Constraints: list[str] | None = None
 
 
+class _Driver(Answer):
+    Name: str = ""
+
+
 class _TaskSpec(Answer):
     ContainerSpec: _ContainerSpec = _ContainerSpec()
     Placement: _Placement = _Placement()
+    LogDriver: _Driver | None = None
 
 
 class _ContainerStatus(Answer):
@@ -176,6 +182,12 @@ class Service(Answer):
     def name(self) -> str:
         """Its name."""
         return self.Spec.Name
+
+    @property
+    def keeps_no_log(self) -> bool:
+        """Whether nobody keeps what it writes. Docker keeps a copy of what other drivers send."""
+        driver = self.Spec.TaskTemplate.LogDriver
+        return driver is not None and driver.Name == _NO_LOG
 
     @property
     def wanted(self) -> int:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from observability.metrics import Metrics
 from service.engine.base import (
+    UNREADABLE_LOG,
     Begun,
     Capabilities,
     EngineCall,
@@ -19,6 +20,7 @@ from service.engine.base import (
     Exit,
     Inspection,
     Listing,
+    Offers,
     Status,
     Trait,
     Whereabouts,
@@ -45,7 +47,7 @@ from service.engine.swarm.setup_check import check_swarm
 from service.engine.swarm.specs import can_gain_privileges
 from service.engine.swarm.tasks import has_ended
 from service.engine.workload_spec import WorkloadSpec
-from service.errors import NoSuchWorkload
+from service.errors import EngineRefused, NoSuchWorkload
 
 T = TypeVar("T")
 
@@ -148,12 +150,15 @@ class SwarmEngine:
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
         """See `Engine.tail`."""
-        return await self._ask(
-            "logs",
-            workload_id,
-            lambda m: edit(m.logs(workload_id, lines=lines)),
-            timeout=_LOGS,
-        )
+
+        def read(manager: Manager) -> str | None:
+            output = manager.logs(workload_id, lines=lines)
+            return None if output is None else edit(output)
+
+        output = await self._ask("logs", workload_id, read, timeout=_LOGS)
+        if output is None:
+            raise EngineRefused(UNREADABLE_LOG)
+        return output
 
     async def list(
         self, *, unless: Callable[[Workload], bool] = lambda _: False
@@ -188,6 +193,10 @@ class SwarmEngine:
         """What the API tells. Each node has others of its own, which a manager does not tell."""
         gains = await self._calls.call(Call("info", _can_gain_privileges), timeout=_SHORT)
         return frozenset({Trait.GAINS_PRIVILEGES} if gains else ())
+
+    async def offers(self) -> Offers:
+        """Unknown: each node has its own, which a manager does not tell."""
+        return Offers()
 
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """Raises `StartError` where there never will be a Swarm."""

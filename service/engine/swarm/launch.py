@@ -153,7 +153,7 @@ class Launch:
             self._beginnings.confirm(
                 self._spec,
                 lambda: task_of(self._ask(client), service_id),
-                lambda lines: self._ask(client).logs(service_id, lines=lines),
+                lambda lines: self._ask(client).logs(service_id, lines=lines) or "",
             )
 
     def _try_elsewhere(self, client: Client, service_id: str, task: Task) -> None:

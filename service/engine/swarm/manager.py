@@ -96,8 +96,15 @@ class Manager:
         with told("ping", ""):
             self._client.inspect_swarm()
 
-    def logs(self, service_id: str, *, lines: int) -> str:
-        """The last lines that a service has written. Raises `NoSuchWorkload`."""
+    def logs(self, service_id: str, *, lines: int) -> str | None:
+        """The last lines that a service has written. Raises `NoSuchWorkload`.
+
+        None if nobody has kept them. A manager answers nothing then, and no error.
+        """
+        output = self._logs(service_id, lines)
+        return output or (None if self.service(service_id).keeps_no_log else output)
+
+    def _logs(self, service_id: str, lines: int) -> str:
         with told("logs", service_id):
             client: Any = self._client
             params = {"stdout": 1, "stderr": 1, "tail": lines}

@@ -2,18 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
-from docker.types import ContainerSpec, Mount, Placement, Resources, RestartPolicy, TaskTemplate
+from docker.types import (
+    ContainerSpec,
+    DNSConfig,
+    DriverConfig,
+    Mount,
+    Placement,
+    Resources,
+    RestartPolicy,
+    TaskTemplate,
+)
 from docker.utils import version_lt
 
 from service.engine.docker.containers import ulimit
+from service.engine.docker.host_paths import check_folders
+from service.engine.docker.surroundings import mount
 from service.engine.swarm.tasks import NAME_LABEL, NOWHERE
-from service.engine.workload_spec import Confinement, Limits, Tmpfs, WorkloadSpec
+from service.engine.workload_spec import (
+    Confinement,
+    Limits,
+    Log,
+    Surroundings,
+    Tmpfs,
+    Volume,
+    WorkloadSpec,
+)
 from service.errors import EngineRefused
 
 _NANO = 10**9
-_SHM = "/dev/shm"
+_SHM = "/dev/shm"  # noqa: S108 - in the container
 # Docker 25: the first whose services can be kept from new privileges. Others do not know the field.
 _CONFINING_API = "1.44"
 
@@ -29,6 +49,7 @@ def service_of(spec: WorkloadSpec, api_version: str) -> Mapping[str, Any]:
     Of a job mode Swarm never stops what runs (moby issue 44312), so it is `Replicated`. Raises
     `EngineRefused` if it cannot be confined as the catalogue asks for.
     """
+    check_folders(spec)
     if spec.confinement.no_new_privileges and can_gain_privileges(api_version):
         raise EngineRefused(
             f"no_new_privileges: the manager speaks API {api_version}, and services take this key"
@@ -54,6 +75,7 @@ def _task(spec: WorkloadSpec, api_version: str) -> Mapping[str, Any]:
         init=True,  # so that SIGTERM reaches a worker without a handler of its own
         mounts=_mounts(spec),
         **_confined(spec.confinement),
+        **_surroundings(spec.surroundings),
     )
     # docker-py does not know these fields.
     if spec.limits.ulimits:
@@ -64,6 +86,7 @@ def _task(spec: WorkloadSpec, api_version: str) -> Mapping[str, Any]:
     return TaskTemplate(
         container,
         resources=_resources(spec.limits),
+        log_driver=_log_driver(spec.surroundings.log),
         # With a limit of attempts Swarm keeps what has ended whatever the cluster's
         # task-history-limit is: with 0 it would make the task anew (SwarmKit's task_reaper.go).
         restart_policy=RestartPolicy("none", max_attempts=1),
@@ -83,14 +106,35 @@ def _confined(confinement: Confinement) -> Mapping[str, Any]:
 
 
 def _mounts(spec: WorkloadSpec) -> Sequence[Mount]:
-    """The folders in memory. Swarm has no size of `/dev/shm`, but mounts one like any other."""
+    """Volumes and folders. Swarm has no size of `/dev/shm`, but mounts one like any other."""
     folders = list(spec.confinement.tmpfs)
     if spec.limits.shm_size and not any(each.path == _SHM for each in folders):
         folders.append(Tmpfs(_SHM, spec.limits.shm_size, 0o1777))
     return [
-        Mount(each.path, None, "tmpfs", tmpfs_size=each.size, tmpfs_mode=each.mode)
-        for each in folders
+        *(_mount(each) for each in spec.surroundings.volumes),
+        *(
+            Mount(each.path, None, "tmpfs", tmpfs_size=each.size, tmpfs_mode=each.mode)
+            for each in folders
+        ),
     ]
+
+
+def _mount(volume: Volume) -> Mount:
+    return mount(replace(volume, source=_literal(volume.source), path=_literal(volume.path)))
+
+
+def _surroundings(surroundings: Surroundings) -> Mapping[str, Any]:
+    """Options of docker-py's `ContainerSpec`."""
+    dns = surroundings.dns
+    return {
+        "workdir": surroundings.working_dir or None,
+        "hosts": dict(surroundings.extra_hosts) or None,
+        "dns_config": DNSConfig(nameservers=list(dns)) if dns else None,
+    }
+
+
+def _log_driver(log: Log | None) -> DriverConfig | None:
+    return DriverConfig(log.driver, dict(log.options)) if log else None
 
 
 def _literal(value: str) -> str:

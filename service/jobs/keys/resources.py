@@ -46,8 +46,8 @@ class ResourceKeys(Table):
     ulimits: Annotated[tuple[Ulimit, ...], BeforeValidator(read_ulimits)] = key(
         (),
         "the limits of each of its processes, as setrlimit(2) has them",
-        allowed="a table of limits such as nofile, nproc, memlock or core, each with a whole number,"
-        " or with { soft = …, hard = … }; -1 is no limit",
+        allowed="a table of limits such as nofile, nproc, memlock or core, each with a whole"
+        " number, or with { soft = …, hard = … }; -1 is no limit",
         example="{ nofile = 4096, core = 0 }",
     )
     placement: Annotated[tuple[str, ...], list_of(read_constraint)] | None = key(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 
 class NotAllowed(ValueError):
@@ -13,6 +14,12 @@ def key(default: object, description: str, *, allowed: str, example: str) -> Any
     """A field as docs/catalogue.md shows it; the example is TOML."""
     extra: dict[str, Any] = {"allowed": allowed, "example": example}
     return Field(default, description=description, json_schema_extra=extra)
+
+
+def example_of(field: FieldInfo) -> str:
+    """A value of the key, as TOML has it."""
+    assert isinstance(field.json_schema_extra, dict)
+    return str(field.json_schema_extra["example"])
 
 
 class Table(BaseModel):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_address
 from posixpath import normpath
 from typing import Any
 
@@ -41,6 +42,7 @@ _ALL = "ALL"
 _KEPT = re.compile(r"/|/(proc|sys)(/.*)?|/dev")
 _PATH = re.compile(r"/(?!/)[^\x00-\x1f:,]*")
 _MODE = re.compile(r"[0-7]{3,4}")
+_RUNTIME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 # SwarmKit's constraints (manager/constraint): a node fulfils none whose key it does not know.
 _CONSTRAINT = re.compile(
     r"(node\.(id|hostname|ip|role|platform\.(os|arch))|(node|engine)\.labels\.[A-Za-z0-9_.-]+)"
@@ -56,18 +58,16 @@ def _bytes(value: str) -> int:
     return size
 
 
-def read_size(value: object) -> int:
+def read_size(value: object, least: int = 0) -> int:
     """A size in bytes."""
-    if not isinstance(value, str):
-        raise ValueError
-    return _bytes(value)
-
-
-def read_memory(value: object) -> object:
-    """A size that the Engine takes as a limit, in bytes."""
-    if not isinstance(value, str) or (size := _bytes(value)) < _LEAST_MEMORY:
+    if not isinstance(value, str) or (size := _bytes(value)) < least:
         raise ValueError
     return size
+
+
+def read_memory(value: object) -> int:
+    """A size that the Engine takes as a limit, in bytes."""
+    return read_size(value, _LEAST_MEMORY)
 
 
 def read_image(value: str) -> str:
@@ -130,5 +130,20 @@ def read_tmpfs(value: str) -> Tmpfs:
 def read_constraint(value: str) -> str:
     """A constraint of Swarm. One that no node could ever fulfil is refused."""
     if not _CONSTRAINT.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def read_address(value: str) -> str:
+    """An IP address."""
+    if "%" in value:  # of one interface of one machine
+        raise ValueError
+    ip_address(value)
+    return value
+
+
+def read_runtime(value: str) -> str:
+    """A runtime of the Engine, or "" for its default."""
+    if value and not _RUNTIME.fullmatch(value):
         raise ValueError
     return value

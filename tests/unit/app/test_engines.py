@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -118,3 +119,30 @@ def test_more_launches_may_be_under_way_on_a_swarm_unless_it_is_said_how_many() 
     said = Settings.model_validate({**_ON_SWARM, "max_launches_under_way": 3})
     assert 3 == adapted(said).max_launches_under_way
     assert 8 == adapted(Settings()).max_launches_under_way
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"runtime": "runsc"}, r"jobs\.a\.runtime: is not for SUPERVISOR_ENGINE=swarm: a service"),
+        ({"gpus": 1}, r"jobs\.a\.gpus: is not for SUPERVISOR_ENGINE=swarm: a service has no GPUs"),
+    ],
+)
+def test_a_key_that_a_service_does_not_have_is_refused_with_the_reason(
+    keys: dict[str, Any], told: str
+) -> None:
+    catalog = Catalog({"a": Entry.model_validate({"kind": "action", "image": "x"} | keys)})
+    ENGINES["docker"].check(Settings(), catalog)
+    with pytest.raises(StartError, match=told):
+        ENGINES["swarm"].check(Settings.model_validate(_ON_SWARM), catalog)
+
+
+@pytest.mark.parametrize(("engine", "settings"), [("docker", {}), ("swarm", _ON_SWARM)])
+def test_a_folder_of_the_host_has_to_be_allowed(engine: str, settings: dict[str, Any]) -> None:
+    keys = {"kind": "action", "image": "x", "volumes": ["cache:/cache", "/srv/data/x:/data"]}
+    catalog = Catalog({"a": Entry.model_validate(keys)})
+    allowed = settings | {"allowed_host_paths": "/srv/data"}
+    ENGINES[engine].check(Settings.model_validate(allowed), catalog)
+    told = r"jobs\.a\.volumes: /srv/data/x: is not in ALLOWED_HOST_PATHS, which is not set"
+    with pytest.raises(StartError, match=told):
+        ENGINES[engine].check(Settings.model_validate(settings), catalog)

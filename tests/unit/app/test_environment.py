@@ -17,6 +17,7 @@ from service.settings import Settings
 
 A_PORT = "a whole number from 1 to 65535"
 A_NAME = "a letter or digit, then at most 62 letters, digits, _ . or -"
+FOLDERS = "paths from /, separated by colons, without .. and without / at the end; not / itself"
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +63,7 @@ def test_the_defaults_are_those_that_deployments_know() -> None:
         "metrics_access": "open",
         "job_catalog": None,
         "job_network": "host",
+        "allowed_host_paths": "",
         "job_stop_grace_seconds": 5,
         "launch_timeout_seconds": 30,
         "supervisor_instance": "default",
@@ -96,6 +98,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "metrics_access": "required",
         "job_catalog": Path("jobs.toml"),
         "job_network": "area_default",
+        "allowed_host_paths": "/srv/data:/a b",
         "job_stop_grace_seconds": 0,
         "launch_timeout_seconds": 0.5,
         "supervisor_instance": "demo",
@@ -126,6 +129,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         METRICS_ACCESS="required",
         JOB_CATALOG="jobs.toml",
         JOB_NETWORK="area_default",
+        ALLOWED_HOST_PATHS="/srv/data:/a b",
         JOB_STOP_GRACE_SECONDS="0",
         LAUNCH_TIMEOUT_SECONDS="0.5",
         SUPERVISOR_INSTANCE="demo",
@@ -283,6 +287,10 @@ WRONG = [
         (variable, value, A_NAME)
         for variable in ("JOB_NETWORK", "SUPERVISOR_INSTANCE")
         for value in ("-a", "a b", "é", "a/b", "x" * 64)
+    ),
+    *(
+        ("ALLOWED_HOST_PATHS", value, FOLDERS)
+        for value in ("srv", "/", "/srv/", "/a/../b", "//srv", "/srv:", ":/srv", "/srv:x", ".")
     ),
     *(
         ("JOB_STOP_GRACE_SECONDS", value, "a whole number from 0 to 3600")

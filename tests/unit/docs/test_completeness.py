@@ -16,7 +16,7 @@ import pytest
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer
 from service.api.jobs_service import JobsService
 from service.engine.docker.containers import container_options
-from service.engine.workload_spec import Confinement, Limits, WorkloadSpec
+from service.engine.workload_spec import Confinement, Limits, Surroundings, WorkloadSpec
 from service.jobs.catalog import PACKAGED, SCHEMA
 from service.jobs.catalog_keys import Entry, Policy
 from service.jobs.model import JobSpec, Kind
@@ -49,8 +49,9 @@ def _effect(**keys: Any) -> tuple[Any, ...]:
     spec = JobSpec("name", "identifier")
     job = job_of(spec, entry, None)
     arguments = arguments_of(spec, entry, "callback")
-    container = entry.limits, entry.confinement, entry.placement
-    return job.kind, job.ends, entry.image, arguments, container
+    container = entry.limits, entry.confinement, entry.placement, entry.surroundings
+    own = entry.network, entry.labels, entry.variables({"WEATHER_API_KEY": "x"})
+    return job.kind, job.ends, entry.image, arguments, container, own
 
 
 @pytest.mark.parametrize("key", Entry.model_fields)
@@ -71,7 +72,9 @@ def _container(**more: Any) -> dict[str, Any]:
 def test_every_limit_is_a_key_is_told_to_the_engine_and_is_documented(limit: str) -> None:
     assert limit in Entry.model_fields, "Policy in service/jobs/catalog_keys.py"
     asked = Entry.model_validate({"kind": "action", limit: _example(limit)}).limits
-    assert _container(limits=asked) != _container(), "the options of a container in service/engine/docker/containers.py"
+    assert _container(limits=asked) != _container(), (
+        "the options of a container in service/engine/docker/containers.py"
+    )
     (row,) = re.findall(r"^\| (.*) \| the limits in the catalogue", _page("workers"), re.MULTILINE)
     assert f"`{limit}`" in row, "docs/workers.md"
 
@@ -81,6 +84,14 @@ def test_every_confinement_is_a_key_is_told_to_the_engine_and_is_documented(key:
     assert key in Policy.model_fields, "Policy in service/jobs/catalog_keys.py"
     asked = Entry.model_validate({"kind": "action", key: _example(key)}).confinement
     assert _container(confinement=asked) != _container(), "service/engine/docker/containers.py"
+    assert f"`{key}`" in _page("workers"), "docs/workers.md"
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(Surroundings)])
+def test_every_surrounding_is_a_key_is_told_to_the_engine_and_is_documented(key: str) -> None:
+    assert key in Policy.model_fields, "Policy in service/jobs/catalog_keys.py"
+    asked = Entry.model_validate({"kind": "action", key: _example(key)}).surroundings
+    assert _container(surroundings=asked) != _container(), "service/engine/docker/surroundings.py"
     assert f"`{key}`" in _page("workers"), "docs/workers.md"
 
 

@@ -11,7 +11,18 @@ import pytest
 from scripts.socket_proxy import PAGE, configuration
 from service.engine.docker.containers import container_options
 from service.engine.docker.engine_requests import CREATE_BODY
-from service.engine.workload_spec import Confinement, Limits, Tmpfs, Ulimit, WorkloadSpec
+from service.engine.docker.surroundings import rotated
+from service.engine.workload_spec import (
+    Confinement,
+    Gpus,
+    Limits,
+    Log,
+    Surroundings,
+    Tmpfs,
+    Ulimit,
+    Volume,
+    WorkloadSpec,
+)
 from service.jobs.workload import MAX_ARGUMENT_BYTES
 
 _EVERYTHING = Confinement(
@@ -53,7 +64,53 @@ def test_every_launch_passes(confinement: Confinement) -> None:
     )
     environment = {"TRACEPARENT": "00-a"}
     more = {"labels": labels, "limits": limits, "environment": environment, "arguments": _ODD}
+    surroundings = Surroundings(
+        working_dir="/srv", extra_hosts=(("a.b", "::1"), ("c", "10.0.0.1")), dns=("10.0.0.2",)
+    )
+    more["labels"] = labels | {"org.example.team-1": '"Mounts":'}
+    spec = WorkloadSpec(name="x", image="x", arguments=(), surroundings=surroundings)
+    more["surroundings"] = rotated(spec, "json-file").surroundings
     assert _passes(_body(confinement=confinement, **more))
+
+
+@pytest.mark.parametrize(
+    ("driver", "passes"), [("json-file", True), ("local", True), ("none", True), ("syslog", False)]
+)
+def test_a_log_that_is_sent_nowhere_passes(driver: str, passes: bool) -> None:
+    log = Log(driver, (("max-size", "1m"), ("max-file", "2")))
+    assert passes == _passes(_body(surroundings=Surroundings(log=log)))
+
+
+@pytest.mark.parametrize(
+    "surroundings",
+    [
+        Surroundings(volumes=(Volume("cache", "/var/cache"),)),
+        Surroundings(volumes=(Volume("/", "/host"),)),
+        Surroundings(runtime="runsc"),
+        Surroundings(gpus=Gpus(count=1)),
+        Surroundings(log=Log("json-file", (("labels", "x"),))),
+    ],
+)
+def test_what_a_stolen_supervisor_could_use_passes_only_if_it_is_added(
+    surroundings: Surroundings,
+) -> None:
+    assert not _passes(_body(surroundings=surroundings))
+
+
+def test_what_the_readme_adds_lets_one_volume_pass() -> None:
+    readme = PAGE.with_name("README.md").read_text()
+    (more,) = re.findall(r"^\|\S.*$", readme, re.MULTILINE)
+    assert CREATE_BODY.endswith(")*+")
+    body = CREATE_BODY.removesuffix(")*+") + more + ")*+"
+
+    def passes(*volumes: Volume) -> bool:
+        made = _body(surroundings=Surroundings(volumes=volumes))
+        return re.fullmatch(body, made) is not None
+
+    cache = Volume("cache", "/var/cache")
+    assert passes(cache)
+    assert not passes(Volume("other", "/var/cache"))
+    assert not passes(cache, Volume("/", "/host"))
 
 
 def test_a_launch_of_the_greatest_size_passes() -> None:
@@ -71,6 +128,9 @@ def test_a_launch_of_the_greatest_size_passes() -> None:
         '"Binds": ["/:/host"]',
         '"Bind\u017f": ["/:/host"]',
         '"Mounts": []',
+        '"Type": "bind"',
+        '"Type": "volume"',
+        '"LogConfig": {"Type": "syslog"}',
         '"VolumesFrom": ["x"]',
         '"Devices": []',
         '"DeviceCgroupRules": ["a *:* rwm"]',

@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 
 from service.engine.swarm.specs import can_gain_privileges, service_of
-from service.engine.workload_spec import Confinement, Limits, Tmpfs, Ulimit, WorkloadSpec
+from service.engine.workload_spec import (
+    Confinement,
+    Limits,
+    Log,
+    Surroundings,
+    Tmpfs,
+    Ulimit,
+    Volume,
+    WorkloadSpec,
+)
 from service.errors import EngineRefused
 
 _OLD, _NEW = "1.43", "1.44"
@@ -52,9 +61,8 @@ def test_an_old_manager_is_refused_only_if_the_catalogue_asks_for_what_it_cannot
 # Limits
 
 
-def _task(limits: Limits, confinement: Confinement | None = None) -> dict[str, Any]:
-    more = {"confinement": confinement} if confinement else {}
-    spec = WorkloadSpec(name="a", image="x", arguments=(), limits=limits, **more)
+def _task(limits: Limits, confinement: Confinement = Confinement()) -> dict[str, Any]:  # noqa: B008
+    spec = WorkloadSpec(name="a", image="x", arguments=(), limits=limits, confinement=confinement)
     found: dict[str, Any] = dict(service_of(spec, _NEW)["TaskTemplate"])
     return found
 
@@ -79,3 +87,55 @@ def test_shared_memory_is_a_folder_in_memory_of_a_service() -> None:
     own = Confinement(tmpfs=(Tmpfs("/dev/shm"),))
     (shm,) = _task(Limits(shm_size=2**20), own)["ContainerSpec"]["Mounts"]
     assert "TmpfsOptions" not in shm
+
+
+# Surroundings
+
+
+def test_a_service_has_the_surroundings_of_the_catalogue() -> None:
+    surroundings = Surroundings(
+        working_dir="/srv/app",
+        extra_hosts=(("db.internal", "10.9.8.7"), ("gateway", "host-gateway")),
+        dns=("10.0.0.2",),
+        volumes=(Volume("cache", "/cache/{{x}}"), Volume("/srv/data", "/data", read_only=True)),
+        log=Log("local", (("max-size", "1m"),)),
+    )
+    confinement = Confinement(tmpfs=(Tmpfs("/tmp"),))
+    spec = WorkloadSpec(
+        name="a",
+        image="x",
+        arguments=(),
+        confinement=confinement,
+        surroundings=surroundings,
+        allowed_folders=["/srv"],
+    )
+    task = service_of(spec, _NEW)["TaskTemplate"]
+    container = task["ContainerSpec"]
+    assert "/srv/app" == container["Dir"]
+    assert ["10.9.8.7 db.internal", "host-gateway gateway"] == container["Hosts"]
+    assert ["10.0.0.2"] == container["DNSConfig"]["Nameservers"]
+    assert {"Name": "local", "Options": {"max-size": "1m"}} == task["LogDriver"]
+    cache, data, tmp = container["Mounts"]
+    # Swarm expands templates in mounts.
+    assert ("volume", "cache", '/cache/{{"{{"}}x}}') == (
+        cache["Type"],
+        cache["Source"],
+        cache["Target"],
+    )
+    assert ("bind", "/srv/data", "/data", True) == tuple(
+        data[key] for key in ("Type", "Source", "Target", "ReadOnly")
+    )
+    assert "tmpfs" == tmp["Type"]
+
+
+def test_a_service_without_surroundings_has_the_defaults_of_its_node_and_image() -> None:
+    task = _task(Limits())
+    assert not {"Dir", "Hosts", "DNSConfig"} & {*task["ContainerSpec"]}
+    assert "LogDriver" not in task
+
+
+def test_a_service_gets_no_folder_that_is_not_allowed() -> None:
+    folder = Surroundings(volumes=(Volume("/srv/data", "/data"),))
+    spec = WorkloadSpec(name="a", image="x", arguments=(), surroundings=folder)
+    with pytest.raises(EngineRefused, match="volumes: /srv/data: is not in ALLOWED_HOST_PATHS"):
+        service_of(spec, _NEW)
