@@ -86,6 +86,8 @@ def _key(said: _Schema, nested: Mapping[str, _Schema]) -> _Schema:
     shape = {name: value for name, value in _shape(said, nested).items() if name not in _WORDS}
     example = tomllib.loads(f"x = {said['example']}")["x"]
     default = said.get("default")
+    if isinstance(example, dict) and default == []:  # a table becomes a tuple
+        default = {}
     return {
         "description": f"{said['description']}; allowed is {said['allowed']}",
         **(shape or _type_of(example)),

@@ -1,7 +1,7 @@
 """What the program of a job finds around itself: variables, network, folders, where output goes."""
 
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -85,7 +85,13 @@ class SurroundingKeys(Table):
         allowed='a name that `docker info` lists under Runtimes; "" is the Engine\'s default',
         example='"runsc"',
     )
-    gpus: Annotated[Gpus, BeforeValidator(read_gpus)] | None = key(
+    gpus: (
+        Annotated[
+            Gpus,
+            BeforeValidator(read_gpus, json_schema_input_type=int | Literal["all"] | list[str]),
+        ]
+        | None
+    ) = key(
         None,
         "the GPUs of the Engine's host that it gets",
         allowed='a whole number above 0, "all", or a list of their ids, such as ["GPU-3a1f"]',
