@@ -178,6 +178,29 @@ def _in_step() -> list[Panel]:
             query(_COMPARED, "age"),
             width=QUARTER,
         ),
+        *_waits(),
+    ]
+
+
+def _waits() -> list[Panel]:
+    waiting = series("supervisor_launches_waiting")
+    waited = quantile(0.95, "supervisor_launch_wait_duration_seconds", by=["queue"])
+    return [
+        lines(
+            "Launches that wait in turn",
+            "For the end of other jobs (room), and for other launches (slot). The highest priority"
+            " goes first, and equal ones in turn by job name.",
+            "none",
+            query(f"sum by (queue) ({waiting})", "{{queue}}"),
+            width=HALF,
+        ),
+        lines(
+            "How long they have waited, p95",
+            "Of those that had to. Who waits for room gives up after WAIT_SECONDS.",
+            "s",
+            query(f"({waited} >= 0) or 0 * sum by (queue) ({waiting})", "{{queue}}"),
+            width=HALF,
+        ),
     ]
 
 

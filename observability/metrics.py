@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar, get_args
 
 from opentelemetry import trace
 from prometheus_client import (
@@ -28,6 +28,9 @@ _Labelled = TypeVar("_Labelled", Counter, Gauge, Histogram)
 
 UNKNOWN: Final = "unknown"
 
+LaunchQueue = Literal["room", "slot"]
+"""What launches wait for in turn: the end of other jobs, or of other launches."""
+
 TLS_PORTS: Final = ("grpc", "http")
 HANDSHAKE_REASONS: Final = (
     "no_certificate",
@@ -39,6 +42,7 @@ HANDSHAKE_REASONS: Final = (
 )
 
 _REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_WAIT_BUCKETS: Final = (0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600)
 _LIFE_BUCKETS: Final = (1, 10, 60, 600, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400)
 
 
@@ -169,12 +173,23 @@ class Metrics:
             "Launches under way, launches that wait, and how many of both there may be.",
             state=["under_way", "waiting", "limit"],
         )
+        self.launches_waiting = self._gauge(
+            "supervisor_launches_waiting",
+            "Launches that wait in a queue: for other jobs to end, or for other launches.",
+            queue=get_args(LaunchQueue),
+        )
 
     def _make_durations(self, labels: Labels) -> None:
         self.launch_duration = self._histogram(
             "supervisor_launch_duration_seconds",
             "From the request to a running container.",
             outcome=labels.launch_outcomes,
+        )
+        self.launch_wait_duration = self._histogram(
+            "supervisor_launch_wait_duration_seconds",
+            "How long launches have waited in a queue, of those that had to.",
+            buckets=_WAIT_BUCKETS,
+            queue=get_args(LaunchQueue),
         )
         self.kill_duration = self._histogram(
             "supervisor_kill_duration_seconds",

@@ -3,7 +3,8 @@
 A class has a `code` for the contract's `Response.error.code`, a `reason` for the label of metrics,
 and a gRPC `status` for methods whose answer has no field for errors. Classes with the same code
 have the same reason and status. A message says to a person what was wrong, with which field or job,
-and what would help.
+and what would help. `retry_after` is in how many seconds another try may succeed, None if nobody
+knows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ class SupervisorError(Exception):
     code: int = 500
     reason: str = "internal"
     status: str = "INTERNAL"
+    retry_after: int | None = None
 
     @property
     def message(self) -> str:
@@ -30,6 +32,7 @@ class SupervisorError(Exception):
 
     def _copy_code(self, error: "SupervisorError") -> None:
         self.code, self.reason, self.status = error.code, error.reason, error.status
+        self.retry_after = error.retry_after
 
 
 class InvalidRequest(SupervisorError):
@@ -54,12 +57,20 @@ class LimitReached(SupervisorError):
     """There are too many launches or jobs. This says nothing about the Engine."""
 
     code, reason, status = 429, "limit", "RESOURCE_EXHAUSTED"
+    retry_after = 5
+
+
+class LaunchKilled(SupervisorError):
+    """A kill has ended a launch that waited. Nothing was launched."""
+
+    code, reason, status = 499, "killed", "CANCELLED"
 
 
 class Draining(SupervisorError):
     """The supervisor is stopping and starts nothing new."""
 
     code, reason, status = 503, "unavailable", "UNAVAILABLE"
+    retry_after = 5  # mostly it ends at once, and the next one is ready a few seconds later
 
 
 class EngineError(SupervisorError):
@@ -86,6 +97,7 @@ class NoRoom(EngineError):
     """No machine has room for it, or is one that it may run on."""
 
     code, reason, status = 429, "limit", "RESOURCE_EXHAUSTED"
+    retry_after = 30
 
 
 class EngineRefused(EngineError):
@@ -102,10 +114,13 @@ class EngineUnavailable(EngineError):
     """The Engine cannot be reached."""
 
     code, reason, status = 503, "unavailable", "UNAVAILABLE"
+    retry_after = 5
 
 
 class EngineUnmounted(EngineUnavailable):
     """The mounted socket of the Engine has been deleted. Only a restart of the process helps."""
+
+    retry_after = 30
 
 
 class EngineTimeout(EngineError):

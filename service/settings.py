@@ -194,9 +194,16 @@ class Settings(BaseModel):
     )
     max_running_jobs: Annotated[Whole, Field(ge=1)] | None = _setting(
         None,
-        "how many jobs may run at once; further launches get the error 429",
+        "how many jobs may run at once; further launches get the error 429, or wait: see"
+        " [`when_full`](catalogue.md#keys-of-a-job)",
         allowed="a whole number above 0",
         unset="no limit",
+    )
+    wait_seconds: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = _setting(
+        60,
+        'how long a launch of a job with `when_full = "wait"` may wait for the end of other jobs;'
+        " then it gets the error 429",
+        allowed="above 0, at most 3600",
     )
     orphan_grace_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = _setting(
         60,

@@ -34,6 +34,8 @@ SERVICE = _DESCRIPTOR.full_name
 
 # A larger request cannot fit into a container's arguments, and reading it would take seconds.
 MAX_MESSAGE_BYTES = 8 * 2**20
+# The key of trailing metadata, named after HTTP's header: in how many seconds to try again.
+RETRY_AFTER = "retry-after"
 
 
 class JobsService(AreaSupervisorServiceServicer):
@@ -72,14 +74,17 @@ class JobsService(AreaSupervisorServiceServicer):
         params = _json_object(request.params)
         spec = JobSpec(request.name, request.identifier, params, auth, fingerprint, key)
         work = self._supervisor.launch(spec)
-        return await self._answer(work, "launch", spec.name, spec.identifier, Redactor(auth))
+        redact = Redactor(auth)
+        return await self._answer(
+            context, work, "launch", spec.name, spec.identifier, redact=redact
+        )
 
     async def KillJob(self, request: messages.JobId, context: Any) -> Response:
         work = self._supervisor.kill(request.identifier, scope_of_call())
-        return await self._answer(work, "kill", identifier=request.identifier)
+        return await self._answer(context, work, "kill", identifier=request.identifier)
 
     async def KillAllJobs(self, request: Empty, context: Any) -> Response:
-        return await self._answer(self._supervisor.kill_all(scope_of_call()), "kill_all")
+        return await self._answer(context, self._supervisor.kill_all(scope_of_call()), "kill_all")
 
     async def ListJobs(self, request: Empty, context: Any) -> messages.JobList:
         if not self._readiness.listed:
@@ -92,15 +97,18 @@ class JobsService(AreaSupervisorServiceServicer):
 
     async def _answer(
         self,
+        context: Any,
         work: Awaitable[object],
         operation: Operation,
         job: str = UNKNOWN,
         identifier: str = "",
+        *,
         redact: Redactor = NO_SECRETS,
     ) -> Response:
         try:
             await work
         except SupervisorError as error:
+            _say_when_to_retry(context, error)
             return _failure(error)
         except Denied:  # the access interceptor answers
             raise
@@ -133,8 +141,14 @@ def _failure(error: SupervisorError) -> Response:
     return Response(error=Error(code=error.code, message=error.message))
 
 
+def _say_when_to_retry(context: Any, error: SupervisorError) -> None:
+    if error.retry_after is not None:
+        context.set_trailing_metadata(((RETRY_AFTER, str(error.retry_after)),))
+
+
 async def _abort(context: Any, error: SupervisorError) -> None:
     """End the call with the error's gRPC status: the answer has no field for an error."""
+    _say_when_to_retry(context, error)
     await context.abort(grpc.StatusCode[error.status], error.message)
 
 

@@ -27,6 +27,7 @@ from service.state.admission import Admission
 from service.state.pending_launches import Launches
 from service.state.readiness import Readiness
 from service.state.registry import Registry
+from service.state.rooms import Rooms
 from service.support.tasks import Background
 
 
@@ -65,24 +66,27 @@ class Core:
         self.watcher = self._make_watcher(catalog)
 
     def _make_supervisor(self, catalog: Catalog) -> Supervisor:
-        admission = Admission(self._settings, self._metrics)
+        admission = Admission(catalog, self._settings, self._metrics)
         launches = Launches(admission)
+        rooms = Rooms(self.registry, catalog, self._settings, self._metrics)
         return Supervisor(
             registry=self.registry,
             catalog=catalog,
             readiness=self.readiness,
             engine=self._engine,
             launches=launches,
-            launch_tasks=self._make_launch_tasks(launches, admission),
+            launch_tasks=self._make_launch_tasks(launches, admission, rooms),
             adoption=self._adoption,
             abandoned=self._abandoned,
-            killer=self._make_killer(),
+            killer=self._make_killer(launches),
             admission=admission,
             metrics=self._metrics,
             settings=self._settings,
         )
 
-    def _make_launch_tasks(self, launches: Launches, admission: Admission) -> LaunchTasks:
+    def _make_launch_tasks(
+        self, launches: Launches, admission: Admission, rooms: Rooms
+    ) -> LaunchTasks:
         return LaunchTasks(
             registry=self.registry,
             readiness=self.readiness,
@@ -90,6 +94,7 @@ class Core:
             launches=launches,
             adoption=self._adoption,
             admission=admission,
+            rooms=rooms,
             metrics=self._metrics,
             settings=self._settings,
         )
@@ -106,10 +111,11 @@ class Core:
             settings=self._settings,
         )
 
-    def _make_killer(self) -> Killer:
+    def _make_killer(self, launches: Launches) -> Killer:
         return Killer(
             engine=self._engine,
             registry=self.registry,
+            launches=launches,
             reaper=self.reaper,
             signals=self._signals,
             readiness=self.readiness,

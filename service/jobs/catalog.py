@@ -126,7 +126,9 @@ class CatalogFile(BaseModel):
 
     def catalog(self) -> "Catalog":
         """The jobs with all that they inherit."""
-        return Catalog({name: job.inherit(*self.layers(name)) for name, job in self.jobs.items()})
+        jobs = {name: job.inherit(*self.layers(name)) for name, job in self.jobs.items()}
+        most = {name: image.max_running for name, image in self.images.items()}
+        return Catalog(jobs, {name: number for name, number in most.items() if number is not None})
 
 
 class Catalog(dict[str, Entry]):
@@ -135,11 +137,19 @@ class Catalog(dict[str, Entry]):
     # The names of the jobs that this process has known, and that are no longer there.
     gone: frozenset[str] = frozenset()
 
+    def __init__(
+        self, entries: Mapping[str, Entry], image_limits: Mapping[str, int] | None = None
+    ) -> None:
+        """`image_limits` is how many jobs of an image may run at once, where that is limited."""
+        super().__init__(entries)
+        self.image_limits: Mapping[str, int] = image_limits or {}
+
     def replace(self, newer: "Catalog") -> None:
         """Become another catalogue, for all who hold this one."""
         self.gone = frozenset(self.gone | self.keys()) - newer.keys()
         self.clear()
         self.update(newer)
+        self.image_limits = newer.image_limits
 
     @property
     def images(self) -> frozenset[str]:

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from service.jobs.keys.confinement import ConfinementKeys
+from service.jobs.keys.fairness import FairnessKeys, MaxRunning
 from service.jobs.keys.resources import ResourceKeys
 from service.jobs.keys.surroundings import SurroundingKeys
 from service.jobs.keys.table import Table, key
@@ -14,6 +15,8 @@ from service.jobs.model import Kind
 
 # A reaction does not inherit these, and may not have them itself.
 _ONLY_FOR_ACTIONS = frozenset({"ends"})
+# An image has these for all of its jobs together, and no job inherits them.
+_OF_THE_IMAGE = frozenset({"max_running"})
 
 
 class _Own(Table):
@@ -51,11 +54,11 @@ class _Program(Table):
 
 
 # The last one comes first in docs/catalogue.md.
-class Policy(SurroundingKeys, ConfinementKeys, ResourceKeys):
+class Policy(FairnessKeys, SurroundingKeys, ConfinementKeys, ResourceKeys):
     """What the container of a job may do and use: the keys that `[defaults]` may have, too."""
 
 
-class ImagePolicy(Policy, _Program):
+class ImagePolicy(Policy, MaxRunning, _Program):
     """The keys that a table of `[images]` may have, for every job of that image."""
 
 
@@ -75,7 +78,9 @@ class Entry(ImagePolicy, _Own):
 
     def sources(self, *layers: Policy) -> Mapping[str, Policy]:
         """Which table gives each key that is given: the entry, or else the last of the layers."""
-        inherited = {key: layer for layer in layers for key in layer.model_fields_set}
+        inherited = {
+            key: layer for layer in layers for key in layer.model_fields_set - _OF_THE_IMAGE
+        }
         if self.kind is Kind.REACTION:
             inherited = {k: v for k, v in inherited.items() if k not in _ONLY_FOR_ACTIONS}
         return inherited | dict.fromkeys(self.model_fields_set, self)

@@ -12,7 +12,7 @@ from observability.logs import get_logger
 from observability.metrics import Metrics, trace_exemplar
 from observability.spans import wait_span
 from service.engine.base import Engine, Exit
-from service.errors import EngineRefused, NoSuchWorkload, SupervisorError
+from service.errors import EngineRefused, LaunchKilled, NoSuchWorkload, SupervisorError
 from service.jobs.model import Job, KillFailed, KillIntended
 from service.lifecycle.exit_hints import Hint, Signals
 from service.lifecycle.reaper import Reaper
@@ -23,6 +23,7 @@ from service.reporting.request_reports import (
     record_failure,
 )
 from service.settings import Settings
+from service.state.pending_launches import Launches
 from service.state.readiness import Readiness
 from service.state.registry import Registry
 from service.support.retry import retry
@@ -42,6 +43,7 @@ class Killer:
 
     engine: Engine
     registry: Registry
+    launches: Launches
     reaper: Reaper
     signals: Signals
     readiness: Readiness
@@ -133,10 +135,12 @@ class Killer:
             self.background.spawn(reap, f"reap {launch_id}")
 
     async def _stop(self, job: Job) -> KillOutcome:
-        """Stop the workload, and have the job closed. Waits for a launch under way first."""
+        """Stop the workload, and have the job closed. Ends a launch under way, or waits for it."""
         if self.registry.get(job.launch_id) is None:
             return "not_running"
         closed = self.registry.when_closed(job.launch_id)
+        what = "the job was killed while its launch waited; nothing was launched"
+        self.launches.end(job.launch_id, LaunchKilled(what))
         with wait_span("launch", linked=job.traceparent):
             running = await self.registry.wait(job.launch_id, lambda j: j.workload_id is not None)
         if running is None or running.workload_id is None:

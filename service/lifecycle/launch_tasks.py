@@ -11,7 +11,7 @@ from observability.logs import get_logger
 from observability.metrics import Metrics
 from observability.spans import annotate, wait_span
 from service.engine.workload_spec import WorkloadSpec
-from service.errors import EngineTimeout, SharedFailure, SupervisorError
+from service.errors import EngineTimeout, LimitReached, SharedFailure, SupervisorError
 from service.jobs.model import Job, JobSpec, Started, StartFailed
 from service.jobs.request_differences import differing
 from service.lifecycle.adoption import Adoption
@@ -27,12 +27,17 @@ from service.state.admission import Admission
 from service.state.pending_launches import Launches, LaunchOutcome
 from service.state.readiness import Readiness
 from service.state.registry import Registry
+from service.state.rooms import Rooms
 
 log = get_logger(__name__)
 
 # How long a launch waits for the identifier's earlier workload to be gone (seconds), beside the
 # grace of its stop.
 _EXIT_SECONDS = 60.0
+_DISPLACED = (
+    "launches: as many wait as may (MAX_LAUNCHES_WAITING), most of them of this job; try again in a"
+    " moment"
+)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -45,6 +50,7 @@ class LaunchTasks:
     launches: Launches
     adoption: Adoption
     admission: Admission
+    rooms: Rooms
     metrics: Metrics
     settings: Settings
 
@@ -53,10 +59,16 @@ class LaunchTasks:
 
         Raises `LimitReached`.
         """
+        full = self.rooms.limit_reached(job)
+        if full and not self.rooms.may_wait(job.name):
+            raise LimitReached(full)
         earlier = [j for j in self.registry.of(job.identifier) if j.grouped and job.grouped]
-        self.admission.check_running(len(self.registry) - len(earlier))
-        self.launches.begin(job, lambda: self._run(job, spec, workload, earlier))
+        displacing = self.admission.full and self._displace(job.name)
+        work = partial(self._run, job, spec, workload, earlier, full)
+        self.launches.begin(job, work, displacing=displacing)
         self.registry.add(job)
+        if full:
+            self.rooms.enter(job)
 
     async def join(self, job: Job, spec: JobSpec, key: str = "") -> LaunchOutcome:
         """Share the outcome of a launch under way, or find the job running.
@@ -70,6 +82,13 @@ class LaunchTasks:
         record_dedup(self.metrics, job, differing=fields, key=key)
         return "dedup"
 
+    def _displace(self, job_name: str) -> bool:
+        """End a launch that waits for room, so that the flood of one job refuses no other."""
+        last = self.rooms.displace(job_name)
+        if last is not None:
+            self.launches.end(last, LimitReached(_DISPLACED))
+        return last is not None
+
     async def _share(self, job: Job, spec: JobSpec) -> None:
         """Wait for a launch, and log its failure for this request, too. It is counted once."""
         began = time.perf_counter()
@@ -81,10 +100,17 @@ class LaunchTasks:
             raise
 
     async def _run(
-        self, job: Job, spec: JobSpec, workload: WorkloadSpec, earlier: Iterable[Job]
+        self,
+        job: Job,
+        spec: JobSpec,
+        workload: WorkloadSpec,
+        earlier: Iterable[Job],
+        full: str | None,
     ) -> LaunchOutcome:
         began = time.perf_counter()
         try:
+            if full:
+                await self._wait_for_room(job, full)
             if runs_on := await self._wait_for_predecessors(earlier):
                 self.registry.observe(job.launch_id, StartFailed())
                 return await self.join(runs_on, spec)
@@ -122,6 +148,23 @@ class LaunchTasks:
                 self.metrics, "launch", job.name, job.identifier, workload.redact
             ) from None
 
+    async def _wait_for_room(self, job: Job, full: str) -> None:
+        """Wait until a launch may go on. `full` is the limit that was reached when it came.
+
+        Raises `LimitReached` after a while, and `LaunchKilled`.
+        """
+        log.info(
+            "launch.waiting", job=job.name, identifier=job.identifier, limit=full, **caller().fields
+        )
+        seconds = self.settings.wait_seconds
+        wait = partial(self.rooms.wait, job.launch_id)
+        try:
+            with self.launches.endable(job.launch_id), wait_span("room"):
+                async with asyncio.timeout(seconds):
+                    await self.readiness.when_ready(wait)
+        except TimeoutError:
+            raise LimitReached(f"{full}; waited {seconds:g} s") from None
+
     async def _wait_for_predecessors(self, earlier: Iterable[Job]) -> Job | None:
         """Wait until the identifier is free; the job that keeps it, if its kill has failed."""
         try:
@@ -144,19 +187,20 @@ class LaunchTasks:
     async def _start(self, job: Job, workload: WorkloadSpec) -> StartedWorkload:
         if self.launcher.prepares:  # which may take minutes, and occupies no slot
             await self.readiness.when_ready(partial(self.launcher.prepare, workload))
-        await self._acquire_slot()
+        await self._acquire_slot(job)
         try:
             self.launches.commit(job.launch_id)
             return await self.launcher.start(workload)
         finally:
             self.admission.release()
 
-    async def _acquire_slot(self) -> None:
+    async def _acquire_slot(self, job: Job) -> None:
         if self.readiness.ready and self.admission.free:  # the usual case, without a task
-            await self.admission.acquire()
+            await self.admission.acquire(job)
             return
+        acquire = partial(self.admission.acquire, job)
         with wait_span("slot"):
-            await self.readiness.when_ready(self.admission.acquire, undo=self.admission.release)
+            await self.readiness.when_ready(acquire, undo=self.admission.release)
 
     def _adopt(self, found: RunsAlready) -> LaunchOutcome:
         """Adopt a workload of the identifier that a third party has started again."""

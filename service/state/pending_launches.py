@@ -1,7 +1,8 @@
 """The launches under way, each with the requests that wait for it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +19,8 @@ class _UnderWay:
     waiting: int = 0  # requests
     committed: bool = False
     cancelled: bool = False
+    endable: bool = False
+    error: SupervisorError | None = None  # that `end` wants it to fail with
 
 
 class Launches:
@@ -31,12 +34,43 @@ class Launches:
         self._under_way: dict[str, _UnderWay] = {}  # by launch id
         self._tasks: SingleFlight[LaunchOutcome] = SingleFlight()
 
-    def begin(self, job: Job, work: Callable[[], Coroutine[Any, Any, LaunchOutcome]]) -> None:
-        """Take a place, and start the task. Raises `LimitReached`."""
-        self._admission.enter()
+    def begin(
+        self,
+        job: Job,
+        work: Callable[[], Coroutine[Any, Any, LaunchOutcome]],
+        *,
+        displacing: bool = False,
+    ) -> None:
+        """Take a place, see `Admission.enter`, and start the task. Raises `LimitReached`."""
+        self._admission.enter(displacing=displacing)
         self._under_way[job.launch_id] = _UnderWay()
         task = self._tasks.begin(job.launch_id, work(), f"launch {job.launch_id}")
         task.add_done_callback(lambda _: self._remove(job.launch_id))
+
+    def end(self, launch_id: str, error: SupervisorError) -> None:
+        """Have a launch fail in the `endable` block that it is in, or that it next comes to."""
+        launch, task = self._under_way.get(launch_id), self._tasks.get(launch_id)
+        if launch is None or task is None or launch.error:
+            return
+        launch.error = error
+        if launch.endable:
+            task.cancel()
+
+    @contextmanager
+    def endable(self, launch_id: str) -> Iterator[None]:
+        """A part of a launch's task that `end` interrupts. Raises the error that it is given."""
+        launch = self._under_way[launch_id]
+        if launch.error:
+            raise launch.error
+        launch.endable = True
+        try:
+            yield
+        except asyncio.CancelledError:
+            if launch.error is None:
+                raise
+            raise launch.error from None
+        finally:
+            launch.endable = False
 
     def commit(self, launch_id: str) -> None:
         """The workload is about to be asked for: a cancellation would leave it half started."""

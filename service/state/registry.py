@@ -5,6 +5,7 @@ change updates the metrics in the same step, so that they cannot differ from Lis
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -22,14 +23,21 @@ class Registry:
         self._metrics = metrics
         self._jobs: dict[str, Job] = {}  # by launch id, as all tables here but the next
         self._launch_ids: dict[str, dict[str, None]] = {}  # by identifier; oldest first
+        self._counts: Counter[str] = Counter()  # by job name
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self._closings: dict[str, asyncio.Future[Job]] = {}
+        self._listeners: list[Callable[[Job], None]] = []
+
+    def subscribe(self, listener: Callable[[Job], None]) -> None:
+        """Call the listener for each job that is gone."""
+        self._listeners.append(listener)
 
     def add(self, job: Job) -> None:
         """Reserve the identifier for a launch."""
         assert job.launch_id not in self._jobs
         self._jobs[job.launch_id] = job
         self._launch_ids.setdefault(job.identifier, {})[job.launch_id] = None
+        self._counts[job.name] += 1
         self.keys.hold(job)
         self._update_metrics(None, job)
 
@@ -50,6 +58,9 @@ class Registry:
             self._jobs[launch_id] = after
         self._update_metrics(before, after)
         self._wake(launch_id)
+        if after.state is State.GONE:
+            for listener in self._listeners:
+                listener(after)
         return after
 
     def get(self, launch_id: str) -> Job | None:
@@ -59,6 +70,10 @@ class Registry:
     def __len__(self) -> int:
         """How many live jobs there are."""
         return len(self._jobs)
+
+    def count(self, job_name: str) -> int:
+        """How many live jobs of a job name there are."""
+        return self._counts[job_name]
 
     def snapshot(self) -> Snapshot:
         """Every live job, as it is now."""
@@ -93,6 +108,7 @@ class Registry:
 
     def _remove(self, job: Job) -> None:
         del self._jobs[job.launch_id]
+        self._counts[job.name] -= 1
         launch_ids = self._launch_ids[job.identifier]
         del launch_ids[job.launch_id]
         if not launch_ids:

@@ -40,7 +40,9 @@ _ALL_DONE = 100.0
 # a kill is refused (502) where a third party starts the container again.
 _ALWAYS = {"OK", "404", "422", "503", "504", "UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED"}
 _ALONE = ("engine", "supervisor", "log", "means")
-_ALLOWED = {Launch: _ALWAYS, Kill: _ALWAYS | {"502"}, KillAll: _ALWAYS | {"502"}}
+# A launch may wait in vain for the end of another job (429), or be killed while it waits (499).
+_LAUNCHED = _ALWAYS | {"429", "499"}
+_ALLOWED = {Launch: _LAUNCHED, Kill: _ALWAYS | {"502"}, KillAll: _ALWAYS | {"502"}}
 
 
 class Acts:

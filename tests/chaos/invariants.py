@@ -15,7 +15,7 @@ from tests.support.containers import PREFIX
 from tests.support.supervised import Scrape
 
 _LIVE = frozenset({"running", "paused", "restarting"})
-_NAMES = ("timer", "weather", "webhook", "mail", "unknown")
+_NAMES = ("timer", "narrow", "weather", "webhook", "mail", "unknown")
 # At most 98 threads talk to the Engine, each over one connection; gRPC has some of its own.
 _MOST_THREADS = 160
 _MOST_FILES = 200

@@ -35,7 +35,11 @@ _SETTINGS = {
     "JOB_STOP_GRACE_SECONDS": "1",
     "LAUNCH_TIMEOUT_SECONDS": "4",
     "ORPHAN_GRACE_SECONDS": "0",
+    "WAIT_SECONDS": "3",
 }
+# The tests' own, with a job of which one runs at a time while other launches of it wait.
+_NARROW = f'kind = "action", image = "{worker.IMAGE}", max_running = 1, when_full = "wait"'
+_CATALOG = f"{catalog.TEXT}narrow = {{ {_NARROW} }}\n"
 
 
 class Stage:
@@ -184,7 +188,7 @@ class Stage:
     # Its end
 
     def __enter__(self) -> Self:
-        (self._directory / "catalog.toml").write_text(catalog.TEXT)
+        (self._directory / "catalog.toml").write_text(_CATALOG)
         self.settle_neighbours()
         self.witness.start()
         return self

@@ -81,6 +81,8 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
         },
     ),
     "supervisor_launches_in_progress": ("gauge", {"state": {"under_way", "waiting", "limit"}}),
+    "supervisor_launches_waiting": ("gauge", {"queue": {"room", "slot"}}),
+    "supervisor_launch_wait_duration_seconds": ("histogram", {"queue": {"room", "slot"}}),
     "supervisor_launch_duration_seconds": (
         "histogram",
         {"outcome": set(LABELS.launch_outcomes)},

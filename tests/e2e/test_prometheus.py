@@ -59,6 +59,9 @@ _MORE_JOBS = "".join(
     f'{name} = {{ kind = "{kind}", image = "{worker.IMAGE}" }}\n'
     for kind, names in (("action", _ACTIONS), ("reaction", _REACTIONS))
     for name in names
+) + (
+    f'narrow = {{ kind = "action", image = "{worker.IMAGE}", max_running = 1,'
+    ' when_full = "wait" }\n'
 )
 
 
@@ -109,6 +112,7 @@ def run(
             load.fail()
             load.launch_and_kill()
             load.watch_health()
+            _wait_for_room(load)
             _crash(load)
             _act_past_it(load, docker_client)
             _await_ends(supervised, {"suicidal", *_PAST_IT})
@@ -123,6 +127,15 @@ def _leave_something_behind(supervised: Supervised, load: Load) -> None:
     load.launch("timer")
     supervised.stop(signal.SIGKILL)
     supervised.start()
+
+
+def _wait_for_room(load: Load) -> None:
+    first = load.launch("narrow")
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(load.launch, "narrow")
+        time.sleep(2 * _SCRAPE)
+        load.kill(first)
+        load.kill(second.result())
 
 
 def _crash(load: Load) -> None:

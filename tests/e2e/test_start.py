@@ -264,6 +264,7 @@ _WRONG = {
     "MAX_LAUNCHES_UNDER_WAY": ("0",),
     "MAX_LAUNCHES_WAITING": ("-1",),
     "MAX_RUNNING_JOBS": ("0",),
+    "WAIT_SECONDS": ("0", "nan"),
     "ORPHAN_GRACE_SECONDS": ("soon",),
     "ORPHAN_DRY_RUN": ("perhaps",),
     "RETAIN_EXITED_COUNT": ("-1",),

@@ -30,6 +30,7 @@ _BROKEN = {"409", "502", *_AWAY}
 _HEARD, _LONGEST_ERROR = 0.25, 75.0
 # A launch may share the failure of one that was asked for so long before (seconds).
 _SHARED = 100.0
+_EVERYBODY = ""
 
 
 @dataclass(slots=True)
@@ -55,16 +56,22 @@ class Answers:
         self._images_missing: dict[str, float] = {}  # identifiers launched without an image, when
         self._strangers: dict[str, float] = {}  # identifiers whose name strangers have, until when
         self._keys: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        self._kills: dict[str, float] = {}  # identifiers, and when a kill was asked for last
         self._unrunnable_until = 0.0
         self._claimed: set[str] = set()  # containers that a launch was answered for
 
     def note_asked(self, asked: Asked) -> None:
         """A request is made."""
-        if isinstance(act := asked.act, Launch):
-            if act.name == "missing":
-                self._images_missing[act.identifier] = asked.at
-            if act.key:
-                self._keys[act.key].add((act.name, act.identifier))
+        match asked.act:
+            case Launch(name, identifier, key=key):
+                if name == "missing":
+                    self._images_missing[identifier] = asked.at
+                if key:
+                    self._keys[key].add((name, identifier))
+            case Kill(identifier):
+                self._kills[identifier] = asked.at
+            case KillAll():
+                self._kills[_EVERYBODY] = asked.at
 
     def note_stranger(self, identifier: str, until: float) -> None:
         """Somebody else has a name until then."""
@@ -112,7 +119,9 @@ class Answers:
             case Kill() | KillAll():
                 return {"OK"} | (_BROKEN if broken or self._was_touched(asked) else set())
 
-    def _may_be(self, asked: Asked, act: Launch, answer: str) -> bool:
+    def _may_be(  # noqa: PLR0911 - a case, a return
+        self, asked: Asked, act: Launch, answer: str
+    ) -> bool:
         """Whether a launch may fail like this although nothing is broken."""
         identifier, recent = act.identifier, asked.at - STALE
         match answer:
@@ -127,6 +136,9 @@ class Answers:
                 return self._images_missing.get(identifier, 0.0) > asked.at - _SHARED
             case "429":
                 return asked.life.tight
+            case "499":
+                killed = max(self._kills.get(each, 0.0) for each in (identifier, _EVERYBODY))
+                return asked.life.tight and killed > recent
             case "502":
                 return self._unrunnable_until > recent or self._holder_was_touched(act, recent)
         return False

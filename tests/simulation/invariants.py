@@ -10,6 +10,7 @@ from service.engine.base import Status
 from tests.chaos.invariants import Sight, wrong_with
 from tests.fake_engine.host import Container
 from tests.simulation.life import CATALOG, Life
+from tests.simulation.limits import wrong_with_limits
 from tests.simulation.plan import STEADY
 from tests.simulation.spill import spills
 from tests.simulation.stage import Stage
@@ -36,6 +37,7 @@ def wrong_after_a_step(stage: Stage) -> Iterator[str]:
     if life.core.readiness.listed and stage.lives.should_be_refused(life):
         yield "a rival unnoticed: it ran already, and the start went on"
     yield from _metrics_differ(life)
+    yield from wrong_with_limits(life)
     calm = stage.trouble.calm()
     if calm > _RECOVERED:
         yield from _exits_unnoticed(stage, life)

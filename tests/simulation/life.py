@@ -18,7 +18,7 @@ from service.engine.base import Engine
 from service.errors import StartError
 from service.jobs.catalog import Catalog
 from service.jobs.catalog_keys import Entry
-from service.jobs.model import Kind
+from service.jobs.model import Job, Kind
 from service.settings import Settings
 from tests.fake_engine.host import Container
 from tests.simulation.engine import IMAGE, INSTANCE, SimulatedEngine
@@ -44,7 +44,24 @@ CATALOG = Catalog(
         "nothing": Entry(kind=Kind.ACTION),
     }
 )
-_TIGHT = {"max_launches_under_way": 2, "max_launches_waiting": 3, "max_running_jobs": 5}
+TIGHT_MOST = 5
+"""How many jobs may run in a life with room for few, where most launches wait for it."""
+_TIGHT = {
+    "max_launches_under_way": 2,
+    "max_launches_waiting": 4,
+    "max_running_jobs": TIGHT_MOST,
+    "wait_seconds": 5,
+}
+_TIGHT_KEYS: Mapping[str, Mapping[str, object]] = {
+    "timer": {"max_running": 2, "when_full": "wait"},
+    "weather": {"when_full": "wait", "priority": 1},
+    "webhook": {"max_running": 1},
+    "mail": {"max_running": 2, "when_full": "wait", "priority": -1},
+}
+TIGHT_CATALOG = Catalog(
+    {name: job.model_copy(update=_TIGHT_KEYS.get(name)) for name, job in CATALOG.items()},
+    image_limits={IMAGE: 4},
+)
 _MISTAKES: dict[Wrong, tuple[AuthenticatedJobData, str | None]] = {
     "blank": (launch_request("timer", " ", auth=AUTH), None),
     "nul": (launch_request("timer", "a\0", auth=AUTH), None),
@@ -70,6 +87,8 @@ class Record:
     kills: dict[str, float] = field(default_factory=dict)  # launches whose end was asked for, when
     kills_under_way: dict[str, KillAsked] = field(default_factory=dict)  # of those that ran
     early_kill: bool = False  # whether one was asked for before it knew its jobs
+    # Launches that waited for room when they were killed, and since when that is seen.
+    taking_out: dict[str, float] = field(default_factory=dict)
     # Of the janitor, by container: how many, and when the last one was.
     removal_failures: dict[str, tuple[int, float]] = field(default_factory=dict)
 
@@ -100,7 +119,8 @@ class Life:
         self._context.run(OWNER.set, self)
         self.metrics = new_metrics(CATALOG, version="simulation", engine="fake", mode="simulation")
         settings = self._settings(development=development)
-        self.core = Core(cast("Engine", self._wire), CATALOG, self.metrics, settings)
+        catalog = TIGHT_CATALOG if tight else CATALOG
+        self.core = Core(cast("Engine", self._wire), catalog, self.metrics, settings)
         self.core.readiness.subscribe(self.metrics.ready.set)
         self._servicer = JobsService(self.core.supervisor, self.core.readiness, self.metrics)
         self.watching = self._spawn(self.core.watcher.run(), "watcher")
@@ -120,6 +140,15 @@ class Life:
     def changed(self) -> Sequence[str]:
         """Its calls to the Engine that change a container."""
         return self._wire.changed
+
+    @property
+    def now(self) -> float:
+        """The time."""
+        return self._loop.time()
+
+    def waits_for_room(self, job: Job) -> bool:
+        """Whether a launch waits because as many jobs run as may."""
+        return job.launch_id in self.core.supervisor.launch_tasks.rooms._line
 
     @property
     def tasks(self) -> list[Task]:

@@ -27,6 +27,7 @@ from service.state.idempotency import Keys
 from service.state.pending_launches import Launches
 from service.state.readiness import Readiness
 from service.state.registry import Registry
+from service.state.rooms import Rooms
 
 _STEPS = 100_000
 _FOUND = re.compile(r"^Found after (\d+) steps, in episode (\d+)/(\d+)", re.MULTILINE)
@@ -126,6 +127,18 @@ MUTANTS: Mapping[str, Mutant] = {
     "a key is never forgotten": Mutant(
         "a launch without a container",
         [Patch(Keys, "remember", "KEPT_SECONDS", "10_000")],
+    ),
+    "a launch that should wait for room goes on": Mutant(
+        "more jobs than may run",
+        [Patch(LaunchTasks, "begin", "if full:", "if False:")],
+    ),
+    "room that is free is given to nobody": Mutant(
+        "a launch that waits while there is room",
+        [Patch(Rooms, "_note_gone", "self.update()", "pass")],
+    ),
+    "a kill waits for launches that wait for room": Mutant(
+        "a kill that waits for a launch",
+        [Patch(Killer, "_stop", "self.launches.end(", "(lambda *_: None)(")],
     ),
     "rivals are not checked": Mutant(
         "a rival unnoticed",

@@ -26,6 +26,9 @@ class Context:
     def invocation_metadata(self) -> Sequence[tuple[str, str]]:
         return self._metadata
 
+    def set_trailing_metadata(self, metadata: Sequence[tuple[str, str]]) -> None:
+        """Nobody reads it here."""
+
     async def abort(self, code: object, details: str) -> NoReturn:
         raise Aborted(f"{code}: {details}")
 

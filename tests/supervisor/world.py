@@ -53,6 +53,7 @@ class World:
         *,
         keep: bool,
         adopt: bool = False,
+        catalog: Catalog = CATALOG,
         engine: Callable[..., FakeEngine] = FakeEngine,
         **settings: Any,
     ) -> None:
@@ -61,14 +62,14 @@ class World:
         self.faults = made.faults
         chance = random.Random(0)
         made.latency = lambda: chance.uniform(0, 0.01)
-        self.metrics = metrics = new_metrics(CATALOG, version="test", engine="fake", mode="test")
+        self.metrics = metrics = new_metrics(catalog, version="test", engine="fake", mode="test")
         chosen = {
             "go_env": "development" if keep else "production",
             "supervisor_on_start": "adopt" if adopt else "remove",
             "supervisor_instance": INSTANCE,
             **settings,
         }
-        core = Core(made, CATALOG, metrics, Settings.model_validate(chosen))
+        core = Core(made, catalog, metrics, Settings.model_validate(chosen))
         self.readiness, self.registry = core.readiness, core.registry
         self.background, self.reaper = core.background, core.reaper
         self.supervisor, self.watcher = core.supervisor, core.watcher
@@ -255,8 +256,8 @@ async def a_world(
 ) -> AsyncIterator[World]:
     """A supervisor in production, with `keep` in development, that follows its Engine.
 
-    `settings` are those of `service.settings`, and `adopt`. `real_time` is for what is not all in
-    memory, such as a socket.
+    `settings` are those of `service.settings`, `adopt` and `catalog`. `real_time` is for what is
+    not all in memory, such as a socket.
     """
     clock = nullcontext() if real_time else skipping_waits()
     with clock, capture_logs() as logs:

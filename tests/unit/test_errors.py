@@ -38,6 +38,7 @@ ANSWERS = {
     413: ("invalid", "INVALID_ARGUMENT"),
     422: ("image_missing", "FAILED_PRECONDITION"),
     429: ("limit", "RESOURCE_EXHAUSTED"),
+    499: ("killed", "CANCELLED"),
     500: ("internal", "INTERNAL"),
     502: ("engine_refused", "INTERNAL"),
     503: ("unavailable", "UNAVAILABLE"),
@@ -56,6 +57,7 @@ def test_every_error_is_answered_counted_and_documented(kind: type[SupervisorErr
     assert Error(code=kind.code, message="what was wrong") == answer.error
     assert InBandError(error.reason, "what was wrong") == in_band_error(answer)
     assert error.reason in LABELS.reasons
+    assert (error.retry_after is not None) == (kind.code in (429, 503))
     if issubclass(kind, EngineError) and kind not in (EngineError, NoSuchWorkload):
         assert error.reason in LABELS.engine_reasons
 

@@ -20,7 +20,15 @@ from service.api.jobs_service import (
     in_band_error,
 )
 from service.app.metric_labels import new_metrics
-from service.errors import ImageMissing, KillAllFailed, SharedFailure, SupervisorError
+from service.errors import (
+    EngineUnavailable,
+    ImageMissing,
+    KillAllFailed,
+    LimitReached,
+    NoRoom,
+    SharedFailure,
+    SupervisorError,
+)
 from service.jobs.catalog_keys import Entry
 from service.jobs.model import Job, JobSpec, JsonValue, Kind
 from service.jobs.workload import arguments_of
@@ -165,6 +173,10 @@ class Aborted(Exception):
 class Context:
     def __init__(self, *metadata: tuple[str, str]) -> None:
         self._metadata = metadata
+        self.trailing: tuple[tuple[str, str], ...] = ()
+
+    def set_trailing_metadata(self, metadata: tuple[tuple[str, str], ...]) -> None:
+        self.trailing = metadata
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
         return self._metadata
@@ -187,10 +199,10 @@ REQUEST = AuthenticatedJobData(
     params=Struct(fields={"seconds": number(3)}),
     auth=Struct(fields={"token": Value(string_value="hunter2")}),
 )
-CALLS: list[tuple[str, Callable[[JobsService], Awaitable[Response]]]] = [
-    ("launch", lambda s: s.LaunchJob(REQUEST, Context())),
-    ("kill", lambda s: s.KillJob(JobId(identifier="t-1"), None)),
-    ("kill_all", lambda s: s.KillAllJobs(Empty(), None)),
+CALLS: list[tuple[str, Callable[..., Awaitable[Response]]]] = [
+    ("launch", lambda s, context=None: s.LaunchJob(REQUEST, context or Context())),
+    ("kill", lambda s, context=None: s.KillJob(JobId(identifier="t-1"), context)),
+    ("kill_all", lambda s, context=None: s.KillAllJobs(Empty(), context)),
 ]
 
 
@@ -267,6 +279,27 @@ async def test_a_failure_travels_in_the_answer(
     assert ("image_missing", "image x: is not there") == in_band_error(response)
 
 
+@pytest.mark.parametrize(("_operation", "call"), CALLS)
+@pytest.mark.parametrize(
+    ("error", "trailing"),
+    [
+        (LimitReached("x"), (("retry-after", "5"),)),
+        (SharedFailure(EngineUnavailable("x")), (("retry-after", "5"),)),
+        (KillAllFailed([("a", NoRoom("x"))], 1), (("retry-after", "30"),)),
+        (ImageMissing("x"), ()),
+    ],
+)
+async def test_some_failures_tell_when_to_come_back(
+    _operation: str,
+    call: Callable[..., Awaitable[Response]],
+    error: SupervisorError,
+    trailing: tuple[tuple[str, str], ...],
+) -> None:
+    context = Context()
+    response = await call(servicer(Recording(error))[0], context)
+    assert (error.code, trailing) == (response.error.code, context.trailing)
+
+
 @pytest.mark.parametrize(("operation", "call"), CALLS)
 async def test_what_nobody_expected_is_a_500_that_tells_nothing(
     operation: str, call: Callable[[JobsService], Awaitable[Response]]
@@ -310,9 +343,11 @@ async def test_the_live_jobs_are_listed_with_their_state() -> None:
 
 
 async def test_before_the_first_listing_the_list_is_unavailable() -> None:
+    context = Context()
     with pytest.raises(Aborted) as caught:
-        await servicer(Recording(), listed=False)[0].ListJobs(Empty(), Context())
+        await servicer(Recording(), listed=False)[0].ListJobs(Empty(), context)
     assert ("UNAVAILABLE", "the Docker Engine has not answered yet") == caught.value.args
+    assert (("retry-after", "5"),) == context.trailing
 
 
 async def test_after_the_first_listing_the_list_is_the_last_that_is_known() -> None:
@@ -336,6 +371,7 @@ async def test_after_the_first_listing_the_list_is_the_last_that_is_known() -> N
         (413, "invalid"),
         (422, "image_missing"),
         (429, "limit"),
+        (499, "killed"),
         (500, "internal"),
         (502, "engine_refused"),
         (503, "unavailable"),

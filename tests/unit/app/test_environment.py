@@ -72,6 +72,7 @@ def test_the_defaults_are_those_that_deployments_know() -> None:
         "max_launches_under_way": 8,
         "max_launches_waiting": 1000,
         "max_running_jobs": None,
+        "wait_seconds": 60,
         "orphan_grace_seconds": 60,
         "orphan_dry_run": False,
         "retain_exited_count": 100,
@@ -107,6 +108,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "max_launches_under_way": 4,
         "max_launches_waiting": 0,
         "max_running_jobs": 50,
+        "wait_seconds": 2.5,
         "orphan_grace_seconds": 1.5,
         "orphan_dry_run": True,
         "retain_exited_count": 0,
@@ -138,6 +140,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         MAX_LAUNCHES_UNDER_WAY="4",
         MAX_LAUNCHES_WAITING="0",
         MAX_RUNNING_JOBS="50",
+        WAIT_SECONDS="2.5",
         ORPHAN_GRACE_SECONDS="1.5",
         ORPHAN_DRY_RUN="true",
         RETAIN_EXITED_COUNT="0",
@@ -315,6 +318,10 @@ WRONG = [
         for value in ("-1", "100001", "1e3")
     ),
     *(("MAX_RUNNING_JOBS", value, "a whole number above 0") for value in ("0", "-1", "none")),
+    *(
+        ("WAIT_SECONDS", value, "above 0, at most 3600")
+        for value in ("0", "-1", "3600.1", "nan", "inf", "1m")
+    ),
     *(
         ("ORPHAN_GRACE_SECONDS", value, "from 0 to 86400")
         for value in ("-1", "86401", "nan", "inf", "1m")

@@ -51,7 +51,8 @@ def _effect(**keys: Any) -> tuple[Any, ...]:
     arguments = arguments_of(spec, entry, "callback")
     container = entry.limits, entry.confinement, entry.placement, entry.surroundings
     own = entry.network, entry.labels, entry.variables({"WEATHER_API_KEY": "x"})
-    return job.kind, job.ends, entry.image, arguments, container, own
+    turn = entry.max_running, entry.when_full, entry.priority  # see service/state/rooms.py
+    return job.kind, job.ends, entry.image, arguments, container, own, turn
 
 
 @pytest.mark.parametrize("key", Entry.model_fields)

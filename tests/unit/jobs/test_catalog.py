@@ -95,7 +95,7 @@ def test_a_job_may_have_every_key(path: Path) -> None:
         ' memory_reservation = "128m", shm_size = "1m", ulimits = { core = 0 },'
         " read_only = true,"
         ' cap_drop = ["ALL"], cap_add = ["NET_BIND_SERVICE"], tmpfs = ["/tmp", "/run:size=16m"],'
-        " no_new_privileges = false"
+        ' no_new_privileges = false, max_running = 4, when_full = "wait", priority = -100'
     )
     job = entry(path, keys)
     assert (Kind.ACTION, "reg.example:5000/area/x:1.0", "run", True) == (
@@ -120,12 +120,14 @@ def test_a_job_may_have_every_key(path: Path) -> None:
         tmpfs=(Tmpfs("/tmp"), Tmpfs("/run", size=16 * 2**20)),
         no_new_privileges=False,
     )
+    assert (4, "wait", -100) == (job.max_running, job.when_full, job.priority)
 
 
 def test_a_job_needs_a_kind_alone(path: Path) -> None:
     job = entry(path, 'kind = "reaction"')
     assert (None, None, False, Limits()) == (job.image, job.first_argument, job.ends, job.limits)
     assert Confinement() == job.confinement
+    assert (None, "refuse", 0) == (job.max_running, job.when_full, job.priority)
 
 
 @pytest.mark.parametrize(
@@ -274,6 +276,7 @@ def test_the_last_of_several_layers_counts() -> None:
             "defaults.image = 'x': is not a key of the catalogue; [defaults]",
         ),
         ("[defaults]\nprivileged = true", "defaults.privileged = True: is refused: a privileged"),
+        ("[defaults]\nmax_running = 1", "defaults.max_running = 1: is not a key of the catalogue;"),
         (
             "[defaults]\ncap_add = ['CHOWN']\ncap_drop = ['CHOWN']",
             "defaults: CHOWN is in `cap_add` and in `cap_drop`",
@@ -390,6 +393,23 @@ def test_a_job_name_is_allowed(path: Path, name: str) -> None:
 def test_a_catalogue_may_be_empty(path: Path) -> None:
     path.write_text("[jobs]")
     assert 0 == len(load_catalog(path))
+
+
+def test_the_limit_of_an_image_is_none_of_its_jobs(path: Path) -> None:
+    path.write_text(
+        '[images]\nx = { max_running = 3, when_full = "wait", priority = 5 }\n'
+        'y = { priority = 1 }\n[jobs]\na = { kind = "action", image = "x", max_running = 2 }\n'
+        'b = { kind = "reaction", image = "x", priority = -1 }\n'
+        'c = { kind = "action", image = "y" }'
+    )
+    catalog = load_catalog(path)
+    assert {"x": 3} == catalog.image_limits
+    assert {"a": (2, "wait", 5), "b": (None, "wait", -1), "c": (None, "refuse", 1)} == {
+        name: (job.max_running, job.when_full, job.priority) for name, job in catalog.items()
+    }
+    newer = Catalog({})
+    newer.replace(catalog)
+    assert {"x": 3} == newer.image_limits
 
 
 def test_images_are_told_once_and_without_the_jobs_that_have_none() -> None:
@@ -519,6 +539,14 @@ def test_a_wrong_structure_is_told_with_its_key(path: Path, text: str, told: str
         ),
         ("read_only", '"yes"', "'yes': allowed is true or false"),
         ("no_new_privileges", "0", "0: allowed is true or false"),
+        ("max_running", "0", "0: allowed is a whole number above 0"),
+        ("max_running", "1.5", "1.5: allowed is a whole number above 0"),
+        ("max_running", "true", "True: allowed is a whole number above 0"),
+        ("when_full", '"drop"', '\'drop\': allowed is "refuse" or "wait"'),
+        ("when_full", "true", 'True: allowed is "refuse" or "wait"'),
+        ("priority", "-101", "-101: allowed is a whole number from -100 to 100"),
+        ("priority", "101", "101: allowed is a whole number from -100 to 100"),
+        ("priority", '"high"', "'high': allowed is a whole number from -100 to 100"),
         ("cap_drop", '"ALL"', "'ALL': allowed is a list of "),
         ("tmpfs", '"/tmp"', "'/tmp': allowed is a list of paths"),
     ],
