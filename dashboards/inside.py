@@ -252,13 +252,14 @@ def _grpc() -> list[Panel]:
         lines(
             "Refused files",
             "1 while changed files have a fault, and what they said before is in use: certificates,"
-            " by port, and the access file.",
+            " by port, the access file, and the catalogue.",
             "none",
             query(
                 f"max by (port) ({series('supervisor_tls_files_refused')})",
                 "certificate, {{port}}",
             ),
             query(_refused("supervisor_access_reload_success"), "access file"),
+            query(_refused("supervisor_catalog_reload_success"), "catalogue"),
         ),
     ]
 

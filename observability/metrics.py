@@ -24,6 +24,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+_Metric = Counter | Gauge | Histogram
 _Labelled = TypeVar("_Labelled", Counter, Gauge, Histogram)
 
 UNKNOWN: Final = "unknown"
@@ -62,6 +63,12 @@ class Labels:
     retention_limits: Sequence[str]
 
 
+class _JobNames(tuple[str, ...]):
+    """Values of `job_name` to which a changed catalogue adds others."""
+
+    __slots__ = ()
+
+
 class Metrics:
     """Every metric of the service, on a registry of its own."""
 
@@ -71,10 +78,11 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         self._jobs = frozenset(jobs)
+        self._by_job: list[tuple[_Metric, Mapping[str, Sequence[str]]]] = []
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        names = (*sorted(self._jobs), UNKNOWN)
+        names = _JobNames((*sorted(self._jobs), UNKNOWN))
         self._make_job_metrics(names, labels)
         self._make_request_metrics(names, labels)
         self._make_durations(labels)
@@ -82,6 +90,7 @@ class Metrics:
         self._make_watch_metrics(labels)
         self._make_grpc_metrics()
         self._make_access_metrics(labels)
+        self._make_catalog_metrics()
         self._make_tls_metrics()
         info = Info("supervisor_build", "What runs here.", registry=registry)
         info.info({"version": version, "engine": engine, "mode": mode})
@@ -89,6 +98,19 @@ class Metrics:
     def job_label(self, name: str) -> str:
         """The label for a job name from a client, which may not be in the catalogue."""
         return name if name in self._jobs else UNKNOWN
+
+    def make_series(self, jobs: Iterable[str]) -> None:
+        """Make the series of jobs that are new to the catalogue. Any thread may call this.
+
+        Those of jobs that are gone from it stay, because their containers may not be gone.
+        """
+        new = sorted(frozenset(jobs) - self._jobs)
+        for metric, labels in self._by_job:
+            _make_series(metric, {**labels, "job_name": new})
+
+    def know_jobs(self, jobs: Iterable[str]) -> None:
+        """Have jobs that are new to the catalogue counted under their names."""
+        self._jobs |= frozenset(jobs)
 
     def describe_job(self, name: str, *, kind: str, ends: bool) -> None:
         """Publish whether a job name is an action or a reaction, and whether its jobs should end.
@@ -253,6 +275,16 @@ class Metrics:
             "supervisor_log_lines_dropped", "Lines of the log that could not be written."
         )
 
+    def _make_catalog_metrics(self) -> None:
+        self.catalog_reload_success = self._gauge(
+            "supervisor_catalog_reload_success",
+            "1 if the catalogue was in order when its file was last read.",
+        )
+        self.catalog_reload_success_at = self._gauge(
+            "supervisor_catalog_reload_success_timestamp_seconds",
+            "When the catalogue in use was read.",
+        )
+
     def _make_grpc_metrics(self) -> None:
         # The names and labels of gRPC proposal A66, in Prometheus' spelling. No series exists
         # before the first call, because clients choose the methods.
@@ -300,10 +332,10 @@ class Metrics:
 
     def _counter(self, name: str, text: str, **labels: Sequence[str]) -> Counter:
         """A counter with a series for each combination of these label values."""
-        return _with_series(Counter(name, text, labels, registry=self.registry), labels)
+        return self._with_series(Counter(name, text, labels, registry=self.registry), labels)
 
     def _gauge(self, name: str, text: str, **labels: Sequence[str]) -> Gauge:
-        return _with_series(Gauge(name, text, labels, registry=self.registry), labels)
+        return self._with_series(Gauge(name, text, labels, registry=self.registry), labels)
 
     def _histogram(
         self,
@@ -314,17 +346,22 @@ class Metrics:
         **labels: Sequence[str],
     ) -> Histogram:
         histogram = Histogram(name, text, labels, buckets=buckets, registry=self.registry)
-        return _with_series(histogram, labels)
+        return self._with_series(histogram, labels)
+
+    def _with_series(self, metric: _Labelled, labels: Mapping[str, Sequence[str]]) -> _Labelled:
+        _make_series(metric, labels)
+        if isinstance(labels.get("job_name"), _JobNames):
+            self._by_job.append((metric, labels))
+        # Children are cached, which is safe because the sets of values are limited. Otherwise the
+        # rate of dedups would miss its goal (docs/benchmarks.md).
+        metric.labels = cache(metric.labels)  # type: ignore[method-assign]
+        return metric
 
 
-def _with_series(metric: _Labelled, labels: Mapping[str, Sequence[str]]) -> _Labelled:
+def _make_series(metric: _Metric, labels: Mapping[str, Sequence[str]]) -> None:
     for values in product(*labels.values()):
         if values:
             metric.labels(*values)
-    # Children are cached, which is safe because the sets of values are fixed. Otherwise the rate of
-    # dedups would miss its goal (docs/benchmarks.md).
-    metric.labels = cache(metric.labels)  # type: ignore[method-assign]
-    return metric
 
 
 def trace_exemplar() -> dict[str, str] | None:

@@ -46,6 +46,11 @@ class Access:
         self._metrics = metrics
         self._subscribers: list[Callable[[], None]] = []
 
+    @property
+    def clients(self) -> Clients:
+        """The clients as they are now."""
+        return self._clients
+
     def replace(self, clients: Clients) -> None:
         """Decide by other clients from now on."""
         self._clients = clients

@@ -32,15 +32,21 @@ def open_access(
         return ByCertificate(metrics) if settings.grpc_tls_client_ca_file else None
     loop = asyncio.get_running_loop()
 
-    def read_again() -> None:
+    def use(clients: Clients) -> None:
+        access.replace(clients)
+        _report(clients, jobs, metrics)
+
+    def refuse(reason: str) -> None:
+        metrics.access_reload_success.set(0)
+        log.error("access.refused", reason=reason)
+
+    def read_again() -> None:  # in a thread; the catalogue changes on the loop
         try:
             clients = read_clients(settings)
         except StartError as error:
-            metrics.access_reload_success.set(0)
-            log.error("access.refused", reason=str(error))  # noqa: TRY400 - the operator needs no traceback
-            return
-        loop.call_soon_threadsafe(access.replace, clients)
-        _report(clients, jobs, metrics)
+            loop.call_soon_threadsafe(refuse, str(error))
+        else:
+            loop.call_soon_threadsafe(use, clients)
 
     files.watch([settings.access_file], read_again)
     clients = read_clients(settings)
@@ -92,6 +98,11 @@ def _report(clients: Clients, jobs: Collection[str], metrics: Metrics) -> None:
     stranger = clients.anonymous
     if stranger and any(may_call(stranger.role, method) for method in CHANGES):
         log.warning("access.open", role=stranger.role, jobs=str(stranger.jobs))
+    warn_of_patterns(clients, jobs)
+
+
+def warn_of_patterns(clients: Clients, jobs: Collection[str]) -> None:
+    """Log the patterns that match no job of the catalogue."""
     for client, pattern in patterns_without_a_job(clients, jobs):
         log.warning("access.no_such_job", client=client, pattern=pattern)
 

@@ -19,6 +19,7 @@ from service.reconcile.setup_warnings import is_local
 from service.settings import Settings
 
 if TYPE_CHECKING:
+    from service.engine.docker.images import LocalImages
     from service.engine.docker.legacy import LegacyContainers
 
 
@@ -147,3 +148,11 @@ def open_legacy_containers() -> "LegacyContainers":
     from service.engine.docker.legacy import LegacyContainers
 
     return LegacyContainers(connection_from_env())
+
+
+def open_local_images() -> "LocalImages":
+    """Access to the images of the Docker Engine. Raises `StartError`."""
+    from service.engine.docker.connection import connection_from_env
+    from service.engine.docker.images import LocalImages
+
+    return LocalImages(connection_from_env())

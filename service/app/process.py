@@ -20,19 +20,20 @@ from observability.tracing import configure_tracing, shut_down
 from service import __version__
 from service.access.access import Access
 from service.access.metrics_guard import metrics_guard
-from service.access.reading import open_access
+from service.access.reading import open_access, warn_of_patterns
 from service.api.access_interceptor import AccessInterceptor
 from service.api.jobs_service import JobsService
 from service.api.server import GrpcServer, binding
 from service.app import event_loop
 from service.app.engines import ENGINES, EngineKind, adapted
+from service.app.live_catalog import LiveCatalog
 from service.app.metric_labels import new_metrics
 from service.app.process_setup import NO_END, STDOUT
 from service.app.tls_ports import TlsPorts
 from service.app.wiring import Core
 from service.engine.placeholder import EnginePlaceholder
 from service.errors import StartError
-from service.jobs.catalog import PACKAGED, Catalog, load_catalog
+from service.jobs.catalog import PACKAGED
 from service.jobs.workload import INSTANCE_LABEL
 from service.lifecycle.use_cases import Supervisor
 from service.reconcile.single_instance import hold_instance
@@ -69,9 +70,8 @@ def serve(
         signal.signal(number, _log_ignored_signal)
     try:
         _log_variables(corrections, misspelt)
-        catalog = load_catalog(settings.job_catalog)
         tracing = configure_tracing("area-supervisor", __version__, settings.supervisor_instance)
-        code = event_loop.run(_Process(settings, catalog, tracing, writer).run())
+        code = event_loop.run(_Process(settings, tracing, writer).run())
     finally:
         writer.close(within=LOG_GRACE)
     # Not sys.exit: it would wait for threads, and one may wait for a hung Engine.
@@ -94,11 +94,8 @@ def _log_variables(corrections: Sequence[Correction], misspelt: Mapping[str, str
 class _Process:
     """All parts of the process, from its start to its exit code."""
 
-    def __init__(
-        self, settings: Settings, catalog: Catalog, tracing: TracerProvider, writer: LogWriter
-    ) -> None:
+    def __init__(self, settings: Settings, tracing: TracerProvider, writer: LogWriter) -> None:
         self._settings = adapted(settings)
-        self._catalog = catalog
         self._tracing = tracing
         self._writer = writer
 
@@ -106,14 +103,21 @@ class _Process:
         """Start, serve and stop. Return the exit code."""
         settings = self._settings
         kind, mode = ENGINES[settings.supervisor_engine], settings.go_env
-        kind.check(settings, self._catalog)
-        metrics = new_metrics(self._catalog, version=__version__, engine=kind.name, mode=mode)
+        files = FileWatcher()
+        self._live = live = LiveCatalog(settings, kind.check, files)
+        metrics = new_metrics(live.catalog, version=__version__, engine=kind.name, mode=mode)
         self._writer.on_drop = metrics.log_lines_dropped.inc
         self._writer.on_recovery = _log_dropped_lines
-        files = FileWatcher()
-        access = open_access(settings, self._catalog, metrics, files)
+        access = open_access(settings, live.catalog, metrics, files)
         engine = EnginePlaceholder(kind.title)
-        core = Core(engine.as_engine(), self._catalog, metrics, settings)
+        core = Core(engine.as_engine(), live.catalog, metrics, settings)
+
+        def note_new_catalog() -> None:
+            core.note_new_catalog()
+            if access:
+                warn_of_patterns(access.clients, live.catalog)
+
+        live.connect(metrics, note_new_catalog)
         self._readiness = core.readiness
         tls = TlsPorts(settings, metrics, files)
         # Bind both ports before touching a container: a second supervisor must not remove the
@@ -136,13 +140,14 @@ class _Process:
             raise
         event_loop.tune_garbage_collection()
         code = await self._until_stopped(core.watcher, server, signalled)
+        files.close()
+        signal.signal(signal.SIGHUP, _log_ignored_signal)
         await self._drain(server, core.supervisor)
         http.close()  # before the spans: under a tight limit, its threads make room for one more
         shut_down(self._tracing, within=SPANS_GRACE)
         await engine.as_engine().close()
         if lock is not None:
             lock.close()
-        files.close()
         tls.close()
         log.info("supervisor.stopped", code=code)
         return code
@@ -263,14 +268,13 @@ class _Process:
             callback=settings.callback,
             network=settings.job_network,
             catalog=str((settings.job_catalog or PACKAGED).absolute()),
-            jobs=len(self._catalog),
+            jobs=len(self._live.catalog),
             max_running_jobs=settings.max_running_jobs,
             open_files=raise_file_limit(),
         )
         if settings.open_to_all:
             log.warning("security.open", grpc_port=settings.grpc_server_port, helps=_CLOSES)
-        for job in self._catalog.without_room:
-            log.warning("catalog.too_few_pids", job=job)
+        self._live.warn()
 
 
 def _handle_stop_signals() -> asyncio.Event:

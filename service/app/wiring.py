@@ -37,9 +37,9 @@ class Core:
     def __init__(
         self, engine: Engine, catalog: Catalog, metrics: Metrics, settings: Settings
     ) -> None:
-        for name, entry in catalog.items():
-            metrics.describe_job(name, kind=entry.kind, ends=entry.ends_by_itself)
         self._engine, self._metrics, self._settings = engine, metrics, settings
+        self._catalog = catalog
+        self._describe_jobs()
         self.readiness = Readiness(engine.title)
         self.registry = Registry(metrics)
         self.background = Background()
@@ -64,6 +64,18 @@ class Core:
         )
         self.supervisor = self._make_supervisor(catalog)
         self.watcher = self._make_watcher(catalog)
+
+    def note_new_catalog(self) -> None:
+        """Have all parts know that the catalogue has changed. What runs stays as it is."""
+        self._metrics.make_series(self._catalog)
+        self.registry.know_jobs(self._catalog.keys())
+        self._describe_jobs()
+        self.supervisor.launch_tasks.rooms.update()  # there may be more room
+        self.watcher.note_new_catalog()
+
+    def _describe_jobs(self) -> None:
+        for name, entry in self._catalog.items():
+            self._metrics.describe_job(name, kind=entry.kind, ends=entry.ends_by_itself)
 
     def _make_supervisor(self, catalog: Catalog) -> Supervisor:
         admission = Admission(catalog, self._settings, self._metrics)

@@ -10,6 +10,7 @@ def check() -> None:
     settings, _ = read_settings()
     warn_of_misspelt()
     from service.access.reading import patterns_without_a_job, read_clients
+    from service.app.engines import ENGINES, adapted
     from service.app.tls_ports import grpc_files, http_files
     from service.jobs.catalog import PACKAGED, load_catalog
 
@@ -17,6 +18,7 @@ def check() -> None:
         if files:
             files.read()
     jobs = load_catalog(settings.job_catalog)
+    ENGINES[settings.supervisor_engine].check(adapted(settings), jobs)
     say(f"{printable(str(settings.job_catalog or PACKAGED))}: {len(jobs)} jobs")
     clients, file = read_clients(settings), printable(str(settings.access_file))
     if settings.access_file:

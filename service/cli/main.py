@@ -7,6 +7,7 @@ import typer
 
 from service import __version__
 from service.app.process_setup import set_up_process
+from service.cli import catalog
 from service.cli.check import check
 from service.cli.health import health
 from service.cli.output import say
@@ -26,6 +27,7 @@ app.command()(health)
 app.command()(check)
 app.command()(token)
 app.command("remove-legacy")(remove_legacy)
+app.add_typer(catalog.commands, name="catalog")
 
 
 def main() -> None:

@@ -89,6 +89,9 @@ class Supervisor:
         job = self._joinable(identifier)
         if job is None or job.fingerprint != fingerprint or not job.steady:
             return False
+        entry = self.catalog.get(job.name)
+        if entry is None or entry.kind is not job.kind:  # the catalogue has changed since
+            return False
         # In one call: each access to the span costs as much as an attribute.
         annotate(
             {
@@ -175,8 +178,8 @@ class Supervisor:
             return None
         check_spec(spec)
         if entry is None:
-            reason = "is not a job of the catalogue, which is read at the supervisor's start"
-            raise UnknownJob(f"name: {shown(spec.name)} {reason}")
+            so_far = "no longer" if spec.name in self.catalog.gone else "not"
+            raise UnknownJob(f"name: {shown(spec.name)} is {so_far} a job of the catalogue")
         arguments = arguments_of(spec, entry, self.settings.callback)
         environment = {**entry.variables(os.environ), **trace_environment()}
         check_size(arguments, environment)

@@ -68,15 +68,16 @@ class SetupWarnings:
     def __init__(self, engine: Engine, catalog: Catalog, settings: Settings) -> None:
         self._engine, self._catalog, self._settings = engine, catalog, settings
         self._calls_localhost = is_local(settings.grpc_callback_host)
-        self._logged: frozenset[SetupWarning] = frozenset()
+        self._of_settings: frozenset[SetupWarning] = frozenset()
+        self._of_engine: frozenset[SetupWarning] = frozenset()
 
     def check_settings(self) -> None:
         """Log what is wrong with any engine."""
-        for variable, jobs in self._by(lambda entry: entry.pass_environment).items():
-            if variable not in os.environ:
-                _log(_not_set(variable, jobs))
+        asked = self._by(lambda entry: entry.pass_environment).items()
+        found = {_not_set(name, jobs) for name, jobs in asked if name not in os.environ}
         if self._calls_localhost and self._networks - {HOST_NETWORK}:
-            _log(_LOCAL)
+            found.add(_LOCAL)
+        self._of_settings = _log_new(found, self._of_settings)
 
     async def check_engine(self) -> None:
         """Log what is wrong with this engine. Nothing if it does not answer."""
@@ -86,9 +87,7 @@ class SetupWarnings:
                 found |= frozenset(self._lacks(await self._engine.offers()))
         except EngineError:
             return
-        for warning in sorted(found - self._logged):
-            _log(warning)
-        self._logged = found
+        self._of_engine = _log_new(found, self._of_engine)
 
     def _warnings(self, traits: frozenset[Trait]) -> Iterator[SetupWarning]:
         if Trait.GAINS_PRIVILEGES in traits:
@@ -154,6 +153,15 @@ def _not_set(variable: str, jobs: Sequence[str]) -> SetupWarning:
 
 def _shown(jobs: Sequence[str]) -> str:
     return ", ".join(jobs[:_SHOWN]) + (" and others" if jobs[_SHOWN:] else "")
+
+
+def _log_new(
+    found: Collection[SetupWarning], known: frozenset[SetupWarning]
+) -> frozenset[SetupWarning]:
+    """Log what was not known; what is known now."""
+    for warning in sorted({*found} - known):
+        _log(warning)
+    return frozenset(found)
 
 
 def _log(warning: SetupWarning) -> None:

@@ -67,6 +67,12 @@ class Watcher:
                 # Short, since an engine that is away refuses at little cost; with jitter.
                 await asyncio.sleep(random.uniform(0.1, 0.5))  # noqa: S311 - jitter, no secret
 
+    def note_new_catalog(self) -> None:
+        """Log what else is wrong for jobs, now that the catalogue is another one."""
+        self.setup_warnings.check_settings()
+        if self.readiness.in_step:  # or else once it is
+            self.background.spawn(self.setup_warnings.check_engine(), "surroundings")
+
     async def _connection(self) -> EngineError | None:
         """Why a connection has ended; None if it was only idle, and the engine is there.
 

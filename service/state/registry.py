@@ -6,7 +6,7 @@ change updates the metrics in the same step, so that they cannot differ from Lis
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from observability.metrics import Metrics
@@ -105,6 +105,20 @@ class Registry:
     def when_closed(self, launch_id: str) -> asyncio.Future[Job]:
         """A future of a live job, as it will be when it is gone: it then has its outcome."""
         return self._closings.setdefault(launch_id, asyncio.get_running_loop().create_future())
+
+    def know_jobs(self, names: Collection[str]) -> None:
+        """Have the metrics count jobs of these names under them from now on.
+
+        A live job that was unknown so far, such as an adopted one, moves.
+        """
+        label = self._metrics.job_label
+        moved = [job for job in self._jobs.values() if job.name in names]
+        moved = [job for job in moved if label(job.name) != job.name]
+        for job in moved:
+            self._metrics.job_moved(job.name, job.state, None, live=-job.runs, node=job.node)
+        self._metrics.know_jobs(names)
+        for job in moved:
+            self._metrics.job_moved(job.name, None, job.state, live=job.runs, node=job.node)
 
     def _remove(self, job: Job) -> None:
         del self._jobs[job.launch_id]

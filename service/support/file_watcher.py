@@ -1,9 +1,10 @@
 """Notices when files change, also through a link that is swapped, as Kubernetes does it."""
 
+import hashlib
 import threading
-from collections.abc import Callable, Iterable
-from hashlib import sha256
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from observability.logs import get_logger
 
@@ -28,16 +29,23 @@ class FileWatcher:
         self._interval = interval
         self._watched: list[_Watched] = []
         self._closed = threading.Event()
+        # Signal handlers put into it. They may interrupt any code, so they may take no lock.
+        self._asked: SimpleQueue[_Watched | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="files", daemon=True)
 
-    def watch(self, files: Iterable[Path], on_change: Callable[[], object]) -> None:
+    def watch(self, files: Iterable[Path], on_change: Callable[[], object]) -> Callable[[], None]:
         """Call back after a change of any of these files, in the thread of the watcher.
 
         What the files hold now counts as known. So call this before they are read for the first
         time, and before `start`. If `on_change` returns False, it is called again at the next look:
         a certificate that is not valid yet will be.
+
+        Returns a function that has `on_change` called at once, changed or not. A signal handler may
+        call it.
         """
-        self._watched.append(_Watched(tuple(files), on_change))
+        watched = _Watched(tuple(files), on_change)
+        self._watched.append(watched)
+        return lambda: self._asked.put(watched)
 
     def start(self) -> None:
         """Begin to look. Without files, this starts no thread."""
@@ -46,11 +54,27 @@ class FileWatcher:
 
     def close(self) -> None:
         self._closed.set()
+        self._asked.put(None)
 
     def _run(self) -> None:
-        while not self._closed.wait(self._interval):
-            for each in self._watched:
+        while True:
+            asked = self._wait()
+            if self._closed.is_set():
+                return
+            for each in asked:
+                each.report()
+            for each in () if asked else self._watched:
                 each.look()
+
+    def _wait(self) -> Collection["_Watched"]:
+        """Wait for the next look, or until somebody asks for one: those that are asked for."""
+        try:
+            asked = {self._asked.get(timeout=self._interval)}
+        except Empty:
+            return ()
+        while not self._asked.empty():
+            asked.add(self._asked.get())
+        return {each for each in asked if each}
 
 
 class _Watched:
@@ -62,11 +86,16 @@ class _Watched:
         self._again = False
 
     def look(self) -> None:
+        """Report a change, once two looks have found it."""
         now, before = self._read(), self._last
         self._last = now
-        if now != before or (now == self._known and not self._again):
-            return
-        self._known, self._again = now, False
+        if now == before and (now != self._known or self._again):
+            self.report()
+
+    def report(self) -> None:
+        """Report what the files hold now."""
+        self._known = self._last = self._read()
+        self._again = False
         try:
             self._again = self._on_change() is False
         except Exception:
@@ -79,7 +108,9 @@ class _Watched:
 def _digest(file: Path) -> bytes | None:
     """What the file holds, as a hash: it may be a private key. None if it cannot be read."""
     try:
-        # Not a named pipe, which would block.
-        return sha256(file.read_bytes()).digest() if file.is_file() else None
+        if not file.is_file():  # a named pipe would block
+            return None
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").digest()
     except OSError:
         return None

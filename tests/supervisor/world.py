@@ -69,7 +69,9 @@ class World:
             "supervisor_instance": INSTANCE,
             **settings,
         }
-        core = Core(made, catalog, metrics, Settings.model_validate(chosen))
+        # A copy, because a test may change it.
+        self._catalog = catalog = Catalog(catalog, catalog.image_limits)
+        self._core = core = Core(made, catalog, metrics, Settings.model_validate(chosen))
         self.readiness, self.registry = core.readiness, core.registry
         self.background, self.reaper = core.background, core.reaper
         self.supervisor, self.watcher = core.supervisor, core.watcher
@@ -109,6 +111,13 @@ class World:
     def listed(self) -> dict[str, str]:
         """What ListJobs says."""
         return {job.identifier: job.state.value for job in self.supervisor.list_jobs()}
+
+    # What an operator does
+
+    def use_catalog(self, newer: Catalog) -> None:
+        """Change the catalogue."""
+        self._catalog.replace(newer)
+        self._core.note_new_catalog()
 
     # What is really there
 

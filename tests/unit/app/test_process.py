@@ -13,7 +13,6 @@ from scripts.ports import free_port
 from service.app import engines, process
 from service.app.engines import EngineKind, OpenedEngine
 from service.errors import StartError
-from service.jobs.catalog import load_catalog
 from service.settings import Settings
 
 
@@ -35,7 +34,7 @@ async def test_both_ports_are_open_before_the_engine_is_loaded(
         bind_address=IPv4Address("127.0.0.1"), grpc_server_port=ports[0], metrics_port=ports[1]
     )
     writer = LogWriter(1)
-    started = process._Process(settings, load_catalog(), TracerProvider(), writer)
+    started = process._Process(settings, TracerProvider(), writer)
     try:
         with pytest.raises(StartError, match="as far as"):
             await started.run()

@@ -89,6 +89,8 @@ PRESET = [
     ("supervisor_orphans", {}),
     ("supervisor_orphans_removed_total", {}),
     ("supervisor_retention_removed_total", {"limit": ("count", "hours")}),
+    ("supervisor_catalog_reload_success", {}),
+    ("supervisor_catalog_reload_success_timestamp_seconds", {}),
     ("supervisor_engine_workers", {"state": ("busy", "limit", "queued")}),
     (
         "supervisor_tls_certificate_timestamp_seconds",

@@ -147,3 +147,39 @@ def test_without_files_there_is_no_thread() -> None:
     before = set(threading.enumerate())
     FileWatcher().start()
     assert before == set(threading.enumerate())
+
+
+def test_who_asks_is_told_at_once_whether_or_not_it_has_changed(tmp_path: Path) -> None:
+    file, other, seen = tmp_path / "file", tmp_path / "other", list[str]()
+    watcher = FileWatcher(3600)
+    ask = watcher.watch([file], lambda: seen.append(_text(file)))
+    watcher.watch([other], lambda: seen.append("other"))
+    watcher.start()
+    for text in ("one", "one", "two"):
+        file.write_text(text)
+        count = len(seen)
+        ask()
+        eventually(lambda count=count: len(seen) > count)  # type: ignore[misc]
+    watcher.close()
+    assert ["one", "one", "two"] == seen
+
+
+def test_what_was_read_because_somebody_asked_is_no_change_any_more(tmp_path: Path) -> None:
+    file, seen = tmp_path / "file", list[str]()
+    watched = file_watcher._Watched((file,), lambda: seen.append(file.read_text()))
+    file.write_text("one")
+    watched.report()
+    for _ in range(3):
+        watched.look()
+    assert ["one"] == seen
+
+
+def test_after_the_end_nobody_is_told(tmp_path: Path) -> None:
+    file, seen = tmp_path / "file", list[str]()
+    watcher = FileWatcher(3600)
+    ask = watcher.watch([file], lambda: seen.append("read"))
+    watcher.start()
+    watcher.close()
+    ask()
+    eventually(lambda: not watcher._thread.is_alive())
+    assert [] == seen

@@ -1,0 +1,63 @@
+"""Which table of a catalogue's file each key of a job comes from."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from service.jobs.catalog import CatalogFile
+from service.jobs.catalog_keys import Entry
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class Origin(NamedTuple):
+    """A key of a job: its value, as TOML has it, and the table that gives it."""
+
+    key: str
+    value: str
+    table: str  # as its head stands in the file; "" if no table gives it
+
+
+def origins_of(job: str, file: CatalogFile, tables: Mapping[str, Any]) -> Sequence[Origin]:
+    """Each key of a job. `tables` is the TOML of the file."""
+    entry = file.jobs[job]
+    defaults, *images = file.layers(job)
+    sources = entry.sources(defaults, *images)
+    heads = {id(defaults): ("defaults",), id(entry): ("jobs", job)}
+    heads |= {id(each): ("images", entry.image or "") for each in images}
+    found = []
+    for key, field in Entry.model_fields.items():
+        if source := sources.get(key):
+            head = heads[id(source)]
+            found.append(Origin(key, toml(_table(tables, head)[key]), _written(head)))
+        else:
+            found.append(Origin(key, toml(field.default), ""))
+    return found
+
+
+def _table(tables: Mapping[str, Any], head: Sequence[str]) -> Mapping[str, Any]:
+    for part in head:
+        tables = tables[part]
+    return tables
+
+
+def _written(head: Sequence[str]) -> str:
+    parts = (part if _BARE.fullmatch(part) else json.dumps(part) for part in head)
+    return f"[{'.'.join(parts)}]"
+
+
+def toml(value: object) -> str:
+    """A value as TOML has it, and "none" for none."""
+    if value is None:
+        return "none"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, dict):
+        pairs = (
+            f"{key if _BARE.fullmatch(key) else json.dumps(key)} = {toml(v)}"
+            for key, v in value.items()
+        )
+        return f"{{ {', '.join(pairs)} }}" if value else "{}"
+    # JSON writes texts, numbers and booleans as TOML does.
+    return json.dumps(value, ensure_ascii=False, default=str)
