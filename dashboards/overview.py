@@ -136,6 +136,16 @@ def _what_runs() -> list[Panel]:
             "none",
             query(of_the_ten_highest("supervisor_jobs_running", label="job_name"), "{{job_name}}"),
         ),
+        lines(
+            "Unhealthy, by job",
+            "Live containers whose health check fails, of the ten jobs with the most. 0 without"
+            " health checks.",
+            "none",
+            query(
+                of_the_ten_highest("supervisor_jobs_unhealthy", label="job_name"), "{{job_name}}"
+            ),
+            width=2 * HALF,
+        ),
     ]
 
 

@@ -148,6 +148,11 @@ class Metrics:
         self.jobs_running = self._gauge(
             "supervisor_jobs_running", "Live containers.", job_name=jobs
         )
+        self.jobs_unhealthy = self._gauge(
+            "supervisor_jobs_unhealthy",
+            "Live containers whose health check says that they are not healthy.",
+            job_name=jobs,
+        )
         self.jobs_by_node = self._gauge(
             "supervisor_jobs_by_node", "Live containers by node of a Swarm.", node=[]
         )

@@ -16,6 +16,8 @@ from scripts.marked import written
 from service.jobs.catalog import SCHEMA
 from service.jobs.catalog_keys import Entry
 from service.jobs.catalog_schema import schema_text
+from service.jobs.keys.health import HealthcheckTable
+from service.jobs.keys.table import Table
 from service.settings import Settings
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -34,7 +36,8 @@ def pages() -> Iterator[tuple[Path, str]]:
     """The pages with generated tables: their paths, and their current texts."""
     for name, mark, table in (
         ("settings.md", "settings", _settings()),
-        ("catalogue.md", "keys", _keys()),
+        ("catalogue.md", "keys", _keys(Entry)),
+        ("catalogue.md", "healthcheck", _keys(HealthcheckTable)),
         ("architecture.md", "rooms", rooms.drawing_and_table()),
         ("modules.md", "modules", rooms.module_tables()),
         ("licences.md", "licences", sbom.licences()),
@@ -57,9 +60,9 @@ def _setting(name: str, field: FieldInfo) -> Sequence[str]:
     return [f"`{name.upper()}`", default, extra["allowed"], field.description or ""]
 
 
-def _keys() -> str:
+def _keys(table: type[Table]) -> str:
     head = ["key", "type", "default", "allowed", "meaning", "example"]
-    return _table([head, *(_key(*item) for item in Entry.model_fields.items())])
+    return _table([head, *(_key(*item) for item in table.model_fields.items())])
 
 
 def _key(name: str, field: FieldInfo) -> Sequence[str]:

@@ -106,6 +106,12 @@ class EngineRefused(EngineError):
     code, reason, status = 502, "engine_refused", "INTERNAL"
 
 
+class NotReady(SupervisorError):
+    """The job has started, and has ended or was ended before it was healthy."""
+
+    code, reason, status = 502, "engine_refused", "INTERNAL"
+
+
 class EngineFailed(EngineRefused):
     """The Engine failed for an internal reason. Another try may succeed."""
 

@@ -12,7 +12,7 @@ from observability.metrics import Metrics
 from service.engine.base import Engine
 from service.engine.docker.host_paths import obstacle
 from service.engine.docker.names import DOCKER_TITLE
-from service.engine.swarm.names import SWARM_TITLE
+from service.engine.swarm.names import NO_HEALTHCHECKS, SWARM_TITLE
 from service.errors import StartError
 from service.jobs.catalog import Catalog
 from service.reconcile.setup_warnings import is_local
@@ -118,6 +118,10 @@ def _check_swarm(settings: Settings, catalog: Catalog) -> None:
             f" allowed is more than LAUNCH_TIMEOUT_SECONDS={settings.launch_timeout_seconds:g}:"
             " what does not run yet may be the launch of another supervisor"
         )
+    for name, entry in catalog.items():
+        if entry.checks_health:
+            key = "ready" if entry.ready_within is not None else "healthcheck"
+            raise StartError(f"jobs.{printable(name)}.{key}: {NO_HEALTHCHECKS}")
 
 
 # What runs at the start of a supervisor may be the job of another one; and a manager has several

@@ -6,6 +6,7 @@ from service.jobs.catalog import Catalog
 from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.exit_hints import Signals
+from service.lifecycle.health_waits import HealthWaits
 from service.lifecycle.killer import Killer
 from service.lifecycle.launch_tasks import LaunchTasks
 from service.lifecycle.launcher import Launcher
@@ -105,9 +106,20 @@ class Core:
             launcher=self._make_launcher(),
             launches=launches,
             adoption=self._adoption,
+            health_waits=self._make_health_waits(),
             admission=admission,
             rooms=rooms,
             metrics=self._metrics,
+            settings=self._settings,
+        )
+
+    def _make_health_waits(self) -> HealthWaits:
+        return HealthWaits(
+            engine=self._engine,
+            registry=self.registry,
+            reaper=self.reaper,
+            readiness=self.readiness,
+            background=self.background,
             settings=self._settings,
         )
 

@@ -49,6 +49,22 @@ class Status(StrEnum):
     UNKNOWN = "unknown"  # its entry in the listing cannot be read
 
 
+class Health(StrEnum):
+    """What the health check of a workload says."""
+
+    UNTOLD = "untold"  # it has none, or the engine does not tell
+    STARTING = "starting"  # no probe has succeeded yet, nor enough of them failed
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+class Probe(NamedTuple):
+    """The last probe of a health check: its exit code, and its output, which may hold secrets."""
+
+    exit_code: int
+    output: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """A workload in a listing."""
@@ -63,6 +79,7 @@ class Workload:
     node: str = ""  # the machine that it runs on, if the engine has several
     aside: bool = False  # it could not be removed, and was renamed to free its name
     stopping: bool = False  # a supervisor is stopping it, as far as the engine tells that
+    health: Health = Health.UNTOLD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +100,8 @@ class Inspection:
     paused: bool = False
     aside: bool = False  # see `Workload`
     stopping: bool = False  # likewise
+    health: Health = Health.UNTOLD
+    probe: Probe | None = field(default=None, repr=False)
     node: str = ""  # likewise
     # Whether the engine has seen the exit when it happened, and reports it even after a gap.
     witnessed: bool = False
@@ -122,6 +141,8 @@ class Change(StrEnum):
     REMOVED = "removed"
     PAUSED = "paused"
     UNPAUSED = "unpaused"
+    HEALTHY = "healthy"  # by its health check
+    UNHEALTHY = "unhealthy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,8 +270,9 @@ class Engine(Protocol):
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> Begun:
         """Create and start a workload. Return when its program has begun.
 
-        If the engine refuses to start it, or its program cannot be run, the workload is removed
-        again. A program that has begun is a success, whatever its exit code, and however soon.
+        If the engine refuses to start it, if its program cannot be run, or if it lacks a health
+        check that is `required`, the workload is removed again. A program that has begun is a
+        success, whatever its exit code, and however soon.
 
         The timeout counts from the first call to the engine. Raises NameTaken, ImageMissing,
         NoRoom and EngineRefused. After EngineUnavailable, EngineTimeout and EngineFailed, a

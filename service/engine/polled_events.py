@@ -8,7 +8,9 @@ Exits count as not witnessed: the engine may have been away in between (`Event.w
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 
-from service.engine.base import Change, Event, Listing, Status, Workload
+from service.engine.base import Change, Event, Health, Listing, Status, Workload
+
+_HEALTH = {Health.HEALTHY: Change.HEALTHY, Health.UNHEALTHY: Change.UNHEALTHY}
 
 
 async def poll(
@@ -58,6 +60,8 @@ def _steps(before: Workload | None, after: Workload) -> Iterator[Change]:
         yield Change.EXITED
     if now is Status.LIVE and after.paused != _was_paused(before):
         yield Change.PAUSED if after.paused else Change.UNPAUSED
+    if now is Status.LIVE and (change := _HEALTH.get(after.health)) and not _was_so(before, after):
+        yield change
 
 
 def _has_ended_since(was: Status | None, now: Status) -> bool:
@@ -69,6 +73,11 @@ def _has_ended_since(was: Status | None, now: Status) -> bool:
 def _was_paused(before: Workload | None) -> bool:
     """Whether it was paused, unless it has exited since."""
     return before is not None and before.status is Status.LIVE and before.paused
+
+
+def _was_so(before: Workload | None, after: Workload) -> bool:
+    """Whether its health is what it was."""
+    return before is not None and before.health is after.health
 
 
 def _event(workload: Workload, change: Change) -> Event:

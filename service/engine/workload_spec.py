@@ -101,6 +101,21 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Healthcheck:
+    """How an engine finds out whether a workload is healthy. Times are seconds.
+
+    What is None, or an empty `command`, is that of the image; or else the engine's default.
+    """
+
+    command: tuple[str, ...] = ()
+    interval: float | None = None
+    timeout: float | None = None
+    retries: int | None = None
+    start_period: float | None = None
+    required: bool = False  # whether a workload without one is refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadSpec:
     """A workload to run.
 
@@ -122,4 +137,5 @@ class WorkloadSpec:
     allowed_folders: Sequence[str] = ()
     confinement: Confinement = field(default_factory=Confinement)
     surroundings: Surroundings = field(default_factory=Surroundings)
+    healthcheck: Healthcheck = field(default_factory=Healthcheck)
     redact: Redactor = field(default_factory=Redactor, repr=False)

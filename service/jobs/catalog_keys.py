@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from service.jobs.keys.confinement import ConfinementKeys
 from service.jobs.keys.fairness import FairnessKeys, MaxRunning
+from service.jobs.keys.health import HealthKeys
 from service.jobs.keys.resources import ResourceKeys
 from service.jobs.keys.surroundings import SurroundingKeys
 from service.jobs.keys.table import Table, key
@@ -54,7 +55,7 @@ class _Program(Table):
 
 
 # The last one comes first in docs/catalogue.md.
-class Policy(FairnessKeys, SurroundingKeys, ConfinementKeys, ResourceKeys):
+class Policy(HealthKeys, FairnessKeys, SurroundingKeys, ConfinementKeys, ResourceKeys):
     """What the container of a job may do and use: the keys that `[defaults]` may have, too."""
 
 

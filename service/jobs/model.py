@@ -3,7 +3,8 @@
     starting ──▶ running ──▶ stopping ──▶ gone
                  └──▶ exited ─────▶ gone
 
-A job is `stopping` as soon as a kill is intended, and `exited` once its workload has exited without
+A job is `starting` until it runs, or until it is healthy if its launch waits for that. It is
+`stopping` as soon as a kill is intended, and `exited` once its workload has exited without
 one. It is `gone` when the workload is out of the way and its name is free. Observations are facts
 about a job's workload; only `advance` turns them into states.
 """
@@ -87,6 +88,7 @@ class Job:
     idempotency_key: str = ""  # of its request
     traceparent: str | None = None  # the span of its launch
     client: str = ""  # the name of the client that has launched it, if there is an access file
+    ready_within: float | None = None  # how long it has to become healthy; None: it has to run
     adopted: bool = False  # it was running before this process knew of it
     state: State = State.STARTING
     workload_id: str | None = None
@@ -100,6 +102,8 @@ class Job:
     exits: int = 0  # a third party may start the workload again
     exit_signal: int | None = None  # a third party's, received before the exit
     paused: bool = False
+    ready: bool = False  # it has been healthy, or was running before this process knew of it
+    unhealthy: bool = False  # by its health check
     outcome: Outcome | None = None
     exit_code: int | None = None
     signal: int | None = None  # the third party's signal that ended it; 0 if not known
@@ -119,6 +123,16 @@ class Job:
         """Whether it has a workload that has not exited, as far as is known."""
         has_ended = self.exit_seen or self.state is State.GONE
         return self.workload_id is not None and not has_ended
+
+    @property
+    def awaits_health(self) -> bool:
+        """Whether it runs, and its launch waits until it is healthy."""
+        return self.runs and self.ready_within is not None and not self.ready
+
+    @property
+    def is_sick(self) -> bool:
+        """Whether it runs, and its health check says that it is not healthy."""
+        return self.unhealthy and self.runs
 
     @property
     def killed_here(self) -> bool:
@@ -147,6 +161,7 @@ class Started:
     at: float
     paused: bool = False  # if it was adopted while paused
     node: str = ""
+    ready: bool = False  # whatever its health: it runs for longer than this process knows of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +197,14 @@ class PauseSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthSeen:
+    """The health check of the live workload has said something."""
+
+    healthy: bool = False
+    unhealthy: bool = False  # neither, if no probe has decided it yet
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The workload is out of the way. `exit_code` is None if it cannot be found out any more."""
 
@@ -210,19 +233,28 @@ Observation = (
     | ExitSeen
     | FoundLive
     | PauseSeen
+    | HealthSeen
     | Closed
     | ClosedElsewhere
     | StartFailed
 )
 
 
-def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a case, a return
+def advance(job: Job, observation: Observation) -> Job:  # noqa: C901, PLR0911 - a case, a return
     """The job after an observation; the same object if nothing changes."""
     if job.state is State.GONE:
         return job
     match observation:
-        case Started(workload_id, at, paused, node):
-            began = replace(job, workload_id=workload_id, started_at=at, paused=paused, node=node)
+        case Started(workload_id, at, paused, node, ready):
+            began = replace(
+                job,
+                workload_id=workload_id,
+                started_at=at,
+                paused=paused,
+                node=node,
+                ready=job.ready or ready,
+                unhealthy=False,
+            )
             return _moved(began)
         case KillIntended(by, here):
             intended = job.kill_intended or not job.exit_seen  # or else it has exited by itself
@@ -239,6 +271,8 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: PLR0911 - a cas
             return _moved(live)
         case PauseSeen(paused):
             return _moved(replace(job, paused=paused))
+        case HealthSeen(healthy, unhealthy):
+            return _moved(replace(job, ready=job.ready or healthy, unhealthy=unhealthy))
         case Closed():
             return _closed(job, observation)
         case StartFailed() | ClosedElsewhere():
@@ -251,7 +285,7 @@ def _moved(job: Job) -> Job:
         return replace(job, state=State.STOPPING)
     if job.exit_seen:
         return replace(job, state=State.EXITED)
-    if job.workload_id is None:
+    if job.workload_id is None or job.awaits_health:
         return replace(job, state=State.STARTING)
     return replace(job, state=State.PAUSED if job.paused else State.RUNNING)
 

@@ -13,6 +13,7 @@ from service.engine.name_grammar import NameGrammar
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import TooLarge
 from service.jobs.catalog_keys import Entry
+from service.jobs.keys.values import read_duration, write_duration
 from service.jobs.model import Job, JobSpec, JsonValue, Kind
 from service.jobs.request_differences import digests_of
 from service.jobs.validation import RESERVED_PARAMETERS
@@ -29,6 +30,7 @@ LAUNCH_LABEL = LABEL_PREFIX + "launch-id"
 TRACE_LABEL = LABEL_PREFIX + "traceparent"
 KEY_LABEL = LABEL_PREFIX + "idempotency-key"
 CLIENT_LABEL = LABEL_PREFIX + "client"
+READY_LABEL = LABEL_PREFIX + "ready-within"
 
 DEFAULT_INSTANCE = "default"
 
@@ -132,6 +134,7 @@ def labels_of(job: Job, instance: str) -> Mapping[str, str]:
         TRACE_LABEL: job.traceparent,
         KEY_LABEL: job.idempotency_key,
         CLIENT_LABEL: job.client,
+        READY_LABEL: _written(job.ready_within),
     }
     return labels | {label: value for label, value in optional.items() if value}
 
@@ -160,6 +163,7 @@ def job_of(spec: JobSpec, entry: Entry, traceparent: str | None, client: str = "
         idempotency_key=spec.idempotency_key,
         traceparent=traceparent,
         client=client,
+        ready_within=entry.ready_within,
     )
 
 
@@ -177,9 +181,19 @@ def job_from_labels(labels: Mapping[str, str]) -> Job | None:
             idempotency_key=labels.get(KEY_LABEL, ""),
             traceparent=labels.get(TRACE_LABEL),
             client=labels.get(CLIENT_LABEL, ""),
+            ready_within=_duration_in(labels, READY_LABEL),
         )
     except (KeyError, ValueError):
         return None
+
+
+def _written(duration: float | None) -> str | None:
+    return None if duration is None else write_duration(duration)
+
+
+def _duration_in(labels: Mapping[str, str], label: str) -> float | None:
+    """A duration (seconds). Raises `ValueError` if it cannot be read."""
+    return read_duration(labels[label]) if label in labels else None
 
 
 def workload_of(
@@ -207,6 +221,7 @@ def workload_of(
         allowed_folders=settings.allowed_folders,
         confinement=entry.confinement,
         surroundings=entry.surroundings,
+        healthcheck=entry.health,
         redact=Redactor([dict(spec.auth), secrets_in(entry, environment)]),
     )
 

@@ -1,11 +1,13 @@
 """Makes a job of a workload that this process has not launched."""
 
+import time
 from collections.abc import Mapping
 
-from service.engine.base import Engine, Inspection, Status
+from service.engine.base import Engine, Health, Inspection, Status
 from service.jobs.model import ExitSeen, Job, Started
 from service.jobs.workload import job_from_labels
 from service.lifecycle.exit_hints import Hint, Recent
+from service.lifecycle.health import note_health
 from service.lifecycle.other_supervisors import OtherSupervisors
 from service.lifecycle.reaper import Reaper
 from service.reporting.job_reports import log_adoption
@@ -43,8 +45,11 @@ class Adoption:
 
     def adopt(self, job: Job, seen: Inspection) -> None:
         """Make a live workload a job. If an event came after `seen`, it is inspected again."""
-        self._registry.adopt(job, Started(seen.id, seen.started_at, seen.paused, seen.node))
+        ready = not _may_become_ready(job, seen)
+        started = Started(seen.id, seen.started_at, seen.paused, seen.node, ready)
+        self._registry.adopt(job, started)
         log_adoption(job, seen)
+        note_health(self._registry, job.launch_id, seen)
         self._others.note_stop(job.launch_id, seen)
         witnessed = self._events.get(seen.id)
         if witnessed is not None:
@@ -85,3 +90,14 @@ class Adoption:
     async def _inspect_again(self, launch_id: str, *, witnessed: bool) -> None:
         witnessed = witnessed and not await self._engine.leaving()
         await self._reaper.reap(launch_id, Hint(witnessed=witnessed))
+
+
+def _may_become_ready(job: Job, seen: Inspection) -> bool:
+    """Whether the launch of a live workload may still be waiting for its health.
+
+    One that is unhealthy, or past its time, may have been healthy before: a restart of Docker with
+    live-restore begins all health checks anew. It must not be ended.
+    """
+    if job.ready_within is None or seen.health is not Health.STARTING:
+        return False
+    return time.time() < seen.started_at + job.ready_within

@@ -32,3 +32,8 @@ def _redact_and_cut(output: str, arguments: Sequence[str]) -> str:
         output = output[-MOST_CHARACTERS:].partition("\n")[2]
     lines = Redactor(auth_in(arguments))(output).splitlines()[-_SHOWN_LINES:]
     return "\n".join(line[:_SHOWN_CHARACTERS] for line in lines)
+
+
+def probe_lines(seen: Inspection) -> str:
+    """The last lines that the last probe of a health check has printed."""
+    return _redact_and_cut(seen.probe.output, seen.arguments) if seen.probe else ""

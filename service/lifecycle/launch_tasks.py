@@ -15,6 +15,7 @@ from service.errors import EngineTimeout, LimitReached, SharedFailure, Superviso
 from service.jobs.model import Job, JobSpec, Started, StartFailed
 from service.jobs.request_differences import differing
 from service.lifecycle.adoption import Adoption
+from service.lifecycle.health_waits import HealthWaits
 from service.lifecycle.launcher import Launcher, RunsAlready, StartedWorkload
 from service.reporting.request_reports import (
     log_failure,
@@ -49,6 +50,7 @@ class LaunchTasks:
     launcher: Launcher
     launches: Launches
     adoption: Adoption
+    health_waits: HealthWaits
     admission: Admission
     rooms: Rooms
     metrics: Metrics
@@ -77,6 +79,8 @@ class LaunchTasks:
         """
         if self.launches.under_way(job.launch_id):
             await self._share(job, spec)
+        else:  # it may have been adopted before it was healthy
+            await self.health_waits.until_ready(job.launch_id)
         if fields := differing(job, spec):
             annotate({"supervisor.launch.differs": True, "supervisor.launch.differing": fields})
         record_dedup(self.metrics, job, differing=fields, key=key)
@@ -117,7 +121,7 @@ class LaunchTasks:
             started = await self._start(job, workload)
         except RunsAlready as found:
             self.registry.observe(job.launch_id, StartFailed())
-            return self._adopt(found)
+            return await self._adopt(found, workload, began)
         except BaseException as error:
             self.registry.observe(job.launch_id, StartFailed())
             self._report(error, job, workload, began)
@@ -135,7 +139,16 @@ class LaunchTasks:
             **({"node": started.node} if started.node else {}),
             **caller().fields,
         )
+        await self._await_health(job, workload, began)
         return "launched"
+
+    async def _await_health(self, job: Job, workload: WorkloadSpec, began: float) -> None:
+        """Wait until a job is ready. Raises `NotReady` and `Draining`."""
+        try:
+            await self.health_waits.until_ready(job.launch_id)
+        except BaseException as error:
+            self._report(error, job, workload, began)
+            raise
 
     def _report(self, error: BaseException, job: Job, workload: WorkloadSpec, began: float) -> None:
         """Count and log a failure. Raises `Crashed` for a fault of this program."""
@@ -202,9 +215,12 @@ class LaunchTasks:
         with wait_span("slot"):
             await self.readiness.when_ready(acquire, undo=self.admission.release)
 
-    def _adopt(self, found: RunsAlready) -> LaunchOutcome:
+    async def _adopt(
+        self, found: RunsAlready, workload: WorkloadSpec, began: float
+    ) -> LaunchOutcome:
         """Adopt a workload of the identifier that a third party has started again."""
         if self.registry.get(found.job.launch_id) is None:
             self.adoption.adopt(found.job, found.workload)
+        await self._await_health(found.job, workload, began)
         record_dedup(self.metrics, found.job)
         return "dedup"

@@ -16,6 +16,7 @@ from service.jobs.model import (
 )
 from service.lifecycle.exit_hints import Hint, Hints
 from service.lifecycle.exits import cause_may_follow, exit_of, exit_without_workload
+from service.lifecycle.health import note_health
 from service.lifecycle.last_lines import last_lines
 from service.lifecycle.other_supervisors import OtherSupervisors
 from service.lifecycle.reinspections import Reinspections
@@ -192,13 +193,14 @@ class Reaper:
         return self._registry.get(job.launch_id) or job
 
     def _handle_live(self, job: Job, seen: Inspection, exits: int) -> None:
-        """Note that the workload is live, maybe again. During a kill, only note its pause.
+        """Note that the workload is live, maybe again. During a kill, only note pause and health.
 
         `exits` is their number when the inspection began: if there is another one, it is stale.
         """
         if exits != self._current(job).exits:
             return
         self._set_paused(job.launch_id, paused=seen.paused)
+        note_health(self._registry, job.launch_id, seen)
         now = self._registry.get(job.launch_id)
         if now is not None and not now.kill_intended:
             self._registry.observe(job.launch_id, FoundLive())

@@ -19,7 +19,7 @@ from service.reconcile.adopter import Adopter, log_engine_error
 from service.reconcile.janitor import Janitor
 from service.reconcile.retention import Retention
 from service.state.registry import Registry
-from service.state.registry_snapshot import Snapshot, differs
+from service.state.registry_snapshot import Snapshot, differs, differs_in_health
 from service.support.tasks import Background, SingleFlight
 
 log = get_logger(__name__)
@@ -126,7 +126,11 @@ class Comparison:
         """Have the workloads of jobs inspected; the jobs for which there is no answer yet."""
         listed = {workload.id: workload for workload in workloads}
         started = [job for job in jobs if job.workload_id is not None]
-        differing = {job.launch_id for job in started if differs(job, listed)}
+        differing = {
+            job.launch_id
+            for job in started
+            if differs(job, listed) or differs_in_health(job, listed)
+        }
         doubtful = [job for job in started if closely or job.launch_id in differing]
         # First those that are not listed, about which the answer is quick; then the exited ones.
         doubtful.sort(key=lambda j: (j.workload_id in listed, j.launch_id not in differing))

@@ -1,10 +1,11 @@
 """Reports on a job: its adoption, its pauses, and its exit as a span and a log event."""
 
+import time
 from signal import Signals
 
 from observability.logs import get_logger
 from observability.spans import emit_span, fail_span, links_to, trace_environment
-from service.engine.base import Inspection
+from service.engine.base import Health, Inspection
 from service.jobs.model import FAILED_OUTCOMES, Job
 
 log = get_logger(__name__)
@@ -39,6 +40,41 @@ def log_pause(job: Job, *, paused: bool) -> None:
         log.warning("job.paused", job=job.name, identifier=job.identifier)
     else:
         log.info("job.unpaused", job=job.name, identifier=job.identifier)
+
+
+def log_health(job: Job, seen: Inspection, *, output: str) -> None:
+    """Log that a job has become healthy or unhealthy.
+
+    `output` is what the last probe has printed, free of secrets.
+    """
+    if seen.health is Health.UNHEALTHY:
+        log.warning(
+            "job.unhealthy",
+            job=job.name,
+            identifier=job.identifier,
+            container_id=seen.id,
+            exit_code=seen.probe.exit_code if seen.probe else None,
+            output=output.splitlines(),
+        )
+    else:
+        log.info(
+            "job.healthy",
+            job=job.name,
+            identifier=job.identifier,
+            container_id=seen.id,
+            seconds=round(max(0.0, time.time() - seen.started_at), 3),
+        )
+
+
+def log_not_ready(job: Job, reason: str) -> None:
+    """Log that a job is ended because it has not become healthy in its time."""
+    log.warning(
+        "job.not_ready",
+        job=job.name,
+        identifier=job.identifier,
+        container_id=job.workload_id,
+        reason=reason,
+    )
 
 
 def report_exit(job: Job, *, oom_killed: bool, output: str) -> None:

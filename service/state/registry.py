@@ -27,10 +27,15 @@ class Registry:
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self._closings: dict[str, asyncio.Future[Job]] = {}
         self._listeners: list[Callable[[Job], None]] = []
+        self._start_listeners: list[Callable[[Job], None]] = []
 
     def subscribe(self, listener: Callable[[Job], None]) -> None:
         """Call the listener for each job that is gone."""
         self._listeners.append(listener)
+
+    def subscribe_to_starts(self, listener: Callable[[Job], None]) -> None:
+        """Call the listener for each job whose workload has started."""
+        self._start_listeners.append(listener)
 
     def add(self, job: Job) -> None:
         """Reserve the identifier for a launch."""
@@ -58,6 +63,9 @@ class Registry:
             self._jobs[launch_id] = after
         self._update_metrics(before, after)
         self._wake(launch_id)
+        if isinstance(observation, Started):
+            for listener in self._start_listeners:
+                listener(after)
         if after.state is State.GONE:
             for listener in self._listeners:
                 listener(after)
@@ -141,6 +149,8 @@ class Registry:
         entered = None if after.state is State.GONE else after.state
         left, ran = (before.state, before.runs) if before else (None, False)
         metrics.job_moved(after.name, left, entered, live=after.runs - ran, node=after.node)
+        if sick := after.is_sick - (before is not None and before.is_sick):
+            metrics.jobs_unhealthy.labels(label).inc(sick)
         if before is not None and before.workload_id is None and after.workload_id is not None:
             (metrics.adoptions if after.adopted else metrics.launches).labels(label).inc()
         if after.state is State.GONE and after.outcome is not None:

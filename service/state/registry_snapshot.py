@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from service.engine.base import Status, Workload
+from service.engine.base import Health, Status, Workload
 from service.jobs.model import Job
 from service.jobs.workload import launch_id_in
 
@@ -24,7 +24,8 @@ class Snapshot:
         """Whether a listed workload is that of a job, in the same state: nothing is to be done."""
         launch_id = launch_id_in(workload.labels)
         job = self._jobs.get(launch_id)
-        if job is None or workload.aside or differs(job, {workload.id: workload}):
+        listed = {workload.id: workload}
+        if job is None or workload.aside or differs(job, listed) or differs_in_health(job, listed):
             return False
         self._left.pop(launch_id, None)
         return True
@@ -51,3 +52,12 @@ def differs(job: Job, listed: Mapping[str, Workload]) -> bool:
     if workload is None or workload.status is not Status.LIVE:
         return True
     return job.exit_seen or workload.paused != job.paused
+
+
+def differs_in_health(job: Job, listed: Mapping[str, Workload]) -> bool:
+    """Whether a listing contradicts what is known of a job's health, as far as it tells that."""
+    workload = listed.get(job.workload_id or "")
+    if workload is None or workload.health is Health.UNTOLD:
+        return False
+    became_ready = workload.health is Health.HEALTHY and job.awaits_health
+    return became_ready or (workload.health is Health.UNHEALTHY) != job.unhealthy

@@ -56,6 +56,7 @@ _VERSION = {__version__}
 # Name: type, and for each label the values that it may have.
 _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     "supervisor_jobs_running": ("gauge", {"job_name": _JOBS}),
+    "supervisor_jobs_unhealthy": ("gauge", {"job_name": _JOBS}),
     "supervisor_jobs": ("gauge", {"state": _STATES}),
     "supervisor_launches": ("counter", {"job_name": _JOBS}),
     "supervisor_adoptions": ("counter", {"job_name": _JOBS}),

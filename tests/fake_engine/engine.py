@@ -23,6 +23,7 @@ from service.engine.base import (
     Capabilities,
     Event,
     Exit,
+    Health,
     Inspection,
     Listing,
     Offers,
@@ -347,9 +348,16 @@ def _workload(container: Container) -> Workload:
         labels=dict(container.spec.labels),
         created_at=container.created_at,
         paused=container.paused,
+        health=_health(container),
         aside=is_aside(container.spec.name, container.id),
         node=container.node,
     )
+
+
+def _health(container: Container) -> Health:
+    """What a listing tells of it: nothing of what does not run, or is paused."""
+    runs = container.status is Status.LIVE and not container.paused
+    return container.health if runs else Health.UNTOLD
 
 
 def _inspection(container: Container) -> Inspection:
@@ -362,6 +370,8 @@ def _inspection(container: Container) -> Inspection:
         started_at=container.started_at,
         ended_at=container.ended_at,
         arguments=tuple(container.spec.arguments),
+        health=container.health,
+        probe=container.probe,
         paused=container.paused,
         aside=is_aside(container.spec.name, container.id),
         node=container.node,

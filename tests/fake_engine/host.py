@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from signal import SIGKILL, SIGTERM
 
-from service.engine.base import Change, Event, Exit, Status
+from service.engine.base import Change, Event, Exit, Health, Probe, Status
 from service.engine.docker.names import name_aside
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineRefused, ImageMissing, NameTaken, NoSuchWorkload
@@ -42,6 +42,8 @@ class Container:
     ended_at: float | None = None
     node: str = ""
     output: str = ""
+    health: Health = Health.UNTOLD
+    probe: Probe | None = None
     unsettled: bool = False  # exited, and not so in the listings yet, as Docker has it for a moment
     exited: asyncio.Event = field(default_factory=asyncio.Event)
     removed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,6 +62,7 @@ class FakeHost:
         self.networks = set(networks)
         self.registry: set[str] = set()  # images that can be pulled
         self.broken: dict[str, str] = {}  # images, with why their program cannot be run
+        self.checked: set[str] = set()  # images with a health check
         self.node = ""  # what the engine calls the machine
         self.removal_seconds = 0.01  # while the name is still taken
         self.stopped: set[str] = set()  # what supervisors have stopped, for engines that tell it
@@ -117,10 +120,14 @@ class FakeHost:
         spec = container.spec
         if container.status is Status.REMOVING:
             raise EngineRefused(f"container {spec.name}: is being removed")
+        checked = bool(spec.healthcheck.command) or spec.image in self.checked
+        if spec.healthcheck.required and not checked:
+            raise EngineRefused(f"the image {spec.image} has no health check")
         if spec.network not in self.networks:
             raise EngineRefused(spec.redact(f"network {spec.network} not found"))
         container.status, container.exit_code = Status.LIVE, 0
         container.started_at = time.time()
+        container.health = Health.STARTING if checked else Health.UNTOLD
         container.exited.clear()
         _speak(container)
         self._tell(container, Change.STARTED)
@@ -141,6 +148,14 @@ class FakeHost:
         container = self.get(container_id)
         container.paused = paused
         self._tell(container, Change.PAUSED if paused else Change.UNPAUSED)
+
+    def probe(self, container_id: str, code: int, output: str = "") -> None:
+        """A probe of a live container's health check ends, and decides its health."""
+        container = self.get(container_id)
+        before, container.probe = container.health, Probe(code, output)
+        container.health = Health.UNHEALTHY if code else Health.HEALTHY
+        if container.health is not before:
+            self._tell(container, Change.UNHEALTHY if code else Change.HEALTHY)
 
     def signal(self, container_id: str, number: int) -> None:
         """Send a signal through the Engine. What the process makes of it is for the caller."""

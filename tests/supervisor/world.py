@@ -34,6 +34,15 @@ TRIES = 4
 # Within which an exit has to be noticed (seconds).
 NOTICE = 2.0
 
+# It has half a minute to become healthy.
+CHECKED = {
+    "kind": "action",
+    "image": IMAGE,
+    "ready": "healthcheck",
+    "ready_timeout": "30s",
+    "healthcheck": {"command": ["/healthy"]},
+}
+
 CATALOG = Catalog(
     {
         "timer": Entry(kind=Kind.ACTION, image=IMAGE),
@@ -41,6 +50,9 @@ CATALOG = Catalog(
         "mail": Entry(kind=Kind.REACTION, image=IMAGE),
         "missing": Entry(kind=Kind.ACTION, image="missing"),
         "nothing": Entry(kind=Kind.ACTION),
+        "api": Entry.model_validate(CHECKED),
+        "setup": Entry.model_validate(CHECKED | {"ends": True}),
+        "unchecked": Entry(kind=Kind.ACTION, image=IMAGE, ready="healthcheck"),
     }
 )
 

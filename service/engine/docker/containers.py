@@ -10,10 +10,10 @@ from docker.errors import APIError
 from service.engine.docker.error_mapping import HOLDER
 from service.engine.docker.host_paths import check_folders
 from service.engine.docker.names import name_aside
-from service.engine.docker.parsing import Created, Holder, Unreadable, read
+from service.engine.docker.parsing import Created, Holder, Inspected, Unreadable, read
 from service.engine.docker.surroundings import host_options
 from service.engine.docker.tolerant_reader import TolerantReader
-from service.engine.workload_spec import Tmpfs, Ulimit, WorkloadSpec
+from service.engine.workload_spec import Healthcheck, Tmpfs, Ulimit, WorkloadSpec
 from service.errors import EngineFailed, EngineRefused, NameTaken
 
 # Docker's error for `none`, and for drivers that only send (moby's daemon/logger).
@@ -69,8 +69,10 @@ def _holder_of(client: docker.APIClient, name: str) -> str | None:
 
 
 def start(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> None:
-    """Start a container. Raises `EngineFailed` if another try may succeed."""
+    """Start a container. Raises `EngineFailed` if another try may succeed, and `EngineRefused`."""
     try:
+        if spec.healthcheck.required:
+            _require_healthcheck(client, container_id, spec)
         client.start(container_id)
     except APIError as error:
         if error.status_code == HTTPStatus.FORBIDDEN:
@@ -79,6 +81,15 @@ def start(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> No
             raise
         reason = spec.redact(str(error.explanation))
         raise EngineFailed(f"the Docker Engine failed: start for {spec.name}: {reason}") from None
+
+
+def _require_healthcheck(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> None:
+    """Raise `EngineRefused` if neither the image nor the job has a health check."""
+    if not read(Inspected, client.inspect_container(container_id)).Config.has_healthcheck:
+        raise EngineRefused(
+            f'ready = "healthcheck": the image {spec.image} has no HEALTHCHECK, and the job has no'
+            " `healthcheck` with a `command` in the catalogue"
+        )
 
 
 def set_aside(client: docker.APIClient, container_id: str) -> str:
@@ -117,6 +128,7 @@ def container_options(client: docker.APIClient, spec: WorkloadSpec) -> dict[str,
         "stop_signal": "SIGTERM",  # workers rely on it, so an image cannot change it
         "user": spec.confinement.user or None,
         "working_dir": spec.surroundings.working_dir or None,
+        "healthcheck": _healthcheck(spec.healthcheck),
         "host_config": _host_config(client, spec),
     }
 
@@ -147,6 +159,22 @@ def _host_config(client: docker.APIClient, spec: WorkloadSpec) -> dict[str, Any]
 def ulimit(limit: Ulimit) -> docker.types.Ulimit:
     """As the Engine takes it."""
     return docker.types.Ulimit(name=limit.name, soft=limit.soft, hard=limit.hard)
+
+
+def _healthcheck(check: Healthcheck) -> dict[str, Any] | None:
+    """As docker-py takes it. The Engine takes what is left out from the image."""
+    given = {
+        "test": ["CMD", *check.command] if check.command else None,
+        "interval": _nanoseconds(check.interval),
+        "timeout": _nanoseconds(check.timeout),
+        "retries": check.retries,
+        "start_period": _nanoseconds(check.start_period),
+    }
+    return {name: value for name, value in given.items() if value is not None} or None
+
+
+def _nanoseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1e9)
 
 
 def _options(tmpfs: Tmpfs) -> str:

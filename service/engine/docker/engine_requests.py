@@ -20,10 +20,10 @@ _VERSION = r"/v1\.(2[4-9]|[3-9][0-9]|[0-9]{3,})"
 # `Tmpfs`. `Binds`, `Mounts`, `Privileged`, `Devices`, `Runtime` and the like are not there, in
 # whatever case and with whatever escapes.
 _KEYS = """
-AttachStderr AttachStdin AttachStdout CapDrop Cmd Config Dns Env ExtraHosts Hard HostConfig Image
-Init Labels LogConfig Memory MemoryReservation MemorySwap Name NanoCpus NetworkDisabled NetworkMode
-OpenStdin PidsLimit ReadonlyRootfs ShmSize Soft StdinOnce StopSignal Tmpfs Tty Ulimits User
-WorkingDir max-file max-size
+AttachStderr AttachStdin AttachStdout CapDrop Cmd Config Dns Env ExtraHosts Hard Healthcheck
+HostConfig Image Init Interval Labels LogConfig Memory MemoryReservation MemorySwap Name NanoCpus
+NetworkDisabled NetworkMode OpenStdin PidsLimit ReadonlyRootfs Retries ShmSize Soft StartPeriod
+StdinOnce StopSignal Test Timeout Tmpfs Tty Ulimits User WorkingDir max-file max-size
 """.split()  # noqa: SIM905 - one a line would be long
 # Those that the Engine gives a container by default.
 _CAPABILITIES = """

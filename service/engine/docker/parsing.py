@@ -9,7 +9,16 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.engine.base import Change, Event, Inspection, Offers, Status, Workload
+from service.engine.base import (
+    Change,
+    Event,
+    Health,
+    Inspection,
+    Offers,
+    Probe,
+    Status,
+    Workload,
+)
 from service.engine.docker.names import is_aside
 
 STATUS = {
@@ -34,6 +43,19 @@ CHANGES = {
     "remove": Change.REMOVED,  # Podman's
     "pause": Change.PAUSED,
     "unpause": Change.UNPAUSED,
+    "health_status: healthy": Change.HEALTHY,
+    "health_status: unhealthy": Change.UNHEALTHY,
+}
+HEALTH = {
+    "starting": Health.STARTING,
+    "healthy": Health.HEALTHY,
+    "unhealthy": Health.UNHEALTHY,
+}
+# How a list shows them, at the end of `Status`.
+_LISTED_HEALTH = {
+    "(health: starting)": Health.STARTING,
+    "(healthy)": Health.HEALTHY,
+    "(unhealthy)": Health.UNHEALTHY,
 }
 # After these, a name may stand for another image. Each Engine and each way to build has its own.
 IMAGE_ACTIONS = (
@@ -113,6 +135,7 @@ class Listed(Answer):
     Labels: _Labels = None
     State: str
     Created: float
+    Status: str | None = None
     HostConfig: _HostConfig | None = None
 
 
@@ -138,6 +161,20 @@ class Processes(Answer):
     Processes: list[Annotated[list[str], Field(min_length=1)]] | None = None
 
 
+class _Probed(Answer):
+    ExitCode: int = 0
+    Output: str = ""
+
+
+class _Health(Answer):
+    Status: str = ""
+    Log: list[_Probed] | None = None
+
+
+class _Healthcheck(Answer):
+    Test: list[str] | None = None
+
+
 class _State(Answer):
     Status: str
     Paused: bool
@@ -145,6 +182,7 @@ class _State(Answer):
     ExitCode: _Code
     StartedAt: str
     FinishedAt: str
+    Health: _Health | None = None
 
 
 class _Config(Answer):
@@ -152,6 +190,13 @@ class _Config(Answer):
     Labels: _Labels = None
     Entrypoint: list[str] | None = None
     Cmd: list[str] | None = None
+    Healthcheck: _Healthcheck | None = None
+
+    @property
+    def has_healthcheck(self) -> bool:
+        """Whether there is a command that tells whether it is healthy."""
+        test = self.Healthcheck.Test if self.Healthcheck else None
+        return bool(test) and test != ["NONE"]
 
 
 class Inspected(Answer):
@@ -204,6 +249,7 @@ def workload(item: object) -> Workload:
         created_at=found.Created,
         paused=found.State == "paused",
         network_of=_network_of(found.HostConfig),
+        health=_listed_health(found.Status or ""),
     )
 
 
@@ -221,6 +267,8 @@ def inspection(answer: object) -> Inspection:
         ended_at=_timestamp(state.FinishedAt),
         arguments=tuple(config.Cmd or ()),
         paused=state.Paused,
+        health=_health(state),
+        probe=_last_probe(state.Health),
         aside=is_aside(found.Name, found.Id),
     )
 
@@ -266,6 +314,31 @@ def _network_of(host: _HostConfig | None) -> str:
     """The id of the container whose network it shares, from `container:ID`."""
     kind, _, container_id = ((host and host.NetworkMode) or "").partition(":")
     return container_id if kind == "container" else ""
+
+
+def _listed_health(status: str) -> Health:
+    """The health in a text such as `Up 5 minutes (healthy)`."""
+    found = (health for words, health in _LISTED_HEALTH.items() if status.endswith(words))
+    return next(found, Health.UNTOLD)
+
+
+def _health(state: _State) -> Health:
+    """What the health check says.
+
+    Docker calls a container unhealthy as soon as it is paused, and after that until the next probe.
+    """
+    if state.Health is None or state.Paused:
+        return Health.UNTOLD
+    health = HEALTH.get(state.Health.Status, Health.UNTOLD)
+    probe = _last_probe(state.Health)
+    if health is Health.UNHEALTHY and probe is not None and probe.exit_code == 0:
+        return Health.HEALTHY
+    return health
+
+
+def _last_probe(health: _Health | None) -> Probe | None:
+    probes = (health and health.Log) or ()
+    return Probe(probes[-1].ExitCode, probes[-1].Output) if probes else None
 
 
 def _status(state: str) -> Status:

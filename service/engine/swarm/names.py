@@ -20,3 +20,8 @@ SWARM_NAMES = NameGrammar(
     longest_cleaned=_LONGEST - _LAUNCH_ID - _HASH - len(_MARK),
     mark=_MARK,
 )
+
+NO_HEALTHCHECKS = (
+    "a Swarm waits for a health check by itself, within LAUNCH_TIMEOUT_SECONDS, and ends what is"
+    " unhealthy; leave `ready` and `healthcheck` out"
+)

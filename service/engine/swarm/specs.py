@@ -20,9 +20,11 @@ from docker.utils import version_lt
 from service.engine.docker.containers import ulimit
 from service.engine.docker.host_paths import check_folders
 from service.engine.docker.surroundings import mount
+from service.engine.swarm.names import NO_HEALTHCHECKS
 from service.engine.swarm.tasks import NAME_LABEL, NOWHERE
 from service.engine.workload_spec import (
     Confinement,
+    Healthcheck,
     Limits,
     Log,
     Surroundings,
@@ -47,9 +49,12 @@ def service_of(spec: WorkloadSpec, api_version: str) -> Mapping[str, Any]:
     """The service that a workload is: one task, which is never started again.
 
     Of a job mode Swarm never stops what runs (moby issue 44312), so it is `Replicated`. Raises
-    `EngineRefused` if it cannot be confined as the catalogue asks for.
+    `EngineRefused` for what the catalogue asks for and a service cannot have.
     """
     check_folders(spec)
+    if spec.healthcheck != Healthcheck():
+        key = "ready" if spec.healthcheck.required else "healthcheck"
+        raise EngineRefused(f"{key}: {NO_HEALTHCHECKS}")
     if spec.confinement.no_new_privileges and can_gain_privileges(api_version):
         raise EngineRefused(
             f"no_new_privileges: the manager speaks API {api_version}, and services take this key"

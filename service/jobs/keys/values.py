@@ -15,6 +15,10 @@ _SIZE = re.compile(r"([0-9]+)([kmg])")
 # The Engine refuses less.
 _LEAST_MEMORY = 6 * 2**20
 _MOST_SIZE = 2**50
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
+_LONGEST = 8784 * 3600.0  # a leap year
+_DAY = 86400.0
 # The grammar of github.com/distribution/reference, and Docker's rules: a first part without a dot
 # and a port is not a registry but a part of the name, and names are in lower case.
 _PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
@@ -68,6 +72,45 @@ def read_size(value: object, least: int = 0) -> int:
 def read_memory(value: object) -> int:
     """A size that the Engine takes as a limit, in bytes."""
     return read_size(value, _LEAST_MEMORY)
+
+
+def read_duration(text: object) -> float:
+    """A duration such as `"15m"` in seconds, at most a year. Raises `ValueError`."""
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None or (seconds := float(match[1]) * _SECONDS[match[2]]) > _LONGEST:
+        raise ValueError
+    return seconds
+
+
+def write_duration(seconds: float) -> str:
+    """A text that `read_duration` reads as these seconds, to the millisecond."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
+
+
+def read_period(text: object) -> object:
+    """A time of a health check, in seconds. To Docker, 0 would be that of the image."""
+    return _duration(text, 0.1, _DAY)
+
+
+def read_wait(text: object) -> object:
+    """How long a launch may wait, in seconds."""
+    return _duration(text, 1.0, _DAY)
+
+
+def _duration(text: object, least: float, most: float) -> float:
+    seconds = read_duration(text)
+    if not least <= seconds <= most:
+        raise ValueError
+    return seconds
+
+
+def read_command(value: object) -> object:
+    """A program and its arguments."""
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError
+    if not value or not value[0] or any("\0" in each for each in value):
+        raise ValueError
+    return tuple(value)
 
 
 def read_image(value: str) -> str:

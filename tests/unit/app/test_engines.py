@@ -107,6 +107,20 @@ def test_a_placement_is_for_swarm_alone() -> None:
         ENGINES["docker"].check(Settings(), Catalog({"a": placed}))
 
 
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"ready": "healthcheck"}, r"jobs\.a\.ready: a Swarm waits"),
+        ({"healthcheck": {"command": ["/x"]}}, r"jobs\.a\.healthcheck: a Swarm waits"),
+    ],
+)
+def test_a_health_check_is_not_for_swarm(keys: dict[str, object], told: str) -> None:
+    checked = Entry.model_validate({"kind": "action", "image": "x", **keys})
+    ENGINES["docker"].check(Settings(), Catalog({"a": checked}))
+    with pytest.raises(StartError, match=told):
+        ENGINES["swarm"].check(Settings.model_validate(_ON_SWARM), Catalog({"a": checked}))
+
+
 def test_on_a_swarm_what_runs_is_taken_over_unless_it_is_said() -> None:
     assert "adopt" == adapted(Settings.model_validate(_ON_SWARM)).supervisor_on_start
     said = Settings.model_validate(_ON_SWARM | {"supervisor_on_start": "remove"})

@@ -49,15 +49,16 @@ def _effect(**keys: Any) -> tuple[Any, ...]:
     spec = JobSpec("name", "identifier")
     job = job_of(spec, entry, None)
     arguments = arguments_of(spec, entry, "callback")
-    container = entry.limits, entry.confinement, entry.placement, entry.surroundings
+    container = entry.limits, entry.confinement, entry.placement, entry.surroundings, entry.health
     own = entry.network, entry.labels, entry.variables({"WEATHER_API_KEY": "x"})
     turn = entry.max_running, entry.when_full, entry.priority  # see service/state/rooms.py
-    return job.kind, job.ends, entry.image, arguments, container, own, turn
+    return job.kind, job.ends, job.ready_within, entry.image, arguments, container, own, turn
 
 
 @pytest.mark.parametrize("key", Entry.model_fields)
 def test_every_key_has_an_effect_on_a_launch(key: str) -> None:
-    kind = {} if key == "kind" else {"kind": Kind.ACTION}
+    kind: dict[str, Any] = {} if key == "kind" else {"kind": Kind.ACTION}
+    kind |= {"ready": "healthcheck"} if key == "ready_timeout" else {}
     same = _effect(**kind) == _effect(**kind | {key: _example(key)})
     assert not same, f"service/jobs/workload.py makes nothing of `{key}`, nor does Entry"
 

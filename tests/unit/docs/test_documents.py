@@ -53,7 +53,7 @@ OTHERS: dict[type, list[Any]] = {
     int: ["x y", True, 1.5],
     float: ["x y", True],
     list: ["x y", True, 1],
-    dict: ["x y", True, 1],
+    dict: ["x y", True, 1, []],
 }
 
 

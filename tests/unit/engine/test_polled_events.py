@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
-from service.engine.base import Event, Listing, Status, Workload
+from service.engine.base import Event, Health, Listing, Status, Workload
 from service.engine.polled_events import changes, poll
 from service.errors import EngineUnavailable
 
@@ -140,3 +141,16 @@ async def _followed(
     except _Over:
         pass
     return heard
+
+
+def test_a_change_of_health_is_told() -> None:
+    starting, healthy, unhealthy = (
+        replace(a_workload(LIVE), health=health)
+        for health in (Health.STARTING, Health.HEALTHY, Health.UNHEALTHY)
+    )
+    assert [] == told([a_workload(LIVE)], [starting])
+    assert ["healthy"] == told([starting], [healthy])
+    assert [] == told([healthy], [healthy])
+    assert ["unhealthy"] == told([healthy], [unhealthy])
+    assert ["created", "started", "healthy"] == told([], [healthy])
+    assert ["exited"] == told([healthy], [replace(unhealthy, status=EXITED)])

@@ -9,6 +9,7 @@ from service.jobs.model import (
     Closed,
     ExitSeen,
     FoundLive,
+    HealthSeen,
     Job,
     JobSpec,
     KillFailed,
@@ -34,6 +35,8 @@ OBSERVATIONS: tuple[Observation, ...] = (
     FoundLive(),
     PauseSeen(paused=True),
     PauseSeen(paused=False),
+    HealthSeen(healthy=True),
+    HealthSeen(unhealthy=True),
     ENDED,
     StartFailed(),
 )
@@ -319,3 +322,22 @@ def test_a_spec_does_not_show_its_credentials() -> None:
 def test_a_job_cannot_be_changed_in_place() -> None:
     with pytest.raises(FrozenInstanceError):
         a_job().state = State.GONE  # type: ignore[misc]
+
+
+def test_a_job_whose_launch_waits_for_its_health_is_starting_until_then() -> None:
+    job = advance(a_job(ready_within=60.0), STARTED)
+    assert (State.STARTING, True, True) == (job.state, job.awaits_health, job.runs)
+    sick = advance(job, HealthSeen(unhealthy=True))
+    assert (State.STARTING, True) == (sick.state, sick.is_sick)
+    assert State.STOPPING is advance(sick, KillIntended()).state
+    assert State.EXITED is advance(sick, ExitSeen()).state
+    ready = advance(sick, HealthSeen(healthy=True))
+    assert (State.RUNNING, False, False) == (ready.state, ready.awaits_health, ready.is_sick)
+    again = advance(ready, HealthSeen(unhealthy=True))
+    assert (State.RUNNING, False, True) == (again.state, again.awaits_health, again.is_sick)
+    assert not advance(again, ExitSeen()).is_sick
+
+
+def test_an_adopted_job_may_be_ready_whatever_its_health() -> None:
+    job = advance(a_job(ready_within=60.0), Started("c1", 100.0, ready=True))
+    assert (State.RUNNING, False) == (job.state, job.awaits_health)

@@ -1,12 +1,14 @@
 """What a listing confirms of the jobs that were known when it was asked for."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from service.engine.base import Status, Workload
+from service.engine.base import Health, Status, Workload
 from service.jobs.model import (
     ExitSeen,
+    HealthSeen,
     Job,
     KillIntended,
     Kind,
@@ -78,3 +80,31 @@ def test_a_job_without_a_container_is_not_expected_in_a_listing() -> None:
 def test_a_job_has_one_container() -> None:
     assert snapshot().has_workload(LISTED)
     assert not snapshot().has_workload(replace(LISTED, id="c-2"))
+
+
+@pytest.mark.parametrize(
+    ("known", "listed", "confirmed"),
+    [
+        ((), Health.UNTOLD, True),
+        ((), Health.HEALTHY, True),
+        ((), Health.STARTING, True),
+        ((), Health.UNHEALTHY, False),
+        ((HealthSeen(unhealthy=True),), Health.UNHEALTHY, True),
+        ((HealthSeen(unhealthy=True),), Health.HEALTHY, False),
+        ((HealthSeen(unhealthy=True),), Health.UNTOLD, True),
+    ],
+)
+def test_a_health_that_differs_is_not_confirmed_where_the_listing_tells_it(
+    known: Sequence[Observation], listed: Health, confirmed: bool
+) -> None:
+    assert confirmed == snapshot(*known).confirms(replace(LISTED, health=listed))
+
+
+def test_a_job_that_waits_for_its_health_is_not_confirmed_once_it_is_healthy() -> None:
+    waiting = advance(
+        Job(launch_id="l-1", name="x", identifier="a-1", kind=Kind.ACTION, ready_within=60.0),
+        Started("c-1", 0.0),
+    )
+    for health in (Health.STARTING, Health.HEALTHY):
+        known = Snapshot({waiting.launch_id: waiting})
+        assert (health is Health.STARTING) == known.confirms(replace(LISTED, health=health))

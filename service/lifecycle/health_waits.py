@@ -1,0 +1,182 @@
+"""Waits until jobs are healthy whose launch is answered only then, and ends those that are not.
+
+The time counts from the start of the workload, and goes on across a restart of the supervisor. A
+wait occupies no slot of the engine.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from observability.spans import wait_span
+from service.engine.base import Engine, Health, Inspection, Status
+from service.errors import Draining, EngineError, NoSuchWorkload, NotReady
+from service.jobs.model import Job, KillIntended, Outcome
+from service.lifecycle.exit_hints import Hint, Recent
+from service.lifecycle.health import note_health
+from service.lifecycle.last_lines import probe_lines
+from service.lifecycle.reaper import Reaper
+from service.reporting.job_reports import log_not_ready
+from service.settings import Settings
+from service.state.readiness import Readiness
+from service.state.registry import Registry
+from service.support.retry import Backoff, retry
+from service.support.tasks import Background
+
+# When a job is looked at whose health no event has told (seconds): not every engine has events.
+_LOOKS = Backoff(0.5, 5.0)
+# When a stop that has failed is tried again (seconds).
+_STOPS = Backoff(1.0, 10.0)
+# How long a request waits for the end of a job that has not become healthy, beside its grace.
+_END_SECONDS = 30.0
+# How long it is remembered why a job was ended (seconds).
+_REMEMBERED = 600.0
+# Characters of a probe's output in an error message.
+_SHOWN_CHARACTERS = 500
+
+
+@dataclass(kw_only=True, eq=False)
+class HealthWaits:
+    """Follows each job whose launch waits for its health; one task for each."""
+
+    engine: Engine
+    registry: Registry
+    reaper: Reaper
+    readiness: Readiness
+    background: Background
+    settings: Settings
+    # By launch id: why it was ended.
+    _reasons: Recent[str] = field(default_factory=lambda: Recent(_REMEMBERED), init=False)
+    _draining: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def __post_init__(self) -> None:
+        self.registry.subscribe_to_starts(self._follow_started)
+        self.readiness.subscribe(self._note_drain)
+
+    async def until_ready(self, launch_id: str) -> None:
+        """Wait until a job is ready; return at once if it is, or does not exist.
+
+        Raises `NotReady` if it has ended, unless on request or with success; and `Draining`.
+        """
+        job = self.registry.get(launch_id)
+        if job is None or not job.awaits_health:
+            return
+        closed = self.registry.when_closed(launch_id)
+        with wait_span("health", linked=job.traceparent):
+            ready = await self._decided(job)
+        if not ready and closed.done():
+            self._check_end(closed.result())
+        elif not ready and self._draining.is_set():
+            raise Draining("the supervisor is stopping; the job runs, and is not healthy yet")
+        elif not ready:
+            raise NotReady(self._reasons.get(launch_id) or f"{job.identifier}: is not healthy")
+
+    async def _decided(self, job: Job) -> bool:
+        """Wait until a job is ready or gone, or the process stops; whether it is ready."""
+        assert job.ready_within is not None
+        patience = job.ready_within + self.settings.job_stop_grace_seconds + _END_SECONDS
+        ready = asyncio.ensure_future(self.registry.wait(job.launch_id, lambda now: now.ready))
+        drained = asyncio.ensure_future(self._draining.wait())
+        try:
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait((ready, drained), timeout=patience, return_when=first)
+            return ready.done() and ready.result() is not None
+        finally:
+            ready.cancel()
+            drained.cancel()
+
+    def _check_end(self, job: Job) -> None:
+        """Raise `NotReady` if a job that was not ready has not ended as it should."""
+        if reason := self._reasons.get(job.launch_id):
+            raise NotReady(reason)
+        if job.outcome not in (Outcome.KILLED, Outcome.SUCCESS):
+            how = f"{job.outcome.value}, exit code {job.exit_code}" if job.outcome else "gone"
+            raise NotReady(f"{job.name}: ended before it was healthy ({how})")
+
+    def _note_drain(self, ready: bool) -> None:
+        if not ready and self.readiness.draining:
+            self._draining.set()
+
+    def _follow_started(self, job: Job) -> None:
+        if job.awaits_health:
+            name = f"health {job.launch_id}"
+            self.background.spawn_once(lambda: self._follow(job.launch_id), name)
+
+    async def _follow(self, launch_id: str) -> None:
+        """Look at a job until it is ready or has ended, and end it when its time is over."""
+        clock, pauses = asyncio.get_running_loop().time, iter(_LOOKS)
+        deadline = None
+        while (job := self.registry.get(launch_id)) and job.awaits_health:
+            deadline = clock() + _left(job) if deadline is None else deadline
+            left = deadline - clock()
+            seen = await self._look(job)
+            if left > 0:
+                pause = min(next(pauses), left)
+                await self._wait(launch_id, lambda now: not now.awaits_health, pause)
+            elif self._still_waits(job):
+                await self._end(job, seen)
+                return
+
+    def _still_waits(self, job: Job) -> bool:
+        now = self.registry.get(job.launch_id)
+        return now is not None and now.awaits_health and now.workload_id == job.workload_id
+
+    async def _look(self, job: Job) -> Inspection | None:
+        """Inspect a job. What has ended, or cannot be inspected, is left to events and listings."""
+        assert job.workload_id is not None
+        try:
+            seen = await self.engine.inspect(job.workload_id)
+        except EngineError:
+            return None
+        if seen.status is Status.LIVE:
+            note_health(self.registry, job.launch_id, seen)
+        return seen
+
+    async def _end(self, job: Job, seen: Inspection | None) -> None:
+        """Stop a job, and have it closed. It is tried until the job does not run any more."""
+        reason = _reason(job, seen)
+        self._reasons.note(job.launch_id, reason)
+        log_not_ready(job, reason)
+        self.registry.observe(job.launch_id, KillIntended(here=False))
+        for pause in _STOPS:
+            with suppress(EngineError):  # the engine's metrics have it, and it is tried again
+                await self._stop(job)
+            await self._wait(job.launch_id, lambda now: not now.runs, pause)
+            now = self.registry.get(job.launch_id)
+            if now is None or not now.runs:
+                return
+
+    async def _stop(self, job: Job) -> None:
+        assert job.workload_id is not None
+        workload_id, grace = job.workload_id, self.settings.job_stop_grace_seconds
+        exited = None
+        with suppress(NoSuchWorkload):
+            exited = await retry(lambda: self.engine.stop(workload_id, grace=grace))
+        hint = Hint(stopped=exited, witnessed=True)
+        await self.reaper.reap(job.launch_id, hint, workload_id=workload_id)
+
+    async def _wait(self, launch_id: str, until: Callable[[Job], bool], seconds: float) -> None:
+        """Wait until a job is gone or fulfils a condition, at most so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.registry.wait(launch_id, until)
+
+
+def _left(job: Job) -> float:
+    """How long a job may still take to become healthy (seconds)."""
+    assert job.ready_within is not None
+    assert job.started_at is not None
+    return job.started_at + job.ready_within - time.time()
+
+
+def _reason(job: Job, seen: Inspection | None) -> str:
+    """Why a launch has failed, with what the last probe has said, free of secrets."""
+    within = f"{job.name}: was not healthy within ready_timeout ({job.ready_within:g} s)"
+    if seen is None or seen.health is Health.UNTOLD:
+        return f"{within}, and the engine does not tell what its health check says"
+    if seen.probe is None:
+        return f"{within}: no probe has ended; the first begins one `interval` after the start"
+    said = probe_lines(seen)[-_SHOWN_CHARACTERS:] or "nothing"
+    return f"{within}: its last probe ended with {seen.probe.exit_code} and said: {said}"
