@@ -71,7 +71,7 @@ class Core:
         self._metrics.make_series(self._catalog)
         self.registry.know_jobs(self._catalog.keys())
         self._describe_jobs()
-        self.supervisor.launch_tasks.rooms.update()  # there may be more room
+        self.supervisor.launch_tasks.note_new_catalog()
         self.watcher.note_new_catalog()
 
     def _describe_jobs(self) -> None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from observability.callers import caller
+from observability.escaping import shown
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from observability.spans import annotate, wait_span
 from service.engine.workload_spec import WorkloadSpec
-from service.errors import EngineTimeout, LimitReached, SharedFailure, SupervisorError
+from service.errors import EngineTimeout, LimitReached, SharedFailure, SupervisorError, UnknownJob
 from service.jobs.model import Job, JobSpec, Started, StartFailed
 from service.jobs.request_differences import differing
 from service.lifecycle.adoption import Adoption
@@ -85,6 +86,13 @@ class LaunchTasks:
             annotate({"supervisor.launch.differs": True, "supervisor.launch.differing": fields})
         record_dedup(self.metrics, job, differing=fields, key=key)
         return "dedup"
+
+    def note_new_catalog(self) -> None:
+        """Apply the limits of a changed catalogue. What waits for a job that is gone, fails."""
+        for launch_id, name in self.rooms.drop_unknown():
+            reason = f"name: {shown(name)} is no longer a job of the catalogue"
+            self.launches.end(launch_id, UnknownJob(reason))
+        self.rooms.update()
 
     def _displace(self, job_name: str) -> bool:
         """End a launch that waits for room, so that the flood of one job refuses no other."""

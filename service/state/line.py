@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from observability.metrics import LaunchQueue, Metrics
@@ -40,6 +40,11 @@ class Line:
     def count(self, job_name: str) -> int:
         """How many launches of a job name wait."""
         return len(self._turns.get(job_name, ()))
+
+    def unknown(self) -> Sequence[tuple[str, str]]:
+        """The launches of jobs that the catalogue has no more; launch id and job name."""
+        gone = [name for name in self._turns if name not in self._catalog]
+        return [(launch_id, name) for name in gone for launch_id in self._turns[name]]
 
     def enter(self, job: Job) -> None:
         """Add a launch, behind those of its job name."""

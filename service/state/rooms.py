@@ -1,6 +1,6 @@
 """Room for jobs: how many may run in all, of a job name and of an image; and who waits for it."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -71,6 +71,13 @@ class Rooms:
         if last is not None:
             self._line.leave(last)
         return last
+
+    def drop_unknown(self) -> Sequence[tuple[str, str]]:
+        """Take out the launches of jobs that the catalogue has no more; launch id and job name."""
+        dropped = self._line.unknown()
+        for launch_id, _ in dropped:
+            self._line.leave(launch_id)
+        return dropped
 
     def update(self) -> None:
         """Give room to those whose turn it is, as far as there is any."""

@@ -111,13 +111,41 @@ async def test_the_limit_of_an_image_is_for_all_of_its_jobs_together() -> None:
 
 
 async def test_a_limit_that_changes_is_that_of_the_next_launch() -> None:
-    jobs = Catalog({"timer": _job(max_running=1)})
-    async with a_world(catalog=jobs) as world:
+    async with a_world(catalog=Catalog({"timer": _job(max_running=1)})) as world:
         await world.launch("a-1")
-        jobs["timer"] = _job(max_running=2)
+        world.use_catalog(Catalog({"timer": _job()}, {IMAGE: 2}))
         await world.launch("a-2")
-        del jobs["timer"]
-        assert 404 == await world.launching("a-3").answer()
+        assert 429 == await world.launching("a-3").answer()
+        world.use_catalog(Catalog({"timer": _job(max_running=1)}))
+        assert ["a-1", "a-2"] == world.running()  # a lower limit ends nothing
+        await world.kill("a-1")
+        assert 429 == await world.launching("a-3").answer()
+
+
+async def test_a_limit_that_grows_gives_room_to_those_that_wait() -> None:
+    async with a_world(catalog=_LIMITED) as world:
+        await world.launch("a-1", "one")
+        waiting = [world.launching(f"a-{number}", "one") for number in (2, 3, 4)]
+        await until(lambda: _waiting(world) == 3)
+        world.use_catalog(Catalog({"one": _job(max_running=2)}))
+        await until(lambda: _waiting(world) == 2)
+        assert 0 == await waiting[0].answer()
+
+
+async def test_a_launch_that_waits_for_a_job_that_is_gone_from_the_catalogue_fails() -> None:
+    async with a_world(catalog=_LIMITED) as world:
+        await world.launch("a-1", "one")
+        waiting = [world.launching(f"a-{number}", "one") for number in (2, 3)]
+        other = world.launching("r-1", "mail")
+        await other
+        also = world.launching("r-1", "mail")
+        await until(lambda: _waiting(world) == 3)
+        world.use_catalog(Catalog({"mail": _job(Kind.REACTION, max_running=1)}))
+        assert [404, 404] == [await each.answer() for each in waiting]
+        assert "name: 'one' is no longer a job of the catalogue" == str(waiting[0].error)
+        assert ({"a-1": "running", "r-1": "starting"}, 1) == (world.states(), _waiting(world))
+        await world.kill("r-1")
+        assert 499 == await also.answer()
 
 
 async def test_what_was_taken_over_counts_as_what_it_is() -> None:
