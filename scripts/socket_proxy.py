@@ -73,4 +73,6 @@ def configuration() -> str:
 
 def _rule(request: EngineRequest) -> str:
     condition = f"if {{ method {request.method} }} {{ path -m reg '^{request.pattern}$' }}"
+    if request.query:
+        condition += f" {{ query -m reg '^{request.query}$' }}"
     return f"    # {request.meaning}\n    {_ALLOWED} {condition}\n"

@@ -48,7 +48,7 @@ class UnknownJob(SupervisorError):
 
 
 class TooLarge(SupervisorError):
-    """The arguments exceed the kernel's limits (`execve`)."""
+    """The request is larger than what a worker can be given (`execve`)."""
 
     code, reason, status = 413, "invalid", "INVALID_ARGUMENT"
 

@@ -13,6 +13,7 @@ import grpc
 from examples.worker import seconds_interval, send_message, tracing
 from examples.worker.arguments import BAD_ARGUMENTS, ArgumentError, parse, required
 from examples.worker.callbacks import Backend
+from examples.worker.credentials import credentials
 
 _WORKERS = {"seconds-interval": seconds_interval.run, "send-message": send_message.run}
 
@@ -37,6 +38,7 @@ def _run(arguments: Sequence[str]) -> int:
         raise ArgumentError(f"the first argument has to be one of: {', '.join(_WORKERS)}")
     options = parse(arguments[1:])
     target, identifier = required(options, "target"), required(options, "identifier")
+    credentials(options)  # a worker of a service would sign in with them
     with grpc.insecure_channel(target) as channel:
         return _WORKERS[name](Backend(channel, identifier), options)
 

@@ -122,6 +122,15 @@ def _check_swarm(settings: Settings, catalog: Catalog) -> None:
         if entry.checks_health:
             key = "ready" if entry.ready_within is not None else "healthcheck"
             raise StartError(f"jobs.{printable(name)}.{key}: {NO_HEALTHCHECKS}")
+        if entry.image and entry.auth == "file" and not _is_number(entry.user or ""):
+            raise StartError(
+                f'jobs.{printable(name)}.auth: "file" needs a `user` that is a number, with'
+                " SUPERVISOR_ENGINE=swarm: a manager does not know the users of images"
+            )
+
+
+def _is_number(user: str) -> bool:
+    return user.partition(":")[0].isdecimal()
 
 
 # What runs at the start of a supervisor may be the job of another one; and a manager has several

@@ -31,6 +31,8 @@ EngineCall = Literal[
     "top",
     "info",
     "rename",
+    "upload",
+    "download",
 ]
 """The names of an engine's calls, in metrics and spans."""
 
@@ -84,7 +86,9 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """The details of a workload. Its arguments hold secrets, and stay out of the repr.
+    """The details of a workload. Its arguments and environment hold secrets: not in the repr.
+
+    The environment has lines NAME=VALUE.
 
     `exit_code` is None if the engine does not know it, as for a workload on a lost machine.
     """
@@ -97,6 +101,7 @@ class Inspection:
     started_at: float
     ended_at: float | None
     arguments: Sequence[str] = field(repr=False)
+    environment: Sequence[str] = field(default=(), repr=False)
     paused: bool = False
     aside: bool = False  # see `Workload`
     stopping: bool = False  # likewise
@@ -218,6 +223,23 @@ class FindOthers(Protocol):
         """The names of all live workloads with these labels in which this process does not run."""
 
 
+class ReadFile(Protocol):
+    """Reads the `SecretFile` of a workload, which need not be live."""
+
+    async def __call__(self, workload_id: str, path: str) -> str | None:
+        """The content; None if it is not there any more. Raises NoSuchWorkload."""
+
+
+class SweepFiles(Protocol):
+    """Removes `SecretFile`s whose workload is gone, and that have not gone with it."""
+
+    async def __call__(self, *, grace: float) -> int:
+        """Remove those that have been found to be left since `grace`; how many (seconds).
+
+        A file may be there before its workload.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """The optional capabilities of an engine: None or False if it lacks one.
@@ -227,6 +249,8 @@ class Capabilities:
 
     prepare: Prepare | None = None
     set_aside: SetAside | None = None
+    read_file: ReadFile | None = None
+    sweep_files: SweepFiles | None = None
     # How long after the exit it may report that the workload ran out of memory (seconds).
     tells_lack_of_memory_within: float | None = None
     # Whether `watch` reads from a connection, which may silently hang. Otherwise it polls.

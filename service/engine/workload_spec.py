@@ -100,6 +100,22 @@ class Surroundings:
     gpus: Gpus | None = None
 
 
+# The folder of every `SecretFile`. Nothing else is in it.
+AUTH_FOLDER = "/run/area-auth"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A file in `AUTH_FOLDER` that only the workload's user can read, and that goes with it.
+
+    `path` is where it is in the workload. `name` is unique on the engine.
+    """
+
+    name: str
+    path: str
+    content: str = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Healthcheck:
     """How an engine finds out whether a workload is healthy. Times are seconds.
@@ -138,4 +154,5 @@ class WorkloadSpec:
     confinement: Confinement = field(default_factory=Confinement)
     surroundings: Surroundings = field(default_factory=Surroundings)
     healthcheck: Healthcheck = field(default_factory=Healthcheck)
+    secret: SecretFile | None = None
     redact: Redactor = field(default_factory=Redactor, repr=False)

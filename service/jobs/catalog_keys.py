@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from service.jobs.keys.confinement import ConfinementKeys
+from service.jobs.keys.credentials import CredentialKeys
 from service.jobs.keys.fairness import FairnessKeys, MaxRunning
 from service.jobs.keys.health import HealthKeys
 from service.jobs.keys.resources import ResourceKeys
@@ -55,8 +56,10 @@ class _Program(Table):
 
 
 # The last one comes first in docs/catalogue.md.
-class Policy(HealthKeys, FairnessKeys, SurroundingKeys, ConfinementKeys, ResourceKeys):
-    """What the container of a job may do and use: the keys that `[defaults]` may have, too."""
+class Policy(
+    CredentialKeys, HealthKeys, FairnessKeys, SurroundingKeys, ConfinementKeys, ResourceKeys
+):
+    """What a job may do and use, and how it gets its credentials: what `[defaults]` may have."""
 
 
 class ImagePolicy(Policy, MaxRunning, _Program):

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from observability.callers import NO_CALLER, Caller
+from observability.redaction.redactor import Redactor
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
@@ -86,6 +87,8 @@ class Job:
     # Of the request's fields, see `differences`; empty if the job was adopted.
     digests: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
     idempotency_key: str = ""  # of its request
+    # Finds the credentials in its output; None if the engine can be asked for them.
+    redact: Redactor | None = field(default=None, compare=False, repr=False)
     traceparent: str | None = None  # the span of its launch
     client: str = ""  # the name of the client that has launched it, if there is an access file
     ready_within: float | None = None  # how long it has to become healthy; None: it has to run

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from observability.escaping import shown
 from service.errors import InvalidRequest
@@ -12,13 +12,14 @@ PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 RESERVED_PARAMETERS = ("identifier", "target", "auth")
 
 
-def check_spec(spec: JobSpec) -> None:
-    """Raise `InvalidRequest` for the first invalid field."""
+def check_spec(spec: JobSpec, more_reserved: Sequence[str] = ()) -> None:
+    """Raise `InvalidRequest` for the first invalid field. A job may reserve more parameters."""
+    reserved = (*RESERVED_PARAMETERS, *more_reserved)
     _check_identifier(spec.identifier)
     if not spec.name or spec.name.isspace():
         raise InvalidRequest("name: is empty or blank; give the name of a job of the catalogue")
     for key in sorted(spec.params):
-        _check_parameter_name(key)
+        _check_parameter_name(key, reserved)
     _check_values("params", spec.params)
     _check_values("auth", spec.auth)
 
@@ -35,16 +36,16 @@ def _check_identifier(identifier: str) -> None:
         raise InvalidRequest("identifier: has a NUL character, which no argument can carry")
 
 
-def _check_parameter_name(key: str) -> None:
+def _check_parameter_name(key: str, reserved: Sequence[str]) -> None:
     if not PARAMETER_NAME.fullmatch(key):
         raise InvalidRequest(
             f"params: {shown(key)} is not a parameter name;"
             " a letter or _ and then letters, digits, _ . or - are allowed"
         )
-    if key in RESERVED_PARAMETERS:
+    if key in reserved:
         raise InvalidRequest(
             f"params: {key!r} is set by the supervisor itself;"
-            f" {', '.join(RESERVED_PARAMETERS)} are not allowed as parameters"
+            f" {', '.join(reserved)} are not allowed as parameters"
         )
 
 

@@ -1,11 +1,9 @@
 """Builds the workload of a job: arguments, name and labels. Reads jobs from labels. Pure."""
 
 import hashlib
-import json
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 
 from observability.escaping import shown
 from observability.redaction.redactor import Redactor
@@ -13,8 +11,10 @@ from service.engine.name_grammar import NameGrammar
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import TooLarge
 from service.jobs.catalog_keys import Entry
+from service.jobs.compact_json import compact_json
+from service.jobs.credentials import AUTH_VARIABLE, auth_arguments, auth_file
 from service.jobs.keys.values import read_duration, write_duration
-from service.jobs.model import Job, JobSpec, JsonValue, Kind
+from service.jobs.model import Job, JobSpec, Kind
 from service.jobs.request_differences import digests_of
 from service.jobs.validation import RESERVED_PARAMETERS
 from service.settings import Settings
@@ -42,13 +42,15 @@ MAX_TOTAL_BYTES = 1_048_576
 _POINTER_BYTES = 8
 # The length of a value of the catalogue that may be a secret (characters).
 _LEAST_SECRET = 8
+# The field of a request that a variable comes from.
+_SOURCES = {AUTH_VARIABLE: "auth"}
 
 
 def arguments_of(spec: JobSpec, entry: Entry, callback: str) -> Sequence[str]:
     """The workload's arguments, in the order that workers rely on."""
     arguments = [entry.first_argument] if entry.first_argument else []
     arguments += ["--target", callback, "--identifier", spec.identifier]
-    arguments += ["--auth", compact_json(dict(spec.auth))]
+    arguments += auth_arguments(spec, entry)
     for key in sorted(spec.params):
         value = spec.params[key]
         if value is not None:
@@ -56,30 +58,16 @@ def arguments_of(spec: JobSpec, entry: Entry, callback: str) -> Sequence[str]:
     return arguments
 
 
-def auth_in(arguments: Sequence[str]) -> JsonValue:
-    """The credentials in a workload's arguments. Found by position: any value may look the same."""
-    for start in (0, 1):
-        head = list(arguments[start : start + 6])
-        if head[0:5:2] == ["--target", "--identifier", "--auth"] and head[5:]:
-            with suppress(ValueError):  # these are not our arguments
-                auth: JsonValue = json.loads(head[5])
-                return auth
-    return None
-
-
-def compact_json(value: JsonValue) -> str:
-    """JSON without spaces and with sorted keys. A scalar looks as workers expect an argument."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
-
-
 def check_size(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     """Raise `TooLarge` if the init of a container could not execute its program (E2BIG)."""
-    entries = [*arguments, *(f"{key}={value}" for key, value in environment.items())]
+    entries = [*arguments, *(f"{name}={value}" for name, value in environment.items())]
+    fields = [*_fields(arguments), *(_SOURCES.get(name, "environment") for name in environment)]
     sizes = [len(entry.encode()) + 1 for entry in entries]
-    for field, size in zip(_fields(arguments), sizes, strict=False):
+    for place, (field, size) in enumerate(zip(fields, sizes, strict=True)):
         if size > MAX_ARGUMENT_BYTES:
+            what = "an argument" if place < len(arguments) else "a variable"
             raise TooLarge(
-                f"{field}: is {size - 1} bytes as an argument;"
+                f"{field}: is {size - 1} bytes as {what};"
                 f" at most {MAX_ARGUMENT_BYTES - 1} are allowed"
             )
     total = sum(sizes) + _POINTER_BYTES * len(sizes)
@@ -161,6 +149,7 @@ def job_of(spec: JobSpec, entry: Entry, traceparent: str | None, client: str = "
         fingerprint=spec.fingerprint,
         digests=digests_of(spec),
         idempotency_key=spec.idempotency_key,
+        redact=Redactor(dict(spec.auth)) if entry.auth == "file" else None,
         traceparent=traceparent,
         client=client,
         ready_within=entry.ready_within,
@@ -223,6 +212,7 @@ def workload_of(
         surroundings=entry.surroundings,
         healthcheck=entry.health,
         redact=Redactor([dict(spec.auth), secrets_in(entry, environment)]),
+        secret=auth_file(spec, entry, job.launch_id),
     )
 
 

@@ -16,4 +16,4 @@ def note_health(registry: Registry, launch_id: str, seen: Inspection) -> None:
     if job.unhealthy == unhealthy and not (healthy and job.awaits_health):
         return
     registry.observe(launch_id, HealthSeen(healthy=healthy, unhealthy=unhealthy))
-    log_health(job, seen, output=probe_lines(seen))
+    log_health(job, seen, output=probe_lines(job, seen))

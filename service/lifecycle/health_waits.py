@@ -178,5 +178,5 @@ def _reason(job: Job, seen: Inspection | None) -> str:
         return f"{within}, and the engine does not tell what its health check says"
     if seen.probe is None:
         return f"{within}: no probe has ended; the first begins one `interval` after the start"
-    said = probe_lines(seen)[-_SHOWN_CHARACTERS:] or "nothing"
+    said = probe_lines(job, seen)[-_SHOWN_CHARACTERS:] or "nothing"
     return f"{within}: its last probe ended with {seen.probe.exit_code} and said: {said}"

@@ -167,7 +167,7 @@ class Reaper:
         """Remove an exited workload and close its job, unless a new hint has arrived."""
         exited = exit_of(seen, hint)
         failed = outcome_of(self._current(job), exited) in FAILED_OUTCOMES
-        output = await last_lines(self._engine, seen) if failed else ""
+        output = await last_lines(self._engine, job, seen) if failed else ""
         if job.launch_id in self._hints:  # it may have been started again, or removed
             known = replace(hint, exit_code=exited.exit_code, oom_killed=exited.oom_killed)
             self._hints.put_back(job.launch_id, known)

@@ -15,6 +15,7 @@ from service.access.clients import ALL_JOBS, JobScope
 from service.engine.base import Engine
 from service.errors import Denied, KillAllFailed, SharedFailure, SupervisorError, UnknownJob
 from service.jobs.catalog import Catalog
+from service.jobs.credentials import auth_environment, check_file, reserved_parameters
 from service.jobs.model import Job, JobSpec, Kind, State
 from service.jobs.validation import check_spec
 from service.jobs.workload import (
@@ -176,13 +177,18 @@ class Supervisor:
                 **caller().fields,
             )
             return None
-        check_spec(spec)
+        check_spec(spec, reserved_parameters(entry) if entry else ())
         if entry is None:
             so_far = "no longer" if spec.name in self.catalog.gone else "not"
             raise UnknownJob(f"name: {shown(spec.name)} is {so_far} a job of the catalogue")
         arguments = arguments_of(spec, entry, self.settings.callback)
-        environment = {**entry.variables(os.environ), **trace_environment()}
+        environment = {
+            **entry.variables(os.environ),
+            **trace_environment(),
+            **auth_environment(spec, entry),
+        }
         check_size(arguments, environment)
+        check_file(spec, entry)
         await self._wait_for_listing()
         if earlier := self._find_by_key(spec):
             return await self.launch_tasks.join(earlier, spec, key=spec.idempotency_key)

@@ -82,6 +82,20 @@ class Janitor:
         await run_concurrently(partial(self._sweep, orphans), unknown, at_once=_AT_ONCE)
         self._plans = {each: plan for each, plan in self._plans.items() if each in orphans}
         self._metrics.orphans.set(len(orphans))
+        await self._sweep_files()
+
+    async def _sweep_files(self) -> None:
+        """Remove the files with credentials that have been left when their workload was removed."""
+        sweep = self._engine.capabilities.sweep_files
+        if sweep is None or self._dry_run:
+            return
+        try:
+            removed = await sweep(grace=self._orphan_grace)
+        except (EngineRefused, EngineTimeout) as error:
+            log.warning("credentials.left_behind", error=error.message)
+            return
+        if removed:
+            log.info("credentials.removed", files=removed)
 
     async def _sweep(self, orphans: set[str], workload: Workload) -> None:
         """Handle one workload. A known orphan is inspected again only when its removal is due."""

@@ -1,11 +1,13 @@
 """The supervisor behind the example's proxy, which knows what may be asked of the Engine."""
 
 import json
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPResponse
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -45,6 +47,29 @@ def test_the_whole_life_of_jobs_passes_through_the_proxy(
     assert ["deaf", "long", "t-1"] == supervised.running()
     assert Response() == supervised.kill_all()
     assert [] == containers.everything(docker_client)
+    assert [] == proxy.refused
+
+
+def test_files_with_credentials_pass_through_the_proxy(
+    start: Start, proxy: SocketProxy, docker_client: docker.DockerClient, tmp_path: Path
+) -> None:
+    catalog = tmp_path / "file.toml"
+    catalog.write_text(
+        f'[jobs]\nx = {{ kind = "action", image = "{worker.IMAGE}", auth = "file" }}'
+    )
+    settings: Any = {"JOB_CATALOG": str(catalog), "SUPERVISOR_ON_START": "adopt"}
+    supervised = start(DOCKER_HOST=proxy.host, **settings)
+    for identifier in ("fails", "is-removed"):
+        params = {"show-auth": 1, "leave": 3}
+        assert Response() == supervised.launch("x", identifier, params, {"token": "t0p-s3cret"})
+    eventually(lambda: b"s3cret" in containers.one(docker_client, "fails").logs())
+    supervised.stop(signal.SIGKILL)
+    containers.one(docker_client, "is-removed").remove(force=True)
+    supervised.start()
+    eventually(lambda: list(supervised.events("credentials.removed")))
+    containers.one(docker_client, "fails").kill(signal.SIGTERM)
+    (exited,) = eventually(lambda: list(supervised.events("job.exited")))
+    assert 'auth: {"token":"[redacted]"}' in exited["output"]
     assert [] == proxy.refused
 
 

@@ -146,7 +146,10 @@ async def test_start_passes_the_arguments_as_they_are(rig: Rig) -> None:
 
 
 async def test_start_sets_the_environment(rig: Rig) -> None:
-    workload_id = await start(rig, "a-1", environment={"TRACEPARENT": "00-abc"})
+    environment = {"TRACEPARENT": "00-abc", "AREA_AUTH": '{"a":"{{.Node.ID}} $HOME {{\\"{{}}"}'}
+    workload_id = await start(rig, "a-1", environment=environment)
+    seen = (await rig.engine.inspect(workload_id)).environment
+    assert {f"{name}={value}" for name, value in environment.items()} <= {*seen}
     await until_async(lambda: _tail_has(rig, workload_id, "traceparent: 00-abc\n"))
 
 

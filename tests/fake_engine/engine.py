@@ -110,6 +110,7 @@ class FakeEngine:
         self.has_offers = Offers()
         self.capabilities = Capabilities(
             set_aside=self.set_aside,
+            read_file=self.read_file,
             tells_lack_of_memory_within=_LACK_OF_MEMORY,
             streams_events=True,
         )
@@ -214,6 +215,12 @@ class FakeEngine:
         """See `Engine.inspect`."""
         work = _at_once(lambda: _inspection(self.host.get(workload_id)))
         return await self._call("inspect", self._once_free(workload_id, work), timeout)
+
+    async def read_file(self, workload_id: str, path: str) -> str | None:
+        """See `ReadFile`."""
+        work = _at_once(lambda: self.host.get(workload_id).spec.secret)
+        secret = await self._call("download", work, _SHORT)
+        return secret.content if secret and secret.path == path else None
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
         """See `Engine.tail`."""
@@ -372,6 +379,7 @@ def _inspection(container: Container) -> Inspection:
         arguments=tuple(container.spec.arguments),
         health=container.health,
         probe=container.probe,
+        environment=tuple(f"{k}={v}" for k, v in container.spec.environment.items()),
         paused=container.paused,
         aside=is_aside(container.spec.name, container.id),
         node=container.node,

@@ -16,6 +16,7 @@ Operation = Literal[
     "remove",
     "set aside",
     "pull",
+    "download",
     "inspect",
     "traits",
     "offers",

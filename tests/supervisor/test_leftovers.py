@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from service.errors import EngineFailed, EngineRefused, EngineTimeout
@@ -264,3 +265,43 @@ async def test_what_a_failed_try_has_left_is_removed_though_its_launch_has_a_job
     await until(lambda: ["a-1"] == world.left(), within=60 + 2 * COMPARE)
     assert {"a-1": "running"} == world.states()
     assert ["renamed"] == [event["container_name"] for event in world.logged("orphan.found")]
+
+
+# Files with credentials whose container is gone
+
+
+class _Sweeps:
+    """What an engine is asked to sweep, and answers."""
+
+    def __init__(self, world: World, *answers: int | Exception) -> None:
+        self.graces: list[float] = []
+        self._answers = list(answers)
+        world.engine.capabilities = replace(world.engine.capabilities, sweep_files=self._sweep)
+
+    async def _sweep(self, *, grace: float) -> int:
+        self.graces.append(grace)
+        answer = self._answers.pop(0) if self._answers else 0
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+async def test_files_that_are_left_are_looked_for_with_each_comparison(world: World) -> None:
+    sweeps = _Sweeps(world, 2, 0)
+    await pass_time(2 * COMPARE + SOON)
+    assert [60.0, 60.0] == sweeps.graces
+    assert [2] == [event["files"] for event in world.logged("credentials.removed")]
+
+
+async def test_an_engine_that_does_not_remove_them_is_told_and_asked_again(world: World) -> None:
+    _Sweeps(world, EngineFailed("device busy"), 1)
+    await pass_time(2 * COMPARE + SOON)
+    assert ["device busy"] == [event["error"] for event in world.logged("credentials.left_behind")]
+    assert [1] == [event["files"] for event in world.logged("credentials.removed")]
+
+
+async def test_a_dry_run_removes_no_files() -> None:
+    async with a_world(orphan_dry_run=True) as world:
+        sweeps = _Sweeps(world)
+        await pass_time(COMPARE + SOON)
+        assert [] == sweeps.graces

@@ -94,6 +94,8 @@ class Swarm:
         with self.manager.client() as client:
             wait_for(lambda: _remove_services(client), "no service is left")
             wait_for(lambda: not client.api.tasks(), "no task is left")  # type: ignore[no-untyped-call]
+            for secret in client.secrets.list():
+                secret.remove()
         for node in self.nodes:
             node.remove_exited_containers()
             wait_for(lambda: not node.containers(), "no container is left")  # noqa: B023 - at once

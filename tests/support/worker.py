@@ -14,13 +14,14 @@ _BASE = "supervisor-test-busybox"
 # It prints its arguments, as a careless worker would; then --after SECONDS (a wait), --exit CODE,
 # --signal NAME (sends it to itself, as an abort does), --leave CODE (at SIGTERM), --stubborn 1
 # (ignores SIGTERM, and says `deaf`), --say TEXT, --when-ready TEXT (likewise, and sorted after most
-# of the others) and --eat 1 (all the memory it can get) do what they say; without --exit it waits.
+# of the others), --show-auth 1 (says its credentials, if they are no argument) and --eat 1 (all the
+# memory it can get) do what they say; without --exit it waits.
 # What eats at once may be gone before containerd watches its memory: then nobody is told why
 # (containerd issue 8180).
 _SCRIPT = r"""
 for argument in "$@"; do echo "argument: $argument"; done
 echo "traceparent: $TRACEPARENT"
-code=
+code= file=
 while [ $# -gt 0 ]; do
     case "$1" in
         --after) /bin/busybox sleep "$2"; shift ;;
@@ -29,6 +30,8 @@ while [ $# -gt 0 ]; do
         --signal) /bin/busybox kill -s "$2" $$; shift ;;
         --leave) trap "exit $2" TERM; shift ;;
         --stubborn) trap '' TERM; echo deaf; shift ;;
+        --auth-file) file=$2; shift ;;
+        --show-auth) echo "auth: $AREA_AUTH$([ -z "$file" ] || /bin/busybox cat "$file")"; shift ;;
         --eat) s=xxxxxxxxxxxxxxxx; while :; do s=$s$s; done ;;
     esac
     shift

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import grpc
 import pytest
@@ -12,6 +13,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from examples.worker import callbacks, seconds_interval, send_message, tracing
 from examples.worker.arguments import ArgumentError, parse, required
 from examples.worker.callbacks import Backend
+from examples.worker.credentials import credentials
 from examples.worker.seconds_interval import seconds_of
 from tests.support.recorded_spans import Recorded
 from tests.support.supervised import free_port
@@ -66,6 +68,37 @@ def test_no_other_interval_will_do(text: str) -> None:
         seconds_of({"seconds": text})
     expected = "has to be a number above 0, and at most a year" if text else "is missing"
     assert f"--seconds: {expected}" == str(caught.value)
+
+
+# The credentials
+
+
+def test_credentials_are_found_wherever_the_catalogue_puts_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert {} == credentials({})
+    assert {"token": "é"} == credentials({"auth": '{"token":"é"}'})
+    path = tmp_path / "auth.json"
+    path.write_text('{"token":"é"}', encoding="utf-8")
+    assert {"token": "é"} == credentials({"auth-file": str(path)})
+    monkeypatch.setenv("AREA_AUTH", '{"token":"é"}')
+    assert {"token": "é"} == credentials({})
+    assert {} == credentials({})  # and what is started from here gets none
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"auth": "hunter2"}, "the credentials are not JSON"),
+        ({"auth-file": "/hunter2"}, "--auth-file: cannot be read: No such file or directory"),
+    ],
+)
+def test_credentials_that_cannot_be_read_are_told_without_their_values(
+    options: dict[str, str], told: str
+) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        credentials(options)
+    assert told == str(caught.value)
 
 
 # The spans

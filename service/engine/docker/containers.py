@@ -11,6 +11,7 @@ from service.engine.docker.error_mapping import HOLDER
 from service.engine.docker.host_paths import check_folders
 from service.engine.docker.names import name_aside
 from service.engine.docker.parsing import Created, Holder, Inspected, Unreadable, read
+from service.engine.docker.secret_volumes import mounts_of
 from service.engine.docker.surroundings import host_options
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.workload_spec import Healthcheck, Tmpfs, Ulimit, WorkloadSpec
@@ -153,6 +154,8 @@ def _host_config(client: docker.APIClient, spec: WorkloadSpec) -> dict[str, Any]
         security_opt=None if confinement.no_new_privileges is False else ["no-new-privileges"],
         **host_options(spec),
     )
+    if mounts := [*mounts_of(spec), *config.get("Mounts", ())]:
+        config["Mounts"] = mounts
     return config
 
 

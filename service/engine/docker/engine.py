@@ -34,6 +34,7 @@ from service.engine.docker.list_reader import with_pauses
 from service.engine.docker.names import DOCKER_NAMES, DOCKER_TITLE
 from service.engine.docker.own_container import find_own_container
 from service.engine.docker.parsing import About, inspection, offers, read
+from service.engine.docker.secret_files import SecretFiles
 from service.engine.docker.shutdown_check import ShutdownCheck, ping_new_connection
 from service.engine.docker.start_check import StartCheck
 from service.engine.docker.stops import Stops
@@ -90,11 +91,6 @@ class DockerEngine:
         launches: int = 8,
     ) -> None:
         """`launches` is the limit of concurrent `start`s."""
-        self.capabilities = Capabilities(
-            set_aside=self.set_aside,
-            tells_lack_of_memory_within=_LACK_OF_MEMORY,
-            streams_events=True,
-        )
         self._connection = connection
         self._clients = Clients(connection)
         self._calls = Calls(self._clients, metrics, launches=launches)
@@ -105,6 +101,14 @@ class DockerEngine:
         self._stops = Stops(self._calls, self._exits, self._is_live)
         self._reader = TolerantReader()
         self._shutdown_check = ShutdownCheck(partial(self._ping_new_connection, _SHUTDOWN_CHECK))
+        self._secret_files = SecretFiles(self._calls, selector)
+        self.capabilities = Capabilities(
+            set_aside=self.set_aside,
+            read_file=self._secret_files.read,
+            sweep_files=self._secret_files.sweep,
+            tells_lack_of_memory_within=_LACK_OF_MEMORY,
+            streams_events=True,
+        )
 
     def whereabouts(self, workloads: Sequence[Workload]) -> Whereabouts:
         here = find_own_container()
@@ -124,7 +128,10 @@ class DockerEngine:
         await self._calls.call(Call("ping", ping_new_connection), timeout=timeout)
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> Begun:
-        """See `Engine.start`. Two calls, create and start, and a check of the program if needed."""
+        """See `Engine.start`. Two calls, create and start, and a check of the program if needed.
+
+        A file with a secret is written between them.
+        """
         spec = rotated(spec, self._log_driver)
         about = {_IMAGE: spec.image, _NAME: spec.name}
         epoch = self._start_check.epoch  # before the Engine looks the image up
@@ -135,11 +142,14 @@ class DockerEngine:
             about[_ID] = create(client, spec, self._reader)
             return about[_ID]
 
+        self._secret_files.expect(spec)
         make = Call("create", create_named, about, spec.redact)
         container_id = await self._calls.call(make, timeout=timeout)
         by_name = {_NAME: spec.name, **about}
         begin = Call("start", lambda c: start(c, container_id, spec), by_name, spec.redact)
         try:
+            left = deadline - clock()
+            await self._secret_files.write(container_id, spec, by_name, timeout=left)
             await self._calls.call(begin, timeout=deadline - clock())
             left = deadline - clock()
             await self._start_check.confirm(container_id, spec, epoch, timeout=left)

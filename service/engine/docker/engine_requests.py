@@ -3,22 +3,28 @@
 `make docs` writes examples/socket-proxy/haproxy.cfg of it.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
+
+from service.engine.workload_spec import AUTH_FOLDER
 
 # Regular expressions of the variable parts of paths. Neither `..` nor `%2F` gets through, except
 # that docker-py writes the `@` of a digest as %40.
 _PARTS = {
     "container": r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     "network": r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    # Only those without a name of their own.
+    "volume": r"[0-9a-f]{64}",
     "image": r"[A-Za-z0-9\[]([A-Za-z0-9_:\]-]|[./][A-Za-z0-9_\[-]|%40)*",
 }
 # Before 1.24, a start could say what a container may do, too.
 _VERSION = r"/v1\.(2[4-9]|[3-9][0-9]|[0-9]{3,})"
 
 # What the body of a create may have. A key with a dot is a label's, one with a slash a folder's in
-# `Tmpfs`. `Binds`, `Mounts`, `Privileged`, `Devices`, `Runtime` and the like are not there, in
-# whatever case and with whatever escapes.
+# `Tmpfs`. `Binds`, other `Mounts`, `Privileged`, `Devices`, `Runtime` and the like are not there,
+# in whatever case and with whatever escapes.
 _KEYS = """
 AttachStderr AttachStdin AttachStdout CapDrop Cmd Config Dns Env ExtraHosts Hard Healthcheck
 HostConfig Image Init Interval Labels LogConfig Memory MemoryReservation MemorySwap Name NanoCpus
@@ -35,11 +41,17 @@ _LOG_DRIVERS = ("json-file", "local", "none")
 _BLANK = r"[ \t\r\n]*"
 _TEXT = r'"([^"\\]++|\\[^\n])*+"'
 _CAPABILITY = f'"({"|".join(_CAPABILITIES)})"'
+# The volume for its file with credentials. It has no name, so it is no other container's.
+_VOLUME = (
+    '"Mounts" : [ { "Type" : "volume" , "Target" : '
+    f'"{AUTH_FOLDER}" , "VolumeOptions" : {{ "Labels" :'
+)
 _MEMBERS = (
     rf'"({"|".join(_KEYS)}|/[^"\\]*+|[A-Za-z0-9_-]++(\.[A-Za-z0-9_-]++)++)"{_BLANK}:',
     rf'"SecurityOpt"{_BLANK}:{_BLANK}\[{_BLANK}"no-new-privileges"{_BLANK}\]',
     rf'"Type"{_BLANK}:{_BLANK}"({"|".join(_LOG_DRIVERS)})"',
     rf'"CapAdd"{_BLANK}:{_BLANK}\[{_BLANK}{_CAPABILITY}({_BLANK},{_BLANK}{_CAPABILITY})*+{_BLANK}\]',
+    _BLANK.join(map(re.escape, _VOLUME.split())),
 )
 # For PCRE2. Possessive quantifiers keep it from going back, so it takes time in proportion.
 CREATE_BODY = rf'([^"]++|{_TEXT}(?!{_BLANK}:)|{"|".join(_MEMBERS)})*+'
@@ -47,17 +59,26 @@ CREATE_BODY = rf'([^"]++|{_TEXT}(?!{_BLANK}:)|{"|".join(_MEMBERS)})*+'
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """A kind of request. `path` lacks the version, and has the names of `_PARTS` in braces."""
+    """A kind of request. `path` lacks the version, and has the names of `_PARTS` in braces.
+
+    `query` is a regular expression of the whole query, if not any will do.
+    """
 
     method: str
     path: str
     meaning: str
+    query: str = ""
 
     @property
     def pattern(self) -> str:
         """The regular expression of its whole path, with or without a version."""
         path = self.path.replace(".", r"\.").format(**_PARTS)
         return f"({_VERSION})?{path}"
+
+
+def _path_is(*paths: str) -> str:
+    """The query that names one of these paths, as docker-py writes it."""
+    return f"path=({'|'.join(re.escape(quote(path, safe='')) for path in paths)})"
 
 
 REQUESTS: Sequence[EngineRequest] = (
@@ -81,4 +102,18 @@ REQUESTS: Sequence[EngineRequest] = (
     EngineRequest("POST", "/containers/{container}/rename", "one that cannot be removed"),
     EngineRequest("DELETE", "/containers/{container}", "one that has ended"),
     EngineRequest("POST", "/networks/{network}/disconnect", "an endpoint of one that is gone"),
+    EngineRequest(
+        "PUT",
+        "/containers/{container}/archive",
+        "the file with its credentials",
+        _path_is(AUTH_FOLDER),
+    ),
+    EngineRequest(
+        "GET",
+        "/containers/{container}/archive",
+        "the number of its user; the credentials in that file",
+        _path_is("/etc/passwd", f"{AUTH_FOLDER}/auth.json"),
+    ),
+    EngineRequest("GET", "/volumes", "which files with credentials were left behind"),
+    EngineRequest("DELETE", "/volumes/{volume}", "one that was left behind"),
 )

@@ -155,6 +155,16 @@ class ForeignContainer(Answer):
     Status: str
 
 
+class _Volume(Answer):
+    Name: _Id
+
+
+class ListedVolumes(Answer):
+    """The volumes that were asked for."""
+
+    Volumes: list[_Volume] | None = None
+
+
 class Processes(Answer):
     """The processes of a container: a row for each."""
 
@@ -190,6 +200,8 @@ class _Config(Answer):
     Labels: _Labels = None
     Entrypoint: list[str] | None = None
     Cmd: list[str] | None = None
+    Env: list[str] | None = None
+    User: str = ""
     Healthcheck: _Healthcheck | None = None
 
     @property
@@ -266,6 +278,7 @@ def inspection(answer: object) -> Inspection:
         started_at=_timestamp(state.StartedAt) or 0.0,
         ended_at=_timestamp(state.FinishedAt),
         arguments=tuple(config.Cmd or ()),
+        environment=tuple(config.Env or ()),
         paused=state.Paused,
         health=_health(state),
         probe=_last_probe(state.Health),

@@ -38,7 +38,7 @@ class UnixSocket:
         *,
         timeout: float,
         params: Mapping[str, Any] | None = None,
-        data: str | None = None,
+        data: str | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         # docker-py always passes these, and they have no effect here.
         stream: bool = False,  # noqa: ARG002
@@ -136,8 +136,10 @@ class _Answer:
         self.leaves_open = self._parser.should_keep_alive()
 
 
-def _message(method: str, target: str, headers: Mapping[str, str], data: str | None) -> bytes:
-    body = (data or "").encode()
+def _message(
+    method: str, target: str, headers: Mapping[str, str], data: str | bytes | None
+) -> bytes:
+    body = data if isinstance(data, bytes) else (data or "").encode()
     fields = {**_HEADERS, **headers, "Content-Length": len(body)}
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     if any("\r" in line or "\n" in line for line in lines):

@@ -6,17 +6,13 @@ What is not as described is `Unreadable`, as in `engine/docker/parsing.py`.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum
-from struct import Struct
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
 from service.engine.docker.parsing import Answer, Unreadable
-from service.errors import EngineRefused
+from service.engine.swarm.templates import plain
 
-# Before each part of an output: its kind, and its length.
-_FRAME = Struct(">BxxxL")
-_ERRORS = 3
 _NO_LOG = "none"
 
 _Id = Annotated[str, Field(min_length=1)]
@@ -58,11 +54,27 @@ class _Version(Answer):
     Index: int
 
 
+class _SecretReference(Answer):
+    SecretName: str = ""
+
+
 class _ContainerSpec(Answer):
     Image: str = ""
     Labels: dict[str, str] | None = None
     Args: list[str] | None = None
+    Env: list[str] | None = None
     StopGracePeriod: int | None = None  # nanoseconds
+    Secrets: list[_SecretReference] | None = None
+
+    @property
+    def environment(self) -> Sequence[str]:
+        """As the program has it, as NAME=VALUE."""
+        return tuple(map(plain, self.Env or ()))
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        """The names of those that it gets as files."""
+        return [each.SecretName for each in self.Secrets or ()]
 
 
 class _Placement(Answer):
@@ -205,6 +217,17 @@ class Service(Answer):
         return seconds(self.CreatedAt)
 
 
+class _SecretSpec(Answer):
+    Name: str
+
+
+class Secret(Answer):
+    """A secret. A manager does not tell what is in it."""
+
+    ID: _Id
+    Spec: _SecretSpec
+
+
 class _NodeStatus(Answer):
     State: str
 
@@ -240,20 +263,3 @@ def seconds(text: str) -> float:
         return datetime.fromisoformat(text).timestamp()
     except (ArithmeticError, ValueError):
         raise Unreadable("a time is none") from None
-
-
-def output_of(frames: bytes) -> bytes:
-    """What a service has written, out of the frames that it comes in. Raises `EngineRefused`.
-
-    A manager reports its errors in the stream, as those of a third kind of output.
-    """
-    output, at = [], 0
-    while at + _FRAME.size <= len(frames):
-        kind, length = _FRAME.unpack_from(frames, at)
-        at += _FRAME.size
-        payload = frames[at : at + length]
-        at += length
-        if kind == _ERRORS:
-            raise EngineRefused(payload.decode(errors="replace").strip())
-        output.append(payload)
-    return b"".join(output)

@@ -36,6 +36,7 @@ from service.engine.swarm.beginnings import Beginnings
 from service.engine.swarm.credentials import Credentials
 from service.engine.swarm.ends import Ends
 from service.engine.swarm.launch import Launch
+from service.engine.swarm.left_secrets import LeftSecrets
 from service.engine.swarm.listing import Listings, Poll, list_all
 from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
@@ -74,7 +75,7 @@ class SwarmEngine:
         launches: int = 8,
     ) -> None:
         """`launches` is how many `start`s there may be at once."""
-        self.capabilities = Capabilities(find_others=self.find_others)
+        self.capabilities = Capabilities(find_others=self.find_others, sweep_files=self.sweep_files)
         self._connection = connection
         self._calls = Calls(Clients(connection), metrics, launches=launches)
         self._selector = selector
@@ -85,6 +86,7 @@ class SwarmEngine:
         self._listings = Listings(selector, self._nodes, self._reader)
         self._ends = Ends(self._calls, metrics)
         self._shutdown_check = ShutdownCheck(partial(self._ping_new_connection, _SHUTDOWN_CHECK))
+        self._left_secrets = LeftSecrets(selector)
         self._checked = False
         self._launched: list[Workload] = []  # since the last listing
 
@@ -183,6 +185,11 @@ class SwarmEngine:
         """See `FindOthers`. Services, and containers on the machine of the manager."""
         here = find_own_container()
         call = Call("list", lambda c: sorted(names_of_others(c, labels, here, self._reader)))
+        return await self._calls.call(call, timeout=_LISTING)
+
+    async def sweep_files(self, *, grace: float) -> int:
+        """See `SweepFiles`. One call if there are no secrets, else two."""
+        call = Call("list", lambda c: self._left_secrets.remove(c, grace=grace))
         return await self._calls.call(call, timeout=_LISTING)
 
     async def names(self) -> Sequence[str]:

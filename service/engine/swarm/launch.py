@@ -23,6 +23,7 @@ from service.engine.swarm.errors import (
     refused,
     waits_for_node,
 )
+from service.engine.swarm.left_secrets import remove_if_possible
 from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_TITLE
@@ -32,6 +33,7 @@ from service.engine.workload_spec import WorkloadSpec
 from service.errors import (
     EngineError,
     EngineFailed,
+    EngineRefused,
     EngineTimeout,
     EngineUnavailable,
     NameTaken,
@@ -84,11 +86,22 @@ class Launch:
         Raises `NameTaken`, with the holder.
         """
         self._deadline = time.monotonic() + float(client.timeout)
+        try:
+            return self._create(client)
+        except EngineFailed:
+            raise  # there may be one
+        except (NameTaken, EngineRefused):
+            self._remove_secret(client)
+            raise
+
+    def _create(self, client: Client) -> str:
         headers = self._credentials.headers(self._spec.image)
-        vanished = 0
+        vanished, secret_id = 0, ""
         while True:
             try:
-                return self._ask(client).create(self._spec, headers)
+                if self._spec.secret and not secret_id:
+                    secret_id = self._ask(client).create_secret(self._spec)
+                return self._ask(client).create(self._spec, headers, secret_id)
             except NameTaken as taken:
                 holder = self._ask(client).named(self._spec.name)
                 if holder is not None and self._is_ours(holder):
@@ -187,10 +200,17 @@ class Launch:
                 manager.stop(service_id)
             else:
                 manager.remove(service_id)
+                self._remove_secret(client)
         except NoSuchWorkload:
             pass
         except (EngineError, OSError, requests.exceptions.RequestException) as error:
             log.warning("container.left_behind", container_id=service_id, error=str(error))
+
+    def _remove_secret(self, client: Client) -> None:
+        """Remove the secret of a service that will not be. What fails is found later."""
+        if self._spec.secret is not None:
+            client.timeout = _FOR_REMOVAL  # type: ignore[assignment]  # fractions are fine
+            remove_if_possible(Manager(client), self._spec.secret.name)
 
     def _is_ours(self, holder: Service) -> bool:
         """Whether an earlier try has made it: no other has our launch id in its labels."""

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from http import HTTPStatus
 from typing import Any
 
+from docker.errors import APIError
 from docker.utils import convert_filters
 
 from service.engine.docker.client import Client
 from service.engine.docker.list_reader import elements
 from service.engine.docker.parsing import read
-from service.engine.swarm.answers import Info, Node, Service, Task, output_of
+from service.engine.swarm.answers import Info, Node, Secret, Service, Task
 from service.engine.swarm.errors import StaleVersion, told
+from service.engine.swarm.output import output_of
 from service.engine.swarm.specs import service_of, stopped, without_nodes
 from service.engine.swarm.tasks import Nodes
 from service.engine.workload_spec import WorkloadSpec
@@ -31,12 +34,35 @@ class Manager:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def create(self, spec: WorkloadSpec, headers: Mapping[str, str]) -> str:
+    def create(self, spec: WorkloadSpec, headers: Mapping[str, str], secret_id: str = "") -> str:
         """Make a service; its id. Raises `NameTaken`, without the holder."""
-        service = service_of(spec, self._client.api_version)
+        service = service_of(spec, self._client.api_version, secret_id)
         with told("create", spec.name, spec.redact):
             answer = self._post("/services/create", service, headers=dict(headers))
         return str(answer["ID"])
+
+    def create_secret(self, spec: WorkloadSpec) -> str:
+        """Make the secret of a workload; its id. An earlier try may have made it."""
+        assert spec.secret is not None
+        secret, labels = spec.secret, dict(spec.labels)
+        with told("create", secret.name, spec.redact):
+            try:
+                content = secret.content.encode()
+                made = self._client.create_secret(secret.name, content, labels)
+            except APIError as error:
+                if error.status_code != HTTPStatus.CONFLICT:
+                    raise
+                made = self._client.inspect_secret(secret.name)
+        return str(made["ID"])
+
+    def remove_secret(self, secret: str) -> None:
+        """Remove a secret, by id or name. Raises `NoSuchWorkload`; `EngineRefused` if in use."""
+        with told("remove", secret):
+            self._client.remove_secret(secret)
+
+    def secrets(self, labels: Mapping[str, str]) -> Sequence[Secret]:
+        """All with these labels."""
+        return [read(Secret, item) for item in self._each("/secrets", {"label": _pairs(labels)})]
 
     def stop(self, service_id: str) -> None:
         """Have the task of a service ended. Raises `NoSuchWorkload`."""

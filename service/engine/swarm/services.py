@@ -2,6 +2,7 @@
 
 from service.engine.base import Inspection, Status
 from service.engine.swarm.answers import Task
+from service.engine.swarm.left_secrets import remove_if_possible
 from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_TITLE
@@ -30,11 +31,16 @@ def inspect(manager: Manager, service_id: str, nodes: KnownNodes) -> Inspection:
 
 
 def remove(manager: Manager, service_id: str, nodes: KnownNodes, *, force: bool) -> None:
-    """Remove a service. Raises `NoSuchWorkload`; `EngineRefused` if it runs, without `force`."""
-    if not force:
-        task = task_of(manager, service_id)
-        if task is not None and status(task, nodes.of(manager, [task])) is Status.LIVE:
-            raise EngineRefused(
-                f"the {SWARM_TITLE} was not asked to remove service {service_id}: it runs"
-            )
+    """Remove a service, with its secret.
+
+    Raises `NoSuchWorkload`; `EngineRefused` if it runs, without `force`.
+    """
+    task = task_of(manager, service_id)
+    if task and not force and status(task, nodes.of(manager, [task])) is Status.LIVE:
+        raise EngineRefused(
+            f"the {SWARM_TITLE} was not asked to remove service {service_id}: it runs"
+        )
+    spec = task.Spec if task else manager.service(service_id).Spec.TaskTemplate
     manager.remove(service_id)
+    for secret in spec.ContainerSpec.secrets:
+        remove_if_possible(manager, secret)

@@ -13,6 +13,7 @@ from docker.types import (
     Placement,
     Resources,
     RestartPolicy,
+    SecretReference,
     TaskTemplate,
 )
 from docker.utils import version_lt
@@ -22,6 +23,7 @@ from service.engine.docker.host_paths import check_folders
 from service.engine.docker.surroundings import mount
 from service.engine.swarm.names import NO_HEALTHCHECKS
 from service.engine.swarm.tasks import NAME_LABEL, NOWHERE
+from service.engine.swarm.templates import literal
 from service.engine.workload_spec import (
     Confinement,
     Healthcheck,
@@ -36,6 +38,7 @@ from service.errors import EngineRefused
 
 _NANO = 10**9
 _SHM = "/dev/shm"  # noqa: S108 - in the container
+_SECRET_MODE = 0o400
 # Docker 25: the first whose services can be kept from new privileges. Others do not know the field.
 _CONFINING_API = "1.44"
 
@@ -45,7 +48,7 @@ def can_gain_privileges(api_version: str) -> bool:
     return bool(version_lt(api_version, _CONFINING_API))
 
 
-def service_of(spec: WorkloadSpec, api_version: str) -> Mapping[str, Any]:
+def service_of(spec: WorkloadSpec, api_version: str, secret_id: str = "") -> Mapping[str, Any]:
     """The service that a workload is: one task, which is never started again.
 
     Of a job mode Swarm never stops what runs (moby issue 44312), so it is `Replicated`. Raises
@@ -64,21 +67,22 @@ def service_of(spec: WorkloadSpec, api_version: str) -> Mapping[str, Any]:
         "Name": spec.name,
         "Labels": dict(spec.labels),
         "Mode": {"Replicated": {"Replicas": 1}},
-        "TaskTemplate": _task(spec, api_version),
+        "TaskTemplate": _task(spec, api_version, secret_id),
         "EndpointSpec": {"Mode": "dnsrr"},  # or each service would get an address for itself
     }
 
 
-def _task(spec: WorkloadSpec, api_version: str) -> Mapping[str, Any]:
+def _task(spec: WorkloadSpec, api_version: str, secret_id: str) -> Mapping[str, Any]:
     container = ContainerSpec(
         spec.image,
         args=list(spec.arguments),
-        env=[f"{name}={_literal(value)}" for name, value in spec.environment.items()],
+        env=[f"{name}={literal(value)}" for name, value in spec.environment.items()],
         labels={**spec.labels, NAME_LABEL: spec.name},
         stop_grace_period=int(spec.stop_grace * _NANO),
         stop_signal="SIGTERM",  # whatever the image says: it is what workers are promised
         init=True,  # so that SIGTERM reaches a worker without a handler of its own
         mounts=_mounts(spec),
+        secrets=_secrets(spec, secret_id),
         **_confined(spec.confinement),
         **_surroundings(spec.surroundings),
     )
@@ -98,6 +102,18 @@ def _task(spec: WorkloadSpec, api_version: str) -> Mapping[str, Any]:
         networks=[spec.network],
         placement=Placement(constraints=list(spec.placement)) if spec.placement else None,
     )
+
+
+def _secrets(spec: WorkloadSpec, secret_id: str) -> list[SecretReference] | None:
+    """The file with a secret, for the user of the workload alone."""
+    if spec.secret is None:
+        return None
+    user, _, group = spec.confinement.user.partition(":")
+    if not user.isdecimal():
+        raise EngineRefused(f'auth: "file" needs a user with a number on a Swarm, and not {user!r}')
+    gid = group if group.isdecimal() else "0"
+    file = spec.secret.path
+    return [SecretReference(secret_id, spec.secret.name, file, user, gid, _SECRET_MODE)]
 
 
 def _confined(confinement: Confinement) -> Mapping[str, Any]:
@@ -125,7 +141,7 @@ def _mounts(spec: WorkloadSpec) -> Sequence[Mount]:
 
 
 def _mount(volume: Volume) -> Mount:
-    return mount(replace(volume, source=_literal(volume.source), path=_literal(volume.path)))
+    return mount(replace(volume, source=literal(volume.source), path=literal(volume.path)))
 
 
 def _surroundings(surroundings: Surroundings) -> Mapping[str, Any]:
@@ -140,11 +156,6 @@ def _surroundings(surroundings: Surroundings) -> Mapping[str, Any]:
 
 def _log_driver(log: Log | None) -> DriverConfig | None:
     return DriverConfig(log.driver, dict(log.options)) if log else None
-
-
-def _literal(value: str) -> str:
-    """As Swarm takes it literally: it expands templates in variables of the environment."""
-    return value.replace("{{", '{{"{{"}}')
 
 
 def _resources(limits: Limits) -> Resources | None:

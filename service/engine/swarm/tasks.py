@@ -138,6 +138,7 @@ def inspection(task: Task, nodes: Nodes, *, stopping: bool = False) -> Inspectio
         started_at=began if ran else 0.0,
         ended_at=task.since if now is Status.EXITED and not lost else None,
         arguments=task.arguments,
+        environment=task.Spec.ContainerSpec.environment,
         stopping=stopping,
         node=nodes.name(task.NodeID),
         witnessed=task.state in _BY_ITSELF and exit_code(task) is not None,
@@ -146,7 +147,7 @@ def inspection(task: Task, nodes: Nodes, *, stopping: bool = False) -> Inspectio
 
 def bare_inspection(service: Service) -> Inspection:
     """As `bare_workload`."""
-    status = _bare_status(service)
+    status, container = _bare_status(service), service.Spec.TaskTemplate.ContainerSpec
     return Inspection(
         id=service.ID,
         status=status,
@@ -155,7 +156,8 @@ def bare_inspection(service: Service) -> Inspection:
         oom_killed=False,
         started_at=service.created_at if status is Status.EXITED else 0.0,
         ended_at=None,
-        arguments=tuple(service.Spec.TaskTemplate.ContainerSpec.Args or ()),
+        arguments=tuple(container.Args or ()),
+        environment=container.environment,
         stopping=_is_stopped(service),
     )
 

@@ -160,3 +160,28 @@ def test_a_folder_of_the_host_has_to_be_allowed(engine: str, settings: dict[str,
     told = r"jobs\.a\.volumes: /srv/data/x: is not in ALLOWED_HOST_PATHS, which is not set"
     with pytest.raises(StartError, match=told):
         ENGINES[engine].check(Settings.model_validate(settings), catalog)
+
+
+@pytest.mark.parametrize(
+    ("keys", "fits"),
+    [
+        ({"user": "1000"}, True),
+        ({"user": "0:worker"}, True),
+        ({}, False),
+        ({"user": ""}, False),
+        ({"user": "worker:1000"}, False),
+        ({"image": None}, True),
+    ],
+)
+def test_a_swarm_needs_the_number_of_the_user_that_reads_a_file(
+    keys: dict[str, str | None], fits: bool
+) -> None:
+    settings = Settings.model_validate(_ON_SWARM)
+    job = {"kind": Kind.ACTION, "image": "x", "auth": "file", **keys}
+    catalog = Catalog({"timer": Entry.model_validate(job)})
+    ENGINES["docker"].check(settings, catalog)
+    if fits:
+        ENGINES["swarm"].check(settings, catalog)
+        return
+    with pytest.raises(StartError, match=r'jobs.timer.auth: "file" needs a `user` that'):
+        ENGINES["swarm"].check(settings, catalog)

@@ -547,6 +547,7 @@ def test_a_wrong_structure_is_told_with_its_key(path: Path, text: str, told: str
         ("priority", "-101", "-101: allowed is a whole number from -100 to 100"),
         ("priority", "101", "101: allowed is a whole number from -100 to 100"),
         ("priority", '"high"', "'high': allowed is a whole number from -100 to 100"),
+        ("auth", '"stdin"', '\'stdin\': allowed is "argument", "file" or "environment"'),
         ("cap_drop", '"ALL"', "'ALL': allowed is a list of "),
         ("tmpfs", '"/tmp"', "'/tmp': allowed is a list of paths"),
     ],

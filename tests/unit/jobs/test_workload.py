@@ -11,14 +11,14 @@ from service.engine.docker.names import DOCKER_NAMES
 from service.engine.name_grammar import NameGrammar
 from service.errors import TooLarge
 from service.jobs.catalog_keys import Entry
+from service.jobs.compact_json import compact_json
+from service.jobs.credentials import auth_in
 from service.jobs.model import Job, JobSpec, JsonValue, Kind
 from service.jobs.workload import (
     LABEL_PREFIX,
     arguments_of,
-    auth_in,
     base_name,
     check_size,
-    compact_json,
     highest_count,
     job_from_labels,
     labels_of,
@@ -30,6 +30,8 @@ from tests.support.samples import a_job
 
 ACTION = Entry(kind=Kind.ACTION, image="supervisor-timer")
 WITH_FIRST = Entry(kind=Kind.ACTION, image="supervisor-github", first_argument="setup-webhook")
+# An image may have a variable of this name.
+_ENVIRONMENT = ("PATH=/bin", 'AREA_AUTH={"token":"of the image"}')
 DOCKER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
 # No dots, 63 characters with what a reaction adds, and the case of letters makes no difference.
 TIGHT_NAMES = NameGrammar(
@@ -170,26 +172,26 @@ def test_json_is_compact(value: Any) -> None:
 def test_credentials_are_found_by_their_place(
     entry: Entry, identifier: str, params: dict[str, JsonValue]
 ) -> None:
-    found = auth_in(arguments(params, {"token": "hunter2"}, identifier, entry))
+    found = auth_in(arguments(params, {"token": "hunter2"}, identifier, entry), _ENVIRONMENT)
     assert {"token": "hunter2"} == found
 
 
 def test_credentials_are_found_behind_a_first_argument_that_looks_like_an_option() -> None:
     odd = Entry(kind=Kind.ACTION, image="x", first_argument="--target")
-    assert {"token": "x"} == auth_in(arguments({}, {"token": "x"}, entry=odd))
+    assert {"token": "x"} == auth_in(arguments({}, {"token": "x"}, entry=odd), ())
 
 
 @pytest.mark.parametrize(
     "others", [[], ["--auth"], ["serve"], ["--target", "a", "--identifier", "b", "--auth"]]
 )
 def test_arguments_of_another_program_have_no_credentials(others: list[str]) -> None:
-    assert auth_in(others) is None
+    assert auth_in(others, ()) is None
 
 
 @given(IDENTIFIERS, st.dictionaries(st.text(max_size=5), PLAIN_JSON))
 @settings(max_examples=50)
 def test_any_credentials_are_found_again(identifier: str, auth: dict[str, Any]) -> None:
-    assert auth == auth_in(arguments({}, auth, identifier))
+    assert auth == auth_in(arguments({}, auth, identifier), ())
 
 
 # Size

@@ -34,7 +34,7 @@ KILL = ("stopped", "forced", "not_running", "failed")
 EXIT = ("success", "ended", "error", "oom", "killed", "lost")
 ENGINE = (
     *("ping", "create", "start", "stop", "kill", "remove"),
-    *("inspect", "list", "logs", "events", "top", "info", "rename"),
+    *("inspect", "list", "logs", "events", "top", "info", "rename", "upload", "download"),
 )
 HANDSHAKE = ("no_certificate", "bad_certificate", "refused", "old_tls", "no_tls", "other")
 ENGINE_REASONS = (

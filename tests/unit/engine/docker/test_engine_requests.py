@@ -4,19 +4,21 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import docker
 import pytest
 
 from scripts.socket_proxy import PAGE, configuration
 from service.engine.docker.containers import container_options
-from service.engine.docker.engine_requests import CREATE_BODY
+from service.engine.docker.engine_requests import CREATE_BODY, REQUESTS
 from service.engine.docker.surroundings import rotated
 from service.engine.workload_spec import (
     Confinement,
     Gpus,
     Limits,
     Log,
+    SecretFile,
     Surroundings,
     Tmpfs,
     Ulimit,
@@ -32,6 +34,7 @@ _EVERYTHING = Confinement(
     cap_add=("NET_BIND_SERVICE", "CHOWN"),
     tmpfs=(Tmpfs("/tmp"), Tmpfs("/run/a b", size=2**20, mode=0o700)),
 )
+_VOLUME = '"Type": "volume", "Target": "/run/area-auth", "VolumeOptions": {"Labels": {}'
 _ODD = ("", '"', "\\", '\\"', "\n\t\x7f", "é\u2028🎉", '{"Privileged":true}', '"Binds" : [')
 
 
@@ -63,6 +66,7 @@ def test_every_launch_passes(confinement: Confinement) -> None:
         ulimits=(Ulimit("nofile", 64, 128),),
     )
     environment = {"TRACEPARENT": "00-a"}
+    secret = SecretFile("name", "/run/area-auth/auth.json", "{}")
     more = {"labels": labels, "limits": limits, "environment": environment, "arguments": _ODD}
     surroundings = Surroundings(
         working_dir="/srv", extra_hosts=(("a.b", "::1"), ("c", "10.0.0.1")), dns=("10.0.0.2",)
@@ -70,6 +74,7 @@ def test_every_launch_passes(confinement: Confinement) -> None:
     more["labels"] = labels | {"org.example.team-1": '"Mounts":'}
     spec = WorkloadSpec(name="x", image="x", arguments=(), surroundings=surroundings)
     more["surroundings"] = rotated(spec, "json-file").surroundings
+    assert _passes(_body(secret=secret, **more))
     assert _passes(_body(confinement=confinement, **more))
 
 
@@ -131,6 +136,11 @@ def test_a_launch_of_the_greatest_size_passes() -> None:
         '"Type": "bind"',
         '"Type": "volume"',
         '"LogConfig": {"Type": "syslog"}',
+        '"Mounts": [{"Type": "bind", "Target": "/run/area-auth", "VolumeOptions": {"Labels": {}}}]',
+        '"Mounts": [{"Type": "volume", "Target": "/etc", "VolumeOptions": {"Labels": {}}}]',
+        f'"Mounts": [{{{_VOLUME}}}, "Source": "their-volume"}}]',
+        f'"Mounts": [{{{_VOLUME}}}}}, {{"Type": "bind", "Source": "/", "Target": "/x"}}]',
+        f'"Mounts": [{{{_VOLUME}}}, "DriverConfig": {{"Name": "local"}}}}}}]',
         '"VolumesFrom": ["x"]',
         '"Devices": []',
         '"DeviceCgroupRules": ["a *:* rwm"]',
@@ -156,3 +166,14 @@ def test_a_container_that_may_do_more_does_not_pass(member: str) -> None:
 @pytest.mark.parametrize("tail", ['{"x":', '"', '"a":1', '\\"Privileged":true', '"\\'])
 def test_what_follows_a_create_is_looked_at_too(tail: str) -> None:
     assert not _passes(_body() + tail)
+
+
+def test_files_are_written_and_read_in_their_folder_alone() -> None:
+    queries = {r.method: r.query for r in REQUESTS if r.path.endswith("/archive")}
+    wrong = ("", "/", "/etc", "/run/area-auth/..", "/run/area-auth/../x", "/run/area-auth/x")
+    for method, rights in (("PUT", ["/run/area-auth"]), ("GET", ["/run/area-auth/auth.json"])):
+        for path in rights:
+            assert re.fullmatch(queries[method], urlencode({"path": path}))
+        for path in wrong:
+            for query in (urlencode({"path": path}), urlencode({"path": rights[0], "x": path})):
+                assert not re.fullmatch(queries[method], query)

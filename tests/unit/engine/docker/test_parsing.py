@@ -239,6 +239,8 @@ async def test_a_recorded_answer_is_read() -> None:
         (("State", "Paused"), ..., "State.Paused: Field required"),
         (("State", "ExitCode"), SECRET, "State.ExitCode: Input should be a valid integer"),
         (("Config", "Cmd"), {"a": SECRET}, "Config.Cmd: Input should be a valid list"),
+        (("Config", "Env"), {"a": SECRET}, "Config.Env: Input should be a valid list"),
+        (("Config", "User"), 7, "Config.User: Input should be a valid string"),
         (("Config", "Labels"), {SECRET: 7}, "Config.Labels: Input should be a valid string"),
         (("State", "Status"), SECRET, "the state is unknown"),
         (("State", "StartedAt"), SECRET, "a time is invalid"),

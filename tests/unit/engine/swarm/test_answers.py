@@ -5,7 +5,8 @@ import struct
 import pytest
 
 from service.engine.docker.parsing import Unreadable
-from service.engine.swarm.answers import output_of, seconds
+from service.engine.swarm.answers import seconds
+from service.engine.swarm.output import output_of
 from service.errors import EngineRefused
 
 

@@ -1,10 +1,12 @@
-"""What a workload's confinement becomes in the specification of a service."""
+"""What a workload becomes in the specification of a service."""
 
 import re
 from typing import Any
 
 import pytest
 
+from service.engine.docker.parsing import read
+from service.engine.swarm.answers import Task
 from service.engine.swarm.specs import can_gain_privileges, service_of
 from service.engine.workload_spec import (
     Confinement,
@@ -139,3 +141,14 @@ def test_a_service_gets_no_folder_that_is_not_allowed() -> None:
     spec = WorkloadSpec(name="a", image="x", arguments=(), surroundings=folder)
     with pytest.raises(EngineRefused, match="volumes: /srv/data: is not in ALLOWED_HOST_PATHS"):
         service_of(spec, _NEW)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "plain", "{{.Node.ID}}", "{{{", '{{"{{"}}', "}}{{", '{"a":{"b":"{{"}}', '"{{"']
+)
+def test_a_variable_is_read_back_as_it_was_given(value: str) -> None:
+    spec = WorkloadSpec(name="a", image="x", arguments=(), environment={"AREA_AUTH": value})
+    container = service_of(spec, _NEW)["TaskTemplate"]["ContainerSpec"]
+    task = {"ID": "t", "Version": {"Index": 1}, "CreatedAt": "", "DesiredState": "running"}
+    task |= {"Status": {"Timestamp": "", "State": "running"}, "Spec": {"ContainerSpec": container}}
+    assert (f"AREA_AUTH={value}",) == read(Task, task).Spec.ContainerSpec.environment

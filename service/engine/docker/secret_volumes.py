@@ -1,0 +1,139 @@
+"""Files with secrets in containers: each is in a volume of its container's own.
+
+Docker writes into a container that does not run as into its image, and refuses that if it is
+read-only; a folder in memory is there only while it runs. A volume takes the file in either case
+and keeps it across restarts. It has no name of its own, so it goes when we remove its container.
+Whoever removes the container by hand leaves it behind, unless told otherwise (`docker rm -v`): its
+labels tell that it is ours.
+"""
+
+import io
+import re
+import tarfile
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from posixpath import basename
+from typing import Any
+
+from docker.errors import APIError
+
+from service.engine.docker.client import Client
+from service.engine.docker.parsing import Inspected, ListedVolumes, read
+from service.engine.workload_spec import AUTH_FOLDER, WorkloadSpec
+from service.errors import EngineFailed, EngineRefused
+
+_USERS = "/etc/passwd"
+_MODE = 0o400
+_ROOT = 0
+# Of an archive: twice what a secret may have. The worker may have made its file longer.
+_MOST_BYTES = 1024 * 1024
+_GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+# What the Engine calls a volume without a name.
+_WITHOUT_NAME = re.compile(r"[0-9a-f]{64}")
+
+
+def mounts_of(spec: WorkloadSpec) -> Sequence[Mapping[str, Any]]:
+    """The mounts of a container for its file."""
+    if spec.secret is None:
+        return []
+    # The keys are in the order that a proxy expects (CREATE_BODY).
+    labels = {"Labels": dict(spec.labels)}
+    return [{"Type": "volume", "Target": AUTH_FOLDER, "VolumeOptions": labels}]
+
+
+def write_file(client: Client, container_id: str, spec: WorkloadSpec) -> None:
+    """Write the file into a container that was not started yet, for its user."""
+    assert spec.secret is not None
+    try:
+        owner = _owner(client, container_id, spec)
+        archive = _archive(basename(spec.secret.path), spec.secret.content.encode(), owner)
+        client.put_archive(container_id, AUTH_FOLDER, archive)
+    except APIError as error:
+        if error.status_code not in _GONE:
+            raise
+        reason = spec.redact(str(error.explanation))  # a third party has removed it
+        raise EngineFailed(f"the Docker Engine failed: upload for {spec.name}: {reason}") from None
+
+
+def read_file(client: Client, container_id: str, path: str) -> str | None:
+    """The content of a file of a container; None if it is not there. Raises docker-py's errors."""
+    content = _content(client, container_id, path)
+    return None if content is None else content.decode(errors="replace")
+
+
+def remove_left_volumes(client: Client, labels: Mapping[str, str]) -> tuple[int, int]:
+    """Remove the volumes with these labels that no container uses.
+
+    Return how many were removed, and how many there were.
+    """
+    every, unused = (_names(client, labels, only_unused=only) for only in (False, True))
+    return sum(_remove(client, name) for name in unused), len(every)
+
+
+def _owner(client: Client, container_id: str, spec: WorkloadSpec) -> int:
+    """The number of a container's user."""
+    user = spec.confinement.user or _config_user(client, container_id)
+    name = user.partition(":")[0]
+    if not name or name.isdecimal():
+        return int(name or _ROOT)
+    users = _content(client, container_id, _USERS) or b""
+    for line in users.decode(errors="replace").splitlines():
+        found, _, number, *_ = [*line.split(":"), "", ""]
+        if found == name and number.isdecimal():
+            return int(number)
+    raise EngineRefused(
+        f"the file with the credentials of {spec.name} needs the number of its user {name!r}, which"
+        f" is not in {_USERS} of the image {spec.image}: give `user` in the catalogue as a number"
+    )
+
+
+def _config_user(client: Client, container_id: str) -> str:
+    """The user of a container that was made without one: that of its image."""
+    return read(Inspected, client.inspect_container(container_id)).Config.User
+
+
+def _archive(name: str, content: bytes, owner: int) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode, entry.uid = len(content), _MODE, owner
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _content(client: Client, container_id: str, path: str) -> bytes | None:
+    """The content of a file of a container; None if there is none, or it is no regular one."""
+    try:
+        received = client.download(container_id, path, most=_MOST_BYTES)
+    except APIError as error:
+        if error.status_code != HTTPStatus.NOT_FOUND:
+            raise
+        client.inspect_container(container_id)  # raises if that is what was not found
+        return None
+    try:
+        with tarfile.open(fileobj=io.BytesIO(received)) as archive:
+            member = archive.next()
+            file = archive.extractfile(member) if member and member.isreg() else None
+            return file.read() if file else None
+    except tarfile.TarError:  # it is cut off
+        return None
+
+
+def _names(client: Client, labels: Mapping[str, str], *, only_unused: bool) -> Sequence[str]:
+    filters: dict[str, Any] = {"label": [f"{key}={value}" for key, value in labels.items()]}
+    if only_unused:
+        filters["dangling"] = True
+    answer = client.volumes(filters=filters)
+    names = [each.Name for each in read(ListedVolumes, answer).Volumes or ()]
+    return [name for name in names if _WITHOUT_NAME.fullmatch(name)]
+
+
+def _remove(client: Client, name: str) -> bool:
+    """Whether it was there, and in no use."""
+    try:
+        client.remove_volume(name)
+    except APIError as error:
+        if error.status_code not in _GONE:
+            raise
+        return False
+    return True

@@ -1,0 +1,13 @@
+"""Swarm expands templates in variables and mounts of a container, such as `{{.Node.ID}}`."""
+
+_BEGINNING, _LITERAL = "{{", '{{"{{"}}'
+
+
+def literal(value: str) -> str:
+    """As Swarm takes a value literally."""
+    return value.replace(_BEGINNING, _LITERAL)
+
+
+def plain(value: str) -> str:
+    """The value that `literal` was given."""
+    return value.replace(_LITERAL, _BEGINNING)
