@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import Bench, launch
@@ -26,7 +25,9 @@ _NOTICED = "until an end is noticed"
 _WITHIN = {size: Goal(2 if size <= 1_000 else 5, absolute=True) for size in _SIZES}  # noqa: PLR2004
 _IMAGE = "supervisor-bench-worker"
 _FILLED = 600.0
-_LOOK = 0.005
+_LOOK = 0.02
+_RUNNING = "supervisor_jobs_running"
+_COMPARED = "supervisor_reconcile_last_success_timestamp_seconds"
 
 
 def measure(bench: Bench) -> Result:
@@ -37,7 +38,7 @@ def measure(bench: Bench) -> Result:
         with _followed(bench, size) as (swarm, supervised):
             for _ in bench.rounds([None], bench.size(10, 2), f"polling, {who}"):
                 found.add(_SHARE, who, _share(supervised.pid, bench.size(12, 2)) * 100)
-                found.add(_NOTICED, who, _until_noticed(swarm, supervised.log_file))
+                found.add(_NOTICED, who, _until_noticed(swarm, supervised))
     rows = found.rows(_SHARE, "%", goals={_jobs(size): _CPU for size in _SIZES})
     rows += found.rows(_NOTICED, "s", goals={_jobs(size): goal for size, goal in _WITHIN.items()})
     return Result("polling", rows)
@@ -59,8 +60,15 @@ def _followed(bench: Bench, size: int) -> Iterator[tuple[SimulatedSwarm, Supervi
         (service,) = swarm.services()
         swarm.copy(service["ID"], size - 1, _renamed)
         eventually(lambda: supervised.metric("supervisor_jobs") == size, within=_FILLED)
+        _settle(supervised)
         yield swarm, supervised
     manager.stop()
+
+
+def _settle(supervised: Supervised) -> None:
+    """Wait for a comparison with the manager that leaves no job to be inspected."""
+    began = time.time()
+    eventually(lambda: supervised.metric(_COMPARED) > began, within=_FILLED)
 
 
 def _renamed(spec: Any, number: int) -> Any:
@@ -76,17 +84,14 @@ def _share(pid: int, seconds: int) -> float:
     return (cpu_seconds(pid) - before) / (time.perf_counter() - began)
 
 
-def _until_noticed(swarm: SimulatedSwarm, log: Path) -> float:
-    """Let a job end, and read the log until it is told."""
-    service = secrets.choice(swarm.services())
-    with log.open(encoding="utf-8") as lines:
-        lines.seek(0, 2)
-        swarm.end(service["ID"], 1)
-        began, text = time.perf_counter(), ""
-        while "job.exited" not in text:
-            time.sleep(_LOOK)
-            text += lines.read()
-        return time.perf_counter() - began
+def _until_noticed(swarm: SimulatedSwarm, supervised: Supervised) -> float:
+    """Let a job end, and look for the moment when it counts as running no more."""
+    running = supervised.metric(_RUNNING)
+    swarm.end(secrets.choice(swarm.services())["ID"], 1)
+    began = time.perf_counter()
+    while supervised.metric(_RUNNING) == running:
+        time.sleep(_LOOK)
+    return time.perf_counter() - began
 
 
 def _jobs(number: int) -> str:
