@@ -17,6 +17,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
+from tests.support import containers
 from tests.support.reflection import ReflectingClient
 from tests.support.supervised import Supervised, eventually, free_port, run_command
 
@@ -277,7 +278,7 @@ def test_jobs_are_launched_listed_and_killed_by_reflection(
 ) -> None:
     request = json.dumps({"name": "timer", "identifier": "curl", "params": {"seconds": 5}})
     assert {} == reflecting.call(f"{_SERVICE}/LaunchJob", request)
-    assert "--seconds" in docker_client.containers.get("curl").attrs["Config"]["Cmd"]
+    assert "--seconds" in containers.arguments(containers.one(docker_client, "curl"))
     job = {"name": "timer", "identifier": "curl", "status": "running"}
     assert {"jobs": [job]} == reflecting.call(f"{_SERVICE}/ListJobs")
     assert {} == reflecting.call(f"{_SERVICE}/KillJob", '{"identifier": "curl"}')

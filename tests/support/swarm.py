@@ -176,7 +176,11 @@ def settings() -> dict[str, str]:
     """What a supervisor is told for the engine that was chosen, beside its address."""
     if engines.chosen() != engines.SWARM:
         return {}
-    return {"SUPERVISOR_ENGINE": "swarm", "GRPC_CALLBACK_HOST": "backend.test"}
+    return {
+        "SUPERVISOR_ENGINE": "swarm",
+        "GRPC_CALLBACK_HOST": "backend.test",
+        "SUPERVISOR_ON_START": "remove",  # as is the default of all other engines
+    }
 
 
 def remove_services(client: docker.DockerClient) -> None:

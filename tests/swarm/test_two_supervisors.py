@@ -7,7 +7,7 @@ from contextlib import suppress
 import grpc
 import pytest
 
-from tests.support import worker
+from tests.support import containers, worker
 from tests.support.node_events import watching
 from tests.support.supervised import Supervised, eventually
 from tests.support.swarm import Swarm
@@ -15,6 +15,8 @@ from tests.swarm.conftest import Begin
 from tests.swarm.two import AGREE, LABEL, Both, at_once, launch, total, until_both_have
 
 pytestmark = pytest.mark.timeout(300)
+# Each supervisor compares its jobs with the Swarm every 30 s (seconds, on a busy machine).
+_TWO_COMPARISONS = 120.0
 
 
 @pytest.fixture
@@ -99,6 +101,32 @@ def test_jobs_outlive_both_and_an_end_meanwhile_is_told_once(both: Both) -> None
     until_both_have(both, "stays", within=60)
     assert 1 == total(both, "supervisor_exits_total", outcome="error")
     assert 1 == total(both, "supervisor_exits_total")
+
+
+def test_what_is_nobodys_is_removed_by_one_of_them_once_it_has_had_its_grace(
+    begin: Begin, managers: Swarm
+) -> None:
+    """A service that no node may run, as a supervisor leaves it that dies in a launch."""
+    settings = {"LAUNCH_TIMEOUT_SECONDS": "5", "ORPHAN_GRACE_SECONDS": "6"}
+    both = begin(managers.managers[1], **settings), begin(managers.managers[2], **settings)
+    launch(both[0], "a-1")
+    labels = containers.labels_of_another("default", "left")
+    theirs = containers.labels_of_another("another", "theirs")
+    with managers.manager.client() as client:
+        for name, given in (("left", labels), ("theirs", theirs)):
+            client.services.create(  # type: ignore[no-untyped-call]
+                worker.IMAGE,
+                name=name,
+                labels=given,
+                container_labels=given,
+                constraints=["node.labels.tier==nowhere"],
+            )
+        removed = "supervisor_orphans_removed_total"
+        eventually(lambda: 1 == total(both, removed), within=_TWO_COMPARISONS)
+        eventually(lambda: ["a-1", "theirs"] == sorted(s.name for s in client.services.list()))
+    told = [event for each in both for event in each.events("janitor.removed")]
+    assert [("left", "created")] == [(each["identifier"], each["status"]) for each in told]
+    until_both_have(both, "a-1")
 
 
 def test_nobody_ends_the_jobs_of_another_at_its_start(
