@@ -77,7 +77,8 @@ class Metrics:
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
-        self._jobs = frozenset(jobs)
+        self._jobs = self._with_all_series = frozenset(jobs)
+        self._described: dict[str, tuple[str, bool]] = {}
         self._by_job: list[tuple[_Metric, Mapping[str, Sequence[str]]]] = []
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -104,9 +105,10 @@ class Metrics:
 
         Those of jobs that are gone from it stay, because their containers may not be gone.
         """
-        new = sorted(frozenset(jobs) - self._jobs)
+        new = frozenset(jobs) - self._with_all_series
         for metric, labels in self._by_job:
-            _make_series(metric, {**labels, "job_name": new})
+            _make_series(metric, {**labels, "job_name": sorted(new)})
+        self._with_all_series |= new
 
     def know_jobs(self, jobs: Iterable[str]) -> None:
         """Have jobs that are new to the catalogue counted under their names."""
@@ -117,7 +119,9 @@ class Metrics:
 
         Alerts need this to know which exits matter.
         """
-        self.job_info.labels(name).info({"kind": kind, "ends": str(ends).lower()})
+        if self._described.get(name) != (kind, ends):
+            self._described[name] = kind, ends
+            self.job_info.labels(name).info({"kind": kind, "ends": str(ends).lower()})
 
     def job_moved(
         self, name: str, before: str | None, after: str | None, live: int, node: str = ""

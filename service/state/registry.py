@@ -120,13 +120,19 @@ class Registry:
         A live job that was unknown so far, such as an adopted one, moves.
         """
         label = self._metrics.job_label
-        moved = [job for job in self._jobs.values() if job.name in names]
-        moved = [job for job in moved if label(job.name) != job.name]
+        named = [job for job in self._jobs.values() if job.name in names]
+        moved = [job for job in named if label(job.name) != job.name]
         for job in moved:
-            self._metrics.job_moved(job.name, job.state, None, live=-job.runs, node=job.node)
+            self._add_to_gauges(job, -1)
         self._metrics.know_jobs(names)
         for job in moved:
-            self._metrics.job_moved(job.name, None, job.state, live=job.runs, node=job.node)
+            self._add_to_gauges(job, 1)
+
+    def _add_to_gauges(self, job: Job, number: int) -> None:
+        """Change the gauges by job name by a job, as it is now."""
+        label = self._metrics.job_label(job.name)
+        self._metrics.jobs_running.labels(label).inc(number * job.runs)
+        self._metrics.jobs_unhealthy.labels(label).inc(number * job.is_sick)
 
     def _remove(self, job: Job) -> None:
         del self._jobs[job.launch_id]

@@ -7,7 +7,7 @@ import pytest
 from service.engine.base import Offers
 from service.jobs.catalog import Catalog
 from service.jobs.catalog_keys import Entry
-from service.jobs.model import Kind
+from service.jobs.model import HealthSeen, Kind
 from service.jobs.workload import labels_of
 from tests.supervisor.world import CATALOG, IMAGE, World, a_world, until
 from tests.support.samples import a_job
@@ -146,14 +146,19 @@ async def adopting() -> AsyncIterator[World]:
 async def test_an_adopted_job_that_the_catalogue_gets_is_counted_under_its_name(
     adopting: World,
 ) -> None:
-    running = "supervisor_jobs_running"
+    running, unhealthy = "supervisor_jobs_running", "supervisor_jobs_unhealthy"
     assert 1 == adopting.metric(running, job_name="unknown")
+    sick = HealthSeen(healthy=False, unhealthy=True)
+    adopting.registry.observe("1" * 16, sick)
+    assert 1 == adopting.metric(unhealthy, job_name="unknown")
     adopting.use_catalog(_with(old=Entry(kind=Kind.ACTION, image=IMAGE)))
     assert (0, 1) == tuple(adopting.metric(running, job_name=n) for n in ("unknown", "old"))
+    assert (0, 1) == tuple(adopting.metric(unhealthy, job_name=n) for n in ("unknown", "old"))
     assert 1 == adopting.metric("supervisor_jobs", state="running")
     adopting.host.exit(adopting.container("o-1").id, 3)
     await until(lambda: not adopting.states())
     assert (0, 0) == tuple(adopting.metric(running, job_name=n) for n in ("unknown", "old"))
+    assert 0 == adopting.metric(unhealthy)
     assert 1 == adopting.metric("supervisor_exits_total", job_name="old", outcome="error")
 
 
