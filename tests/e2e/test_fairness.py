@@ -1,5 +1,6 @@
 """Jobs and images with a limit, and launches that wait for room, on a real Engine."""
 
+import signal
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +10,11 @@ import docker
 import grpc
 import pytest
 
+from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import worker
-from tests.support.agreement import agree
+from tests.support.agreement import agree, settled
 from tests.support.supervised import Supervised, eventually, launch_request
 
 _IMAGE = worker.IMAGE
@@ -160,3 +162,30 @@ def test_a_sigterm_answers_what_waits_and_what_runs_goes_on_and_counts(
     assert Response() == supervised.kill("t-2")
     assert Response() == again.result()
     agree(supervised, docker_client, "t-1", "t-3")
+
+
+def test_a_sigkill_while_launches_wait_leaves_what_ran_and_no_more_than_may(
+    start: Start, docker_client: docker.DockerClient
+) -> None:
+    """Also if it comes while room is given to one of them."""
+    supervised = start(SUPERVISOR_ON_START="adopt", ORPHAN_GRACE_SECONDS="0")
+    for identifier in ("t-1", "t-2"):
+        assert Response() == supervised.launch("timer", identifier)
+    waits = [_begin(supervised, "timer", f"t-{number}") for number in range(3, 6)]
+    _wait_for(supervised, 3)
+    killing = supervised.stub.KillJob.future
+    end = killing(JobId(identifier="t-1"), timeout=60)
+    eventually(lambda: "t-1" not in supervised.running() or end.done())
+    supervised.stop(signal.SIGKILL)
+    assert all(each.exception() is not None or each.result() == Response() for each in waits)
+    supervised.start()
+    running = settled(supervised, docker_client)
+    assert "t-2" in running
+    assert len(running) <= 2
+    last = _begin(supervised, "timer", "t-9")
+    if 2 == len(running):
+        _wait_for(supervised, 1)
+        assert Response() == supervised.kill("t-2")
+        running.remove("t-2")
+    assert Response() == last.result()
+    agree(supervised, docker_client, *running, "t-9")
