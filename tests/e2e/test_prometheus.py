@@ -39,8 +39,9 @@ _QUESTIONS = [
     for panel in panels(file)
     for question in panel.questions
 ]
-# Names of panels and series that are 0 here: there is no Swarm, no TLS and no access file.
-_OFF = ("{{node}}", "TLS", "Certificates", "Refused calls")
+# Names of panels and series that are 0 here: there is no Swarm, no TLS and no access file, no file
+# has a fault, and production keeps no container.
+_OFF = ("{{node}}", "TLS", "Certificates", "Refused calls", "Refused files", "Kept containers")
 _CHOICES = [
     pytest.param(label, series, id=f"{file.stem}: {label}")
     for file in FILES
