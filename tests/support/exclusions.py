@@ -12,6 +12,15 @@ from tests.support import needs
 # several, and without it all of them.
 EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
     "swarm": {
+        "it refuses health checks": {
+            "tests/e2e/test_ready.py": (
+                "test_a_launch_is_answered_once_its_job_is_healthy_which_is_told_from_then_on",
+                "test_a_job_that_does_not_become_healthy_is_ended_and_gives_no_secret_away",
+                "test_an_image_without_a_health_check_is_refused_before_it_runs",
+                "test_a_worker_that_exits_or_is_killed_ends_the_wait",
+                "test_a_start_that_adopts_goes_on_waiting",
+            ),
+        },
         "its nodes remove containers and volumes, and what is nobody's is a service there": {
             "tests/e2e/test_volumes.py": (
                 "test_kills_exits_and_failed_starts_leave_no_volume",
@@ -142,6 +151,17 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
         },
     },
     "podman-5.4": {
+        "systemd makes its probes, which does not run here, and it splits arguments at blanks": {
+            "tests/e2e/test_ready.py": (
+                "test_a_launch_is_answered_once_its_job_is_healthy_which_is_told_from_then_on",
+                "test_a_job_that_does_not_become_healthy_is_ended_and_gives_no_secret_away",
+                "test_a_start_that_adopts_goes_on_waiting",
+            ),
+            "tests/engine/test_health.py": (
+                "test_docker_runs_the_health_check_that_the_catalogue_gives",
+                "test_docker_tells_of_health_by_events_lists_and_inspections",
+            ),
+        },
         "it tells of no signal that a stop or a removal by force sends, and of none by number": {
             "tests/e2e/test_ended_by_others.py": (
                 "test_who_has_ended_a_job_past_the_supervisor_is_told",
