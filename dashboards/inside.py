@@ -38,6 +38,7 @@ def inside() -> str:
         [
             ("Now", _now()),
             ("The Docker Engine", _engine()),
+            ("The pulls of images", _pulls()),
             ("The nodes of a Swarm", _nodes()),
             ("Queues, and in step with the Engine", _in_step()),
             ("gRPC", _grpc()),
@@ -115,6 +116,30 @@ def _engine() -> list[Panel]:
             "Calls that failed. A container that was gone already is no failure.",
             "cpm",
             query(per_minute("supervisor_engine_errors_total", by=["reason"]), "{{reason}}"),
+            stacked=True,
+        ),
+    ]
+
+
+def _pulls() -> list[Panel]:
+    in_progress = series("supervisor_pulls_in_progress", 'state!="limit"')
+    return [
+        lines(
+            "Pulls in progress",
+            "With the Engine (under_way) and waiting for their turn, past MAX_PULLS. 0 if the"
+            " catalogue lets nothing be pulled.",
+            "none",
+            query(f"sum by (state) ({in_progress})", "{{state}}"),
+            width=HALF,
+        ),
+        lines(
+            "Pulls by outcome",
+            "Those that have ended. Cancelled is what no launch waited for any more.",
+            "cpm",
+            query(
+                per_minute("supervisor_pull_duration_seconds_count", by=["outcome"]), "{{outcome}}"
+            ),
+            width=HALF,
             stacked=True,
         ),
     ]

@@ -44,6 +44,7 @@ HANDSHAKE_REASONS: Final = (
 
 _REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _WAIT_BUCKETS: Final = (0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600)
+_PULL_BUCKETS: Final = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1800)
 _LIFE_BUCKETS: Final = (1, 10, 60, 600, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400)
 
 
@@ -59,6 +60,7 @@ class Labels:
     exit_outcomes: Sequence[str]
     engine_calls: Sequence[str]
     engine_reasons: Sequence[str]
+    pull_outcomes: Sequence[str]
     auth_reasons: Sequence[str]
     retention_limits: Sequence[str]
 
@@ -88,6 +90,7 @@ class Metrics:
         self._make_request_metrics(names, labels)
         self._make_durations(labels)
         self._make_engine_metrics(labels)
+        self._make_pull_metrics(labels)
         self._make_watch_metrics(labels)
         self._make_grpc_metrics()
         self._make_access_metrics(labels)
@@ -260,6 +263,19 @@ class Metrics:
         self.stream_reconnects = self._counter(
             "supervisor_event_stream_reconnects",
             "Connections to the Engine's events after the first.",
+        )
+
+    def _make_pull_metrics(self, labels: Labels) -> None:
+        self.pulls_in_progress = self._gauge(
+            "supervisor_pulls_in_progress",
+            "Pulls of images under way, pulls that wait, and how many there may be at once.",
+            state=["under_way", "waiting", "limit"],
+        )
+        self.pull_duration = self._histogram(
+            "supervisor_pull_duration_seconds",
+            "Each pull of an image, without its wait for others.",
+            buckets=_PULL_BUCKETS,
+            outcome=labels.pull_outcomes,
         )
 
     def _make_watch_metrics(self, labels: Labels) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from service.engine.docker.engine_requests import CREATE_BODY, REQUESTS, EngineRequest
+from service.engine.docker.engine_requests import CREATE_BODY, PULL, REQUESTS, EngineRequest
 
 PAGE = Path(__file__).resolve().parent.parent / "examples" / "socket-proxy" / "haproxy.cfg"
 _ALLOWED = "http-request set-var(txn.allowed) bool(true)"
@@ -68,11 +68,20 @@ content-type application/json string '{"message":"the socket proxy does not allo
 def configuration() -> str:
     """The text of `haproxy.cfg`."""
     after = _AFTER.replace("REFUSAL", _REFUSAL).replace("CREATE_BODY", f"^{CREATE_BODY}$")
-    return _BEFORE + "".join(map(_rule, REQUESTS)) + after
+    return _BEFORE + "".join(map(_with_its_meaning, REQUESTS)) + _to_uncomment(PULL) + after
 
 
-def _rule(request: EngineRequest) -> str:
+def rule(request: EngineRequest) -> str:
+    """The rule that lets it through."""
     condition = f"if {{ method {request.method} }} {{ path -m reg '^{request.pattern}$' }}"
     if request.query:
         condition += f" {{ query -m reg '^{request.query}$' }}"
-    return f"    # {request.meaning}\n    {_ALLOWED} {condition}\n"
+    return f"{_ALLOWED} {condition}"
+
+
+def _with_its_meaning(request: EngineRequest) -> str:
+    return f"    # {request.meaning}\n    {rule(request)}\n"
+
+
+def _to_uncomment(request: EngineRequest) -> str:
+    return f"    # {request.meaning}: remove the # before the next line\n    # {rule(request)}\n"

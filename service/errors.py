@@ -88,9 +88,29 @@ class NameTaken(EngineError):
 
 
 class ImageMissing(EngineError):
-    """The image is not on the Engine. Images are not pulled."""
+    """The image is not on the Engine, or its registry does not have it."""
 
     code, reason, status = 422, "image_missing", "FAILED_PRECONDITION"
+
+
+class RegistryDenied(EngineError):
+    """The registry of an image does not let this machine pull it."""
+
+    code, reason, status = 424, "registry_denied", "FAILED_PRECONDITION"
+
+
+class RegistryLimited(EngineError):
+    """The registry of an image has had too many pulls. A later one may succeed."""
+
+    code, reason, status = 429, "limit", "RESOURCE_EXHAUSTED"
+    retry_after = 60  # the Engine passes on the words of a registry, and not its Retry-After
+
+
+class RegistryAway(EngineError):
+    """The registry of an image cannot be reached, or fails."""
+
+    code, reason, status = 503, "unavailable", "UNAVAILABLE"
+    retry_after = 30
 
 
 class NoRoom(EngineError):

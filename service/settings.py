@@ -205,6 +205,14 @@ class Settings(BaseModel):
         " then it gets the error 429",
         allowed="above 0, at most 3600",
     )
+    max_pulls: Annotated[Whole, Field(ge=1, le=64)] = _setting(
+        2, "how many images are pulled at once", allowed="a whole number from 1 to 64"
+    )
+    pull_timeout_seconds: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] = _setting(
+        600,
+        "how long the pull of an image may take; the limit of the launch does not count meanwhile",
+        allowed="above 0, at most 86400",
+    )
     orphan_grace_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = _setting(
         60,
         "how long a container of this instance that belongs to no job is kept",

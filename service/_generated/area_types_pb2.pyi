@@ -132,11 +132,12 @@ class Error(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     code: _builtins.int
     """400 invalid request, 404 unknown job name, 409 container name taken by a
-    stranger, 413 too large, 422 image missing, 429 as many launches wait, or
-    jobs run, as may, 499 killed while its launch waited, 500 unexpected,
-    502 refused by the Engine, 503 Engine unreachable or supervisor draining,
-    504 Engine too slow. With 429 and 503 the call's trailing metadata
-    `retry-after` says in how many seconds to try again.
+    stranger, 413 too large, 422 image missing, 424 image not allowed by its
+    registry, 429 as many launches wait, or jobs run, as may, or registry busy,
+    499 killed while its launch waited, 500 unexpected, 502 refused by the
+    Engine, 503 Engine or registry unreachable or supervisor draining, 504 Engine
+    too slow. With 429 and 503 the call's trailing metadata `retry-after` says in
+    how many seconds to try again.
     """
     message: _builtins.str
     """What was wrong, with the field or the job that it is about, for a person."""

@@ -13,6 +13,7 @@ from service.engine.base import Engine
 from service.engine.docker.host_paths import obstacle
 from service.engine.docker.names import DOCKER_TITLE
 from service.engine.swarm.names import NO_HEALTHCHECKS, SWARM_TITLE
+from service.engine.workload_spec import ImageSource, PullPolicy
 from service.errors import StartError
 from service.jobs.catalog import Catalog
 from service.reconcile.setup_warnings import is_local
@@ -97,6 +98,7 @@ _NOT_ON_SWARM = {
 def _check_swarm(settings: Settings, catalog: Catalog) -> None:
     _check_folders(settings, catalog)
     for name, entry in catalog.items():
+        _check_image_on_swarm(name, entry.source)
         for key, reason in _NOT_ON_SWARM.items():
             if getattr(entry, key):
                 raise StartError(
@@ -131,6 +133,20 @@ def _check_swarm(settings: Settings, catalog: Catalog) -> None:
 
 def _is_number(user: str) -> bool:
     return user.partition(":")[0].isdecimal()
+
+
+def _check_image_on_swarm(job: str, source: ImageSource) -> None:
+    if source.pull is not PullPolicy.NEVER:
+        raise StartError(
+            f"jobs.{printable(job)}.pull = {str(source.pull)!r}: with SUPERVISOR_ENGINE=swarm"
+            " allowed is never: the nodes of a Swarm pull by themselves, at each launch"
+        )
+    if source.platform:
+        raise StartError(
+            f"jobs.{printable(job)}.platform = {source.platform!r}: is not for"
+            " SUPERVISOR_ENGINE=swarm, where each node pulls what it can run; choose the nodes with"
+            " `placement`, such as node.platform.arch==aarch64"
+        )
 
 
 # What runs at the start of a supervisor may be the job of another one; and a manager has several

@@ -17,6 +17,8 @@ log = get_logger(__name__)
 
 T = TypeVar("T")
 
+# For an image that each launch pulls.
+_STEADY = 'name a version or a digest, or set pull = "missing"'
 # How many job names of one sort an event has.
 _MOST_NAMES = 20
 
@@ -50,9 +52,11 @@ class LiveCatalog:
             signal.signal(signal.SIGHUP, lambda *_: ask())
 
     def warn(self) -> None:
-        """Log which jobs cannot run."""
+        """Log which jobs cannot run, or may run another program each time."""
         for job in self.catalog.without_room:
             log.warning("catalog.too_few_pids", job=job)
+        for image in self.catalog.moving_images if self._settings.production else ():
+            log.warning("catalog.moving_tag", image=image, helps=_STEADY)
 
     def _read(self) -> Catalog:
         catalog = load_catalog(self._settings.job_catalog)

@@ -8,6 +8,7 @@ from service.access.clients import Reason
 from service.engine.base import EngineCall
 from service.errors import EngineError, SupervisorError, kinds_of
 from service.jobs.model import Outcome, State
+from service.lifecycle.image_pulls import PullOutcome
 from service.lifecycle.killer import KillOutcome
 from service.reconcile.retention import RetentionLimit
 from service.reporting.request_reports import Operation
@@ -28,6 +29,7 @@ LABELS = Labels(
     engine_calls=get_args(EngineCall),
     # An internal error is the supervisor's own, so no engine causes one.
     engine_reasons=[r for r in _reasons(EngineError) if r != SupervisorError.reason],
+    pull_outcomes=get_args(PullOutcome),
     auth_reasons=[reason.value for reason in Reason],
     retention_limits=get_args(RetentionLimit),
 )

@@ -7,6 +7,7 @@ from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.exit_hints import Signals
 from service.lifecycle.health_waits import HealthWaits
+from service.lifecycle.image_pulls import ImagePulls
 from service.lifecycle.killer import Killer
 from service.lifecycle.launch_tasks import LaunchTasks
 from service.lifecycle.launcher import Launcher
@@ -104,6 +105,7 @@ class Core:
             registry=self.registry,
             readiness=self.readiness,
             launcher=self._make_launcher(),
+            pulls=ImagePulls(self._engine, self._metrics, self._settings),
             launches=launches,
             adoption=self._adoption,
             health_waits=self._make_health_waits(),

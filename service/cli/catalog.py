@@ -63,8 +63,8 @@ def check(
 ) -> None:
     """Check a catalogue, and tell which of its images the Engine has.
 
-    Exit code 0: no fault, and no image is missing. 1: the catalogue has a fault. 3: an image is
-    missing. 4: the Engine cannot be asked.
+    Exit code 0: no fault, and no image is missing that no launch pulls. 1: the catalogue has a
+    fault. 3: an image is missing. 4: the Engine cannot be asked.
     """
     settings, _ = read_settings()
     from service.app.engines import ENGINES, adapted
@@ -100,9 +100,14 @@ def _check_images(catalog: "Catalog") -> int:
         output.say(f"The images are not checked: {error}", err=True)
         return _NO_ENGINE
     jobs = Counter(entry.image for entry in catalog.values())
-    rows = [(i, str(jobs[i]), "there" if i in there else "missing") for i in sorted(catalog.images)]
-    output.show(["image", "jobs", "on the Engine"], rows)
-    return 0 if len(there) == len(rows) else _MISSING
+    missing = catalog.images_to_be_there - there
+    states = dict.fromkeys(catalog.images, "pulled by a launch")
+    states |= dict.fromkeys(there, "there") | dict.fromkeys(missing, "missing")
+    output.show(
+        ["image", "jobs", "on the Engine"],
+        [(image, str(jobs[image]), state) for image, state in sorted(states.items())],
+    )
+    return _MISSING if missing else 0
 
 
 def _nearest(job: str, jobs: Collection[str]) -> str:

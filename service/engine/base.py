@@ -33,6 +33,7 @@ EngineCall = Literal[
     "rename",
     "upload",
     "download",
+    "pull",
 ]
 """The names of an engine's calls, in metrics and spans."""
 
@@ -195,14 +196,25 @@ class Offers:
     log_drivers: frozenset[str] | None = None
 
 
-class Prepare(Protocol):
-    """Fetches what a workload needs before its start, such as its image."""
+class PullProgress(NamedTuple):
+    """How far a pull is. The sizes (bytes) are of the layers that are known by now."""
 
-    async def __call__(self, spec: WorkloadSpec) -> None:
-        """Fetch it. This may take minutes, and may be cancelled at any time.
+    layers: int
+    layers_done: int
+    size: int
+    size_done: int
 
-        The time limit of a launch and the limit of concurrent starts do not apply. Raises
-        ImageMissing and the other `EngineError`s.
+
+class Pull(Protocol):
+    """Pulls an image from its registry."""
+
+    async def __call__(
+        self, image: str, platform: str, tell: Callable[[PullProgress], None]
+    ) -> None:
+        """Pull it. This may take hours; it has no time limit, and may be cancelled at any time.
+
+        `tell` is called often, and in a thread. Raises ImageMissing, RegistryDenied,
+        RegistryLimited, RegistryAway, and the other `EngineError`s.
         """
 
 
@@ -247,7 +259,8 @@ class Capabilities:
     If an engine does not report pauses or a lack of memory, its inspections contain neither.
     """
 
-    prepare: Prepare | None = None
+    # None if the engine does not pull images, or its machines do that by themselves.
+    pull: Pull | None = None
     set_aside: SetAside | None = None
     read_file: ReadFile | None = None
     sweep_files: SweepFiles | None = None

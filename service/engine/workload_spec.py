@@ -2,8 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from observability.redaction.redactor import Redactor
+
+
+class PullPolicy(StrEnum):
+    """When the engine pulls an image from its registry."""
+
+    NEVER = "never"
+    MISSING = "missing"  # if the engine does not have it
+    ALWAYS = "always"  # before each launch
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSource:
+    """Where the image of a workload comes from.
+
+    `platform` is OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT, and "" for that of the machine.
+    """
+
+    pull: PullPolicy = PullPolicy.NEVER
+    platform: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +175,5 @@ class WorkloadSpec:
     surroundings: Surroundings = field(default_factory=Surroundings)
     healthcheck: Healthcheck = field(default_factory=Healthcheck)
     secret: SecretFile | None = None
+    source: ImageSource = field(default_factory=ImageSource)
     redact: Redactor = field(default_factory=Redactor, repr=False)

@@ -22,8 +22,10 @@ from pydantic_core import ErrorDetails
 
 from observability.escaping import printable
 from observability.metrics import UNKNOWN
+from service.engine.workload_spec import PullPolicy
 from service.errors import StartError
 from service.jobs.catalog_keys import Entry, ImagePolicy, Policy
+from service.jobs.keys.images import has_moving_tag
 from service.jobs.keys.table import NotAllowed, Table, example_of
 from service.support.text_file import read_text
 
@@ -160,6 +162,18 @@ class Catalog(dict[str, Entry]):
     def without_room(self) -> Sequence[str]:
         """The job names that cannot run: their `pids` has room for the container's init only."""
         return [name for name, entry in self.items() if entry.pids == _INIT]
+
+    @property
+    def images_to_be_there(self) -> frozenset[str]:
+        """The images that some job does not have pulled."""
+        kept = (entry for entry in self.values() if entry.pull is PullPolicy.NEVER)
+        return frozenset(entry.image for entry in kept if entry.image)
+
+    @property
+    def moving_images(self) -> Sequence[str]:
+        """The images that each launch pulls, and whose tag moves: each may be another one."""
+        pulled = {e.image for e in self.values() if e.image and e.pull is PullPolicy.ALWAYS}
+        return sorted(image for image in pulled if has_moving_tag(image))
 
 
 def load_catalog(path: Path | None = None) -> Catalog:

@@ -9,6 +9,7 @@ from service.jobs.keys.confinement import ConfinementKeys
 from service.jobs.keys.credentials import CredentialKeys
 from service.jobs.keys.fairness import FairnessKeys, MaxRunning
 from service.jobs.keys.health import HealthKeys
+from service.jobs.keys.images import ImageKeys
 from service.jobs.keys.resources import ResourceKeys
 from service.jobs.keys.surroundings import SurroundingKeys
 from service.jobs.keys.table import Table, key
@@ -33,7 +34,7 @@ class _Own(Table):
     image: Annotated[str, AfterValidator(read_image)] | None = key(
         None,
         "the image to run; without one a launch succeeds and runs nothing",
-        allowed="an image's name, such as supervisor-github:latest",
+        allowed="an image's name, such as supervisor-github:latest or NAME@sha256:DIGEST",
         example='"supervisor-weather"',
     )
 
@@ -57,7 +58,13 @@ class _Program(Table):
 
 # The last one comes first in docs/catalogue.md.
 class Policy(
-    CredentialKeys, HealthKeys, FairnessKeys, SurroundingKeys, ConfinementKeys, ResourceKeys
+    CredentialKeys,
+    HealthKeys,
+    FairnessKeys,
+    SurroundingKeys,
+    ConfinementKeys,
+    ResourceKeys,
+    ImageKeys,
 ):
     """What a job may do and use, and how it gets its credentials: what `[defaults]` may have."""
 

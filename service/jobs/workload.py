@@ -209,6 +209,7 @@ def workload_of(
         stop_grace=settings.job_stop_grace_seconds,
         allowed_folders=settings.allowed_folders,
         confinement=entry.confinement,
+        source=entry.source,
         surroundings=entry.surroundings,
         healthcheck=entry.health,
         redact=Redactor([dict(spec.auth), secrets_in(entry, environment)]),

@@ -11,12 +11,20 @@ from observability.escaping import shown
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from observability.spans import annotate, wait_span
-from service.engine.workload_spec import WorkloadSpec
-from service.errors import EngineTimeout, LimitReached, SharedFailure, SupervisorError, UnknownJob
+from service.engine.workload_spec import PullPolicy, WorkloadSpec
+from service.errors import (
+    EngineTimeout,
+    ImageMissing,
+    LimitReached,
+    SharedFailure,
+    SupervisorError,
+    UnknownJob,
+)
 from service.jobs.model import Job, JobSpec, Started, StartFailed
 from service.jobs.request_differences import differing
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.health_waits import HealthWaits
+from service.lifecycle.image_pulls import ImagePulls
 from service.lifecycle.launcher import Launcher, RunsAlready, StartedWorkload
 from service.reporting.request_reports import (
     log_failure,
@@ -49,6 +57,7 @@ class LaunchTasks:
     registry: Registry
     readiness: Readiness
     launcher: Launcher
+    pulls: ImagePulls
     launches: Launches
     adoption: Adoption
     health_waits: HealthWaits
@@ -206,8 +215,27 @@ class LaunchTasks:
         return await self.registry.wait(earlier.launch_id, lambda j: j.steady)
 
     async def _start(self, job: Job, workload: WorkloadSpec) -> StartedWorkload:
-        if self.launcher.prepares:  # which may take minutes, and occupies no slot
-            await self.readiness.when_ready(partial(self.launcher.prepare, workload))
+        """Start the workload. Its image is pulled before, or if it is missing, as `pull` says."""
+        if workload.source.pull is PullPolicy.ALWAYS:
+            await self._pull(job, workload)
+        try:
+            return await self._start_in_slot(job, workload)
+        except ImageMissing:
+            # What was given up would be removed, and has the id of this launch.
+            given_up = job.launch_id in self.launcher.abandoned
+            if workload.source.pull is not PullPolicy.MISSING or given_up:
+                raise
+        await self.launches.take_back(job.launch_id)
+        await self._pull(job, workload)
+        return await self._start_in_slot(job, workload)
+
+    async def _pull(self, job: Job, workload: WorkloadSpec) -> None:
+        """Pull the image. That may take minutes, occupies no slot, and ends with a kill."""
+        pull = partial(self.pulls.pull, workload.image, workload.source.platform)
+        with self.launches.endable(job.launch_id):
+            await self.readiness.when_ready(pull)
+
+    async def _start_in_slot(self, job: Job, workload: WorkloadSpec) -> StartedWorkload:
         await self._acquire_slot(job)
         try:
             self.launches.commit(job.launch_id)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import NamedTuple
 
 from service.engine.base import Begun, Engine, Inspection, Status, Workload
@@ -94,16 +93,6 @@ class Launcher:
     surplus: SurplusWorkloads
     background: Background
     settings: Settings
-
-    @property
-    def prepares(self) -> bool:
-        """Whether `prepare` has anything to do on this engine."""
-        return self.engine.capabilities.prepare is not None
-
-    async def prepare(self, spec: WorkloadSpec) -> None:
-        """Fetch what a workload needs before it can start. Raises the `EngineError`s."""
-        if prepare := self.engine.capabilities.prepare:
-            await retry(partial(prepare, spec))
 
     async def start(self, spec: WorkloadSpec) -> StartedWorkload:
         """Start a workload. Raises the `EngineError`s, and `RunsAlready`."""

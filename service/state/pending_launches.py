@@ -76,6 +76,13 @@ class Launches:
         """The workload is about to be asked for: a cancellation would leave it half started."""
         self._under_way[launch_id].committed = True
 
+    async def take_back(self, launch_id: str) -> None:
+        """There is no workload after all. Raises `CancelledError` if no request waits any more."""
+        launch, task = self._under_way[launch_id], self._tasks.get(launch_id)
+        launch.committed = False
+        _cancel_if_alone(launch, task)
+        await asyncio.sleep(0)  # where a cancellation takes effect
+
     def under_way(self, launch_id: str) -> bool:
         """Whether a launch is under way."""
         return self._tasks.get(launch_id) is not None
@@ -100,8 +107,7 @@ class Launches:
             raise SharedFailure(error) from error
         finally:
             launch.waiting -= 1
-            if not launch.waiting and not launch.committed and not task.done():
-                launch.cancelled = task.cancel()
+            _cancel_if_alone(launch, task)
 
     async def finish(self) -> None:
         """Wait for all launches under way, also those whose clients have gone."""
@@ -110,3 +116,8 @@ class Launches:
     def _remove(self, launch_id: str) -> None:
         del self._under_way[launch_id]
         self._admission.leave()
+
+
+def _cancel_if_alone(launch: _UnderWay, task: "asyncio.Task[LaunchOutcome] | None") -> None:
+    if task is not None and not launch.waiting and not launch.committed and not task.done():
+        launch.cancelled = task.cancel()

@@ -65,6 +65,11 @@ class SingleFlight(Generic[T]):
         task.add_done_callback(partial(self._remove, key))
         return task
 
+    def cancel(self, key: str) -> None:
+        """Cancel the task under way, if there is one, and forget it at once."""
+        if task := self._tasks.pop(key, None):
+            task.cancel()
+
     def cancel_all(self) -> None:
         """Cancel the tasks, and forget them at once."""
         for task in self._tasks.values():

@@ -16,6 +16,7 @@ from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers, worker
+from tests.support.registry import a_local_registry
 from tests.support.socket_proxy import SocketProxy, a_socket_proxy
 from tests.support.supervised import eventually
 
@@ -71,6 +72,29 @@ def test_files_with_credentials_pass_through_the_proxy(
     (exited,) = eventually(lambda: list(supervised.events("job.exited")))
     assert 'auth: {"token":"[redacted]"}' in exited["output"]
     assert [] == proxy.refused
+
+
+def test_a_pull_passes_only_where_the_operator_allows_it(
+    start: Start,
+    engine: PrivateEngine,
+    docker_client: docker.DockerClient,
+    tmp_path: Path,
+) -> None:
+    catalog = tmp_path / "pulling.toml"
+    with a_local_registry(tmp_path, logins=False) as registry:
+        image = registry.push(docker_client, worker.IMAGE, "tests/worker:1").name
+        catalog.write_text(
+            f'[jobs]\nfar = {{ kind = "action", image = "{image}", pull = "missing" }}'
+        )
+        for pulls in (False, True):
+            with a_socket_proxy(tmp_path / f"{pulls}", engine.socket, pulls=pulls) as proxy:
+                supervised = start(DOCKER_HOST=proxy.host, JOB_CATALOG=str(catalog))
+                code = supervised.launch("far", "f-1").error.code
+                assert code == (0 if pulls else 502)
+                assert bool(proxy.refused) is not pulls
+                assert 0 == supervised.stop()
+    containers.remove_everything(docker_client)
+    docker_client.images.remove(image)
 
 
 def test_an_engine_that_is_stopped_behind_the_proxy_has_lost_its_jobs(

@@ -27,6 +27,7 @@ from service.engine.base import (
     Inspection,
     Listing,
     Offers,
+    PullProgress,
     Status,
     Trait,
     Whereabouts,
@@ -52,7 +53,7 @@ _SHORT = 10.0
 _PING = 2.0
 _DEEP_PING = 2.5
 _LACK_OF_MEMORY = 0.25
-_PULL = 600.0
+_PULL = 86_400.0
 
 
 class Stuck:
@@ -109,11 +110,13 @@ class FakeEngine:
         self.has_traits: frozenset[Trait] = frozenset()
         self.has_offers = Offers()
         self.capabilities = Capabilities(
+            pull=self.pull,
             set_aside=self.set_aside,
             read_file=self.read_file,
             tells_lack_of_memory_within=_LACK_OF_MEMORY,
             streams_events=True,
         )
+        self.pulled: list[tuple[str, str]] = []  # images, with their platforms
         self.stuck = Stuck()
         self.own_id = ""  # of the container that this process runs in
         self.unclear = False  # whether this process runs in a container of any id
@@ -206,10 +209,11 @@ class FakeEngine:
         work = _at_once(lambda: self.host.set_aside(workload_id))
         return await self._call("set aside", self._once_free(workload_id, work), _SHORT)
 
-    async def pull(self, spec: WorkloadSpec) -> None:
-        """See `Prepare`. From the registry of the host, if the image is not there."""
-        if spec.image not in self.host.images:
-            await self._call("pull", _at_once(lambda: self.host.pull(spec.image)), _PULL)
+    async def pull(self, image: str, platform: str, tell: Callable[[PullProgress], None]) -> None:
+        """See `Pull`. From the registry of the host."""
+        self.pulled.append((image, platform))
+        tell(PullProgress(2, 1, 2048, 1024))
+        await self._call("pull", _at_once(lambda: self.host.pull(image)), _PULL)
 
     async def inspect(self, workload_id: str, *, timeout: float = _SHORT) -> Inspection:
         """See `Engine.inspect`."""

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from service.app.metric_labels import new_metrics
 from service.app.wiring import Core
 from service.engine.base import Status
-from service.engine.workload_spec import WorkloadSpec
+from service.engine.workload_spec import PullPolicy, WorkloadSpec
 from service.errors import EngineFailed, NoSuchWorkload, SupervisorError
 from service.jobs.catalog import Catalog
 from service.jobs.catalog_keys import Entry
@@ -49,6 +49,11 @@ CATALOG = Catalog(
         "webhook": Entry(kind=Kind.ACTION, image=IMAGE, ends=True),
         "mail": Entry(kind=Kind.REACTION, image=IMAGE),
         "missing": Entry(kind=Kind.ACTION, image="missing"),
+        "far": Entry(kind=Kind.ACTION, image="far", pull=PullPolicy.MISSING),
+        "farther": Entry(kind=Kind.ACTION, image="farther", pull=PullPolicy.MISSING),
+        "fresh": Entry(
+            kind=Kind.ACTION, image=IMAGE, pull=PullPolicy.ALWAYS, platform="linux/arm64"
+        ),
         "nothing": Entry(kind=Kind.ACTION),
         "api": Entry.model_validate(CHECKED),
         "setup": Entry.model_validate(CHECKED | {"ends": True}),

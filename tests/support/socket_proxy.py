@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scripts import apt
-from scripts.socket_proxy import PAGE
-from service.engine.docker.engine_requests import REQUESTS, EngineRequest
+from scripts.socket_proxy import PAGE, rule
+from service.engine.docker.engine_requests import PULL, REQUESTS, EngineRequest
 from tests.support.supervised import eventually
 
 _SILENT = "http-request set-log-level silent if { var(txn.allowed) -m bool }"
+_PULLS = f"# {rule(PULL)}"
 _LINE = re.compile(r"(?P<verdict>refused|allowed): (?P<method>[A-Z]+) (?P<path>\S+)")
 
 
@@ -44,17 +45,20 @@ def _is_of(line: re.Match[str], request: EngineRequest) -> bool:
 
 @contextmanager
 def a_socket_proxy(
-    folder: Path, engine: Path, *, log_all: bool = False, group: int = 0
+    folder: Path, engine: Path, *, log_all: bool = False, group: int = 0, pulls: bool = False
 ) -> Iterator[SocketProxy]:
     """A proxy to the socket of an Engine, with the configuration of the example.
 
-    `group` may use its socket.
+    `group` may use its socket. With `pulls`, the rule for them is there, too.
     """
     apt.ensure("haproxy", "haproxy")
     folder.mkdir(exist_ok=True)
     proxy = SocketProxy(folder)
     config = folder / "haproxy.cfg"
     text = PAGE.read_text()
+    if pulls:
+        assert _PULLS in text
+        text = text.replace(_PULLS, _PULLS.removeprefix("# "))
     if log_all:
         assert _SILENT in text
         verdict = "%[var(txn.allowed),iif(allowed,refused)]"

@@ -30,7 +30,8 @@ def registry(swarm_of_three: Swarm, tmp_path_factory: pytest.TempPathFactory) ->
 def image(registry: Registry, rig_of_three: SwarmRig) -> Iterator[str]:
     """An image that no node has."""
     nodes = rig_of_three.swarm.nodes
-    name = registry.push(nodes[0], worker.IMAGE, "private/worker")
+    with nodes[0].client() as client:
+        name = registry.push(client, worker.IMAGE, "private/worker").name
     yield name
     for node in nodes:
         with node.client() as client:

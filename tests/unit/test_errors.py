@@ -37,6 +37,7 @@ ANSWERS = {
     409: ("name_taken", "ALREADY_EXISTS"),
     413: ("invalid", "INVALID_ARGUMENT"),
     422: ("image_missing", "FAILED_PRECONDITION"),
+    424: ("registry_denied", "FAILED_PRECONDITION"),
     429: ("limit", "RESOURCE_EXHAUSTED"),
     499: ("killed", "CANCELLED"),
     500: ("internal", "INTERNAL"),

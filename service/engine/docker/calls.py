@@ -38,6 +38,8 @@ BULK_THREADS = 20
 # After this time without any answer from the Engine, waiting calls are given up (seconds). A
 # single call may have a shorter limit, which says nothing about the other calls.
 _SILENCE = 10.0
+# The most that MAX_PULLS may be.
+_MOST_PULLS = 64
 # In addition to launches: a comparison, an event stream, a search for an abandoned launch.
 MORE_THREADS = 4
 
@@ -73,6 +75,8 @@ class Calls:
         self._bulk_threads = Threads(BULK_THREADS, "bulk")
         # A ping must not wait for our other calls: the Engine would seem to be away.
         self._ping_threads = Threads(2, "ping")
+        # A pull takes minutes, and one whose helper for logins hangs has its thread for ever.
+        self._pull_threads = Threads(_MOST_PULLS, "pull")
         self._closed = False
         both = self._threads, self._bulk_threads
         metrics.engine_workers.labels("busy").set_function(lambda: sum(t.busy for t in both))
@@ -104,6 +108,8 @@ class Calls:
             self._record(attempt)
 
     def _threads_for(self, operation: EngineCall) -> Threads:
+        if operation == "pull":
+            return self._pull_threads
         for threads in (self._ping_threads, self._threads, self._bulk_threads):
             threads.start_first()  # all kinds at the first call: later, the limit may be reached
         if operation == "ping":
@@ -113,7 +119,12 @@ class Calls:
     def close(self) -> None:
         """Accept no more calls. Threads that still wait for the Engine are abandoned."""
         self._closed = True
-        for threads in (self._threads, self._bulk_threads, self._ping_threads):
+        for threads in (
+            self._threads,
+            self._bulk_threads,
+            self._ping_threads,
+            self._pull_threads,
+        ):
             threads.close()
 
     def _record(self, attempt: "_Attempt[Any]") -> None:

@@ -1,7 +1,7 @@
-"""Reads HTTP headers for the Engine from Docker's `config.json`.
+"""Reads Docker's `config.json`: HTTP headers for the Engine.
 
-Its credentials are for pulls and its proxies for builds, which the supervisor does not do. So no
-fault in this file keeps the supervisor from starting: unusable parts are logged and ignored.
+Its logins are for pulls (`registry_logins`) and its proxies for builds. So no fault in this file
+keeps the supervisor from starting: unusable parts are logged and ignored.
 """
 
 import os
@@ -46,7 +46,7 @@ class _Login(BaseModel):
     auth: Annotated[str, Field(min_length=1)] = "none"
 
 
-class _Unused(BaseModel):
+class _NotForCalls(BaseModel):
     model_config = ConfigDict(strict=True)
 
     auths: dict[str, _Login] = {}
@@ -65,10 +65,16 @@ def http_headers() -> Mapping[str, str]:
         return {}
     used, faults = _validate(_Used, content)
     if not faults:
-        _, faults = _validate(_Unused, content)
+        _, faults = _validate(_NotForCalls, content)
     if faults:
         _log_ignored(path, "; ".join(faults[:_LOGGED_FAULTS]))
     return used.headers if isinstance(used, _Used) else {}
+
+
+def read_config() -> bytes | None:
+    """The file that Docker's clients read; None if there is none. Raises `OSError`."""
+    path = _find()
+    return None if path is None else _read(path)
 
 
 def _find() -> Path | None:

@@ -15,7 +15,9 @@ from service.engine.docker.secret_volumes import mounts_of
 from service.engine.docker.surroundings import host_options
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.workload_spec import Healthcheck, Tmpfs, Ulimit, WorkloadSpec
-from service.errors import EngineFailed, EngineRefused, NameTaken
+from service.errors import EngineFailed, EngineRefused, ImageMissing, NameTaken
+
+_OTHER_PLATFORM = "does not match the specified platform"
 
 # Docker's error for `none`, and for drivers that only send (moby's daemon/logger).
 _UNREADABLE = "configured logging driver does not support reading"
@@ -25,7 +27,11 @@ def create(client: docker.APIClient, spec: WorkloadSpec, reader: TolerantReader)
     """Create a container. Return its id."""
     check_folders(spec)
     try:
-        answer = client.create_container(name=spec.name, **container_options(client, spec))
+        answer = client.create_container(
+            name=spec.name,
+            platform=spec.source.platform or None,
+            **container_options(client, spec),
+        )
     except APIError as error:
         _raise_clearer(client, spec, error)
         raise
@@ -39,6 +45,9 @@ def _raise_clearer(client: docker.APIClient, spec: WorkloadSpec, error: APIError
     """Raise a more precise error if further calls to the Engine can tell the reason."""
     status = error.status_code or 0
     reason = spec.redact(str(error.explanation))
+    if status == HTTPStatus.NOT_FOUND and _OTHER_PLATFORM in reason:
+        message = f"image {spec.image}: is on the Docker Engine for another platform: {reason}"
+        raise ImageMissing(message) from None
     if status == HTTPStatus.NOT_FOUND and _has_image(client, spec.image):
         message = f"the Docker Engine refused: create for {spec.name}: {reason}"
         raise EngineRefused(message) from None

@@ -34,6 +34,7 @@ from service.engine.docker.list_reader import with_pauses
 from service.engine.docker.names import DOCKER_NAMES, DOCKER_TITLE
 from service.engine.docker.own_container import find_own_container
 from service.engine.docker.parsing import About, inspection, offers, read
+from service.engine.docker.pulls import Pulls
 from service.engine.docker.secret_files import SecretFiles
 from service.engine.docker.shutdown_check import ShutdownCheck, ping_new_connection
 from service.engine.docker.start_check import StartCheck
@@ -103,6 +104,7 @@ class DockerEngine:
         self._shutdown_check = ShutdownCheck(partial(self._ping_new_connection, _SHUTDOWN_CHECK))
         self._secret_files = SecretFiles(self._calls, selector)
         self.capabilities = Capabilities(
+            pull=Pulls(self._calls, self._clients).pull,
             set_aside=self.set_aside,
             read_file=self._secret_files.read,
             sweep_files=self._secret_files.sweep,

@@ -117,3 +117,12 @@ REQUESTS: Sequence[EngineRequest] = (
     EngineRequest("GET", "/volumes", "which files with credentials were left behind"),
     EngineRequest("DELETE", "/volumes/{volume}", "one that was left behind"),
 )
+
+# Not let through unless the operator wants it: with it, whoever has taken over the supervisor can
+# bring in any image.
+PULL = EngineRequest(
+    "POST",
+    "/images/create",
+    "a pull, for a catalogue with `pull`",
+    query="tag=[^&]+&fromImage=[^&]+(&platform=[^&]+)?",
+)

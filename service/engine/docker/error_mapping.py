@@ -7,7 +7,7 @@ from http import HTTPStatus
 from http.client import BadStatusLine, HTTPException, UnknownProtocol
 
 import requests
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, InvalidVersion
 
 from observability.redaction.redactor import NO_SECRETS, Redactor
 from service.engine.docker.connection import NOT_DOCKER
@@ -46,6 +46,8 @@ def translated_errors(operation: str, target: str, redact: Redactor = NO_SECRETS
         raise _misread(operation, target, "it is not JSON") from None
     except MemoryError as error:
         raise EngineUnavailable(str(find_shortage(error))) from None
+    except InvalidVersion as error:  # of the API, for what was asked
+        raise EngineRefused(f"the Docker Engine is too old: {operation}: {error}") from None
     except (DockerException, requests.exceptions.RequestException, HTTPException, OSError) as error:
         message = find_shortage(error) or f"the Docker Engine cannot be reached: {_reason(error)}"
         raise EngineUnavailable(message) from None
@@ -88,8 +90,8 @@ def _from_answer(  # noqa: PLR0911 - a case, a return
     status = error.status_code or 0
     if operation == "create" and status == HTTPStatus.NOT_FOUND:
         return ImageMissing(
-            f"image {target}: is not on the Docker Engine, and images are never pulled here;"
-            " build or tag it under this name"
+            f"image {target}: is not on the Docker Engine; build or tag it under this name, or have"
+            " it pulled (`pull` in the catalogue)"
         )
     if operation == "create" and status == HTTPStatus.CONFLICT:
         holder = HOLDER.search(explanation)

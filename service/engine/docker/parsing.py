@@ -109,6 +109,40 @@ class About(Answer):
     Plugins: _Plugins | None = None
 
 
+class _Amount(Answer):
+    current: int = 0
+    total: int = 0
+
+
+class _Detail(Answer):
+    message: str = ""
+
+
+class PullNews(Answer):
+    """A line of the answer to a pull."""
+
+    status: str = ""
+    id: str = ""
+    amount: _Amount | None = Field(default=None, alias="progressDetail")
+    error: str = ""
+    detail: _Detail | None = Field(default=None, alias="errorDetail")
+
+    @property
+    def current(self) -> int:
+        """How many bytes of the layer are there."""
+        return self.amount.current if self.amount else 0
+
+    @property
+    def total(self) -> int:
+        """How many it has."""
+        return self.amount.total if self.amount else 0
+
+    @property
+    def fault(self) -> str:
+        """Why the pull has failed, or ""."""
+        return (self.detail.message if self.detail else "") or self.error
+
+
 class Created(Answer):
     """A container that has just been created."""
 

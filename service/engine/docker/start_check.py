@@ -58,6 +58,7 @@ class Program:
     """The facts that decide whether a program can run. The argument counts without entrypoint."""
 
     image: str
+    platform: str
     argument: str
     limits: Limits
     confinement: Confinement
@@ -143,8 +144,14 @@ class StartCheck:
 
 def program_of(spec: WorkloadSpec) -> Program:
     """What a workload runs."""
-    first = _first_argument(spec)
-    return Program(spec.image, first, spec.limits, spec.confinement, spec.surroundings)
+    return Program(
+        spec.image,
+        spec.source.platform,
+        _first_argument(spec),
+        spec.limits,
+        spec.confinement,
+        spec.surroundings,
+    )
 
 
 def _first_argument(spec: WorkloadSpec) -> str:

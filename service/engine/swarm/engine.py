@@ -33,7 +33,6 @@ from service.engine.docker.own_container import find_own_container
 from service.engine.docker.shutdown_check import ShutdownCheck, ping_new_connection
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.swarm.beginnings import Beginnings
-from service.engine.swarm.credentials import Credentials
 from service.engine.swarm.ends import Ends
 from service.engine.swarm.launch import Launch
 from service.engine.swarm.left_secrets import LeftSecrets
@@ -79,7 +78,6 @@ class SwarmEngine:
         self._connection = connection
         self._calls = Calls(Clients(connection), metrics, launches=launches)
         self._selector = selector
-        self._credentials = Credentials()
         self._beginnings = Beginnings()
         self._nodes = KnownNodes()
         self._reader = TolerantReader()
@@ -112,7 +110,7 @@ class SwarmEngine:
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> Begun:
         """Pulling the image is part of it, and of its time."""
         about = {_NAME: spec.name, _IMAGE: spec.image}
-        launch = Launch(spec, self._credentials, self._beginnings, self._nodes)
+        launch = Launch(spec, self._beginnings, self._nodes)
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
         make = Call("create", launch.create, about, spec.redact)

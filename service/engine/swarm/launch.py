@@ -11,9 +11,9 @@ import requests
 
 from observability.logs import get_logger
 from service.engine.docker.client import Client
+from service.engine.docker.registry_logins import login_for
 from service.engine.swarm.answers import Service, Task, TaskState
 from service.engine.swarm.beginnings import Beginnings
-from service.engine.swarm.credentials import Credentials
 from service.engine.swarm.errors import (
     has_begun,
     image_missing,
@@ -62,15 +62,8 @@ _SLOW = (TimeoutError, requests.exceptions.Timeout)
 class Launch:
     """Makes a service, and follows it until its program has begun."""
 
-    def __init__(
-        self,
-        spec: WorkloadSpec,
-        credentials: Credentials,
-        beginnings: Beginnings,
-        nodes: KnownNodes,
-    ) -> None:
+    def __init__(self, spec: WorkloadSpec, beginnings: Beginnings, nodes: KnownNodes) -> None:
         self._spec = spec
-        self._credentials = credentials
         self._beginnings = beginnings
         self._nodes = nodes
         self._deadline = 0.0
@@ -95,7 +88,7 @@ class Launch:
             raise
 
     def _create(self, client: Client) -> str:
-        headers = self._credentials.headers(self._spec.image)
+        headers = login_for(self._spec.image).headers
         vanished, secret_id = 0, ""
         while True:
             try:

@@ -33,6 +33,8 @@ _LONGEST_PATH = 255
 _WHO = r"([A-Za-z_][A-Za-z0-9_.-]{0,31}|[0-9]{1,10})"
 _USER = re.compile(rf"({_WHO}(:{_WHO})?)?")
 _MOST_ID = 2**31 - 1  # the Engine's
+# As Go names them, in lower case.
+_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")
 # All that capabilities(7) has.
 _CAPABILITIES = """
 AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE
@@ -117,6 +119,13 @@ def read_image(value: str) -> str:
     """An image reference. The limit of its length applies without registry, tag and digest."""
     match = _IMAGE.fullmatch(value)
     if match is None or len(match["path"]) > _LONGEST_PATH:
+        raise ValueError
+    return value
+
+
+def read_platform(value: str) -> str:
+    """`OS/ARCHITECTURE` or `OS/ARCHITECTURE/VARIANT`, or "" for the Engine's own."""
+    if value and not _PLATFORM.fullmatch(value):
         raise ValueError
     return value
 

@@ -121,6 +121,22 @@ def test_a_health_check_is_not_for_swarm(keys: dict[str, object], told: str) -> 
         ENGINES["swarm"].check(Settings.model_validate(_ON_SWARM), Catalog({"a": checked}))
 
 
+def test_the_nodes_of_a_swarm_pull_by_themselves() -> None:
+    settings = Settings.model_validate(_ON_SWARM)
+    ENGINES["swarm"].check(settings, Catalog({"a": _an_entry(pull="never")}))
+    with pytest.raises(
+        StartError, match=r"jobs\.a\.pull = 'missing': .* allowed is never: the nodes"
+    ):
+        ENGINES["swarm"].check(settings, Catalog({"a": _an_entry(pull="missing")}))
+    with pytest.raises(StartError, match=r"jobs\.a\.platform = 'linux/arm64': .* with `placement`"):
+        ENGINES["swarm"].check(settings, Catalog({"a": _an_entry(platform="linux/arm64")}))
+    ENGINES["docker"].check(Settings(), Catalog({"a": _an_entry(pull="always")}))
+
+
+def _an_entry(**keys: str) -> Entry:
+    return Entry.model_validate({"kind": Kind.ACTION, "image": "x", **keys})
+
+
 def test_on_a_swarm_what_runs_is_taken_over_unless_it_is_said() -> None:
     assert "adopt" == adapted(Settings.model_validate(_ON_SWARM)).supervisor_on_start
     said = Settings.model_validate(_ON_SWARM | {"supervisor_on_start": "remove"})

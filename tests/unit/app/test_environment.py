@@ -73,6 +73,8 @@ def test_the_defaults_are_those_that_deployments_know() -> None:
         "max_launches_waiting": 1000,
         "max_running_jobs": None,
         "wait_seconds": 60,
+        "max_pulls": 2,
+        "pull_timeout_seconds": 600,
         "orphan_grace_seconds": 60,
         "orphan_dry_run": False,
         "retain_exited_count": 100,
@@ -109,6 +111,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "max_launches_waiting": 0,
         "max_running_jobs": 50,
         "wait_seconds": 2.5,
+        "max_pulls": 3,
+        "pull_timeout_seconds": 90.5,
         "orphan_grace_seconds": 1.5,
         "orphan_dry_run": True,
         "retain_exited_count": 0,
@@ -141,6 +145,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         MAX_LAUNCHES_WAITING="0",
         MAX_RUNNING_JOBS="50",
         WAIT_SECONDS="2.5",
+        MAX_PULLS="3",
+        PULL_TIMEOUT_SECONDS="90.5",
         ORPHAN_GRACE_SECONDS="1.5",
         ORPHAN_DRY_RUN="true",
         RETAIN_EXITED_COUNT="0",
@@ -316,6 +322,11 @@ WRONG = [
     *(
         ("MAX_LAUNCHES_WAITING", value, "a whole number from 0 to 100000")
         for value in ("-1", "100001", "1e3")
+    ),
+    *(("MAX_PULLS", value, "a whole number from 1 to 64") for value in ("0", "65", "1.5", "two")),
+    *(
+        ("PULL_TIMEOUT_SECONDS", value, "above 0, at most 86400")
+        for value in ("0", "-1", "86401", "inf", "nan", "10m")
     ),
     *(("MAX_RUNNING_JOBS", value, "a whole number above 0") for value in ("0", "-1", "none")),
     *(

@@ -50,7 +50,7 @@ def _effect(**keys: Any) -> tuple[Any, ...]:
     job = job_of(spec, entry, None)
     arguments = arguments_of(spec, entry, "callback")
     container = entry.limits, entry.confinement, entry.placement, entry.surroundings, entry.health
-    own = entry.network, entry.labels, entry.variables({"WEATHER_API_KEY": "x"})
+    own = entry.source, entry.network, entry.labels, entry.variables({"WEATHER_API_KEY": "x"})
     turn = entry.max_running, entry.when_full, entry.priority  # see service/state/rooms.py
     return job.kind, job.ends, job.ready_within, entry.image, arguments, container, own, turn
 

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.workload_spec import Confinement, Limits, Tmpfs, Ulimit
+from service.engine.workload_spec import (
+    Confinement,
+    ImageSource,
+    Limits,
+    PullPolicy,
+    Tmpfs,
+    Ulimit,
+)
 from service.errors import StartError
 from service.jobs.catalog import Catalog, load_catalog
 from service.jobs.catalog_keys import Entry, Policy
@@ -737,3 +744,61 @@ def test_a_placement_that_no_node_could_fulfil_is_refused(path: Path, placement:
 def test_a_placement_is_a_list_of_constraints(path: Path) -> None:
     found = entry(path, 'kind = "action", placement = ["node.labels.tier==jobs", "node.id != n1"]')
     assert ("node.labels.tier==jobs", "node.id != n1") == found.placement
+
+
+def test_an_image_is_pulled_as_the_catalogue_says(path: Path) -> None:
+    assert ImageSource() == entry(path, 'kind = "action"').source
+    found = entry(path, 'kind = "action", pull = "missing", platform = "linux/arm64/v8"')
+    assert ImageSource(PullPolicy.MISSING, "linux/arm64/v8") == found.source
+    path.write_text(
+        '[defaults]\npull = "always"\nplatform = "linux/arm64"\n'
+        '[jobs]\na = { kind = "action" }\nb = { kind = "action", pull = "never", platform = "" }'
+    )
+    jobs = load_catalog(path)
+    assert ImageSource(PullPolicy.ALWAYS, "linux/arm64") == jobs["a"].source
+    assert ImageSource() == jobs["b"].source
+
+
+@pytest.mark.parametrize(
+    ("value", "allowed"),
+    [
+        ('pull = "sometimes"', '"never", "missing"'),
+        ("pull = true", '"never", "missing"'),
+        ('pull = ""', '"never", "missing"'),
+        ('platform = "arm64"', "OS/ARCHITECTURE"),
+        ('platform = "linux/"', "OS/ARCHITECTURE"),
+        ('platform = "Linux/arm64"', "OS/ARCHITECTURE"),
+        ('platform = "linux/arm64/v8/x"', "OS/ARCHITECTURE"),
+        ("platform = 7", "OS/ARCHITECTURE"),
+    ],
+)
+def test_how_an_image_cannot_be_pulled_is_told(path: Path, value: str, allowed: str) -> None:
+    key = value.partition(" ")[0]
+    message = fault(path, f'[jobs]\nx = {{ kind = "action", {value} }}')
+    assert message.startswith(f"jobs.x.{key}")
+    assert f"allowed is {allowed}" in message
+
+
+def test_images_that_move_are_those_with_latest_or_no_tag_that_each_launch_pulls(
+    path: Path,
+) -> None:
+    digest = "0" * 64
+    images = (
+        "a",
+        "b:latest",
+        "c:1",
+        f"d@sha256:{digest}",
+        "localhost:5000/e",
+        "localhost:5000/f:1",
+    )
+    jobs = [f'j{n} = {{ kind = "action", image = "{image}" }}' for n, image in enumerate(images)]
+    still = 'still = { kind = "action", image = "g", pull = "missing" }'
+    path.write_text("\n".join(['[defaults]\npull = "always"\n[jobs]', *jobs, still]))
+    assert ["a", "b:latest", "localhost:5000/e"] == load_catalog(path).moving_images
+
+
+def test_images_have_to_be_there_unless_each_of_their_jobs_has_them_pulled(path: Path) -> None:
+    jobs = {"a": "x", "b": "y", "c": 'y", pull = "always', "d": 'z", pull = "missing'}
+    lines = [f'{name} = {{ kind = "action", image = "{keys}" }}' for name, keys in jobs.items()]
+    path.write_text("\n".join(["[jobs]", *lines]))
+    assert {"x", "y"} == load_catalog(path).images_to_be_there

@@ -23,6 +23,7 @@ LABELS = {
         "image_missing",
         "limit",
         "killed",
+        "registry_denied",
         "internal",
         "engine_refused",
         "unavailable",
@@ -34,7 +35,7 @@ KILL = ("stopped", "forced", "not_running", "failed")
 EXIT = ("success", "ended", "error", "oom", "killed", "lost")
 ENGINE = (
     *("ping", "create", "start", "stop", "kill", "remove"),
-    *("inspect", "list", "logs", "events", "top", "info", "rename", "upload", "download"),
+    *("inspect", "list", "logs", "events", "top", "info", "rename", "upload", "download", "pull"),
 )
 HANDSHAKE = ("no_certificate", "bad_certificate", "refused", "old_tls", "no_tls", "other")
 ENGINE_REASONS = (
@@ -44,6 +45,7 @@ ENGINE_REASONS = (
     "unavailable",
     "timeout",
     "limit",
+    "registry_denied",
 )
 
 
@@ -85,6 +87,8 @@ PRESET = [
     ("supervisor_engine_up", {}),
     ("supervisor_engine_operation_duration_seconds_count", {"operation": ENGINE}),
     ("supervisor_engine_errors_total", {"operation": ENGINE, "reason": ENGINE_REASONS}),
+    ("supervisor_pulls_in_progress", {"state": ("under_way", "waiting", "limit")}),
+    ("supervisor_pull_duration_seconds_count", {"outcome": ("pulled", "failed", "cancelled")}),
     ("supervisor_event_stream_reconnects_total", {}),
     ("supervisor_reconcile_last_success_timestamp_seconds", {}),
     ("supervisor_orphans", {}),

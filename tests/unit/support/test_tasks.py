@@ -169,3 +169,14 @@ async def test_what_is_cancelled_is_forgotten_at_once() -> None:
     await asyncio.wait({first, second})
     assert (True, False) == (first.cancelled(), second.cancelled())
     assert 0 == len(flights)
+
+
+async def test_a_task_that_is_cancelled_is_forgotten_at_once() -> None:
+    flights: SingleFlight[None] = SingleFlight()
+    first = flights.begin("a", asyncio.sleep(60), "first")
+    flights.cancel("a")
+    flights.cancel("b")
+    assert flights.get("a") is None
+    second = flights.begin("a", asyncio.sleep(0), "second")
+    await asyncio.wait({first, second})
+    assert (True, False) == (first.cancelled(), second.cancelled())

@@ -1,0 +1,139 @@
+"""Pulls of images: one at a time for each image, shared by all launches that wait for it."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic, perf_counter
+from typing import Literal
+
+from observability.logs import get_logger
+from observability.metrics import Metrics, trace_exemplar
+from observability.spans import wait_span
+from service.engine.base import Engine, Pull, PullProgress
+from service.errors import EngineError, EngineTimeout
+from service.settings import Settings
+from service.support.retry import retry
+from service.support.tasks import SingleFlight
+
+log = get_logger(__name__)
+
+PullOutcome = Literal["pulled", "failed", "cancelled"]
+
+# Between two events about the progress of a pull (seconds).
+PROGRESS_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What is pulled. The same image for two platforms is pulled twice."""
+
+    name: str
+    platform: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.name} {self.platform}"
+
+    @property
+    def fields(self) -> dict[str, str]:
+        return {"image": self.name, **({"platform": self.platform} if self.platform else {})}
+
+
+class ImagePulls:
+    """Pulls images, `MAX_PULLS` at a time.
+
+    A pull that no launch waits for any more is cancelled.
+    """
+
+    def __init__(self, engine: Engine, metrics: Metrics, settings: Settings) -> None:
+        self._engine = engine
+        self._metrics = metrics
+        self._seconds = settings.pull_timeout_seconds
+        self._places = asyncio.Semaphore(settings.max_pulls)
+        self._pulls: SingleFlight[None] = SingleFlight()
+        self._waiting: Counter[str] = Counter()  # launches, by image
+        metrics.pulls_in_progress.labels("limit").set(settings.max_pulls)
+
+    async def pull(self, image: str, platform: str) -> None:
+        """Pull an image, or wait for the pull of it that is under way.
+
+        Raises the `EngineError`s. Nothing is done on an engine that does not pull.
+        """
+        capability = self._engine.capabilities.pull
+        if capability is None:
+            return
+        wanted = Image(image, platform)
+        key = wanted.key
+        task = self._pulls.get(key) or self._pulls.begin(
+            key, self._in_turn(wanted, capability), f"pull {key}"
+        )
+        self._waiting[key] += 1
+        try:
+            with wait_span("image"):
+                await asyncio.shield(task)
+        finally:
+            self._waiting[key] -= 1
+            if not self._waiting[key]:
+                del self._waiting[key]
+                self._pulls.cancel(key)
+
+    async def _in_turn(self, wanted: Image, pull: Pull) -> None:
+        gauge = self._metrics.pulls_in_progress
+        with gauge.labels("waiting").track_inprogress():
+            await self._places.acquire()
+        try:
+            with gauge.labels("under_way").track_inprogress():
+                await self._pull(wanted, pull)
+        finally:
+            self._places.release()
+
+    async def _pull(self, wanted: Image, pull: Pull) -> None:
+        """Pull, and report how it went."""
+        began = perf_counter()
+        outcome: PullOutcome = "failed"
+        log.info("pull.started", **wanted.fields)
+        try:
+            await self._within_limit(wanted, pull)
+            outcome = "pulled"
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        except EngineError as error:
+            log.warning("pull.failed", **wanted.fields, code=error.code, error=error.message)
+            raise
+        finally:
+            seconds = perf_counter() - began
+            self._metrics.pull_duration.labels(outcome).observe(seconds, trace_exemplar())
+            if outcome != "failed":
+                log.info("pull.ended", **wanted.fields, outcome=outcome, seconds=round(seconds, 3))
+
+    async def _within_limit(self, wanted: Image, pull: Pull) -> None:
+        tell = Progress(wanted)
+        try:
+            async with asyncio.timeout(self._seconds):
+                await retry(partial(pull, wanted.name, wanted.platform, tell))
+        except TimeoutError:
+            limit = f"PULL_TIMEOUT_SECONDS={self._seconds:g}"
+            raise EngineTimeout(f"image {wanted.name}: was not pulled within {limit}") from None
+
+
+class Progress:
+    """Logs how far a pull is, now and then."""
+
+    def __init__(self, wanted: Image) -> None:
+        self._wanted = wanted
+        self._told = monotonic()
+
+    def __call__(self, seen: PullProgress) -> None:
+        """Called in a thread, for each piece of news."""
+        if (now := monotonic()) - self._told >= PROGRESS_SECONDS:
+            self._told = now
+            log.info(
+                "pull.progressed",
+                **self._wanted.fields,
+                layers=seen.layers,
+                layers_done=seen.layers_done,
+                size=seen.size,
+                size_done=seen.size_done,
+            )
