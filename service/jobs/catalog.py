@@ -59,6 +59,8 @@ _A_TABLE = {
 }
 # Keys whose values are tables.
 _WITH_TABLES = {n for n, field in Entry.model_fields.items() if example_of(field).startswith("{")}
+# A key whose value no message shows.
+_HIDDEN = "environment"
 _SHORT = Repr()
 _SHORT.maxstring = 80
 _INIT = 1  # process
@@ -217,7 +219,8 @@ def faults_of(tables: Mapping[str, Any]) -> Sequence[str]:
 
 def _told(fault: ErrorDetails) -> str:
     where = ".".join(printable(str(part)) for part in fault["loc"]) or "jobs"
-    return f"{where}{_shown(fault['input'])}: {_describe(fault)}"
+    shown = "" if _HIDDEN in fault["loc"] else _shown(fault["input"])
+    return f"{where}{shown}: {_describe(fault)}"
 
 
 def _shown(given: object) -> str:

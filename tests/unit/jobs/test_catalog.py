@@ -802,3 +802,10 @@ def test_images_have_to_be_there_unless_each_of_their_jobs_has_them_pulled(path:
     lines = [f'{name} = {{ kind = "action", image = "{keys}" }}' for name, keys in jobs.items()]
     path.write_text("\n".join(["[jobs]", *lines]))
     assert {"x", "y"} == load_catalog(path).images_to_be_there
+
+
+@pytest.mark.parametrize("value", ["'s3cret'", "['s3cret']", "{ A = ['s3cret'] }"])
+def test_no_message_shows_the_value_of_a_variable(path: Path, value: str) -> None:
+    message = fault(path, f"[jobs]\nx = {{ kind = 'action', environment = {value} }}")
+    assert message.startswith("jobs.x.environment: ")
+    assert "s3cret" not in message
