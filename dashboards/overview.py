@@ -93,10 +93,13 @@ def _trouble() -> list[Panel]:
         ),
         number(
             "Ended badly",
-            "Jobs that failed, ran out of memory, were lost, or ended though they should go on, in"
-            " the time shown.",
+            "Jobs that failed, ran out of memory or time, were lost, or ended though they should go"
+            " on, in the time shown.",
             "none",
-            latest(in_range("supervisor_exits_total", 'outcome=~"ended|error|oom|lost"'), "jobs"),
+            latest(
+                in_range("supervisor_exits_total", 'outcome=~"ended|error|oom|lost|timed_out"'),
+                "jobs",
+            ),
             alarming=True,
         ),
     ]
@@ -225,7 +228,7 @@ def _failures() -> list[Panel]:
 
 
 def _kills_and_exits() -> list[Panel]:
-    return [*_kills(), *_exits(), *_bad_ends(), *_early_and_foreign_ends()]
+    return [*_kills(), *_exits(), *_bad_ends(), *_early_and_foreign_ends(), _restarts()]
 
 
 def _kills() -> list[Panel]:
@@ -256,7 +259,7 @@ def _exits() -> list[Panel]:
         lines(
             "Exits by outcome",
             "ended: an action that should have gone on. lost: found dead, or not at all, after a"
-            " gap. killed: as asked.",
+            " gap. timed_out: it had run for its time limit. killed: as asked.",
             "cpm",
             query(per_minute("supervisor_exits_total", by=["outcome"]), "{{outcome}}"),
             stacked=True,
@@ -274,7 +277,7 @@ def _exits() -> list[Panel]:
 
 
 def _bad_ends() -> list[Panel]:
-    exits, badly = "supervisor_exits_total", 'outcome=~"ended|error|oom|lost"'
+    exits, badly = "supervisor_exits_total", 'outcome=~"ended|error|oom|lost|timed_out"'
     by = ["job_name", "outcome"]
     return [
         lines(
@@ -287,13 +290,24 @@ def _bad_ends() -> list[Panel]:
         ),
         lines(
             "Ended badly, by job",
-            "Of the ten jobs that failed, ran out of memory, were lost, or ended though they should"
-            " go on the most. Reactions among them: a user's token that has expired, for one.",
+            "Of the ten jobs that failed, ran out of memory or time, were lost, or ended though"
+            " they should go on the most. Reactions among them: a user's token that has expired.",
             "cpm",
             query(of_the_ten_most(exits, badly, by=by), "{{job_name}}: {{outcome}}"),
             width=HALF,
         ),
     ]
+
+
+def _restarts() -> Panel:
+    return lines(
+        "Restarts, by job",
+        "Containers that were started again after their end, of the ten jobs that have the most."
+        " Only jobs with `restart` in the catalogue.",
+        "cpm",
+        query(of_the_ten_most("supervisor_restarts_total", by=["job_name"]), "{{job_name}}"),
+        width=HALF,
+    )
 
 
 def _early_and_foreign_ends() -> list[Panel]:

@@ -186,6 +186,9 @@ class Metrics:
             "Containers that ran already and were taken over.",
             job_name=jobs,
         )
+        self.restarts = self._counter(
+            "supervisor_restarts", "Containers that ended and were started again.", job_name=jobs
+        )
         self.dedups = self._counter(
             "supervisor_dedups", "Launches answered by a job that already runs.", job_name=jobs
         )

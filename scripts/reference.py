@@ -68,7 +68,10 @@ def _keys(table: type[Table]) -> str:
 def _key(name: str, field: FieldInfo) -> Sequence[str]:
     extra = _extra(field)
     example = f"{name} = {extra['example']}"
-    kind = _TYPES[type(tomllib.loads(example)[name])]
+    value = tomllib.loads(example)[name]
+    kind = _TYPES[type(value)]
+    if isinstance(value, list) and isinstance(value[0], int):
+        kind = "list of whole numbers"
     empty = "{}" if kind == _TYPES[dict] else "[]"
     shown = empty if field.default == () else _shown(field.default)
     default = "none" if field.default is None else f"`{shown}`"
@@ -84,7 +87,7 @@ def _extra(field: FieldInfo) -> Mapping[str, Any]:
 
 def _shown(default: object) -> str:
     """A default in the format of the environment: `false`, not Python's `False`."""
-    return str(default).lower()
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
+from observability.redaction.redactor import Redactor
 from service.engine.base import (
     Begun,
     Capabilities,
@@ -87,6 +88,16 @@ class InstantEngine:
         self._tell(Change.CREATED, workload_id)
         self._tell(Change.STARTED, workload_id)
         return Begun(workload_id)
+
+    async def start_successor(
+        self,
+        workload_id: str,
+        labels: Mapping[str, str],
+        *,
+        redact: Redactor,
+        timeout: float,
+    ) -> Begun:
+        raise NotImplementedError  # no job of the benchmarks is started again
 
     async def stop(self, workload_id: str, *, grace: float) -> None:
         del grace

@@ -58,7 +58,9 @@ class Job(_message.Message):
     identifier: _builtins.str
     """As it was given to LaunchJob. Reactions may share one."""
     status: _builtins.str
-    """`starting`, `running`, `paused` (by a third party) or `stopping` (it is being killed)."""
+    """`starting`, `running`, `paused` (by a third party), `stopping` (it is being killed) or
+    `backing_off` (it has ended, and is started again after a while).
+    """
     def __init__(
         self,
         *,

@@ -14,7 +14,9 @@ from service.lifecycle.launcher import Launcher
 from service.lifecycle.other_supervisors import OtherSupervisors
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
+from service.lifecycle.restarter import Restarter
 from service.lifecycle.surplus_workloads import SurplusWorkloads
+from service.lifecycle.time_limits import TimeLimits
 from service.lifecycle.use_cases import Supervisor
 from service.reconcile.adopter import Adopter
 from service.reconcile.comparison import Comparison
@@ -64,6 +66,13 @@ class Core:
             others=self._others,
             background=self.background,
         )
+        TimeLimits(
+            engine,
+            self.registry,
+            reaper=self.reaper,
+            background=self.background,
+            settings=settings,
+        )
         self.supervisor = self._make_supervisor(catalog)
         self.watcher = self._make_watcher(catalog)
 
@@ -83,6 +92,16 @@ class Core:
         admission = Admission(catalog, self._settings, self._metrics)
         launches = Launches(admission)
         rooms = Rooms(self.registry, catalog, self._settings, self._metrics)
+        Restarter(
+            engine=self._engine,
+            remover=self._remover,
+            reaper=self.reaper,
+            registry=self.registry,
+            readiness=self.readiness,
+            admission=admission,
+            background=self.background,
+            settings=self._settings,
+        )
         return Supervisor(
             registry=self.registry,
             catalog=catalog,

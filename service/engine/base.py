@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple, Protocol
 
+from observability.redaction.redactor import Redactor
 from service.engine.name_grammar import NameGrammar
 from service.engine.workload_spec import WorkloadSpec
 
@@ -316,13 +317,30 @@ class Engine(Protocol):
         workload with these labels may exist, or may appear later.
         """
 
+    async def start_successor(
+        self,
+        workload_id: str,
+        labels: Mapping[str, str],
+        *,
+        redact: Redactor,
+        timeout: float,
+    ) -> Begun:
+        """Start a workload like one that has exited, with its name, and with these labels as well.
+
+        The exited one gives up its name, and stays. An engine may also start the same workload
+        again, with its id. A second call, after one that may have been carried out, may find its
+        name taken by the successor.
+
+        Raises NoSuchWorkload, and the errors of `start`; EngineRefused also if it has not exited.
+        """
+
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:
-        """Send SIGTERM, and SIGKILL after the grace. Return when it has exited.
+        """Send its stop signal, and SIGKILL after the grace. Return when it has exited.
 
         An engine may use the grace of the `WorkloadSpec` instead. It is a success if the machine
         of the workload is lost.
         None means that the exit is not known, and that the caller has to inspect. Any number of
-        stops may be under way: they take turns, and each grace counts from its own SIGTERM. It is
+        stops may be under way: they take turns, and each grace counts from its own signal. It is
         a success if the workload does not run. Raises NoSuchWorkload.
         """
 

@@ -35,7 +35,10 @@ def changes(before: Sequence[Workload], after: Sequence[Workload]) -> Iterator[E
     """The events that follow from the differences between two listings."""
     gone = {workload.id: workload for workload in before}
     for workload in after:
-        for change in _steps(gone.pop(workload.id, None), workload):
+        known = gone.pop(workload.id, None)
+        if known is not None and known.created_at != workload.created_at:
+            known = None  # an engine may start a successor under the same id
+        for change in _steps(known, workload):
             yield _event(workload, change)
     for workload in gone.values():
         yield _event(workload, Change.REMOVED)

@@ -167,8 +167,10 @@ class WorkloadSpec:
     limits: Limits = field(default_factory=Limits)
     # Constraints of the machines that it may run on, if the engine has several.
     placement: Sequence[str] = ()
-    # From SIGTERM to SIGKILL (seconds), for an engine that has to know that at the start.
+    # From `stop_signal` to SIGKILL (seconds), for an engine that has to know that at the start.
     stop_grace: float = 10.0
+    stop_signal: str = "SIGTERM"
+    init: bool = True  # whether an init of the engine's is its first process
     # What the folders of the host among its volumes have to be within.
     allowed_folders: Sequence[str] = ()
     confinement: Confinement = field(default_factory=Confinement)

@@ -7,17 +7,20 @@ from pydantic import AfterValidator, Field, model_validator
 
 from service.jobs.keys.confinement import ConfinementKeys
 from service.jobs.keys.credentials import CredentialKeys
+from service.jobs.keys.ending import EndingKeys
 from service.jobs.keys.fairness import FairnessKeys, MaxRunning
 from service.jobs.keys.health import HealthKeys
 from service.jobs.keys.images import ImageKeys
 from service.jobs.keys.resources import ResourceKeys
+from service.jobs.keys.restarting import RestartKeys
 from service.jobs.keys.surroundings import SurroundingKeys
 from service.jobs.keys.table import Table, key
 from service.jobs.keys.values import read_image
 from service.jobs.model import Kind
+from service.jobs.restart_policy import RestartPolicy
 
 # A reaction does not inherit these, and may not have them itself.
-_ONLY_FOR_ACTIONS = frozenset({"ends"})
+_ONLY_FOR_ACTIONS = frozenset({"ends", "restart", "final_exit_codes"})
 # An image has these for all of its jobs together, and no job inherits them.
 _OF_THE_IMAGE = frozenset({"max_running"})
 
@@ -63,6 +66,8 @@ class Policy(
     FairnessKeys,
     SurroundingKeys,
     ConfinementKeys,
+    RestartKeys,
+    EndingKeys,
     ResourceKeys,
     ImageKeys,
 ):
@@ -81,6 +86,29 @@ class Entry(ImagePolicy, _Own):
         if self.ends and self.kind is Kind.REACTION:
             raise ValueError("`ends` is for actions; a reaction always ends by itself")
         return self
+
+    @model_validator(mode="after")
+    def _no_reaction_is_restarted(self) -> Self:
+        if self.restart and self.kind is Kind.REACTION:
+            raise ValueError(
+                "`restart` is for actions; a reaction that is started again may do its work twice"
+            )
+        return self
+
+    @property
+    def restart_policy(self) -> RestartPolicy | None:
+        """When its jobs are started again. What a reaction inherits does not apply to it."""
+        told = self.restart
+        if told is None or told.on == "never" or self.kind is Kind.REACTION:
+            return None
+        return RestartPolicy(
+            told.on,
+            told.attempts,
+            told.window,
+            told.back_off,
+            told.most,
+            self.final_exit_codes,
+        )
 
     @property
     def ends_by_itself(self) -> bool:

@@ -1,12 +1,14 @@
 """Jobs and their states. Pure: no I/O, no clock, no locks.
 
     starting ──▶ running ──▶ stopping ──▶ gone
-                 └──▶ exited ─────▶ gone
+       ▲         └──▶ exited ─────▶ gone
+       └─── backing off ◀─┘
 
 A job is `starting` until it runs, or until it is healthy if its launch waits for that. It is
-`stopping` as soon as a kill is intended, and `exited` once its workload has exited without
-one. It is `gone` when the workload is out of the way and its name is free. Observations are facts
-about a job's workload; only `advance` turns them into states.
+`stopping` as soon as a kill is intended or its time limit has passed, and `exited` once its
+workload has exited without a kill. It is `gone` when the workload is out of the way and its name is
+free, and `backing off` if it is to be started again instead. Observations are facts about a job's
+workload; only `advance` turns them into states.
 """
 
 from collections.abc import Mapping
@@ -16,6 +18,7 @@ from typing import TypeAlias
 
 from observability.callers import NO_CALLER, Caller
 from observability.redaction.redactor import Redactor
+from service.jobs.restart_policy import NO_RESTARTS, RestartPolicy, Restarts
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
@@ -33,7 +36,8 @@ class State(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     PAUSED = "paused"  # by a third party
-    STOPPING = "stopping"  # a kill was requested
+    STOPPING = "stopping"  # a kill was requested, or its time limit has passed
+    BACKING_OFF = "backing_off"  # it has exited, and is started again after a while
     EXITED = "exited"  # without a kill; its name is not free yet
     GONE = "gone"
 
@@ -47,9 +51,10 @@ class Outcome(StrEnum):
     OOM = "oom"
     KILLED = "killed"  # on request
     LOST = "lost"  # found dead, or not found, for an unknown reason
+    TIMED_OUT = "timed_out"  # it had run for as long as its time limit
 
 
-FAILED_OUTCOMES = frozenset({Outcome.ERROR, Outcome.OOM, Outcome.UNEXPECTED_END, Outcome.LOST})
+FAILED_OUTCOMES = frozenset(Outcome) - {Outcome.SUCCESS, Outcome.KILLED}
 # The process has exited by itself, or because of a signal.
 _BY_ITSELF = frozenset({Outcome.SUCCESS, Outcome.UNEXPECTED_END, Outcome.ERROR})
 _BADLY = frozenset({Outcome.UNEXPECTED_END, Outcome.ERROR, Outcome.OOM})
@@ -92,6 +97,10 @@ class Job:
     traceparent: str | None = None  # the span of its launch
     client: str = ""  # the name of the client that has launched it, if there is an access file
     ready_within: float | None = None  # how long it has to become healthy; None: it has to run
+    stop_grace: float | None = None  # its own, in place of the supervisor's
+    time_limit: float | None = None  # for each of its runs (seconds)
+    restart: RestartPolicy | None = None
+    restarts: Restarts = NO_RESTARTS  # so far; while it backs off, with the one that follows
     adopted: bool = False  # it was running before this process knew of it
     state: State = State.STARTING
     workload_id: str | None = None
@@ -101,6 +110,13 @@ class Job:
     kill_intended: bool = False
     killer: Caller = NO_CALLER  # the client that requested the kill
     being_killed: bool = False  # a kill waits for its exit, whether or not the kill is the reason
+    timed_out: bool = False  # it has run for as long as it may, and is being stopped
+    backing_off: bool = False  # its workload has exited, and is kept until there is another
+    restart_at: float = 0.0  # when that is to be (seconds since the epoch)
+    last_end: "Closed | None" = None  # of the run before, once it backs off
+    predecessor: str = ""  # the exited workload whose successor is being started
+    run: int = 0  # how many successors this process has begun
+    gave_up: bool = False  # no successor could be started
     exit_seen: bool = False
     exits: int = 0  # a third party may start the workload again
     exit_signal: int | None = None  # a third party's, received before the exit
@@ -143,9 +159,18 @@ class Job:
         return self.kill_intended and self.being_killed
 
     @property
+    def ended_here(self) -> bool:
+        """Whether a supervisor ends it: signals from now on are no third party's."""
+        return self.kill_intended or self.being_killed or self.timed_out
+
+    @property
     def steady(self) -> bool:
         """Whether it runs or is paused, with no launch, kill or exit under way."""
         return self.state in (State.RUNNING, State.PAUSED)
+
+    def grace(self, default: float) -> float:
+        """How long it has to stop (seconds), by default that of the supervisor."""
+        return default if self.stop_grace is None else self.stop_grace
 
     @property
     def ended_early(self) -> bool:
@@ -176,6 +201,11 @@ class KillIntended:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeLimitPassed:
+    """It has run for as long as it may: the exit that follows is no crash."""
+
+
+@dataclass(frozen=True, slots=True)
 class KillFailed:
     """The workload could not be stopped, and still runs."""
 
@@ -189,7 +219,9 @@ class ExitSeen:
 
 @dataclass(frozen=True, slots=True)
 class FoundLive:
-    """The workload runs or is paused. A third party may have started it again."""
+    """The workload runs or is paused. Somebody else may have started it again, `at` some time."""
+
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +252,27 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The workload has exited, and is to be started again `at` some time."""
+
+    end: Closed
+    restarts: Restarts
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RestartBegun:
+    """A successor of the exited workload is about to be asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartFailed:
+    """There is no successor. It is tried again `at` some time; None to give up."""
+
+    at: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class StartFailed:
     """There is no workload, and there will be none."""
 
@@ -232,11 +285,15 @@ class ClosedElsewhere:
 Observation = (
     Started
     | KillIntended
+    | TimeLimitPassed
     | KillFailed
     | ExitSeen
     | FoundLive
     | PauseSeen
     | HealthSeen
+    | RunEnded
+    | RestartBegun
+    | RestartFailed
     | Closed
     | ClosedElsewhere
     | StartFailed
@@ -257,37 +314,64 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: C901, PLR0911 -
                 node=node,
                 ready=job.ready or ready,
                 unhealthy=False,
+                predecessor="",
             )
             return _moved(began)
         case KillIntended(by, here):
-            intended = job.kill_intended or not job.exit_seen  # or else it has exited by itself
+            has_ended = job.exit_seen and not job.backing_off  # by itself
+            intended = job.kill_intended or not has_ended
             return _moved(replace(job, kill_intended=intended, being_killed=here, killer=by))
+        case TimeLimitPassed():
+            return _moved(replace(job, timed_out=job.runs))
         case KillFailed():
             failed = replace(job, kill_intended=False, being_killed=False, killer=NO_CALLER)
             return _moved(failed)
         case ExitSeen(signal):
             known = job.exit_signal if signal is None else signal
             return _moved(replace(job, exit_seen=True, exits=job.exits + 1, exit_signal=known))
-        case FoundLive():
+        case FoundLive(at):
             intended = job.kill_intended or job.being_killed  # the kill ends it, too
             live = replace(job, exit_seen=False, exit_signal=None, kill_intended=intended)
-            return _moved(live)
+            return _moved(replace(live, backing_off=False, started_at=at or job.started_at))
         case PauseSeen(paused):
             return _moved(replace(job, paused=paused))
         case HealthSeen(healthy, unhealthy):
             return _moved(replace(job, ready=job.ready or healthy, unhealthy=unhealthy))
+        case RunEnded() | RestartBegun() | RestartFailed():
+            return _moved(_restarted(job, observation))
         case Closed():
             return _closed(job, observation)
         case StartFailed() | ClosedElsewhere():
             return replace(job, state=State.GONE)
 
 
+def _restarted(job: Job, observation: RunEnded | RestartBegun | RestartFailed) -> Job:
+    match observation:
+        case RunEnded(end, restarts, at):
+            ended = replace(job, exit_seen=True, timed_out=False, paused=False)
+            waits = replace(ended, backing_off=True, restart_at=at, last_end=end)
+            return replace(waits, restarts=restarts)
+        case RestartBegun():
+            begins = replace(job, backing_off=False, exit_seen=False, exit_signal=None)
+            old = job.workload_id or ""
+            return replace(begins, workload_id=None, predecessor=old, run=job.run + 1)
+        case RestartFailed(at):
+            again = at is not None
+            held = job.predecessor or job.workload_id
+            failed = replace(job, workload_id=held, predecessor="", exit_seen=True)
+            return replace(failed, backing_off=again, restart_at=at or 0.0, gave_up=not again)
+
+
 def _moved(job: Job) -> Job:
     """The job in the state that follows from its facts."""
     if job.kill_intended:
         return replace(job, state=State.STOPPING)
+    if job.backing_off:
+        return replace(job, state=State.BACKING_OFF)
     if job.exit_seen:
         return replace(job, state=State.EXITED)
+    if job.timed_out:
+        return replace(job, state=State.STOPPING)
     if job.workload_id is None or job.awaits_health:
         return replace(job, state=State.STARTING)
     return replace(job, state=State.PAUSED if job.paused else State.RUNNING)
@@ -307,10 +391,12 @@ def _closed(job: Job, exited: Closed) -> Job:
     )
 
 
-def outcome_of(job: Job, exited: Closed) -> Outcome:
+def outcome_of(job: Job, exited: Closed) -> Outcome:  # noqa: PLR0911 - an outcome, a return
     """The outcome of a job, from its facts and from those of the exit."""
     if job.kill_intended:
         return Outcome.KILLED
+    if job.timed_out:
+        return Outcome.TIMED_OUT
     if exited.exit_code is None:
         return Outcome.LOST
     if exited.oom_killed:

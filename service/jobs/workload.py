@@ -4,6 +4,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from observability.escaping import shown
 from observability.redaction.redactor import Redactor
@@ -16,6 +17,14 @@ from service.jobs.credentials import AUTH_VARIABLE, auth_arguments, auth_file
 from service.jobs.keys.values import read_duration, write_duration
 from service.jobs.model import Job, JobSpec, Kind
 from service.jobs.request_differences import digests_of
+from service.jobs.restart_policy import (
+    NO_RESTARTS,
+    Restarts,
+    read_policy,
+    read_restarts,
+    write_policy,
+    write_restarts,
+)
 from service.jobs.validation import RESERVED_PARAMETERS
 from service.settings import Settings
 
@@ -31,6 +40,10 @@ TRACE_LABEL = LABEL_PREFIX + "traceparent"
 KEY_LABEL = LABEL_PREFIX + "idempotency-key"
 CLIENT_LABEL = LABEL_PREFIX + "client"
 READY_LABEL = LABEL_PREFIX + "ready-within"
+GRACE_LABEL = LABEL_PREFIX + "stop-grace"
+LIMIT_LABEL = LABEL_PREFIX + "time-limit"
+RESTART_LABEL = LABEL_PREFIX + "restart"
+RESTARTS_LABEL = LABEL_PREFIX + "restarts"
 
 DEFAULT_INSTANCE = "default"
 
@@ -123,6 +136,9 @@ def labels_of(job: Job, instance: str) -> Mapping[str, str]:
         KEY_LABEL: job.idempotency_key,
         CLIENT_LABEL: job.client,
         READY_LABEL: _written(job.ready_within),
+        GRACE_LABEL: _written(job.stop_grace),
+        LIMIT_LABEL: _written(job.time_limit),
+        RESTART_LABEL: write_policy(job.restart),
     }
     return labels | {label: value for label, value in optional.items() if value}
 
@@ -130,6 +146,30 @@ def labels_of(job: Job, instance: str) -> Mapping[str, str]:
 def launch_id_in(labels: Mapping[str, str]) -> str:
     """The launch id in a workload's labels, or ""."""
     return labels.get(LAUNCH_LABEL, "")
+
+
+def stop_grace_in(labels: Mapping[str, str], default: float) -> float:
+    """How long a workload has to stop (seconds), as its labels tell."""
+    with suppress(KeyError, ValueError):
+        return read_duration(labels[GRACE_LABEL])
+    return default
+
+
+def restart_labels(restarts: Restarts) -> Mapping[str, str]:
+    """The labels that a successor has beside those of the workload that it is made from."""
+    return {RESTARTS_LABEL: write_restarts(restarts) or ""}
+
+
+def restarts_in(labels: Mapping[str, str]) -> Restarts:
+    """The restarts of a workload's job so far, as its labels tell."""
+    with suppress(ValueError):
+        return read_restarts(labels.get(RESTARTS_LABEL))
+    return NO_RESTARTS
+
+
+def is_restartable(labels: Mapping[str, str]) -> bool:
+    """Whether a workload that has exited may have to be started again."""
+    return RESTART_LABEL in labels
 
 
 def job_fields(labels: Mapping[str, str]) -> Mapping[str, str]:
@@ -153,6 +193,9 @@ def job_of(spec: JobSpec, entry: Entry, traceparent: str | None, client: str = "
         traceparent=traceparent,
         client=client,
         ready_within=entry.ready_within,
+        stop_grace=entry.stop_grace,
+        time_limit=entry.time_limit,
+        restart=entry.restart_policy,
     )
 
 
@@ -171,6 +214,10 @@ def job_from_labels(labels: Mapping[str, str]) -> Job | None:
             traceparent=labels.get(TRACE_LABEL),
             client=labels.get(CLIENT_LABEL, ""),
             ready_within=_duration_in(labels, READY_LABEL),
+            stop_grace=_duration_in(labels, GRACE_LABEL),
+            time_limit=_duration_in(labels, LIMIT_LABEL),
+            restart=read_policy(labels.get(RESTART_LABEL)),
+            restarts=read_restarts(labels.get(RESTARTS_LABEL)),
         )
     except (KeyError, ValueError):
         return None
@@ -206,7 +253,9 @@ def workload_of(
         network=entry.network or settings.job_network,
         limits=entry.limits,
         placement=entry.placement or (),
-        stop_grace=settings.job_stop_grace_seconds,
+        stop_grace=job.grace(settings.job_stop_grace_seconds),
+        stop_signal=entry.stop_signal,
+        init=entry.init,
         allowed_folders=settings.allowed_folders,
         confinement=entry.confinement,
         source=entry.source,

@@ -37,5 +37,5 @@ def exit_without_workload(hint: Hint) -> Closed:
 def cause_may_follow(job: Job, seen: Inspection, hint: Hint) -> bool:
     """Whether the engine may still report why it has killed an exited workload: lack of memory."""
     out_of_memory = seen.oom_killed or hint.oom_killed
-    explained = out_of_memory or job.kill_intended or hint.signal == SIGKILL
+    explained = out_of_memory or job.ended_here or hint.signal == SIGKILL
     return seen.exit_code == _SIGKILLED and hint.witnessed and not (hint.waited or explained)

@@ -125,7 +125,8 @@ class HealthWaits:
 
     async def _look(self, job: Job) -> Inspection | None:
         """Inspect a job. What has ended, or cannot be inspected, is left to events and listings."""
-        assert job.workload_id is not None
+        if job.workload_id is None:  # it is being started again
+            return None
         try:
             seen = await self.engine.inspect(job.workload_id)
         except EngineError:

@@ -148,14 +148,18 @@ class Killer:
         workload_id = running.workload_id
         with wait_span("engine"):
             await self.readiness.wait_for_engine()
-        exited = await self._stop_workload(workload_id, closed)
+        grace = running.grace(self.settings.job_stop_grace_seconds)
+        exited = await self._stop_workload(workload_id, closed, grace)
         if not closed.done():
             await self.reaper.reap(job.launch_id, Hint(stopped=exited, witnessed=True))
         if not closed.done():
             raise EngineRefused(f"container {workload_id}: was started again by somebody else")
-        return "forced" if closed.result().exit_code == _SIGKILLED else "stopped"
+        killed = closed.result().exit_code == _SIGKILLED and not running.backing_off
+        return "forced" if killed else "stopped"
 
-    async def _stop_workload(self, workload_id: str, closed: asyncio.Future[Job]) -> Exit | None:
+    async def _stop_workload(
+        self, workload_id: str, closed: asyncio.Future[Job], grace: float
+    ) -> Exit | None:
         """Stop a workload; how it has exited, None if it was not live.
 
         No try is made after its job was closed: a third party may have started it as another job.
@@ -164,7 +168,7 @@ class Killer:
         async def stop() -> Exit | None:
             if closed.done():
                 return None
-            return await self.engine.stop(workload_id, grace=self.settings.job_stop_grace_seconds)
+            return await self.engine.stop(workload_id, grace=grace)
 
         with suppress(NoSuchWorkload):  # a third party has removed it
             return await retry(stop)

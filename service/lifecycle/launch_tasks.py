@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -125,7 +125,7 @@ class LaunchTasks:
         job: Job,
         spec: JobSpec,
         workload: WorkloadSpec,
-        earlier: Iterable[Job],
+        earlier: Sequence[Job],
         full: str | None,
     ) -> LaunchOutcome:
         began = time.perf_counter()
@@ -195,10 +195,12 @@ class LaunchTasks:
         except TimeoutError:
             raise LimitReached(f"{full}; waited {seconds:g} s") from None
 
-    async def _wait_for_predecessors(self, earlier: Iterable[Job]) -> Job | None:
-        """Wait until the identifier is free; the job that keeps it, if its kill has failed."""
+    async def _wait_for_predecessors(self, earlier: Sequence[Job]) -> Job | None:
+        """Wait until the identifier is free; the job that keeps it, if it runs on or again."""
+        default = self.settings.job_stop_grace_seconds
+        grace = max((job.grace(default) for job in earlier), default=0.0)
         try:
-            async with asyncio.timeout(self.settings.job_stop_grace_seconds + _EXIT_SECONDS):
+            async with asyncio.timeout(grace + _EXIT_SECONDS):
                 for job in earlier:
                     with wait_span("earlier container", linked=job.traceparent):
                         runs_on = await self.readiness.when_ready(
@@ -211,8 +213,8 @@ class LaunchTasks:
         return None
 
     async def _wait_until_steady(self, earlier: Job) -> Job | None:
-        """Wait until a job is gone (None), or runs on since its kill has failed."""
-        return await self.registry.wait(earlier.launch_id, lambda j: j.steady)
+        """Wait until a job is gone (None), runs on since its kill has failed, or runs again."""
+        return await self.registry.wait(earlier.launch_id, lambda j: j.steady or j.backing_off)
 
     async def _start(self, job: Job, workload: WorkloadSpec) -> StartedWorkload:
         """Start the workload. Its image is pulled before, or if it is missing, as `pull` says."""

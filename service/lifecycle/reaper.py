@@ -1,6 +1,7 @@
 """Closes jobs whose workload has exited or is gone: finds out why, and removes the workload."""
 
 import asyncio
+import time
 from dataclasses import replace
 
 from service.engine.base import Engine, Exit, Inspection, Status
@@ -12,8 +13,11 @@ from service.jobs.model import (
     FoundLive,
     Job,
     PauseSeen,
+    RunEnded,
+    State,
     outcome_of,
 )
+from service.jobs.restarts import Again, NotRestarted, after_end
 from service.lifecycle.exit_hints import Hint, Hints
 from service.lifecycle.exits import cause_may_follow, exit_of, exit_without_workload
 from service.lifecycle.health import note_health
@@ -21,7 +25,7 @@ from service.lifecycle.last_lines import last_lines
 from service.lifecycle.other_supervisors import OtherSupervisors
 from service.lifecycle.reinspections import Reinspections
 from service.lifecycle.removal import Removal, Remover
-from service.reporting.job_reports import log_pause, report_exit
+from service.reporting.job_reports import log_back_off, log_pause, report_exit
 from service.settings import Settings
 from service.state.registry import Registry
 from service.support.retry import GAP_SECONDS, retry
@@ -54,7 +58,7 @@ class Reaper:
         self._others = others
         self._remover = remover
         self._registry = registry
-        self._keep = not settings.production  # whether exited workloads are kept
+        self._development = not settings.production
         self._reaps: SingleFlight[None] = SingleFlight()
         self._removing: set[str] = set()  # launch ids of jobs whose workload is being removed
         self._hints = Hints()  # kept for jobs whose workload is to be inspected again
@@ -99,7 +103,10 @@ class Reaper:
 
     async def _handle_hints(self, job: Job) -> None:
         """Inspect again for each hint that arrives meanwhile: the last result may be stale."""
-        while self._registry.get(job.launch_id) and (hint := self._hints.take(job.launch_id)):
+        while now := self._registry.get(job.launch_id):
+            if now.workload_id is None or not (hint := self._hints.take(job.launch_id)):
+                return  # or its workload has given way to a successor
+            job = now
             long_timeout = self._current(job).being_killed
             try:
                 await self._handle_hint(job, hint)
@@ -122,13 +129,17 @@ class Reaper:
         try:
             seen = await self._inspect(job, job.workload_id)
         except NoSuchWorkload:
-            if not self._others.close(self._current(job), hint):
-                self._close(job, exit_without_workload(await self._last_hint(job, hint)))
+            if self._is_same_run(job) and not self._others.close(self._current(job), hint):
+                await self._close_gone(job, hint)
+            return
+        if not self._is_same_run(job):
             return
         self._others.note_stop(job.launch_id, seen)
         if seen.status is Status.LIVE:
             self._handle_live(job, seen, exits)
             return
+        if self._current(job).state is State.BACKING_OFF:
+            return  # it is known that it has exited
         self._registry.observe(job.launch_id, ExitSeen())
         if not await self._await_cause(job, seen, hint):
             await self._close_exited(job, seen, hint)
@@ -136,7 +147,7 @@ class Reaper:
     async def _close_stopped(self, job: Job, workload_id: str, stopped: Exit) -> None:
         """Close a job after a kill, without an inspection: the engine has told the exit code."""
         self._registry.observe(job.launch_id, ExitSeen())
-        if self._keep and await self._inspect_live(workload_id):
+        if self._keeps(job) and await self._inspect_live(workload_id):
             return  # started again by a third party; in production the removal finds that out
         await self._remove_and_close(job, workload_id, Closed(stopped.at, stopped.code))
 
@@ -164,30 +175,79 @@ class Reaper:
         return True
 
     async def _close_exited(self, job: Job, seen: Inspection, hint: Hint) -> None:
-        """Remove an exited workload and close its job, unless a new hint has arrived."""
-        exited = exit_of(seen, hint)
+        """Have an exited workload started again, or remove it and close its job.
+
+        Neither if a new hint has arrived.
+        """
+        exited = self._given_up(job) or exit_of(seen, hint)
         failed = outcome_of(self._current(job), exited) in FAILED_OUTCOMES
         output = await last_lines(self._engine, job, seen) if failed else ""
         if job.launch_id in self._hints:  # it may have been started again, or removed
             known = replace(hint, exit_code=exited.exit_code, oom_killed=exited.oom_killed)
             self._hints.put_back(job.launch_id, known)
             return
-        await self._remove_and_close(job, seen.id, exited, output)
+        follows = after_end(self._current(job), exited)
+        if isinstance(follows, Again):
+            self._back_off(job, exited, follows, output)
+        else:
+            await self._remove_and_close(job, seen.id, exited, output, follows)
+
+    def _back_off(self, job: Job, exited: Closed, again: Again, output: str) -> None:
+        """Keep the workload: its successor is made from it."""
+        wait = min(again.wait, max(0.0, exited.at + again.wait - time.time()))
+        ended = RunEnded(exited, again.restarts, time.time() + wait)
+        waiting = self._registry.observe(job.launch_id, ended)
+        if waiting is not None:
+            log_back_off(waiting, exited, outcome_of(job, exited), wait=wait, output=output)
+
+    def _given_up(self, job: Job) -> Closed | None:
+        """The end of a job whose restarts the engine has refused."""
+        now = self._current(job)
+        return now.last_end if now.gave_up else None
+
+    async def _close_gone(self, job: Job, hint: Hint) -> None:
+        """Close a job whose workload somebody else has removed."""
+        now = self._current(job)
+        if now.backing_off and now.last_end:
+            self._close(job, now.last_end)
+        else:
+            self._close(job, exit_without_workload(await self._last_hint(job, hint)))
+
+    def _keeps(self, job: Job) -> bool:
+        """Whether an exited workload is kept. One that is kept may not look as one that waits."""
+        return self._development and job.restart is None
 
     async def _remove_and_close(
-        self, job: Job, workload_id: str, exited: Closed, output: str = ""
+        self,
+        job: Job,
+        workload_id: str,
+        exited: Closed,
+        output: str = "",
+        not_restarted: NotRestarted = "",
     ) -> None:
         """Free the name of an exited workload, and close its job, unless it is live again."""
-        removal = None if self._keep else await self._remove(job, workload_id)
+        keeps = self._keeps(job)
+        removal = None if keeps else await self._remove(job, workload_id)
         if removal is Removal.GONE and self._others.close(job, Hint()):
             return
-        if removal or self._keep:
-            self._close(job, exited, output)
+        if removal or keeps:
+            self._close(job, exited, output, not_restarted)
 
-    def _close(self, job: Job, exited: Closed, output: str = "") -> None:
+    def _close(
+        self, job: Job, exited: Closed, output: str = "", not_restarted: NotRestarted = ""
+    ) -> None:
         gone = self._registry.observe(job.launch_id, exited)
         if gone is not None and gone.outcome is not None:
-            report_exit(gone, oom_killed=exited.oom_killed, output=output)
+            report_exit(
+                gone,
+                oom_killed=exited.oom_killed,
+                output=output,
+                not_restarted=not_restarted,
+            )
+
+    def _is_same_run(self, job: Job) -> bool:
+        """Whether a job has no successor of its workload by now."""
+        return self._current(job).run == job.run
 
     def _current(self, job: Job) -> Job:
         return self._registry.get(job.launch_id) or job
@@ -203,7 +263,7 @@ class Reaper:
         note_health(self._registry, job.launch_id, seen)
         now = self._registry.get(job.launch_id)
         if now is not None and not now.kill_intended:
-            self._registry.observe(job.launch_id, FoundLive())
+            self._registry.observe(job.launch_id, FoundLive(seen.started_at))
 
     def _set_paused(self, launch_id: str, *, paused: bool) -> None:
         """Note whether a third party has paused a job, and log it if that is new."""

@@ -44,7 +44,7 @@ class SurplusWorkloads:
         log.warning(
             "job.surplus", job=job.name, identifier=job.identifier, container_id=workload_id
         )
-        await self._engine.stop(workload_id, grace=self._grace)
+        await self._engine.stop(workload_id, grace=job.grace(self._grace))
         if not self._keep:
             await self._remover.remove(workload_id)
 

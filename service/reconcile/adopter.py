@@ -17,9 +17,12 @@ from service.jobs.model import Job
 from service.jobs.workload import (
     IDENTIFIER_LABEL,
     KEY_LABEL,
+    LAUNCH_LABEL,
+    is_restartable,
     job_fields,
     job_from_labels,
     launch_id_in,
+    restarts_in,
 )
 from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.adoption import Adoption
@@ -56,11 +59,14 @@ class Adopter:
     async def examine_all(self, workloads: Sequence[Workload]) -> None:
         """Examine many. Of two live workloads of one action, the newer one is the job.
 
-        Of two workloads of one launch it is the older one: a workload that somebody runs from a
-        snapshot of a job's workload (`docker commit`) has the same labels, and is not ours.
+        Of two workloads of one launch it is the successor, or else the older one: a workload that
+        somebody runs from a snapshot of a job's workload (`docker commit`) has the same labels, and
+        is not ours.
         """
-        newest_first = sorted(workloads, key=lambda each: -each.created_at)
-        originals = {launch_id_in(each.labels) or each.id: each for each in newest_first}
+        originals_last = sorted(
+            workloads, key=lambda each: (restarts_in(each.labels).total, -each.created_at)
+        )
+        originals = {launch_id_in(each.labels) or each.id: each for each in originals_last}
         by_identifier: defaultdict[str, list[Workload]] = defaultdict(list)
         for workload in sorted(originals.values(), key=lambda each: -each.created_at):
             by_identifier[workload.labels.get(IDENTIFIER_LABEL, "")].append(workload)
@@ -77,14 +83,19 @@ class Adopter:
 
         Exits of workloads that are set aside have been reported.
         """
-        kept = set() if self.settings.production else {Status.EXITED}
-        adopted = {Status.LIVE, Status.UNKNOWN, Status.EXITED} - kept
+        kept = {w.id for w in workloads if w.aside or self._is_kept(w)}
         if not self.engine.capabilities.shared:  # it may be the launch of another supervisor
             await run_concurrently(self._finish_launch, [w for w in workloads if _is_unfinished(w)])
-        await self.examine_all([w for w in workloads if w.status in adopted and not w.aside])
-        for workload in (w for w in workloads if w.aside or w.status in kept):
+        adopted = (Status.LIVE, Status.UNKNOWN, Status.EXITED)
+        await self.examine_all([w for w in workloads if w.status in adopted and w.id not in kept])
+        for workload in (w for w in workloads if w.id in kept):
             if job := job_from_labels(workload.labels):
                 self.registry.keys.remember(job)
+
+    def _is_kept(self, workload: Workload) -> bool:
+        """Whether it has exited for good, and development keeps it."""
+        has_exited = workload.status is Status.EXITED and not self.settings.production
+        return has_exited and not is_restartable(workload.labels)
 
     async def _finish_launch(self, workload: Workload) -> None:
         """Find out whether a launch with a key has happened whose supervisor has died meanwhile.
@@ -114,14 +125,22 @@ class Adopter:
             return
         if self.registry.get(job.launch_id):
             return
-        if seen.status is Status.EXITED and self.settings.production and not seen.aside:
+        removes = self.settings.production or job.restart is not None
+        if seen.status is Status.EXITED and removes and not seen.aside:
             if seen.started_at:
                 self.adoption.adopt_exited(job, seen)
             elif not self.engine.capabilities.shared:  # likewise
                 # Its removal was interrupted, and it has never run: no job has ended.
                 await self.remover.remove(seen.id)
+                await self._examine_predecessor(job)
         elif seen.status is Status.LIVE:
             self._adopt_or_stop(job, seen)
+
+    async def _examine_predecessor(self, job: Job) -> None:
+        """Examine the exited workload of a job whose successor has never run."""
+        labels = {LAUNCH_LABEL: job.launch_id}
+        for workload in await self.engine.find(labels) if job.restarts.total else ():
+            await self.examine(workload.id, workload.labels)
 
     def _adopt_or_stop(self, job: Job, seen: Inspection) -> None:
         """Adopt a live workload, or stop it if its identifier has a job."""

@@ -51,7 +51,7 @@ class EventHandler:
             if not job.being_killed:
                 self.registry.observe(job.launch_id, KillIntended(here=False))
         elif event.change is Change.SIGNALLED:
-            if not (job.being_killed or job.kill_intended):
+            if not job.ended_here:
                 self.signals.note(event.id, event.signal or 0)
         elif not self._is_own_removal(job, event):
             self._handle_change(job, event)

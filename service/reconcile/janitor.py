@@ -10,7 +10,7 @@ from observability.logs import get_logger
 from observability.metrics import Metrics
 from service.engine.base import Engine, Status, Workload
 from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, NoSuchWorkload
-from service.jobs.workload import job_fields
+from service.jobs.workload import is_restartable, job_fields, stop_grace_in
 from service.lifecycle.removal import Removal, Remover
 from service.settings import Settings
 from service.support.retry import Backoff, retry
@@ -54,7 +54,7 @@ class Janitor:
         self._engine = engine
         self._remover = remover
         self._metrics = metrics
-        self._grace = min(settings.job_stop_grace_seconds, _LONGEST_START_GRACE)
+        self._grace = settings.job_stop_grace_seconds
         self._keep = not settings.production  # whether exited workloads are kept
         self._orphan_grace = settings.orphan_grace_seconds
         self._dry_run = settings.orphan_dry_run
@@ -122,7 +122,7 @@ class Janitor:
         Docker lists a workload that it has failed to remove as being removed, for ever.
         """
         removing = workload.status is Status.REMOVING
-        if not (removing or workload.aside or self._is_orphaned(workload.status)):
+        if not (removing or workload.aside or self._is_orphaned(workload, workload.status)):
             return False
         try:
             status = (await self._engine.inspect(workload.id)).status
@@ -130,16 +130,17 @@ class Janitor:
             return False
         except (EngineRefused, EngineTimeout):
             status = workload.status
-        return self._is_orphaned(status) or (workload.aside and status is not Status.LIVE)
+        return self._is_orphaned(workload, status) or (workload.aside and status is not Status.LIVE)
 
-    def _is_orphaned(self, status: Status) -> bool:
+    def _is_orphaned(self, workload: Workload, status: Status) -> bool:
         """Whether it was never started, or has exited and is not kept."""
-        return status is Status.CREATED or (status is Status.EXITED and not self._keep)
+        kept = self._keep and not is_restartable(workload.labels)
+        return status is Status.CREATED or (status is Status.EXITED and not kept)
 
     async def _remove(self, workload: Workload, *, force: bool) -> None:
         try:
             if workload.status in (Status.LIVE, Status.UNKNOWN):
-                await self._stop(workload.id)
+                await self._stop(workload)
             removed = await self._free_name(workload, force=force)
         except (EngineRefused, EngineTimeout) as error:
             log.warning("janitor.failed", **fields_of(workload), error=error.message)
@@ -168,9 +169,10 @@ class Janitor:
         removal = await retry(remove)
         return removal is Removal.REMOVED or (lost_answer and removal is Removal.GONE)
 
-    async def _stop(self, workload_id: str) -> None:
+    async def _stop(self, workload: Workload) -> None:
+        grace = min(stop_grace_in(workload.labels, self._grace), _LONGEST_START_GRACE)
         with suppress(NoSuchWorkload, EngineRefused, EngineTimeout):  # the removal is by force
-            await retry(lambda: self._engine.stop(workload_id, grace=self._grace))
+            await retry(lambda: self._engine.stop(workload.id, grace=grace))
 
 
 def fields_of(workload: Workload) -> Mapping[str, str]:

@@ -6,7 +6,7 @@ from signal import Signals
 from observability.logs import get_logger
 from observability.spans import emit_span, fail_span, links_to, trace_environment
 from service.engine.base import Health, Inspection
-from service.jobs.model import FAILED_OUTCOMES, Job
+from service.jobs.model import FAILED_OUTCOMES, Closed, Job, Outcome
 
 log = get_logger(__name__)
 
@@ -77,7 +77,27 @@ def log_not_ready(job: Job, reason: str) -> None:
     )
 
 
-def report_exit(job: Job, *, oom_killed: bool, output: str) -> None:
+def log_back_off(job: Job, exited: Closed, outcome: Outcome, *, wait: float, output: str) -> None:
+    """Log that a run of a job has ended, and that it is started again."""
+    began = exited.started_at or job.started_at or exited.at
+    log.warning(
+        "job.backing_off",
+        job=job.name,
+        identifier=job.identifier,
+        container_id=job.workload_id,
+        outcome=outcome.value,
+        exit_code=exited.exit_code,
+        oom_killed=exited.oom_killed,
+        seconds=round(max(0.0, exited.at - began), 3),
+        attempt=job.restarts.in_window,
+        restarts=job.restarts.total,
+        wait=round(wait, 3),
+        **({"node": job.node} if job.node else {}),
+        **({"output": output.splitlines()} if output else {}),
+    )
+
+
+def report_exit(job: Job, *, oom_killed: bool, output: str, not_restarted: str = "") -> None:
     """Log the exit of a job that is gone, and emit its span.
 
     `output` holds the last lines of the job, free of secrets. The span has a trace of its own,
@@ -104,6 +124,8 @@ def report_exit(job: Job, *, oom_killed: bool, output: str) -> None:
             oom_killed=oom_killed,
             # The Engine may report an instant exit with a time before the start.
             seconds=round(max(0.0, job.ended_at - began), 3),
+            **({"restarts": job.restarts.total} if job.restart else {}),
+            **({"not_restarted": not_restarted} if not_restarted else {}),
             **({"node": job.node} if job.node else {}),
             **({"by": "others"} if by_others else {}),
             **({"signal": _name(job.signal)} if job.signal else {}),

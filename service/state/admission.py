@@ -55,6 +55,16 @@ class Admission:
         finally:
             self.leave()
 
+    @contextmanager
+    def place_of_restart(self) -> Iterator[None]:
+        """Likewise for a restart, which is never refused: its job is there already."""
+        self._admitted += 1
+        self._update_metrics()
+        try:
+            yield
+        finally:
+            self.leave()
+
     @property
     def free(self) -> bool:
         """Whether `acquire` would not wait. Nobody waits while there is a slot."""

@@ -30,7 +30,7 @@ class Registry:
         self._start_listeners: list[Callable[[Job], None]] = []
 
     def subscribe(self, listener: Callable[[Job], None]) -> None:
-        """Call the listener for each job that is gone."""
+        """Call the listener with each job that has come to another state, or is gone."""
         self._listeners.append(listener)
 
     def subscribe_to_starts(self, listener: Callable[[Job], None]) -> None:
@@ -66,7 +66,7 @@ class Registry:
         if isinstance(observation, Started):
             for listener in self._start_listeners:
                 listener(after)
-        if after.state is State.GONE:
+        if after.state is not before.state:
             for listener in self._listeners:
                 listener(after)
         return after
@@ -158,7 +158,10 @@ class Registry:
         if sick := after.is_sick - (before is not None and before.is_sick):
             metrics.jobs_unhealthy.labels(label).inc(sick)
         if before is not None and before.workload_id is None and after.workload_id is not None:
-            (metrics.adoptions if after.adopted else metrics.launches).labels(label).inc()
+            if not before.predecessor:
+                (metrics.adoptions if after.adopted else metrics.launches).labels(label).inc()
+            elif not (after.backing_off or after.gave_up):
+                metrics.restarts.labels(label).inc()
         if after.state is State.GONE and after.outcome is not None:
             metrics.exits.labels(label, after.outcome).inc()
             if after.signal is not None:

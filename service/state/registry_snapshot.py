@@ -47,6 +47,8 @@ def differs(job: Job, listed: Mapping[str, Workload]) -> bool:
     `listed` are workloads by id.
     """
     workload = listed.get(job.workload_id or "")
+    if job.backing_off:
+        return workload is None or workload.status is Status.LIVE
     if workload is not None and workload.status is Status.UNKNOWN:
         return False  # an event will tell
     if workload is None or workload.status is not Status.LIVE:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from observability.metrics import Metrics
 from service.jobs.catalog import Catalog
-from service.jobs.model import Job
+from service.jobs.model import Job, State
 from service.settings import Settings
 from service.state.line import Line
 from service.state.registry import Registry
@@ -34,7 +34,7 @@ class Rooms:
         self._catalog = catalog
         self._settings = settings
         self._line = Line("room", catalog, metrics)
-        registry.subscribe(self._note_gone)
+        registry.subscribe(self._note_if_gone)
 
     def limit_reached(self, job: Job) -> str | None:
         """The limit that keeps a launch from going on, in words; None if there is room for it.
@@ -84,7 +84,9 @@ class Rooms:
         while self._line and self._line.call_next(self._may_go):
             pass
 
-    def _note_gone(self, job: Job) -> None:
+    def _note_if_gone(self, job: Job) -> None:
+        if job.state is not State.GONE:
+            return
         self._line.leave(job.launch_id)
         self.update()
 

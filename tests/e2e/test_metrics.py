@@ -60,6 +60,7 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     "supervisor_jobs": ("gauge", {"state": _STATES}),
     "supervisor_launches": ("counter", {"job_name": _JOBS}),
     "supervisor_adoptions": ("counter", {"job_name": _JOBS}),
+    "supervisor_restarts": ("counter", {"job_name": _JOBS}),
     "supervisor_log_lines_dropped": ("counter", {}),
     "supervisor_auth_failures": ("counter", {"reason": {"missing", "unknown", "denied"}}),
     "supervisor_access_reload_success": ("gauge", {}),

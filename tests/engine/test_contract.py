@@ -242,6 +242,28 @@ async def test_stop_sends_sigkill_after_the_grace(rig: Rig) -> None:
     assert (Status.EXITED, 137) == (seen.status, seen.exit_code)
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGUSR1"])
+async def test_stop_sends_the_signal_that_the_start_has_named(rig: Rig, name: str) -> None:
+    workload_id = await start(rig, "a-1", stop_signal=name)
+    await rig.engine.stop(workload_id, grace=10)
+    assert 128 + signal.Signals[name] == (await rig.engine.inspect(workload_id)).exit_code
+
+
+async def test_without_an_init_the_program_is_the_first_process(rig: Rig) -> None:
+    """The kernel keeps a signal from a first process that has no handler for it."""
+    workload_id = await start(rig, "a-1", init=False, stop_grace=1.0)
+    began = time.monotonic()
+    await rig.engine.stop(workload_id, grace=1)
+    assert 0.9 <= time.monotonic() - began
+    assert 137 == (await rig.engine.inspect(workload_id)).exit_code
+
+
+async def test_without_an_init_a_program_that_is_not_there_is_a_refusal(rig: Rig) -> None:
+    with pytest.raises(EngineRefused):
+        await start(rig, "a-1", image=worker.BROKEN, init=False)
+    assert {} == await listed(rig)
+
+
 async def test_stop_of_what_does_not_run_is_a_success(rig: Rig) -> None:
     workload_id = await start(rig, "a-1", "--exit", "3")
     await exited(rig, workload_id)

@@ -15,8 +15,10 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
+from dataclasses import replace
 from typing import Any, TypeVar
 
+from observability.redaction.redactor import Redactor
 from service.engine.base import (
     UNREADABLE_LOG,
     Begun,
@@ -164,10 +166,10 @@ class FakeEngine:
     async def ping(self, *, deep: bool = False) -> None:
         """See `Engine.ping`."""
         if deep:
-            await self._call("deep ping", _at_once(lambda: None), _DEEP_PING)
+            await self._call("deep ping", at_once(lambda: None), _DEEP_PING)
         else:
             self._connect()
-            await self._call("ping", _at_once(lambda: None), _PING)
+            await self._call("ping", at_once(lambda: None), _PING)
 
     async def leaving(self) -> bool:
         """See `Engine.leaving`."""
@@ -178,9 +180,9 @@ class FakeEngine:
         """See `Engine.start`. Two calls, so that each can fail by itself."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
-        container = await self._call("create", _at_once(lambda: self.host.create(spec)), timeout)
+        container = await self._call("create", at_once(lambda: self.host.create(spec)), timeout)
         try:
-            work = _at_once(lambda: self._start_made(container.id))
+            work = at_once(lambda: self._start_made(container.id))
             await self._call("start", work, deadline - clock())
             self.host.check_begun(spec)
         except EngineFailed:
@@ -190,6 +192,20 @@ class FakeEngine:
                 await self.remove(container.id, force=True)
             raise
         return Begun(container.id, container.node)
+
+    async def start_successor(
+        self,
+        workload_id: str,
+        labels: Mapping[str, str],
+        *,
+        redact: Redactor,
+        timeout: float,
+    ) -> Begun:
+        """See `Engine.start_successor`. Three calls, so that each can fail by itself."""
+        renamed = at_once(lambda: self.host.free_name_of(workload_id))
+        spec = await self._call("rename", self._once_free(workload_id, renamed), _SHORT)
+        spec = replace(spec, labels={**spec.labels, **labels}, redact=redact)
+        return await self.start(spec, timeout=timeout)
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:
         """See `Engine.stop`."""
@@ -206,29 +222,29 @@ class FakeEngine:
 
     async def set_aside(self, workload_id: str) -> str:
         """See `SetAside`."""
-        work = _at_once(lambda: self.host.set_aside(workload_id))
+        work = at_once(lambda: self.host.set_aside(workload_id))
         return await self._call("set aside", self._once_free(workload_id, work), _SHORT)
 
     async def pull(self, image: str, platform: str, tell: Callable[[PullProgress], None]) -> None:
         """See `Pull`. From the registry of the host."""
         self.pulled.append((image, platform))
         tell(PullProgress(2, 1, 2048, 1024))
-        await self._call("pull", _at_once(lambda: self.host.pull(image)), _PULL)
+        await self._call("pull", at_once(lambda: self.host.pull(image)), _PULL)
 
     async def inspect(self, workload_id: str, *, timeout: float = _SHORT) -> Inspection:
         """See `Engine.inspect`."""
-        work = _at_once(lambda: _inspection(self.host.get(workload_id)))
+        work = at_once(lambda: _inspection(self.host.get(workload_id)))
         return await self._call("inspect", self._once_free(workload_id, work), timeout)
 
     async def read_file(self, workload_id: str, path: str) -> str | None:
         """See `ReadFile`."""
-        work = _at_once(lambda: self.host.get(workload_id).spec.secret)
+        work = at_once(lambda: self.host.get(workload_id).spec.secret)
         secret = await self._call("download", work, _SHORT)
         return secret.content if secret and secret.path == path else None
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
         """See `Engine.tail`."""
-        container = await self._call("tail", _at_once(lambda: self.host.get(workload_id)), _SHORT)
+        container = await self._call("tail", at_once(lambda: self.host.get(workload_id)), _SHORT)
         if (log := container.spec.surroundings.log) and log.driver == "none":
             raise EngineRefused(UNREADABLE_LOG)
         output = container.output
@@ -242,28 +258,28 @@ class FakeEngine:
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
         """See `Engine.find`."""
-        work = _at_once(lambda: [_workload(c) for c in self.host.containers if _has(c, labels)])
+        work = at_once(lambda: [_workload(c) for c in self.host.containers if _has(c, labels)])
         return await self._call("list", work, _SHORT)
 
     async def names(self) -> Sequence[str]:
         """See `Engine.names`."""
-        work = _at_once(lambda: [c.spec.name for c in self.host.containers])
+        work = at_once(lambda: [c.spec.name for c in self.host.containers])
         return await self._call("names", work, _SHORT)
 
     async def traits(self) -> frozenset[Trait]:
         """See `Engine.traits`."""
-        return await self._call("traits", _at_once(lambda: self.has_traits), _SHORT)
+        return await self._call("traits", at_once(lambda: self.has_traits), _SHORT)
 
     async def offers(self) -> Offers:
         """See `Engine.offers`."""
-        return await self._call("offers", _at_once(lambda: self.has_offers), _SHORT)
+        return await self._call("offers", at_once(lambda: self.has_offers), _SHORT)
 
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """See `Engine.watch`."""
         stream: asyncio.Queue[Event | None] = asyncio.Queue()
         self._connect()
         try:
-            await self._call("watch", _at_once(lambda: self._streams.setdefault(stream)), _SHORT)
+            await self._call("watch", at_once(lambda: self._streams.setdefault(stream)), _SHORT)
             yield Listing(await self.list())
             while event := await stream.get():
                 await self._awake.wait()
@@ -338,7 +354,7 @@ class FakeEngine:
                 stream.put_nowait(event)
 
 
-def _at_once(function: Callable[[], T]) -> Callable[[], Awaitable[T]]:
+def at_once(function: Callable[[], T]) -> Callable[[], Awaitable[T]]:
     """Work that does not wait, as work that may."""
 
     async def work() -> T:

@@ -15,6 +15,7 @@ Operation = Literal[
     "stop",
     "remove",
     "set aside",
+    "rename",
     "pull",
     "download",
     "inspect",

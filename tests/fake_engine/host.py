@@ -7,17 +7,16 @@ way to it, is gone. The orders of events and the answers are those that were mea
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL, Signals
 
 from service.engine.base import Change, Event, Exit, Health, Probe, Status
-from service.engine.docker.names import name_aside
+from service.engine.docker.names import name_aside, name_before, name_ended
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineRefused, ImageMissing, NameTaken, NoSuchWorkload
 
 _SIGNALLED = 128  # and the signal's number: what a process exits with that it has ended
-_SIGTERMED = _SIGNALLED + SIGTERM
 _SIGKILLED = _SIGNALLED + SIGKILL
 _NOT_RUN = 127
 
@@ -183,14 +182,19 @@ class FakeHost:
         self._tell(self.get(container_id), Change.OUT_OF_MEMORY)
 
     async def stop(self, container_id: str, grace: float) -> Exit | None:
-        """SIGTERM, and SIGKILL for what has not exited after the grace. How, if it did run."""
+        """Its stop signal, and SIGKILL for what has not exited after the grace. How, if it ran.
+
+        Without an init it is deaf, as the first process of a container is without a handler.
+        """
         container = self.get(container_id)
         if container.status is not Status.LIVE:
             return None
-        if container.option("--stubborn") is None:
-            self.kill(container_id, SIGTERM)
-            return Exit(_SIGTERMED, time.time())
-        self.signal(container_id, SIGTERM)
+        number = Signals[container.spec.stop_signal]
+        deaf = container.option("--stubborn") is not None or not container.spec.init
+        if not deaf:
+            self.kill(container_id, number)
+            return Exit(_SIGNALLED + number, time.time())
+        self.signal(container_id, number)
         try:
             async with asyncio.timeout(grace):
                 await container.exited.wait()
@@ -222,6 +226,24 @@ class FakeHost:
         container.removed.set()
         self._tell(container, Change.REMOVED)
         return True
+
+    def free_name_of(self, container_id: str) -> WorkloadSpec:
+        """Rename what has exited and is to be started again; its spec, with its old name."""
+        container = self.get(container_id)
+        if container.status is not Status.EXITED:
+            raise EngineRefused(f"container {container.spec.name}: has not exited")
+        spec = replace(container.spec, name=name_before(container.spec.name, container_id))
+        container.spec = replace(spec, name=name_ended(spec.name, container_id))
+        return spec
+
+    def start_again(self, container_id: str, labels: Mapping[str, str]) -> None:
+        """Start what has exited as a new task of its service. Raises EngineRefused."""
+        container = self.get(container_id)
+        if container.status is not Status.EXITED:
+            raise EngineRefused(f"service {container.spec.name}: has not ended")
+        container.spec = replace(container.spec, labels={**container.spec.labels, **labels})
+        container.created_at = time.time()
+        self.start(container_id)
 
     def rename(self, container_id: str, name: str) -> None:
         """Give a container another name. Raises NameTaken."""

@@ -6,9 +6,11 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+from observability.redaction.redactor import Redactor
 from service.engine.base import Begun, Capabilities, Event, Inspection, Listing, Status, Workload
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import NameTaken
+from tests.fake_engine.engine import at_once
 from tests.fake_engine.polled import PolledEngine
 
 _LOOK = 0.05
@@ -32,6 +34,23 @@ class SharedEngine(PolledEngine):
                 if not self._may_change(taken.holder):
                     raise
             await asyncio.sleep(_LOOK)
+
+    async def start_successor(
+        self,
+        workload_id: str,
+        labels: Mapping[str, str],
+        *,
+        redact: Redactor,  # noqa: ARG002 - see base
+        timeout: float,
+    ) -> Begun:
+        """With the same id, as a service has other tasks one after another."""
+        await self._call("start", at_once(lambda: self._start_again(workload_id, labels)), timeout)
+        return Begun(workload_id, self.host.get(workload_id).node)
+
+    def _start_again(self, workload_id: str, labels: Mapping[str, str]) -> None:
+        container = self.host.get(workload_id)
+        if not labels.items() <= container.spec.labels.items():  # or else another has done it
+            self.host.start_again(workload_id, labels)
 
     def _start_made(self, container_id: str) -> None:
         """Another supervisor may have killed it by now, as it may kill what runs."""

@@ -62,7 +62,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "hints during an inspection are dropped": Mutant(
         "a wrong outcome",
-        [Patch(Reaper, "_handle_hints", "while self._registry", "if self._registry")],
+        [Patch(Reaper, "_handle_hints", "while now", "if now")],
     ),
     "hints while the last lines are read are dropped": Mutant(
         "a wrong outcome",

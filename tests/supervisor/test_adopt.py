@@ -440,8 +440,8 @@ async def test_what_may_be_itself_is_no_reason_to_refuse(unstarted: World) -> No
 
 
 async def test_of_two_that_may_be_itself_one_is_another(unstarted: World) -> None:
-    for name in ("one", "two"):
-        unstarted.put(name, {SERVES_LABEL: "default"})
+    for number, name in enumerate(("one", "two")):
+        unstarted.put(name, {SERVES_LABEL: "default"}).started_at += number
     unstarted.engine.unclear = True
     with pytest.raises(StartError, match=r"one at least of the containers 'one', 'two' is another"):
         await unstarted.watcher.run()

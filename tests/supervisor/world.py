@@ -43,6 +43,11 @@ CHECKED = {
     "healthcheck": {"command": ["/healthy"]},
 }
 
+
+def _action(**keys: Any) -> Entry:
+    return Entry.model_validate({"kind": "action", "image": IMAGE, **keys})
+
+
 CATALOG = Catalog(
     {
         "timer": Entry(kind=Kind.ACTION, image=IMAGE),
@@ -58,6 +63,14 @@ CATALOG = Catalog(
         "api": Entry.model_validate(CHECKED),
         "setup": Entry.model_validate(CHECKED | {"ends": True}),
         "unchecked": Entry(kind=Kind.ACTION, image=IMAGE, ready="healthcheck"),
+        "patient": _action(stop_grace="20s"),
+        "limited": _action(time_limit="15m"),
+        "limited again": _action(time_limit="15m", restart={}),
+        "again": _action(restart={"on": "end"}),
+        "patiently again": _action(restart={"on": "end", "back_off": "24h", "most": "24h"}),
+        "carefully again": _action(
+            restart={"attempts": 2, "window": "1m", "most": "10s"}, final_exit_codes=[2, 64]
+        ),
     }
 )
 

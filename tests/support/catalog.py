@@ -13,6 +13,31 @@ mail = {{ kind = "reaction", image = "{worker.IMAGE}", first_argument = "send" }
 small = {{ kind = "action", image = "{worker.IMAGE}", memory = "16m", cpus = 0.5, pids = 20 }}
 missing = {{ kind = "action", image = "supervisor-test-no-such-image" }}
 nothing = {{ kind = "action" }}
+polite = {{ kind = "action", image = "{worker.IMAGE}", stop_signal = "SIGINT" }}
+hasty = {{ kind = "action", image = "{worker.IMAGE}", stop_grace = "1s" }}
+brief = {{ kind = "action", image = "{worker.IMAGE}", time_limit = "3s" }}
+
+[jobs.again]
+kind = "action"
+image = "{worker.IMAGE}"
+restart = {{ on = "end", attempts = 99, back_off = "200ms", most = "1s" }}
+
+[jobs.sealed]
+kind = "action"
+image = "{worker.IMAGE}"
+auth = "file"
+restart = {{ on = "end", back_off = "200ms" }}
+
+[jobs.twice]
+kind = "action"
+image = "{worker.IMAGE}"
+restart = {{ attempts = 2, back_off = "100ms" }}
+final_exit_codes = [2, 64]
+
+[jobs.later]
+kind = "action"
+image = "{worker.IMAGE}"
+restart = {{ on = "end", back_off = "24h", most = "24h" }}
 """
 
 

@@ -14,7 +14,7 @@ import pytest
 
 @contextmanager
 def skipping_waits() -> Iterator[None]:
-    """Let the running loop, and `time.monotonic`, jump from timer to timer.
+    """Let the running loop, `time.monotonic` and `time.time` jump from timer to timer.
 
     For what is all in memory: whenever the event loop has nothing to do, the next thing that
     happens is its next timer. A wait of thirty seconds takes none.
@@ -22,6 +22,7 @@ def skipping_waits() -> Iterator[None]:
     loop: Any = asyncio.get_running_loop()
     selector = loop._selector
     now = loop.time()
+    epoch = time.time() - now
     really_select = selector.select
 
     def select(timeout: float | None = None) -> Any:
@@ -34,6 +35,7 @@ def skipping_waits() -> Iterator[None]:
         patch.setattr(selector, "select", select)
         patch.setattr(loop, "time", lambda: now)
         patch.setattr(time, "monotonic", lambda: now)
+        patch.setattr(time, "time", lambda: epoch + now)
         yield
 
 

@@ -16,7 +16,7 @@ from docker.utils import convert_filters, parse_host
 from docker.utils.proxy import ProxyConfig
 
 from service.engine.docker.list_reader import elements
-from service.engine.docker.parsing import Version, read
+from service.engine.docker.parsing import Inspected, Version, read
 from service.engine.docker.unix_socket import UnixSocket
 
 # The default (seconds). Calls set their own limits.
@@ -127,8 +127,8 @@ class Client(docker.APIClient):
         """Request a stop. Return the status; disconnect and return None if none comes in time.
 
         An Engine that `keeps_grace` then continues: "cancelling the request should not cancel the
-        stop" (moby's daemon/stop.go). Any other Engine is only asked to send SIGTERM. docker-py's
-        own `stop` waits for the whole grace.
+        stop" (moby's daemon/stop.go). Any other Engine is only asked to send the stop signal.
+        docker-py's own `stop` waits for the whole grace.
         """
         try:
             if not self.keeps_grace and not self._terminate(container_id, within):
@@ -142,8 +142,10 @@ class Client(docker.APIClient):
         return status
 
     def _terminate(self, container_id: str, timeout: float) -> bool:
-        """Send SIGTERM. Return whether the container runs."""
-        answer = self._act(container_id, "kill", {"signal": "SIGTERM"}, timeout)
+        """Send the stop signal. Return whether the container runs."""
+        config = read(Inspected, self.inspect_container(container_id)).Config
+        signal = {"signal": config.StopSignal or "SIGTERM"}
+        answer = self._act(container_id, "kill", signal, timeout)
         if answer.status_code == HTTPStatus.CONFLICT:
             return False
         self._raise_for_status(answer)

@@ -135,7 +135,7 @@ def container_options(client: docker.APIClient, spec: WorkloadSpec) -> dict[str,
         "command": list(spec.arguments),
         "environment": dict(spec.environment),
         "labels": dict(spec.labels),
-        "stop_signal": "SIGTERM",  # workers rely on it, so an image cannot change it
+        "stop_signal": spec.stop_signal,  # workers rely on it, so an image cannot change it
         "user": spec.confinement.user or None,
         "working_dir": spec.surroundings.working_dir or None,
         "healthcheck": _healthcheck(spec.healthcheck),
@@ -147,7 +147,7 @@ def _host_config(client: docker.APIClient, spec: WorkloadSpec) -> dict[str, Any]
     limits, confinement = spec.limits, spec.confinement
     config: dict[str, Any] = client.create_host_config(
         network_mode=spec.network,
-        init=True,  # SIGTERM then also ends a worker that does not handle it
+        init=spec.init,  # with one, SIGTERM also ends a worker that does not handle it
         mem_limit=limits.memory,
         memswap_limit=limits.memory,  # no additional swap
         mem_reservation=limits.memory_reservation,

@@ -9,6 +9,7 @@ import docker
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
+from observability.redaction.redactor import Redactor
 from service.engine.base import (
     UNREADABLE_LOG,
     Begun,
@@ -24,6 +25,7 @@ from service.engine.base import (
     Whereabouts,
     Workload,
 )
+from service.engine.docker import successors
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
@@ -155,6 +157,39 @@ class DockerEngine:
             await self._calls.call(begin, timeout=deadline - clock())
             left = deadline - clock()
             await self._start_check.confirm(container_id, spec, epoch, timeout=left)
+        except EngineFailed:
+            raise  # it may have started
+        except EngineRefused:
+            await self._undo(container_id)
+            raise
+        return Begun(container_id)
+
+    async def start_successor(
+        self,
+        workload_id: str,
+        labels: Mapping[str, str],
+        *,
+        redact: Redactor,
+        timeout: float,
+    ) -> Begun:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
+        about = {_ID: workload_id}
+        look = Call("inspect", lambda c: successors.look(c, workload_id, labels), about)
+        plan = await self._calls.call(look, timeout=_SHORT)
+        free = Call("rename", lambda c: successors.free_name(c, plan), about)
+        await self._calls.call(free, timeout=_SHORT)
+        about = {_NAME: plan.name, _IMAGE: plan.image}
+        make = Call(
+            "create", lambda c: successors.create(c, plan, redact, self._reader), about, redact
+        )
+        container_id = await self._calls.call(make, timeout=deadline - clock())
+        begin = Call("start", lambda c: c.start(container_id), {_ID: container_id}, redact)
+        try:
+            if plan.has_file:
+                copy = Call("upload", lambda c: successors.copy_file(c, plan, container_id), about)
+                await self._calls.call(copy, timeout=deadline - clock())
+            await self._calls.call(begin, timeout=deadline - clock())
         except EngineFailed:
             raise  # it may have started
         except EngineRefused:

@@ -25,5 +25,19 @@ def is_aside(name: str, container_id: str) -> bool:
     return name.endswith(_suffix(container_id))
 
 
+def name_ended(name: str, container_id: str) -> str:
+    """The name of a container that has ended and is to be started again under its old name."""
+    return f"{name_before(name, container_id)}{_ended(container_id)}"
+
+
+def name_before(name: str, container_id: str) -> str:
+    """The old name of such a container."""
+    return name.removesuffix(_ended(container_id))
+
+
+def _ended(container_id: str) -> str:
+    return f".ended-{container_id[:12]}"
+
+
 def _suffix(container_id: str) -> str:
     return f".removing-{container_id[:12]}"

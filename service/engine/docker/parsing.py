@@ -236,6 +236,7 @@ class _Config(Answer):
     Cmd: list[str] | None = None
     Env: list[str] | None = None
     User: str = ""
+    StopSignal: str | None = None
     Healthcheck: _Healthcheck | None = None
 
     @property

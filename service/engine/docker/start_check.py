@@ -85,6 +85,8 @@ class StartCheck:
         Raises `EngineRefused` with the reason if it cannot be run. If the Engine cannot tell, the
         program counts as running.
         """
+        if not spec.init:  # then the start itself fails
+            return
         program = program_of(spec)
         if epoch == self.epoch and program in self._trusted:
             return

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from observability.metrics import Metrics
+from observability.redaction.redactor import Redactor
 from service.engine.base import (
     UNREADABLE_LOG,
     Begun,
@@ -45,6 +46,7 @@ from service.engine.swarm.others import names_of_others
 from service.engine.swarm.services import inspect, remove, task_of
 from service.engine.swarm.setup_check import check_swarm
 from service.engine.swarm.specs import can_gain_privileges
+from service.engine.swarm.successors import start_again
 from service.engine.swarm.tasks import has_ended
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineRefused, NoSuchWorkload
@@ -120,6 +122,25 @@ class SwarmEngine:
         node = await self._calls.call(begin, timeout=deadline - clock())
         self._launched.append(_just_launched(service_id, spec, node))
         return Begun(service_id, node)
+
+    async def start_successor(
+        self,
+        workload_id: str,
+        labels: Mapping[str, str],
+        *,
+        redact: Redactor,
+        timeout: float,
+    ) -> Begun:
+        """With the same id: Swarm makes a new task of the service."""
+        again = partial(
+            start_again,
+            service_id=workload_id,
+            labels=labels,
+            redact=redact,
+            nodes=self._nodes,
+        )
+        begin = Call("start", again, {_ID: workload_id}, redact)
+        return Begun(workload_id, await self._calls.call(begin, timeout=timeout))
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:  # noqa: ARG002 - see base
         """The grace is that of the start, which Swarm keeps."""

@@ -121,7 +121,7 @@ def _workload(service: Service, task: Task | None, nodes: Nodes, *, stopping: bo
         name=service.name,
         status=found.status,
         labels=service.labels,
-        created_at=service.created_at,
+        created_at=found.created_at,  # of the task: a service may have run others before
         node=found.node,
         stopping=stopping,
     )

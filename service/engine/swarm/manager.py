@@ -66,11 +66,11 @@ class Manager:
 
     def stop(self, service_id: str) -> None:
         """Have the task of a service ended. Raises `NoSuchWorkload`."""
-        self._change(service_id, stopped)
+        self.change(service_id, stopped)
 
     def avoid(self, service_id: str, nodes: Sequence[str]) -> None:
         """Have a task tried again, on other nodes. Raises `NoSuchWorkload`."""
-        self._change(service_id, lambda spec: without_nodes(spec, nodes))
+        self.change(service_id, lambda spec: without_nodes(spec, nodes))
 
     def remove(self, service_id: str) -> None:
         """Remove a service, which frees its name; its tasks are ended. Raises `NoSuchWorkload`."""
@@ -138,7 +138,8 @@ class Manager:
             client._raise_for_status(answer)  # noqa: SLF001
         return output_of(answer.content).decode(errors="replace")
 
-    def _change(self, service_id: str, change: Any) -> None:
+    def change(self, service_id: str, change: Any) -> None:
+        """Change the spec of a service; not at all if there is no new one."""
         for _ in range(_TRIES):
             found = self._inspect(service_id)
             spec = change(found["Spec"])

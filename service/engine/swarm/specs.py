@@ -79,8 +79,8 @@ def _task(spec: WorkloadSpec, api_version: str, secret_id: str) -> Mapping[str, 
         env=[f"{name}={literal(value)}" for name, value in spec.environment.items()],
         labels={**spec.labels, NAME_LABEL: spec.name},
         stop_grace_period=int(spec.stop_grace * _NANO),
-        stop_signal="SIGTERM",  # whatever the image says: it is what workers are promised
-        init=True,  # so that SIGTERM reaches a worker without a handler of its own
+        stop_signal=spec.stop_signal,  # whatever the image says: it is what workers are promised
+        init=spec.init,  # with one, SIGTERM reaches a worker without a handler of its own
         mounts=_mounts(spec),
         secrets=_secrets(spec, secret_id),
         **_confined(spec.confinement),

@@ -1,4 +1,4 @@
-"""Reads the values of catalogue keys: sizes, images, users, capabilities, folders in memory."""
+"""Reads the values of catalogue keys: sizes, durations, images, users, capabilities, folders."""
 
 import re
 from collections.abc import Callable
@@ -19,6 +19,12 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
 _LONGEST = 8784 * 3600.0  # a leap year
 _DAY = 86400.0
+_LONGEST_GRACE = 3600.0  # that of `JOB_STOP_GRACE_SECONDS`
+_MOST_CODE = 255
+# Those that end a program, or that one may take for a request to end.
+_SIGNALS = """
+SIGTERM SIGINT SIGQUIT SIGHUP SIGUSR1 SIGUSR2 SIGALRM SIGABRT SIGWINCH SIGRTMIN+3 SIGKILL
+"""
 # The grammar of github.com/distribution/reference, and Docker's rules: a first part without a dot
 # and a port is not a registry but a part of the name, and names are in lower case.
 _PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
@@ -99,6 +105,24 @@ def read_wait(text: object) -> object:
     return _duration(text, 1.0, _DAY)
 
 
+def read_grace(text: object) -> object:
+    """How long a job may have to stop, in seconds."""
+    return _duration(text, 0.0, _LONGEST_GRACE)
+
+
+def read_time_limit(text: object) -> object:
+    """How long a job may run, in seconds."""
+    return _duration(text, 1.0, _LONGEST)
+
+
+read_window = read_time_limit
+
+
+def read_back_off(text: object) -> object:
+    """How long to wait before a restart, in seconds."""
+    return _duration(text, 0.001, _DAY)
+
+
 def _duration(text: object, least: float, most: float) -> float:
     seconds = read_duration(text)
     if not least <= seconds <= most:
@@ -113,6 +137,13 @@ def read_command(value: object) -> object:
     if not value or not value[0] or any("\0" in each for each in value):
         raise ValueError
     return tuple(value)
+
+
+def read_signal(value: str) -> str:
+    """A signal by its name."""
+    if value not in _SIGNALS.split():
+        raise ValueError
+    return value
 
 
 def read_image(value: str) -> str:
@@ -147,6 +178,19 @@ def list_of(read: Callable[[str], Any]) -> BeforeValidator:
         if len(set(value)) < len(value):
             raise ValueError
         return tuple(read(each) for each in value)
+
+    return BeforeValidator(validate)
+
+
+def list_of_codes() -> BeforeValidator:
+    """A list of different exit codes, as a tuple."""
+
+    def validate(value: object) -> object:
+        if not isinstance(value, list) or len(set(map(str, value))) < len(value):
+            raise ValueError
+        if not all(type(each) is int and 0 <= each <= _MOST_CODE for each in value):
+            raise ValueError
+        return tuple(value)
 
     return BeforeValidator(validate)
 

@@ -52,14 +52,17 @@ def _effect(**keys: Any) -> tuple[Any, ...]:
     container = entry.limits, entry.confinement, entry.placement, entry.surroundings, entry.health
     own = entry.source, entry.network, entry.labels, entry.variables({"WEATHER_API_KEY": "x"})
     turn = entry.max_running, entry.when_full, entry.priority  # see service/state/rooms.py
-    return job.kind, job.ends, job.ready_within, entry.image, arguments, container, own, turn
+    end = job.stop_grace, entry.stop_signal, entry.init, job.time_limit, job.restart
+    ready = job.ready_within
+    return job.kind, job.ends, ready, entry.image, arguments, container, own, turn, end
 
 
 @pytest.mark.parametrize("key", Entry.model_fields)
 def test_every_key_has_an_effect_on_a_launch(key: str) -> None:
-    kind: dict[str, Any] = {} if key == "kind" else {"kind": Kind.ACTION}
-    kind |= {"ready": "healthcheck"} if key == "ready_timeout" else {}
-    same = _effect(**kind) == _effect(**kind | {key: _example(key)})
+    others: dict[str, Any] = {} if key == "kind" else {"kind": Kind.ACTION}
+    others |= {"ready": "healthcheck"} if key == "ready_timeout" else {}
+    others |= {"restart": {}} if key == "final_exit_codes" else {}
+    same = _effect(**others) == _effect(**others | {key: _example(key)})
     assert not same, f"service/jobs/workload.py makes nothing of `{key}`, nor does Entry"
 
 

@@ -17,6 +17,7 @@ from service.errors import StartError
 from service.jobs.catalog import Catalog, load_catalog
 from service.jobs.catalog_keys import Entry, Policy
 from service.jobs.model import Kind
+from service.jobs.restart_policy import RestartPolicy
 
 
 @pytest.fixture
@@ -230,6 +231,81 @@ def test_who_asks_for_no_new_privileges_is_told_apart(path: Path, asked: str, me
     job = entry(path, f'kind = "action", no_new_privileges = {asked}')
     assert job.confinement.no_new_privileges is meant
     assert entry(path, 'kind = "action"').confinement.no_new_privileges is None
+
+
+def test_how_a_job_ends_is_read(path: Path) -> None:
+    job = entry(
+        path,
+        'kind = "action", time_limit = "1.5h", stop_grace = "30s", stop_signal = "SIGINT",'
+        " init = false",
+    )
+    assert (5400, 30, "SIGINT", False) == (
+        job.time_limit,
+        job.stop_grace,
+        job.stop_signal,
+        job.init,
+    )
+    plain = entry(path, 'kind = "action"')
+    assert (None, None, "SIGTERM", True) == (
+        plain.time_limit,
+        plain.stop_grace,
+        plain.stop_signal,
+        plain.init,
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "policy"),
+    [
+        ("", None),
+        (", final_exit_codes = [2]", None),
+        (", restart = {}", RestartPolicy("failure", 5, 600, 1, 300)),
+        (', restart = { on = "never", attempts = 2 }', None),
+        (
+            (
+                ', restart = { on = "end", attempts = 9, window = "1h", back_off = "2s",'
+                ' most = "1m" }, final_exit_codes = [2, 64]'
+            ),
+            RestartPolicy("end", 9, 3600, 2, 60, (2, 64)),
+        ),
+    ],
+)
+def test_a_restart_policy_is_read(path: Path, keys: str, policy: RestartPolicy | None) -> None:
+    assert policy == entry(path, f'kind = "action"{keys}').restart_policy
+
+
+def test_a_reaction_is_never_started_again(path: Path) -> None:
+    message = fault(path, '[jobs]\nx = { kind = "reaction", restart = {} }')
+    assert message.startswith("jobs.x: `restart` is for actions; a reaction that is started again")
+    path.write_text(
+        '[defaults]\nrestart = { on = "end" }\n'
+        '[jobs]\nx = { kind = "reaction" }\ny = { kind = "action" }\n'
+        'z = { kind = "action", restart = { on = "never" } }'
+    )
+    policies = {name: job.restart_policy is not None for name, job in load_catalog(path).items()}
+    assert {"x": False, "y": True, "z": False} == policies
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        (
+            "attempt = 1",
+            "restart.attempt = 1: is not a key of the catalogue; `restart` may have on",
+        ),
+        ('on = "always"', 'restart.on = \'always\': allowed is "failure", "end" or "never"'),
+        ("attempts = 0", "restart.attempts = 0: allowed is a whole number from 1 to 1000000"),
+        ("window = 600", "restart.window = 600: allowed is a number and ms, s, m or h"),
+        ('back_off = "0s"', "restart.back_off = '0s': allowed is a number and ms, s, m or h"),
+        ('back_off = "6m"', "restart: `back_off` is longer than `most`, the longest wait"),
+    ],
+)
+@pytest.mark.parametrize("place", ["jobs.x", "defaults"])
+def test_a_wrong_restart_is_told_with_its_key(path: Path, place: str, keys: str, told: str) -> None:
+    own = f", restart = {{ {keys} }}" if place == "jobs.x" else ""
+    defaults = "" if own else f"[defaults]\nrestart = {{ {keys} }}\n"
+    message = fault(path, f'{defaults}[jobs]\nx = {{ kind = "action"{own} }}')
+    assert message.startswith(f"{place}.{told}")
 
 
 def test_a_capability_is_dropped_unless_it_is_added(path: Path) -> None:
@@ -557,6 +633,15 @@ def test_a_wrong_structure_is_told_with_its_key(path: Path, text: str, told: str
         ("auth", '"stdin"', '\'stdin\': allowed is "argument", "file" or "environment"'),
         ("cap_drop", '"ALL"', "'ALL': allowed is a list of "),
         ("tmpfs", '"/tmp"', "'/tmp': allowed is a list of paths"),
+        ("time_limit", '"999ms"', "'999ms': allowed is a number and ms, s, m or h, from \"1s\""),
+        ("time_limit", "15", "15: allowed is a number and ms, s, m or h"),
+        ("stop_grace", '"61m"', "'61m': allowed is a number and ms, s, m or h, from \"0s\""),
+        ("stop_signal", '"TERM"', "'TERM': allowed is SIGTERM, SIGINT"),
+        ("stop_signal", '"SIGSTOP"', "'SIGSTOP': allowed is SIGTERM, SIGINT"),
+        ("init", '"no"', "'no': allowed is true or false"),
+        ("restart", '"always"', "'always': allowed is a table, such as { on = "),
+        ("restart", "true", "True: allowed is a table, such as { on = "),
+        ("final_exit_codes", "2", "2: allowed is a list of whole numbers from 0 to 255"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_key(path: Path, key: str, value: str, told: str) -> None:
@@ -568,6 +653,7 @@ def test_a_wrong_value_is_told_with_its_key(path: Path, key: str, value: str, to
     ("key", "values"),
     [
         ("cap_drop", ["CAP_CHOWN", "chown", "all", "NOSUCH", "", "NET_RAW', 'NET_RAW"]),
+        ("final_exit_codes", ["2", "x"]),
         ("cap_add", ["ALL", "CAP_SYS_ADMIN", "SYS_ADMIN', 'SYS_ADMIN"]),
         (
             "tmpfs",

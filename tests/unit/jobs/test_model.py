@@ -18,15 +18,21 @@ from service.jobs.model import (
     Observation,
     Outcome,
     PauseSeen,
+    RestartBegun,
+    RestartFailed,
+    RunEnded,
     Started,
     StartFailed,
     State,
+    TimeLimitPassed,
     advance,
 )
+from service.jobs.restart_policy import Restarts
 from tests.support.samples import a_job
 
 STARTED = Started("c1", 100.0)
 ENDED = Closed(200.0, exit_code=0)
+RUN_ENDED = RunEnded(ENDED, Restarts(1, 1, 200.0, 1), 201.0)
 OBSERVATIONS: tuple[Observation, ...] = (
     STARTED,
     KillIntended(),
@@ -37,6 +43,11 @@ OBSERVATIONS: tuple[Observation, ...] = (
     PauseSeen(paused=False),
     HealthSeen(healthy=True),
     HealthSeen(unhealthy=True),
+    TimeLimitPassed(),
+    RUN_ENDED,
+    RestartBegun(),
+    RestartFailed(202.0),
+    RestartFailed(None),
     ENDED,
     StartFailed(),
 )
@@ -79,6 +90,19 @@ def after(*observations: Observation, job: Job | None = None) -> Job:
         ((STARTED, PauseSeen(paused=True), ExitSeen()), State.EXITED),
         ((STARTED, PauseSeen(paused=True), KillIntended(), KillFailed()), State.PAUSED),
         ((STARTED, ENDED), State.GONE),
+        ((STARTED, TimeLimitPassed()), State.STOPPING),
+        ((STARTED, TimeLimitPassed(), ExitSeen()), State.EXITED),
+        ((STARTED, ExitSeen(), TimeLimitPassed()), State.EXITED),
+        ((STARTED, ExitSeen(), RUN_ENDED), State.BACKING_OFF),
+        ((STARTED, TimeLimitPassed(), RUN_ENDED), State.BACKING_OFF),
+        ((STARTED, RUN_ENDED, KillIntended()), State.STOPPING),
+        ((STARTED, RUN_ENDED, KillIntended(), KillFailed()), State.BACKING_OFF),
+        ((STARTED, RUN_ENDED, FoundLive(300.0)), State.RUNNING),
+        ((STARTED, RUN_ENDED, RestartBegun()), State.STARTING),
+        ((STARTED, RUN_ENDED, RestartBegun(), KillIntended()), State.STOPPING),
+        ((STARTED, RUN_ENDED, RestartBegun(), Started("c2", 300.0)), State.RUNNING),
+        ((STARTED, RUN_ENDED, RestartBegun(), RestartFailed(202.0)), State.BACKING_OFF),
+        ((STARTED, RUN_ENDED, RestartBegun(), RestartFailed(None)), State.EXITED),
     ],
     ids=str,
 )
@@ -95,13 +119,19 @@ def test_a_state_is_what_the_facts_add_up_to_on_every_path() -> None:
             assert identity(before) == identity(job), path
 
 
-def expected_state(before: Job, job: Job, observation: Observation) -> State:
+def expected_state(  # noqa: PLR0911 - a fact, a return
+    before: Job, job: Job, observation: Observation
+) -> State:
     if before.state is State.GONE or observation in ENDS:
         return State.GONE
     if job.kill_intended:
         return State.STOPPING
+    if job.backing_off:
+        return State.BACKING_OFF
     if job.exit_seen:
         return State.EXITED
+    if job.timed_out:
+        return State.STOPPING
     if job.workload_id is None:
         return State.STARTING
     return State.PAUSED if job.paused else State.RUNNING
@@ -298,17 +328,42 @@ def test_what_has_a_container_that_has_not_ended_runs(
     assert runs is after(*observations).runs
 
 
+def test_a_kill_while_it_backs_off_is_why_it_ends() -> None:
+    by = Caller("10.0.0.1:1", "grpc")
+    job = after(STARTED, ExitSeen(), RUN_ENDED, KillIntended(by), Closed(1, 1))
+    assert (Outcome.KILLED, by) == (job.outcome, job.killer)
+
+
+def test_a_successor_takes_the_place_of_what_has_exited() -> None:
+    begun = after(STARTED, ExitSeen(15), RUN_ENDED, RestartBegun())
+    assert (None, "c1", None) == (begun.workload_id, begun.predecessor, begun.exit_signal)
+    job = advance(begun, Started("c2", 300.0))
+    assert ("c2", 300.0, "", True) == (job.workload_id, job.started_at, job.predecessor, job.runs)
+    failed = advance(begun, RestartFailed(202.0))
+    assert ("c1", 202.0, "", False) == (
+        failed.workload_id,
+        failed.restart_at,
+        failed.predecessor,
+        failed.runs,
+    )
+
+
+def test_what_others_have_started_has_a_start_of_its_own() -> None:
+    assert 300.0 == after(STARTED, ExitSeen(), FoundLive(300.0)).started_at
+    assert 100.0 == after(STARTED, ExitSeen(), FoundLive()).started_at
+
+
 def test_only_actions_are_grouped() -> None:
     assert a_job(kind=Kind.ACTION).grouped
     assert not a_job(kind=Kind.REACTION).grouped
 
 
 def test_failed_outcomes_are_those_that_nobody_wanted() -> None:
-    assert {"error", "oom", "ended", "lost"} == FAILED_OUTCOMES
+    assert {"error", "oom", "ended", "lost", "timed_out"} == FAILED_OUTCOMES
 
 
 def test_the_live_states_are_spelled_as_listjobs_promises() -> None:
-    assert ["starting", "running", "paused", "stopping"] == [
+    assert ["starting", "running", "paused", "stopping", "backing_off"] == [
         state.value for state in State if state not in (State.EXITED, State.GONE)
     ]
 

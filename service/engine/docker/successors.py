@@ -1,0 +1,128 @@
+"""Makes a container like one that has exited, from what the Engine says of that one.
+
+What is read here has the arguments, with their secrets, and is only sent back to the Engine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import docker
+from docker.errors import APIError
+
+from observability.redaction.redactor import Redactor
+from service.engine.base import Status
+from service.engine.docker.client import Client
+from service.engine.docker.names import name_before, name_ended
+from service.engine.docker.parsing import Created, inspection, read
+from service.engine.docker.tolerant_reader import TolerantReader
+from service.engine.workload_spec import AUTH_FOLDER
+from service.errors import EngineRefused
+
+# What an inspection tells and no launch asks for: the Engine fills it in again. A proxy that lets
+# launches through then lets successors through, too.
+_OF_THE_ENGINE = {
+    *("Hostname", "Domainname", "OnBuild", "ArgsEscaped", "MacAddress"),
+    *("CgroupnsMode", "ConsoleSize", "ContainerIDFile", "IpcMode", "Isolation"),
+    *("MaskedPaths", "ReadonlyPaths", "RestartPolicy"),
+}
+# What a container gets from its image, unless it is given something else (moby's merge.go).
+_OF_THE_IMAGE = (
+    *("User", "ExposedPorts", "Env", "Entrypoint", "WorkingDir", "Volumes"),
+    *("StopSignal", "Healthcheck", "Shell"),
+)
+_DEFAULTS = {"Runtime": "runc", "ShmSize": 64 * 2**20}
+_CAPABILITIES = ("CapAdd", "CapDrop")
+_MOST_BYTES = 1024 * 1024  # of an archive, as in `secret_volumes`
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A successor to create: its name, its image, and the body of the request."""
+
+    predecessor: str  # its id
+    held: str  # the name that it has now
+    name: str
+    image: str
+    body: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def has_file(self) -> bool:
+        """Whether it has a file with credentials (`secret_volumes`)."""
+        mounts = self.body["HostConfig"].get("Mounts") or ()
+        return any(each.get("Target") == AUTH_FOLDER for each in mounts)
+
+
+def look(client: docker.APIClient, container_id: str, labels: Mapping[str, str]) -> Plan:
+    """Plan the successor of an exited container. Raises `EngineRefused` if it has not exited."""
+    answer = client.inspect_container(container_id)
+    if inspection(answer).status is not Status.EXITED:
+        raise EngineRefused(f"container {container_id}: has not exited")
+    held = str(answer["Name"]).removeprefix("/")
+    config = answer["Config"]
+    image, defaults = _image(client, config["Image"], answer["Image"])
+    body = {
+        **_own(config, defaults),
+        "Image": image,
+        "Labels": {**(config.get("Labels") or {}), **labels},
+        "HostConfig": _host_config(answer["HostConfig"]),
+    }
+    return Plan(container_id, held, name_before(held, container_id), image, body)
+
+
+def _image(client: docker.APIClient, name: str, image_id: str) -> tuple[str, Mapping[str, Any]]:
+    """The image, and what it gives each container.
+
+    By its name, or by its id if the name stands for another one by now.
+    """
+    client_: Any = client
+    try:
+        found = client_.inspect_image(name)
+        if found["Id"] != image_id:
+            name, found = image_id, client_.inspect_image(image_id)
+    except APIError as error:
+        if error.status_code != HTTPStatus.NOT_FOUND:
+            raise
+        name, found = image_id, client_.inspect_image(image_id)
+    config = found.get("Config") or {}
+    return name, {key: config.get(key) for key in _OF_THE_IMAGE}
+
+
+def _own(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What a container was given, as far as it is neither empty nor the default."""
+    return {
+        key: value
+        for key, value in config.items()
+        if value and key not in _OF_THE_ENGINE and value != defaults.get(key)
+    }
+
+
+def _host_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = _own(config, _DEFAULTS)
+    for key in _CAPABILITIES:
+        if key in given:
+            given[key] = [name.removeprefix("CAP_") for name in given[key]]
+    return {**given, "Init": bool(config.get("Init"))}
+
+
+def copy_file(client: Client, plan: Plan, container_id: str) -> None:
+    """Give a successor the file with the credentials of the one before, with owner and mode."""
+    archive = client.download(plan.predecessor, f"{AUTH_FOLDER}/.", most=_MOST_BYTES)
+    client.put_archive(container_id, AUTH_FOLDER, archive)
+
+
+def free_name(client: docker.APIClient, plan: Plan) -> None:
+    """Give the exited container another name."""
+    aside = name_ended(plan.name, plan.predecessor)
+    if aside != plan.held:
+        client.rename(plan.predecessor, aside)
+
+
+def create(client: docker.APIClient, plan: Plan, redact: Redactor, reader: TolerantReader) -> str:
+    """Create the successor. Return its id."""
+    client_: Any = client
+    made = read(Created, client_.create_container_from_config(dict(plan.body), plan.name))
+    for warning in made.Warnings or ():
+        reader.log_warning(redact(warning))
+    return made.Id

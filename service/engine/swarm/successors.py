@@ -1,0 +1,92 @@
+"""Starts what a service has run again. It blocks, as a launch does.
+
+A service keeps its name and its id: with other labels Swarm makes a new task of it, in one step, so
+that there never is a moment without either.
+"""
+
+import time
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from observability.redaction.redactor import Redactor
+from service.engine.docker.client import Client
+from service.engine.swarm.answers import Task, TaskState
+from service.engine.swarm.errors import has_begun, no_room, refused, waits_for_node
+from service.engine.swarm.machines import KnownNodes
+from service.engine.swarm.manager import Manager
+from service.engine.swarm.names import SWARM_TITLE
+from service.engine.swarm.tasks import NOWHERE, chief, has_ended, is_lost
+from service.errors import EngineFailed, EngineRefused, EngineTimeout
+
+_LOOK = 0.3
+# How long no node may take it (seconds).
+_PATIENCE = 12.0
+
+
+def start_again(
+    client: Client,
+    service_id: str,
+    labels: Mapping[str, str],
+    *,
+    redact: Redactor,
+    nodes: KnownNodes,
+) -> str:
+    """Have a service run a new task, and return its node once the program has begun.
+
+    The client's time limit is that of the whole. Raises `EngineRefused` if its task has not ended.
+    """
+    deadline = time.monotonic() + float(client.timeout)
+    manager = Manager(client)
+    tasks = manager.tasks_of(service_id)
+    newest = chief(tasks) if tasks else None
+    if newest is None or not _is_successor(newest, labels) or _never_ran(newest):
+        if newest is not None and not (has_ended(newest) or is_lost(newest, manager.nodes())):
+            raise EngineRefused(f"service {service_id}: has not ended")
+        manager.change(service_id, lambda spec: restarted(spec, labels))
+    task = _follow(manager, service_id, labels, deadline, redact)
+    return nodes.name(manager, task)
+
+
+def restarted(spec: Mapping[str, Any], labels: Mapping[str, str]) -> Mapping[str, Any]:
+    """The spec of a service that runs a new task, with these labels as well."""
+    changed = deepcopy(dict(spec))
+    template = changed["TaskTemplate"]
+    template["ForceUpdate"] = template.get("ForceUpdate", 0) + 1
+    for labelled in (changed, template["ContainerSpec"]):
+        labelled["Labels"] = {**(labelled.get("Labels") or {}), **labels}
+    return changed
+
+
+def _follow(
+    manager: Manager,
+    service_id: str,
+    labels: Mapping[str, str],
+    deadline: float,
+    redact: Redactor,
+) -> Task:
+    waits_since: float | None = None
+    while time.monotonic() < deadline:
+        tasks = [t for t in manager.tasks_of(service_id) if _is_successor(t, labels)]
+        if tasks:
+            task = chief(tasks)
+            if has_begun(task):
+                return task
+            if _never_ran(task):
+                raise refused(service_id, task, redact)
+            waits_since = (waits_since or time.monotonic()) if waits_for_node(task) else None
+            if waits_since and time.monotonic() - waits_since > _PATIENCE:
+                raise no_room(service_id, task)
+        elif any(NOWHERE in task.constraints for task in manager.tasks_of(service_id)):
+            raise EngineFailed(f"service {service_id}: is being stopped")
+        time.sleep(_LOOK)
+    raise EngineTimeout(f"the {SWARM_TITLE} took too long to start {service_id} again")
+
+
+def _is_successor(task: Task, labels: Mapping[str, str]) -> bool:
+    return NOWHERE not in task.constraints and labels.items() <= task.labels.items()
+
+
+def _never_ran(task: Task) -> bool:
+    """Whether a node has refused it, or it has ended before it ran."""
+    return task.state is TaskState.REJECTED or (has_ended(task) and not has_begun(task))
