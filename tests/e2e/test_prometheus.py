@@ -40,8 +40,11 @@ _QUESTIONS = [
     for question in panel.questions
 ]
 # Names of panels and series that are 0 here: there is no Swarm, no TLS and no access file, no file
-# has a fault, and production keeps no container.
-_OFF = ("{{node}}", "TLS", "Certificates", "Refused calls", "Refused files", "Kept containers")
+# has a fault, production keeps no container, no job has a health check, and nothing is pulled.
+_OFF = (
+    *("{{node}}", "TLS", "Certificates", "Refused calls", "Refused files", "Kept containers"),
+    *("Unhealthy", "Pulls"),
+)
 _CHOICES = [
     pytest.param(label, series, id=f"{file.stem}: {label}")
     for file in FILES

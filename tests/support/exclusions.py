@@ -48,6 +48,9 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
             ),
         },
         "what is nobody's is a service there, and no container": {
+            "tests/e2e/test_fairness.py": (
+                "test_a_sigkill_while_launches_wait_leaves_what_ran_and_no_more_than_may",
+            ),
             "tests/e2e/test_adopt.py": (
                 "test_a_container_that_is_nobodys_job_is_removed_after_its_grace",
                 "test_a_labelled_container_that_serves_the_instance_is_a_second_one",
