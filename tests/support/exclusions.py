@@ -149,6 +149,21 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
         "the test removes containers past it, which it tells as a failure after some seconds": {
             "tests/e2e/test_agreement.py": ("test_list_metrics_and_engine_agree_after_each_step",),
         },
+        "its nodes pull by themselves, and the start refuses `pull`": {
+            "tests/e2e/test_pulls.py": (
+                "test_a_launch_pulls_what_is_missing_and_a_later_one_has_it",
+                "test_an_image_is_pulled_and_launched_by_its_digest",
+                ("test_each_launch_pulls_if_it_says_always_and_production_warns_of_a_moving_tag"),
+                "test_a_kill_ends_a_launch_that_pulls",
+                "test_a_pull_ends_with_the_last_client_that_waits",
+                "test_a_stop_does_not_wait_for_a_pull",
+                "test_a_supervisor_that_is_killed_during_a_pull_leaves_nothing",
+                "test_a_pull_that_takes_too_long_is_a_504",
+            ),
+            "tests/e2e/test_socket_proxy.py": (
+                "test_a_pull_passes_only_where_the_operator_allows_it",
+            ),
+        },
         "a manager that was killed takes longer to lead again than the test waits": {
             "tests/e2e/test_metrics.py": ("test_an_engine_that_dies",),
         },

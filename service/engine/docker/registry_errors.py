@@ -1,7 +1,8 @@
 """Why an image was not pulled, from the words in which an Engine passes on a registry's answer.
 
 Neither the status of an Engine's answer nor any field of it tells that: measured with Docker 20.10
-and 26.1, and Podman 5.4, on a registry that fails on demand (tests/engine/test_pull_errors.py).
+on a registry that fails on demand (tests/engine/test_pulls.py). Some words are of containerd and
+Podman.
 """
 
 import re
