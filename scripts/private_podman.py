@@ -17,6 +17,7 @@ _REMOVE_SECONDS = 60.0
 _SETTINGS = (
     '[containers]\ndefault_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]\n'
 )
+_REGISTRIES = '[[registry]]\nlocation = "127.0.0.1"\ninsecure = true\n'
 
 
 class PrivatePodman(PrivateEngine):
@@ -28,7 +29,10 @@ class PrivatePodman(PrivateEngine):
         """Starts the service, and returns when it answers."""
         if not daemons.runs(self._dockerd):
             self.socket.unlink(missing_ok=True)  # left by a killed service
-            self._environment = {"CONTAINERS_CONF_OVERRIDE": str(self._settings())}
+            self._environment = {
+                "CONTAINERS_CONF_OVERRIDE": str(self._settings()),
+                "CONTAINERS_REGISTRIES_CONF": str(self._registries()),
+            }
             self._dockerd = self._spawn(*self._podman("system", "service", "--time=0", self.host))
         self._wait_until_it_answers()
 
@@ -52,6 +56,12 @@ class PrivatePodman(PrivateEngine):
         }
         file = self._run / "containers.conf"
         file.write_text(_SETTINGS.format(**limits), encoding="ascii")
+        return file
+
+    def _registries(self) -> Path:
+        """A file with what Docker has by default: a registry on loopback needs no TLS."""
+        file = self._run / "registries.conf"
+        file.write_text(_REGISTRIES, encoding="ascii")
         return file
 
     def _podman(self, *words: str) -> list[str]:
