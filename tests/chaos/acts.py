@@ -132,6 +132,8 @@ class Acts:
         self._stage.say(f"docker {act.what}: {done or 'nothing there'}")
 
     def _touch(self, act: ByHand) -> str:
+        if act.what == "forget":
+            return self._forget()
         state = {"unpause": "paused", "start": "exited"}.get(act.what, "running")
         found = sorted(
             (item["Labels"][f"{PREFIX}identifier"], item["Id"])
@@ -147,6 +149,12 @@ class Acts:
         with self._stage.client() as client:
             _HANDS[act.what](client.api, container_id)
         return f"{identifier} {container_id[:12]}"
+
+    def _forget(self) -> str:
+        """The next launch of it has to pull."""
+        with self._stage.client() as client:
+            client.images.remove(self._stage.far, force=True)
+        return self._stage.far
 
     # The Engine
 

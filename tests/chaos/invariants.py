@@ -137,11 +137,11 @@ def _all_settled(sight: Sight) -> Iterator[str]:
     states = {state: sight.scrape.sum("supervisor_jobs", state=state) for state in LABELS.states}
     if states != dict.fromkeys(LABELS.states, 0) | {"running": len(sight.jobs)}:
         yield f"{len(sight.jobs)} jobs, but supervisor_jobs is {states}"
-    waiting = sight.scrape.sum("supervisor_launches_in_progress") - sight.scrape.sum(
-        "supervisor_launches_in_progress", state="limit"
-    )
-    if waiting:
-        yield f"{waiting:g} launches in progress"
+    for what in ("launches", "pulls"):
+        gauge = f"supervisor_{what}_in_progress"
+        left = sight.scrape.sum(gauge) - sight.scrape.sum(gauge, state="limit")
+        if left:
+            yield f"{left:g} {what} in progress"
 
 
 def _ready(sight: Sight) -> Iterator[str]:

@@ -18,7 +18,7 @@ TURMOIL = 6.0
 # A reaction's identifiers are apart from an action's, as backends have it.
 _ACTIONS = ("a", "b", "c", "d", "e/e", "f")
 _REACTIONS = ("r-a", "r-b")
-_ACTION_NAMES = ("timer", "narrow", "weather", "webhook")
+_ACTION_NAMES = ("timer", "narrow", "weather", "webhook", "far")
 _MISTAKES = ("missing", "unheard-of", "nothing")
 
 
@@ -45,7 +45,7 @@ class KillAll:
     """A KillAllJobs."""
 
 
-HandWork: TypeAlias = Literal["kill", "remove", "restart", "pause", "unpause", "start"]
+HandWork: TypeAlias = Literal["kill", "remove", "restart", "pause", "unpause", "start", "forget"]
 EngineTrouble: TypeAlias = Literal["stop", "kill", "freeze", "odd"]
 Signal: TypeAlias = Literal["SIGTERM", "SIGKILL"]
 OnStart: TypeAlias = Literal["remove", "adopt"]
@@ -55,7 +55,7 @@ Log: TypeAlias = Literal["a pipe", "a full disk"]
 
 @dataclass(frozen=True, slots=True)
 class ByHand:
-    """What a third party does with one of our containers."""
+    """What a third party does with one of our containers, or with the image that is pulled."""
 
     what: HandWork
     choice: float
@@ -198,7 +198,7 @@ def _params(chance: random.Random) -> dict[str, int]:
 
 def _by_hand(chance: random.Random) -> ByHand:
     kinds: dict[HandWork, int] = {
-        "kill": 4, "remove": 4, "restart": 4, "pause": 3, "unpause": 2, "start": 2,
+        "kill": 4, "remove": 4, "restart": 4, "pause": 3, "unpause": 2, "start": 2, "forget": 4,
     }  # fmt: skip
     (what,) = chance.choices(list(kinds), list(kinds.values()))
     return ByHand(what, chance.random())

@@ -19,6 +19,7 @@ from tests.chaos.plan import Life
 from tests.chaos.witness import Witness
 from tests.support import catalog, containers, worker
 from tests.support.http_line import HttpLine, untouched
+from tests.support.registry import a_local_registry
 from tests.support.supervised import Supervised
 from tests.support.surroundings import Means, Surroundings, surroundings
 
@@ -40,13 +41,19 @@ _SETTINGS = {
 # The tests' own, with a job of which one runs at a time while other launches of it wait.
 _NARROW = f'kind = "action", image = "{worker.IMAGE}", max_running = 1, when_full = "wait"'
 _CATALOG = f"{catalog.TEXT}narrow = {{ {_NARROW} }}\n"
+# And one whose image has to be pulled now and then.
+_FAR = 'far = {{ kind = "action", image = "{}", pull = "missing" }}\n'
 
 
 class Stage:
     """Make it with `a_stage`."""
 
-    def __init__(self, engine: PrivateEngine, directory: Path, around: Surroundings) -> None:
+    def __init__(
+        self, engine: PrivateEngine, directory: Path, around: Surroundings, far: str
+    ) -> None:
+        """`far` is an image in a registry."""
         self.engine = engine
+        self.far = far
         self.around = around
         self._changing = threading.Lock()
         self.witness = Witness(engine.host, INSTANCE)
@@ -188,7 +195,7 @@ class Stage:
     # Its end
 
     def __enter__(self) -> Self:
-        (self._directory / "catalog.toml").write_text(_CATALOG)
+        (self._directory / "catalog.toml").write_text(_CATALOG + _FAR.format(self.far))
         self.settle_neighbours()
         self.witness.start()
         return self
@@ -212,6 +219,9 @@ def a_stage(directory: Path) -> Iterator[Stage]:
     """A stage of its own, with nothing running on it yet but the neighbours."""
     with ExitStack() as stack:
         engine = stack.enter_context(PrivateEngine())
+        registry = stack.enter_context(a_local_registry(directory, logins=False))
         with closing(docker.DockerClient(engine.host)) as client:
             worker.make(client)
-        yield stack.enter_context(Stage(engine, directory, stack.enter_context(surroundings())))
+            far = registry.push(client, worker.IMAGE, "chaos/far:1").name
+        around = stack.enter_context(surroundings())
+        yield stack.enter_context(Stage(engine, directory, around, far))

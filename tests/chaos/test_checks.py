@@ -80,6 +80,7 @@ def _scrape(
     jobs_running: int = 1,
     exits_total: int = 2,
     waiting: int = 0,
+    pulling: int = 0,
     engine_up: int = 1,
     dropped: int = 3,
 ) -> Scrape:
@@ -91,6 +92,8 @@ supervisor_exits_total{{job_name="timer"}} {exits_total}
 supervisor_jobs{{state="running"}} 1
 supervisor_launches_in_progress{{state="limit"}} 1008
 supervisor_launches_in_progress{{state="waiting"}} {waiting}
+supervisor_pulls_in_progress{{state="limit"}} 2
+supervisor_pulls_in_progress{{state="under_way"}} {pulling}
 supervisor_engine_up {engine_up}
 supervisor_log_lines_dropped_total {dropped}
 """)
@@ -137,6 +140,7 @@ _FLAWS: list[tuple[dict[str, Any], list[str]]] = [
     ({"scrape": _scrape(jobs_running=0)}, ["counters"]),
     ({"jobs": [("timer", "a", "stopping")]}, ["not settled"]),
     ({"scrape": _scrape(waiting=1)}, ["not settled"]),
+    ({"scrape": _scrape(pulling=1)}, ["not settled"]),
     ({"scrape": _scrape(engine_up=0)}, ["not ready"]),
     ({"health": "NOT_SERVING"}, ["not ready"]),
     ({"threads": 500}, ["leaking"]),
