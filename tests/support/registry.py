@@ -4,9 +4,10 @@ import base64
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import docker
@@ -109,12 +110,13 @@ def _serving(address: str, folder: Path, inside: _In, *, logins: bool) -> Iterat
     config.write_text(text.replace("FOLDER", str(folder)).replace("ADDRESS", address))
     (folder / "logins").write_text(_LOGINS)
     command = inside("docker-registry", "serve", str(config))
-    with subprocess.Popen(command, start_new_session=True) as process:
-        try:
-            wait_for(lambda: _answers(address, inside), "the registry answers")
-            yield Registry(address)
-        finally:
-            process.terminate()
+    with ExitStack() as stack:
+        log = stack.enter_context((folder / "log").open("wb"))
+        options: Any = {"start_new_session": True, "stdout": log, "stderr": log}
+        process = stack.enter_context(subprocess.Popen(command, **options))
+        stack.callback(process.terminate)
+        wait_for(lambda: _answers(address, inside), "the registry answers")
+        yield Registry(address)
 
 
 def _answers(address: str, inside: _In) -> bool:
