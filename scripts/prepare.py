@@ -45,6 +45,7 @@ def prepare() -> tuple[str, str]:
         apt.ensure("docker-compose", "docker-compose")
     apt.ensure("docker", "docker-cli")  # which Debian 12 has in docker.io
     apt.ensure("promtool", "prometheus")
+    apt.ensure("docker-registry", "docker-registry")
     for program, package in _OF_THE_RUNBOOK.items():
         apt.ensure(program, package)
     node.ensure_installed()
