@@ -383,7 +383,7 @@ GO_ENV=development
 LOG_LEVEL=
 """
     )
-    supervised = start(DOCKER_HOST="", GO_ENV="production", LOG_LEVEL="")
+    supervised = start(DOCKER_HOST="", GRPC_CALLBACK_HOST="", GO_ENV="production", LOG_LEVEL="")
     assert Response() == supervised.launch("timer", "t-1")
     container = containers.one(docker_client, "t-1")
     assert ["--target", "backend.example:1234"] == containers.arguments(container)[:2]
@@ -441,14 +441,14 @@ def test_a_wrong_setting_in_the_file_is_told_like_any_other(tmp_path: Path) -> N
     assert "GO_ENV=staging: allowed is production or development" in line
 
 
-@pytest.mark.parametrize("address", ["::1", "[::1]"])
+@pytest.mark.parametrize("address", ["fd00::7", "[fd00::7]"])
 def test_an_ipv6_callback_gets_brackets(
     start: Start, docker_client: docker.DockerClient, address: str
 ) -> None:
     supervised = start(GRPC_CALLBACK_HOST=address)
     assert Response() == supervised.launch("timer", "t-1")
     arguments = containers.arguments(containers.one(docker_client, "t-1"))
-    assert ["--target", "[::1]:50050"] == arguments[:2]
+    assert ["--target", "[fd00::7]:50050"] == arguments[:2]
 
 
 def test_a_network_that_is_not_there_is_refused_and_leaves_nothing(
