@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from service.jobs.catalog import CatalogFile
 from service.jobs.catalog_keys import Entry
 
+_HIDDEN = "…"
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -20,7 +21,7 @@ class Origin(NamedTuple):
 
 
 def origins_of(job: str, file: CatalogFile, tables: Mapping[str, Any]) -> Sequence[Origin]:
-    """Each key of a job. `tables` is the TOML of the file."""
+    """Each key of a job, without secrets. `tables` is the TOML of the file."""
     entry = file.jobs[job]
     defaults, *images = file.layers(job)
     sources = entry.sources(defaults, *images)
@@ -30,10 +31,21 @@ def origins_of(job: str, file: CatalogFile, tables: Mapping[str, Any]) -> Sequen
     for key, field in Entry.model_fields.items():
         if source := sources.get(key):
             head = heads[id(source)]
-            found.append(Origin(key, toml(_table(tables, head)[key]), _written(head)))
+            value = _without_secrets(key, _table(tables, head)[key])
+            found.append(Origin(key, toml(value), _written(head)))
         else:
             found.append(Origin(key, toml(field.default), ""))
     return found
+
+
+def _without_secrets(key: str, value: Any) -> Any:
+    """The value of a key, with `…` for texts that may be secret."""
+    match key:
+        case "environment":
+            return dict.fromkeys(value, _HIDDEN)
+        case "log" if "options" in value:
+            return {**value, "options": dict.fromkeys(value["options"], _HIDDEN)}
+    return value
 
 
 def _table(tables: Mapping[str, Any], head: Sequence[str]) -> Mapping[str, Any]:

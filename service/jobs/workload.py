@@ -3,7 +3,7 @@
 import hashlib
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from observability.escaping import shown
@@ -44,6 +44,7 @@ GRACE_LABEL = LABEL_PREFIX + "stop-grace"
 LIMIT_LABEL = LABEL_PREFIX + "time-limit"
 RESTART_LABEL = LABEL_PREFIX + "restart"
 RESTARTS_LABEL = LABEL_PREFIX + "restarts"
+VARIABLES_LABEL = LABEL_PREFIX + "variables"
 
 DEFAULT_INSTANCE = "default"
 
@@ -249,7 +250,11 @@ def workload_of(
         image=entry.image,
         arguments=arguments,
         environment=environment,
-        labels={**entry.labels, **labels_of(job, settings.supervisor_instance)},
+        labels={
+            **entry.labels,
+            **labels_of(job, settings.supervisor_instance),
+            **_variables_label(entry),
+        },
         network=entry.network or settings.job_network,
         limits=entry.limits,
         placement=entry.placement or (),
@@ -267,14 +272,30 @@ def workload_of(
 
 
 def secrets_in(entry: Entry, environment: Mapping[str, str]) -> Sequence[str]:
-    """What the catalogue gives a job that may be secret: values of variables, and of log options.
-
-    Words such as `debug` and `true` are too short to be one.
-    """
-    names = (*entry.environment, *entry.pass_environment)
-    values = [environment.get(name, "") for name in names]
+    """What the catalogue gives a job that may be secret: in its variables and log options."""
+    values = [environment.get(name, "") for name in entry.variable_names]
     values += [value for _, value in entry.log.options] if entry.log else []
+    return _secret(values)
+
+
+def secrets_of(labels: Mapping[str, str], environment: Sequence[str]) -> Sequence[str]:
+    """The values of a workload's variables that may be secret. `environment` has NAME=VALUE.
+
+    The others are those of its image, which everybody can read.
+    """
+    names = labels.get(VARIABLES_LABEL, "").split()
+    pairs = (each.partition("=") for each in environment) if names else ()
+    return _secret(value for name, _, value in pairs if name in names)
+
+
+def _secret(values: Iterable[str]) -> Sequence[str]:
+    """Words such as `debug` and `true` are too short to be one."""
     return [value for value in values if len(value) >= _LEAST_SECRET]
+
+
+def _variables_label(entry: Entry) -> Mapping[str, str]:
+    names = " ".join(sorted(entry.variable_names))
+    return {VARIABLES_LABEL: names} if names else {}
 
 
 def highest_count(names: Sequence[str], base: str) -> int:

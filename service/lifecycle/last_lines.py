@@ -7,6 +7,7 @@ from service.engine.base import Engine, Inspection
 from service.errors import EngineError
 from service.jobs.credentials import auth_file_in, auth_in, parsed
 from service.jobs.model import Job
+from service.jobs.workload import secrets_of
 
 _SHOWN_LINES = 20
 _SHOWN_CHARACTERS = 500
@@ -24,7 +25,7 @@ async def last_lines(engine: Engine, job: Job, seen: Inspection) -> str:
         redact = job.redact or await _redactor(engine, seen)
         if redact is None:
             return _LEFT_OUT
-        edit = partial(_redact_and_cut, redact=redact)
+        edit = partial(_redact_and_cut, redact=redact, seen=seen)
         return await engine.tail(seen.id, lines=_FETCHED_LINES, edit=edit)
     except EngineError as error:
         return f"(the output cannot be read: {error.message})"
@@ -48,14 +49,17 @@ def _inspected(seen: Inspection) -> Redactor | None:
     return Redactor(auth_in(seen.arguments, seen.environment))
 
 
-def _redact_and_cut(output: str, redact: Redactor) -> str:
+def _redact_and_cut(output: str, redact: Redactor, seen: Inspection) -> str:
     """The lines that are shown. Redaction comes first: what a cut leaves of a secret is not found.
+
+    `redact` knows the credentials; the variables of the catalogue are known by the workload.
 
     Of very long output only whole lines are searched, for the same reason.
     """
     if len(output) > MOST_CHARACTERS:
         output = output[-MOST_CHARACTERS:].partition("\n")[2]
-    lines = redact(output).splitlines()[-_SHOWN_LINES:]
+    variables = Redactor(secrets_of(seen.labels, seen.environment))
+    lines = variables(redact(output)).splitlines()[-_SHOWN_LINES:]
     return "\n".join(line[:_SHOWN_CHARACTERS] for line in lines)
 
 
@@ -67,4 +71,4 @@ def probe_lines(job: Job, seen: Inspection) -> str:
     if seen.probe is None:
         return ""
     redact = job.redact or _inspected(seen)
-    return _LEFT_OUT if redact is None else _redact_and_cut(seen.probe.output, redact)
+    return _LEFT_OUT if redact is None else _redact_and_cut(seen.probe.output, redact, seen)

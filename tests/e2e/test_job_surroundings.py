@@ -120,6 +120,7 @@ def test_a_job_has_its_surroundings_before_and_after_a_crash_of_the_supervisor(
     _assert_no_secret(supervised)
 
 
+@pytest.mark.usefixtures("volume")
 def test_what_cannot_be_had_is_told_at_the_start_or_by_the_launch(
     start: Start, settings: dict[str, Any]
 ) -> None:
@@ -137,8 +138,17 @@ def test_what_cannot_be_had_is_told_at_the_start_or_by_the_launch(
     (event,) = eventually(lambda: list(supervised.events("job.exited")))
     output = "(the output cannot be read: its log driver does not give it back)"
     assert [output] == event["output"]
+    assert Response() == supervised.launch("timer", "t-1", {"say": f"with {_PASSED}", "exit": 3})
+    event = eventually(lambda: _exited(supervised, "t-1"))
+    assert "with [redacted]" in event["output"]
     assert 0 == supervised.metric("supervisor_engine_errors_total", operation="logs")
     _assert_no_secret(supervised)
+
+
+def _exited(supervised: Supervised, identifier: str) -> dict[str, Any]:
+    """What the log says of the end of a job; empty before that."""
+    found = (e for e in supervised.events("job.exited") if e["identifier"] == identifier)
+    return next(found, {})
 
 
 def _noticed(supervised: Supervised, count: int) -> dict[str, str]:

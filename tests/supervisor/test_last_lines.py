@@ -63,6 +63,24 @@ async def test_lines_are_left_out_if_the_engine_reads_no_files() -> None:
     assert 0 == failed.engine.calls["tail"]
 
 
+async def test_the_variables_of_the_catalogue_are_taken_out_and_those_of_the_image_are_not() -> (
+    None
+):
+    engine = FakeEngine({}, images=["x"])
+    says = ("--say", "with hunter2-hunter2 in /usr/local/bin", "--exit", "3")
+    spec = WorkloadSpec(
+        name="t-1",
+        image="x",
+        arguments=says,
+        environment={"API_KEY": "hunter2-hunter2", "PATH": "/usr/local/bin"},
+        labels={"area.supervisor.variables": "API_KEY OTHER"},
+    )
+    container = engine.host.create(spec)
+    engine.host.start(container.id)
+    shown = await last_lines(engine, a_job(), await engine.inspect(container.id))
+    assert "with [redacted] in /usr/local/bin" in shown
+
+
 async def test_an_engine_that_does_not_answer_is_told() -> None:
     failed = _Failed()
     failed.engine.faults.fail("download", EngineTimeout("took too long"))

@@ -1,6 +1,6 @@
 """What the program of a job finds around itself: variables, network, folders, where output goes."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -126,6 +126,11 @@ class SurroundingKeys(Table):
             runtime=self.runtime,
             gpus=self.gpus,
         )
+
+    @property
+    def variable_names(self) -> Collection[str]:
+        """Those of the variables that it may get."""
+        return {*self.environment, *self.pass_environment}
 
     def variables(self, ours: Mapping[str, str]) -> Mapping[str, str]:
         """The variables that it gets, given those of the supervisor."""

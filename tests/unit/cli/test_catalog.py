@@ -75,6 +75,18 @@ def test_each_key_is_shown_with_where_it_comes_from() -> None:
     assert ("false", "built in") == shown("draw")["ends"]  # it applies to actions only
 
 
+def test_what_may_be_secret_is_not_shown() -> None:
+    Path("jobs.toml").write_text(
+        '[jobs.a]\nkind = "action"\nenvironment = { API_KEY = "hunter2" }\n'
+        'log = { driver = "splunk", options = { splunk-token = "hunter2" } }\n'
+        '[jobs.b]\nkind = "action"\nlog = { driver = "none" }\n'
+    )
+    keys = shown("a")
+    assert '{ API_KEY = "…" }' == keys["environment"][0]
+    assert '{ driver = "splunk", options = { splunk-token = "…" } }' == keys["log"][0]
+    assert '{ driver = "none" }' == shown("b")["log"][0]
+
+
 def test_what_is_no_job_is_told_with_the_nearest() -> None:
     ended = run("show", "weather-map")
     assert isinstance(ended.exception, StartError)

@@ -11,7 +11,7 @@ from service.errors import StartError, TooLarge
 from service.jobs.catalog import load_catalog
 from service.jobs.catalog_keys import Entry
 from service.jobs.model import JobSpec, JsonValue
-from service.jobs.workload import arguments_of, check_size, job_of, workload_of
+from service.jobs.workload import arguments_of, check_size, job_of, secrets_of, workload_of
 from service.settings import Settings
 
 _SECRET = "hunter2-hunter2"
@@ -231,6 +231,16 @@ def test_what_the_engine_quotes_of_it_is_redacted(
     path: Path, keys: str, text: str, shown: str
 ) -> None:
     assert shown == workload(entry(path, keys), {"t": "token-31337"}).redact(text)
+
+
+def test_a_workload_says_which_of_its_variables_may_be_secret(path: Path) -> None:
+    made = workload(entry(path, 'environment = { A = "long-enough" }, pass_environment = ["OURS"]'))
+    environment = [f"{name}={value}" for name, value in made.environment.items()]
+    others = ["PATH=/usr/local/bin", "A=long-enough=", "OURS=short"]
+    assert {"long-enough", _SECRET} == {*secrets_of(made.labels, environment)}
+    assert ["long-enough="] == secrets_of(made.labels, others)
+    assert [] == secrets_of(workload(entry(path, "")).labels, environment)
+    assert "area.supervisor.variables" not in workload(entry(path, "")).labels
 
 
 def test_a_launch_counts_the_variables_of_the_catalogue() -> None:
