@@ -1,5 +1,6 @@
 """What answers where the Engine should be may be something else."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -122,26 +123,45 @@ def test_headers_go_with_each_call(tmp_path: Path) -> None:
     assert all(b"X-Token: t0ken\r\n" in head for head in asked)
 
 
+STOPS_AT_SIGINT = {
+    "Id": "c",
+    "State": {
+        "Status": "running",
+        "Paused": False,
+        "OOMKilled": False,
+        "ExitCode": 0,
+        "StartedAt": "2026-01-01T00:00:00Z",
+        "FinishedAt": "0001-01-01T00:00:00Z",
+    },
+    "Config": {"StopSignal": "SIGINT"},
+}
+
+
 @pytest.mark.parametrize(
     ("version", "kill", "status", "asked"),
     [
         ("1.41", "204 No Content", None, ["stop?t=10"]),
-        ("1.42", "204 No Content", None, ["kill?signal=SIGTERM", "wait"]),
-        ("1.43", "204 No Content", None, ["kill?signal=SIGTERM", "wait"]),
-        ("1.43", "409 Conflict", 304, ["kill?signal=SIGTERM"]),
+        ("1.42", "204 No Content", None, ["json", "kill?signal=SIGINT", "wait"]),
+        ("1.43", "204 No Content", None, ["json", "kill?signal=SIGINT", "wait"]),
+        ("1.43", "409 Conflict", 304, ["json", "kill?signal=SIGINT"]),
         ("1.44", "204 No Content", None, ["stop?t=10"]),
     ],
 )
 def test_no_engine_is_left_with_a_stop_that_then_sends_sigkill(
     tmp_path: Path, version: str, kill: str, status: int | None, asked: list[str]
 ) -> None:
-    """Docker 23 and 24 do so; nothing but a kill is answered here."""
+    """Docker 23 and 24 do so; nothing but a look and a kill are answered here."""
     paths: list[str] = []
+    seen = json.dumps(STOPS_AT_SIGINT).encode()
 
     class Handler(StreamRequestHandler):
         def handle(self) -> None:
             while head := self.request.recv(10_000).decode():
                 paths.append(head.split(" ")[1].rpartition("/")[2])
+                if head.startswith("GET"):
+                    length = f"HTTP/1.1 200 OK\r\nContent-Length: {len(seen)}\r\n"
+                    self.wfile.write(f"{length}Content-Type: application/json\r\n\r\n".encode())
+                    self.wfile.write(seen)
                 if "/kill" in head:
                     self.wfile.write(f"HTTP/1.1 {kill}\r\nContent-Length: 0\r\n\r\n".encode())
 
