@@ -42,7 +42,7 @@ test-engines: setup ## Run what any Engine should pass on Docker 20.10, 26.1 and
 
 test-proxy: setup ## Run the contract of the adapter through the proxy of examples/socket-proxy, and Compose with it
 	@$(BIN)/python -m scripts.prepare
-	TEST_PROXY=1 $(PYTEST) tests/engine -k docker $(ARGS)
+	TEST_PROXY=1 $(PYTEST) tests/engine -k "docker or secret_files" $(ARGS)
 	$(PYTEST) -m proxy tests/proxy $(ARGS)
 
 test-debian: setup ## Run .ci/run of the last commit on Debian 13, in a folder

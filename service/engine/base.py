@@ -239,7 +239,7 @@ class FindOthers(Protocol):
 class ReadFile(Protocol):
     """Reads the `SecretFile` of a workload, which need not be live."""
 
-    async def __call__(self, workload_id: str, path: str) -> str | None:
+    async def __call__(self, workload_id: str) -> str | None:
         """The content; None if it is not there any more. Raises NoSuchWorkload."""
 
 

@@ -120,19 +120,19 @@ class Surroundings:
     gpus: Gpus | None = None
 
 
-# The folder of every `SecretFile`. Nothing else is in it.
+# The path of every `SecretFile`, and its folder. Nothing else is in it.
 AUTH_FOLDER = "/run/area-auth"
+AUTH_FILE = f"{AUTH_FOLDER}/auth.json"
 
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """A file in `AUTH_FOLDER` that only the workload's user can read, and that goes with it.
+    """A file, `AUTH_FILE`, that only the workload's user can read, and that goes with it.
 
-    `path` is where it is in the workload. `name` is unique on the engine.
+    `name` is unique on the engine.
     """
 
     name: str
-    path: str
     content: str = field(repr=False)
 
 

@@ -4,14 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from service.engine.workload_spec import AUTH_FOLDER, SecretFile
+from service.engine.workload_spec import AUTH_FILE, SecretFile
 from service.errors import TooLarge
 from service.jobs.catalog_keys import Entry
 from service.jobs.compact_json import compact_json
 from service.jobs.model import JobSpec, JsonValue
 
 AUTH_VARIABLE = "AREA_AUTH"
-AUTH_FILE = f"{AUTH_FOLDER}/auth.json"
 # What SwarmKit takes as a secret (api.MaxSecretSize), less one. The same on every engine.
 MAX_FILE_BYTES = 511_999
 _ARGUMENT, _FILE_ARGUMENT = "--auth", "--auth-file"
@@ -37,7 +36,7 @@ def auth_file(spec: JobSpec, entry: Entry, launch_id: str) -> SecretFile | None:
     """The file with the credentials."""
     if entry.auth != "file":
         return None
-    return SecretFile(f"area-auth-{launch_id}", AUTH_FILE, _json(spec))
+    return SecretFile(f"area-auth-{launch_id}", _json(spec))
 
 
 def check_file(spec: JobSpec, entry: Entry) -> None:
@@ -52,9 +51,9 @@ def reserved_parameters(entry: Entry) -> Sequence[str]:
     return () if entry.auth == "argument" else (_FILE_ARGUMENT.removeprefix("--"),)
 
 
-def auth_file_in(arguments: Sequence[str]) -> str | None:
-    """The path of the file with a workload's credentials, if it has one."""
-    return path if (path := _after(arguments, _FILE_ARGUMENT)) == AUTH_FILE else None
+def has_auth_file(arguments: Sequence[str]) -> bool:
+    """Whether a workload has its credentials in a file."""
+    return _after(arguments, _FILE_ARGUMENT) == AUTH_FILE
 
 
 def auth_in(arguments: Sequence[str], environment: Sequence[str]) -> JsonValue:

@@ -5,7 +5,7 @@ from functools import partial
 from observability.redaction.redactor import MOST_CHARACTERS, Redactor
 from service.engine.base import Engine, Inspection
 from service.errors import EngineError
-from service.jobs.credentials import auth_file_in, auth_in, parsed
+from service.jobs.credentials import auth_in, has_auth_file, parsed
 from service.jobs.model import Job
 from service.jobs.workload import secrets_of
 
@@ -33,18 +33,17 @@ async def last_lines(engine: Engine, job: Job, seen: Inspection) -> str:
 
 async def _redactor(engine: Engine, seen: Inspection) -> Redactor | None:
     """What removes the credentials of a workload; None if nobody knows them any more."""
-    path = auth_file_in(seen.arguments)
-    if path is None:
+    if not has_auth_file(seen.arguments):
         return _inspected(seen)
     read_file = engine.capabilities.read_file
-    content = await read_file(seen.id, path) if read_file else None
+    content = await read_file(seen.id) if read_file else None
     auth = None if content is None else parsed(content)
     return None if auth is None else Redactor(auth)
 
 
 def _inspected(seen: Inspection) -> Redactor | None:
     """The same; None if they are in a file."""
-    if auth_file_in(seen.arguments):
+    if has_auth_file(seen.arguments):
         return None
     return Redactor(auth_in(seen.arguments, seen.environment))
 

@@ -129,6 +129,34 @@ def test_a_parameter_cannot_take_the_place_of_the_credentials(
     assert (400, True) == (answer.error.code, "'auth-file'" in answer.error.message)
 
 
+def test_a_job_that_is_started_again_has_its_file_and_leaves_none(
+    start: Start, docker_client: docker.DockerClient, tmp_path: Path
+) -> None:
+    path = tmp_path / "again.toml"
+    restart = '{ on = "failure", attempts = 1, back_off = "100ms" }'
+    keys = f'kind = "action", image = "{worker.IMAGE}", read_only = true, user = "8877"'
+    path.write_text(f'[jobs]\nagain = {{ {keys}, auth = "file", restart = {restart} }}')
+    supervised = start(JOB_CATALOG=str(path), SUPERVISOR_ON_START="adopt")
+    params = {"show-auth": 1, "leave": 3}
+    assert Response() == supervised.launch("again", "a-1", params, _AUTH)
+    first = containers.one(docker_client, "a-1")
+    eventually(lambda: f"auth: {_JSON}\n" in _output(docker_client, "a-1"))
+    supervised.stop(signal.SIGKILL)  # it then knows of the credentials what the container has
+    supervised.start()
+    first.kill(signal.SIGTERM)
+    eventually(lambda: list(supervised.events("job.restarted")), within=30)
+    eventually(lambda: supervised.has_only("a-1") and len(_volumes(docker_client)) == 1)
+    second = containers.one(docker_client, "a-1")
+    assert first.id != second.id
+    eventually(lambda: f"auth: {_JSON}\n" in second.logs().decode())
+    second.kill(signal.SIGTERM)
+    eventually(supervised.is_idle)
+    (exited,) = supervised.events("job.exited")
+    assert any("[redacted]" in line for line in exited["output"])
+    assert not any(piece in supervised.log() for piece in _PIECES)
+    assert [] == _volumes(docker_client)
+
+
 def _seen_by_node(options: dict[str, str], **environment: str) -> object:
     program = _ROOT / "examples" / "worker" / "credentials.js"
     read = "require(process.argv[1]).credentials(JSON.parse(process.argv[2]))"

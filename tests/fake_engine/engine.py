@@ -236,11 +236,11 @@ class FakeEngine:
         work = at_once(lambda: _inspection(self.host.get(workload_id)))
         return await self._call("inspect", self._once_free(workload_id, work), timeout)
 
-    async def read_file(self, workload_id: str, path: str) -> str | None:
+    async def read_file(self, workload_id: str) -> str | None:
         """See `ReadFile`."""
         work = at_once(lambda: self.host.get(workload_id).spec.secret)
         secret = await self._call("download", work, _SHORT)
-        return secret.content if secret and secret.path == path else None
+        return secret.content if secret else None
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
         """See `Engine.tail`."""

@@ -4,9 +4,8 @@ import pytest
 
 from observability.redaction.redactor import Redactor
 from service.engine.base import Capabilities, Probe
-from service.engine.workload_spec import SecretFile, WorkloadSpec
+from service.engine.workload_spec import AUTH_FILE, SecretFile, WorkloadSpec
 from service.errors import EngineTimeout
-from service.jobs.credentials import AUTH_FILE
 from service.lifecycle.last_lines import last_lines, probe_lines
 from tests.fake_engine.engine import FakeEngine
 from tests.support.samples import a_job
@@ -21,7 +20,7 @@ class _Failed:
     def __init__(self, content: str = _AUTH) -> None:
         self.engine = FakeEngine({}, images=["x"])
         says = ("--say", "it is t0p-s3cret", "--exit", "3")
-        secret = SecretFile("name", AUTH_FILE, content)
+        secret = SecretFile("name", content)
         spec = WorkloadSpec(name="t-1", image="x", arguments=_ARGUMENTS + says, secret=secret)
         self.container = self.engine.host.create(spec)
         self.engine.host.start(self.container.id)

@@ -187,8 +187,8 @@ class DockerEngine:
         begin = Call("start", lambda c: c.start(container_id), {_ID: container_id}, redact)
         try:
             if plan.has_file:
-                copy = Call("upload", lambda c: successors.copy_file(c, plan, container_id), about)
-                await self._calls.call(copy, timeout=deadline - clock())
+                left = deadline - clock()
+                await self._secret_files.copy(workload_id, container_id, plan.name, timeout=left)
             await self._calls.call(begin, timeout=deadline - clock())
         except EngineFailed:
             raise  # it may have started

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from service.engine.workload_spec import AUTH_FOLDER
+from service.engine.workload_spec import AUTH_FILE, AUTH_FOLDER
 
 # Regular expressions of the variable parts of paths. Neither `..` nor `%2F` gets through, except
 # that docker-py writes the `@` of a digest as %40.
@@ -112,7 +112,7 @@ REQUESTS: Sequence[EngineRequest] = (
         "GET",
         "/containers/{container}/archive",
         "the number of its user; the credentials in that file",
-        _path_is("/etc/passwd", f"{AUTH_FOLDER}/auth.json"),
+        _path_is("/etc/passwd", AUTH_FILE),
     ),
     EngineRequest("GET", "/volumes", "which files with credentials were left behind"),
     EngineRequest("DELETE", "/volumes/{volume}", "one that was left behind"),

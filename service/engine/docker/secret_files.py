@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 
 from service.engine.docker.calls import Call, Calls
-from service.engine.docker.secret_volumes import read_file, remove_left_volumes, write_file
+from service.engine.docker.secret_volumes import (
+    copy_file,
+    read_file,
+    remove_left_volumes,
+    write_file,
+)
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineError, EngineFailed, EngineRefused
 
@@ -31,9 +36,15 @@ class SecretFiles:
             write = Call("upload", lambda c: write_file(c, container_id, spec), about, spec.redact)
             await self._calls.call(write, timeout=timeout)
 
-    async def read(self, workload_id: str, path: str) -> str | None:
+    async def copy(self, source_id: str, target_id: str, name: str, *, timeout: float) -> None:
+        """Write the file of a container into its successor, before the start of that one."""
+        self._may_be_left = True
+        copy = Call("upload", lambda c: copy_file(c, source_id, target_id, name), {_ID: target_id})
+        await self._calls.call(copy, timeout=timeout)
+
+    async def read(self, workload_id: str) -> str | None:
         """See `ReadFile`."""
-        call = Call("download", lambda c: read_file(c, workload_id, path), {_ID: workload_id})
+        call = Call("download", lambda c: read_file(c, workload_id), {_ID: workload_id})
         return await self._calls.call(call, timeout=_SHORT)
 
     async def sweep(self, *, grace: float) -> int:  # noqa: ARG002 - see below

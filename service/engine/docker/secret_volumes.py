@@ -10,16 +10,17 @@ labels tell that it is ours.
 import io
 import re
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from posixpath import basename
-from typing import Any
+from typing import Any, NamedTuple
 
 from docker.errors import APIError
 
+from observability.redaction.redactor import NO_SECRETS, Redactor
 from service.engine.docker.client import Client
 from service.engine.docker.parsing import Inspected, ListedVolumes, read
-from service.engine.workload_spec import AUTH_FOLDER, WorkloadSpec
+from service.engine.workload_spec import AUTH_FILE, AUTH_FOLDER, WorkloadSpec
 from service.errors import EngineFailed, EngineRefused
 
 _USERS = "/etc/passwd"
@@ -44,20 +45,26 @@ def mounts_of(spec: WorkloadSpec) -> Sequence[Mapping[str, Any]]:
 def write_file(client: Client, container_id: str, spec: WorkloadSpec) -> None:
     """Write the file into a container that was not started yet, for its user."""
     assert spec.secret is not None
-    try:
-        owner = _owner(client, container_id, spec)
-        archive = _archive(basename(spec.secret.path), spec.secret.content.encode(), owner)
-        client.put_archive(container_id, AUTH_FOLDER, archive)
-    except APIError as error:
-        if error.status_code not in _GONE:
-            raise
-        reason = spec.redact(str(error.explanation))  # a third party has removed it
-        raise EngineFailed(f"the Docker Engine failed: upload for {spec.name}: {reason}") from None
+    content, user = spec.secret.content.encode(), spec.confinement.user
+    _write(client, container_id, content, user, _About(spec.name, spec.redact))
 
 
-def read_file(client: Client, container_id: str, path: str) -> str | None:
-    """The content of a file of a container; None if it is not there. Raises docker-py's errors."""
-    content = _content(client, container_id, path)
+def copy_file(client: Client, source_id: str, target_id: str, name: str) -> None:
+    """Write the file of a container into its successor, which was not started yet."""
+    content = _content(client, source_id, AUTH_FILE)
+    if content is None:
+        raise EngineRefused(f"the file with the credentials of {name} is not what it was")
+    _write(client, target_id, content, "", _About(name))
+
+
+def has_file(mounts: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a container with these mounts has a file."""
+    return any(mount.get("Target") == AUTH_FOLDER for mount in mounts)
+
+
+def read_file(client: Client, container_id: str) -> str | None:
+    """The content of the file; None if it is not there. Raises docker-py's errors."""
+    content = _content(client, container_id, AUTH_FILE)
     return None if content is None else content.decode(errors="replace")
 
 
@@ -70,20 +77,37 @@ def remove_left_volumes(client: Client, labels: Mapping[str, str]) -> tuple[int,
     return sum(_remove(client, name) for name in unused), len(every)
 
 
-def _owner(client: Client, container_id: str, spec: WorkloadSpec) -> int:
-    """The number of a container's user."""
-    user = spec.confinement.user or _config_user(client, container_id)
-    name = user.partition(":")[0]
-    if not name or name.isdecimal():
-        return int(name or _ROOT)
+class _About(NamedTuple):
+    """The container of a file, for error messages."""
+
+    name: str
+    redact: Redactor = NO_SECRETS
+
+
+def _write(client: Client, container_id: str, content: bytes, user: str, about: _About) -> None:
+    try:
+        owner = _owner(client, container_id, user, about.name)
+        client.put_archive(container_id, AUTH_FOLDER, _archive(content, owner))
+    except APIError as error:
+        if error.status_code not in _GONE:
+            raise
+        reason = about.redact(str(error.explanation))  # a third party has removed it
+        raise EngineFailed(f"the Docker Engine failed: upload for {about.name}: {reason}") from None
+
+
+def _owner(client: Client, container_id: str, user: str, name: str) -> int:
+    """The number of a container's user. `user` is "" for that of its image."""
+    user, _, _ = (user or _config_user(client, container_id)).partition(":")
+    if not user or user.isdecimal():
+        return int(user or _ROOT)
     users = _content(client, container_id, _USERS) or b""
     for line in users.decode(errors="replace").splitlines():
         found, _, number, *_ = [*line.split(":"), "", ""]
-        if found == name and number.isdecimal():
+        if found == user and number.isdecimal():
             return int(number)
     raise EngineRefused(
-        f"the file with the credentials of {spec.name} needs the number of its user {name!r}, which"
-        f" is not in {_USERS} of the image {spec.image}: give `user` in the catalogue as a number"
+        f"the file with the credentials of {name} needs the number of its user {user!r}, which is"
+        f" not in {_USERS} of its image: give `user` in the catalogue as a number"
     )
 
 
@@ -92,8 +116,8 @@ def _config_user(client: Client, container_id: str) -> str:
     return read(Inspected, client.inspect_container(container_id)).Config.User
 
 
-def _archive(name: str, content: bytes, owner: int) -> bytes:
-    entry = tarfile.TarInfo(name)
+def _archive(content: bytes, owner: int) -> bytes:
+    entry = tarfile.TarInfo(basename(AUTH_FILE))
     entry.size, entry.mode, entry.uid = len(content), _MODE, owner
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:

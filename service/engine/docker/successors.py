@@ -13,11 +13,10 @@ from docker.errors import APIError
 
 from observability.redaction.redactor import Redactor
 from service.engine.base import Status
-from service.engine.docker.client import Client
 from service.engine.docker.names import name_before, name_ended
 from service.engine.docker.parsing import Created, inspection, read
+from service.engine.docker.secret_volumes import has_file
 from service.engine.docker.tolerant_reader import TolerantReader
-from service.engine.workload_spec import AUTH_FOLDER
 from service.errors import EngineRefused
 
 # What an inspection tells and no launch asks for: the Engine fills it in again. A proxy that lets
@@ -34,7 +33,6 @@ _OF_THE_IMAGE = (
 )
 _DEFAULTS = {"Runtime": "runc", "ShmSize": 64 * 2**20}
 _CAPABILITIES = ("CapAdd", "CapDrop")
-_MOST_BYTES = 1024 * 1024  # of an archive, as in `secret_volumes`
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +48,7 @@ class Plan:
     @property
     def has_file(self) -> bool:
         """Whether it has a file with credentials (`secret_volumes`)."""
-        mounts = self.body["HostConfig"].get("Mounts") or ()
-        return any(each.get("Target") == AUTH_FOLDER for each in mounts)
+        return has_file(self.body["HostConfig"].get("Mounts") or ())
 
 
 def look(client: docker.APIClient, container_id: str, labels: Mapping[str, str]) -> Plan:
@@ -104,12 +101,6 @@ def _host_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
         if key in given:
             given[key] = [name.removeprefix("CAP_") for name in given[key]]
     return {**given, "Init": bool(config.get("Init"))}
-
-
-def copy_file(client: Client, plan: Plan, container_id: str) -> None:
-    """Give a successor the file with the credentials of the one before, with owner and mode."""
-    archive = client.download(plan.predecessor, f"{AUTH_FOLDER}/.", most=_MOST_BYTES)
-    client.put_archive(container_id, AUTH_FOLDER, archive)
 
 
 def free_name(client: docker.APIClient, plan: Plan) -> None:

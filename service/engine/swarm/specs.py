@@ -25,6 +25,7 @@ from service.engine.swarm.names import NO_HEALTHCHECKS
 from service.engine.swarm.tasks import NAME_LABEL, NOWHERE
 from service.engine.swarm.templates import literal
 from service.engine.workload_spec import (
+    AUTH_FILE,
     Confinement,
     Healthcheck,
     Limits,
@@ -112,8 +113,7 @@ def _secrets(spec: WorkloadSpec, secret_id: str) -> list[SecretReference] | None
     if not user.isdecimal():
         raise EngineRefused(f'auth: "file" needs a user with a number on a Swarm, and not {user!r}')
     gid = group if group.isdecimal() else "0"
-    file = spec.secret.path
-    return [SecretReference(secret_id, spec.secret.name, file, user, gid, _SECRET_MODE)]
+    return [SecretReference(secret_id, spec.secret.name, AUTH_FILE, user, gid, _SECRET_MODE)]
 
 
 def _confined(confinement: Confinement) -> Mapping[str, Any]:

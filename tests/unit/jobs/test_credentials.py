@@ -13,9 +13,9 @@ from service.jobs.catalog_keys import Entry
 from service.jobs.credentials import (
     auth_environment,
     auth_file,
-    auth_file_in,
     auth_in,
     check_file,
+    has_auth_file,
     reserved_parameters,
 )
 from service.jobs.model import JobSpec, JsonValue, Kind
@@ -101,10 +101,10 @@ def test_with_file_only_its_path_is_an_argument_where_the_credentials_were(
     given_arguments = _arguments(entry, a=1)
     assert [*first.values(), *head, "--auth-file", path, "--a", "1"] == given_arguments
     assert {} == _environment(entry, _AUTH)
-    assert path == auth_file_in(given_arguments)
+    assert has_auth_file(given_arguments)
     assert auth_in(given_arguments, ["PATH=/bin"]) is None
     file = auth_file(JobSpec("timer", "t-1", {}, _AUTH), entry, "0" * 16)
-    assert SecretFile("area-auth-0000000000000000", path, _JSON) == file
+    assert SecretFile("area-auth-0000000000000000", _JSON) == file
     assert "hunter2" not in repr(file)
 
 
@@ -114,7 +114,7 @@ def test_without_file_there_is_none_whatever_the_parameters_say(auth: str) -> No
     entry = _entry(auth)
     assert auth_file(JobSpec("timer", "t-1", {}, _AUTH), entry, "0" * 16) is None
     if auth == "argument":
-        assert auth_file_in(_arguments(entry, **params)) is None
+        assert not has_auth_file(_arguments(entry, **params))
 
 
 def test_a_parameter_that_a_worker_could_take_for_its_file_is_reserved_where_it_has_none() -> None:

@@ -66,7 +66,7 @@ def test_every_launch_passes(confinement: Confinement) -> None:
         ulimits=(Ulimit("nofile", 64, 128),),
     )
     environment = {"TRACEPARENT": "00-a"}
-    secret = SecretFile("name", "/run/area-auth/auth.json", "{}")
+    secret = SecretFile("name", "{}")
     more = {"labels": labels, "limits": limits, "environment": environment, "arguments": _ODD}
     surroundings = Surroundings(
         working_dir="/srv", extra_hosts=(("a.b", "::1"), ("c", "10.0.0.1")), dns=("10.0.0.2",)
