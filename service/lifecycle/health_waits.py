@@ -76,7 +76,7 @@ class HealthWaits:
     async def _decided(self, job: Job) -> bool:
         """Wait until a job is ready or gone, or the process stops; whether it is ready."""
         assert job.ready_within is not None
-        patience = job.ready_within + self.settings.job_stop_grace_seconds + _END_SECONDS
+        patience = job.ready_within + self._grace(job) + _END_SECONDS
         ready = asyncio.ensure_future(self.registry.wait(job.launch_id, lambda now: now.ready))
         drained = asyncio.ensure_future(self._draining.wait())
         try:
@@ -151,12 +151,15 @@ class HealthWaits:
 
     async def _stop(self, job: Job) -> None:
         assert job.workload_id is not None
-        workload_id, grace = job.workload_id, self.settings.job_stop_grace_seconds
+        workload_id, grace = job.workload_id, self._grace(job)
         exited = None
         with suppress(NoSuchWorkload):
             exited = await retry(lambda: self.engine.stop(workload_id, grace=grace))
         hint = Hint(stopped=exited, witnessed=True)
         await self.reaper.reap(job.launch_id, hint, workload_id=workload_id)
+
+    def _grace(self, job: Job) -> float:
+        return job.grace(self.settings.job_stop_grace_seconds)
 
     async def _wait(self, launch_id: str, until: Callable[[Job], bool], seconds: float) -> None:
         """Wait until a job is gone or fulfils a condition, at most so long."""

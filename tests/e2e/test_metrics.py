@@ -4,6 +4,7 @@ import random
 import re
 import threading
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +38,7 @@ _LAUNCH_TIMEOUT = 5
 _CATALOG = f"""{catalog.TEXT}
 broken = {{ kind = "action", image = "{worker.BROKEN}" }}
 """
-_JOBS = {"timer", "weather", "webhook", "mail", "small", "missing", "nothing", "broken", "unknown"}
+_JOBS = {*tomllib.loads(_CATALOG)["jobs"], "unknown"}
 # Their values as an interface: tests/unit/observability/test_metrics.py.
 _OPERATIONS, _REASONS = set(LABELS.operations), set(LABELS.reasons)
 _KILLS, _STATES, _EXITS = set(LABELS.kill_outcomes), set(LABELS.states), set(LABELS.exit_outcomes)

@@ -4,19 +4,8 @@ from pathlib import Path
 
 from tests.support import worker
 
+# The table comes last, so that a test can add jobs at the end.
 TEXT = f"""
-[jobs]
-timer = {{ kind = "action", image = "{worker.IMAGE}" }}
-weather = {{ kind = "action", image = "{worker.IMAGE}", first_argument = "fetch-weather" }}
-webhook = {{ kind = "action", image = "{worker.IMAGE}", ends = true }}
-mail = {{ kind = "reaction", image = "{worker.IMAGE}", first_argument = "send" }}
-small = {{ kind = "action", image = "{worker.IMAGE}", memory = "16m", cpus = 0.5, pids = 20 }}
-missing = {{ kind = "action", image = "supervisor-test-no-such-image" }}
-nothing = {{ kind = "action" }}
-polite = {{ kind = "action", image = "{worker.IMAGE}", stop_signal = "SIGINT" }}
-hasty = {{ kind = "action", image = "{worker.IMAGE}", stop_grace = "1s" }}
-brief = {{ kind = "action", image = "{worker.IMAGE}", time_limit = "3s" }}
-
 [jobs.again]
 kind = "action"
 image = "{worker.IMAGE}"
@@ -38,6 +27,18 @@ final_exit_codes = [2, 64]
 kind = "action"
 image = "{worker.IMAGE}"
 restart = {{ on = "end", back_off = "24h", most = "24h" }}
+
+[jobs]
+timer = {{ kind = "action", image = "{worker.IMAGE}" }}
+weather = {{ kind = "action", image = "{worker.IMAGE}", first_argument = "fetch-weather" }}
+webhook = {{ kind = "action", image = "{worker.IMAGE}", ends = true }}
+mail = {{ kind = "reaction", image = "{worker.IMAGE}", first_argument = "send" }}
+small = {{ kind = "action", image = "{worker.IMAGE}", memory = "16m", cpus = 0.5, pids = 20 }}
+missing = {{ kind = "action", image = "supervisor-test-no-such-image" }}
+nothing = {{ kind = "action" }}
+polite = {{ kind = "action", image = "{worker.IMAGE}", stop_signal = "SIGINT" }}
+hasty = {{ kind = "action", image = "{worker.IMAGE}", stop_grace = "1s" }}
+brief = {{ kind = "action", image = "{worker.IMAGE}", time_limit = "3s" }}
 """
 
 
