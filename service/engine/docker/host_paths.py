@@ -1,8 +1,9 @@
 """Which folders of the Engine's host a workload may have: never one with the Engine's socket."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
+from typing import Any
 
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineRefused
@@ -30,6 +31,16 @@ def check_folders(spec: WorkloadSpec) -> None:
     for volume in spec.surroundings.volumes:
         if volume.is_folder and (reason := obstacle(volume.source, spec.allowed_folders)):
             raise EngineRefused(f"volumes: {volume.source}: {reason}")
+
+
+def check_binds(mounts: Sequence[Mapping[str, Any]]) -> None:
+    """Raise `EngineRefused` if one of the Engine's mounts leads to its socket by now.
+
+    It blocks. That the folder itself was allowed has been checked at the launch.
+    """
+    for source in (str(each.get("Source")) for each in mounts if each.get("Type") == "bind"):
+        if reason := obstacle(source, [source]):
+            raise EngineRefused(f"volumes: {source}: {reason}")
 
 
 def obstacle(folder: str, allowed: Sequence[str]) -> str:

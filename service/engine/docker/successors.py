@@ -13,6 +13,7 @@ from docker.errors import APIError
 
 from observability.redaction.redactor import Redactor
 from service.engine.base import Status
+from service.engine.docker.host_paths import check_binds
 from service.engine.docker.names import name_before, name_ended
 from service.engine.docker.parsing import Created, inspection, read
 from service.engine.docker.secret_volumes import has_file
@@ -52,10 +53,14 @@ class Plan:
 
 
 def look(client: docker.APIClient, container_id: str, labels: Mapping[str, str]) -> Plan:
-    """Plan the successor of an exited container. Raises `EngineRefused` if it has not exited."""
+    """Plan the successor of an exited container.
+
+    Raises `EngineRefused` if it has not exited, or if a folder of its host leads to a socket now.
+    """
     answer = client.inspect_container(container_id)
     if inspection(answer).status is not Status.EXITED:
         raise EngineRefused(f"container {container_id}: has not exited")
+    check_binds(answer["HostConfig"].get("Mounts") or ())
     held = str(answer["Name"]).removeprefix("/")
     config = answer["Config"]
     image, defaults = _image(client, config["Image"], answer["Image"])

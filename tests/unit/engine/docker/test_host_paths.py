@@ -1,10 +1,12 @@
 """Which folders of the host a job may have, and that no way leads to the Engine's socket."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from service.engine.docker.host_paths import check_folders, obstacle
+from service.engine.docker import successors
+from service.engine.docker.host_paths import check_binds, check_folders, obstacle
 from service.engine.workload_spec import Surroundings, Volume, WorkloadSpec
 from service.errors import EngineRefused
 
@@ -104,3 +106,33 @@ def test_a_launch_looks_again_for_links(allowed: Path) -> None:
     folder.symlink_to(allowed.parent / "engine")
     with pytest.raises(EngineRefused, match=f"volumes: {folder}: leads to .* socket of an engine"):
         check_folders(spec)
+
+
+class _Engine:
+    """An Engine that knows of one exited container, with a folder of its host."""
+
+    def __init__(self, folder: Path) -> None:
+        self._mounts = [{"Type": "bind", "Source": str(folder), "Target": "/data"}]
+
+    def inspect_container(self, _: str) -> dict[str, Any]:
+        state = {"Status": "exited", "Paused": False, "OOMKilled": False, "ExitCode": 1}
+        state |= {"StartedAt": "2026-11-29T04:00:00Z", "FinishedAt": "2026-11-29T04:00:01Z"}
+        config = {"Image": "x", "Labels": {}}
+        host = {"Mounts": self._mounts}
+        names = {"Id": "a" * 64, "Name": "/a-1", "Image": "sha256:x"}
+        return {**names, "State": state, "Config": config, "HostConfig": host}
+
+    def inspect_image(self, _: str) -> dict[str, Any]:
+        return {"Id": "sha256:x", "Config": {}}
+
+
+def test_a_restart_looks_again_for_links(allowed: Path) -> None:
+    folder = allowed / "folder"
+    folder.mkdir()
+    engine: Any = _Engine(folder)
+    assert "x" == successors.look(engine, "a", {}).image
+    folder.rmdir()
+    folder.symlink_to(allowed.parent / "engine")
+    with pytest.raises(EngineRefused, match=f"volumes: {folder}: leads to .* socket of an engine"):
+        successors.look(engine, "a", {})
+    check_binds([{"Type": "volume", "Source": "cache"}])
