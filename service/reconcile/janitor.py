@@ -91,7 +91,7 @@ class Janitor:
             return
         try:
             removed = await sweep(grace=self._orphan_grace)
-        except (EngineRefused, EngineTimeout) as error:
+        except (EngineRefused, EngineTimeout, NoSuchWorkload) as error:
             log.warning("credentials.left_behind", error=error.message)
             return
         if removed:

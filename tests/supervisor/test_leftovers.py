@@ -6,7 +6,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from service.errors import EngineFailed, EngineRefused, EngineTimeout
+import pytest
+
+from service.errors import (
+    EngineError,
+    EngineFailed,
+    EngineRefused,
+    EngineTimeout,
+    NoSuchWorkload,
+)
 from service.jobs.workload import labels_of
 from tests.fake_engine.faults import Hold
 from tests.fake_engine.host import Container
@@ -293,8 +301,11 @@ async def test_files_that_are_left_are_looked_for_with_each_comparison(world: Wo
     assert [2] == [event["files"] for event in world.logged("credentials.removed")]
 
 
-async def test_an_engine_that_does_not_remove_them_is_told_and_asked_again(world: World) -> None:
-    _Sweeps(world, EngineFailed("device busy"), 1)
+@pytest.mark.parametrize("error", [EngineFailed, EngineTimeout, NoSuchWorkload])
+async def test_an_engine_that_does_not_remove_them_is_told_and_asked_again(
+    world: World, error: type[EngineError]
+) -> None:
+    _Sweeps(world, error("device busy"), 1)
     await pass_time(2 * COMPARE + SOON)
     assert ["device busy"] == [event["error"] for event in world.logged("credentials.left_behind")]
     assert [1] == [event["files"] for event in world.logged("credentials.removed")]
