@@ -15,7 +15,7 @@ RESERVED_PARAMETERS = ("identifier", "target", "auth")
 def check_spec(spec: JobSpec, more_reserved: Sequence[str] = ()) -> None:
     """Raise `InvalidRequest` for the first invalid field. A job may reserve more parameters."""
     reserved = (*RESERVED_PARAMETERS, *more_reserved)
-    _check_identifier(spec.identifier)
+    check_identifier(spec.identifier)
     if not spec.name or spec.name.isspace():
         raise InvalidRequest("name: is empty or blank; give the name of a job of the catalogue")
     for key in sorted(spec.params):
@@ -24,7 +24,7 @@ def check_spec(spec: JobSpec, more_reserved: Sequence[str] = ()) -> None:
     _check_values("auth", spec.auth)
 
 
-def _check_identifier(identifier: str) -> None:
+def check_identifier(identifier: str) -> None:
     """Refuse a blank identifier, which would group unrelated jobs, and one with a NUL.
 
     Backends build identifiers from user input, and may not survive a refusal: so everything else

@@ -10,7 +10,7 @@ from observability.escaping import shown
 from observability.redaction.redactor import Redactor
 from service.engine.name_grammar import NameGrammar
 from service.engine.workload_spec import WorkloadSpec
-from service.errors import TooLarge
+from service.errors import InvalidRequest, TooLarge
 from service.jobs.catalog_keys import Entry
 from service.jobs.compact_json import compact_json
 from service.jobs.credentials import AUTH_VARIABLE, auth_arguments, auth_file
@@ -25,7 +25,7 @@ from service.jobs.restart_policy import (
     write_policy,
     write_restarts,
 )
-from service.jobs.validation import RESERVED_PARAMETERS
+from service.jobs.validation import RESERVED_PARAMETERS, check_identifier
 from service.settings import Settings
 
 # Without the prefix, a label could hide an attribute of Docker's events.
@@ -70,6 +70,15 @@ def arguments_of(spec: JobSpec, entry: Entry, callback: str) -> Sequence[str]:
         if value is not None:
             arguments += [f"--{key}", value if isinstance(value, str) else compact_json(value)]
     return arguments
+
+
+def can_run(identifier: str) -> bool:
+    """Whether a job may have it. Nothing is to be asked about another, which may be megabytes."""
+    try:
+        check_identifier(identifier)
+    except InvalidRequest:
+        return False
+    return len(identifier.encode()) < MAX_ARGUMENT_BYTES
 
 
 def check_size(arguments: Sequence[str], environment: Mapping[str, str]) -> None:

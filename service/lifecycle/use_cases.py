@@ -22,6 +22,7 @@ from service.jobs.workload import (
     IDENTIFIER_LABEL,
     INSTANCE_LABEL,
     arguments_of,
+    can_run,
     check_size,
     job_of,
     workload_of,
@@ -213,7 +214,8 @@ class Supervisor:
         try:
             annotate({"supervisor.job.identifier": identifier})
             await self.readiness.wait_listed()
-            await self._learn_of_others({IDENTIFIER_LABEL: identifier})
+            if can_run(identifier):
+                await self._learn_of_others({IDENTIFIER_LABEL: identifier})
         except SupervisorError as error:
             record_failure(self.metrics, "kill", UNKNOWN, identifier, error, began=began)
             raise

@@ -6,6 +6,7 @@
 import asyncio
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Coroutine, Iterator
@@ -228,10 +229,19 @@ def _ask(port: int, request: bytes) -> bytes:
     return answer
 
 
+# What the mutations may make of it.
+_RIGHT_HEADER = re.compile(
+    rb"^authorization:[ \t]*bearer of-prometheus[ \t]*\r?$", re.IGNORECASE | re.MULTILINE
+)
+
+
 @given(st.one_of(_mutated(_REQUEST, _PARTS), st.binary(max_size=200)))
 @CALLS
 @example(_REQUEST)
-def test_http_requests_let_nobody_in(running: _Running, asked: bytes) -> None:
+@example(_REQUEST.replace(b" Basic", b"Bearer"))
+def test_http_requests_let_nobody_in_without_the_right_token(
+    running: _Running, asked: bytes
+) -> None:
     answer = _ask(running.door.http_port, asked)
-    assert b"supervisor_ready" not in answer
+    assert _RIGHT_HEADER.search(asked) or b"supervisor_ready" not in answer
     assert b" 500 " not in answer

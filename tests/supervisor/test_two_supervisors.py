@@ -3,11 +3,12 @@
 Together they have to count each launch and each exit once, whoever does what.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
+from service.engine.base import Workload
 from service.errors import EngineFailed, EngineUnavailable, StartError
 from service.reconcile.single_instance import SERVES_LABEL
 from tests.supervisor.world import INSTANCE, World, a_sharing_world, pass_time, two_worlds, until
@@ -53,6 +54,24 @@ async def _until_both(worlds: Worlds, states: dict[str, str], *, within: float =
 
 def _reports(world: World) -> list[str]:
     return [entry["outcome"] for entry in world.logged("job.exited")]
+
+
+@pytest.mark.parametrize("identifier", ["", "a\0", "é" * 65_536])
+async def test_a_kill_of_what_cannot_run_asks_the_engine_nothing(
+    worlds: Worlds, identifier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An identifier of megabytes does not fit into a request to a manager."""
+    asked: list[Mapping[str, str]] = []
+
+    async def find(labels: Mapping[str, str]) -> Sequence[Workload]:
+        asked.append(labels)
+        return []
+
+    monkeypatch.setattr(worlds[0].engine, "find", find)
+    await worlds[0].kill(identifier)
+    assert [] == asked
+    await worlds[0].kill("x" * 131_071)
+    assert 1 == len(asked)
 
 
 @pytest.mark.parametrize(("code", "outcome"), [(0, "ended"), (3, "error")])
