@@ -100,8 +100,8 @@ class SurroundingKeys(Table):
     labels: Annotated[dict[str, str], BeforeValidator(read_labels)] = key(
         {},
         "labels of its container, beside those of the supervisor",
-        allowed="a table of names with a dot in them and texts; not area.supervisor.…,"
-        " com.docker.…, io.docker.… or org.dockerproject.…",
+        allowed="a table of names and texts; not area.supervisor.…, com.docker.…, io.docker.…,"
+        " org.dockerproject.…, nor an attribute of the Engine's events such as exitCode",
         example='{ "org.example.team" = "weather" }',
     )
 

@@ -16,8 +16,11 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _OURS = {"TRACEPARENT", "TRACESTATE", "AREA_AUTH"}
 # They say how the supervisor itself is traced, and may hold the token of its collector.
 _OWN_TRACING = "OTEL_"
-# What an attribute of Docker's events is called has no dot, and a label of its name hides it.
-_LABEL = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+")
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_./-]*[A-Za-z0-9])?")
+# The attributes of the events of Docker and Podman. A label of that name would hide one.
+_ATTRIBUTES = """
+comment containerExitCode execDuration execID exitCode image imageID name oldName signal
+"""
 # Docker's own namespaces ("Docker object labels" in its documentation), and ours.
 _TAKEN = ("area.supervisor.", "com.docker.", "io.docker.", "org.dockerproject.")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?")
@@ -81,8 +84,8 @@ def read_labels(value: object) -> dict[str, str]:
     texts = _texts(value)
     for name in texts:
         if not _LABEL.fullmatch(name):
-            raise NotAllowed(f"{name!r} is not letters, digits, - and _ with dots between them")
-        if name.startswith(_TAKEN):
+            raise NotAllowed(f"{name!r} is not letters and digits, with . - _ or / between them")
+        if name.startswith(_TAKEN) or name in _ATTRIBUTES.split():
             raise NotAllowed(f"{name!r} is reserved")
     return texts
 

@@ -64,7 +64,8 @@ def test_every_key_becomes_a_part_of_the_workload(path: Path) -> None:
         ' dns = ["10.0.0.2", "fd00::2"],'
         ' volumes = ["cache:/var/cache", "/srv/data:/data:ro"],'
         ' log = { driver = "local", options = { max-size = "1m" } },'
-        ' runtime = "runsc", gpus = 2, labels = { "org.example.team" = "weather" }'
+        ' runtime = "runsc", gpus = 2,'
+        ' labels = { "org.example.team" = "weather", team = "w", "k8s.io/app" = "" }'
     )
     made = workload(entry(path, keys))
     assert made.surroundings == Surroundings(
@@ -161,7 +162,9 @@ def test_a_log_is_read(path: Path, text: str, log: Log) -> None:
         ("gpus = 0", "gpus = 0: allowed is a whole number above 0"),
         ('gpus = "some"', "gpus = 'some': allowed is a whole number above 0"),
         ("gpus = []", "gpus: allowed is a whole number above 0"),
-        ('labels = { team = "x" }', "labels: 'team' is not letters, digits, - and _ with dots"),
+        ('labels = { "a b" = "x" }', "labels: 'a b' is not letters and digits, with . - _ or /"),
+        ('labels = { exitCode = "0" }', "labels: 'exitCode' is reserved"),
+        ('labels = { image = "x" }', "labels: 'image' is reserved"),
         ('labels = { "area.supervisor.x" = "" }', "labels: 'area.supervisor.x' is reserved"),
         ('labels = { "com.docker.swarm.x" = "" }', "labels: 'com.docker.swarm.x' is reserved"),
     ],
