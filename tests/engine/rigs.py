@@ -203,7 +203,9 @@ class SwarmRig:
         label = f"com.docker.swarm.service.id={service_id}"
         for node in self.swarm.nodes:
             with node.client() as client:
-                for container in client.containers.list(all=True, filters={"label": label}):
+                # One that has ended stays beside its successor.
+                ended = action == "start"
+                for container in client.containers.list(all=ended, filters={"label": label}):
                     getattr(container, action)(**options)
 
     async def go_away(self) -> None:
