@@ -15,6 +15,7 @@ restart = {{ on = "end", attempts = 99, back_off = "200ms", most = "1s" }}
 kind = "action"
 image = "{worker.IMAGE}"
 auth = "file"
+user = "1000"
 restart = {{ on = "end", back_off = "200ms" }}
 
 [jobs.twice]
