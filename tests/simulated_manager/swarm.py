@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from copy import deepcopy
 from http import HTTPStatus
 from itertools import count
+from signal import Signals
 from typing import Any
 
 from tests.simulated_manager.tasks import HOSTNAME, NODE, Service, Task, framed, new_id
 
-_SIGTERMED, _SIGKILLED, _NOT_RUN = 143, 137, 127
+_SIGNALLED, _SIGKILLED, _NOT_RUN = 128, 137, 127
 _SHUTDOWN, _REMOVE = "shutdown", "remove"
 _UNSATISFIED = "no suitable node (scheduling constraints not satisfied on 1 node)"
 _ENDED = ("complete", "shutdown", "failed", "rejected")
@@ -197,8 +198,9 @@ class SimulatedSwarm:
                 self._move(task, "shutdown")
             self._forget(task)
         elif not told:
-            ignores = task.option("--stubborn") is not None
-            code = _SIGKILLED if ignores else _SIGTERMED
+            # Without an init, the tests' worker has no handler as the first process.
+            ignores = task.option("--stubborn") is not None or not task.has_init
+            code = _SIGKILLED if ignores else _SIGNALLED + Signals[task.stop_signal]
             wait = _STOPPING + (task.grace if ignores else 0)
             self._later(wait, lambda: self._end(task, code))
 

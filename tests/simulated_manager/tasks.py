@@ -88,6 +88,14 @@ class Task:
         """From SIGTERM to SIGKILL (seconds)."""
         return float(self.spec["ContainerSpec"].get("StopGracePeriod") or 10e9) / 1e9
 
+    @property
+    def stop_signal(self) -> str:
+        return str(self.spec["ContainerSpec"].get("StopSignal") or "SIGTERM")
+
+    @property
+    def has_init(self) -> bool:
+        return bool(self.spec["ContainerSpec"].get("Init"))
+
     @cached_property
     def arguments(self) -> Sequence[str]:
         return self.spec["ContainerSpec"].get("Args") or []
