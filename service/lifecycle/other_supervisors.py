@@ -41,7 +41,7 @@ class OtherSupervisors:
     def note_stop(self, launch_id: str, seen: Inspection) -> None:
         """Note that another supervisor is stopping a workload."""
         job = self._registry.get(launch_id)
-        if seen.stopping and job is not None and not job.being_killed:
+        if seen.stopping and job is not None and not (job.being_killed or job.timed_out):
             self._registry.observe(launch_id, KillIntended(here=False))
 
     async def wait_for(self, launch_id: str) -> None:

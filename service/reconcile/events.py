@@ -48,7 +48,7 @@ class EventHandler:
             if job.exit_seen and job.workload_id == event.id:
                 self._spawn(self._inspect_restarted(job, event), event)
         elif event.change is Change.STOPPING:
-            if not job.being_killed:
+            if not (job.being_killed or job.timed_out):
                 self.registry.observe(job.launch_id, KillIntended(here=False))
         elif event.change is Change.SIGNALLED:
             if not job.ended_here:

@@ -38,7 +38,7 @@ def start_again(
     """
     deadline = time.monotonic() + float(client.timeout)
     manager = Manager(client)
-    tasks = manager.tasks_of(service_id)
+    tasks = [t for t in manager.tasks_of(service_id) if NOWHERE not in t.constraints]
     newest = chief(tasks) if tasks else None
     if newest is None or not _is_successor(newest, labels) or _never_ran(newest):
         if newest is not None and not (has_ended(newest) or is_lost(newest, manager.nodes())):
@@ -53,6 +53,9 @@ def restarted(spec: Mapping[str, Any], labels: Mapping[str, str]) -> Mapping[str
     changed = deepcopy(dict(spec))
     template = changed["TaskTemplate"]
     template["ForceUpdate"] = template.get("ForceUpdate", 0) + 1
+    placement = template.get("Placement") or {}
+    constraints = [each for each in placement.get("Constraints") or () if each != NOWHERE]
+    template["Placement"] = {**placement, "Constraints": constraints}
     for labelled in (changed, template["ContainerSpec"]):
         labelled["Labels"] = {**(labelled.get("Labels") or {}), **labels}
     return changed
