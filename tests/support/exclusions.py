@@ -12,6 +12,11 @@ from tests.support import needs
 # several, and without it all of them.
 EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
     "swarm": {
+        "it refuses so short a grace of orphans": {
+            "tests/e2e/test_run_policies.py": (
+                "test_a_sigkill_at_any_moment_of_a_restart_leaves_each_job_once",
+            ),
+        },
         "it refuses health checks": {
             "tests/e2e/test_ready.py": (
                 "test_a_launch_is_answered_once_its_job_is_healthy_which_is_told_from_then_on",
