@@ -90,7 +90,7 @@ class Workload:
 class Inspection:
     """The details of a workload. Its arguments and environment hold secrets: not in the repr.
 
-    The environment has lines NAME=VALUE.
+    The environment has lines NAME=VALUE. `log_options` are the values of its log driver's options.
 
     `exit_code` is None if the engine does not know it, as for a workload on a lost machine.
     """
@@ -104,6 +104,7 @@ class Inspection:
     ended_at: float | None
     arguments: Sequence[str] = field(repr=False)
     environment: Sequence[str] = field(default=(), repr=False)
+    log_options: Sequence[str] = field(default=(), repr=False)
     paused: bool = False
     aside: bool = False  # see `Workload`
     stopping: bool = False  # likewise

@@ -287,14 +287,16 @@ def secrets_in(entry: Entry, environment: Mapping[str, str]) -> Sequence[str]:
     return _secret(values)
 
 
-def secrets_of(labels: Mapping[str, str], environment: Sequence[str]) -> Sequence[str]:
-    """The values of a workload's variables that may be secret. `environment` has NAME=VALUE.
+def secrets_of(
+    labels: Mapping[str, str], environment: Sequence[str], log_options: Sequence[str] = ()
+) -> Sequence[str]:
+    """Of a workload, what `secrets_in` has of its job. `environment` has NAME=VALUE.
 
-    The others are those of its image, which everybody can read.
+    The other variables are those of its image, which everybody can read.
     """
     names = labels.get(VARIABLES_LABEL, "").split()
     pairs = (each.partition("=") for each in environment) if names else ()
-    return _secret(value for name, _, value in pairs if name in names)
+    return _secret([*(value for name, _, value in pairs if name in names), *log_options])
 
 
 def _secret(values: Iterable[str]) -> Sequence[str]:

@@ -11,7 +11,7 @@ from functools import partial
 
 from observability.logs import get_logger
 from observability.redaction.redactor import Redactor
-from service.engine.base import Begun, Engine, Status, Workload
+from service.engine.base import Begun, Engine, Inspection, Status, Workload
 from service.errors import (
     Draining,
     EngineError,
@@ -28,6 +28,7 @@ from service.jobs.workload import (
     RESTARTS_LABEL,
     restart_labels,
     restarts_in,
+    secrets_of,
 )
 from service.lifecycle.exit_hints import Hint
 from service.lifecycle.reaper import Reaper
@@ -143,7 +144,7 @@ class Restarter:
         return await self.engine.start_successor(
             job.workload_id,
             restart_labels(job.restarts),
-            redact=Redactor(auth_in(seen.arguments, seen.environment)),
+            redact=_redactor(seen),
             timeout=self.settings.launch_timeout_seconds,
         )
 
@@ -193,6 +194,13 @@ class Restarter:
         self.registry.observe(job.launch_id, RestartFailed(at))
         if at is None:
             await self.reaper.reap(job.launch_id, Hint())
+
+
+def _redactor(seen: Inspection) -> Redactor:
+    """Removes what may be secret of a workload from the engine's messages about its successor."""
+    auth = auth_in(seen.arguments, seen.environment)
+    given = secrets_of(seen.labels, seen.environment, seen.log_options)
+    return Redactor([auth, given])
 
 
 def _is_successor(job: Job, workload: Workload) -> bool:

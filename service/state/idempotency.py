@@ -50,12 +50,13 @@ def _checked(key: str) -> str:
 class _KeyedJob(NamedTuple):
     """What is kept of a job with a key: little, since its texts may be long."""
 
-    job: Job  # without its identifier and its killer
+    job: Job  # without its identifier, its credentials and its killer
     hashed: int  # name and identifier
 
     @classmethod
     def of(cls, job: Job) -> "_KeyedJob":
-        return cls(replace(job, identifier="", killer=NO_CALLER), hash((job.name, job.identifier)))
+        kept = replace(job, identifier="", redact=None, killer=NO_CALLER)
+        return cls(kept, hash((job.name, job.identifier)))
 
 
 class Keys:

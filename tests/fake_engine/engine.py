@@ -388,6 +388,7 @@ def _health(container: Container) -> Health:
 
 
 def _inspection(container: Container) -> Inspection:
+    log = container.spec.surroundings.log
     return Inspection(
         id=container.id,
         status=container.status,
@@ -400,6 +401,7 @@ def _inspection(container: Container) -> Inspection:
         health=container.health,
         probe=container.probe,
         environment=tuple(f"{k}={v}" for k, v in container.spec.environment.items()),
+        log_options=tuple(value for _, value in log.options) if log else (),
         paused=container.paused,
         aside=is_aside(container.spec.name, container.id),
         node=container.node,

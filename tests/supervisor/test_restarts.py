@@ -10,10 +10,20 @@ import pytest
 
 from service.engine.base import Status
 from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, ImageMissing
+from service.jobs.catalog import Catalog
+from service.jobs.catalog_keys import Entry
 from service.jobs.restart_policy import RestartPolicy, Restarts
 from service.jobs.workload import labels_of, restart_labels, restarts_in
 from tests.fake_engine.host import Container
-from tests.supervisor.world import World, a_world, is_live, pass_time, two_worlds, until
+from tests.supervisor.world import (
+    IMAGE,
+    World,
+    a_world,
+    is_live,
+    pass_time,
+    two_worlds,
+    until,
+)
 from tests.support.samples import a_job
 
 # That of the job "again", but for its waits.
@@ -273,6 +283,20 @@ async def test_an_engine_that_refuses_is_given_up_and_the_last_outcome_told(worl
     )
     assert 2 == len(world.logged("restart.failed"))
     assert 0 == world.metric("supervisor_restarts_total")
+
+
+async def test_what_an_engine_quotes_when_it_refuses_shows_no_secret_of_the_catalogue() -> None:
+    log = {"driver": "splunk", "options": {"splunk-token": "token-31337"}}
+    keys = {"environment": {"A": "value-4711"}, "log": log, "network": "value-4711.token-31337"}
+    job = Entry.model_validate({"kind": "action", "image": IMAGE, "restart": {}} | keys)
+    async with a_world(catalog=Catalog({"again": job})) as world:
+        world.host.networks.add("value-4711.token-31337")
+        await world.launch("a-1", "again")
+        world.host.networks.clear()
+        end(world)
+        await until(lambda: bool(world.logged("restart.failed")), within=60)
+        told = world.logged("restart.failed")[0]["error"]
+        assert "network [redacted].[redacted] not found" == told
 
 
 async def test_a_restart_takes_a_slot_and_is_never_refused() -> None:

@@ -246,6 +246,14 @@ class _Config(Answer):
         return bool(test) and test != ["NONE"]
 
 
+class _LogConfig(Answer):
+    Config: dict[str, str] | None = None
+
+
+class _InspectedHost(Answer):
+    LogConfig: _LogConfig | None = None
+
+
 class Inspected(Answer):
     """An inspection."""
 
@@ -253,6 +261,13 @@ class Inspected(Answer):
     Name: str = ""
     State: _State
     Config: _Config
+    HostConfig: _InspectedHost | None = None
+
+    @property
+    def log_options(self) -> dict[str, str]:
+        """The options of its log driver."""
+        log = self.HostConfig and self.HostConfig.LogConfig
+        return (log and log.Config) or {}
 
 
 class _Actor(Answer):
@@ -314,6 +329,7 @@ def inspection(answer: object) -> Inspection:
         ended_at=_timestamp(state.FinishedAt),
         arguments=tuple(config.Cmd or ()),
         environment=tuple(config.Env or ()),
+        log_options=tuple(found.log_options.values()),
         paused=state.Paused,
         health=_health(state),
         probe=_last_probe(state.Health),

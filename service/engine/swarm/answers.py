@@ -83,12 +83,19 @@ class _Placement(Answer):
 
 class _Driver(Answer):
     Name: str = ""
+    Options: dict[str, str] | None = None
 
 
 class _TaskSpec(Answer):
     ContainerSpec: _ContainerSpec = _ContainerSpec()
     Placement: _Placement = _Placement()
     LogDriver: _Driver | None = None
+
+    @property
+    def log_options(self) -> Sequence[str]:
+        """The values of its log driver's options."""
+        options = self.LogDriver.Options if self.LogDriver else None
+        return tuple((options or {}).values())
 
 
 class _ContainerStatus(Answer):

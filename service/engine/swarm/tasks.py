@@ -139,6 +139,7 @@ def inspection(task: Task, nodes: Nodes, *, stopping: bool = False) -> Inspectio
         ended_at=task.since if now is Status.EXITED and not lost else None,
         arguments=task.arguments,
         environment=task.Spec.ContainerSpec.environment,
+        log_options=task.Spec.log_options,
         stopping=stopping,
         node=nodes.name(task.NodeID),
         witnessed=task.state in _BY_ITSELF and exit_code(task) is not None,
@@ -158,6 +159,7 @@ def bare_inspection(service: Service) -> Inspection:
         ended_at=None,
         arguments=tuple(container.Args or ()),
         environment=container.environment,
+        log_options=service.Spec.TaskTemplate.log_options,
         stopping=_is_stopped(service),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from observability.callers import NO_CALLER, Caller
+from observability.redaction.redactor import Redactor
 from service.errors import InvalidRequest
 from service.jobs.model import Job, JobSpec
 from service.state.idempotency import KEPT_SECONDS, Keys, key_in
@@ -146,6 +147,16 @@ def test_what_is_kept_of_a_job_is_small_however_long_its_identifier_is() -> None
     assert job == keys.find(_asked(identifier=job.identifier))
     assert [""] == [launch.job.identifier for _, launch in keys._exited.values()]
     assert replace(job, identifier="") == next(iter(keys._exited.values()))[1].job
+
+
+def test_the_credentials_of_a_job_are_not_kept() -> None:
+    """They may be 500 KB long, and are no longer needed."""
+    keys, job = Keys(), _keyed(redact=Redactor({"token": "x" * 10_000}))
+    keys.hold(job)
+    keys.release(job)
+    found = keys.find(_asked())
+    assert found is not None
+    assert None is found.redact
 
 
 def test_who_had_a_job_killed_is_not_kept() -> None:

@@ -21,6 +21,7 @@ from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.engine import DockerEngine
 from service.engine.docker.error_mapping import translated_errors
 from service.engine.docker.legacy import LegacyContainers
+from service.engine.docker.parsing import inspection
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineError, EngineFailed
 
@@ -271,6 +272,21 @@ async def test_one_odd_container_in_a_list_harms_no_other_and_is_told_once() -> 
 async def test_labels_that_are_null_are_none(labels: Any) -> None:
     one = engine(lambda *_: (200, body(changed(INSPECTED, ("Config", "Labels"), labels))))
     assert {} == (await one.inspect(ID)).labels
+
+
+@pytest.mark.parametrize(
+    ("host", "options"),
+    [
+        ({"LogConfig": {"Type": "splunk", "Config": {"splunk-token": "t0ken"}}}, ("t0ken",)),
+        ({"LogConfig": {"Type": "json-file", "Config": None}}, ()),
+        ({"LogConfig": None}, ()),
+        (None, ()),
+    ],
+)
+def test_an_inspection_has_the_options_of_the_log(host: Any, options: tuple[str, ...]) -> None:
+    seen = inspection({**INSPECTED, "HostConfig": host})
+    assert options == seen.log_options
+    assert "t0ken" not in repr(seen)
 
 
 def test_our_own_errors_stay_what_they_are() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.engine.docker.parsing import read
-from service.engine.swarm.answers import Task
+from service.engine.swarm.answers import Service, Task
 from service.engine.swarm.specs import can_gain_privileges, service_of
 from service.engine.workload_spec import (
     Confinement,
@@ -152,3 +152,10 @@ def test_a_variable_is_read_back_as_it_was_given(value: str) -> None:
     task = {"ID": "t", "Version": {"Index": 1}, "CreatedAt": "", "DesiredState": "running"}
     task |= {"Status": {"Timestamp": "", "State": "running"}, "Spec": {"ContainerSpec": container}}
     assert (f"AREA_AUTH={value}",) == read(Task, task).Spec.ContainerSpec.environment
+
+
+def test_the_options_of_the_log_are_read_back() -> None:
+    log = Log("splunk", (("splunk-token", "t"), ("splunk-url", "u")))
+    spec = WorkloadSpec(name="a", image="x", arguments=(), surroundings=Surroundings(log=log))
+    service = {"ID": "s", "Version": {"Index": 1}, "CreatedAt": "", "Spec": service_of(spec, _NEW)}
+    assert ("t", "u") == read(Service, service).Spec.TaskTemplate.log_options
