@@ -17,6 +17,7 @@ from service.jobs.catalog import SCHEMA
 from service.jobs.catalog_keys import Entry
 from service.jobs.catalog_schema import schema_text
 from service.jobs.keys.health import HealthcheckTable
+from service.jobs.keys.restarting import Restart
 from service.jobs.keys.table import Table
 from service.settings import Settings
 
@@ -30,6 +31,8 @@ _TYPES = {
     list: "list of texts",
     dict: "table",
 }
+# An example shows one type only.
+_OF_SEVERAL_TYPES = {"gpus": "whole number, text or list of texts"}
 
 
 def pages() -> Iterator[tuple[Path, str]]:
@@ -38,6 +41,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         ("settings.md", "settings", _settings()),
         ("catalogue.md", "keys", _keys(Entry)),
         ("catalogue.md", "healthcheck", _keys(HealthcheckTable)),
+        ("catalogue.md", "restart", _keys(Restart)),
         ("architecture.md", "rooms", rooms.drawing_and_table()),
         ("modules.md", "modules", rooms.module_tables()),
         ("licences.md", "licences", sbom.licences()),
@@ -72,9 +76,10 @@ def _key(name: str, field: FieldInfo) -> Sequence[str]:
     kind = _TYPES[type(value)]
     if isinstance(value, list) and isinstance(value[0], int):
         kind = "list of whole numbers"
+    kind = _OF_SEVERAL_TYPES.get(name, kind)
     empty = "{}" if kind == _TYPES[dict] else "[]"
     shown = empty if field.default == () else _shown(field.default)
-    default = "none" if field.default is None else f"`{shown}`"
+    default = "none" if field.default in (None, "") else f"`{shown}`"
     if field.is_required():
         default = "required"
     return [f"`{name}`", kind, default, extra["allowed"], field.description or "", f"`{example}`"]

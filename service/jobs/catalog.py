@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from observability.escaping import printable
+from observability.escaping import printable, shown
 from observability.metrics import UNKNOWN
 from service.engine.workload_spec import PullPolicy
 from service.errors import StartError
@@ -59,10 +59,11 @@ _A_TABLE = {
 }
 # Keys whose values are tables.
 _WITH_TABLES = {n for n, field in Entry.model_fields.items() if example_of(field).startswith("{")}
-# A key whose value no message shows.
-_HIDDEN = "environment"
+# Keys whose values no message shows.
+_HIDDEN = {"environment", "pass_environment"}
 _SHORT = Repr()
 _SHORT.maxstring = 80
+_MOST_OF_A_NAME, _MOST_OF_A_REASON = 128, 200
 _INIT = 1  # process
 # Some thousand jobs. Each has its series in the metrics.
 _MOST_BYTES = 2**20
@@ -104,7 +105,7 @@ class CatalogFile(BaseModel):
                 raise ValueError(f"{name!r} is what metrics call a job that is not here")
             if not _JOB_NAME.fullmatch(name):
                 raise ValueError(
-                    f"{name!r} is not a job name: a letter or digit, then letters, digits,"
+                    f"{shown(name)} is not a job name: a letter or digit, then letters, digits,"
                     " _ . or -, at most 128 characters"
                 )
         return self
@@ -120,7 +121,7 @@ class CatalogFile(BaseModel):
         for image in images:
             if image not in used:
                 allowed = ", ".join(sorted(used)) or "none, as no job has an image"
-                raise ValueError(f"no job has the image {image!r}; allowed is {allowed}")
+                raise ValueError(f"no job has the image {shown(image)}; allowed is {allowed}")
         return images
 
     def layers(self, job: str) -> Sequence[Policy]:
@@ -218,9 +219,17 @@ def faults_of(tables: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _told(fault: ErrorDetails) -> str:
-    where = ".".join(printable(str(part)) for part in fault["loc"]) or "jobs"
-    shown = "" if _HIDDEN in fault["loc"] else _shown(fault["input"])
-    return f"{where}{shown}: {_describe(fault)}"
+    where = ".".join(_cut(part, _MOST_OF_A_NAME) for part in fault["loc"]) or "jobs"
+    # A key that nobody knows may be a variable that stands beside `environment`.
+    is_unknown = fault["type"] == "extra_forbidden" and fault["loc"][-1] not in _REFUSED
+    is_hidden = is_unknown or not _HIDDEN.isdisjoint(fault["loc"])
+    return f"{where}{'' if is_hidden else _shown(fault['input'])}: {_describe(fault)}"
+
+
+def _cut(text: object, most: int) -> str:
+    """A text of the file, or about one, for a message of one line."""
+    whole = str(text)
+    return printable(whole if len(whole) <= most else f"{whole[:most]}…")
 
 
 def _shown(given: object) -> str:
@@ -245,9 +254,9 @@ def _describe(fault: ErrorDetails) -> str:
         return f"is not {_A_TABLE[table[0]] if table else _TABLES[key]}"
     own_words = fault["type"] == "value_error" and field is not None and _table_in(field)
     if field and isinstance(field.json_schema_extra, dict) and not own_words:
-        part = f"{printable(str(why))}; " if isinstance(why, NotAllowed) else ""
+        part = f"{_cut(why, _MOST_OF_A_REASON)}; " if isinstance(why, NotAllowed) else ""
         return f"{part}allowed is {field.json_schema_extra['allowed']}"
-    return str(why)
+    return printable(str(why))
 
 
 def _fields_of(table: Sequence[str]) -> Mapping[str, FieldInfo]:

@@ -89,9 +89,11 @@ class Entry(ImagePolicy, _Own):
 
     @model_validator(mode="after")
     def _no_reaction_is_restarted(self) -> Self:
-        if self.restart and self.kind is Kind.REACTION:
+        given = [key for key in ("restart", "final_exit_codes") if getattr(self, key)]
+        if given and self.kind is Kind.REACTION:
             raise ValueError(
-                "`restart` is for actions; a reaction that is started again may do its work twice"
+                f"`{given[0]}` is for actions; a reaction that is started again may do its work"
+                " twice"
             )
         return self
 

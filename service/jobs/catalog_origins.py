@@ -5,8 +5,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pydantic.fields import FieldInfo
+
 from service.jobs.catalog import CatalogFile
 from service.jobs.catalog_keys import Entry
+from service.jobs.keys.table import example_of
 
 _HIDDEN = "…"
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -34,8 +37,14 @@ def origins_of(job: str, file: CatalogFile, tables: Mapping[str, Any]) -> Sequen
             value = _without_secrets(key, _table(tables, head)[key])
             found.append(Origin(key, toml(value), _written(head)))
         else:
-            found.append(Origin(key, toml(field.default), ""))
+            found.append(Origin(key, toml(_default(field)), ""))
     return found
+
+
+def _default(field: FieldInfo) -> object:
+    """The default of a key: `()` is that of lists, and of tables whose reader makes a tuple."""
+    is_table = example_of(field).startswith("{")
+    return {} if field.default == () and is_table else field.default
 
 
 def _without_secrets(key: str, value: Any) -> Any:

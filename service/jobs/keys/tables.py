@@ -68,7 +68,13 @@ def check_variable(name: str) -> None:
     if name in _OURS:
         raise NotAllowed(f"{name} is set by the supervisor")
     if not _VARIABLE.fullmatch(name):
-        raise NotAllowed(f"{name!r} is not the name of a variable")
+        raise NotAllowed(f"{_without_value(name)!r} is not the name of a variable")
+
+
+def _without_value(name: str) -> str:
+    """What is left of `NAME=VALUE`, as other programs take it: the value may be a secret."""
+    before, equals, _ = name.partition("=")
+    return f"{before}=…" if equals else name
 
 
 def read_passed_variable(name: str) -> str:
@@ -155,5 +161,5 @@ def _ulimit(name: str, given: object) -> Ulimit:
 
 def _limit(name: str, given: object) -> int:
     if type(given) is not int or not _UNLIMITED <= given <= _MOST:
-        raise NotAllowed(f"a limit of {name} is not a whole number")
+        raise NotAllowed(f"a limit of {name} is not a whole number from -1")
     return given

@@ -69,6 +69,9 @@ def test_each_key_is_shown_with_where_it_comes_from() -> None:
         "cpus": ("0.5", job),
         "cap_drop": ("[]", job),
         "tmpfs": ('["/tmp", "/run:size=16m"]', image),
+        "volumes": ("[]", "built in"),
+        "ulimits": ("{}", "built in"),
+        "extra_hosts": ("{}", "built in"),
         "no_new_privileges": ("true", "built in"),
     }.items() <= keys.items()
     assert ('["ALL"]', "[defaults]") == shown("draw")["cap_drop"]
@@ -126,7 +129,7 @@ def test_another_catalogue_can_be_checked(tmp_path: Path) -> None:
 
 
 _TOLD = [
-    "jobs.toml: defaults.kind = 'action': is not a key of the catalogue; [defaults] may have",
+    "jobs.toml: defaults.kind: is not a key of the catalogue; [defaults] may have",
     "jobs.toml: jobs.x.kind = 1: allowed is",
     "jobs.toml: jobs.x.memory = '1m': allowed is",
     "jobs.toml: jobs.y.kind: is missing",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from observability.escaping import shown
 from service.engine.workload_spec import (
     Confinement,
     ImageSource,
@@ -277,6 +278,8 @@ def test_a_restart_policy_is_read(path: Path, keys: str, policy: RestartPolicy |
 def test_a_reaction_is_never_started_again(path: Path) -> None:
     message = fault(path, '[jobs]\nx = { kind = "reaction", restart = {} }')
     assert message.startswith("jobs.x: `restart` is for actions; a reaction that is started again")
+    message = fault(path, '[jobs]\nx = { kind = "reaction", final_exit_codes = [2] }')
+    assert message.startswith("jobs.x: `final_exit_codes` is for actions; a reaction that is start")
     path.write_text(
         '[defaults]\nrestart = { on = "end" }\n'
         '[jobs]\nx = { kind = "reaction" }\ny = { kind = "action" }\n'
@@ -291,7 +294,7 @@ def test_a_reaction_is_never_started_again(path: Path) -> None:
     [
         (
             "attempt = 1",
-            "restart.attempt = 1: is not a key of the catalogue; `restart` may have on",
+            "restart.attempt: is not a key of the catalogue; `restart` may have on",
         ),
         ('on = "always"', 'restart.on = \'always\': allowed is "failure", "end" or "never"'),
         ("attempts = 0", "restart.attempts = 0: allowed is a whole number from 1 to 1000000"),
@@ -353,13 +356,13 @@ def test_the_last_of_several_layers_counts() -> None:
     [
         ("defaults = 1", "defaults = 1: is not a table of defaults, [defaults]"),
         ("[defaults]\nuser = 5", "defaults.user = 5: allowed is a user or user:group"),
-        ("[defaults]\nkind = 'action'", "defaults.kind = 'action': is not a key of the catalogue;"),
+        ("[defaults]\nkind = 'action'", "defaults.kind: is not a key of the catalogue;"),
         (
             "[defaults]\nimage = 'x'",
-            "defaults.image = 'x': is not a key of the catalogue; [defaults]",
+            "defaults.image: is not a key of the catalogue; [defaults]",
         ),
         ("[defaults]\nprivileged = true", "defaults.privileged = True: is refused: a privileged"),
-        ("[defaults]\nmax_running = 1", "defaults.max_running = 1: is not a key of the catalogue;"),
+        ("[defaults]\nmax_running = 1", "defaults.max_running: is not a key of the catalogue;"),
         (
             "[defaults]\ncap_add = ['CHOWN']\ncap_drop = ['CHOWN']",
             "defaults: CHOWN is in `cap_add` and in `cap_drop`",
@@ -419,9 +422,9 @@ def test_a_job_inherits_from_its_image_before_the_defaults(path: Path) -> None:
         ("[images.x]\nmemory = '1m'", "images.x.memory = '1m': allowed is a number and k, m or g"),
         (
             "[images.x]\nimage = 'y'",
-            "images.x.image = 'y': is not a key of the catalogue; an image",
+            "images.x.image: is not a key of the catalogue; an image",
         ),
-        ("[images.x]\nkind = 'action'", "images.x.kind = 'action': is not a key"),
+        ("[images.x]\nkind = 'action'", "images.x.kind: is not a key"),
         ("[images.x]\nprivileged = true", "images.x.privileged = True: is refused: a privileged"),
         ("[images.y]", "images: no job has the image 'y'; allowed is x, z"),
         (
@@ -553,12 +556,13 @@ def test_a_long_value_is_told_in_short(path: Path) -> None:
         ("", "jobs: is missing"),
         ("jobs = 1", "jobs = 1: is not a table of jobs, [jobs]"),
         ("jobs = [1]", "jobs: is not a table of jobs, [jobs]"),
-        ("version = 1\n[jobs]", "version = 1: is not a key of the catalogue"),
+        ("version = 1\n[jobs]", "version: is not a key of the catalogue"),
         ("[jobs]\nx = 1", 'jobs.x = 1: is not a job, such as { kind = "action" }'),
         ("[jobs]\nx = {}", "jobs.x.kind: is missing"),
         ("[jobs]\nx = { kind = 1 }", 'jobs.x.kind = 1: allowed is "action" or "reaction"'),
         ('[jobs]\n"a\\nb" = { kind = 1 }', r"jobs.'a\nb'.kind = 1: "),
         ('[jobs]\nx = { kind = "Action" }', "jobs.x.kind = 'Action': "),
+        ("[jobs]\nx = { imgae = 'y' }", "jobs.x.imgae: is not a key of the catalogue; a job may"),
     ],
 )
 def test_a_wrong_structure_is_told_with_its_key(path: Path, text: str, told: str) -> None:
@@ -568,7 +572,6 @@ def test_a_wrong_structure_is_told_with_its_key(path: Path, text: str, told: str
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
-        ("imgae", '"x"', "'x': is not a key of the catalogue; a job may have kind, image, "),
         ("image", '""', "'': allowed is an image's name, such as "),
         ("image", '"UPPER"', "'UPPER': allowed is an image's name"),
         ("image", '"a b"', "'a b': allowed is an image's name"),
@@ -757,7 +760,7 @@ def test_only_an_action_can_be_said_to_end(path: Path) -> None:
 @pytest.mark.parametrize("name", ["", "-x", "a b", "é", "a/b", "x" * 129])
 def test_what_is_no_job_name_is_refused(path: Path, name: str) -> None:
     message = fault(path, f'[jobs]\n"{name}" = {{ kind = "action" }}')
-    assert message.startswith(f"jobs: {name!r} is not a job name")
+    assert message.startswith(f"jobs: {shown(name)} is not a job name")
 
 
 def test_a_file_that_is_not_there_is_told_with_its_setting(path: Path) -> None:
