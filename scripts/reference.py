@@ -37,6 +37,7 @@ _OF_SEVERAL_TYPES = {"gpus": "whole number, text or list of texts"}
 
 def pages() -> Iterator[tuple[Path, str]]:
     """The pages with generated tables: their paths, and their current texts."""
+    texts: dict[Path, str] = {}  # a page may have several tables
     for name, mark, table in (
         ("settings.md", "settings", _settings()),
         ("catalogue.md", "keys", _keys(Entry)),
@@ -47,7 +48,9 @@ def pages() -> Iterator[tuple[Path, str]]:
         ("licences.md", "licences", sbom.licences()),
     ):
         page = _DOCS / name
-        yield page, written(page.read_text(encoding="utf-8"), mark, table)
+        text = texts.get(page) or page.read_text(encoding="utf-8")
+        texts[page] = written(text, mark, table)
+    yield from texts.items()
     yield SCHEMA, schema_text()
     yield from engine_outcomes.pages().items()
     yield socket_proxy.PAGE, socket_proxy.configuration()
