@@ -199,6 +199,15 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
         },
     },
     "podman-5.4": {
+        "after a 429 of a registry it tries again by itself, for minutes": {
+            "tests/engine/test_pulls.py": (
+                "test_what_a_registry_answers_is_told_apart[429-6]",
+                "test_what_a_registry_answers_is_told_apart[429-7]",
+            ),
+        },
+        "it finds no image without a registry in its name for a platform": {
+            "tests/engine/test_pulls.py": ("test_an_image_for_another_platform_is_missing",),
+        },
         "systemd makes its probes, which does not run here, and it splits arguments at blanks": {
             "tests/e2e/test_ready.py": (
                 "test_a_launch_is_answered_once_its_job_is_healthy_which_is_told_from_then_on",

@@ -61,11 +61,13 @@ class Registry:
         return {"auths": {self.address: {"auth": login}}}
 
     def push(self, client: docker.DockerClient, image: str, name: str) -> Pushed:
-        """Push an image that an Engine has, which forgets the name in the registry."""
-        repository, _, tag = name.partition(":")
-        pushed = f"{self.address}/{repository}:{tag or 'latest'}"
-        client.images.get(image).tag(pushed)
-        lines = list(client.api.push(pushed, auth_config=_LOGIN, stream=True, decode=True))
+        """Push an image that an Engine has, which forgets the name in the registry, NAME:TAG."""
+        repository, _, tag = f"{self.address}/{name}".rpartition(":")
+        pushed = f"{repository}:{tag}"
+        client.images.get(image).tag(repository, tag)
+        lines = list(
+            client.api.push(repository, tag=tag, auth_config=_LOGIN, stream=True, decode=True)
+        )
         assert [] == [line for line in lines if "error" in line]
         client.images.remove(pushed)
         (digest,) = (line["aux"]["Digest"] for line in lines if "aux" in line)

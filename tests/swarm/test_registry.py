@@ -31,7 +31,7 @@ def image(registry: Registry, rig_of_three: SwarmRig) -> Iterator[str]:
     """An image that no node has."""
     nodes = rig_of_three.swarm.nodes
     with nodes[0].client() as client:
-        name = registry.push(client, worker.IMAGE, "private/worker").name
+        name = registry.push(client, worker.IMAGE, "private/worker:latest").name
     yield name
     for node in nodes:
         with node.client() as client:

@@ -17,7 +17,8 @@ from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.workload_spec import Healthcheck, Tmpfs, Ulimit, WorkloadSpec
 from service.errors import EngineFailed, EngineRefused, ImageMissing, NameTaken
 
-_OTHER_PLATFORM = "does not match the specified platform"
+# Docker's words, and Podman's.
+_OTHER_PLATFORM = ("does not match the specified platform", "no such image")
 
 # Docker's error for `none`, and for drivers that only send (moby's daemon/logger).
 _UNREADABLE = "configured logging driver does not support reading"
@@ -45,7 +46,8 @@ def _raise_clearer(client: docker.APIClient, spec: WorkloadSpec, error: APIError
     """Raise a more precise error if further calls to the Engine can tell the reason."""
     status = error.status_code or 0
     reason = spec.redact(str(error.explanation))
-    if status == HTTPStatus.NOT_FOUND and _OTHER_PLATFORM in reason:
+    unfit = spec.source.platform and any(words in reason for words in _OTHER_PLATFORM)
+    if status == HTTPStatus.NOT_FOUND and unfit and _has_image(client, spec.image):
         message = f"image {spec.image}: is on the Docker Engine for another platform: {reason}"
         raise ImageMissing(message) from None
     if status == HTTPStatus.NOT_FOUND and _has_image(client, spec.image):

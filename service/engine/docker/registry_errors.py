@@ -1,8 +1,7 @@
 """Why an image was not pulled, from the words in which an Engine passes on a registry's answer.
 
 Neither the status of an Engine's answer nor any field of it tells that: measured with Docker 20.10
-on a registry that fails on demand (tests/engine/test_pulls.py). Some words are of containerd and
-Podman.
+and 26.1, and Podman 5.4, on a registry that fails on demand (tests/engine/test_pulls.py).
 """
 
 import re
