@@ -1,7 +1,8 @@
 """Why an image was not pulled, from the words in which an Engine passes on a registry's answer.
 
 Neither the status of an Engine's answer nor any field of it tells that: measured with Docker 20.10
-and 26.1, and Podman 5.4, on a registry that fails on demand (tests/engine/test_pulls.py).
+and 26.1, and Podman 5.4, on a registry that fails on demand (tests/engine/test_pulls.py). Some
+words are from reports of others.
 """
 
 import re
@@ -49,8 +50,10 @@ _DENIED = (
 _AWAY = (
     "connection refused",
     "connection reset",
+    "connection timed out",
     "no such host",
     "server misbehaving",
+    "failure in name resolution",
     "no route to host",
     "network is unreachable",
     "i/o timeout",
@@ -66,6 +69,8 @@ _AWAY = (
     "http 50",
     "eof",
 )
+# The registry has given the layer: what is denied, or not found, is on the Engine's host.
+_OF_THE_HOST = ("failed to register layer", "failed to extract layer")
 # An address of a registry has the name of the image, and what it asks for has the user.
 _ADDRESS = re.compile(r"https?://\S+")
 _QUERY = re.compile(r"(https?://[^\s?\"]+)\?[^\s\"]*")
@@ -77,11 +82,12 @@ def pull_error(image: str, platform: str, text: str) -> EngineError:
     registry, said = _registry(image), _shown(text)
     what = f"{image} for {platform}" if platform else image
     words = _without_names(text, image)
-    if _has(words, _LIMITED):
+    answer = "" if _has(words, _OF_THE_HOST) else words
+    if _has(answer, _LIMITED):
         return RegistryLimited(f"image {what}: {registry} allows no more pulls for now: {said}")
-    if _has(words, _MISSING):
+    if _has(answer, _MISSING):
         return ImageMissing(f"image {what}: {registry} does not have it: {said}")
-    if _has(words, _DENIED):
+    if _has(answer, _DENIED):
         return RegistryDenied(
             f"image {what}: {registry} does not allow the pull; it may need a login in Docker's"
             f" config.json where the supervisor runs: {said}"

@@ -1,4 +1,4 @@
-"""The words of Engines about registries, each as it was read from one."""
+"""The words of Engines about registries, most of them as they were read from one."""
 
 import pytest
 
@@ -38,6 +38,12 @@ _PRIVATE = (
         ("unexpected EOF", RegistryAway),
         (f"Get {_URL}: x509: certificate signed by unknown authority", EngineRefused),
         ("failed to register layer: write /file: no space left on device", EngineRefused),
+        # As others have reported them.
+        ("dial tcp: lookup registry.example: Temporary failure in name resolution", RegistryAway),
+        (f"Get {_URL}: dial tcp 10.0.0.1:5000: connection timed out", RegistryAway),
+        ("failed to register layer: lchown /: permission denied", EngineRefused),
+        ("failed to extract layer sha256:1: snapshot a: not found", EngineRefused),
+        ('denied: Permission denied for "1" from request "/v2/team/worker"', RegistryDenied),
     ],
 )
 def test_the_kind_of_a_failure_follows_from_its_words(text: str, kind: type[EngineError]) -> None:
