@@ -15,8 +15,10 @@ from service.lifecycle.other_supervisors import OtherSupervisors
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
 from service.lifecycle.restarter import Restarter
+from service.lifecycle.run_ends import RunEnds
 from service.lifecycle.surplus_workloads import SurplusWorkloads
 from service.lifecycle.time_limits import TimeLimits
+from service.lifecycle.unhealthy_jobs import UnhealthyJobs
 from service.lifecycle.use_cases import Supervisor
 from service.reconcile.adopter import Adopter
 from service.reconcile.comparison import Comparison
@@ -66,13 +68,9 @@ class Core:
             others=self._others,
             background=self.background,
         )
-        TimeLimits(
-            engine,
-            self.registry,
-            reaper=self.reaper,
-            background=self.background,
-            settings=settings,
-        )
+        runs = RunEnds(engine, self.registry, reaper=self.reaper, settings=settings)
+        TimeLimits(self.registry, runs=runs, background=self.background)
+        UnhealthyJobs(self.registry, runs=runs, background=self.background)
         self.supervisor = self._make_supervisor(catalog)
         self.watcher = self._make_watcher(catalog)
 

@@ -110,6 +110,7 @@ class Entry(ImagePolicy, _Own):
             told.back_off,
             told.most,
             self.final_exit_codes,
+            unhealthy=told.unhealthy,
         )
 
     @property

@@ -5,7 +5,7 @@
        └─── backing off ◀─┘
 
 A job is `starting` until it runs, or until it is healthy if its launch waits for that. It is
-`stopping` as soon as a kill is intended or its time limit has passed, and `exited` once its
+`stopping` as soon as a kill is intended or a supervisor ends its run, and `exited` once its
 workload has exited without a kill. It is `gone` when the workload is out of the way and its name is
 free, and `backing off` if it is to be started again instead. Observations are facts about a job's
 workload; only `advance` turns them into states.
@@ -14,11 +14,14 @@ workload; only `advance` turns them into states.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from observability.callers import NO_CALLER, Caller
 from observability.redaction.redactor import Redactor
 from service.jobs.restart_policy import NO_RESTARTS, RestartPolicy, Restarts
+
+EndReason = Literal["", "time_limit", "unhealthy"]
+"""Why a supervisor ends a run that nobody has requested to kill; "" if none does."""
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
@@ -36,7 +39,7 @@ class State(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     PAUSED = "paused"  # by a third party
-    STOPPING = "stopping"  # a kill was requested, or its time limit has passed
+    STOPPING = "stopping"  # a kill was requested, or a supervisor ends its run
     BACKING_OFF = "backing_off"  # it has exited, and is started again after a while
     EXITED = "exited"  # without a kill; its name is not free yet
     GONE = "gone"
@@ -110,7 +113,7 @@ class Job:
     kill_intended: bool = False
     killer: Caller = NO_CALLER  # the client that requested the kill
     being_killed: bool = False  # a kill waits for its exit, whether or not the kill is the reason
-    timed_out: bool = False  # it has run for as long as it may, and is being stopped
+    ended_for: EndReason = ""  # why its run is being stopped, or was
     backing_off: bool = False  # its workload has exited, and is kept until there is another
     restart_at: float = 0.0  # when that is to be (seconds since the epoch)
     last_end: "Closed | None" = None  # of the run before, once it backs off
@@ -161,7 +164,7 @@ class Job:
     @property
     def ended_here(self) -> bool:
         """Whether a supervisor ends it: signals from now on are no third party's."""
-        return self.kill_intended or self.being_killed or self.timed_out
+        return self.kill_intended or self.being_killed or self.ended_for != ""
 
     @property
     def steady(self) -> bool:
@@ -201,8 +204,10 @@ class KillIntended:
 
 
 @dataclass(frozen=True, slots=True)
-class TimeLimitPassed:
-    """It has run for as long as it may: the exit that follows is no crash."""
+class EndBegun:
+    """A supervisor ends its run: the exit that follows is no crash."""
+
+    reason: EndReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +254,7 @@ class Closed:
     started_at: float | None = None  # the engine's own time, which is more precise than ours
     witnessed: bool = True  # False if the engine was away, or was stopping
     signal: int | None = None  # sent by a third party shortly before; 0 if not known
+    ended_for: EndReason = ""  # of a run before the job's last one, see `Job.ended_for`
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +291,7 @@ class ClosedElsewhere:
 Observation = (
     Started
     | KillIntended
-    | TimeLimitPassed
+    | EndBegun
     | KillFailed
     | ExitSeen
     | FoundLive
@@ -321,8 +327,8 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: C901, PLR0911 -
             has_ended = job.exit_seen and not job.backing_off  # by itself
             intended = job.kill_intended or not has_ended
             return _moved(replace(job, kill_intended=intended, being_killed=here, killer=by))
-        case TimeLimitPassed():
-            return _moved(replace(job, timed_out=job.runs))
+        case EndBegun(reason):
+            return _moved(replace(job, ended_for=job.ended_for or reason)) if job.runs else job
         case KillFailed():
             failed = replace(job, kill_intended=False, being_killed=False, killer=NO_CALLER)
             return _moved(failed)
@@ -331,7 +337,9 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: C901, PLR0911 -
             return _moved(replace(job, exit_seen=True, exits=job.exits + 1, exit_signal=known))
         case FoundLive(at):
             intended = job.kill_intended or job.being_killed  # the kill ends it, too
+            same: EndReason = "" if job.exit_seen else job.ended_for  # the end is that of a run
             live = replace(job, exit_seen=False, exit_signal=None, kill_intended=intended)
+            live = replace(live, ended_for=same)
             return _moved(replace(live, backing_off=False, started_at=at or job.started_at))
         case PauseSeen(paused):
             return _moved(replace(job, paused=paused))
@@ -348,7 +356,7 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: C901, PLR0911 -
 def _restarted(job: Job, observation: RunEnded | RestartBegun | RestartFailed) -> Job:
     match observation:
         case RunEnded(end, restarts, at):
-            ended = replace(job, exit_seen=True, timed_out=False, paused=False)
+            ended = replace(job, exit_seen=True, ended_for="", paused=False)
             waits = replace(ended, backing_off=True, restart_at=at, last_end=end)
             return replace(waits, restarts=restarts)
         case RestartBegun():
@@ -370,7 +378,7 @@ def _moved(job: Job) -> Job:
         return replace(job, state=State.BACKING_OFF)
     if job.exit_seen:
         return replace(job, state=State.EXITED)
-    if job.timed_out:
+    if job.ended_for:
         return replace(job, state=State.STOPPING)
     if job.workload_id is None or job.awaits_health:
         return replace(job, state=State.STARTING)
@@ -378,7 +386,7 @@ def _moved(job: Job) -> Job:
 
 
 def _closed(job: Job, exited: Closed) -> Job:
-    outcome = outcome_of(job, exited)
+    outcome, reason = outcome_of(job, exited), reason_of(job, exited)
     return replace(
         job,
         state=State.GONE,
@@ -387,20 +395,29 @@ def _closed(job: Job, exited: Closed) -> Job:
         killer=job.killer if outcome is Outcome.KILLED else NO_CALLER,
         outcome=outcome,
         exit_code=exited.exit_code,
-        signal=exited.signal if outcome in _BY_ITSELF else None,
+        signal=exited.signal if outcome in _BY_ITSELF and not reason else None,
+        ended_for="" if outcome is Outcome.KILLED else reason,
     )
+
+
+def reason_of(job: Job, exited: Closed) -> EndReason:
+    """Why a supervisor has ended a run."""
+    return exited.ended_for or job.ended_for
 
 
 def outcome_of(job: Job, exited: Closed) -> Outcome:  # noqa: PLR0911 - an outcome, a return
     """The outcome of a job, from its facts and from those of the exit."""
     if job.kill_intended:
         return Outcome.KILLED
-    if job.timed_out:
+    reason = reason_of(job, exited)
+    if reason == "time_limit":
         return Outcome.TIMED_OUT
     if exited.exit_code is None:
         return Outcome.LOST
     if exited.oom_killed:
         return Outcome.OOM
+    if reason == "unhealthy":
+        return Outcome.ERROR  # whatever it makes of the signal to stop
     if exited.exit_code == 0 and job.ends and (exited.witnessed or exited.signal is None):
         return Outcome.SUCCESS
     if not exited.witnessed:

@@ -23,6 +23,7 @@ class RestartPolicy:
     back_off: float
     most: float
     final_exit_codes: Sequence[int] = ()
+    unhealthy: bool = False  # whether it is ended, too, once it is unhealthy
 
     def longest_wait(self, restarts: "Restarts") -> float:
         """The longest wait before these restarts' last one: it doubles from run to run."""
@@ -55,6 +56,7 @@ def write_policy(policy: RestartPolicy | None) -> str | None:
             "back_off": write_duration(policy.back_off),
             "most": write_duration(policy.most),
             "final_exit_codes": list(policy.final_exit_codes),
+            "unhealthy": policy.unhealthy,
         }
     )
 
@@ -74,6 +76,7 @@ def read_policy(label: str | None) -> RestartPolicy | None:
         read_duration(found.get("back_off")),
         read_duration(found.get("most")),
         tuple(code for code in found.get("final_exit_codes") or () if isinstance(code, int)),
+        unhealthy=found.get("unhealthy") is True,
     )
 
 

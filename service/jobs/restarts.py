@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from service.jobs.model import Closed, Job, Outcome, outcome_of
+from service.jobs.model import Closed, Job, Outcome, outcome_of, reason_of
 from service.jobs.restart_policy import RestartPolicy, Restarts
 
 NotRestarted = Literal["", "success", "exit_code", "attempts", "refused"]
@@ -28,7 +28,7 @@ def after_end(job: Job, exited: Closed) -> Again | NotRestarted:
         return "refused"
     if _has_done_its_work(policy, outcome):
         return "success"
-    if exited.exit_code in policy.final_exit_codes and outcome is not Outcome.TIMED_OUT:
+    if exited.exit_code in policy.final_exit_codes and not reason_of(job, exited):
         return "exit_code"
     began = exited.started_at or job.started_at or exited.at
     restarts = _next(policy, job.restarts, ran=exited.at - began, at=exited.at)

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from service.engine.base import Engine, Inspection
 from service.errors import EngineFailed, EngineTimeout, EngineUnavailable
-from service.jobs.model import ClosedElsewhere, Job, KillIntended
+from service.jobs.model import ClosedElsewhere, EndBegun, Job, KillIntended
 from service.lifecycle.exit_hints import Hint
 from service.lifecycle.removal import Removal
 from service.reporting.job_reports import log_closed_elsewhere
@@ -21,6 +21,8 @@ from service.state.registry import Registry
 
 # How long the others wait (seconds).
 _PATIENCE = 5.0
+# How much earlier than here a time limit may be over for another supervisor (seconds).
+_SKEW = 5.0
 
 
 class OtherSupervisors:
@@ -39,10 +41,21 @@ class OtherSupervisors:
         return self._engine.capabilities.shared
 
     def note_stop(self, launch_id: str, seen: Inspection) -> None:
-        """Note that another supervisor is stopping a workload."""
+        """Note that a supervisor is stopping a workload, or has stopped it, if one does."""
+        if seen.stopping:
+            self.note_stopping(launch_id, seen.ended_at or time.time())
+
+    def note_stopping(self, launch_id: str, at: float) -> None:
+        """Note that a supervisor is stopping a workload, or has done so before `at`.
+
+        Another one does it for a kill, or since the job's time is over; then it is restarted.
+        """
         job = self._registry.get(launch_id)
-        if seen.stopping and job is not None and not (job.being_killed or job.timed_out):
-            self._registry.observe(launch_id, KillIntended(here=False))
+        if job is None or job.being_killed or job.ended_for:
+            return
+        over = _is_over(job, at)
+        begun = EndBegun("time_limit") if over else KillIntended(here=False)
+        self._registry.observe(launch_id, begun)
 
     async def wait_for(self, launch_id: str) -> None:
         """Let another supervisor close a job that it has launched or is killing."""
@@ -83,3 +96,10 @@ class OtherSupervisors:
         if self._registry.observe(job.launch_id, ClosedElsewhere()):
             log_closed_elsewhere(job)
         return True
+
+
+def _is_over(job: Job, at: float) -> bool:
+    """Whether a job had run for as long as it may, by the clock of a supervisor that is ahead."""
+    if job.time_limit is None or job.started_at is None:
+        return False
+    return at - job.started_at > job.time_limit - min(_SKEW, job.time_limit / 2)

@@ -186,15 +186,17 @@ class Reaper:
             known = replace(hint, exit_code=exited.exit_code, oom_killed=exited.oom_killed)
             self._hints.put_back(job.launch_id, known)
             return
-        follows = after_end(self._current(job), exited)
+        now = self._current(job)
+        follows = after_end(now, exited)
         if isinstance(follows, Again):
-            self._back_off(job, exited, follows, output)
+            self._back_off(now, exited, follows, output)
         else:
             await self._remove_and_close(job, seen.id, exited, output, follows)
 
     def _back_off(self, job: Job, exited: Closed, again: Again, output: str) -> None:
         """Keep the workload: its successor is made from it."""
         wait = min(again.wait, max(0.0, exited.at + again.wait - time.time()))
+        exited = replace(exited, ended_for=job.ended_for)
         ended = RunEnded(exited, again.restarts, time.time() + wait)
         waiting = self._registry.observe(job.launch_id, ended)
         if waiting is not None:

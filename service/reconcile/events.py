@@ -1,11 +1,12 @@
 """Turns the engine's events into observations and hints, without making the stream wait."""
 
+import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 from service.engine.base import Change, Engine, Event
-from service.jobs.model import ExitSeen, Job, KillIntended
+from service.jobs.model import ExitSeen, Job
 from service.jobs.workload import launch_id_in
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.exit_hints import Hint, Signals
@@ -48,8 +49,7 @@ class EventHandler:
             if job.exit_seen and job.workload_id == event.id:
                 self._spawn(self._inspect_restarted(job, event), event)
         elif event.change is Change.STOPPING:
-            if not (job.being_killed or job.timed_out):
-                self.registry.observe(job.launch_id, KillIntended(here=False))
+            self.others.note_stopping(job.launch_id, time.time())
         elif event.change is Change.SIGNALLED:
             if not job.ended_here:
                 self.signals.note(event.id, event.signal or 0)

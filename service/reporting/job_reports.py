@@ -6,7 +6,7 @@ from signal import Signals
 from observability.logs import get_logger
 from observability.spans import emit_span, fail_span, links_to, trace_environment
 from service.engine.base import Health, Inspection
-from service.jobs.model import FAILED_OUTCOMES, Closed, Job, Outcome
+from service.jobs.model import FAILED_OUTCOMES, Closed, EndReason, Job, Outcome
 
 log = get_logger(__name__)
 
@@ -92,6 +92,7 @@ def log_back_off(job: Job, exited: Closed, outcome: Outcome, *, wait: float, out
         attempt=job.restarts.in_window,
         restarts=job.restarts.total,
         wait=round(wait, 3),
+        **_reason(exited.ended_for),
         **({"node": job.node} if job.node else {}),
         **({"output": output.splitlines()} if output else {}),
     )
@@ -124,6 +125,7 @@ def report_exit(job: Job, *, oom_killed: bool, output: str, not_restarted: str =
             oom_killed=oom_killed,
             # The Engine may report an instant exit with a time before the start.
             seconds=round(max(0.0, job.ended_at - began), 3),
+            **_reason(job.ended_for),
             **({"restarts": job.restarts.total} if job.restart else {}),
             **({"not_restarted": not_restarted} if not_restarted else {}),
             **({"node": job.node} if job.node else {}),
@@ -132,6 +134,11 @@ def report_exit(job: Job, *, oom_killed: bool, output: str, not_restarted: str =
             **({"output": output.splitlines()} if output else {}),
             **job.killer.fields,
         )
+
+
+def _reason(reason: EndReason) -> dict[str, str]:
+    """What the outcome does not tell."""
+    return {"reason": reason} if reason == "unhealthy" else {}
 
 
 def _name(signal: int) -> str:

@@ -50,6 +50,7 @@ class SharedEngine(PolledEngine):
     def _start_again(self, workload_id: str, labels: Mapping[str, str]) -> None:
         container = self.host.get(workload_id)
         if not labels.items() <= container.spec.labels.items():  # or else another has done it
+            self.host.stopped.discard(workload_id)
             self.host.start_again(workload_id, labels)
 
     def _start_made(self, container_id: str) -> None:

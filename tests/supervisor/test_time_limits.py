@@ -1,13 +1,15 @@
 """Time limits: when a job is ended that has run for as long as it may, and what that is called."""
 
 import asyncio
+import random
 import time
 
 import pytest
 
 from service.errors import EngineFailed, EngineUnavailable
 from service.jobs.workload import labels_of
-from tests.supervisor.world import GRACE, World, a_world, pass_time, until
+from service.lifecycle.exit_hints import Hint
+from tests.supervisor.world import GRACE, World, a_world, pass_time, two_worlds, until
 from tests.support.samples import a_job
 
 LIMIT = 900.0  # of the job "limited"
@@ -115,3 +117,41 @@ async def test_with_restarts_each_run_has_the_whole_time(world: World) -> None:
     await world.kill("a-1")
     await pass_time(2 * LIMIT)
     assert 2 == len(world.logged("job.time_limit_passed"))
+
+
+@pytest.mark.parametrize("more", [{}, {"stubborn": 1}])
+async def test_of_two_supervisors_both_know_that_its_time_is_over(more: dict[str, int]) -> None:
+    async with two_worlds() as (one, other):
+        await one.launch("a-1", "limited", **more)
+        await until(lambda: other.states() == {"a-1": "running"})
+        await pass_time(LIMIT + 60)
+        assert {} == one.states() == other.states()
+        assert ["timed_out"] == [each["outcome"] for each in one.logged("job.exited")]
+
+
+@pytest.mark.parametrize("more", [{}, {"stubborn": 1}])
+async def test_of_two_supervisors_one_starts_it_again_after_its_time(more: dict[str, int]) -> None:
+    async with two_worlds() as (one, other):
+        await one.launch("a-1", "limited again", **more)
+        await until(lambda: other.states() == {"a-1": "running"})
+        for _ in range(2):
+            await pass_time(LIMIT + 60)
+            assert {"a-1": "running"} == one.states() == other.states()
+        assert {"timed_out"} == {each["outcome"] for each in one.logged("job.backing_off")}
+        assert [] == one.logged("job.exited")
+        await other.kill("a-1")
+        await until(lambda: not one.states())
+        assert ["killed"] == [each["outcome"] for each in one.logged("job.exited")]
+
+
+async def test_what_waits_after_its_time_was_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "uniform", lambda _, most: most)
+    async with two_worlds() as (one, other):
+        await one.launch("a-1", "limited, later again")
+        await until(lambda: other.states() == {"a-1": "running"})
+        await pass_time(LIMIT + 60)
+        for world in (one, other):
+            (job,) = world.registry.jobs()
+            await world.reaper.reap(job.launch_id, Hint())
+        assert {"a-1": "backing_off"} == one.states() == other.states()
+        assert ["a-1"] == one.left()

@@ -66,7 +66,17 @@ CATALOG = Catalog(
         "patient": _action(stop_grace="20s"),
         "limited": _action(time_limit="15m"),
         "limited again": _action(time_limit="15m", restart={}),
+        "limited, later again": _action(
+            time_limit="15m", restart={"back_off": "24h", "most": "24h"}
+        ),
         "again": _action(restart={"on": "end"}),
+        "healthy again": _action(
+            restart={"unhealthy": True}, healthcheck={"command": ["/healthy"]}
+        ),
+        "healthy once": _action(
+            restart={"unhealthy": True, "attempts": 1}, healthcheck={"command": ["/healthy"]}
+        ),
+        "healthy first": Entry.model_validate(CHECKED | {"restart": {"unhealthy": True}}),
         "patiently again": _action(restart={"on": "end", "back_off": "24h", "most": "24h"}),
         "carefully again": _action(
             restart={"attempts": 2, "window": "1m", "most": "10s"}, final_exit_codes=[2, 64]

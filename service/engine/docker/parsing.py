@@ -395,7 +395,9 @@ def _health(state: _State) -> Health:
         return Health.UNTOLD
     health = HEALTH.get(state.Health.Status, Health.UNTOLD)
     probe = _last_probe(state.Health)
-    if health is Health.UNHEALTHY and probe is not None and probe.exit_code == 0:
+    if health is Health.UNHEALTHY and probe is None:
+        return Health.STARTING
+    if health is Health.UNHEALTHY and probe and probe.exit_code == 0:
         return Health.HEALTHY
     return health
 

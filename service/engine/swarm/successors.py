@@ -16,7 +16,7 @@ from service.engine.swarm.errors import has_begun, no_room, refused, waits_for_n
 from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_TITLE
-from service.engine.swarm.tasks import NOWHERE, chief, has_ended, is_lost
+from service.engine.swarm.tasks import NOWHERE, by_service, chief, has_ended, is_lost, is_stopped
 from service.errors import EngineFailed, EngineRefused, EngineTimeout
 
 _LOOK = 0.3
@@ -38,8 +38,7 @@ def start_again(
     """
     deadline = time.monotonic() + float(client.timeout)
     manager = Manager(client)
-    tasks = [t for t in manager.tasks_of(service_id) if NOWHERE not in t.constraints]
-    newest = chief(tasks) if tasks else None
+    newest = by_service(manager.tasks_of(service_id)).get(service_id)
     if newest is None or not _is_successor(newest, labels) or _never_ran(newest):
         if newest is not None and not (has_ended(newest) or is_lost(newest, manager.nodes())):
             raise EngineRefused(f"service {service_id}: has not ended")
@@ -49,7 +48,10 @@ def start_again(
 
 
 def restarted(spec: Mapping[str, Any], labels: Mapping[str, str]) -> Mapping[str, Any]:
-    """The spec of a service that runs a new task, with these labels as well."""
+    """The spec of a service that runs a new task, with these labels as well.
+
+    A supervisor may have stopped the last one, because its time was over.
+    """
     changed = deepcopy(dict(spec))
     template = changed["TaskTemplate"]
     template["ForceUpdate"] = template.get("ForceUpdate", 0) + 1
@@ -80,7 +82,7 @@ def _follow(
             waits_since = (waits_since or time.monotonic()) if waits_for_node(task) else None
             if waits_since and time.monotonic() - waits_since > _PATIENCE:
                 raise no_room(service_id, task)
-        elif any(NOWHERE in task.constraints for task in manager.tasks_of(service_id)):
+        elif is_stopped(manager.service(service_id)):
             raise EngineFailed(f"service {service_id}: is being stopped")
         time.sleep(_LOOK)
     raise EngineTimeout(f"the {SWARM_TITLE} took too long to start {service_id} again")

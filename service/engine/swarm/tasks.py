@@ -56,8 +56,16 @@ def is_ending(task: Task) -> bool:
 
 
 def being_stopped(tasks: Iterable[Task]) -> Collection[str]:
-    """The services that a supervisor is stopping, or has stopped, by their tasks."""
-    return {task.ServiceID for task in tasks if NOWHERE in task.constraints}
+    """The services that a supervisor is stopping, or has stopped, by their tasks.
+
+    The task that never starts is the newest one then: a restart makes another one.
+    """
+    newest: dict[str, Task] = {}
+    for task in tasks:
+        known = newest.get(task.ServiceID)
+        if known is None or task.created_at > known.created_at:
+            newest[task.ServiceID] = task
+    return {service for service, task in newest.items() if NOWHERE in task.constraints}
 
 
 def has_ended(task: Task) -> bool:
@@ -119,7 +127,7 @@ def bare_workload(service: Service) -> Workload:
         status=_bare_status(service),
         labels=service.labels,
         created_at=service.created_at,
-        stopping=_is_stopped(service),
+        stopping=is_stopped(service),
     )
 
 
@@ -160,14 +168,15 @@ def bare_inspection(service: Service) -> Inspection:
         arguments=tuple(container.Args or ()),
         environment=container.environment,
         log_options=service.Spec.TaskTemplate.log_options,
-        stopping=_is_stopped(service),
+        stopping=is_stopped(service),
     )
 
 
-def _is_stopped(service: Service) -> bool:
+def is_stopped(service: Service) -> bool:
+    """Whether a supervisor is stopping it, or has stopped it, by its spec."""
     return NOWHERE in (service.Spec.TaskTemplate.Placement.Constraints or ())
 
 
 def _bare_status(service: Service) -> Status:
-    wanted = service.wanted and not _is_stopped(service)
+    wanted = service.wanted and not is_stopped(service)
     return Status.CREATED if wanted else Status.EXITED

@@ -46,6 +46,13 @@ class Restart(Table):
         example='"10m"',
     )
 
+    unhealthy: bool = key(
+        default=False,
+        description="whether it is ended and started again, too, once its health check has failed",
+        allowed="true or false",
+        example="true",
+    )
+
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         if self.back_off > self.most:
@@ -59,9 +66,9 @@ class RestartKeys(Table):
     restart: Restart | None = key(
         None,
         "whether its container is started again after its end, with `on`, `attempts`, `window`,"
-        " `back_off` and `most`; not for reactions",
+        " `back_off`, `most` and `unhealthy`; not for reactions",
         allowed='a table, such as { on = "failure", attempts = 5, window = "10m", back_off = "1s",'
-        ' most = "5m" }; each of its keys has this default',
+        ' most = "5m", unhealthy = false }; each of its keys has this default',
         example='{ on = "end", most = "1m" }',
     )
     final_exit_codes: Annotated[tuple[int, ...], list_of_codes()] = key(

@@ -261,6 +261,10 @@ def test_how_a_job_ends_is_read(path: Path) -> None:
         ("", None),
         (", final_exit_codes = [2]", None),
         (", restart = {}", RestartPolicy("failure", 5, 600, 1, 300)),
+        (
+            ", restart = { unhealthy = true }",
+            RestartPolicy("failure", 5, 600, 1, 300, unhealthy=True),
+        ),
         (', restart = { on = "never", attempts = 2 }', None),
         (
             (
@@ -275,8 +279,9 @@ def test_a_restart_policy_is_read(path: Path, keys: str, policy: RestartPolicy |
     assert policy == entry(path, f'kind = "action"{keys}').restart_policy
 
 
-def test_a_reaction_is_never_started_again(path: Path) -> None:
-    message = fault(path, '[jobs]\nx = { kind = "reaction", restart = {} }')
+@pytest.mark.parametrize("table", ["{}", "{ unhealthy = true }"])
+def test_a_reaction_is_never_started_again(path: Path, table: str) -> None:
+    message = fault(path, f'[jobs]\nx = {{ kind = "reaction", restart = {table} }}')
     assert message.startswith("jobs.x: `restart` is for actions; a reaction that is started again")
     message = fault(path, '[jobs]\nx = { kind = "reaction", final_exit_codes = [2] }')
     assert message.startswith("jobs.x: `final_exit_codes` is for actions; a reaction that is start")
@@ -300,6 +305,7 @@ def test_a_reaction_is_never_started_again(path: Path) -> None:
         ("attempts = 0", "restart.attempts = 0: allowed is a whole number from 1 to 1000000"),
         ("window = 600", "restart.window = 600: allowed is a number and ms, s, m or h"),
         ('back_off = "0s"', "restart.back_off = '0s': allowed is a number and ms, s, m or h"),
+        ("unhealthy = 1", "restart.unhealthy = 1: allowed is true or false"),
         ('back_off = "6m"', "restart: `back_off` is longer than `most`, the longest wait"),
     ],
 )
@@ -562,10 +568,7 @@ def test_a_long_value_is_told_in_short(path: Path) -> None:
         ("[jobs]\nx = { kind = 1 }", 'jobs.x.kind = 1: allowed is "action" or "reaction"'),
         ('[jobs]\n"a\\nb" = { kind = 1 }', r"jobs.'a\nb'.kind = 1: "),
         ('[jobs]\nx = { kind = "Action" }', "jobs.x.kind = 'Action': "),
-        (
-            "[jobs]\nx = { kind = 'action', imgae = 1 }",
-            "jobs.x.imgae: is not a key of the catalogue; a job may",
-        ),
+        ("[jobs]\nx = { imgae = 'y' }", "jobs.x.imgae: is not a key of the catalogue; a job may"),
     ],
 )
 def test_a_wrong_structure_is_told_with_its_key(path: Path, text: str, told: str) -> None:

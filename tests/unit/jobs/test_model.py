@@ -7,6 +7,7 @@ from observability.callers import NO_CALLER, Caller
 from service.jobs.model import (
     FAILED_OUTCOMES,
     Closed,
+    EndBegun,
     ExitSeen,
     FoundLive,
     HealthSeen,
@@ -24,7 +25,6 @@ from service.jobs.model import (
     Started,
     StartFailed,
     State,
-    TimeLimitPassed,
     advance,
 )
 from service.jobs.restart_policy import Restarts
@@ -43,7 +43,7 @@ OBSERVATIONS: tuple[Observation, ...] = (
     PauseSeen(paused=False),
     HealthSeen(healthy=True),
     HealthSeen(unhealthy=True),
-    TimeLimitPassed(),
+    EndBegun("time_limit"),
     RUN_ENDED,
     RestartBegun(),
     RestartFailed(202.0),
@@ -90,11 +90,14 @@ def after(*observations: Observation, job: Job | None = None) -> Job:
         ((STARTED, PauseSeen(paused=True), ExitSeen()), State.EXITED),
         ((STARTED, PauseSeen(paused=True), KillIntended(), KillFailed()), State.PAUSED),
         ((STARTED, ENDED), State.GONE),
-        ((STARTED, TimeLimitPassed()), State.STOPPING),
-        ((STARTED, TimeLimitPassed(), ExitSeen()), State.EXITED),
-        ((STARTED, ExitSeen(), TimeLimitPassed()), State.EXITED),
+        ((STARTED, EndBegun("time_limit")), State.STOPPING),
+        ((STARTED, EndBegun("time_limit"), ExitSeen()), State.EXITED),
+        ((STARTED, ExitSeen(), EndBegun("time_limit")), State.EXITED),
+        ((STARTED, EndBegun("time_limit"), FoundLive(101.0)), State.STOPPING),
+        ((STARTED, EndBegun("time_limit"), ExitSeen(), FoundLive(300.0)), State.RUNNING),
+        ((STARTED, EndBegun("unhealthy")), State.STOPPING),
         ((STARTED, ExitSeen(), RUN_ENDED), State.BACKING_OFF),
-        ((STARTED, TimeLimitPassed(), RUN_ENDED), State.BACKING_OFF),
+        ((STARTED, EndBegun("time_limit"), RUN_ENDED), State.BACKING_OFF),
         ((STARTED, RUN_ENDED, KillIntended()), State.STOPPING),
         ((STARTED, RUN_ENDED, KillIntended(), KillFailed()), State.BACKING_OFF),
         ((STARTED, RUN_ENDED, FoundLive(300.0)), State.RUNNING),
@@ -130,7 +133,7 @@ def expected_state(  # noqa: PLR0911 - a fact, a return
         return State.BACKING_OFF
     if job.exit_seen:
         return State.EXITED
-    if job.timed_out:
+    if job.ended_for:
         return State.STOPPING
     if job.workload_id is None:
         return State.STARTING

@@ -3,7 +3,17 @@ from typing import Any
 
 import pytest
 
-from service.jobs.model import Closed, Job, KillIntended, Outcome, RestartFailed, Started, advance
+from service.jobs.model import (
+    Closed,
+    EndReason,
+    Job,
+    KillIntended,
+    Outcome,
+    RestartFailed,
+    RunEnded,
+    Started,
+    advance,
+)
 from service.jobs.restart_policy import (
     NO_RESTARTS,
     RestartPolicy,
@@ -72,10 +82,28 @@ def test_these_ends_lead_to_a_restart(
     assert Restarts(1, 1, end.at, 1) == restarts_after(running(policy, **facts), end)
 
 
-def test_a_run_that_has_timed_out_has_failed_whatever_its_exit_code() -> None:
-    policy = RestartPolicy("failure", 3, 60, 1, 8, (0, 143))
+@pytest.mark.parametrize("reason", ["time_limit", "unhealthy"])
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_run_that_a_supervisor_has_ended_has_failed_whatever_its_exit_code(
+    reason: EndReason, ends: bool
+) -> None:
+    policy = RestartPolicy("failure", 3, 60, 1, 8, (0, 143), unhealthy=True)
     for code in (0, 143):
-        assert 1 == restarts_after(running(policy, timed_out=True), ended(code)).total
+        job = running(policy, ended_for=reason, ends=ends)
+        assert 1 == restarts_after(job, ended(code)).total
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"), [("time_limit", Outcome.TIMED_OUT), ("unhealthy", Outcome.ERROR)]
+)
+def test_the_last_outcome_is_known_if_there_is_no_successor(
+    reason: EndReason, outcome: Outcome
+) -> None:
+    end = ended(0, ended_for=reason)
+    waiting = advance(running(ended_for=reason), RunEnded(end, Restarts(1, 1, BEGAN, 1), BEGAN))
+    assert "" == waiting.ended_for
+    closed = advance(waiting, end)
+    assert (outcome, reason) == (closed.outcome, closed.ended_for)
 
 
 def test_a_job_that_was_killed_is_not_started_again() -> None:
@@ -119,7 +147,7 @@ def test_the_waits_start_over_after_a_long_run(ran: float, in_a_row: int) -> Non
 
 
 def test_the_labels_keep_all_of_it() -> None:
-    policy = RestartPolicy("end", 7, 600.0, 0.25, 86400.0, (2, 64))
+    policy = RestartPolicy("end", 7, 600.0, 0.25, 86400.0, (2, 64), unhealthy=True)
     assert policy == read_policy(write_policy(policy))
     restarts = Restarts(12, 3, 1700000000.125, 5)
     assert restarts == read_restarts(write_restarts(restarts))
@@ -144,7 +172,22 @@ def test_what_somebody_else_has_written_there_is_refused(label: str) -> None:
 
 
 def test_an_outcome_tells_of_the_time_limit_unless_it_was_killed() -> None:
-    job = running(timed_out=True)
+    job = running(ended_for="time_limit")
     assert Outcome.TIMED_OUT == advance(job, ended(0)).outcome
     assert Outcome.TIMED_OUT == advance(job, ended(None)).outcome
     assert Outcome.KILLED == advance(advance(job, KillIntended()), ended(137)).outcome
+
+
+def test_an_end_as_unhealthy_is_an_error_of_nobody_else_whatever_the_code() -> None:
+    job = running(ended_for="unhealthy", ends=True)
+    for code in (0, 143):
+        closed = advance(job, ended(code, signal=15))
+        assert (Outcome.ERROR, None, "unhealthy") == (
+            closed.outcome,
+            closed.signal,
+            closed.ended_for,
+        )
+    assert Outcome.OOM == advance(job, ended(137, oom_killed=True)).outcome
+    assert Outcome.LOST == advance(job, ended(None)).outcome
+    killed = advance(advance(job, KillIntended()), ended(143))
+    assert (Outcome.KILLED, "") == (killed.outcome, killed.ended_for)

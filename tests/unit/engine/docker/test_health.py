@@ -65,6 +65,8 @@ def test_a_pause_does_not_make_a_container_unhealthy() -> None:
     told = {"Status": "unhealthy", "Log": _probed(0)}
     assert Health.UNTOLD is inspection(_inspected(told, Paused=True)).health
     assert Health.HEALTHY is inspection(_inspected(told)).health
+    told = {"Status": "unhealthy", "Log": []}  # before its first probe
+    assert Health.STARTING is inspection(_inspected(told)).health
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from service.engine.swarm.answers import Service, Task
 
 AT = "2026-11-29T17:00:00.123456789Z"
 LATER = "2026-11-29T17:00:09.5Z"
+LATEST = "2026-11-29T17:00:30.5Z"
 
 
 def task_item(

@@ -17,7 +17,7 @@ from service.engine.swarm.tasks import (
     status,
     workload,
 )
-from tests.unit.engine.swarm.objects import LATER, a_service, a_task, task_item
+from tests.unit.engine.swarm.objects import LATER, LATEST, a_service, a_task, task_item
 
 _ALL_THERE = Nodes({"n1": "host-1"})
 _LOST = Nodes({"n1": "host-1"}, frozenset({"n1"}))
@@ -150,5 +150,6 @@ def test_a_service_with_the_placement_of_a_stop_is_being_stopped() -> None:
     tasks = [a_task(), a_task("pending", constraints=[NOWHERE], created=LATER)]
     assert {"s1"} == being_stopped(tasks)
     assert set() == being_stopped([a_task()])
+    assert set() == being_stopped([*tasks, a_task(created=LATEST)])  # it was started again
     assert bare_workload(a_service(constraints=[NOWHERE])).stopping
     assert not bare_workload(a_service()).stopping
