@@ -47,7 +47,7 @@ class ConfinementKeys(Table):
         (),
         "folders in memory that it may write to; nothing in them can be executed",
         allowed='a list of paths, each with size and mode if needed, such as "/run:size=16m,'
-        'mode=1777"; not /, /dev, /proc or /sys',
+        'mode=1777"; not /, /dev, /proc, /sys, /run/area-auth',
         example='["/tmp", "/run:size=16m"]',
     )
     no_new_privileges: bool = key(

@@ -3,11 +3,11 @@
 import re
 from posixpath import normpath
 
-from service.engine.workload_spec import Volume
+from service.engine.workload_spec import AUTH_FOLDER, Volume
 from service.jobs.keys.table import NotAllowed
 
-# The Engine mounts these itself.
-KEPT = re.compile(r"/|/(proc|sys|dev)(/.*)?")
+# The Engine mounts these itself; and the supervisor, the last one.
+KEPT = re.compile(rf"/|(/proc|/sys|/dev|{AUTH_FOLDER})(/.*)?")
 # The separators of `volumes`, and of the options of Docker's mounts.
 _PATH = re.compile(r"/(?!/)[^\x00-\x1f:,]*")
 # Docker's names of volumes have at least two characters.
@@ -31,7 +31,9 @@ def read_volume(value: str) -> Volume:
     if not _NAME.fullmatch(source) and not _is_path(source):
         raise NotAllowed(f"{source!r} is not the name of a volume, nor a path without .. in it")
     if not _is_path(path) or KEPT.fullmatch(path):
-        raise NotAllowed(f"{path!r} is not a path for a volume; not /, /dev, /proc or /sys")
+        raise NotAllowed(
+            f"{path!r} is not a path for a volume; not /, /dev, /proc, /sys, {AUTH_FOLDER}"
+        )
     return Volume(source, path, read_only=bool(colon))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BeforeValidator
 
-from service.engine.workload_spec import Tmpfs
+from service.engine.workload_spec import AUTH_FOLDER, Tmpfs
 
 _UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 _SIZE = re.compile(r"([0-9]+)([kmg])")
@@ -50,8 +50,8 @@ SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO
 SYS_TIME SYS_TTY_CONFIG WAKE_ALARM
 """
 _ALL = "ALL"
-# The Engine mounts these itself. /dev/shm is a folder like any other.
-_KEPT = re.compile(r"/|/(proc|sys)(/.*)?|/dev")
+# The Engine mounts these itself, and the supervisor `AUTH_FOLDER`. /dev/shm is like any other.
+_KEPT = re.compile(rf"/|(/proc|/sys|{AUTH_FOLDER})(/.*)?|/dev")
 _PATH = re.compile(r"/(?!/)[^\x00-\x1f:,]*")
 _MODE = re.compile(r"[0-7]{3,4}")
 _RUNTIME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")

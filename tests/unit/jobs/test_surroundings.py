@@ -153,6 +153,8 @@ def test_a_log_is_read(path: Path, text: str, log: Log) -> None:
         ('volumes = ["cache:x"]', "volumes: 'x' is not a path for a volume"),
         ('volumes = ["cache:/"]', "volumes: '/' is not a path for a volume; not /, /dev, /proc"),
         ('volumes = ["cache:/proc/x"]', "volumes: '/proc/x' is not a path for a volume"),
+        ('volumes = ["cache:/run/area-auth"]', "volumes: '/run/area-auth' is not a path for a v"),
+        ('tmpfs = ["/run/area-auth/x"]', "tmpfs: allowed is a list of paths"),
         ('volumes = ["cache:/x:rw"]', "volumes: 'cache:/x:rw' may only have ro after its path"),
         ('volumes = ["cache:/x:ro,z"]', "volumes: 'cache:/x:ro,z' may only have ro after its pa"),
         ("log = {}", "log: allowed is a table with `driver`, `options`"),
