@@ -10,6 +10,7 @@ import pytest
 from docker.models.containers import Container
 
 from service._generated.area_types_pb2 import Response
+from service.jobs.workload import restarts_in
 from tests.conftest import Start
 from tests.support import containers, worker
 from tests.support.supervised import Supervised, eventually
@@ -32,6 +33,11 @@ image = "{worker.IMAGE}"
 ready = "healthcheck"
 ready_timeout = "4s"
 healthcheck = {{ command = {_CARELESS}, interval = "500ms", retries = 2 }}
+
+[jobs.cured]
+kind = "action"
+image = "{_IMAGE}"
+restart = {{ unhealthy = true, back_off = "200ms" }}
 
 [jobs.patient]
 kind = "action"
@@ -104,6 +110,48 @@ def test_a_launch_is_answered_once_its_job_is_healthy_which_is_told_from_then_on
     assert 1 == len(list(supervised.events("job.unhealthy")))  # Docker calls a paused one that, too
     assert Response() == supervised.kill("c-1")
     assert [] == containers.everything(docker_client)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_job_that_becomes_unhealthy_is_started_again_if_it_says_so(
+    supervised: Supervised, docker_client: docker.DockerClient, number: signal.Signals
+) -> None:
+    assert Response() == supervised.launch("cured", "c-1")
+    first = containers.one(docker_client, "c-1")
+    _become(first, healthy=True)
+    eventually(lambda: "healthy" == _health(first), within=30)
+    supervised.stop(number)
+    _become(first, healthy=False)
+    eventually(lambda: "unhealthy" == _health(first), within=30)
+    supervised.start()
+    second = _successor(supervised, docker_client, first)
+    _become(second, healthy=True)
+    eventually(lambda: "healthy" == _health(second), within=30)
+    containers.pause(docker_client, str(second.id), paused=True)
+    containers.pause(docker_client, str(second.id), paused=False)  # until the next probe
+    eventually(lambda: "healthy" == _health(second), within=30)
+    _become(second, healthy=False)
+    third = _successor(supervised, docker_client, second)
+    assert 2 == restarts_in(third.labels).total
+    told = [(e["outcome"], e["reason"]) for e in supervised.events("job.backing_off")]
+    assert [("error", "unhealthy")] * 2 == told
+    assert Response() == supervised.kill("c-1")
+    assert [] == containers.everything(docker_client)
+
+
+def _health(container: Container) -> str:
+    container.reload()
+    return str(container.attrs["State"]["Health"]["Status"])
+
+
+def _successor(supervised: Supervised, client: docker.DockerClient, old: Container) -> Container:
+    def found() -> bool:
+        each = containers.of(client, "c-1")
+        alone = len(each) == 1 and each[0].id != old.id and containers.runs(each[0])
+        return alone and supervised.running() == ["c-1"]
+
+    eventually(found, within=60)
+    return containers.one(client, "c-1")
 
 
 def test_a_job_that_does_not_become_healthy_is_ended_and_gives_no_secret_away(

@@ -48,6 +48,18 @@ async def _live(rig: Rig) -> dict[str, str]:
     return {w.name: w.id for w in await rig.engine.list() if w.status is Status.LIVE}
 
 
+async def test_what_a_supervisor_has_stopped_can_be_started_again(rig: Rig) -> None:
+    workload_id = await _start(rig, "a-1")
+    for attempt in (1, 2):
+        await rig.engine.stop(workload_id, grace=5.0)
+        await _exited(rig, workload_id)
+        workload_id = (await _again(rig, workload_id, attempt)).id
+        seen = await rig.engine.inspect(workload_id)
+        assert (Status.LIVE, False) == (seen.status, seen.stopping)
+        assert [] == [each.name for each in await rig.engine.list() if each.stopping]
+        assert {"a-1": workload_id} == await _live(rig)
+
+
 async def test_a_successor_is_like_the_one_before_and_has_its_name(rig: Rig) -> None:
     arguments = ("first", "--auth", '{"a":"$HOME {{b}}"}', "", "two words", "line\nline")
     environment = {"TRACEPARENT": "00-abc"}
