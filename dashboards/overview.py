@@ -306,7 +306,7 @@ def _restarts() -> Panel:
         " Only jobs with `restart` in the catalogue.",
         "cpm",
         query(of_the_ten_most("supervisor_restarts_total", by=["job_name"]), "{{job_name}}"),
-        width=HALF,
+        width=2 * HALF,
     )
 
 

@@ -43,7 +43,7 @@ _QUESTIONS = [
 # has a fault, production keeps no container, no job has a health check, and nothing is pulled.
 _OFF = (
     *("{{node}}", "TLS", "Certificates", "Refused calls", "Refused files", "Kept containers"),
-    *("Unhealthy", "Pulls"),
+    *("Unhealthy", "Pulls", "Restarts"),
 )
 _CHOICES = [
     pytest.param(label, series, id=f"{file.stem}: {label}")

@@ -568,7 +568,10 @@ def test_a_long_value_is_told_in_short(path: Path) -> None:
         ("[jobs]\nx = { kind = 1 }", 'jobs.x.kind = 1: allowed is "action" or "reaction"'),
         ('[jobs]\n"a\\nb" = { kind = 1 }', r"jobs.'a\nb'.kind = 1: "),
         ('[jobs]\nx = { kind = "Action" }', "jobs.x.kind = 'Action': "),
-        ("[jobs]\nx = { imgae = 'y' }", "jobs.x.imgae: is not a key of the catalogue; a job may"),
+        (
+            "[jobs]\nx = { kind = 'action', imgae = 1 }",
+            "jobs.x.imgae: is not a key of the catalogue; a job may",
+        ),
     ],
 )
 def test_a_wrong_structure_is_told_with_its_key(path: Path, text: str, told: str) -> None:
