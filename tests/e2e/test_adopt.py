@@ -118,7 +118,7 @@ def test_a_kill_that_was_half_done_is_done(
 ) -> None:
     """The Engine keeps its grace, whoever has asked for it."""
     adopting.stop()
-    adopting.start(JOB_STOP_GRACE_SECONDS="8")
+    adopting.start(JOB_STOP_GRACE_SECONDS="15")  # longer than a start on a busy machine
     a_stubborn_one(adopting, docker_client, "t-1")
     with ThreadPoolExecutor(1) as pool:
         kill = pool.submit(adopting.kill, "t-1")
