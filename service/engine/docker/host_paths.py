@@ -51,7 +51,7 @@ def obstacle(folder: str, allowed: Sequence[str]) -> str:
     if reason := _obstacle(folder, allowed):
         return reason
     try:
-        real = os.path.realpath(folder)
+        real = _without_links(folder)
         reason = _obstacle(real, allowed)
     except OSError as error:
         return f"cannot be looked at: {error.strerror}"
@@ -66,6 +66,17 @@ def _obstacle(path: str, allowed: Sequence[str]) -> str:
     if not any(_is_within(path, prefix) for prefix in _with_links(allowed)):
         return f"is not in {_SETTING}, which is {':'.join(allowed) or 'not set'}"
     return ""
+
+
+def _without_links(folder: str) -> str:
+    """Where a folder really is. Raises `OSError` if there may be links that cannot be seen.
+
+    In a folder that this process' user may not search, `realpath` itself takes all for no links.
+    """
+    try:
+        return os.path.realpath(folder, strict=True)
+    except FileNotFoundError:  # in a container, most folders of the host are not there
+        return os.path.realpath(folder)
 
 
 def _own_socket() -> Iterable[str]:

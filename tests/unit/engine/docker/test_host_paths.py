@@ -1,5 +1,7 @@
 """Which folders of the host a job may have, and that no way leads to the Engine's socket."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,25 @@ def test_an_allowed_folder_may_be_a_link_itself(allowed: Path) -> None:
     link.symlink_to(allowed)
     assert "" == obstacle(f"{link}/x", [str(link)])
     assert "" == obstacle(f"{allowed}/x", [str(link)])
+
+
+@pytest.fixture
+def closed(allowed: Path) -> Iterator[Path]:
+    """A folder in the allowed one that this process may not search, with a link in it."""
+    folder = allowed / "closed"
+    folder.mkdir()
+    (folder / "link").symlink_to(allowed.parent / "engine")
+    folder.chmod(0)
+    user = os.geteuid()
+    os.seteuid(user or 65534)  # root may search any
+    yield folder
+    os.seteuid(user)
+    folder.chmod(0o700)
+
+
+def test_a_folder_whose_links_cannot_be_seen_is_refused(allowed: Path, closed: Path) -> None:
+    reason = obstacle(f"{closed}/link", [str(allowed)])
+    assert "cannot be looked at: Permission denied" == reason
 
 
 def test_a_launch_looks_again_for_links(allowed: Path) -> None:
