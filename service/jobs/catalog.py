@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from reprlib import Repr
@@ -22,7 +22,7 @@ from pydantic_core import ErrorDetails
 
 from observability.escaping import printable, shown
 from observability.metrics import UNKNOWN
-from service.engine.workload_spec import PullPolicy
+from service.engine.workload_spec import PullPolicy, Tmpfs, Volume
 from service.errors import StartError
 from service.jobs.catalog_keys import Entry, ImagePolicy, Policy
 from service.jobs.keys.images import has_moving_tag
@@ -109,6 +109,22 @@ class CatalogFile(BaseModel):
                     " _ . or -, at most 128 characters"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _no_volume_is_hidden(self) -> Self:
+        """The Engine mounts both without a word, and the job would write to memory."""
+        for name in self.jobs:
+            paths = {each.path for each in self._of(name, "volumes")}
+            if twice := sorted(paths & {each.path for each in self._of(name, "tmpfs")}):
+                raise ValueError(
+                    f"{name} has {twice[0]} in `volumes` and in `tmpfs`, its own or inherited"
+                )
+        return self
+
+    def _of(self, job: str, key: str) -> Iterable[Volume | Tmpfs]:
+        """What a job has or inherits."""
+        tables = reversed((*self.layers(job), self.jobs[job]))
+        return next((getattr(each, key) for each in tables if key in each.model_fields_set), ())
 
     @field_validator(_IMAGES)
     @classmethod

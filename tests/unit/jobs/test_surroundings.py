@@ -191,6 +191,22 @@ def test_keys_that_contradict_each_other_are_told(path: Path, keys: str, told: s
     assert f"jobs.x: {told}" == fault(path, keys)
 
 
+@pytest.mark.parametrize(
+    ("keys", "defaults"),
+    [
+        ('volumes = ["ab:/x"], tmpfs = ["/x:size=1m"]', ""),
+        ('volumes = ["ab:/x"]', 'tmpfs = ["/y", "/x"]'),
+        ('tmpfs = ["/x"]', 'volumes = ["cd:/y", "ab:/x"]'),
+    ],
+)
+def test_a_volume_that_a_folder_in_memory_would_hide_is_told(
+    path: Path, keys: str, defaults: str
+) -> None:
+    with pytest.raises(StartError, match="jobs: x has /x in `volumes` and in `tmpfs`, its own or"):
+        entry(path, keys, f"[defaults]\n{defaults}")
+    assert entry(path, f"{keys}, tmpfs = []" if "tmpfs" not in keys else 'volumes = ["ab:/y"]')
+
+
 def test_a_variable_may_be_called_like_a_key_of_a_job(path: Path) -> None:
     assert {"kind": "x"} == entry(path, 'environment = { kind = "x" }').environment
 
