@@ -70,7 +70,7 @@ class LiveCatalog:
         except StartError as error:
             self._post(self._refuse, str(error))
         else:
-            self._metrics.make_series(catalog)
+            self._metrics.make_series(catalog)  # in this thread: there may be thousands
             self._post(self._use, catalog)
 
     def _post(self, function: Callable[[T], None], argument: T) -> None:

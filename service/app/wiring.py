@@ -68,9 +68,9 @@ class Core:
             others=self._others,
             background=self.background,
         )
-        runs = RunEnds(engine, self.registry, reaper=self.reaper, settings=settings)
-        TimeLimits(self.registry, runs=runs, background=self.background)
-        UnhealthyJobs(self.registry, runs=runs, background=self.background)
+        self._runs = RunEnds(engine, self.registry, reaper=self.reaper, settings=settings)
+        TimeLimits(self.registry, runs=self._runs, background=self.background)
+        UnhealthyJobs(self.registry, runs=self._runs, background=self.background)
         self.supervisor = self._make_supervisor(catalog)
         self.watcher = self._make_watcher(catalog)
 
@@ -136,7 +136,7 @@ class Core:
         return HealthWaits(
             engine=self._engine,
             registry=self.registry,
-            reaper=self.reaper,
+            runs=self._runs,
             readiness=self.readiness,
             background=self.background,
             settings=self._settings,

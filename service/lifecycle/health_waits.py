@@ -6,29 +6,26 @@ wait occupies no slot of the engine.
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from observability.spans import wait_span
 from service.engine.base import Engine, Health, Inspection, Status
-from service.errors import Draining, EngineError, NoSuchWorkload, NotReady
+from service.errors import Draining, EngineError, NotReady
 from service.jobs.model import Job, KillIntended, Outcome
-from service.lifecycle.exit_hints import Hint, Recent
+from service.lifecycle.exit_hints import Recent
 from service.lifecycle.health import note_health
 from service.lifecycle.last_lines import probe_lines
-from service.lifecycle.reaper import Reaper
+from service.lifecycle.run_ends import RunEnds
 from service.reporting.job_reports import log_not_ready
 from service.settings import Settings
 from service.state.readiness import Readiness
 from service.state.registry import Registry
-from service.support.retry import Backoff, retry
+from service.support.retry import Backoff
 from service.support.tasks import Background
 
 # When a job is looked at whose health no event has told (seconds): not every engine has events.
 _LOOKS = Backoff(0.5, 5.0)
-# When a stop that has failed is tried again (seconds).
-_STOPS = Backoff(1.0, 10.0)
 # How long a request waits for the end of a job that has not become healthy, beside its grace.
 _END_SECONDS = 30.0
 # How long it is remembered why a job was ended (seconds).
@@ -43,7 +40,7 @@ class HealthWaits:
 
     engine: Engine
     registry: Registry
-    reaper: Reaper
+    runs: RunEnds
     readiness: Readiness
     background: Background
     settings: Settings
@@ -114,7 +111,7 @@ class HealthWaits:
             seen = await self._look(job)
             if left > 0:
                 pause = min(next(pauses), left)
-                await self._wait(launch_id, lambda now: not now.awaits_health, pause)
+                await self._changes_within(launch_id, pause)
             elif self._still_waits(job):
                 await self._end(job, seen)
                 return
@@ -136,36 +133,19 @@ class HealthWaits:
         return seen
 
     async def _end(self, job: Job, seen: Inspection | None) -> None:
-        """Stop a job, and have it closed. It is tried until the job does not run any more."""
         reason = _reason(job, seen)
         self._reasons.note(job.launch_id, reason)
         log_not_ready(job, reason)
         self.registry.observe(job.launch_id, KillIntended(here=False))
-        for pause in _STOPS:
-            with suppress(EngineError):  # the engine's metrics have it, and it is tried again
-                await self._stop(job)
-            await self._wait(job.launch_id, lambda now: not now.runs, pause)
-            now = self.registry.get(job.launch_id)
-            if now is None or not now.runs:
-                return
-
-    async def _stop(self, job: Job) -> None:
-        assert job.workload_id is not None
-        workload_id, grace = job.workload_id, self._grace(job)
-        exited = None
-        with suppress(NoSuchWorkload):
-            exited = await retry(lambda: self.engine.stop(workload_id, grace=grace))
-        hint = Hint(stopped=exited, witnessed=True)
-        await self.reaper.reap(job.launch_id, hint, workload_id=workload_id)
+        await self.runs.end(job)
 
     def _grace(self, job: Job) -> float:
         return job.grace(self.settings.job_stop_grace_seconds)
 
-    async def _wait(self, launch_id: str, until: Callable[[Job], bool], seconds: float) -> None:
-        """Wait until a job is gone or fulfils a condition, at most so long."""
+    async def _changes_within(self, launch_id: str, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self.registry.wait(launch_id, until)
+                await self.registry.wait(launch_id, lambda now: not now.awaits_health)
 
 
 def _left(job: Job) -> float:
