@@ -184,6 +184,20 @@ async def test_a_job_that_becomes_unhealthy_counts_until_it_is_healthy_or_ends(
     assert 0 == _unhealthy(world)
 
 
+async def test_a_job_that_is_being_killed_is_not_told_as_unhealthy() -> None:
+    async with a_world(job_stop_grace_seconds=120) as world:
+        container = await _running(world)
+        stop = world.faults.hold("stop")
+        kill = world.killing("a-1")
+        await stop.reached()
+        world.host.probe(container.id, 1)
+        await pass_time(2 * COMPARED)
+        assert 0 == _unhealthy(world)
+        assert [] == world.logged("job.unhealthy")
+        stop.release()
+        assert 0 == await kill.answer()
+
+
 async def test_a_comparison_finds_what_no_event_has_told(world: World) -> None:
     container = await _running(world)
     for code in (1, 0):
