@@ -8,7 +8,7 @@ import pytest
 from observability.redaction.redactor import NO_SECRETS
 from service.engine.base import Begun, Status
 from service.engine.workload_spec import Confinement, Limits, Tmpfs, WorkloadSpec
-from service.errors import EngineRefused, NameTaken, NoSuchWorkload
+from service.errors import EngineRefused, ImageMissing, NameTaken, NoSuchWorkload
 from tests.engine.rigs import DockerRig, Rig, until_async
 from tests.support import worker
 
@@ -158,3 +158,17 @@ async def test_docker_runs_the_image_of_before_when_its_name_has_moved(
     new = (await _again(docker_rig, old)).id
     assert (await docker_rig.inspect(old))["Image"] == (await docker_rig.inspect(new))["Image"]
     assert {"a-1": new} == await _live(docker_rig)
+
+
+@pytest.mark.parametrize("rig", ["docker"], indirect=True)
+async def test_an_image_that_is_gone_by_now_is_told_as_such(rig: DockerRig) -> None:
+    first = rig.client.containers.get(await _start_ended(rig, "a-1"))
+    first.commit("supervisor-test-gone", "latest")
+    labels = dict(rig.selector)
+    spec = WorkloadSpec(name="a-2", image="supervisor-test-gone", arguments=(), labels=labels)
+    workload_id = (await rig.engine.start(spec, timeout=_TIMEOUT)).id
+    await rig.kill_by_hand(workload_id, signal.SIGKILL)
+    await _exited(rig, workload_id)
+    rig.client.images.remove("supervisor-test-gone", force=True)
+    with pytest.raises(ImageMissing, match="supervisor-test-gone"):
+        await _again(rig, workload_id)

@@ -18,7 +18,7 @@ from service.engine.docker.names import name_before, name_ended
 from service.engine.docker.parsing import Created, inspection, read
 from service.engine.docker.secret_volumes import has_file
 from service.engine.docker.tolerant_reader import TolerantReader
-from service.errors import EngineRefused
+from service.errors import EngineRefused, ImageMissing
 
 # What an inspection tells and no launch asks for: the Engine fills it in again. A proxy that lets
 # launches through then lets successors through, too.
@@ -76,19 +76,26 @@ def look(client: docker.APIClient, container_id: str, labels: Mapping[str, str])
 def _image(client: docker.APIClient, name: str, image_id: str) -> tuple[str, Mapping[str, Any]]:
     """The image, and what it gives each container.
 
-    By its name, or by its id if the name stands for another one by now.
+    By its name, or by its id if the name stands for another one by now. Raises `ImageMissing`.
     """
-    client_: Any = client
+    found, reference = _inspected(client, name), name
+    if found is None or found["Id"] != image_id:
+        found, reference = _inspected(client, image_id), image_id
+    if found is None:  # somebody has removed it by force
+        raise ImageMissing(f"image {name}: is not on the Docker Engine any more")
+    config = found.get("Config") or {}
+    return reference, {key: config.get(key) for key in _OF_THE_IMAGE}
+
+
+def _inspected(client: Any, image: str) -> Mapping[str, Any] | None:
+    """What the Engine says of an image; None if it is not there."""
     try:
-        found = client_.inspect_image(name)
-        if found["Id"] != image_id:
-            name, found = image_id, client_.inspect_image(image_id)
+        found: Mapping[str, Any] = client.inspect_image(image)
     except APIError as error:
         if error.status_code != HTTPStatus.NOT_FOUND:
             raise
-        name, found = image_id, client_.inspect_image(image_id)
-    config = found.get("Config") or {}
-    return name, {key: config.get(key) for key in _OF_THE_IMAGE}
+        return None
+    return found
 
 
 def _own(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
