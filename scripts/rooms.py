@@ -12,6 +12,7 @@ import grimp
 
 _ROOT = Path(__file__).resolve().parents[1]
 _SERVICE, _OBSERVABILITY = "service", "observability"
+_GENERATED = f"{_SERVICE}._generated"
 _NO_ROOM = {_SERVICE, f"{_SERVICE}.__main__"}
 
 # For each room, the rooms that it imports.
@@ -60,6 +61,8 @@ def _modules(graph: grimp.ImportGraph) -> Mapping[str, Sequence[str]]:
     for module in sorted(graph.modules - _NO_ROOM):
         is_room = graph.find_children(module) or module.rpartition(".")[0] == _SERVICE
         room = module if is_room else module.rpartition(".")[0]
+        if room.startswith(_GENERATED):  # whose packages are those of proto/
+            room = _GENERATED
         found[room.removeprefix(f"{_SERVICE}.").replace(".", "/")].append(module)
     return found
 
