@@ -141,13 +141,11 @@ class Killer:
         closed = self.registry.when_closed(job.launch_id)
         what = "the job was killed while its launch waited; nothing was launched"
         self.launches.end(job.launch_id, LaunchKilled(what))
-        with wait_span("launch", linked=job.traceparent):
-            running = await self.registry.wait(job.launch_id, lambda j: j.workload_id is not None)
+        running = await self._launched(job.launch_id)
         if running is None or running.workload_id is None:
             return "not_running"
         workload_id = running.workload_id
-        with wait_span("engine"):
-            await self.readiness.wait_for_engine()
+        await self.readiness.wait_for_engine()
         grace = running.grace(self.settings.job_stop_grace_seconds)
         exited = await self._stop_workload(workload_id, closed, grace)
         if not closed.done():
@@ -156,6 +154,14 @@ class Killer:
             raise EngineRefused(f"container {workload_id}: was started again by somebody else")
         killed = closed.result().exit_code == _SIGKILLED and not running.backing_off
         return "forced" if killed else "stopped"
+
+    async def _launched(self, launch_id: str) -> Job | None:
+        """The job once it has a workload; None if it is gone."""
+        job = self.registry.get(launch_id)
+        if job is None or job.workload_id is not None:
+            return job
+        with wait_span("launch", linked=job.traceparent):
+            return await self.registry.wait(launch_id, lambda j: j.workload_id is not None)
 
     async def _stop_workload(
         self, workload_id: str, closed: asyncio.Future[Job], grace: float

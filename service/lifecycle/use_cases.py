@@ -9,7 +9,7 @@ from observability.callers import caller
 from observability.escaping import shown
 from observability.logs import get_logger
 from observability.metrics import UNKNOWN, Metrics
-from observability.spans import annotate, trace_environment, wait_span
+from observability.spans import annotate, trace_environment
 from service.access.audit import audited
 from service.access.clients import ALL_JOBS, JobScope
 from service.engine.base import Engine
@@ -232,7 +232,7 @@ class Supervisor:
     async def _wait_for_listing(self) -> None:
         """Wait until it is known which jobs run. The number of such requests is limited, too."""
         if not self.readiness.listed:
-            with self.admission.place(), wait_span("engine"):
+            with self.admission.place():
                 await self.readiness.wait_listed()
 
     def _joinable(self, identifier: str) -> Job | None:

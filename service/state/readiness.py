@@ -80,8 +80,7 @@ class Readiness:
         `EngineUnavailable` or `Draining`.
         """
         while True:
-            with wait_span("engine"):
-                await self.wait()
+            await self.wait()
             doing = asyncio.ensure_future(work())
             fallen = asyncio.ensure_future(self._unready.wait())
             try:
@@ -96,13 +95,18 @@ class Readiness:
                 return doing.result()
 
     async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._settled.wait()
-        except TimeoutError:
-            raise EngineUnavailable(f"{self.reason}; waited {seconds:g} s for it") from None
+        if not self._settled.is_set():
+            await self._wait_until_settled(seconds)
         if self.draining:
             raise Draining("the supervisor is stopping and launches nothing new")
+
+    async def _wait_until_settled(self, seconds: float) -> None:
+        try:
+            with wait_span("engine"):
+                async with asyncio.timeout(seconds):
+                    await self._settled.wait()
+        except TimeoutError:
+            raise EngineUnavailable(f"{self.reason}; waited {seconds:g} s for it") from None
 
     def _update(self, reason: str) -> None:
         self.reason = "the supervisor is stopping" if self.draining else reason
