@@ -56,7 +56,7 @@ def made(compose: Compose, docker_client: docker.DockerClient) -> Callable[..., 
             compose.run(*options, "up", "--no-start", variables=variables)
             found = docker_client.api.containers(all=True)
         finally:
-            compose.run(PROFILE, "down", "--volumes", variables=variables)
+            compose.down(variables=variables)
         return {container["Labels"]["com.docker.compose.service"] for container in found}
 
     return make

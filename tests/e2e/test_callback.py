@@ -645,13 +645,14 @@ def compose(
         )
     )
 
+    file = ("--file", str(tmp_path / "override.yml"))
+
     def run(*words: str, **settings: str) -> str:
-        file = ("--file", str(tmp_path / "override.yml"))
         more = [f"{name}={value}" for name, value in settings.items()]
         return project.run(*file, *words, variables="\n".join((variables, *more)))
 
     yield run
-    run("down")
+    project.down(*file, variables=variables)
 
 
 @pytest.mark.usefixtures("supervisor_image")
@@ -668,7 +669,7 @@ def test_compose_finds_what_is_misspelt_in_its_env_file(
     try:
         said = compose.run(*words, variables=compose.socket, errors=subprocess.STDOUT)
     finally:
-        compose.run("down")
+        compose.down(variables=compose.socket)
         docker_client.images.remove("area-supervisor")
     for variable, nearest in (
         ("MAX_JOBS", "MAX_RUNNING_JOBS"),

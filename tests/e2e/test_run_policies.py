@@ -14,6 +14,7 @@ from service.jobs.workload import RESTARTS_LABEL, restarts_in
 from tests.conftest import Start
 from tests.support import containers, worker
 from tests.support.supervised import Supervised, eventually
+from tests.support.volumes import Volumes
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -160,14 +161,16 @@ def test_a_sigkill_at_any_moment_of_a_restart_leaves_each_job_once(
 def test_a_file_with_credentials_goes_on_to_the_successor(
     adopting: Supervised, docker_client: docker.DockerClient
 ) -> None:
+    volumes = Volumes(docker_client)
     assert Response() == adopting.launch("sealed", "s-1", auth={"token": _SECRET})
     _kill_and_wait(adopting, docker_client, "s-1")
+    assert 1 == len(volumes)
     new = containers.one(docker_client, "s-1")
     look = ["/bin/busybox", "cat", "/run/area-auth/auth.json"]
     assert (0, f'{{"token":"{_SECRET}"}}'.encode()) == tuple(new.exec_run(look))
     assert _SECRET not in str(docker_client.api.inspect_container(str(new.id)))
     assert Response() == adopting.kill("s-1")
-    assert not docker_client.volumes.list()
+    assert 0 == len(volumes)
 
 
 def test_past_its_attempts_a_job_ends_with_its_last_outcome_told_once(
