@@ -84,6 +84,8 @@ class Workload:
     aside: bool = False  # it could not be removed, and was renamed to free its name
     stopping: bool = False  # a supervisor is stopping it, as far as the engine tells that
     health: Health = Health.UNTOLD
+    image: str = ""  # as it was named for its launch, if the listing tells
+    image_digest: str = ""  # likewise, see `Inspection`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,10 @@ class Inspection:
     labels: Mapping[str, str]
     exit_code: int | None
     oom_killed: bool
+    name: str = ""
+    image: str = ""  # as it was named for its launch
+    image_digest: str = ""  # what that was, such as `sha256:…`; empty if the engine does not tell
+    created_at: float = 0.0
     started_at: float
     ended_at: float | None
     arguments: Sequence[str] = field(repr=False)

@@ -1,27 +1,15 @@
-"""Jobs and their states. Pure: no I/O, no clock, no locks.
-
-    starting ──▶ running ──▶ stopping ──▶ gone
-       ▲         └──▶ exited ─────▶ gone
-       └─── backing off ◀─┘
-
-A job is `starting` until it runs, or until it is healthy if its launch waits for that. It is
-`stopping` as soon as a kill is intended or a supervisor ends its run, and `exited` once its
-workload has exited without a kill. It is `gone` when the workload is out of the way and its name is
-free, and `backing off` if it is to be started again instead. Observations are facts about a job's
-workload; only `advance` turns them into states.
-"""
+"""Jobs and their states: one record of each, from its launch until after its end. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from operator import attrgetter
+from typing import TypeAlias
 
 from observability.callers import NO_CALLER, Caller
 from observability.redaction.redactor import Redactor
+from service.jobs.observations import Closed, EndReason
 from service.jobs.restart_policy import NO_RESTARTS, RestartPolicy, Restarts
-
-EndReason = Literal["", "time_limit", "unhealthy"]
-"""Why a supervisor ends a run that nobody has requested to kill; "" if none does."""
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
@@ -58,10 +46,27 @@ class Outcome(StrEnum):
 
 
 FAILED_OUTCOMES = frozenset(Outcome) - {Outcome.SUCCESS, Outcome.KILLED}
-# The process has exited by itself, or because of a signal.
-_BY_ITSELF = frozenset({Outcome.SUCCESS, Outcome.UNEXPECTED_END, Outcome.ERROR})
 _BADLY = frozenset({Outcome.UNEXPECTED_END, Outcome.ERROR, Outcome.OOM})
 
+_VISIBLE = attrgetter(
+    "state",
+    "workload_id",
+    "workload_name",
+    "node",
+    "image_digest",
+    "started_at",
+    "unhealthy",
+    "restarts",
+    "restart_at",
+    "killer",
+    "ended_at",
+    "outcome",
+    "exit_code",
+    "oom_killed",
+    "last_lines",
+)
+# Of a traceparent, the digits of the trace.
+_TRACE_ID = 32
 # An exit this soon after the start counts as early (seconds).
 EARLY = 10.0
 
@@ -98,7 +103,11 @@ class Job:
     # Finds the credentials in its output; None if the engine can be asked for them.
     redact: Redactor | None = field(default=None, compare=False, repr=False)
     traceparent: str | None = None  # the span of its launch
-    client: str = ""  # the name of the client that has launched it, if there is an access file
+    launched_by: Caller = NO_CALLER  # only the name of the client if the job was adopted
+    created_at: float = 0.0  # when its launch began
+    number: int = field(default=0, compare=False)  # counts the jobs that this process has known
+    image: str = ""  # as the catalogue names it
+    image_digest: str = ""  # what an inspection has told, if there was one
     ready_within: float | None = None  # how long it has to become healthy; None: it has to run
     stop_grace: float | None = None  # its own, in place of the supervisor's
     time_limit: float | None = None  # for each of its runs (seconds)
@@ -107,6 +116,7 @@ class Job:
     adopted: bool = False  # it was running before this process knew of it
     state: State = State.STARTING
     workload_id: str | None = None
+    workload_name: str = ""  # with the count that development adds
     node: str = ""  # the machine of its workload, if the engine has several
     started_at: float | None = None
     ended_at: float | None = None
@@ -116,7 +126,7 @@ class Job:
     ended_for: EndReason = ""  # why its run is being stopped, or was
     backing_off: bool = False  # its workload has exited, and is kept until there is another
     restart_at: float = 0.0  # when that is to be (seconds since the epoch)
-    last_end: "Closed | None" = None  # of the run before, once it backs off
+    last_end: Closed | None = None  # of the run before, once it backs off
     predecessor: str = ""  # the exited workload whose successor is being started
     run: int = 0  # how many successors this process has begun
     gave_up: bool = False  # no successor could be started
@@ -128,7 +138,24 @@ class Job:
     unhealthy: bool = False  # by its health check
     outcome: Outcome | None = None
     exit_code: int | None = None
+    oom_killed: bool = False
+    last_lines: str = field(default="", repr=False)  # of its output, free of secrets, if it failed
     signal: int | None = None  # the third party's signal that ended it; 0 if not known
+
+    @property
+    def visible(self) -> tuple[object, ...]:
+        """What those who watch jobs see of it, as far as that changes."""
+        return _VISIBLE(self)
+
+    @property
+    def client(self) -> str:
+        """The name of the client that has launched it, if there is an access file."""
+        return self.launched_by.client
+
+    @property
+    def trace_id(self) -> str:
+        """The trace of its launch."""
+        return (self.traceparent or "").partition("-")[2][:_TRACE_ID]
 
     @property
     def grouped(self) -> bool:
@@ -182,244 +209,3 @@ class Job:
             return False
         badly = self.outcome in _BADLY and self.signal is None
         return badly and self.ended_at - self.started_at < EARLY
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The workload runs."""
-
-    workload_id: str
-    at: float
-    paused: bool = False  # if it was adopted while paused
-    node: str = ""
-    ready: bool = False  # whatever its health: it runs for longer than this process knows of it
-
-
-@dataclass(frozen=True, slots=True)
-class KillIntended:
-    """A kill was requested: the exit that follows is no crash."""
-
-    by: Caller = NO_CALLER
-    here: bool = True  # False if another supervisor kills it
-
-
-@dataclass(frozen=True, slots=True)
-class EndBegun:
-    """A supervisor ends its run: the exit that follows is no crash."""
-
-    reason: EndReason
-
-
-@dataclass(frozen=True, slots=True)
-class KillFailed:
-    """The workload could not be stopped, and still runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExitSeen:
-    """The workload has exited. The reason is not known yet, and its name is not free yet."""
-
-    signal: int | None = None  # a third party's, received before
-
-
-@dataclass(frozen=True, slots=True)
-class FoundLive:
-    """The workload runs or is paused. Somebody else may have started it again, `at` some time."""
-
-    at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PauseSeen:
-    """A third party has paused or unpaused the workload."""
-
-    paused: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HealthSeen:
-    """The health check of the live workload has said something."""
-
-    healthy: bool = False
-    unhealthy: bool = False  # neither, if no probe has decided it yet
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The workload is out of the way. `exit_code` is None if it cannot be found out any more."""
-
-    at: float
-    exit_code: int | None = None
-    oom_killed: bool = False
-    started_at: float | None = None  # the engine's own time, which is more precise than ours
-    witnessed: bool = True  # False if the engine was away, or was stopping
-    signal: int | None = None  # sent by a third party shortly before; 0 if not known
-    ended_for: EndReason = ""  # of a run before the job's last one, see `Job.ended_for`
-
-
-@dataclass(frozen=True, slots=True)
-class RunEnded:
-    """The workload has exited, and is to be started again `at` some time."""
-
-    end: Closed
-    restarts: Restarts
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class RestartBegun:
-    """A successor of the exited workload is about to be asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class RestartFailed:
-    """There is no successor. It is tried again `at` some time; None to give up."""
-
-    at: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class StartFailed:
-    """There is no workload, and there will be none."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedElsewhere:
-    """The workload is out of the way, and another supervisor reports how it has exited."""
-
-
-Observation = (
-    Started
-    | KillIntended
-    | EndBegun
-    | KillFailed
-    | ExitSeen
-    | FoundLive
-    | PauseSeen
-    | HealthSeen
-    | RunEnded
-    | RestartBegun
-    | RestartFailed
-    | Closed
-    | ClosedElsewhere
-    | StartFailed
-)
-
-
-def advance(job: Job, observation: Observation) -> Job:  # noqa: C901, PLR0911 - a case, a return
-    """The job after an observation; the same object if nothing changes."""
-    if job.state is State.GONE:
-        return job
-    match observation:
-        case Started(workload_id, at, paused, node, ready):
-            began = replace(
-                job,
-                workload_id=workload_id,
-                started_at=at,
-                paused=paused,
-                node=node,
-                ready=job.ready or ready,
-                unhealthy=False,
-                predecessor="",
-            )
-            return _moved(began)
-        case KillIntended(by, here):
-            has_ended = job.exit_seen and not job.backing_off  # by itself
-            intended = job.kill_intended or not has_ended
-            return _moved(replace(job, kill_intended=intended, being_killed=here, killer=by))
-        case EndBegun(reason):
-            return _moved(replace(job, ended_for=job.ended_for or reason)) if job.runs else job
-        case KillFailed():
-            failed = replace(job, kill_intended=False, being_killed=False, killer=NO_CALLER)
-            return _moved(failed)
-        case ExitSeen(signal):
-            known = job.exit_signal if signal is None else signal
-            return _moved(replace(job, exit_seen=True, exits=job.exits + 1, exit_signal=known))
-        case FoundLive(at):
-            intended = job.kill_intended or job.being_killed  # the kill ends it, too
-            same: EndReason = "" if job.exit_seen else job.ended_for  # the end is that of a run
-            live = replace(job, exit_seen=False, exit_signal=None, kill_intended=intended)
-            live = replace(live, ended_for=same)
-            return _moved(replace(live, backing_off=False, started_at=at or job.started_at))
-        case PauseSeen(paused):
-            return _moved(replace(job, paused=paused))
-        case HealthSeen(healthy, unhealthy):
-            return _moved(replace(job, ready=job.ready or healthy, unhealthy=unhealthy))
-        case RunEnded() | RestartBegun() | RestartFailed():
-            return _moved(_restarted(job, observation))
-        case Closed():
-            return _closed(job, observation)
-        case StartFailed() | ClosedElsewhere():
-            return replace(job, state=State.GONE)
-
-
-def _restarted(job: Job, observation: RunEnded | RestartBegun | RestartFailed) -> Job:
-    match observation:
-        case RunEnded(end, restarts, at):
-            ended = replace(job, exit_seen=True, ended_for="", paused=False)
-            waits = replace(ended, backing_off=True, restart_at=at, last_end=end)
-            return replace(waits, restarts=restarts)
-        case RestartBegun():
-            begins = replace(job, backing_off=False, exit_seen=False, exit_signal=None)
-            old = job.workload_id or ""
-            return replace(begins, workload_id=None, predecessor=old, run=job.run + 1)
-        case RestartFailed(at):
-            again = at is not None
-            held = job.predecessor or job.workload_id
-            failed = replace(job, workload_id=held, predecessor="", exit_seen=True)
-            return replace(failed, backing_off=again, restart_at=at or 0.0, gave_up=not again)
-
-
-def _moved(job: Job) -> Job:
-    """The job in the state that follows from its facts."""
-    if job.kill_intended:
-        return replace(job, state=State.STOPPING)
-    if job.backing_off:
-        return replace(job, state=State.BACKING_OFF)
-    if job.exit_seen:
-        return replace(job, state=State.EXITED)
-    if job.ended_for:
-        return replace(job, state=State.STOPPING)
-    if job.workload_id is None or job.awaits_health:
-        return replace(job, state=State.STARTING)
-    return replace(job, state=State.PAUSED if job.paused else State.RUNNING)
-
-
-def _closed(job: Job, exited: Closed) -> Job:
-    outcome, reason = outcome_of(job, exited), reason_of(job, exited)
-    return replace(
-        job,
-        state=State.GONE,
-        started_at=exited.started_at or job.started_at,
-        ended_at=exited.at,
-        killer=job.killer if outcome is Outcome.KILLED else NO_CALLER,
-        outcome=outcome,
-        exit_code=exited.exit_code,
-        signal=exited.signal if outcome in _BY_ITSELF and not reason else None,
-        ended_for="" if outcome is Outcome.KILLED else reason,
-    )
-
-
-def reason_of(job: Job, exited: Closed) -> EndReason:
-    """Why a supervisor has ended a run."""
-    return exited.ended_for or job.ended_for
-
-
-def outcome_of(job: Job, exited: Closed) -> Outcome:  # noqa: PLR0911 - an outcome, a return
-    """The outcome of a job, from its facts and from those of the exit."""
-    if job.kill_intended:
-        return Outcome.KILLED
-    reason = reason_of(job, exited)
-    if reason == "time_limit":
-        return Outcome.TIMED_OUT
-    if exited.exit_code is None:
-        return Outcome.LOST
-    if exited.oom_killed:
-        return Outcome.OOM
-    if reason == "unhealthy":
-        return Outcome.ERROR  # whatever it makes of the signal to stop
-    if exited.exit_code == 0 and job.ends and (exited.witnessed or exited.signal is None):
-        return Outcome.SUCCESS
-    if not exited.witnessed:
-        return Outcome.LOST  # an engine that stops also stops its workloads
-    return Outcome.UNEXPECTED_END if exited.exit_code == 0 else Outcome.ERROR

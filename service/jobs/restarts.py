@@ -4,7 +4,9 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from service.jobs.model import Closed, Job, Outcome, outcome_of, reason_of
+from service.jobs.model import Job, Outcome
+from service.jobs.observations import Closed
+from service.jobs.outcomes import outcome_of, reason_of
 from service.jobs.restart_policy import RestartPolicy, Restarts
 
 NotRestarted = Literal["", "success", "exit_code", "attempts", "refused"]

@@ -5,7 +5,9 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from math import isfinite
 
+from observability.callers import NO_CALLER, Caller
 from observability.escaping import shown
 from observability.redaction.redactor import Redactor
 from service.engine.name_grammar import NameGrammar
@@ -39,6 +41,7 @@ LAUNCH_LABEL = LABEL_PREFIX + "launch-id"
 TRACE_LABEL = LABEL_PREFIX + "traceparent"
 KEY_LABEL = LABEL_PREFIX + "idempotency-key"
 CLIENT_LABEL = LABEL_PREFIX + "client"
+CREATED_LABEL = LABEL_PREFIX + "created"
 READY_LABEL = LABEL_PREFIX + "ready-within"
 GRACE_LABEL = LABEL_PREFIX + "stop-grace"
 LIMIT_LABEL = LABEL_PREFIX + "time-limit"
@@ -145,6 +148,7 @@ def labels_of(job: Job, instance: str) -> Mapping[str, str]:
         TRACE_LABEL: job.traceparent,
         KEY_LABEL: job.idempotency_key,
         CLIENT_LABEL: job.client,
+        CREATED_LABEL: f"{job.created_at:.3f}" if job.created_at else None,
         READY_LABEL: _written(job.ready_within),
         GRACE_LABEL: _written(job.stop_grace),
         LIMIT_LABEL: _written(job.time_limit),
@@ -188,8 +192,15 @@ def job_fields(labels: Mapping[str, str]) -> Mapping[str, str]:
     return {name: labels[label] for name, label in fields.items() if label in labels}
 
 
-def job_of(spec: JobSpec, entry: Entry, traceparent: str | None, client: str = "") -> Job:
-    """A new job for a request of a client."""
+def job_of(
+    spec: JobSpec,
+    entry: Entry,
+    traceparent: str | None,
+    by: Caller = NO_CALLER,
+    *,
+    at: float = 0.0,
+) -> Job:
+    """A new job for a request of a client, made `at` some time."""
     return Job(
         launch_id=secrets.token_hex(8),
         name=spec.name,
@@ -201,7 +212,9 @@ def job_of(spec: JobSpec, entry: Entry, traceparent: str | None, client: str = "
         idempotency_key=spec.idempotency_key,
         redact=Redactor(dict(spec.auth)) if entry.auth == "file" else None,
         traceparent=traceparent,
-        client=client,
+        launched_by=by,
+        created_at=at,
+        image=entry.image or "",
         ready_within=entry.ready_within,
         stop_grace=entry.stop_grace,
         time_limit=entry.time_limit,
@@ -222,7 +235,8 @@ def job_from_labels(labels: Mapping[str, str]) -> Job | None:
             ends=labels[ENDS_LABEL] == "true",
             idempotency_key=labels.get(KEY_LABEL, ""),
             traceparent=labels.get(TRACE_LABEL),
-            client=labels.get(CLIENT_LABEL, ""),
+            launched_by=Caller(client=labels.get(CLIENT_LABEL, "")),
+            created_at=_created_in(labels),
             ready_within=_duration_in(labels, READY_LABEL),
             stop_grace=_duration_in(labels, GRACE_LABEL),
             time_limit=_duration_in(labels, LIMIT_LABEL),
@@ -231,6 +245,14 @@ def job_from_labels(labels: Mapping[str, str]) -> Job | None:
         )
     except (KeyError, ValueError):
         return None
+
+
+def _created_in(labels: Mapping[str, str]) -> float:
+    """When a launch began; 0.0 if it is not told: the workload is about as old."""
+    with suppress(ValueError):
+        created = float(labels.get(CREATED_LABEL, ""))
+        return created if isfinite(created) else 0.0
+    return 0.0
 
 
 def _written(duration: float | None) -> str | None:

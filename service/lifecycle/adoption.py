@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
-from service.engine.base import Engine, Health, Inspection, Status
-from service.jobs.model import ExitSeen, Job, Started
+from service.engine.base import Engine, Health, Inspection, Status, Workload
+from service.jobs.model import Job
+from service.jobs.observations import ExitSeen, Started
 from service.jobs.workload import job_from_labels
 from service.lifecycle.exit_hints import Hint, Recent
 from service.lifecycle.health import note_health
@@ -46,8 +48,8 @@ class Adoption:
     def adopt(self, job: Job, seen: Inspection) -> None:
         """Make a live workload a job. If an event came after `seen`, it is inspected again."""
         ready = not _may_become_ready(job, seen)
-        started = Started(seen.id, seen.started_at, seen.paused, seen.node, ready)
-        self._registry.adopt(job, started)
+        started = Started(seen.id, seen.started_at, seen.paused, seen.node, ready, seen.name)
+        self._registry.adopt(_described(job, seen), started)
         log_adoption(job, seen)
         note_health(self._registry, job.launch_id, seen)
         self._others.note_stop(job.launch_id, seen)
@@ -65,7 +67,8 @@ class Adoption:
             job = job_from_labels(workload.labels)
             ended = workload.status in (Status.EXITED, Status.REMOVING)
             if job is not None and not ended and self._registry.get(job.launch_id) is None:
-                self._registry.adopt(job, Started(workload.id, workload.created_at))
+                started = Started(workload.id, workload.created_at, name=workload.name)
+                self._registry.adopt(_described(job, workload), started)
 
     def adopt_exited(self, job: Job, seen: Inspection) -> None:
         """Report an exit that nobody has followed, and remove the workload."""
@@ -79,7 +82,8 @@ class Adoption:
         await self._reaper.reap(job.launch_id, Hint())
 
     def _add_exited(self, job: Job, seen: Inspection) -> None:
-        self._registry.adopt(job, Started(seen.id, seen.started_at, node=seen.node))
+        started = Started(seen.id, seen.started_at, node=seen.node, name=seen.name)
+        self._registry.adopt(_described(job, seen), started)
         self._others.note_stop(job.launch_id, seen)
         self._registry.observe(job.launch_id, ExitSeen())  # no launch may take it for running
 
@@ -90,6 +94,12 @@ class Adoption:
     async def _inspect_again(self, launch_id: str, *, witnessed: bool) -> None:
         witnessed = witnessed and not await self._engine.leaving()
         await self._reaper.reap(launch_id, Hint(witnessed=witnessed))
+
+
+def _described(job: Job, seen: Inspection | Workload) -> Job:
+    """A job, with what its labels do not tell, or did not tell when it was launched."""
+    created_at = job.created_at or seen.created_at
+    return replace(job, image=seen.image, image_digest=seen.image_digest, created_at=created_at)
 
 
 def _may_become_ready(job: Job, seen: Inspection) -> bool:

@@ -4,7 +4,8 @@ import time
 from signal import SIGKILL
 
 from service.engine.base import Inspection
-from service.jobs.model import Closed, Job
+from service.jobs.model import Job
+from service.jobs.observations import Closed
 from service.lifecycle.exit_hints import Hint
 
 # The exit code of a workload that SIGKILL has ended.

@@ -1,7 +1,7 @@
 """What an inspection says of a job's health: it is noted, and logged if it is news."""
 
 from service.engine.base import Health, Inspection
-from service.jobs.model import HealthSeen
+from service.jobs.observations import HealthSeen
 from service.lifecycle.last_lines import probe_lines
 from service.reporting.job_reports import log_health
 from service.state.registry import Registry

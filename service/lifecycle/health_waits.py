@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from observability.spans import wait_span
 from service.engine.base import Engine, Health, Inspection, Status
 from service.errors import Draining, EngineError, NotReady
-from service.jobs.model import Job, KillIntended, Outcome
+from service.jobs.model import Job, Outcome
+from service.jobs.observations import KillIntended
 from service.lifecycle.exit_hints import Recent
 from service.lifecycle.health import note_health
 from service.lifecycle.last_lines import probe_lines

@@ -13,7 +13,8 @@ from observability.metrics import Metrics, trace_exemplar
 from observability.spans import wait_span
 from service.engine.base import Engine, Exit
 from service.errors import EngineRefused, LaunchKilled, NoSuchWorkload, SupervisorError
-from service.jobs.model import Job, KillFailed, KillIntended
+from service.jobs.model import Job
+from service.jobs.observations import KillFailed, KillIntended
 from service.lifecycle.exit_hints import Hint, Signals
 from service.lifecycle.reaper import Reaper
 from service.reporting.request_reports import (

@@ -20,7 +20,8 @@ from service.errors import (
     SupervisorError,
     UnknownJob,
 )
-from service.jobs.model import Job, JobSpec, Started, StartFailed
+from service.jobs.model import Job, JobSpec
+from service.jobs.observations import Started, StartFailed
 from service.jobs.request_differences import differing
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.health_waits import HealthWaits
@@ -145,7 +146,8 @@ class LaunchTasks:
             raise
         if started.node:
             annotate({"supervisor.node": started.node})
-        self.registry.observe(job.launch_id, Started(started.id, time.time(), node=started.node))
+        began_at, node, name = time.time(), started.node, started.name
+        self.registry.observe(job.launch_id, Started(started.id, began_at, node=node, name=name))
         log.info(
             "job.launched",
             job=job.name,

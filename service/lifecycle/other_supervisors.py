@@ -12,7 +12,8 @@ from contextlib import suppress
 
 from service.engine.base import Engine, Inspection
 from service.errors import EngineFailed, EngineTimeout, EngineUnavailable
-from service.jobs.model import ClosedElsewhere, EndBegun, Job, KillIntended
+from service.jobs.model import Job
+from service.jobs.observations import ClosedElsewhere, EndBegun, KillIntended
 from service.lifecycle.exit_hints import Hint
 from service.lifecycle.removal import Removal
 from service.reporting.job_reports import log_closed_elsewhere

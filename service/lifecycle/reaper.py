@@ -6,17 +6,9 @@ from dataclasses import replace
 
 from service.engine.base import Engine, Exit, Inspection, Status
 from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
-from service.jobs.model import (
-    FAILED_OUTCOMES,
-    Closed,
-    ExitSeen,
-    FoundLive,
-    Job,
-    PauseSeen,
-    RunEnded,
-    State,
-    outcome_of,
-)
+from service.jobs.model import FAILED_OUTCOMES, Job, State
+from service.jobs.observations import Closed, ExitSeen, FoundLive, ImageSeen, PauseSeen, RunEnded
+from service.jobs.outcomes import outcome_of
 from service.jobs.restarts import Again, NotRestarted, after_end
 from service.lifecycle.exit_hints import Hint, Hints
 from service.lifecycle.exits import cause_may_follow, exit_of, exit_without_workload
@@ -134,6 +126,7 @@ class Reaper:
             return
         if not self._is_same_run(job):
             return
+        self._registry.observe(job.launch_id, ImageSeen(seen.id, seen.image_digest))
         self._others.note_stop(job.launch_id, seen)
         if seen.status is Status.LIVE:
             self._handle_live(job, seen, exits)
@@ -182,6 +175,7 @@ class Reaper:
         exited = self._given_up(job) or exit_of(seen, hint)
         failed = outcome_of(self._current(job), exited) in FAILED_OUTCOMES
         output = await last_lines(self._engine, job, seen) if failed else ""
+        exited = replace(exited, last_lines=output)
         if job.launch_id in self._hints:  # it may have been started again, or removed
             known = replace(hint, exit_code=exited.exit_code, oom_killed=exited.oom_killed)
             self._hints.put_back(job.launch_id, known)
@@ -189,18 +183,18 @@ class Reaper:
         now = self._current(job)
         follows = after_end(now, exited)
         if isinstance(follows, Again):
-            self._back_off(now, exited, follows, output)
+            self._back_off(now, exited, follows)
         else:
-            await self._remove_and_close(job, seen.id, exited, output, follows)
+            await self._remove_and_close(job, seen.id, exited, follows)
 
-    def _back_off(self, job: Job, exited: Closed, again: Again, output: str) -> None:
+    def _back_off(self, job: Job, exited: Closed, again: Again) -> None:
         """Keep the workload: its successor is made from it."""
         wait = min(again.wait, max(0.0, exited.at + again.wait - time.time()))
         exited = replace(exited, ended_for=job.ended_for)
         ended = RunEnded(exited, again.restarts, time.time() + wait)
         waiting = self._registry.observe(job.launch_id, ended)
         if waiting is not None:
-            log_back_off(waiting, exited, outcome_of(job, exited), wait=wait, output=output)
+            log_back_off(waiting, exited, outcome_of(job, exited), wait=wait)
 
     def _given_up(self, job: Job) -> Closed | None:
         """The end of a job whose restarts the engine has refused."""
@@ -224,7 +218,6 @@ class Reaper:
         job: Job,
         workload_id: str,
         exited: Closed,
-        output: str = "",
         not_restarted: NotRestarted = "",
     ) -> None:
         """Free the name of an exited workload, and close its job, unless it is live again."""
@@ -233,19 +226,12 @@ class Reaper:
         if removal is Removal.GONE and self._others.close(job, Hint()):
             return
         if removal or keeps:
-            self._close(job, exited, output, not_restarted)
+            self._close(job, exited, not_restarted)
 
-    def _close(
-        self, job: Job, exited: Closed, output: str = "", not_restarted: NotRestarted = ""
-    ) -> None:
+    def _close(self, job: Job, exited: Closed, not_restarted: NotRestarted = "") -> None:
         gone = self._registry.observe(job.launch_id, exited)
         if gone is not None and gone.outcome is not None:
-            report_exit(
-                gone,
-                oom_killed=exited.oom_killed,
-                output=output,
-                not_restarted=not_restarted,
-            )
+            report_exit(gone, not_restarted=not_restarted)
 
     def _is_same_run(self, job: Job) -> bool:
         """Whether a job has no successor of its workload by now."""

@@ -21,7 +21,8 @@ from service.errors import (
     NoSuchWorkload,
 )
 from service.jobs.credentials import auth_in
-from service.jobs.model import Job, RestartBegun, RestartFailed, Started, State
+from service.jobs.model import Job, State
+from service.jobs.observations import RestartBegun, RestartFailed, Started
 from service.jobs.workload import (
     INSTANCE_LABEL,
     LAUNCH_LABEL,

@@ -7,7 +7,8 @@ a third party has paused the job, while the host sleeps, and while no supervisor
 import time
 
 from observability.logs import get_logger
-from service.jobs.model import EndBegun, Job
+from service.jobs.model import Job
+from service.jobs.observations import EndBegun
 from service.lifecycle.run_ends import RunEnds
 from service.state.registry import Registry
 from service.support.tasks import Background

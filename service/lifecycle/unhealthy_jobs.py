@@ -1,7 +1,8 @@
 """Ends jobs that are unhealthy, where `restart` says so: they are started again for that."""
 
 from observability.logs import get_logger
-from service.jobs.model import EndBegun, Job, State
+from service.jobs.model import Job, State
+from service.jobs.observations import EndBegun
 from service.lifecycle.run_ends import RunEnds
 from service.state.registry import Registry
 from service.support.tasks import Background

@@ -195,7 +195,7 @@ class Supervisor:
             return await self.launch_tasks.join(earlier, spec, key=spec.idempotency_key)
         if entry.kind is Kind.ACTION and (running := self._joinable(spec.identifier)):
             return await self.launch_tasks.join(running, spec)
-        job = job_of(spec, entry, environment.get("TRACEPARENT"), caller().client)
+        job = job_of(spec, entry, environment.get("TRACEPARENT"), caller(), at=time.time())
         workload = workload_of(
             job,
             spec,

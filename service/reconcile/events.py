@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.engine.base import Change, Engine, Event
-from service.jobs.model import ExitSeen, Job
+from service.jobs.model import Job
+from service.jobs.observations import ExitSeen
 from service.jobs.workload import launch_id_in
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.exit_hints import Hint, Signals

@@ -6,7 +6,8 @@ from signal import Signals
 from observability.logs import get_logger
 from observability.spans import emit_span, fail_span, links_to, trace_environment
 from service.engine.base import Health, Inspection
-from service.jobs.model import FAILED_OUTCOMES, Closed, EndReason, Job, Outcome
+from service.jobs.model import FAILED_OUTCOMES, Job, Outcome
+from service.jobs.observations import Closed, EndReason
 
 log = get_logger(__name__)
 
@@ -77,7 +78,7 @@ def log_not_ready(job: Job, reason: str) -> None:
     )
 
 
-def log_back_off(job: Job, exited: Closed, outcome: Outcome, *, wait: float, output: str) -> None:
+def log_back_off(job: Job, exited: Closed, outcome: Outcome, *, wait: float) -> None:
     """Log that a run of a job has ended, and that it is started again."""
     began = exited.started_at or job.started_at or exited.at
     log.warning(
@@ -94,14 +95,14 @@ def log_back_off(job: Job, exited: Closed, outcome: Outcome, *, wait: float, out
         wait=round(wait, 3),
         **_reason(exited.ended_for),
         **({"node": job.node} if job.node else {}),
-        **({"output": output.splitlines()} if output else {}),
+        **({"output": exited.last_lines.splitlines()} if exited.last_lines else {}),
     )
 
 
-def report_exit(job: Job, *, oom_killed: bool, output: str, not_restarted: str = "") -> None:
+def report_exit(job: Job, *, not_restarted: str = "") -> None:
     """Log the exit of a job that is gone, and emit its span.
 
-    `output` holds the last lines of the job, free of secrets. The span has a trace of its own,
+    The span has a trace of its own,
     because a job may run for weeks. It links to the launch, whose context is in a label of the
     container, and to the kill.
     """
@@ -122,7 +123,7 @@ def report_exit(job: Job, *, oom_killed: bool, output: str, not_restarted: str =
             container_id=job.workload_id,
             outcome=job.outcome.value,
             exit_code=job.exit_code,
-            oom_killed=oom_killed,
+            oom_killed=job.oom_killed,
             # The Engine may report an instant exit with a time before the start.
             seconds=round(max(0.0, job.ended_at - began), 3),
             **_reason(job.ended_for),
@@ -131,7 +132,7 @@ def report_exit(job: Job, *, oom_killed: bool, output: str, not_restarted: str =
             **({"node": job.node} if job.node else {}),
             **({"by": "others"} if by_others else {}),
             **({"signal": _name(job.signal)} if job.signal else {}),
-            **({"output": output.splitlines()} if output else {}),
+            **({"output": job.last_lines.splitlines()} if job.last_lines else {}),
             **job.killer.fields,
         )
 

@@ -10,7 +10,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from observability.metrics import Metrics
-from service.jobs.model import Job, Observation, Started, State, advance
+from service.jobs.model import Job, State
+from service.jobs.observations import Observation, Started
+from service.jobs.transitions import advance
 from service.state.idempotency import Keys
 from service.state.registry_snapshot import Snapshot
 
@@ -26,6 +28,8 @@ class Registry:
         self._counts: Counter[str] = Counter()  # by job name
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self._closings: dict[str, asyncio.Future[Job]] = {}
+        self._known = 0  # how many jobs have been here
+        self._change_listeners: list[Callable[[Job], None]] = []
         self._listeners: list[Callable[[Job], None]] = []
         self._start_listeners: list[Callable[[Job], None]] = []
 
@@ -33,22 +37,35 @@ class Registry:
         """Call the listener with each job that has come to another state, or is gone."""
         self._listeners.append(listener)
 
+    def subscribe_to_changes(self, listener: Callable[[Job], None]) -> None:
+        """Call the listener with each new job, and with each that has changed visibly.
+
+        It may not change jobs: then, listeners would be told of changes in different orders.
+        """
+        self._change_listeners.append(listener)
+
     def subscribe_to_starts(self, listener: Callable[[Job], None]) -> None:
         """Call the listener for each job whose workload has started."""
         self._start_listeners.append(listener)
 
     def add(self, job: Job) -> None:
         """Reserve the identifier for a launch."""
+        self._tell_change(self._add(job))
+
+    def _add(self, job: Job) -> Job:
         assert job.launch_id not in self._jobs
+        self._known += 1
+        job = replace(job, number=self._known)
         self._jobs[job.launch_id] = job
         self._launch_ids.setdefault(job.identifier, {})[job.launch_id] = None
         self._counts[job.name] += 1
         self.keys.hold(job)
         self._update_metrics(None, job)
+        return job
 
     def adopt(self, job: Job, started: Started) -> None:
         """Add a job whose workload this process has not launched."""
-        self.add(replace(job, adopted=True))
+        self._add(replace(job, adopted=True))
         self.observe(job.launch_id, started)
 
     def observe(self, launch_id: str, observation: Observation) -> Job | None:
@@ -63,6 +80,8 @@ class Registry:
             self._jobs[launch_id] = after
         self._update_metrics(before, after)
         self._wake(launch_id)
+        if after.visible != before.visible:
+            self._tell_change(after)
         if isinstance(observation, Started):
             for listener in self._start_listeners:
                 listener(after)
@@ -144,6 +163,10 @@ class Registry:
         self.keys.release(job)
         if closing := self._closings.pop(job.launch_id, None):
             closing.set_result(job)
+
+    def _tell_change(self, job: Job) -> None:
+        for listener in self._change_listeners:
+            listener(job)
 
     def _wake(self, launch_id: str) -> None:
         for woken in self._waiters.pop(launch_id, ()):

@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Map
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any, TypeVar
 
 from observability.redaction.redactor import Redactor
@@ -376,9 +377,16 @@ def _workload(container: Container) -> Workload:
         created_at=container.created_at,
         paused=container.paused,
         health=_health(container),
+        image=container.spec.image,
+        image_digest=digest_of(container.spec.image),
         aside=is_aside(container.spec.name, container.id),
         node=container.node,
     )
+
+
+def digest_of(image: str) -> str:
+    """The digest that the image has here."""
+    return f"sha256:{sha256(image.encode()).hexdigest()}"
 
 
 def _health(container: Container) -> Health:
@@ -395,6 +403,10 @@ def _inspection(container: Container) -> Inspection:
         labels=dict(container.spec.labels),
         exit_code=container.exit_code,
         oom_killed=container.oom_killed,
+        name=container.spec.name,
+        image=container.spec.image,
+        image_digest=digest_of(container.spec.image),
+        created_at=container.created_at,
         started_at=container.started_at,
         ended_at=container.ended_at,
         arguments=tuple(container.spec.arguments),

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from observability.callers import Caller
 from service.engine.base import Status
 from service.errors import EngineTimeout, EngineUnavailable, StartError
 from service.jobs.workload import LAUNCH_LABEL, labels_of
 from service.reconcile.single_instance import SERVES_LABEL
+from tests.fake_engine.engine import digest_of
 from tests.fake_engine.host import Container
 from tests.supervisor.world import NOTICE, World, a_world, is_live, pass_time, refuse_removal, until
 from tests.support.samples import a_job
@@ -42,12 +44,17 @@ async def _start(world: World) -> None:
 
 
 async def test_what_runs_is_taken_over_and_runs_on(adopting: World) -> None:
-    container = _inherited(adopting, "a-1", client="backend")
+    container = _inherited(adopting, "a-1", launched_by=Caller(client="backend"))
     await _start(adopting)
     assert {"a-1": "running"} == adopting.states()
     (job,) = adopting.supervisor.list_jobs()
     assert "backend" == job.client
     assert (container.started_at, container.id) == (job.started_at, job.workload_id)
+    assert (container.created_at, container.spec.name) == (job.created_at, job.workload_name)
+    assert (container.spec.image, digest_of(container.spec.image)) == (
+        job.image,
+        job.image_digest,
+    )
     assert is_live(container)
     assert 1 == adopting.metric("supervisor_adoptions_total", job_name="timer")
     assert 1 == adopting.metric("supervisor_jobs_running", job_name="timer")

@@ -4,6 +4,7 @@ An Engine, or a proxy in front of it, may answer anything. An answer of another 
 `Unreadable`: the text says where, and shows no value, because that may be a secret.
 """
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -65,6 +66,7 @@ IMAGE_ACTIONS = (
 # Raised by docker-py, and by our own code, if an answer has another shape.
 MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _LONGEST_NUMBER = 10  # digits
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
 # Docker 23 and later find a shim of containerd by its name.
 _SHIMS = "io.containerd."
@@ -259,6 +261,8 @@ class Inspected(Answer):
 
     Id: _Id
     Name: str = ""
+    Image: str = ""
+    Created: str = ""
     State: _State
     Config: _Config
     HostConfig: _InspectedHost | None = None
@@ -325,6 +329,10 @@ def inspection(answer: object) -> Inspection:
         labels=config.Labels or {},
         exit_code=state.ExitCode,
         oom_killed=state.OOMKilled,
+        name=found.Name.removeprefix("/"),
+        image=config.Image,
+        image_digest=_digest(found.Image),
+        created_at=(_timestamp(found.Created) if found.Created else None) or 0.0,
         started_at=_timestamp(state.StartedAt) or 0.0,
         ended_at=_timestamp(state.FinishedAt),
         arguments=tuple(config.Cmd or ()),
@@ -335,6 +343,12 @@ def inspection(answer: object) -> Inspection:
         probe=_last_probe(state.Health),
         aside=is_aside(found.Name, found.Id),
     )
+
+
+def _digest(image_id: str) -> str:
+    """The digest that an image has as its id; empty for anything else."""
+    digest = image_id if image_id.startswith("sha256:") else f"sha256:{image_id}"
+    return digest if _DIGEST.fullmatch(digest) else ""
 
 
 def offers(answer: object) -> Offers:

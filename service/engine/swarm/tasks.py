@@ -116,6 +116,8 @@ def workload(task: Task, nodes: Nodes, *, stopping: bool = False) -> Workload:
         created_at=task.created_at,
         node=nodes.name(task.NodeID),
         stopping=stopping,
+        image=task.image,
+        image_digest=_digest(task.image),
     )
 
 
@@ -143,6 +145,10 @@ def inspection(task: Task, nodes: Nodes, *, stopping: bool = False) -> Inspectio
         labels=task.labels,
         exit_code=exit_code(task),
         oom_killed=False,
+        name=task.labels.get(NAME_LABEL, ""),
+        image=task.image,
+        image_digest=_digest(task.image),
+        created_at=task.created_at,
         started_at=began if ran else 0.0,
         ended_at=task.since if now is Status.EXITED and not lost else None,
         arguments=task.arguments,
@@ -163,6 +169,10 @@ def bare_inspection(service: Service) -> Inspection:
         labels=service.labels,
         exit_code=None,
         oom_killed=False,
+        name=service.name,
+        image=container.Image,
+        image_digest=_digest(container.Image),
+        created_at=service.created_at,
         started_at=service.created_at if status is Status.EXITED else 0.0,
         ended_at=None,
         arguments=tuple(container.Args or ()),
@@ -170,6 +180,11 @@ def bare_inspection(service: Service) -> Inspection:
         log_options=service.Spec.TaskTemplate.log_options,
         stopping=is_stopped(service),
     )
+
+
+def _digest(image: str) -> str:
+    """The digest of an image that is named with it: its nodes know what the others are."""
+    return image.partition("@")[2]
 
 
 def is_stopped(service: Service) -> bool:

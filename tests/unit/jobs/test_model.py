@@ -4,30 +4,26 @@ from itertools import product
 import pytest
 
 from observability.callers import NO_CALLER, Caller
-from service.jobs.model import (
-    FAILED_OUTCOMES,
+from service.jobs.model import FAILED_OUTCOMES, Job, JobSpec, Kind, Outcome, State
+from service.jobs.observations import (
     Closed,
     EndBegun,
     ExitSeen,
     FoundLive,
     HealthSeen,
-    Job,
-    JobSpec,
+    ImageSeen,
     KillFailed,
     KillIntended,
-    Kind,
     Observation,
-    Outcome,
     PauseSeen,
     RestartBegun,
     RestartFailed,
     RunEnded,
     Started,
     StartFailed,
-    State,
-    advance,
 )
 from service.jobs.restart_policy import Restarts
+from service.jobs.transitions import advance
 from tests.support.samples import a_job
 
 STARTED = Started("c1", 100.0)
@@ -400,3 +396,35 @@ def test_a_job_whose_launch_waits_for_its_health_is_starting_until_then() -> Non
 def test_an_adopted_job_may_be_ready_whatever_its_health() -> None:
     job = advance(a_job(ready_within=60.0), Started("c1", 100.0, ready=True))
     assert (State.RUNNING, False) == (job.state, job.awaits_health)
+
+
+# What is told of it
+
+
+def test_an_end_has_what_it_has_told() -> None:
+    job = after(STARTED, Closed(200.0, 137, oom_killed=True, last_lines="no memory"))
+    assert (True, "no memory") == (job.oom_killed, job.last_lines)
+    assert "no memory" not in repr(job)  # it is long
+
+
+def test_the_name_of_a_workload_stays_that_of_its_successor() -> None:
+    named = Started("c1", 100.0, name="t-1")
+    job = after(named, ExitSeen(), RUN_ENDED, RestartBegun(), Started("c2", 300.0))
+    assert ("c2", "t-1") == (job.workload_id, job.workload_name)
+
+
+def test_the_digest_is_that_of_its_own_workload() -> None:
+    told = ImageSeen("c1", "sha256:a"), ImageSeen("c0", "sha256:b"), ImageSeen("c1", "")
+    assert "sha256:a" == after(STARTED, *told).image_digest
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "trace_id"),
+    [
+        (f"00-{'0af76519' * 4}-b7ad6b7169203331-01", "0af76519" * 4),
+        (None, ""),
+        ("", ""),
+    ],
+)
+def test_the_trace_is_that_of_its_launch(traceparent: str | None, trace_id: str) -> None:
+    assert trace_id == a_job(traceparent=traceparent).trace_id

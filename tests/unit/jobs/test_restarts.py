@@ -3,16 +3,14 @@ from typing import Any
 
 import pytest
 
-from service.jobs.model import (
+from service.jobs.model import Job, Outcome
+from service.jobs.observations import (
     Closed,
     EndReason,
-    Job,
     KillIntended,
-    Outcome,
     RestartFailed,
     RunEnded,
     Started,
-    advance,
 )
 from service.jobs.restart_policy import (
     NO_RESTARTS,
@@ -24,6 +22,7 @@ from service.jobs.restart_policy import (
     write_restarts,
 )
 from service.jobs.restarts import Again, after_end
+from service.jobs.transitions import advance
 from tests.support.samples import a_job
 
 POLICY = RestartPolicy("failure", attempts=3, window=60.0, back_off=1.0, most=8.0)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from observability.callers import Caller
 from service.engine.docker.names import DOCKER_NAMES
 from service.engine.name_grammar import NameGrammar
 from service.errors import TooLarge
@@ -31,6 +32,8 @@ from tests.support.samples import a_job
 ACTION = Entry(kind=Kind.ACTION, image="supervisor-timer")
 WITH_FIRST = Entry(kind=Kind.ACTION, image="supervisor-github", first_argument="setup-webhook")
 # An image may have a variable of this name.
+_BY = Caller("10.0.0.1:5000", "grpc-node-js", "backend")
+_CREATED = 1_700_000_000.25
 _ENVIRONMENT = ("PATH=/bin", 'AREA_AUTH={"token":"of the image"}')
 DOCKER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
 # No dots, 63 characters with what a reaction adds, and the case of letters makes no difference.
@@ -414,18 +417,31 @@ def test_labels_say_all_that_a_restarted_supervisor_must_know() -> None:
         "area.supervisor.launch-id": "0123456789abcdef",
         "area.supervisor.traceparent": "00-aa-bb-01",
         "area.supervisor.client": "backend",
-    } == labels_of(a_job(traceparent="00-aa-bb-01", client="backend"), "demo")
+        "area.supervisor.created": "1700000000.250",
+    } == labels_of(a_job(traceparent="00-aa-bb-01", launched_by=_BY, created_at=_CREATED), "demo")
 
 
-@pytest.mark.parametrize("optional", ["traceparent", "client", "idempotency-key"])
-def test_without_a_trace_a_client_or_a_key_there_is_no_label_for_it(optional: str) -> None:
+@pytest.mark.parametrize("optional", ["traceparent", "client", "idempotency-key", "created"])
+def test_what_is_not_known_of_a_launch_has_no_label(optional: str) -> None:
     assert LABEL_PREFIX + optional not in labels_of(a_job(), "demo")
 
 
-def test_the_client_is_read_back() -> None:
-    job = job_from_labels(labels_of(a_job(client="backend"), "default"))
+def test_who_has_launched_it_and_when_is_read_back() -> None:
+    job = job_from_labels(labels_of(a_job(launched_by=_BY, created_at=_CREATED), "default"))
     assert job
-    assert "backend" == job.client
+    assert ("backend", Caller(client="backend"), _CREATED) == (
+        job.client,
+        job.launched_by,
+        job.created_at,
+    )
+
+
+@pytest.mark.parametrize("label", ["", "yesterday", "nan", "inf"])
+def test_a_time_that_cannot_be_read_is_not_known(label: str) -> None:
+    labels = labels_of(a_job(created_at=_CREATED), "default")
+    job = job_from_labels({**labels, "area.supervisor.created": label})
+    assert job
+    assert 0.0 == job.created_at
 
 
 @pytest.mark.parametrize("missing", ["identifier", "job", "kind", "ends", "launch-id"])

@@ -4,15 +4,17 @@ import pytest
 
 from observability.metrics import Metrics
 from service.app.metric_labels import new_metrics
-from service.jobs.model import (
+from service.jobs.model import Job, Kind, State
+from service.jobs.observations import (
     Closed,
     ExitSeen,
+    HealthSeen,
+    ImageSeen,
     KillFailed,
     KillIntended,
-    Kind,
+    PauseSeen,
     Started,
     StartFailed,
-    State,
 )
 from service.state.registry import Registry
 from tests.support.samples import NAMES, a_job
@@ -54,10 +56,10 @@ def running(metrics: Metrics, name: str = "timer") -> float:
 def test_a_job_is_found_by_its_launch_and_by_its_identifier(registry: Registry) -> None:
     job = a_job()
     registry.add(job)
-    assert job is registry.get(job.launch_id)
+    assert job == registry.get(job.launch_id)
     assert [job] == registry.of("timer-1")
     assert [job] == registry.jobs()
-    assert job is registry.grouped("timer-1")
+    assert job == registry.grouped("timer-1")
 
 
 def test_what_is_not_there_is_not_found(registry: Registry) -> None:
@@ -153,7 +155,7 @@ async def test_waiting_ends_when_the_job_is_as_wanted(registry: Registry) -> Non
 async def test_waiting_does_not_wait_where_the_job_is_as_wanted(registry: Registry) -> None:
     job = a_job("a")
     registry.add(job)
-    assert job is await registry.wait("a", lambda _: True)
+    assert job == await registry.wait("a", lambda _: True)
 
 
 async def test_waiting_ends_with_nothing_once_the_job_is_gone(registry: Registry) -> None:
@@ -292,3 +294,47 @@ def test_a_live_job_counts_for_the_node_that_runs_it(registry: Registry, metrics
     assert (1, 1) == (on("n1"), on("n2"))
     registry.observe("c", Closed(101.0, 143))
     assert (1, 0) == (on("n1"), on("n2"))
+
+
+# Who listens
+
+
+def test_listeners_are_told_of_each_job_and_of_each_visible_change(registry: Registry) -> None:
+    told: list[tuple[str, State]] = []
+    registry.subscribe_to_changes(lambda job: told.append((job.launch_id, job.state)))
+    registry.add(a_job("a"))
+    registry.adopt(a_job("b"), Started("c2", 100.0))
+    registry.observe("a", STARTED)
+    registry.observe("a", PauseSeen(paused=False))  # which it was
+    registry.observe("a", HealthSeen(unhealthy=True))
+    registry.observe("a", ImageSeen("c1", "sha256:1"))
+    registry.observe("a", Closed(200.0, 1, last_lines="oh"))
+    assert [
+        ("a", State.STARTING),
+        ("b", State.RUNNING),
+        *[("a", State.RUNNING)] * 3,
+        ("a", State.GONE),
+    ] == told
+
+
+def test_listeners_are_told_of_changes_in_their_order(registry: Registry) -> None:
+    """Even if somebody changes a job because of its state."""
+    told: list[State] = []
+
+    def kill_what_runs(job: Job) -> None:
+        if job.state is State.RUNNING:
+            registry.observe(job.launch_id, KillIntended())
+
+    registry.subscribe(kill_what_runs)
+    registry.subscribe_to_changes(lambda job: told.append(job.state))
+    registry.add(a_job("a"))
+    registry.observe("a", STARTED)
+    assert [State.STARTING, State.RUNNING, State.STOPPING] == told
+
+
+def test_jobs_are_numbered_as_they_come(registry: Registry) -> None:
+    for launch_id in "ab":
+        registry.add(a_job(launch_id, kind=REACTION))
+    registry.observe("a", StartFailed())
+    registry.adopt(a_job("c"), Started("c3", 100.0))
+    assert [2, 3] == [job.number for job in registry.jobs()]

@@ -6,17 +6,16 @@ from dataclasses import replace
 import pytest
 
 from service.engine.base import Health, Status, Workload
-from service.jobs.model import (
+from service.jobs.model import Job, Kind
+from service.jobs.observations import (
     ExitSeen,
     HealthSeen,
-    Job,
     KillIntended,
-    Kind,
     Observation,
     PauseSeen,
     Started,
-    advance,
 )
+from service.jobs.transitions import advance
 from service.jobs.workload import LAUNCH_LABEL
 from service.state.registry_snapshot import Snapshot
 

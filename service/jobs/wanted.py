@@ -1,0 +1,44 @@
+"""Which jobs somebody asks for, live or ended. Pure."""
+
+import fnmatch
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from service.jobs.model import Job, Outcome, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The jobs that fit all of it. What is empty or None fits every job.
+
+    In `name`, `*` stands for any characters. `since` is of the launch (seconds since the epoch).
+    """
+
+    name: str = ""
+    identifier_prefix: str = ""
+    state: State | None = None
+    outcome: Outcome | None = None
+    since: float | None = None
+    _names: Callable[[str], object] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_names", _pattern(self.name))
+
+    def fits(self, job: Job) -> bool:
+        return (
+            (not self.name or self._names(job.name) is not None)
+            and job.identifier.startswith(self.identifier_prefix)
+            and self.state in (None, job.state)
+            and self.outcome in (None, job.outcome)
+            and (self.since is None or job.created_at >= self.since)
+        )
+
+
+def _pattern(name: str) -> Callable[[str], object]:
+    """Matches whole names. Of what a shell's pattern may have, only `*` is one here."""
+    plain = re.sub(r"[?[]", r"[\g<0>]", name)
+    return re.compile(fnmatch.translate(plain)).match
+
+
+EVERY_JOB = Wanted()
