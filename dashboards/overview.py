@@ -228,7 +228,14 @@ def _failures() -> list[Panel]:
 
 
 def _kills_and_exits() -> list[Panel]:
-    return [*_kills(), *_exits(), *_bad_ends(), *_early_and_foreign_ends(), _restarts()]
+    return [
+        *_kills(),
+        *_exits(),
+        *_bad_ends(),
+        *_early_and_foreign_ends(),
+        _restarts(),
+        _crash_reports(),
+    ]
 
 
 def _kills() -> list[Panel]:
@@ -306,7 +313,21 @@ def _restarts() -> Panel:
         " Only jobs with `restart` in the catalogue.",
         "cpm",
         query(of_the_ten_most("supervisor_restarts_total", by=["job_name"]), "{{job_name}}"),
-        width=2 * HALF,
+        width=HALF,
+    )
+
+
+def _crash_reports() -> Panel:
+    reports = f"increase({series('supervisor_crash_reports_total')}[$__rate_interval])"
+    return lines(
+        "Crashes told to the backend",
+        "Reports of failed jobs within a rate's window. sent: it has answered. failed: it has"
+        " refused one, or not answered. dropped: never sent. waiting: not sent yet, mostly since"
+        " the backend is away. 0 without REPORT_CRASHES.",
+        "none",
+        query(f"sum by (outcome) ({reports})", "{{outcome}}"),
+        query(f"sum({series('supervisor_crash_reports_waiting')})", "waiting"),
+        width=HALF,
     )
 
 

@@ -17,8 +17,8 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.json_format import MessageToJson
 
-from examples._generated.area_back_pb2 import JobError
-from examples._generated.area_back_pb2_grpc import (
+from service._generated.area_back_pb2 import JobError
+from service._generated.area_back_pb2_grpc import (
     AreaBackServiceServicer,
     add_AreaBackServiceServicer_to_server,
 )

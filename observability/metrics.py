@@ -32,6 +32,9 @@ UNKNOWN: Final = "unknown"
 LaunchQueue = Literal["room", "slot"]
 """What launches wait for in turn: the end of other jobs, or of other launches."""
 
+CrashReportOutcome = Literal["sent", "failed", "dropped"]
+"""What has become of a report: answered; refused or not answered; never sent."""
+
 TLS_PORTS: Final = ("grpc", "http")
 HANDSHAKE_REASONS: Final = (
     "no_certificate",
@@ -93,6 +96,7 @@ class Metrics:
         self._make_pull_metrics(labels)
         self._make_watch_metrics(labels)
         self._make_grpc_metrics()
+        self._make_crash_report_metrics()
         self._make_access_metrics(labels)
         self._make_catalog_metrics()
         self._make_tls_metrics()
@@ -301,6 +305,16 @@ class Metrics:
         )
         self.log_lines_dropped = self._counter(
             "supervisor_log_lines_dropped", "Lines of the log that could not be written."
+        )
+
+    def _make_crash_report_metrics(self) -> None:
+        self.crash_reports = self._counter(
+            "supervisor_crash_reports",
+            "Reports of failed jobs to the backend, by what has become of them.",
+            outcome=get_args(CrashReportOutcome),
+        )
+        self.crash_reports_waiting = self._gauge(
+            "supervisor_crash_reports_waiting", "Reports of failed jobs that are not sent yet."
         )
 
     def _make_catalog_metrics(self) -> None:

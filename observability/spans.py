@@ -22,9 +22,14 @@ def trace_environment() -> Mapping[str, str]:
 
     Source: OpenTelemetry, "Environment Variables as Context Propagation Carriers".
     """
+    return {key.upper(): value for key, value in trace_metadata().items()}
+
+
+def trace_metadata() -> Mapping[str, str]:
+    """The current trace context as metadata, for calls."""
     carrier: dict[str, str] = {}
     _TRACE_CONTEXT.inject(carrier)
-    return {key.upper(): value for key, value in carrier.items()}
+    return carrier
 
 
 def annotate(attributes: Attributes) -> None:
@@ -93,6 +98,21 @@ def record_wait(
         start_time=_nanoseconds(began),
     )
     end_span(wait, ended)
+
+
+@contextmanager
+def call_span(name: str, attributes: Attributes, *, links: Sequence[Link]) -> Iterator[Span]:
+    """A span in a new trace, for a call to another program. It is the current span meanwhile."""
+    with _tracer().start_as_current_span(
+        name,
+        Context(),
+        kind=SpanKind.CLIENT,
+        attributes=attributes,
+        links=links,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        yield span
 
 
 @contextmanager

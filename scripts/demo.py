@@ -52,6 +52,7 @@ _ACTS = (
     ("Traces", demo_traces.calls),
     ("The traces of an action's callbacks", demo_traces.action),
     ("A reaction: one trace from the backend to its worker and back", demo_traces.reaction),
+    ("A crash, of which the backend is told", demo_acts.crash),
     ("Secrets", demo_acts.no_secret),
     ("The stop", demo_acts.stop),
 )

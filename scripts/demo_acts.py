@@ -11,6 +11,9 @@ from service.jobs.workload import LABEL_PREFIX
 
 _INTERVAL_SECONDS = 1
 _CALLS = 3
+# Sends SIGABRT to the worker, the child of its container's init.
+_ABORT = 'import os; os.kill(int(open("/proc/1/task/1/children").read().split()[0]), 6)'
+_ABORTED = 134
 _SHOWN_METRICS = (
     "supervisor_launches_total",
     "supervisor_dedups_total",
@@ -95,12 +98,31 @@ def metrics(stage: Stage) -> None:
             tell(f"{name}{{{pairs}}} {value:g}")
 
 
+def crash(stage: Stage) -> None:
+    """A worker that crashes cannot tell the backend: the supervisor does."""
+    identifier = f"{ACTION}-{stage.name}-that-crashes"
+    launched = stage.launch(ACTION, identifier, stage.caller, seconds=_INTERVAL_SECONDS)
+    check(launched, f"LaunchJob of {ACTION} as {identifier}: success")
+    tell(f"backend <- {next_call(stage.calls)}")
+    stage.supervisor.jobs_on_the_engine()[0].exec_run(["python3", "-c", _ABORT])
+    tell("its worker aborts, as one with a defect does")
+    while (call := next_call(stage.calls)).method != "OnError":
+        pass  # it has called once more before
+    for line in str(call).splitlines():
+        tell(f"backend <- {line}")
+    stage.callbacks.append(call)
+    check(call.identifier == identifier, "OnError has its identifier")
+    check(f"exit code {_ABORTED}" in call.content, "and says how it has ended")
+    eventually(lambda: not stage.supervisor.jobs_on_the_engine(), "its container is gone")
+
+
 def no_secret(stage: Stage) -> None:
     """The secrets in `auth` are nowhere else."""
     written = {
         "log": stage.supervisor.log(),
         "metrics": stage.supervisor.get("/metrics")[1],
         "spans": "".join(span.raw for span in stage.receiver.spans()),
+        "backend's calls": "".join(map(str, stage.callbacks)),
     }
     for name, text in written.items():
         check(bool(text) and stage.secret not in text, f"no token of `auth` in the {name}")

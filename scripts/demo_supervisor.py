@@ -167,6 +167,8 @@ class Supervisor:
             "METRICS_PORT": str(self.http_port),
             "METRICS_TLS_CERT_FILE": f"{_CERTIFICATES}/tls.crt",
             "METRICS_TLS_KEY_FILE": f"{_CERTIFICATES}/tls.key",
+            "REPORT_CRASHES": "true",
+            "REPORT_CRASHES_TARGET": f"127.0.0.1:{backend_port}",
             "OTEL_BSP_SCHEDULE_DELAY": "200",  # the default is 5 s
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp_port}",
             "SUPERVISOR_INSTANCE": self._instance,

@@ -19,6 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?\.?")
 _IPV6 = re.compile(r"(\[)?([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(?(1)\])")
 _WHOLE = re.compile(r"[0-9]+")
+_LAST_PORT = 65535
 
 
 def _name(value: str) -> str:
@@ -45,6 +46,16 @@ def _host(value: str) -> str:
     return value
 
 
+def _address(value: str) -> str:
+    """HOST:PORT, as gRPC takes it: an IPv6 address has to have its brackets."""
+    host, _, port = value.rpartition(":")
+    if (":" in host and not host.startswith("[")) or not _WHOLE.fullmatch(port):
+        raise ValueError
+    if not 1 <= int(port) <= _LAST_PORT:
+        raise ValueError
+    return f"{_host(host)}:{int(port)}"
+
+
 def _whole(value: object) -> object:
     """Digits only: Python and pydantic would also accept 5_0, +5, 5.0 and surrounding blanks."""
     if isinstance(value, str) and not _WHOLE.fullmatch(value):
@@ -63,7 +74,7 @@ def _setting(default: object, description: str, *, allowed: str, unset: str = ""
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
-Port = Annotated[Whole, Field(ge=1, le=65535)]
+Port = Annotated[Whole, Field(ge=1, le=_LAST_PORT)]
 Name = Annotated[str, AfterValidator(_name)]
 _A_PORT = "a whole number from 1 to 65535"
 _A_NAME = "a letter or digit, then at most 62 letters, digits, _ . or -"
@@ -85,6 +96,18 @@ class Settings(BaseModel):
         allowed="a host name or an IP address",
     )
     grpc_callback_port: Port = _setting(50050, "the backend's port for workers", allowed=_A_PORT)
+    report_crashes: bool = _setting(
+        default=False,
+        description="whether the backend is [told of jobs that have failed]"
+        "(backends.md#reports-of-crashes)",
+        allowed="true or false",
+    )
+    report_crashes_target: Annotated[str, AfterValidator(_address)] | None = _setting(
+        None,
+        "where the supervisor finds the backend's port for workers, to tell it of them",
+        allowed="HOST:PORT, an IPv6 address in brackets",
+        unset="`GRPC_CALLBACK_HOST` and `GRPC_CALLBACK_PORT`",
+    )
     go_env: Literal["production", "development"] = _setting(
         "development",
         "whether a container is removed when it exits (`production`) or kept (`development`)",
@@ -259,6 +282,11 @@ class Settings(BaseModel):
     def callback(self) -> str:
         """What workers get as `--target`: HOST:PORT."""
         return f"{self.grpc_callback_host}:{self.grpc_callback_port}"
+
+    @property
+    def crash_target(self) -> str:
+        """Where reports of crashes go: HOST:PORT."""
+        return self.report_crashes_target or self.callback
 
     @property
     def max_launches(self) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 import grpc
 from google.protobuf.struct_pb2 import Struct
 
-from examples._generated.area_back_pb2 import JobError
-from examples._generated.area_back_pb2_grpc import AreaBackServiceStub
 from examples.worker import tracing
+from service._generated.area_back_pb2 import JobError
+from service._generated.area_back_pb2_grpc import AreaBackServiceStub
 from service._generated.area_types_pb2 import JobData
 
 # A call waits this long for a backend that is away (seconds).

@@ -25,6 +25,7 @@ from service.api.access_interceptor import AccessInterceptor
 from service.api.jobs_service import JobsService
 from service.api.server import GrpcServer, binding
 from service.app import event_loop
+from service.app.crash_reporting import report_crashes, warn_of_target
 from service.app.engines import ENGINES, EngineKind, adapted
 from service.app.live_catalog import LiveCatalog
 from service.app.metric_labels import new_metrics
@@ -44,8 +45,10 @@ from service.support.process_limits import SERVE_THREADS, raise_file_limit, requ
 
 log = get_logger(__name__)
 
-# A shutdown may take 15 s. Of these: calls under way, the last spans, the last log lines (seconds).
+# A shutdown may take 15 s. Of these: calls under way, the last reports of crashes, the last spans,
+# the last log lines (seconds).
 DRAIN_GRACE = 10.0
+REPORTS_GRACE = 1.0
 SPANS_GRACE = 0.5  # a working collector takes less; no port is open meanwhile
 LOG_GRACE = 1.0
 # What keeps strangers out (docs/tls.md).
@@ -111,6 +114,7 @@ class _Process:
         access = open_access(settings, live.catalog, metrics, files)
         engine = EnginePlaceholder(kind.title)
         core = Core(engine.as_engine(), live.catalog, metrics, settings)
+        crash_reports = report_crashes(core, metrics, settings)
 
         def note_new_catalog() -> None:
             core.note_new_catalog()
@@ -143,6 +147,8 @@ class _Process:
         files.close()
         signal.signal(signal.SIGHUP, _log_ignored_signal)
         await self._drain(server, core.supervisor)
+        if crash_reports:
+            await crash_reports.finish(within=REPORTS_GRACE)
         http.close()  # before the spans: under a tight limit, its threads make room for one more
         shut_down(self._tracing, within=SPANS_GRACE)
         await engine.as_engine().close()
@@ -275,6 +281,7 @@ class _Process:
         if settings.open_to_all:
             log.warning("security.open", grpc_port=settings.grpc_server_port, helps=_CLOSES)
         self._live.warn()
+        warn_of_target(settings)
 
 
 def _handle_stop_signals() -> asyncio.Event:

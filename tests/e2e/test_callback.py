@@ -291,6 +291,7 @@ class Contained(Supervised):
                 "GRPC_CALLBACK_HOST": "127.0.0.1",
                 "GRPC_CALLBACK_PORT": str(backend_port),
                 "JOB_CATALOG": "catalog.toml",
+                "REPORT_CRASHES": "true",
             }
             | ({} if tls is None else _TLS.settings("GRPC") | _TLS.settings("METRICS")),
             healthcheck={
@@ -363,6 +364,8 @@ def test_the_image_serves_and_launches_a_worker_that_calls_back(
     assert Response() == running.kill("t-1")
     assert [running.container] == containers.everything(docker_client)
     assert listening.is_quiet(seconds=1)
+    # Its crashes are told to where workers find the backend, which need not be the same for it.
+    assert b'"about":"REPORT_CRASHES_TARGET"' in running.container.logs()
 
 
 def test_sigterm_ends_the_container_with_zero_and_its_jobs_run_on(

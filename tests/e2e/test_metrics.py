@@ -108,6 +108,8 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     "supervisor_orphans": ("gauge", {}),
     "supervisor_orphans_removed": ("counter", {}),
     "supervisor_retention_removed": ("counter", {"limit": {"count", "hours"}}),
+    "supervisor_crash_reports": ("counter", {"outcome": {"sent", "failed", "dropped"}}),
+    "supervisor_crash_reports_waiting": ("gauge", {}),
     "supervisor_catalog_reload_success": ("gauge", {}),
     "supervisor_catalog_reload_success_timestamp_seconds": ("gauge", {}),
     "supervisor_engine_workers": ("gauge", {"state": {"busy", "limit", "queued"}}),

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from service.crash_reports.crash_reports import CrashReports
 from service.engine.base import Workload
 from service.errors import EngineFailed, EngineUnavailable, StartError
 from service.reconcile.single_instance import SERVES_LABEL
@@ -88,6 +89,41 @@ async def test_an_exit_is_reported_once_by_whoever_has_launched_the_job(
     assert [outcome] == _reports(one)
     assert 1 == _sum(worlds, "supervisor_launches_total")
     assert [] == one.left()
+
+
+class _Told:
+    """A backend that is always there, and the identifiers of all reports."""
+
+    target = "in memory"
+
+    def __init__(self) -> None:
+        self.identifiers: list[str] = []
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator["_Told"]:
+        yield self
+
+    async def report(self, identifier: str, reason: str) -> None:
+        assert reason
+        self.identifiers.append(identifier)
+
+
+async def test_the_backend_is_told_of_a_crash_once(worlds: Worlds) -> None:
+    told = _Told()
+    for world in worlds:
+        CrashReports(told, world.registry, world.background, world.metrics)
+    one, two = worlds
+    for identifier in ("a-1", "a-2"):
+        await one.launch(identifier)
+    await _until_both(worlds, {"a-1": "running", "a-2": "running"})
+    one.host.exit(one.container("a-1").id, 3)
+    await _until_both(worlds, {"a-2": "running"})
+    one.engine.go_away()  # a dead process does no more
+    two.host.exit(two.container("a-2").id, 3)
+    await until(lambda: two.states() == {}, within=_LEFT_TO_OTHERS)
+    await pass_time(_LEFT_TO_OTHERS)
+    assert ["a-1", "a-2"] == told.identifiers
+    assert 2 == _sum(worlds, "supervisor_crash_reports_total", outcome="sent")
 
 
 async def test_a_job_that_ends_before_the_other_has_seen_it_is_reported_once(

@@ -51,6 +51,8 @@ def test_the_defaults_are_those_that_deployments_know() -> None:
         "grpc_server_port": 50051,
         "grpc_callback_host": "localhost",
         "grpc_callback_port": 50050,
+        "report_crashes": False,
+        "report_crashes_target": None,
         "go_env": "development",
         "metrics_port": 9464,
         "bind_address": None,
@@ -89,6 +91,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "grpc_server_port": 1,
         "grpc_callback_host": "backend",
         "grpc_callback_port": 65535,
+        "report_crashes": True,
+        "report_crashes_target": "backend:50050",
         "go_env": "production",
         "metrics_port": 2,
         "bind_address": ip_address("127.0.0.1"),
@@ -123,6 +127,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         GRPC_SERVER_PORT="1",
         GRPC_CALLBACK_HOST="backend",
         GRPC_CALLBACK_PORT="65535",
+        REPORT_CRASHES="true",
+        REPORT_CRASHES_TARGET="backend:50050",
         GO_ENV="production",
         METRICS_PORT="2",
         BIND_ADDRESS="127.0.0.1",
@@ -284,6 +290,25 @@ WRONG = [
         )
     ),
     ("GRPC_CALLBACK_HOST", "x" * 255, "a host name or an IP address"),
+    ("REPORT_CRASHES", "sometimes", "true or false"),
+    *(
+        ("REPORT_CRASHES_TARGET", value, "HOST:PORT, an IPv6 address in brackets")
+        for value in (
+            "backend",
+            "backend:",
+            ":50050",
+            "backend:0",
+            "backend:65536",
+            "backend:+1",
+            "http://backend:50050",
+            "dns:///backend:50050",
+            "unix:///backend.sock",
+            "a b:50050",
+            "::1:50050",
+            "[::1]",
+            "[backend]:50050",
+        )
+    ),
     *(
         ("GO_ENV", value, "production or development")
         for value in ("prod", "Production", "test", "production ")

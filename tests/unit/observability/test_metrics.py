@@ -95,6 +95,8 @@ PRESET = [
     ("supervisor_orphans", {}),
     ("supervisor_orphans_removed_total", {}),
     ("supervisor_retention_removed_total", {"limit": ("count", "hours")}),
+    ("supervisor_crash_reports_total", {"outcome": ("sent", "failed", "dropped")}),
+    ("supervisor_crash_reports_waiting", {}),
     ("supervisor_catalog_reload_success", {}),
     ("supervisor_catalog_reload_success_timestamp_seconds", {}),
     ("supervisor_engine_workers", {"state": ("busy", "limit", "queued")}),

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from examples._generated import area_back_pb2 as area__back__pb2
+from service._generated import area_back_pb2 as area__back__pb2
 from service._generated import area_types_pb2 as area__types__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
@@ -71,7 +71,7 @@ class AreaBackServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def OnError(self, request, context):
-        """The worker could not do its work.
+        """The worker could not do its work, or has failed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
