@@ -118,7 +118,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "the key of an adopted job is not kept": Mutant(
         "a key that was launched twice",
-        [Patch(Registry, "add", "self.keys.hold(job)", "job.adopted or self.keys.hold(job)")],
+        [Patch(Registry, "_add", "self.keys.hold(job)", "job.adopted or self.keys.hold(job)")],
     ),
     "a key is forgotten too soon": Mutant(
         "a key that was launched twice",
