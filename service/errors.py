@@ -47,6 +47,12 @@ class UnknownJob(SupervisorError):
     code, reason, status = 404, "unknown_job", "NOT_FOUND"
 
 
+class NoSuchJob(SupervisorError):
+    """Neither a live job nor one of the history is what was asked for."""
+
+    code, reason, status = 404, "unknown_job", "NOT_FOUND"
+
+
 class TooLarge(SupervisorError):
     """The request is larger than what a worker can be given (`execve`)."""
 

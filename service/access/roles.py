@@ -15,20 +15,27 @@ class Role(StrEnum):
 METRICS_PAGE = "/metrics"
 
 _JOBS = "area_supervisor.AreaSupervisorService"
+_OBSERVER = "supervisor.v1.JobObserver"
 _HEALTH = "grpc.health.v1.Health"
 _REFLECTION = "ServerReflection/ServerReflectionInfo"
 
 # Orchestrators have no credential.
 OPEN = frozenset({f"{_HEALTH}/Check", f"{_HEALTH}/List", f"{_HEALTH}/Watch"})
 # What changes something is told by an audit event.
-CHANGES = frozenset({f"{_JOBS}/LaunchJob", f"{_JOBS}/KillJob", f"{_JOBS}/KillAllJobs"})
+_CHANGES_JOBS = frozenset({f"{_JOBS}/LaunchJob", f"{_JOBS}/KillJob", f"{_JOBS}/KillAllJobs"})
+CHANGES = _CHANGES_JOBS | {f"{_OBSERVER}/Cordon", f"{_OBSERVER}/Uncordon"}
 
 # An operator may call everything. What is not here only an operator may.
 _MAY_CALL: Mapping[Role, frozenset[str]] = {
-    Role.BACKEND: CHANGES | {f"{_JOBS}/ListJobs"},
+    Role.BACKEND: _CHANGES_JOBS | {f"{_JOBS}/ListJobs"},
     Role.OBSERVER: frozenset(
         {
             f"{_JOBS}/ListJobs",
+            f"{_OBSERVER}/GetJob",
+            f"{_OBSERVER}/ListJobs",
+            f"{_OBSERVER}/WatchJobs",
+            f"{_OBSERVER}/Stats",
+            f"{_OBSERVER}/Diagnose",
             f"grpc.reflection.v1.{_REFLECTION}",
             f"grpc.reflection.v1alpha.{_REFLECTION}",
             METRICS_PAGE,
@@ -38,7 +45,7 @@ _MAY_CALL: Mapping[Role, frozenset[str]] = {
 WHAT_IT_ALLOWS: Mapping[Role, str] = {
     Role.BACKEND: "LaunchJob, KillJob, KillAllJobs and ListJobs",
     Role.OPERATOR: "everything",
-    Role.OBSERVER: "ListJobs, reflection and /metrics",
+    Role.OBSERVER: "ListJobs, what JobObserver tells but the logs, reflection and /metrics",
 }
 
 

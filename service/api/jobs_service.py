@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Any
 
-import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.struct_pb2 import Struct, Value
 
@@ -21,6 +20,7 @@ from service._generated.area_supervisor_pb2_grpc import (
 from service._generated.area_types_pb2 import AuthenticatedJobData, Error, Response
 from service.access.audit import Record, audit_call
 from service.access.current_call import scope_of_call
+from service.api.aborting import abort, say_when_to_retry
 from service.api.services import GrpcService
 from service.errors import Denied, EngineUnavailable, SupervisorError, TooLarge, reason_of
 from service.jobs.model import JobSpec, JsonValue
@@ -34,8 +34,6 @@ SERVICE = _DESCRIPTOR.full_name
 
 # A larger request cannot fit into a container's arguments, and reading it would take seconds.
 MAX_MESSAGE_BYTES = 8 * 2**20
-# The key of trailing metadata, named after HTTP's header: in how many seconds to try again.
-RETRY_AFTER = "retry-after"
 
 
 class JobsService(AreaSupervisorServiceServicer):
@@ -88,7 +86,7 @@ class JobsService(AreaSupervisorServiceServicer):
 
     async def ListJobs(self, request: Empty, context: Any) -> messages.JobList:
         if not self._readiness.listed:
-            await _abort(context, EngineUnavailable(self._readiness.reason))
+            await abort(context, EngineUnavailable(self._readiness.reason))
         answer = messages.JobList()
         add = answer.jobs.add  # a third of the time of a list of messages, which would be copied
         for job in self._supervisor.list_jobs(scope_of_call()):
@@ -108,7 +106,7 @@ class JobsService(AreaSupervisorServiceServicer):
         try:
             await work
         except SupervisorError as error:
-            _say_when_to_retry(context, error)
+            say_when_to_retry(context, error)
             return _failure(error)
         except Denied:  # the access interceptor answers
             raise
@@ -139,17 +137,6 @@ def _check_size(whole: bytes) -> None:
 def _failure(error: SupervisorError) -> Response:
     """An answer with the error."""
     return Response(error=Error(code=error.code, message=error.message))
-
-
-def _say_when_to_retry(context: Any, error: SupervisorError) -> None:
-    if error.retry_after is not None:
-        context.set_trailing_metadata(((RETRY_AFTER, str(error.retry_after)),))
-
-
-async def _abort(context: Any, error: SupervisorError) -> None:
-    """End the call with the error's gRPC status: the answer has no field for an error."""
-    _say_when_to_retry(context, error)
-    await context.abort(grpc.StatusCode[error.status], error.message)
 
 
 def _json_object(struct: Struct) -> Mapping[str, JsonValue]:

@@ -23,6 +23,7 @@ from service.access.metrics_guard import metrics_guard
 from service.access.reading import open_access, warn_of_patterns
 from service.api.access_interceptor import AccessInterceptor
 from service.api.jobs_service import JobsService
+from service.api.observer_service import ObserverService
 from service.api.server import GrpcServer, binding
 from service.app import event_loop
 from service.app.crash_reporting import report_crashes, warn_of_target
@@ -179,11 +180,12 @@ class _Process:
         self, core: Core, metrics: Metrics, tls: TlsPorts, access: Access | None
     ) -> GrpcServer:
         """The gRPC server, with its port bound. Its health follows readiness."""
-        servicer = JobsService(core.supervisor, core.readiness, metrics)
+        jobs = JobsService(core.supervisor, core.readiness, metrics)
+        observer = ObserverService(core.observer)
         server = GrpcServer(
             self._address(),
             self._settings.grpc_server_port,
-            [servicer.as_service()],
+            [jobs.as_service(), observer.as_service()],
             metrics,
             launches=self._settings.max_launches,
             certificates=tls.grpc,

@@ -25,9 +25,12 @@ class Wanted:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_names", _pattern(self.name))
 
+    def fits_name(self, name: str) -> bool:
+        return not self.name or self._names(name) is not None
+
     def fits(self, job: Job) -> bool:
         return (
-            (not self.name or self._names(job.name) is not None)
+            self.fits_name(job.name)
             and job.identifier.startswith(self.identifier_prefix)
             and self.state in (None, job.state)
             and self.outcome in (None, job.outcome)

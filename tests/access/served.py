@@ -21,6 +21,7 @@ from service.access.metrics_guard import metrics_guard
 from service.access.tokens import hash_line
 from service.api.access_interceptor import AccessInterceptor
 from service.api.jobs_service import JobsService
+from service.api.observer_service import ObserverService
 from service.api.server import GrpcServer
 from service.support.tls_files import Certificates
 from tests.supervisor.world import World, a_world
@@ -114,13 +115,14 @@ async def served(
     async with a_world(real_time=True) as world:
         metrics = world.metrics
         access = Access(clients_in(text), metrics) if text else ByCertificate(metrics)
-        servicer = JobsService(world.supervisor, world.readiness, world.metrics)
+        jobs = JobsService(world.supervisor, world.readiness, world.metrics)
+        observer = ObserverService(world.observer)
         port, http_port = free_port(), free_port()
         interceptor = AccessInterceptor(access, certificate_names)
         server = GrpcServer(
             "127.0.0.1",
             port,
-            [servicer.as_service()],
+            [jobs.as_service(), observer.as_service()],
             world.metrics,
             launches=50,
             interceptors=[interceptor],

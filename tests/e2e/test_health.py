@@ -27,6 +27,7 @@ _SERVICES = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
+    "supervisor.v1.JobObserver",
 ]
 
 

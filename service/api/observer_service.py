@@ -1,0 +1,156 @@
+"""The service for operators and programs: translates between its messages and the use cases."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from enum import StrEnum
+from functools import partial
+from typing import Any, TypeVar, get_args
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from observability.escaping import shown
+from service._generated.supervisor.v1 import observer_pb2 as messages
+from service._generated.supervisor.v1.observer_pb2_grpc import (
+    JobObserverServicer,
+    add_JobObserverServicer_to_server,
+)
+from service.access.current_call import scope_of_call
+from service.api.aborting import aborting
+from service.api.job_messages import message_of
+from service.api.services import GrpcService
+from service.errors import InvalidRequest
+from service.jobs.model import Outcome, State
+from service.jobs.wanted import Wanted
+from service.observe.observer import Observer
+from service.observe.places import Include
+
+_DESCRIPTOR = messages.DESCRIPTOR.services_by_name["JobObserver"]
+SERVICE = _DESCRIPTOR.full_name
+
+_PAGE, _LARGEST_PAGE = 100, 1000
+# Clients of gRPC take 4 MiB, unless they are told to take more.
+_MOST_BYTES = 3_500_000
+# What a message needs inside of another, beside its own size: its tag, and its size.
+_FRAME = 8
+_LONGEST_NAME = 1000
+
+E = TypeVar("E", bound=StrEnum)
+
+
+class ObserverService(JobObserverServicer):
+    """Answers those who look at jobs. Errors are gRPC statuses."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def as_service(self) -> GrpcService:
+        add = partial(add_JobObserverServicer_to_server, self)
+        return GrpcService(_DESCRIPTOR, add)
+
+    async def GetJob(self, request: messages.GetJobRequest, context: Any) -> messages.Job:
+        async with aborting(context):
+            job = await self._observer.jobs.get(
+                launch_id=request.launch_id, identifier=request.identifier, scope=scope_of_call()
+            )
+        return message_of(job)
+
+    async def ListJobs(
+        self, request: messages.ListJobsRequest, context: Any
+    ) -> messages.ListJobsResponse:
+        async with aborting(context):
+            return await self._page(request)
+
+    async def WatchJobs(self, request: messages.WatchJobsRequest, context: Any) -> Any:
+        await _not_yet(context)
+        yield
+
+    async def StreamLogs(self, request: messages.StreamLogsRequest, context: Any) -> Any:
+        await _not_yet(context)
+        yield
+
+    async def Stats(self, request: messages.StatsRequest, context: Any) -> Any:
+        await _not_yet(context)
+
+    async def Diagnose(self, request: messages.DiagnoseRequest, context: Any) -> Any:
+        await _not_yet(context)
+
+    async def Cordon(self, request: messages.CordonRequest, context: Any) -> Any:
+        await _not_yet(context)
+
+    async def Uncordon(self, request: messages.UncordonRequest, context: Any) -> Any:
+        await _not_yet(context)
+
+    async def _page(self, request: messages.ListJobsRequest) -> messages.ListJobsResponse:
+        """As many jobs as were asked for, or as fit into a message."""
+        jobs, answer, size, place = self._observer.jobs, messages.ListJobsResponse(), 0, None
+        wanted, include, most = wanted_of(request), _include(request), _page_size(request)
+        token = request.page_token
+        after = jobs.tokens.read(token, include, wanted) if token else None
+        every = jobs.each(include, wanted, after=after, scope=scope_of_call())
+        async with aclosing(every):
+            async for placed in every:
+                message = message_of(placed.job)
+                size += message.ByteSize() + _FRAME
+                if place and (len(answer.jobs) == most or size > _MOST_BYTES):
+                    answer.next_page_token = jobs.tokens.write(place, include, wanted)
+                    break
+                answer.jobs.append(message)
+                place = placed.place
+        return answer
+
+
+async def _not_yet(context: Any) -> None:
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this version does not have it yet")
+
+
+def wanted_of(request: messages.ListJobsRequest) -> Wanted:
+    """The filters of a list. Raises `InvalidRequest`."""
+    return Wanted(
+        name=name_pattern(request.name),
+        identifier_prefix=request.identifier_prefix,
+        state=_one_of(State, "state", request.state),
+        outcome=_one_of(Outcome, "outcome", request.outcome),
+        since=time_of(request.since) if request.HasField("since") else None,
+    )
+
+
+def name_pattern(name: str) -> str:
+    """A pattern of names that is not too long. Raises `InvalidRequest`."""
+    if (length := len(name)) > _LONGEST_NAME:
+        raise InvalidRequest(f"name: has {length} characters; at most {_LONGEST_NAME} are allowed")
+    return name
+
+
+def time_of(timestamp: Timestamp) -> float:
+    """Seconds since the epoch."""
+    return timestamp.seconds + timestamp.nanos / 1e9
+
+
+def _include(request: messages.ListJobsRequest) -> Include:
+    include: Include
+    for include in get_args(Include):
+        if include == (request.include or "live"):
+            return include
+    raise _not_among(get_args(Include), "include", request.include)
+
+
+def _one_of(values: type[E], field: str, value: str) -> E | None:
+    if not value:
+        return None
+    try:
+        return values(value)
+    except ValueError:
+        raise _not_among(list(values), field, value) from None
+
+
+def _not_among(values: Sequence[str], field: str, value: str) -> InvalidRequest:
+    return InvalidRequest(f"{field}: {shown(value)} is none of {', '.join(values)}")
+
+
+def _page_size(request: messages.ListJobsRequest) -> int:
+    if not 0 <= request.page_size <= _LARGEST_PAGE:
+        raise InvalidRequest(
+            f"page_size: is {request.page_size}; allowed are 0 to {_LARGEST_PAGE}, and 0 is {_PAGE}"
+        )
+    return request.page_size or _PAGE

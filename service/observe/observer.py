@@ -1,0 +1,12 @@
+"""The parts that answer the API to observe: one for each kind of question."""
+
+from dataclasses import dataclass
+
+from service.observe.jobs import Jobs
+
+
+@dataclass(kw_only=True, eq=False)
+class Observer:
+    """Carries out what operators and programs ask for."""
+
+    jobs: Jobs

@@ -1,0 +1,150 @@
+"""What GetJob and ListJobs of the API to observe find."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import pytest
+
+from service.access.clients import JobScope
+from service.errors import EngineUnavailable, InvalidRequest, NoSuchJob
+from service.jobs.model import Job, State
+from service.jobs.wanted import EVERY_JOB, Wanted
+from service.observe.places import Include, Place
+from tests.fake_engine.engine import digest_of
+from tests.supervisor.world import World
+
+
+async def listed(
+    world: World,
+    include: Include = "live",
+    wanted: Wanted = EVERY_JOB,
+    *,
+    after: Place | None = None,
+    **more: JobScope,
+) -> Sequence[str]:
+    """The identifiers."""
+    every = world.observer.jobs.each(include, wanted, after=after, **more)
+    return [placed.job.identifier async for placed in every]
+
+
+def the_job(world: World, identifier: str) -> Job:
+    (job,) = world.registry.of(identifier)
+    return job
+
+
+def inspections(world: World) -> int:
+    return world.engine.calls["inspect"]
+
+
+# One job
+
+
+async def test_a_live_job_is_found_by_its_launch_and_by_its_identifier(world: World) -> None:
+    await world.launch("t-1")
+    job = the_job(world, "t-1")
+    found = await world.observer.jobs.get(launch_id=job.launch_id)
+    assert (job.launch_id, "t-1", State.RUNNING) == (found.launch_id, found.identifier, found.state)
+    assert found == await world.observer.jobs.get(identifier="t-1")
+
+
+async def test_of_an_identifier_the_newest_launch_is_found(world: World) -> None:
+    for _ in range(2):
+        await world.launch("m-1", "mail")
+    newest = world.registry.of("m-1")[-1]
+    assert newest.launch_id == (await world.observer.jobs.get(identifier="m-1")).launch_id
+
+
+@pytest.mark.parametrize("asked", [{"launch_id": "0" * 16}, {"identifier": "nobody"}])
+async def test_what_is_not_there_is_not_found(world: World, asked: dict[str, Any]) -> None:
+    with pytest.raises(NoSuchJob, match=f"{next(iter(asked))}: '.*' is that of no live job"):
+        await world.observer.jobs.get(**asked)
+
+
+async def test_a_question_about_nothing_is_refused(world: World) -> None:
+    with pytest.raises(InvalidRequest, match="launch_id, identifier: are empty"):
+        await world.observer.jobs.get()
+
+
+async def test_the_engine_is_asked_once_for_what_the_image_was(world: World) -> None:
+    await world.launch("t-1")
+    before = inspections(world)
+    for _ in range(2):
+        job = await world.observer.jobs.get(identifier="t-1")
+        assert digest_of("worker") == job.image_digest
+    assert 1 == inspections(world) - before
+
+
+async def test_an_engine_that_is_away_or_hangs_does_not_keep_a_job_from_being_told(
+    world: World,
+) -> None:
+    await world.launch("t-1")
+    world.engine.hang()
+    assert "" == (await world.observer.jobs.get(identifier="t-1")).image_digest
+    world.engine.wake()
+    world.engine.go_away()
+    assert "" == (await world.observer.jobs.get(identifier="t-1")).image_digest
+
+
+async def test_who_may_not_touch_a_job_does_not_find_it(world: World) -> None:
+    await world.launch("t-1")
+    scope = JobScope(["mail"])
+    launch_id = the_job(world, "t-1").launch_id
+    questions: list[dict[str, Any]] = [{"identifier": "t-1"}, {"launch_id": launch_id}]
+    for asked in questions:
+        with pytest.raises(NoSuchJob):
+            await world.observer.jobs.get(**asked, scope=scope)
+    assert [] == await listed(world, scope=scope)
+    assert ["t-1"] == await listed(world, scope=JobScope(["tim*"]))
+
+
+async def test_before_the_first_listing_nothing_is_known_of_live_jobs(unstarted: World) -> None:
+    jobs = unstarted.observer.jobs
+    questions: list[dict[str, Any]] = [{"identifier": "t-1"}, {"launch_id": "0" * 16}]
+    for asked in questions:
+        with pytest.raises(EngineUnavailable):
+            await jobs.get(**asked)
+    for include in ("live", "both"):
+        with pytest.raises(EngineUnavailable):
+            await listed(unstarted, include)
+    assert [] == await listed(unstarted, "ended")
+
+
+# Many
+
+
+async def test_jobs_are_listed_in_the_order_of_their_launch(world: World) -> None:
+    for identifier in ("c", "a", "b"):
+        await world.launch(identifier)
+    assert ["c", "a", "b"] == await listed(world)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "identifiers"),
+    [
+        (Wanted(name="timer"), {"t-1", "t-2"}),
+        (Wanted(name="*"), {"t-1", "t-2", "m-1"}),
+        (Wanted(identifier_prefix="t-"), {"t-1", "t-2"}),
+        (Wanted(state=State.PAUSED), {"t-2"}),
+        (Wanted(since=1e12), set()),
+    ],
+)
+async def test_only_what_is_wanted_is_listed(
+    world: World, wanted: Wanted, identifiers: Collection[str]
+) -> None:
+    for identifier, name in (("t-1", "timer"), ("t-2", "timer"), ("m-1", "mail")):
+        await world.launch(identifier, name)
+    world.reaper.note_pause(the_job(world, "t-2").launch_id, paused=True)
+    assert identifiers == set(await listed(world, wanted=wanted))
+
+
+async def test_pages_stay_right_while_jobs_come_and_go(world: World) -> None:
+    for number in range(4):
+        await world.launch(f"t-{number}")
+    every = world.observer.jobs.each("live", EVERY_JOB)
+    second = [placed.place async for placed in every][1]
+    await world.kill("t-0")
+    await world.kill("t-1")
+    await world.launch("t-4")
+    assert ["t-2", "t-3", "t-4"] == await listed(world, after=second)
+    await world.killing_all()
+    assert [] == await listed(world, after=second)
