@@ -1,6 +1,6 @@
 """`python -m service` is `area-supervisor`."""
 
-from service.cli.main import main
+from service.cli.entry import main
 
 if __name__ == "__main__":
     main()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from observability.escaping import printable
-from service.app.environment import read_settings
 from service.cli import output
 from service.errors import EngineError, StartError
 
@@ -30,6 +29,8 @@ def _catalog() -> None:
 @commands.command()
 def show(job: Annotated[str, typer.Argument(help="The name of the job.")]) -> None:
     """Show each key of a job, with the table of the catalogue that its value comes from."""
+    from service.app.environment import read_settings
+
     settings, _ = read_settings()
     from service.jobs.catalog import check_tables, read_tables
     from service.jobs.catalog_origins import origins_of
@@ -66,6 +67,8 @@ def check(
     Exit code 0: no fault, and no image is missing that no launch pulls. 1: the catalogue has a
     fault. 3: an image is missing. 4: the Engine cannot be asked.
     """
+    from service.app.environment import read_settings
+
     settings, _ = read_settings()
     from service.app.engines import ENGINES, adapted
     from service.jobs.catalog import PACKAGED, check_tables, faults_of, read_tables

@@ -1,12 +1,13 @@
 """`area-supervisor check`: checks the settings, and the files that they name."""
 
 from observability.escaping import printable
-from service.app.environment import read_settings
 from service.cli.output import say, warn_of_misspelt
 
 
 def check() -> None:
     """Check settings, TLS, catalogue and access, and start nothing; exit 1 with what is wrong."""
+    from service.app.environment import read_settings
+
     settings, _ = read_settings()
     warn_of_misspelt()
     from service.access.reading import patterns_without_a_job, read_clients

@@ -4,10 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.app.environment import read_settings
-from service.app.process_setup import STDOUT, make_non_blocking
 from service.cli.output import say
-from service.support.process_limits import HEALTH_THREADS, require_threads
 
 
 def health(
@@ -17,6 +14,10 @@ def health(
     ] = "liveness",
 ) -> None:
     """Ask the supervisor on this host for its health; exit 0 if it is SERVING, else 1."""
+    from service.app.environment import read_settings
+    from service.app.process_setup import STDOUT, make_non_blocking
+    from service.support.process_limits import HEALTH_THREADS, require_threads
+
     settings, _ = read_settings()
     from service.api.health_client import check_health, check_page
 

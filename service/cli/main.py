@@ -1,7 +1,7 @@
 """The command line: its options, and the commands of the other modules."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -9,11 +9,24 @@ from service import __version__
 from service.app.process_setup import set_up_process
 from service.cli import catalog
 from service.cli.check import check
+from service.cli.client import with_options
+from service.cli.completion import completion
+from service.cli.cordon import cordon, uncordon
+from service.cli.describe import describe
 from service.cli.health import health
+from service.cli.history import history
+from service.cli.jobs import jobs
+from service.cli.kill import kill
+from service.cli.kill_all import kill_all
+from service.cli.launch import launch
+from service.cli.logs import logs
 from service.cli.output import say
 from service.cli.remove_legacy import remove_legacy
 from service.cli.serve import serve
 from service.cli.token import token
+from service.cli.top import top
+from service.cli.trace import trace
+from service.client.errors import CommandError
 from service.errors import EngineError, StartError
 
 app = typer.Typer(
@@ -22,12 +35,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(serve)
-app.command()(health)
-app.command()(check)
-app.command()(token)
-app.command("remove-legacy")(remove_legacy)
-app.add_typer(catalog.commands, name="catalog")
+_LOOK, _STEER, _RUN = "Look at jobs", "Steer", "Run a supervisor"
+for _panel, _commands in {
+    _LOOK: (jobs, describe, logs, history, top, trace),
+    _STEER: (launch, kill, kill_all, cordon, uncordon),
+    _RUN: (serve, health, check, token, remove_legacy, completion),
+}.items():
+    for _command in _commands:
+        app.command(_command.__name__.replace("_", "-"), rich_help_panel=_panel)(_command)
+app.add_typer(catalog.commands, name="catalog", rich_help_panel=_RUN)
 
 
 def main() -> None:
@@ -35,14 +51,21 @@ def main() -> None:
     set_up_process()
     try:
         app()
+    except CommandError as error:
+        say(f"area-supervisor: {error}", err=True)
+        sys.exit(error.exit_code)
     except (StartError, EngineError) as error:
         sys.exit(f"area-supervisor: {error}")
 
 
-@app.callback(invoke_without_command=True)
 def _options(
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    **_connection: Any,  # which the commands look up
 ) -> None:
     if version:
         say(f"area-supervisor {__version__}")
         raise typer.Exit
+
+
+_options.__signature__ = with_options(_options)  # type: ignore[attr-defined]
+app.callback(invoke_without_command=True)(_options)

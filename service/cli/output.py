@@ -1,14 +1,17 @@
 """Prints lines, tables and warnings."""
 
 import os
+import select
+import signal
+import stat
 import sys
+import threading
 from collections.abc import Sequence
 
 import typer
 
 from observability.escaping import printable
 from service.app.process_setup import STDERR, STDOUT
-from service.app.unknown_settings import misspelt
 
 _PIPE_WIDTH = 1_000
 
@@ -18,13 +21,65 @@ def say(text: str, *, err: bool = False) -> None:
     try:
         typer.echo(text, err=err)
     except OSError:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, STDERR if err else STDOUT)  # otherwise Python writes it again at exit
-        os.close(null)
+        drop_output(STDERR if err else STDOUT)
+
+
+def emit(text: str, *, nl: bool = True) -> None:
+    """Print what somebody waits for. Raises `BrokenPipeError` if nobody does any more."""
+    sys.stdout.write(f"{text}\n" if nl else text)
+
+
+def confirmed(question: str) -> bool:
+    """Ask a person. No answer is a no."""
+    sys.stderr.write(f"{question} [y/N]: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def flush() -> None:
+    """Have everything written now, where errors can still be told."""
+    sys.stdout.flush()
+
+
+def drop_output(number: int = STDOUT) -> None:
+    """Write nothing any more: otherwise Python tries again at its exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, number)
+    os.close(null)
+
+
+def end_with_reader() -> None:
+    """Raise `BrokenPipeError` in the main thread once nobody reads, also while nothing is written.
+
+    Otherwise `jobs -w | head -1` would wait for one more change.
+    """
+    kind = os.fstat(STDOUT).st_mode
+    if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+        return
+    signal.signal(signal.SIGPIPE, _raise_broken_pipe)
+    threading.Thread(target=_signal_the_end_of_the_reader, daemon=True).start()
+
+
+def _raise_broken_pipe(_number: int, _frame: object) -> None:
+    raise BrokenPipeError
+
+
+def _signal_the_end_of_the_reader() -> None:
+    poll = select.poll()
+    poll.register(STDOUT, 0)  # errors are told always
+    poll.poll()
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGPIPE)
+
+
+def tell(text: str) -> None:
+    """Tell a person something beside the output."""
+    say(f"area-supervisor: {text}", err=True)
 
 
 def warn_of_misspelt() -> None:
     """Print a line for each variable that looks like a setting and is none."""
+    from service.app.unknown_settings import misspelt
+
     for variable, nearest in misspelt(os.environ).items():
         hint = f"; the nearest is {nearest}" if nearest else ""
         say(f"{printable(variable)} is no setting{hint}", err=True)

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from service.app.environment import read_settings
 from service.cli.output import say, show, warn_of_misspelt
 from service.errors import EngineError
 
@@ -13,6 +12,8 @@ def remove_legacy(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them.")] = False,
 ) -> None:
     """Remove the Go supervisor's containers: without our labels, of the catalogue's images."""
+    from service.app.environment import read_settings
+
     settings, _ = read_settings()
     warn_of_misspelt()
     from service.app.engines import open_legacy_containers

@@ -14,7 +14,9 @@ import pytest
 from pydantic import ValidationError
 
 from scripts.reference import pages
+from service._generated.supervisor.v1 import observer_pb2
 from service.api.health import Health
+from service.cli.client import OPTIONS
 from service.cli.main import app
 from service.jobs import workload
 from service.jobs.catalog_keys import Entry
@@ -24,6 +26,7 @@ from service.reconcile import single_instance
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 API = (DOCS / "api.md").read_text()
+COMMAND_LINE = (DOCS / "command-line.md").read_text()
 TRACES = (DOCS / "traces.md").read_text()
 EVENTS = (DOCS / "events.md").read_text()
 
@@ -135,7 +138,21 @@ def test_every_command_is_told() -> None:
     for command, group_name in commands.items():
         assert command.callback is not None
         name = command.name or command.callback.__name__
-        assert f"`area-supervisor {group_name}{name}" in API, "the commands in docs/api.md"
+        told = f"`area-supervisor {group_name}{name}" in API + COMMAND_LINE
+        assert told, "the commands in docs/command-line.md, or in docs/api.md"
+
+
+def test_every_field_of_the_json_of_a_job_is_told() -> None:
+    told = " ".join(row[0] for row in rows(section(COMMAND_LINE, "Formats")))
+    for field in observer_pb2.Job.DESCRIPTOR.fields:
+        assert f"`{field.name}`" in told, "the fields in docs/command-line.md"
+
+
+def test_every_option_of_a_connection_is_told() -> None:
+    told = section(COMMAND_LINE, "Which supervisor")
+    for name in OPTIONS:
+        for shown in (f"--{name.replace('_', '-')}", f"_{name.upper()}"):
+            assert shown in told, "docs/command-line.md"
 
 
 # The index

@@ -1,0 +1,45 @@
+"""What a shell offers for an argument, from the supervisor: within a second, or nothing."""
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+# Shells put what they are given onto the command line as it is.
+_HARMLESS = re.compile(r"[\w.@%+,/-]+")
+_TO_ANSWER = 0.5
+_MOST = 1000
+
+
+def complete_identifier(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Identifiers, of live jobs first."""
+    return _offered(job.identifier for job in _jobs(ctx, identifier_prefix=incomplete))
+
+
+def complete_job_name(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of jobs."""
+    pattern = f"{incomplete}*" if _HARMLESS.fullmatch(incomplete) else ""
+    return _offered(job.name for job in _jobs(ctx, name=pattern))
+
+
+def _offered(texts: Iterator[str]) -> list[str]:
+    try:
+        return [text for text in dict.fromkeys(texts) if _HARMLESS.fullmatch(text)]
+    except Exception:  # noqa: BLE001 - a message would end up in the middle of a command line
+        return []
+
+
+def _jobs(ctx: typer.Context, *, name: str = "", identifier_prefix: str = "") -> Iterator[Any]:
+    from service._generated.supervisor.v1.observer_pb2 import ListJobsRequest
+    from service.cli.client import given_options
+    from service.client.supervisor import Supervisor
+    from service.client.target import find_target
+
+    target = find_target(given_options(ctx), os.environ)
+    with Supervisor(target, to_answer=_TO_ANSWER) as supervisor:
+        request = ListJobsRequest(
+            include="both", page_size=_MOST, name=name, identifier_prefix=identifier_prefix
+        )
+        yield from supervisor.call(supervisor.observer.ListJobs, request, timeout=_TO_ANSWER).jobs

@@ -1,0 +1,1 @@
+"""How the command line finds a supervisor, and calls it."""

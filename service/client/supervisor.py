@@ -1,0 +1,154 @@
+"""Calls a supervisor. What goes wrong ends the command: see `errors`."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from observability.escaping import printable
+from service.client.errors import CommandError, ExitCode
+from service.client.target import Target
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # which gRPC reads once: it would print lines
+
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
+from service._generated.supervisor.v1.observer_pb2_grpc import JobObserverStub
+
+R = TypeVar("R")
+
+# With the start of the program, this is less than the five seconds that are promised.
+_TO_ANSWER = 3.5
+_TIMEOUT = 30.0
+_OPTIONS: Sequence[tuple[str, int]] = [
+    ("grpc.enable_http_proxy", 0),  # those of the environment are for the web
+    ("grpc.max_receive_message_length", 64 * 2**20),
+    ("grpc.keepalive_time_ms", 10_000),  # so that a stream ends when its supervisor has vanished
+    ("grpc.keepalive_timeout_ms", 10_000),
+]
+_CODES = {
+    grpc.StatusCode.UNAUTHENTICATED: ExitCode.NOT_ALLOWED,
+    grpc.StatusCode.PERMISSION_DENIED: ExitCode.NOT_ALLOWED,
+    grpc.StatusCode.NOT_FOUND: ExitCode.UNKNOWN,
+    grpc.StatusCode.INVALID_ARGUMENT: ExitCode.USAGE,
+    grpc.StatusCode.UNAVAILABLE: ExitCode.UNREACHABLE,
+}
+# A supervisor that stops, or starts; a client that has read too slowly
+_PASSING = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.INTERNAL,
+    }
+)
+_SIGNS_OF_TLS = ("not answer", "HTTP/2", "losed", "reset")
+# How often it was tried, and at which of the addresses
+_BESIDE_THE_REASON = re.compile(
+    r"^.*last error: |^[A-Z]+: ipv[46]:\S+: |Failed to connect .*?: |^.*lookup failed for \S+: |\]$"
+)
+
+
+class Supervisor:
+    """A supervisor. The first call connects."""
+
+    def __init__(self, target: Target, *, to_answer: float = _TO_ANSWER) -> None:
+        self.target = target
+        self._to_answer = to_answer
+        self._channel: grpc.Channel | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if self._channel:
+            self._channel.close()
+
+    @cached_property
+    def observer(self) -> JobObserverStub:
+        return JobObserverStub(self._connected)
+
+    @cached_property
+    def jobs(self) -> AreaSupervisorServiceStub:
+        return AreaSupervisorServiceStub(self._connected)
+
+    def call(
+        self,
+        method: Callable[..., R],
+        request: Any,
+        *,
+        timeout: float | None = _TIMEOUT,
+        metadata: Sequence[tuple[str, str]] = (),
+    ) -> R:
+        """The answer to a call. Raises `CommandError`."""
+        try:
+            return method(request, timeout=timeout, metadata=[*self._credentials, *metadata])
+        except grpc.RpcError as error:
+            raise self._error(error) from None
+
+    def stream(self, method: Callable[..., Iterable[R]], request: Any) -> Iterator[R]:
+        """The messages of a stream, which ends with this iterator. Raises `CommandError`."""
+        call: Any = method(request, metadata=self._credentials)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            raise self._error(error) from None
+        finally:
+            call.cancel()
+
+    @cached_property
+    def _connected(self) -> grpc.Channel:
+        """A channel to a supervisor that answers. Without this, a launch would wait for ever."""
+        channel = self._channel = self._opened()
+        request = HealthCheckRequest(service="liveness")
+        try:
+            HealthStub(channel).Check(request, timeout=self._to_answer)  # type: ignore[attr-defined]
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise self._unreachable("it does not answer") from None
+            if error.code() == grpc.StatusCode.UNAVAILABLE:
+                raise self._unreachable(_reason(error)) from None
+        return channel
+
+    def _opened(self) -> grpc.Channel:
+        tls, address = self.target.tls, f"dns:///{self.target}"
+        if tls is None:
+            return grpc.insecure_channel(address, _OPTIONS)
+        credentials = grpc.ssl_channel_credentials(tls.authorities, tls.key, tls.certificate)
+        return grpc.secure_channel(address, credentials, _OPTIONS)
+
+    @property
+    def _credentials(self) -> Sequence[tuple[str, str]]:
+        token = self.target.token
+        return [("authorization", f"Bearer {token}")] if token else []
+
+    def _error(self, error: grpc.RpcError) -> CommandError:
+        code, details = error.code(), printable(error.details() or "")
+        if code == grpc.StatusCode.UNIMPLEMENTED:
+            return CommandError(f"{self.target}: is no supervisor that knows this, or an older one")
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+            details = f"{self.target}: has not answered in time"
+        exit_code = _CODES.get(code, ExitCode.FAILED)
+        return CommandError(details or code.name, exit_code, passing=code in _PASSING)
+
+    def _unreachable(self, reason: str) -> CommandError:
+        maybe_tls = not self.target.tls and any(sign in reason for sign in _SIGNS_OF_TLS)
+        hint = "; if it speaks TLS, give --ca" if maybe_tls else ""
+        message = f"{self.target}: cannot be reached: {reason}{hint}"
+        return CommandError(message, ExitCode.UNREACHABLE, passing=True)
+
+
+def _reason(error: grpc.RpcError) -> str:
+    """What matters of gRPC's words."""
+    details = printable(error.details() or "UNAVAILABLE")
+    return _BESIDE_THE_REASON.sub("", details)

@@ -1,0 +1,71 @@
+"""Reads what a connection with TLS needs: authorities, and a certificate of one's own."""
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from observability.escaping import printable
+from service.client.errors import CommandError, usage
+
+_CERTIFICATES, _KEY = "a PEM file with certificates", "a PEM file with the key of the certificate"
+
+
+class Given(Protocol):
+    """A path, and where it is from."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def origin(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """All in PEM. Without a certificate, the client shows none."""
+
+    authorities: bytes
+    certificate: bytes | None = None
+    key: bytes | None = field(default=None, repr=False)
+
+
+def read_tls(ca: Given | None, cert: Given | None, key: Given | None) -> Tls | None:
+    """What was given, or None for a plain connection. Raises `CommandError`."""
+    for one, other, name in ((cert, ca, "--ca"), (cert, key, "--key"), (key, cert, "--cert")):
+        if one and not other:
+            raise usage(f"{one.origin}: needs {name}, too")
+    if ca is None:
+        return None
+    tls = Tls(_read(ca), _read(cert) if cert else None, _read(key) if key else None)
+    _check(ca, tls, cert, key)
+    return tls
+
+
+def _read(file: Given) -> bytes:
+    try:
+        return Path(file.text).expanduser().read_bytes()
+    except OSError as error:
+        raise _wrong(file, f"cannot be read ({error.strerror})", "a PEM file") from None
+
+
+def _check(ca: Given, tls: Tls, cert: Given | None, key: Given | None) -> None:
+    """Refuse files that gRPC would only call a handshake that has failed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=tls.authorities.decode("ascii", "ignore"))
+    except (ssl.SSLError, ValueError):
+        raise _wrong(ca, "has no certificate that can be read", _CERTIFICATES) from None
+    if cert and key:
+        try:
+            context.load_cert_chain(_path(cert), _path(key), password=lambda: "")
+        except (ssl.SSLError, OSError):
+            fits = f"is not the key of {printable(cert.text)}, or one of both cannot be read"
+            raise _wrong(key, fits, f"{_KEY}, without a password") from None
+
+
+def _path(file: Given) -> Path:
+    return Path(file.text).expanduser()
+
+
+def _wrong(file: Given, what: str, allowed: str) -> CommandError:
+    return usage(f"{file.origin}: {printable(file.text)}: {what}; allowed is {allowed}")
