@@ -15,6 +15,7 @@ import pytest
 from scripts.private_engine import PrivateEngine
 from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_types_pb2 import Response
+from service._generated.supervisor.v1.observer_pb2 import GetJobRequest
 from tests.conftest import Start
 from tests.support import containers, worker
 from tests.support.agreement import await_fall
@@ -93,6 +94,17 @@ def test_a_kill_is_a_trace_with_a_span_for_each_call_to_the_engine(
     assert (_TRACE_ID, _CALLER, "SERVER") == (call.trace_id, call.parent_id, call.kind)
     assert ["stop", "remove"] == collector.children(call)
     assert "ERROR" != call.status
+
+
+def test_a_question_about_a_job_is_a_trace_that_continues_the_callers(
+    traced: Supervised, collector: Collector
+) -> None:
+    request = GetJobRequest(identifier="t-1")
+    assert Response() == traced.launch("timer", "t-1")
+    assert "t-1" == traced.observer.GetJob(request, timeout=9, metadata=_METADATA).identifier
+    (call,) = eventually(lambda: collector.spans("/supervisor.v1.JobObserver/GetJob"))
+    assert (_TRACE_ID, _CALLER, "SERVER") == (call.trace_id, call.parent_id, call.kind)
+    assert ["inspect"] == collector.children(call)
 
 
 def test_the_life_of_a_job_is_a_trace_linked_to_its_launch(

@@ -123,6 +123,16 @@ async def test_start_creates_and_starts(rig: Rig) -> None:
     assert abs(workload.created_at - began) < 5
 
 
+async def test_an_inspection_tells_what_it_is_and_of_which_image(rig: Rig) -> None:
+    began = time.time()
+    seen = await rig.engine.inspect(await start(rig, "a-1"))
+    assert ("a-1", worker.IMAGE) == (seen.name, seen.image.removesuffix(":latest"))
+    assert abs(seen.created_at - began) < 5
+    if isinstance(rig, DockerRig):
+        image = (await rig.inspect(seen.id))["Image"]
+        assert f"sha256:{image.removeprefix('sha256:')}" == seen.image_digest
+
+
 async def test_a_list_leaves_out_what_is_not_wanted(rig: Rig) -> None:
     one, other = await start(rig, "a-1"), await start(rig, "a-2")
     assert {one, other} == {w.id for w in await rig.engine.list()}

@@ -25,6 +25,7 @@ from scripts.ports import free_port
 from service._generated.area_supervisor_pb2 import Job, JobId
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import AuthenticatedJobData, Response
+from service._generated.supervisor.v1.observer_pb2_grpc import JobObserverStub
 from tests.support import swarm
 
 __all__ = ["Scrape", "Supervised", "T", "eventually", "free_port", "run_command", "struct"]
@@ -130,6 +131,7 @@ class Supervised:
         self.process: subprocess.Popen[bytes] | None = None
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}")
         self.stub = AreaSupervisorServiceStub(self.channel)
+        self.observer = JobObserverStub(self.channel)
         self.health_stub = HealthStub(self.channel)
 
     def start(self, *, ready: bool = True, **environment: str) -> Self:
