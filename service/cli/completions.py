@@ -38,7 +38,7 @@ def _jobs(ctx: typer.Context, *, name: str = "", identifier_prefix: str = "") ->
     from service.client.target import find_target
 
     target = find_target(given_options(ctx), os.environ)
-    with Supervisor(target, to_answer=_TO_ANSWER) as supervisor:
+    with Supervisor(target, hasty=True) as supervisor:
         request = ListJobsRequest(
             include="both", page_size=_MOST, name=name, identifier_prefix=identifier_prefix
         )

@@ -1,9 +1,11 @@
 """The command line: its options, and the commands of the other modules."""
 
+import os
 import sys
 from typing import Annotated, Any
 
 import typer
+from typer.completion import completion_init  # type: ignore[attr-defined]
 
 from service import __version__
 from service.app.process_setup import set_up_process
@@ -29,6 +31,8 @@ from service.cli.trace import trace
 from service.client.errors import CommandError
 from service.errors import EngineError, StartError
 
+_COMPLETES = "_AREA_SUPERVISOR_COMPLETE"  # set by the script of `completion`
+
 app = typer.Typer(
     help="Launches the jobs of Area as Docker containers when the backend asks for it over gRPC.",
     no_args_is_help=True,
@@ -49,6 +53,8 @@ app.add_typer(catalog.commands, name="catalog", rich_help_panel=_RUN)
 def main() -> None:
     """Run a command; report an error in the environment in one line."""
     set_up_process()
+    if _COMPLETES in os.environ:
+        completion_init()
     try:
         app()
     except CommandError as error:

@@ -23,7 +23,7 @@ from service._generated.supervisor.v1.observer_pb2_grpc import JobObserverStub
 R = TypeVar("R")
 
 # With the start of the program, this is less than the five seconds that are promised.
-_TO_ANSWER = 3.5
+_TO_ANSWER = 3.0
 _TIMEOUT = 30.0
 _OPTIONS: Sequence[tuple[str, int]] = [
     ("grpc.enable_http_proxy", 0),  # those of the environment are for the web
@@ -55,11 +55,14 @@ _BESIDE_THE_REASON = re.compile(
 
 
 class Supervisor:
-    """A supervisor. The first call connects."""
+    """A supervisor. The first call connects.
 
-    def __init__(self, target: Target, *, to_answer: float = _TO_ANSWER) -> None:
+    It asks first whether there is one that answers, unless it is `hasty`.
+    """
+
+    def __init__(self, target: Target, *, hasty: bool = False) -> None:
         self.target = target
-        self._to_answer = to_answer
+        self._hasty = hasty
         self._channel: grpc.Channel | None = None
 
     def __enter__(self) -> Self:
@@ -110,15 +113,19 @@ class Supervisor:
     def _connected(self) -> grpc.Channel:
         """A channel to a supervisor that answers. Without this, a launch would wait for ever."""
         channel = self._channel = self._opened()
+        if not self._hasty:
+            self._require_answer(channel)
+        return channel
+
+    def _require_answer(self, channel: grpc.Channel) -> None:
         request = HealthCheckRequest(service="liveness")
         try:
-            HealthStub(channel).Check(request, timeout=self._to_answer)  # type: ignore[attr-defined]
+            HealthStub(channel).Check(request, timeout=_TO_ANSWER)  # type: ignore[attr-defined]
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise self._unreachable("it does not answer") from None
             if error.code() == grpc.StatusCode.UNAVAILABLE:
                 raise self._unreachable(_reason(error)) from None
-        return channel
 
     def _opened(self) -> grpc.Channel:
         tls, address = self.target.tls, f"dns:///{self.target}"
