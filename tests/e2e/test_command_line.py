@@ -1,0 +1,100 @@
+"""The command line, on a real supervisor."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.command_line import Ran, run
+from tests.support.supervised import COMMAND, Supervised
+
+Command = Callable[..., Ran]
+_SECONDS = 30
+
+
+@pytest.fixture
+def area(shared: Supervised) -> Command:
+    """Runs a command on the module's supervisor."""
+    return lambda *arguments, **more: run(
+        *arguments, AREA_SUPERVISOR_SERVER=address(shared), **more
+    )
+
+
+def address(supervised: Supervised) -> str:
+    return f"localhost:{supervised.port}"
+
+
+def begin(supervised: Supervised, *arguments: str) -> subprocess.Popen[str]:
+    command = [COMMAND, "--server", address(supervised), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def loads(ran: Ran) -> Any:
+    assert (0, "") == (ran.code, ran.err)
+    return json.loads(ran.out)
+
+
+def test_a_job_is_seen_from_its_launch_to_its_end(area: Command) -> None:
+    launched = area("launch", "timer", "t 1", "-p", "say=hello")
+    assert 0 == launched.code
+    words, _, launch_id = launched.out.strip().rpartition(": ")
+    assert "t 1 launched" == words
+    (job,) = loads(area("jobs", "-o", "json"))
+    assert ("t 1", "timer", "running", launch_id, None) == (
+        job["identifier"],
+        job["name"],
+        job["state"],
+        job["launch_id"],
+        job["exit_code"],
+    )
+    assert job == loads(area("describe", "t 1", "-o", "json"))
+    assert job == loads(area("describe", launch_id, "-o", "json"))
+    assert "t 1 killed\n" == area("kill", "t 1").out
+    assert [] == loads(area("jobs", "-o", "json"))
+
+
+def test_a_second_launch_of_an_action_is_told(area: Command) -> None:
+    first = area("launch", "timer", "t-1").out
+    assert first.replace("launched", "runs already") == area("launch", "timer", "t-1").out
+    assert 1 == len(loads(area("jobs", "-o", "json")))
+
+
+def test_what_a_supervisor_refuses_is_an_exit_1(area: Command) -> None:
+    unknown = area("launch", "tiemr", "t-1")
+    assert (1, "") == (unknown.code, unknown.out)
+    assert "t-1 was not launched (404): name: 'tiemr' is not a job of the catalogue" in unknown.err
+    assert "(422)" in area("launch", "missing", "m-1").err
+    assert "(400)" in area("launch", "timer", " ").err
+
+
+def test_what_is_not_known_is_an_exit_3(area: Command) -> None:
+    for command in (["describe", "nope"], ["kill", "nope"], ["trace", "0123456789abcdef"]):
+        ran = area(*command)
+        assert (3, "", 1) == (ran.code, ran.out, len(ran.err.splitlines())), command
+
+
+def test_a_filter_that_cannot_be_meant_is_an_exit_2(area: Command) -> None:
+    ran = area("jobs", "--state", "runing")
+    assert (2, "") == (ran.code, ran.out)
+    assert "state" in ran.err
+    assert "running" in ran.err
+
+
+def test_kill_all_kills_all(area: Command) -> None:
+    for number in range(3):
+        area("launch", "timer", f"t-{number}")
+    assert (1, "") == ((no := area("kill-all", stdin="n\n")).code, no.out)
+    assert 3 == len(loads(area("jobs", "-o", "json", "--name", "tim*")))
+    assert "3 jobs killed\n" == area("kill-all", "--yes").out
+    assert [] == loads(area("jobs", "-o", "json"))
+
+
+def test_an_identifier_that_could_break_a_terminal_cannot(area: Command) -> None:
+    evil = "t\x1b]0;title\x07\n\u202e"
+    area("launch", "timer", evil)
+    for output in ("table", "wide", "name", "json", "yaml"):
+        assert area("jobs", "-o", output).out.replace("\n", "").isprintable()
+    assert evil == loads(area("describe", evil, "-o", "json"))["identifier"]
+    assert 0 == area("kill", evil).code
