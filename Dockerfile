@@ -48,6 +48,9 @@ COPY --from=builder /opt/supervisor /opt/supervisor
 
 ENV PATH=/opt/supervisor/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 
+# For the history, on a volume, which takes over its mode: any user of this container may write there.
+RUN install -d -m 1777 /var/lib/area-supervisor
+
 # A .env file may be mounted here.
 WORKDIR /etc/supervisor
 

@@ -338,4 +338,27 @@ def _process() -> list[Panel]:
             "cpm",
             query(per_minute("supervisor_retention_removed_total", by=["limit"]), "{{limit}}"),
         ),
+        lines(
+            "History",
+            "Jobs that have ended and are kept: in the file, or in memory only.",
+            "none",
+            query(series("supervisor_history_jobs"), "{{place}}"),
+        ),
+        lines(
+            "History: what is wrong",
+            "1 while its file cannot be used, by why; and how many jobs could not be kept. 0 is as"
+            " it should be, or without a file.",
+            "none",
+            query(f"max by (reason) ({series('supervisor_history_fault')})", "{{reason}}"),
+            query(
+                f"sum(increase({series('supervisor_history_dropped_total')}[$__rate_interval]))",
+                "jobs not kept",
+            ),
+        ),
+        lines(
+            "History's file",
+            "Its size, with its log.",
+            "bytes",
+            query(series("supervisor_history_bytes"), "{{instance}}"),
+        ),
     ]

@@ -66,6 +66,7 @@ class Labels:
     pull_outcomes: Sequence[str]
     auth_reasons: Sequence[str]
     retention_limits: Sequence[str]
+    history_faults: Sequence[str]
 
 
 class _JobNames(tuple[str, ...]):
@@ -100,6 +101,7 @@ class Metrics:
         self._make_access_metrics(labels)
         self._make_catalog_metrics()
         self._make_tls_metrics()
+        self._make_history_metrics(labels)
         info = Info("supervisor_build", "What runs here.", registry=registry)
         info.info({"version": version, "engine": engine, "mode": mode})
 
@@ -370,6 +372,25 @@ class Metrics:
             "Connections that failed before they could be used.",
             port=TLS_PORTS,
             reason=HANDSHAKE_REASONS,
+        )
+
+    def _make_history_metrics(self, labels: Labels) -> None:
+        self.history_jobs = self._gauge(
+            "supervisor_history_jobs",
+            "Jobs that have ended and are kept: in the file, or in memory only.",
+            place=["file", "memory"],
+        )
+        self.history_bytes = self._gauge(
+            "supervisor_history_bytes", "The size of the history's file; 0 without one."
+        )
+        self.history_fault = self._gauge(
+            "supervisor_history_fault",
+            "1 while the history's file cannot be used, by why.",
+            reason=labels.history_faults,
+        )
+        self.history_dropped = self._counter(
+            "supervisor_history_dropped",
+            "Jobs that have ended and could not be kept, because the file cannot be used.",
         )
 
     def _counter(self, name: str, text: str, **labels: Sequence[str]) -> Counter:

@@ -13,7 +13,16 @@ from posixpath import normpath
 from socket import AF_INET6, inet_ntop
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyAddress
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyAddress,
+    ValidationInfo,
+    field_validator,
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?\.?")
@@ -258,6 +267,20 @@ class Settings(BaseModel):
             allowed="from 0 to 1000000",
         )
     )
+    history_file: Path | None = _setting(
+        None,
+        "the file with the [history](history.md) of jobs that have ended",
+        allowed="a path, in a folder that is there; not the file of another setting",
+        unset="in memory: the newest 10000 at most, until this process ends",
+    )
+    history_most: Annotated[Whole, Field(ge=0, le=1_000_000)] = _setting(
+        100_000,
+        "how many jobs that have ended are kept; the oldest go first",
+        allowed="a whole number from 0 to 1000000",
+    )
+    history_days: Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)] = _setting(
+        30, "how long each of them is kept (days)", allowed="above 0, at most 36500"
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
         _setting("info", "the lowest level that is logged", allowed="debug, info, warning or error")
     )
@@ -267,6 +290,14 @@ class Settings(BaseModel):
         allowed="json or console",
         unset="console on a terminal, else json",
     )
+
+    @field_validator("history_file")
+    @classmethod
+    def _is_no_other_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        """A file that is none of SQLite's would be moved away, as a broken one."""
+        if value is not None and value in info.data.values():
+            raise ValueError
+        return value
 
     @property
     def allowed_folders(self) -> Sequence[str]:

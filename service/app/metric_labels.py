@@ -7,6 +7,7 @@ from observability.metrics import Labels, Metrics
 from service.access.clients import Reason
 from service.engine.base import EngineCall
 from service.errors import EngineError, SupervisorError, kinds_of
+from service.history.faults import Fault
 from service.jobs.model import Outcome, State
 from service.lifecycle.image_pulls import PullOutcome
 from service.lifecycle.killer import KillOutcome
@@ -32,6 +33,7 @@ LABELS = Labels(
     pull_outcomes=get_args(PullOutcome),
     auth_reasons=[reason.value for reason in Reason],
     retention_limits=get_args(RetentionLimit),
+    history_faults=[fault.value for fault in Fault],
 )
 
 

@@ -46,10 +46,11 @@ from service.support.process_limits import SERVE_THREADS, raise_file_limit, requ
 
 log = get_logger(__name__)
 
-# A shutdown may take 15 s. Of these: calls under way, the last reports of crashes, the last spans,
-# the last log lines (seconds).
+# A shutdown may take 15 s. Of these: calls under way, the last reports of crashes, the last jobs of
+# the history, the last spans, the last log lines (seconds).
 DRAIN_GRACE = 10.0
 REPORTS_GRACE = 1.0
+HISTORY_GRACE = 1.0
 SPANS_GRACE = 0.5  # a working collector takes less; no port is open meanwhile
 LOG_GRACE = 1.0
 # What keeps strangers out (docs/tls.md).
@@ -143,6 +144,7 @@ class _Process:
             http.close()
             tls.close()
             raise
+        core.history.start()
         event_loop.tune_garbage_collection()
         code = await self._until_stopped(core.watcher, server, signalled)
         files.close()
@@ -150,6 +152,7 @@ class _Process:
         await self._drain(server, core.supervisor)
         if crash_reports:
             await crash_reports.finish(within=REPORTS_GRACE)
+        await core.history.close(within=HISTORY_GRACE)
         http.close()  # before the spans: under a tight limit, its threads make room for one more
         shut_down(self._tracing, within=SPANS_GRACE)
         await engine.as_engine().close()

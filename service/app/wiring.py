@@ -2,7 +2,9 @@
 
 from observability.metrics import Metrics
 from service.engine.base import Engine
+from service.history.history import History
 from service.jobs.catalog import Catalog
+from service.jobs.model import Job, State
 from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.exit_hints import Signals
@@ -50,6 +52,8 @@ class Core:
         self._describe_jobs()
         self.readiness = Readiness(engine.title)
         self.registry = Registry(metrics)
+        self.history = History(metrics, settings)
+        self.registry.subscribe_to_changes(self._keep_ended)
         self.background = Background()
         self._remover, self._signals = Remover(engine), Signals()
         self._others = OtherSupervisors(engine, self.registry, settings)
@@ -75,7 +79,7 @@ class Core:
         UnhealthyJobs(self.registry, runs=self._runs, background=self.background)
         self.supervisor = self._make_supervisor(catalog)
         self.watcher = self._make_watcher(catalog)
-        self.observer = Observer(jobs=Jobs(self.registry, self.readiness, engine))
+        self.observer = Observer(jobs=Jobs(self.registry, self.readiness, engine, self.history))
 
     def note_new_catalog(self) -> None:
         """Have all parts know that the catalogue has changed. What runs stays as it is."""
@@ -84,6 +88,10 @@ class Core:
         self._describe_jobs()
         self.supervisor.launch_tasks.note_new_catalog()
         self.watcher.note_new_catalog()
+
+    def _keep_ended(self, job: Job) -> None:
+        if job.state is State.GONE:
+            self.history.add(job)
 
     def _describe_jobs(self) -> None:
         for name, entry in self._catalog.items():

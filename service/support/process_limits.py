@@ -22,8 +22,8 @@ _ROOM = 10
 # The most that anybody needs. With Docker's limit of 2^30, code that loops over all possible
 # descriptors would take minutes.
 _MOST_FILES = 65_536
-# The threads of the service: its own, and those of gRPC, HTTP, the log and tracing.
-SERVE_THREADS = 16
+# The threads of the service: its own, and those of gRPC, HTTP, the history, the log and tracing.
+SERVE_THREADS = 18
 HEALTH_THREADS = 7
 
 

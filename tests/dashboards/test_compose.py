@@ -167,7 +167,7 @@ def test_with_the_proxy_the_supervisor_has_no_socket_of_the_engine(compose: Comp
     services = yaml.safe_load(proxied)["services"]
     supervisor, proxy = services["supervisor"], services["engine-proxy"]
     sources = {source for source, _, _ in mounts(supervisor)}
-    assert {"/dev/null", "engine"} == sources - {str(ROOT)}
+    assert {"/dev/null", "engine", "history"} == sources - {str(ROOT)}
     assert ("engine", "/run/engine", "ro") in mounts(supervisor)
     assert "unix:///run/engine/docker.sock" == supervisor["environment"]["DOCKER_HOST"]
     user, group = supervisor["user"].split(":")

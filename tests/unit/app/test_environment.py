@@ -81,6 +81,9 @@ def test_the_defaults_are_those_that_deployments_know() -> None:
         "orphan_dry_run": False,
         "retain_exited_count": 100,
         "retain_exited_hours": 24,
+        "history_file": None,
+        "history_most": 100_000,
+        "history_days": 30,
         "log_level": "info",
         "log_format": None,
     } == settings().model_dump(), "the defaults in this file"
@@ -121,6 +124,9 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "orphan_dry_run": True,
         "retain_exited_count": 0,
         "retain_exited_hours": 0.5,
+        "history_file": Path("history.sqlite"),
+        "history_most": 0,
+        "history_days": 0.5,
         "log_level": "error",
         "log_format": "json",
     } == settings(
@@ -157,6 +163,9 @@ def test_every_setting_is_read_from_its_variable() -> None:
         ORPHAN_DRY_RUN="true",
         RETAIN_EXITED_COUNT="0",
         RETAIN_EXITED_HOURS="0.5",
+        HISTORY_FILE="history.sqlite",
+        HISTORY_MOST="0",
+        HISTORY_DAYS="0.5",
         LOG_LEVEL="error",
         LOG_FORMAT="json",
     ).model_dump(), "a value of each setting in this file"
@@ -371,10 +380,19 @@ WRONG = [
         ("RETAIN_EXITED_HOURS", value, "from 0 to 1000000")
         for value in ("-1", "1000001", "nan", "inf", "24h")
     ),
+    *(
+        ("HISTORY_MOST", value, "a whole number from 0 to 1000000")
+        for value in ("-1", "1000001", "1.5", "all")
+    ),
+    *(
+        ("HISTORY_DAYS", value, "above 0, at most 36500")
+        for value in ("0", "-1", "36501", "nan", "inf", "30d")
+    ),
 ]
 # Any text may be the path of a file.
 _ANY_TEXT = {
     "ACCESS_FILE",
+    "HISTORY_FILE",
     "JOB_CATALOG",
     "GRPC_TLS_CERT_FILE",
     "GRPC_TLS_KEY_FILE",
@@ -389,6 +407,12 @@ def test_a_wrong_setting_is_told_with_its_value_and_what_is_allowed(
     variable: str, value: str, allowed: str
 ) -> None:
     assert f"{variable}={value}: allowed is {allowed}" == fault(**{variable: value})
+
+
+def test_the_history_is_in_no_file_of_another_setting() -> None:
+    allowed = "a path, in a folder that is there; not the file of another setting"
+    told = fault(JOB_CATALOG="jobs.toml", HISTORY_FILE="jobs.toml")
+    assert f"HISTORY_FILE=jobs.toml: allowed is {allowed}" == told
 
 
 def test_every_setting_refuses_something() -> None:

@@ -37,6 +37,9 @@ ENGINE = (
     *("ping", "create", "start", "stop", "kill", "remove"),
     *("inspect", "list", "logs", "events", "top", "info", "rename", "upload", "download", "pull"),
 )
+HISTORY_FAULTS = (
+    *("full", "locked", "broken", "read_only", "no_folder", "newer", "foreign", "other"),
+)
 HANDSHAKE = ("no_certificate", "bad_certificate", "refused", "old_tls", "no_tls", "other")
 ENGINE_REASONS = (
     "name_taken",
@@ -94,6 +97,10 @@ PRESET = [
     ("supervisor_reconcile_last_success_timestamp_seconds", {}),
     ("supervisor_orphans", {}),
     ("supervisor_orphans_removed_total", {}),
+    ("supervisor_history_jobs", {"place": ("file", "memory")}),
+    ("supervisor_history_bytes", {}),
+    ("supervisor_history_fault", {"reason": HISTORY_FAULTS}),
+    ("supervisor_history_dropped_total", {}),
     ("supervisor_retention_removed_total", {"limit": ("count", "hours")}),
     ("supervisor_crash_reports_total", {"outcome": ("sent", "failed", "dropped")}),
     ("supervisor_crash_reports_waiting", {}),

@@ -1,0 +1,131 @@
+"""The questions that the file is asked. Each of them reads few rows, by an index."""
+
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from service.access.clients import JobScope
+from service.history.kept import Entry, Position
+from service.history.rows import COLUMNS, entry_of
+from service.jobs.model import State
+from service.jobs.wanted import Wanted
+
+# So many jobs of a prefix are sorted; of more, some are found soon enough from the newest on.
+_FEW = 2000
+# A job ends after it was created. The clocks of machines may differ (microseconds).
+_CLOCKS = 86_400 * 1_000_000
+_LAST = "\U0010ffff"
+_ROW = ", ".join(f"ended.{column}" for column in COLUMNS)
+# All names, one step in an index for each.
+_NAMES = """
+    WITH RECURSIVE names (name) AS (
+        SELECT min(name) FROM ended
+        UNION ALL SELECT (SELECT min(name) FROM ended WHERE name > names.name) FROM names
+        WHERE names.name IS NOT NULL
+    ) SELECT name FROM names WHERE name IS NOT NULL
+"""
+
+
+def find(
+    connection: sqlite3.Connection, *, launch_id: str, identifier: str, scope: JobScope
+) -> Entry | None:
+    """One launch, or the newest of an identifier."""
+    column, value = ("launch_id", launch_id) if launch_id else ("identifier", identifier)
+    query = f"SELECT {_ROW} FROM ended WHERE {column} = ? ORDER BY position DESC"  # noqa: S608
+    with_name = map(entry_of, connection.execute(query, (value,)).fetchall())
+    return next((entry for entry in with_name if scope.allows(entry.job.name)), None)
+
+
+def page(
+    connection: sqlite3.Connection,
+    *,
+    wanted: Wanted,
+    scope: JobScope,
+    before: Position,
+    leave_out: Collection[str],
+    most: int,
+) -> Sequence[Entry]:
+    """The newest jobs that are wanted before a place, without some launches."""
+    if wanted.state not in (None, State.GONE):
+        return []
+    found = _newest_first(connection, _Question(connection, wanted, scope), before, most)
+    return list(islice((each for each in found if each.job.launch_id not in leave_out), most))
+
+
+def _newest_first(
+    connection: sqlite3.Connection, question: "_Question", before: Position, most: int
+) -> Iterator[Entry]:
+    """Part by part, because an open statement would keep the log from being emptied."""
+    while True:
+        rows = connection.execute(*question.part(before, most)).fetchall()
+        yield from map(entry_of, rows)
+        if len(rows) < most:
+            return
+        before = rows[-1][0]
+
+
+class _Question:
+    """The conditions on a row, and the index that fits them."""
+
+    def __init__(self, connection: sqlite3.Connection, wanted: Wanted, scope: JobScope) -> None:
+        self._conditions, self._values = ["position < ?"], list[Any]()
+        names, prefix = _names(connection, wanted, scope), wanted.identifier_prefix
+        if names is not None:
+            self._add(f"name IN ({', '.join('?' * len(names))})", *names)
+        if prefix:
+            self._add("identifier >= ? AND identifier < ?", prefix, prefix + _LAST)
+        if wanted.outcome:
+            self._add("outcome = ?", wanted.outcome.value)
+        if wanted.since:
+            earliest = int(wanted.since * 1_000_000) - _CLOCKS
+            self._add("created_at >= ? AND position >= ?", wanted.since, earliest)
+        self._index = self._best_index(connection, names, prefix, wanted)
+
+    def part(self, before: Position, most: int) -> tuple[str, Sequence[Any]]:
+        """The statement for the rows before a place, and its values."""
+        where = " AND ".join(self._conditions)
+        places = (
+            f"SELECT position FROM ended{self._index} WHERE {where}"  # noqa: S608
+            " ORDER BY position DESC LIMIT ?"
+        )
+        text = f"SELECT {_ROW} FROM ended WHERE position IN ({places}) ORDER BY position DESC"  # noqa: S608
+        return text, (before, *self._values, most)
+
+    def _add(self, condition: str, *values: Any) -> None:
+        self._conditions.append(condition)
+        self._values += values
+
+    def _best_index(
+        self,
+        connection: sqlite3.Connection,
+        names: Sequence[str] | None,
+        prefix: str,
+        wanted: Wanted,
+    ) -> str:
+        if prefix and _are_few(connection, prefix):
+            return " INDEXED BY by_identifier"
+        others = bool(prefix) + bool(wanted.since)
+        if names is not None and len(names) == 1 and not others and not wanted.outcome:
+            return " INDEXED BY by_name"
+        if wanted.outcome and names is None and not others:
+            return " INDEXED BY by_outcome"
+        return " INDEXED BY by_filter"
+
+
+def _names(connection: sqlite3.Connection, wanted: Wanted, scope: JobScope) -> Sequence[str] | None:
+    """The names that are wanted and allowed; None if all are."""
+    if not wanted.name and scope.patterns is None:
+        return None
+    names = [name for (name,) in connection.execute(_NAMES).fetchall()]
+    return [name for name in names if wanted.fits_name(name) and scope.allows(name)]
+
+
+def _are_few(connection: sqlite3.Connection, prefix: str) -> bool:
+    inside = "SELECT 1 FROM ended WHERE identifier >= ? AND identifier < ? LIMIT ?"
+    counted = connection.execute(
+        f"SELECT count(*) FROM ({inside})",  # noqa: S608
+        (prefix, prefix + _LAST, _FEW),
+    )
+    few: bool = counted.fetchone()[0] < _FEW
+    return few

@@ -1,0 +1,63 @@
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from service.access.clients import ALL_JOBS
+from service.history import queries
+from service.history.file import HistoryFile
+from service.history.history import NEWEST
+from service.history.kept import Entry
+from service.jobs.model import Outcome
+from service.jobs.wanted import EVERY_JOB, Wanted
+from tests.unit.history.ends import an_end
+
+_ROWS = 100_000
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HistoryFile]:
+    file = HistoryFile(tmp_path_factory.mktemp("history") / "history.sqlite")
+    for begin in range(0, _ROWS, 10_000):
+        file.write([Entry((2000 + n) * 1_000_000, an_end(n)) for n in range(begin, begin + 10_000)])
+    assert file.count == _ROWS
+    yield file
+    file.close()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "most_steps"),
+    [
+        (EVERY_JOB, 100, 10_000),
+        (Wanted(name="timer"), 100, 10_000),
+        (Wanted(name="t*"), 100, 10_000),
+        (Wanted(name="none*"), 0, 1_000),
+        (Wanted(outcome=Outcome.ERROR), 100, 10_000),
+        (Wanted(outcome=Outcome.OOM), 0, 1_000),
+        (Wanted(identifier_prefix="user-"), 100, 40_000),
+        (Wanted(identifier_prefix="user-77-7777"), 2, 1_000),
+        (Wanted(since=1000.0 + _ROWS - 10), 10, 700_000),
+        (Wanted(identifier_prefix="user-1", outcome=Outcome.ERROR), 100, 150_000),
+    ],
+    ids=str,
+)
+def test_a_page_of_a_hundred_thousand_takes_few_steps(
+    many: HistoryFile, wanted: Wanted, found: int, most_steps: int
+) -> None:
+    """A million steps of SQLite's machine take about 20 ms."""
+    steps = 0
+
+    def page(connection: sqlite3.Connection) -> int:
+        def count() -> int:
+            nonlocal steps
+            steps += 100
+            return 0
+
+        connection.set_progress_handler(count, 100)
+        rows = queries.page(
+            connection, wanted=wanted, scope=ALL_JOBS, before=NEWEST, leave_out=(), most=100
+        )
+        return len(rows)
+
+    assert found == many.read(page)
+    assert steps <= most_steps
