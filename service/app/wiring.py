@@ -23,6 +23,7 @@ from service.lifecycle.time_limits import TimeLimits
 from service.lifecycle.unhealthy_jobs import UnhealthyJobs
 from service.lifecycle.use_cases import Supervisor
 from service.observe.jobs import Jobs
+from service.observe.names import JobNames
 from service.observe.observer import Observer
 from service.reconcile.adopter import Adopter
 from service.reconcile.comparison import Comparison
@@ -79,7 +80,9 @@ class Core:
         UnhealthyJobs(self.registry, runs=self._runs, background=self.background)
         self.supervisor = self._make_supervisor(catalog)
         self.watcher = self._make_watcher(catalog)
-        self.observer = Observer(jobs=Jobs(self.registry, self.readiness, engine, self.history))
+        self.observer = Observer(
+            jobs=Jobs(self.registry, self.readiness, engine, self.history), names=JobNames(catalog)
+        )
 
     def note_new_catalog(self) -> None:
         """Have all parts know that the catalogue has changed. What runs stays as it is."""
