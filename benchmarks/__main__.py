@@ -28,6 +28,7 @@ from benchmarks.measurements import (
     swarm,
     tail,
     tls,
+    watch,
 )
 from benchmarks.result import Result, Run
 from scripts import private_engine
@@ -59,6 +60,7 @@ class Name(StrEnum):
     RESTART = "restart"
     SWARM = "swarm"
     POLLING = "polling"
+    WATCH = "watch"
 
 
 _MEASUREMENTS: dict[Name, Callable[[Bench], Result]] = {
@@ -75,6 +77,7 @@ _MEASUREMENTS: dict[Name, Callable[[Bench], Result]] = {
     Name.RESTART: restart.measure,
     Name.SWARM: swarm.measure,
     Name.POLLING: polling.measure,
+    Name.WATCH: watch.measure,
 }
 
 

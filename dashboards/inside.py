@@ -286,6 +286,20 @@ def _grpc() -> list[Panel]:
             query(_refused("supervisor_access_reload_success"), "access file"),
             query(_refused("supervisor_catalog_reload_success"), "catalogue"),
         ),
+        lines(
+            "Watches",
+            "Open calls of WatchJobs.",
+            "none",
+            query(series("supervisor_watches_open"), "{{instance}}"),
+            width=HALF,
+        ),
+        lines(
+            "Watches that were too slow",
+            "Calls of WatchJobs that ended because their clients are too slow. They come back.",
+            "cpm",
+            query(per_minute("supervisor_watches_too_slow_total", by=["instance"]), "{{instance}}"),
+            width=HALF,
+        ),
     ]
 
 

@@ -72,6 +72,7 @@ class Method:
         self.error_in = error_in
         self.started = metrics.grpc_started.labels(name)
         self.duration = metrics.grpc_duration
+        self.under_way = 0
 
 
 class Call:
@@ -83,6 +84,7 @@ class Call:
         self._method, self._context = method, context
         self._began = time.perf_counter()
         method.started.inc()
+        method.under_way += 1
 
     def answered(self, error: InBandError | None) -> None:
         """The handler has returned. `error` is from its answer."""
@@ -104,6 +106,7 @@ class Call:
 
     def end(self, status: StatusCode, error: InBandError | None) -> None:
         """The call has its status."""
+        self._method.under_way -= 1
         took = time.perf_counter() - self._began
         _report(EndedCall(self._method.name, caller(), status, error, took), self._method)
 

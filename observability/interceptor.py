@@ -49,6 +49,12 @@ class _Observed:
         self.takes_stream, self.traced = method.takes_stream, method.traced
         self.kept: tuple[Handler, Handler] = (None, None)
 
+    @property
+    def answering(self) -> int:
+        """The calls under way whose response is a single one."""
+        handler, _ = self.kept
+        return 0 if handler is None or handler.response_streaming else self.counted.under_way
+
 
 class CallObserver(ServerInterceptor):
     """Observes the calls of these methods. Calls of other methods count as `other`."""
@@ -59,6 +65,11 @@ class CallObserver(ServerInterceptor):
         self._metrics = metrics
         self._tracing = tracing
         self._methods = {f"/{method.name}": _Observed(metrics, method) for method in methods}
+
+    @property
+    def answering(self) -> int:
+        """The calls under way whose response is a single one."""
+        return sum(observed.answering for observed in self._methods.values())
 
     async def intercept_service(
         self, continuation: _Continuation, handler_call_details: grpc.HandlerCallDetails

@@ -96,6 +96,7 @@ class Metrics:
         self._make_engine_metrics(labels)
         self._make_pull_metrics(labels)
         self._make_watch_metrics(labels)
+        self._make_client_watch_metrics()
         self._make_grpc_metrics()
         self._make_crash_report_metrics()
         self._make_access_metrics(labels)
@@ -317,6 +318,13 @@ class Metrics:
         )
         self.crash_reports_waiting = self._gauge(
             "supervisor_crash_reports_waiting", "Reports of failed jobs that are not sent yet."
+        )
+
+    def _make_client_watch_metrics(self) -> None:
+        self.watches_open = self._gauge("supervisor_watches_open", "Open calls of WatchJobs.")
+        self.watches_too_slow = self._counter(
+            "supervisor_watches_too_slow",
+            "Calls of WatchJobs that ended because their clients are too slow.",
         )
 
     def _make_catalog_metrics(self) -> None:

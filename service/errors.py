@@ -66,6 +66,19 @@ class LimitReached(SupervisorError):
     retry_after = 5
 
 
+class TooSlow(SupervisorError):
+    """A client takes what it has asked for more slowly than it comes."""
+
+    code, reason, status = 429, "limit", "RESOURCE_EXHAUSTED"
+    retry_after = 1
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the client reads too slowly, and changes are missing;"
+            " come back with the last resume_token"
+        )
+
+
 class LaunchKilled(SupervisorError):
     """A kill has ended a launch that waited. Nothing was launched."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.servers.instant_engine import InstantEngine
 from observability.metrics import Metrics
 from service.api.jobs_service import JobsService
+from service.api.observer_service import ObserverService
 from service.api.server import GrpcServer
 from service.app import metric_labels
 from service.app.wiring import Core
@@ -26,11 +27,12 @@ class Service:
         self.metrics = new_metrics()
         settings = Settings(go_env="production")
         self.core = Core(self.engine, _CATALOG, self.metrics, settings)
-        servicer = JobsService(self.core.supervisor, self.core.readiness, self.metrics)
+        jobs = JobsService(self.core.supervisor, self.core.readiness, self.metrics)
+        observer = ObserverService(self.core.observer)
         self._server = GrpcServer(
             "127.0.0.1",
             port,
-            [servicer.as_service()],
+            [jobs.as_service(), observer.as_service()],
             self.metrics,
             launches=settings.max_launches,
             certificates=certificates,

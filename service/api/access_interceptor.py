@@ -15,11 +15,11 @@ from observability.grpc_handlers import Behavior, Handler, as_coroutine, make_ha
 from observability.interceptor import reader
 from observability.spans import annotate
 from service.access.access import Access, Refusal
-from service.access.clients import Client, Reason
-from service.access.current_call import CurrentCall, note_call
+from service.access.clients import Client, JobScope, Reason
+from service.access.current_call import CurrentCall, note_call, scope_of_call
 from service.access.roles import OPEN
 from service.access.throttle import Throttle
-from service.api.open_streams import OpenStreams, Revoked
+from service.api.open_streams import OpenStreams, OtherJobs, Revoked
 from service.errors import Denied
 
 _STATUS = {
@@ -75,6 +75,10 @@ class AccessInterceptor(aio.ServerInterceptor):
                     refusal = self._access.denied(denied)
                 except Revoked as revoked:
                     refusal = revoked.refusal
+                except OtherJobs as other:
+                    text = str(other)
+            if refusal is None:
+                return await context.abort(grpc.StatusCode.UNAVAILABLE, text)
             return await self._refuse(method, refusal, context)
 
         return make_handler(
@@ -98,24 +102,28 @@ class AccessInterceptor(aio.ServerInterceptor):
         return None
 
     def _decide(self, method: str, context: Any) -> Client | Refusal:
-        tokens = _tokens(context.invocation_metadata()) if self._access.heeds_tokens else ()
+        metadata = context.invocation_metadata()
+        sent = (value.encode() for key, value in metadata if key == "authorization")
+        tokens = list(sent) if self._access.heeds_tokens else []
         certificate = () if tokens else self._certificate_names(context)
         return self._access.decide(method, tokens, certificate)
 
     def _revocable(self, method: str, serve: Behavior) -> Behavior:
         async def serve_until_revoked(requests: Any, context: Any) -> Any:
-            decide = partial(self._decide, method, context)
+            decide = partial(self._why_to_end, method, context, scope_of_call())
             return await self._streams.serve(serve(requests, context), decide)
 
         return serve_until_revoked
+
+    def _why_to_end(self, method: str, context: Any, jobs: JobScope) -> Exception | None:
+        """Why a stream may not go on that has begun for these jobs."""
+        found = self._decide(method, context)
+        if isinstance(found, Refusal):
+            return Revoked(found)
+        return None if found.jobs.patterns == jobs.patterns else OtherJobs()
 
     async def _refuse(self, method: str, refusal: Refusal, context: Any) -> Any:
         self._access.report(method, refusal, self._certificate_names(context))
         if refusal.reason is Reason.UNKNOWN:
             await self._throttle.wait(caller().address)
         await context.abort(_STATUS[refusal.reason], refusal.text)
-
-
-def _tokens(metadata: Any) -> Sequence[bytes]:
-    """The values of `authorization`."""
-    return [value.encode() for key, value in metadata if key == "authorization"]

@@ -1,9 +1,8 @@
 """The service for operators and programs: translates between its messages and the use cases."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from enum import StrEnum
-from functools import partial
 from typing import Any, TypeVar, get_args
 
 import grpc
@@ -19,9 +18,11 @@ from service.access.current_call import scope_of_call
 from service.api.aborting import aborting
 from service.api.job_messages import message_of
 from service.api.services import GrpcService
+from service.api.watch_messages import EncodedJobs, watch_message
 from service.errors import InvalidRequest
 from service.jobs.model import Outcome, State
 from service.jobs.wanted import Wanted
+from service.observe.batches import Selection
 from service.observe.observer import Observer
 from service.observe.places import Include
 
@@ -43,10 +44,10 @@ class ObserverService(JobObserverServicer):
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
+        self._encoded = EncodedJobs()
 
     def as_service(self) -> GrpcService:
-        add = partial(add_JobObserverServicer_to_server, self)
-        return GrpcService(_DESCRIPTOR, add)
+        return GrpcService(_DESCRIPTOR, self._add_to, close=self._observer.watching.close)
 
     async def GetJob(self, request: messages.GetJobRequest, context: Any) -> messages.Job:
         async with aborting(context):
@@ -61,15 +62,17 @@ class ObserverService(JobObserverServicer):
         async with aborting(context):
             return await self._page(request)
 
-    async def ListNames(
-        self, request: messages.ListNamesRequest, context: Any
-    ) -> messages.ListNamesResponse:
-        names = self._observer.names.that_begin(request.prefix, scope=scope_of_call())
-        return messages.ListNamesResponse(names=names)
-
-    async def WatchJobs(self, request: messages.WatchJobsRequest, context: Any) -> Any:
-        await _not_yet(context)
-        yield
+    async def WatchJobs(
+        self, request: messages.WatchJobsRequest, context: Any
+    ) -> AsyncIterator[Any]:
+        async with aborting(context):
+            wanted = Wanted(
+                name=name_pattern(request.name), identifier_prefix=request.identifier_prefix
+            )
+            selection = Selection(wanted, scope_of_call())
+            watch = self._observer.watching.watch(selection, request.resume_token, self._encoded.of)
+            async for told in watch:
+                yield watch_message(told)
 
     async def StreamLogs(self, request: messages.StreamLogsRequest, context: Any) -> Any:
         await _not_yet(context)
@@ -86,6 +89,14 @@ class ObserverService(JobObserverServicer):
 
     async def Uncordon(self, request: messages.UncordonRequest, context: Any) -> Any:
         await _not_yet(context)
+
+    def _add_to(self, server: Any) -> None:
+        add_JobObserverServicer_to_server(self, server)
+        # In place of the generated one, which would encode what is encoded.
+        watch: Any = grpc.unary_stream_rpc_method_handler(
+            self.WatchJobs, request_deserializer=messages.WatchJobsRequest.FromString
+        )
+        server.add_registered_method_handlers(SERVICE, {"WatchJobs": watch})
 
     async def _page(self, request: messages.ListJobsRequest) -> messages.ListJobsResponse:
         """As many jobs as were asked for, or as fit into a message."""

@@ -15,32 +15,39 @@ class Revoked(Exception):
         self.refusal = refusal
 
 
-class OpenStreams:
-    """Each stream has a function that decides about its credentials again."""
+class OtherJobs(Exception):
+    """The client of a stream may touch other jobs by now than when the stream began."""
 
     def __init__(self) -> None:
-        self._decide: dict[asyncio.Task[Any], Callable[[], object]] = {}
-        self._revoked: dict[asyncio.Task[Any], Refusal] = {}
+        super().__init__("the jobs that this client may touch have changed; call again")
 
-    async def serve(self, stream: Awaitable[Any], decide: Callable[[], object]) -> Any:
-        """Serve a stream in this task. Raises `Revoked`."""
+
+class OpenStreams:
+    """Each stream has a function that decides about its client again: why it has to end."""
+
+    def __init__(self) -> None:
+        self._decide: dict[asyncio.Task[Any], Callable[[], Exception | None]] = {}
+        self._ended: dict[asyncio.Task[Any], Exception] = {}
+
+    async def serve(self, stream: Awaitable[Any], decide: Callable[[], Exception | None]) -> Any:
+        """Serve a stream in this task. Raises what the function returns."""
         task = asyncio.current_task()
         assert task is not None
         self._decide[task] = decide
         try:
             return await stream
         except asyncio.CancelledError:
-            refusal = self._revoked.get(task)
-            if refusal is None or task.uncancel():  # the client has cancelled it
+            reason = self._ended.get(task)
+            if reason is None or task.uncancel():  # the client has cancelled it
                 raise
         finally:
             self._decide.pop(task)
-            self._revoked.pop(task, None)
-        raise Revoked(refusal)
+            self._ended.pop(task, None)
+        raise reason
 
     def check(self) -> None:
         """End the streams that are no longer allowed."""
         for task, decide in self._decide.items():
-            if task not in self._revoked and isinstance(refusal := decide(), Refusal):
-                self._revoked[task] = refusal
+            if task not in self._ended and (reason := decide()):
+                self._ended[task] = reason
                 task.cancel()

@@ -54,6 +54,8 @@ _OPTIONS = [
 ]
 # How often the server looks for a crash of gRPC's loop, and waits before it restarts (seconds).
 _CRASH_PAUSE = 0.5
+# For answers and ends of streams that are on their way when the server stops (seconds).
+_LAST_WORDS = 1.0
 # After a crash: for the calls under way, and for another program to release the port (seconds).
 _RETIREMENT = 10.0
 _PORT_TIMEOUT = 30.0
@@ -88,7 +90,8 @@ class GrpcServer:
         self._services = _with_reflection([*services, self.health.as_service()])
         methods = [method for each in self._services for method in each.methods]
         tracing = aio_server_interceptor()  # type: ignore[no-untyped-call]
-        self._interceptors = [CallObserver(metrics, methods, tracing), *interceptors]
+        self._observer = CallObserver(metrics, methods, tracing)
+        self._interceptors = [self._observer, *interceptors]
         streams = ("grpc.max_concurrent_streams", launches + _STREAMS_BESIDE_LAUNCHES)
         self._options = [*_OPTIONS, streams]
         self._address, self._port = address, port
@@ -115,12 +118,20 @@ class GrpcServer:
     async def stop(self, grace: float) -> None:
         """Accept no more calls, end the streams, and wait for calls under way.
 
-        Those that take longer than `grace` seconds are cancelled.
+        Those that take longer than `grace` seconds are cancelled, and so are, once all others are
+        done, streams whose clients do not read: their end cannot be sent.
         """
         self._stopping = True
         for service in self._services:
             service.close()
-        await asyncio.gather(*(_stop(each, grace) for each in (self._server, *self._retiring)))
+        servers = (self._server, *self._retiring)
+        stopping = asyncio.gather(*(_stop(each, grace) for each in servers))
+        while not stopping.done():
+            await asyncio.wait((stopping,), timeout=_LAST_WORDS)
+            if not self._observer.answering:
+                await asyncio.wait((stopping,), timeout=_LAST_WORDS)
+                await asyncio.gather(*(_stop(each, None) for each in servers))
+        await stopping
 
     async def _has_crashed(self) -> bool:
         """Wait until the server has stopped or crashed. gRPC reports a crash only at a timeout."""
@@ -172,7 +183,7 @@ def _with_reflection(services: Sequence[GrpcService]) -> Sequence[GrpcService]:
     return [*services, *reflection_services(each.name for each in services)]
 
 
-async def _stop(server: aio.Server, grace: float) -> None:
+async def _stop(server: aio.Server, grace: float | None) -> None:
     """Stop a server, even if its loop crashes during the stop."""
     try:
         await server.stop(grace)

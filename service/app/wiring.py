@@ -23,8 +23,8 @@ from service.lifecycle.time_limits import TimeLimits
 from service.lifecycle.unhealthy_jobs import UnhealthyJobs
 from service.lifecycle.use_cases import Supervisor
 from service.observe.jobs import Jobs
-from service.observe.names import JobNames
 from service.observe.observer import Observer
+from service.observe.watching import Watching
 from service.reconcile.adopter import Adopter
 from service.reconcile.comparison import Comparison
 from service.reconcile.events import EventHandler
@@ -35,6 +35,7 @@ from service.reconcile.single_instance import Rivals
 from service.reconcile.watcher import Watcher
 from service.settings import Settings
 from service.state.admission import Admission
+from service.state.changes import Journal
 from service.state.pending_launches import Launches
 from service.state.readiness import Readiness
 from service.state.registry import Registry
@@ -52,9 +53,10 @@ class Core:
         self._catalog = catalog
         self._describe_jobs()
         self.readiness = Readiness(engine.title)
-        self.registry = Registry(metrics)
+        self.registry, self.journal = Registry(metrics), Journal()
         self.history = History(metrics, settings)
         self.registry.subscribe_to_changes(self._keep_ended)
+        self.registry.subscribe_to_changes(self.journal.record)
         self.background = Background()
         self._remover, self._signals = Remover(engine), Signals()
         self._others = OtherSupervisors(engine, self.registry, settings)
@@ -80,9 +82,7 @@ class Core:
         UnhealthyJobs(self.registry, runs=self._runs, background=self.background)
         self.supervisor = self._make_supervisor(catalog)
         self.watcher = self._make_watcher(catalog)
-        self.observer = Observer(
-            jobs=Jobs(self.registry, self.readiness, engine, self.history), names=JobNames(catalog)
-        )
+        self.observer = self._make_observer()
 
     def note_new_catalog(self) -> None:
         """Have all parts know that the catalogue has changed. What runs stays as it is."""
@@ -127,6 +127,12 @@ class Core:
             admission=admission,
             metrics=self._metrics,
             settings=self._settings,
+        )
+
+    def _make_observer(self) -> Observer:
+        return Observer(
+            jobs=Jobs(self.registry, self.readiness, self._engine, self.history),
+            watching=Watching(self.journal, self.registry, self.readiness, self._metrics),
         )
 
     def _make_launch_tasks(

@@ -3,12 +3,9 @@
 import os
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
-
-if TYPE_CHECKING:
-    from service.client.supervisor import Supervisor
 
 # Shells put what they are given onto the command line as it is.
 _HARMLESS = re.compile(r"[\w.@%+,/-]+")
@@ -18,12 +15,13 @@ _MOST = 1000
 
 def complete_identifier(ctx: typer.Context, incomplete: str) -> list[str]:
     """Identifiers, of live jobs first."""
-    return _offered(job.identifier for job in _jobs(ctx, incomplete))
+    return _offered(job.identifier for job in _jobs(ctx, identifier_prefix=incomplete))
 
 
 def complete_job_name(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of the catalogue."""
-    return _offered(_names(ctx, incomplete))
+    """Names of jobs."""
+    pattern = f"{incomplete}*" if _HARMLESS.fullmatch(incomplete) else ""
+    return _offered(job.name for job in _jobs(ctx, name=pattern))
 
 
 def _offered(texts: Iterator[str]) -> list[str]:
@@ -33,25 +31,15 @@ def _offered(texts: Iterator[str]) -> list[str]:
         return []
 
 
-def _names(ctx: typer.Context, prefix: str) -> Iterator[str]:
-    from service._generated.supervisor.v1.observer_pb2 import ListNamesRequest
-
-    with _supervisor(ctx) as supervisor:
-        request = ListNamesRequest(prefix=prefix)
-        yield from supervisor.call(supervisor.observer.ListNames, request, timeout=_TO_ANSWER).names
-
-
-def _jobs(ctx: typer.Context, prefix: str) -> Iterator[Any]:
+def _jobs(ctx: typer.Context, *, name: str = "", identifier_prefix: str = "") -> Iterator[Any]:
     from service._generated.supervisor.v1.observer_pb2 import ListJobsRequest
-
-    with _supervisor(ctx) as supervisor:
-        request = ListJobsRequest(include="both", page_size=_MOST, identifier_prefix=prefix)
-        yield from supervisor.call(supervisor.observer.ListJobs, request, timeout=_TO_ANSWER).jobs
-
-
-def _supervisor(ctx: typer.Context) -> "Supervisor":
     from service.cli.client import given_options
     from service.client.supervisor import Supervisor
     from service.client.target import find_target
 
-    return Supervisor(find_target(given_options(ctx), os.environ), hasty=True)
+    target = find_target(given_options(ctx), os.environ)
+    with Supervisor(target, hasty=True) as supervisor:
+        request = ListJobsRequest(
+            include="both", page_size=_MOST, name=name, identifier_prefix=identifier_prefix
+        )
+        yield from supervisor.call(supervisor.observer.ListJobs, request, timeout=_TO_ANSWER).jobs

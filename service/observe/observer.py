@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from service.observe.jobs import Jobs
-from service.observe.names import JobNames
+from service.observe.watching import Watching
 
 
 @dataclass(kw_only=True, eq=False)
@@ -11,4 +11,4 @@ class Observer:
     """Carries out what operators and programs ask for."""
 
     jobs: Jobs
-    names: JobNames
+    watching: Watching

@@ -63,6 +63,8 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     "supervisor_adoptions": ("counter", {"job_name": _JOBS}),
     "supervisor_restarts": ("counter", {"job_name": _JOBS}),
     "supervisor_log_lines_dropped": ("counter", {}),
+    "supervisor_watches_open": ("gauge", {}),
+    "supervisor_watches_too_slow": ("counter", {}),
     "supervisor_auth_failures": ("counter", {"reason": {"missing", "unknown", "denied"}}),
     "supervisor_access_reload_success": ("gauge", {}),
     "supervisor_access_reload_success_timestamp_seconds": ("gauge", {}),

@@ -11,7 +11,7 @@ from service.jobs.model import Job, State
 from service.jobs.wanted import EVERY_JOB, Wanted
 from service.observe.places import Include, Place
 from tests.fake_engine.engine import digest_of
-from tests.supervisor.world import World, until
+from tests.supervisor.world import World
 
 
 async def listed(
@@ -148,10 +148,3 @@ async def test_pages_stay_right_while_jobs_come_and_go(world: World) -> None:
     assert ["t-2", "t-3", "t-4"] == await listed(world, after=second)
     await world.killing_all()
     assert [] == await listed(world, after=second)
-
-
-async def test_what_the_image_was_is_known_of_every_job_after_a_comparison(world: World) -> None:
-    for number in range(120):
-        await world.launch(f"t-{number}")
-    await until(lambda: all(job.image_digest for job in world.registry.jobs()), within=40)
-    assert {digest_of("worker")} == {job.image_digest for job in world.registry.jobs()}

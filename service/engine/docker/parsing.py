@@ -172,7 +172,6 @@ class Listed(Answer):
     State: str
     Created: float
     Status: str | None = None
-    ImageID: str = ""
     HostConfig: _HostConfig | None = None
 
 
@@ -316,7 +315,6 @@ def workload(item: object) -> Workload:
         created_at=found.Created,
         paused=found.State == "paused",
         network_of=_network_of(found.HostConfig),
-        image_digest=_digest(found.ImageID),
         health=_listed_health(found.Status or ""),
     )
 

@@ -128,7 +128,6 @@ class SwarmEngine:
         workload_id: str,
         labels: Mapping[str, str],
         *,
-        allowed_folders: Sequence[str],
         redact: Redactor,
         timeout: float,
     ) -> Begun:
@@ -137,7 +136,6 @@ class SwarmEngine:
             start_again,
             service_id=workload_id,
             labels=labels,
-            allowed_folders=allowed_folders,
             redact=redact,
             nodes=self._nodes,
         )

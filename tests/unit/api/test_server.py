@@ -5,7 +5,8 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -13,9 +14,22 @@ from grpc import aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from service._generated.supervisor.v1.observer_pb2 import (
+    DESCRIPTOR,
+    GetJobRequest,
+    Job,
+    WatchJobsRequest,
+    WatchJobsResponse,
+)
+from service._generated.supervisor.v1.observer_pb2_grpc import (
+    JobObserverServicer,
+    JobObserverStub,
+    add_JobObserverServicer_to_server,
+)
 from service.api import server
 from service.api.jobs_service import JobsService
 from service.api.server import GrpcServer
+from service.api.services import GrpcService
 from service.app.metric_labels import new_metrics
 from service.lifecycle.use_cases import Supervisor
 from service.state.readiness import Readiness
@@ -166,3 +180,45 @@ async def test_an_idle_client_keeps_its_connection(port: _Port) -> None:
         changed.cancel()
         assert not done
         assert "SERVING" == await _live(channel)
+
+
+class _Endless(JobObserverServicer):
+    """A stream that goes on until its client has gone, and an answer that takes a while."""
+
+    async def WatchJobs(  # noqa: N802 - the contract's name
+        self, _request: WatchJobsRequest, _context: Any
+    ) -> AsyncIterator[WatchJobsResponse]:
+        while True:
+            yield WatchJobsResponse(resume_token="x" * 100_000)
+
+    async def GetJob(self, _request: GetJobRequest, _context: Any) -> Job:  # noqa: N802
+        await asyncio.sleep(3 * _WORDS)
+        return Job(name="done")
+
+
+_WORDS = 0.2
+
+
+async def test_a_client_that_does_not_read_its_stream_does_not_hold_up_the_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "_LAST_WORDS", _WORDS)
+    endless: Any = _Endless  # the types of the stubs want each of the methods
+    service = GrpcService(
+        DESCRIPTOR.services_by_name["JobObserver"],
+        partial(add_JobObserverServicer_to_server, endless()),
+    )
+    metrics, number = new_metrics([], version="test", engine="none", mode="test"), free_port()
+    running = GrpcServer("127.0.0.1", number, [service], metrics, launches=_LAUNCHES)
+    await running.start()
+    async with _Port(number).channel() as channel:
+        stub: Any = JobObserverStub(channel)
+        stream = stub.WatchJobs(WatchJobsRequest())
+        await stream.read()
+        answer = asyncio.ensure_future(stub.GetJob(GetJobRequest()))
+        await asyncio.sleep(_WORDS)
+        assert running._observer.answering
+        async with asyncio.timeout(_LONG):
+            await running.stop(grace=10 * _LONG)
+        assert "done" == (await answer).name
+        stream.cancel()

@@ -66,6 +66,8 @@ PRESET = [
     ("supervisor_restarts_total", {"job_name": JOBS}),
     ("supervisor_dedups_total", {"job_name": JOBS}),
     ("supervisor_log_lines_dropped_total", {}),
+    ("supervisor_watches_open", {}),
+    ("supervisor_watches_too_slow_total", {}),
     ("supervisor_auth_failures_total", {"reason": ("missing", "unknown", "denied")}),
     ("supervisor_access_reload_success", {}),
     ("supervisor_access_reload_success_timestamp_seconds", {}),

@@ -1,0 +1,100 @@
+"""Launches while a thousand clients watch, on an engine that costs nothing."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from typing import Any
+
+from grpc import aio
+
+from benchmarks.bench import Bench
+from benchmarks.calls import identifier_of, launch_of
+from benchmarks.processes import Program, cpu_seconds
+from benchmarks.result import AGAIN, Goal, Result, Rounds
+from benchmarks.stats import percentile
+from service._generated.area_supervisor_pb2 import JobId
+from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
+from service._generated.area_types_pb2 import Response
+from tests.support.supervised import free_port
+
+NOBODY = "nobody watches"
+_P99, _P50 = "p99, launch", "p50, launch"
+_CPU, _COST = "CPU time", "a change, for each watch"
+_GOAL = Goal(1.2)
+# A launch and a kill are four changes: it is new, it runs, it is stopped, it is gone.
+_CHANGES, _LIVES_PER_SECOND = 4, 25
+
+
+class Watched:
+    """A service that clients may watch, each in its own process."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._program = stack.enter_context(Program("benchmarks.servers.grown", str(free_port())))
+        self._numbers = count()
+
+    @contextmanager
+    def watchers(self, number: int) -> Iterator[None]:
+        """Clients that have their snapshot, until the end of the block."""
+        command = [sys.executable, "-m", "benchmarks.servers.watchers"]
+        command += [str(self._program.port), str(number)]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            if number and process.stdout.readline() != "begun\n":
+                raise RuntimeError("the watches have not begun")
+            yield
+            process.stdin.close()
+
+    def measure(self, lives: int) -> tuple[Sequence[float], float]:
+        """Seconds of each launch, at a constant rate; and of the CPU, for each life."""
+        before = cpu_seconds(self._program.pid)
+        took = asyncio.run(_live(self._program.port, [next(self._numbers) for _ in range(lives)]))
+        return took, (cpu_seconds(self._program.pid) - before) / lives
+
+
+async def _live(port: int, numbers: Sequence[int]) -> Sequence[float]:
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub: Any = AreaSupervisorServiceStub(channel)
+        began, lives = time.perf_counter(), []
+        for number, turn in zip(numbers, count(), strict=False):
+            due = began + turn / _LIVES_PER_SECOND
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            lives.append(asyncio.create_task(_one(stub, identifier_of(number))))
+        return await asyncio.gather(*lives)
+
+
+async def _one(stub: Any, identifier: str) -> float:
+    """Launch a job and kill it. Returns the seconds of the launch."""
+    began = time.perf_counter()
+    answer = await stub.LaunchJob(launch_of(identifier))
+    took = time.perf_counter() - began
+    if Response() != answer or Response() != await stub.KillJob(JobId(identifier=identifier)):
+        raise RuntimeError(f"{identifier}: a call was refused")
+    return took
+
+
+def measure(bench: Bench) -> Result:
+    """Measure launches with and without watchers, in rounds."""
+    found, watchers = Rounds(), bench.size(1_000, 100)
+    watched = f"{watchers:,} watch"
+    with ExitStack() as stack:
+        contenders = {who: Watched(stack) for who in (NOBODY, watched, NOBODY + AGAIN)}
+        for who in bench.rounds(list(contenders), bench.size(18, 2), "watch"):
+            with contenders[who].watchers(watchers if who == watched else 0):
+                took, cpu = contenders[who].measure(bench.size(500, 50))
+            found.add(_P99, who, percentile(took, 99) * 1000)
+            found.add(_P50, who, percentile(took, 50) * 1000)
+            found.add(_CPU, who, cpu * 1000)
+    for alone, beside in zip(found.values(_CPU, NOBODY), found.values(_CPU, watched), strict=True):
+        cost = (beside - alone) / (_CHANGES * watchers)
+        found.add(_COST, watched, cost * 1000)
+    goals = {watched: _GOAL}
+    rows = found.rows(_P99, "ms", baseline=NOBODY, goals=goals)
+    rows += [*found.rows(_P50, "ms", baseline=NOBODY), *found.rows(_CPU, "ms", baseline=NOBODY)]
+    return Result("watch", rows + found.rows(_COST, "µs"))

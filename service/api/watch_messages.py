@@ -1,0 +1,38 @@
+"""The messages of watches. A job is encoded once, for all watches that tell of it."""
+
+from service._generated.supervisor.v1.observer_pb2 import WatchJobsResponse
+from service.api.job_messages import message_of
+from service.jobs.model import Job
+from service.observe.watching import Told
+
+# Some 40,000 jobs in their states.
+_MOST_BYTES = 16 * 2**20
+
+
+class EncodedJobs:
+    """Jobs as they stand in a message, those of the last time."""
+
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        # By the identity of the job, which is kept with it: a job is never changed, and to compare
+        # two of them takes longer than this.
+        self._kept: dict[int, tuple[Job, bytes]] = {}
+
+    def of(self, job: Job) -> bytes:
+        """A job, encoded as the only one of a message."""
+        if kept := self._kept.get(id(job)):
+            return kept[1]
+        encoded = WatchJobsResponse(jobs=[message_of(job)]).SerializeToString()
+        self._kept[id(job)] = job, encoded
+        self._bytes += len(encoded)
+        while self._bytes > self._most_bytes:
+            _, oldest = self._kept.pop(next(iter(self._kept)))
+            self._bytes -= len(oldest)
+        return encoded
+
+
+def watch_message(told: Told) -> bytes:
+    """A message, encoded. Encoded messages that follow each other are one, with all of the jobs."""
+    own = WatchJobsResponse(resume_token=told.token, kind=told.kind, complete=told.complete)
+    return own.SerializeToString() + b"".join(told.jobs)
