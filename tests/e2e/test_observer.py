@@ -8,6 +8,7 @@ import docker
 import grpc
 import pytest
 
+from scripts import engines
 from service._generated.area_types_pb2 import Response
 from service._generated.supervisor.v1.observer_pb2 import (
     GetJobRequest,
@@ -61,6 +62,8 @@ def test_a_live_job_tells_all_that_is_known_of_it(
     assert job.launched_by.user_agent.startswith("grpc-python/")
     assert not job.HasField("exit_code")
     assert not job.HasField("ended")
+    on_swarm = engines.chosen() == engines.SWARM
+    assert (docker_client.info()["Name"] if on_swarm else "") == job.node
     assert job == get(shared, launch_id=job.launch_id)
 
 

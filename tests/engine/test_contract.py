@@ -22,6 +22,7 @@ from service.engine.docker import calls, client
 from service.engine.docker import stops as stops_module
 from service.engine.docker.connection import Connection
 from service.engine.docker.engine import DockerEngine
+from service.engine.docker.podman import plain_name
 from service.engine.workload_spec import Limits, WorkloadSpec
 from service.errors import (
     EngineRefused,
@@ -126,7 +127,7 @@ async def test_start_creates_and_starts(rig: Rig) -> None:
 async def test_an_inspection_tells_what_it_is_and_of_which_image(rig: Rig) -> None:
     began = time.time()
     seen = await rig.engine.inspect(await start(rig, "a-1"))
-    assert ("a-1", worker.IMAGE) == (seen.name, seen.image.removesuffix(":latest"))
+    assert ("a-1", worker.IMAGE) == (seen.name, plain_name(seen.image))
     assert abs(seen.created_at - began) < 5
     if isinstance(rig, DockerRig):
         image = (await rig.inspect(seen.id))["Image"]
