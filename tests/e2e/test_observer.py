@@ -16,7 +16,7 @@ from service._generated.supervisor.v1.observer_pb2 import (
     ListJobsRequest,
     ListJobsResponse,
 )
-from tests.support import containers
+from tests.support import containers, worker
 from tests.support.reflection import ReflectingClient
 from tests.support.supervised import Supervised, eventually
 
@@ -74,7 +74,7 @@ def test_the_container_and_its_image_are_told_as_the_engine_has_them(
     job = get(shared, identifier="t-1")
     (container,) = containers.of_ours(docker_client)
     assert (container.id, container.name) == (job.container_id, job.container_name)
-    assert container.attrs["Config"]["Image"] == job.image
+    assert worker.IMAGE == job.image
     assert container.attrs["Image"].removeprefix("sha256:") in job.image_digest
 
 
