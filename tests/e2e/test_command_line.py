@@ -2,13 +2,14 @@
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from tests.support.command_line import Ran, run
-from tests.support.supervised import COMMAND, Supervised
+from tests.support.supervised import COMMAND, Supervised, eventually
 
 Command = Callable[..., Ran]
 _SECONDS = 30
@@ -26,9 +27,16 @@ def address(supervised: Supervised) -> str:
     return f"localhost:{supervised.port}"
 
 
-def begin(supervised: Supervised, *arguments: str) -> subprocess.Popen[str]:
+@contextmanager
+def begin(supervised: Supervised, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A command in a process, which ends with the block."""
     command = [COMMAND, "--server", address(supervised), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def loads(ran: Ran) -> Any:
@@ -98,3 +106,20 @@ def test_an_identifier_that_could_break_a_terminal_cannot(area: Command) -> None
         assert area("jobs", "-o", output).out.replace("\n", "").isprintable()
     assert evil == loads(area("describe", evil, "-o", "json"))["identifier"]
     assert 0 == area("kill", evil).code
+
+
+# What has ended
+
+
+def test_why_a_job_has_failed_is_found_in_one_command(area: Command) -> None:
+    launched = area("launch", "webhook", "w-1", "-p", "say=disk is full", "-p", "exit=3")
+    eventually(lambda: not loads(area("jobs", "-o", "json")))
+    (job,) = loads(area("history", "-o", "json", "--identifier", "w-1", "-n", "1"))
+    assert ("error", 3, "gone") == (job["outcome"], job["exit_code"], job["state"])
+    assert "disk is full" in job["last_lines"]
+    assert launched.out.endswith(f"{job['launch_id']}\n")
+    assert job == loads(area("describe", "w-1", "-o", "json"))
+    assert "disk is full" in area("describe", "w-1").out
+    assert ["w-1", "webhook", "error", "(3)"] == area("history").out.splitlines()[1].split()[:4]
+    assert "w-1 had ended already\n" == area("kill", "w-1").out
+    assert 0 == len(loads(area("history", "-o", "json", "--outcome", "oom")))
