@@ -9,7 +9,7 @@ INPUTS := 100000
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo worker test test-fast test-swarm test-engines test-proxy test-debian coverage simulate simulate-mutants chaos fuzz soak bench check fix generate dashboards docs pictures sbom lock clean
+.PHONY: help setup demo worker test test-fast test-swarm test-engines test-proxy test-debian coverage simulate simulate-mutants chaos fuzz soak bench check fix generate dashboards docs pictures screens sbom lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,10 @@ docs: setup ## Write the tables of settings, catalogue keys, modules and Engines
 
 pictures: setup ## Draw the dashboards for docs/ from three minutes of real work
 	$(BIN)/python -m scripts.pictures
+
+screens: setup ## Write the screens of docs/command-line.md anew, from a terminal with a real supervisor
+	@$(BIN)/python -m scripts.prepare
+	KEEP_SCREENS=1 $(PYTEST) tests/e2e/test_terminal.py
 
 sbom: setup ## List the image's Python packages and their licences in requirements/sbom.cdx.json
 	@$(BIN)/python -m scripts.sbom

@@ -22,6 +22,8 @@ _OF_THE_RUNBOOK = {
     "journalctl": "systemd",
     "ss": "iproute2",
 }
+# Where a person types in tests.
+_TERMINAL = "tmux"
 
 
 def main() -> int:
@@ -48,6 +50,7 @@ def prepare() -> tuple[str, str]:
     apt.ensure("docker-registry", "docker-registry")
     for program, package in _OF_THE_RUNBOOK.items():
         apt.ensure(program, package)
+    apt.ensure(_TERMINAL, _TERMINAL)
     node.ensure_installed()
     busybox.ensure()
     with step("Trying a private Engine"), engines.private() as engine:

@@ -1,0 +1,122 @@
+"""The command line as a person has it, in a terminal.
+
+`make screens` keeps what this person sees in docs/command-line.md.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.private_engine import PrivateEngine
+from tests.support import worker
+from tests.support.supervised import Supervised, eventually
+from tests.support.terminal import Terminal, a_terminal
+
+PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
+_KEEP = bool(os.environ.get("KEEP_SCREENS"))
+_CATALOG = f"""
+[jobs.weather-fetch-weather]
+kind = "action"
+image = "{worker.IMAGE}"
+memory = "64m"
+[jobs.timer-seconds-interval]
+kind = "action"
+image = "{worker.IMAGE}"
+[jobs.gmail-send-email]
+kind = "reaction"
+image = "{worker.IMAGE}"
+"""
+_LAUNCHES = (
+    ("weather-fetch-weather", "weather-fetch-weather-Paris", {"say": "18 degrees in Paris"}),
+    ("timer-seconds-interval", "timer-seconds-interval-42", {"seconds": 5}),
+    ("gmail-send-email", "gmail-send-email-7", {"say": "the mailbox is full", "exit": 3}),
+)
+
+
+@pytest.fixture(scope="module")
+def long_running(
+    engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Supervised]:
+    """A supervisor with a few jobs of Area, of which one has failed."""
+    folder = tmp_path_factory.mktemp("supervisor")
+    (folder / "catalog.toml").write_text(_CATALOG)
+    settings = {"DOCKER_HOST": engine.host, "JOB_CATALOG": str(folder / "catalog.toml")}
+    settings["JOB_STOP_GRACE_SECONDS"] = "1"
+    with Supervised(folder, settings) as supervised:
+        for name, identifier, params in _LAUNCHES:
+            assert not supervised.launch(name, identifier, params).HasField("error")
+        eventually(lambda: 2 == len(supervised.jobs()))
+        yield supervised
+        supervised.kill_all()
+
+
+@pytest.fixture(scope="module")
+def terminal(
+    long_running: Supervised, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Terminal]:
+    server = {"AREA_SUPERVISOR_SERVER": f"localhost:{long_running.port}"}
+    with a_terminal(tmp_path_factory.mktemp("terminal"), server) as one:
+        yield one
+
+
+def keep(command: str, screen: str) -> None:
+    """Compare with the page what stays the same, which is the titles; `make screens` writes it."""
+    begin = f"```console\n$ {command}\n"
+    page = PAGE.read_text()
+    assert begin in page, f"{PAGE.name} has no screen of {command}"
+    before, _, rest = page.partition(begin)
+    kept, end, after = rest.partition("\n```\n")
+    if _KEEP:
+        PAGE.write_text(f"{before}{begin}{screen}{end}{after}")
+        return
+    assert _titles(kept) == _titles(screen), "make screens"
+
+
+def _titles(screen: str) -> list[str]:
+    """The titles of columns; or of rows, which end in a colon."""
+    columns = next((line for line in screen.splitlines() if line.isupper()), "")
+    return columns.split() or re.findall(r"^[A-Z][\w ]*:", screen, re.MULTILINE)
+
+
+def test_a_person_sees_what_runs(terminal: Terminal) -> None:
+    screen = terminal.run("area-supervisor jobs")
+    rows = [line.split()[:3] for line in screen.splitlines()]
+    assert ["weather-fetch-weather-Paris", "weather-fetch-weather", "running"] in rows
+    keep("area-supervisor jobs", screen)
+
+
+def test_a_person_sees_what_has_failed_and_why(terminal: Terminal) -> None:
+    history = terminal.run("area-supervisor history")
+    assert "error (3)" in history
+    assert "the mailbox is full" in history
+    keep("area-supervisor history", history)
+    command = "area-supervisor describe gmail-send-email-7"
+    screen = terminal.run(command)
+    assert "State:        error (3)" in screen
+    assert "  the mailbox is full" in screen
+    keep(command, screen)
+
+
+def test_tab_completes_commands_jobs_and_identifiers(terminal: Terminal) -> None:
+    for typed, completed in (
+        ("area-supervisor hist", "area-supervisor history"),
+        ("area-supervisor launch tim", "area-supervisor launch timer-seconds-interval"),
+        ("area-supervisor describe weath", "area-supervisor describe weather-fetch-weather-Paris"),
+    ):
+        terminal.clear()
+        terminal.type(typed)
+        terminal.press("Tab")
+        terminal.shows(completed)
+        terminal.press("C-u")
+
+
+def test_kill_all_asks_a_person(terminal: Terminal) -> None:
+    terminal.clear()
+    terminal.enter("area-supervisor kill-all")
+    terminal.shows("Kill all 2 jobs of localhost:")
+    terminal.press("Enter")
+    terminal.shows("nothing was killed")
+    assert "1" == terminal.run("echo $?")
