@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from observability.escaping import printable
 from observability.metrics import Metrics
+from service.diagnosis.surroundings import is_local
 from service.engine.base import Engine
 from service.engine.docker.host_paths import obstacle
 from service.engine.docker.names import DOCKER_TITLE
@@ -16,12 +17,12 @@ from service.engine.swarm.names import NO_HEALTHCHECKS, SWARM_TITLE
 from service.engine.workload_spec import ImageSource, PullPolicy
 from service.errors import StartError
 from service.jobs.catalog import Catalog
-from service.reconcile.setup_warnings import is_local
 from service.settings import Settings
 
 if TYPE_CHECKING:
     from service.engine.docker.images import LocalImages
     from service.engine.docker.legacy import LegacyContainers
+    from service.engine.examiner import Examiner
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +186,27 @@ def open_local_images() -> "LocalImages":
     from service.engine.docker.images import LocalImages
 
     return LocalImages(connection_from_env())
+
+
+def open_examiner(settings: Settings | None) -> "Examiner":
+    """Access to the engine for a check-up; to Docker if there are no settings.
+
+    Raises `StartError`.
+    """
+    from service.engine.docker.connection import connection_from_env
+
+    connection = connection_from_env()
+    if settings is not None and settings.supervisor_engine == "swarm":
+        from service.engine.swarm.examiner import SwarmExaminer
+
+        return SwarmExaminer(connection)
+    from service.engine.docker.examiner import DockerExaminer
+
+    return DockerExaminer(connection)
+
+
+def runs_in_container() -> bool:
+    """Whether this process is in a container."""
+    from service.engine.docker.own_container import find_own_container
+
+    return find_own_container().contained

@@ -1,6 +1,6 @@
 """The certificates of the ports that speak TLS, which are renewed while the process runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -102,6 +102,12 @@ def grpc_files(settings: Settings) -> TlsFiles | None:
 def http_files(settings: Settings) -> TlsFiles | None:
     """The files of the HTTP port, None if it speaks no TLS. Raises `StartError`."""
     return _pair("METRICS", settings.metrics_tls_cert_file, settings.metrics_tls_key_file)
+
+
+def tls_files(settings: Settings) -> Mapping[str, TlsFiles]:
+    """The files of each port that speaks TLS. Raises `StartError`."""
+    ports = {"grpc": grpc_files(settings), "http": http_files(settings)}
+    return {port: files for port, files in ports.items() if files}
 
 
 def _pair(prefix: str, chain: Path | None, key: Path | None) -> TlsFiles | None:

@@ -15,6 +15,7 @@ from service.cli.client import with_options
 from service.cli.completion import completion
 from service.cli.cordon import cordon, uncordon
 from service.cli.describe import describe
+from service.cli.doctor import doctor
 from service.cli.health import health
 from service.cli.history import history
 from service.cli.jobs import jobs
@@ -43,7 +44,7 @@ _LOOK, _STEER, _RUN = "Look at jobs", "Steer", "Run a supervisor"
 for _panel, _commands in {
     _LOOK: (jobs, describe, logs, history, top, trace),
     _STEER: (launch, kill, kill_all, cordon, uncordon),
-    _RUN: (serve, health, check, token, remove_legacy, completion),
+    _RUN: (serve, health, check, doctor, token, remove_legacy, completion),
 }.items():
     for _command in _commands:
         app.command(_command.__name__.replace("_", "-"), rich_help_panel=_panel)(_command)

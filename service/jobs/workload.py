@@ -48,6 +48,8 @@ LIMIT_LABEL = LABEL_PREFIX + "time-limit"
 RESTART_LABEL = LABEL_PREFIX + "restart"
 RESTARTS_LABEL = LABEL_PREFIX + "restarts"
 VARIABLES_LABEL = LABEL_PREFIX + "variables"
+SERVES_LABEL = LABEL_PREFIX + "serves"
+"""On a supervisor's own container: its instance. Whoever deploys the supervisor sets it."""
 
 DEFAULT_INSTANCE = "default"
 

@@ -5,7 +5,6 @@ Not noticed is one on another host that shares this engine over the network and 
 container.
 """
 
-import hashlib
 import math
 import socket
 from collections.abc import Mapping, Sequence
@@ -13,14 +12,12 @@ from collections.abc import Mapping, Sequence
 from observability.logs import get_logger
 from service.engine.base import Engine, FindOthers, Status, Workload
 from service.errors import EngineRefused, NoSuchWorkload, StartError
-from service.jobs.workload import LABEL_PREFIX
+from service.jobs.workload import SERVES_LABEL
 from service.settings import Settings
+from service.support import instance_lock
 from service.support.retry import retry
 
 log = get_logger(__name__)
-
-SERVES_LABEL = LABEL_PREFIX + "serves"
-"""On a supervisor's own container: its instance. Whoever deploys the supervisor sets it."""
 
 _Since = tuple[float, str]
 _NOT_LIVE: _Since = (math.inf, "")
@@ -31,19 +28,15 @@ def hold_instance(instance: str, address: str, title: str) -> socket.socket:
 
     `address` is that of the engine, and `title` its name in messages.
 
-    An abstract Unix socket: the kernel frees it with its holder, however that ends, and no file
-    is left behind (unix(7)). Raises `StartError`.
+    Raises `StartError`.
     """
-    lock = socket.socket(socket.AF_UNIX)
-    held = hashlib.sha256(f"{instance}@{address}".encode()).hexdigest()
     try:
-        lock.bind(f"\0area-supervisor/{held}")
+        return instance_lock.take(instance, address)
     except OSError:
         raise StartError(
             f"SUPERVISOR_INSTANCE={instance}: another supervisor of this name runs on this host"
             f" for the same {title}; stop it, or give this one a name of its own"
         ) from None
-    return lock
 
 
 class Rivals:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from service.engine.base import Status
-from service.reconcile.single_instance import SERVES_LABEL
+from service.jobs.workload import SERVES_LABEL
 from tests.fake_engine.host import Container
 from tests.simulation.engine import INSTANCE, SimulatedEngine
 from tests.simulation.facts import Facts

@@ -11,7 +11,7 @@ import pytest
 from service.crash_reports.crash_reports import CrashReports
 from service.engine.base import Workload
 from service.errors import EngineFailed, EngineUnavailable, StartError
-from service.reconcile.single_instance import SERVES_LABEL
+from service.jobs.workload import SERVES_LABEL
 from tests.supervisor.world import INSTANCE, World, a_sharing_world, pass_time, two_worlds, until
 
 # For as long, an end is left to the supervisor that has launched the job (seconds).

@@ -119,6 +119,10 @@ class Clients:
             client = self._local.client = self._make(*known) if known else self.negotiate()
         return client
 
+    def plain(self) -> Client:
+        """Make a client without asking the Engine for its version, at which it may hang."""
+        return self._make(Client)
+
     def negotiate(self) -> Client:
         """Ask the Engine for its version, which may have changed, and make a client for it."""
         client = self._make(Client)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import docker
 
@@ -35,7 +34,7 @@ from service.engine.docker.exit_waiters import ExitWaiters
 from service.engine.docker.list_reader import with_pauses
 from service.engine.docker.names import DOCKER_NAMES, DOCKER_TITLE
 from service.engine.docker.own_container import find_own_container
-from service.engine.docker.parsing import About, inspection, offers, read
+from service.engine.docker.parsing import About, inspection, offers, read, traits
 from service.engine.docker.pulls import Pulls
 from service.engine.docker.secret_files import SecretFiles
 from service.engine.docker.shutdown_check import ShutdownCheck, ping_new_connection
@@ -74,7 +73,6 @@ _INFO = 2.0
 # How long after an exit Docker may report that memory ran out (seconds): containerd may send it
 # after the exit (its pull request 12714).
 _LACK_OF_MEMORY = 0.25
-_TRAITS = {"name=rootless": Trait.ROOTLESS, "name=userns": Trait.USERNS_REMAP}
 # OpenTelemetry's semantic conventions for containers.
 _ID, _NAME, _IMAGE = "container.id", "container.name", "container.image.name"
 
@@ -258,7 +256,7 @@ class DockerEngine:
         return await self._calls.call(listing, timeout=_LIST)
 
     async def traits(self) -> frozenset[Trait]:
-        look = Call("info", lambda c: _traits(c.info()))
+        look = Call("info", lambda c: traits(c.info()))
         return await self._calls.call(look, timeout=_SHORT)
 
     async def offers(self) -> Offers:
@@ -340,10 +338,3 @@ class DockerEngine:
 
 def _filter(labels: Mapping[str, str]) -> list[str]:
     return [f"{key}={value}" for key, value in labels.items()]
-
-
-def _traits(info: dict[str, Any]) -> frozenset[Trait]:
-    """The traits among the security options, such as `name=seccomp,profile=default`."""
-    options = info.get("SecurityOptions")
-    names = {str(o).split(",")[0] for o in options} if isinstance(options, list) else set()
-    return frozenset(trait for name, trait in _TRAITS.items() if name in names)

@@ -18,6 +18,7 @@ from service.engine.base import (
     Offers,
     Probe,
     Status,
+    Trait,
     Workload,
 )
 from service.engine.docker.names import is_aside
@@ -52,6 +53,7 @@ HEALTH = {
     "healthy": Health.HEALTHY,
     "unhealthy": Health.UNHEALTHY,
 }
+_TRAITS = {"name=rootless": Trait.ROOTLESS, "name=userns": Trait.USERNS_REMAP}
 # How a list shows them, at the end of `Status`.
 _LISTED_HEALTH = {
     "(health: starting)": Health.STARTING,
@@ -332,9 +334,9 @@ def inspection(answer: object) -> Inspection:
         name=found.Name.removeprefix("/"),
         image=config.Image,
         image_digest=_digest(found.Image),
-        created_at=(_timestamp(found.Created) if found.Created else None) or 0.0,
-        started_at=_timestamp(state.StartedAt) or 0.0,
-        ended_at=_timestamp(state.FinishedAt),
+        created_at=(timestamp(found.Created) if found.Created else None) or 0.0,
+        started_at=timestamp(state.StartedAt) or 0.0,
+        ended_at=timestamp(state.FinishedAt),
         arguments=tuple(config.Cmd or ()),
         environment=tuple(config.Env or ()),
         log_options=tuple(found.log_options.values()),
@@ -361,6 +363,13 @@ def offers(answer: object) -> Offers:
         # A plugin may be named with and without `latest`, and `none` is no driver to list.
         log_drivers=frozenset({"none", *map(_without_tag, drivers)}) if drivers else None,
     )
+
+
+def traits(info: dict[str, Any]) -> frozenset[Trait]:
+    """The traits among the security options, such as `name=seccomp,profile=default`."""
+    options = info.get("SecurityOptions")
+    names = {str(o).split(",")[0] for o in options} if isinstance(options, list) else set()
+    return frozenset(trait for name, trait in _TRAITS.items() if name in names)
 
 
 def _without_tag(driver: str) -> str:
@@ -432,7 +441,7 @@ def _number(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) <= _LONGEST_NUMBER else None
 
 
-def _timestamp(text: str) -> float | None:
+def timestamp(text: str) -> float | None:
     """Seconds since the epoch; None for the Engine's zero time. Raises `Unreadable`."""
     if text.startswith("0001-"):
         return None

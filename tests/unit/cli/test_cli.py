@@ -123,6 +123,19 @@ def test_what_the_sdk_cannot_read_is_nothing_to_the_other_commands(tmp_path: Pat
         assert (1, 1) == (ended.returncode, len(ended.stdout.splitlines())), ended.stdout
 
 
+def test_the_doctor_tells_a_wrong_setting_and_looks_at_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GO_ENV", "prod")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    assert 1 == ended(monkeypatch, "doctor", "--json")
+    found = json.loads(capsys.readouterr().out)
+    wrong = {each["check"]: each["message"] for each in found if each["status"] == "error"}
+    assert {"settings", "socket", "engine"} == wrong.keys()
+    assert "GO_ENV=prod: allowed is production or development" == wrong["settings"]
+    assert {"check", "status", "subject", "message", "help"} == found[0].keys()
+
+
 def test_the_env_file_of_the_working_directory_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,1 @@
+"""Finds out what needs attention, and says what to do: for `Diagnose` and for `doctor`."""

@@ -1,0 +1,70 @@
+"""What a check-up asks an engine for, beside what jobs need. Everything here blocks."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from service.engine.base import Offers, Trait, Workload
+
+
+class Ran(NamedTuple):
+    """The exit code and the output of a program; None if it has not ended in time."""
+
+    code: int | None
+    output: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    """What an engine says of itself. Texts are empty if it does not tell."""
+
+    product: str  # `Docker` or `Podman`
+    version: str
+    system: str = ""  # of its host, with the kernel
+    cgroups: str = ""  # their version and driver
+    # By catalogue key: whether the host can limit it.
+    limits: Mapping[str, bool] = field(default_factory=dict)
+    clock: float = 0.0  # by how much it is ahead of ours, as far as can be told (seconds)
+    folder: str = ""  # where images and containers are, on its host
+    traits: frozenset[Trait] = frozenset()
+    offers: Offers = field(default_factory=Offers)
+
+
+class Examiner(Protocol):
+    """Examines an engine. Its methods raise `EngineError`s, and may be called from any thread."""
+
+    @property
+    def shown(self) -> str:
+        """The engine's address, without a password."""
+
+    @property
+    def address(self) -> str:
+        """Its address, as the lock on an instance has it. May contain a password."""
+
+    @property
+    def socket(self) -> str:
+        """The path of its Unix socket; empty if it is not on this host."""
+
+    def facts(self) -> EngineFacts:
+        """What it says of itself. Raises `StartError` if it can never be used as it is set up."""
+
+    def ping(self) -> None:
+        """Return if it answers at all, even if its containerd hangs."""
+
+    def networks(self) -> Collection[str]:
+        """The names of its networks."""
+
+    def images(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of these images that it has."""
+
+    def workloads(self, labels: Mapping[str, str]) -> Sequence[Workload]:
+        """All with these labels, live or not."""
+
+    def own_image(self) -> str:
+        """The image of the container that this process runs in; empty if there is none."""
+
+    def run(self, image: str, network: str, command: Sequence[str], *, within: float) -> Ran:
+        """Run a program in a container that is removed at once."""
+
+    def close(self) -> None:
+        """Remove what `run` has left if it was interrupted."""

@@ -1,0 +1,22 @@
+"""Examines a manager of a Swarm for `area-supervisor doctor`."""
+
+from dataclasses import replace
+
+from service.engine.base import Offers, Trait
+from service.engine.docker.error_mapping import translated_errors
+from service.engine.docker.examiner import DockerExaminer
+from service.engine.examiner import EngineFacts
+from service.engine.swarm.setup_check import check_swarm
+from service.engine.swarm.specs import can_gain_privileges
+
+
+class SwarmExaminer(DockerExaminer):
+    """Asks the manager's own engine, too. Nothing is asked of other nodes."""
+
+    def facts(self) -> EngineFacts:
+        """See `Examiner`. Runtimes and log drivers are each node's own."""
+        with translated_errors("info", ""):
+            check_swarm(self._client())
+            gains = can_gain_privileges(self._client().api_version)
+        traits = frozenset({Trait.GAINS_PRIVILEGES} if gains else ())
+        return replace(super().facts(), traits=traits, offers=Offers())
