@@ -118,11 +118,12 @@ def _what_runs() -> list[Panel]:
     return [
         timeline(
             "Up and ready over time",
-            "When Prometheus reached the supervisor, when requests were taken, and when the Engine"
-            " answered.",
+            "When Prometheus reached the supervisor, when requests were taken, when the Engine"
+            " answered, and when no operator had new launches refused.",
             query(f"min({series('up')})", "scraped"),
             query(f"min({series('supervisor_ready')})", "ready"),
             query(f"min({series('supervisor_engine_up')})", "Engine"),
+            query(f"1 - max({series('supervisor_cordoned')})", "not cordoned"),
         ),
         lines(
             "Jobs by state",

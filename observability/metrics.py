@@ -290,6 +290,9 @@ class Metrics:
 
     def _make_watch_metrics(self, labels: Labels) -> None:
         self.ready = self._gauge("supervisor_ready", "1 while requests are taken.")
+        self.cordoned = self._gauge(
+            "supervisor_cordoned", "1 while an operator has new launches refused."
+        )
         self.reconciled_at = self._gauge(
             "supervisor_reconcile_last_success_timestamp_seconds",
             "When the registry was last compared with the Engine.",

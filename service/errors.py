@@ -2,9 +2,9 @@
 
 A class has a `code` for the contract's `Response.error.code`, a `reason` for the label of metrics,
 and a gRPC `status` for methods whose answer has no field for errors. Classes with the same code
-have the same reason and status. A message says to a person what was wrong, with which field or job,
-and what would help. `retry_after` is in how many seconds another try may succeed, None if nobody
-knows.
+have the same status, and all but `Cordoned` the same reason. A message says to a person what was
+wrong, with which field or job, and what would help. `retry_after` is in how many seconds another
+try may succeed, None if nobody knows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -90,6 +90,13 @@ class Draining(SupervisorError):
 
     code, reason, status = 503, "unavailable", "UNAVAILABLE"
     retry_after = 5  # mostly it ends at once, and the next one is ready a few seconds later
+
+
+class Cordoned(SupervisorError):
+    """An operator has had new launches refused. Counted by itself, since it is no fault."""
+
+    code, reason, status = 503, "cordoned", "UNAVAILABLE"
+    retry_after = 60  # maintenance takes its time
 
 
 class EngineError(SupervisorError):
@@ -236,5 +243,5 @@ def reason_of(code: int) -> str:
     return REASONS.get(code, SupervisorError.reason)
 
 
-# By code, for the classes in this module.
-REASONS = {kind.code: kind.reason for kind in kinds_of(SupervisorError)}
+# By code, for the classes in this module; of several reasons that of the first class.
+REASONS = {kind.code: kind.reason for kind in reversed([*kinds_of(SupervisorError)])}

@@ -84,11 +84,18 @@ class ObserverService(JobObserverServicer):
     async def Diagnose(self, request: messages.DiagnoseRequest, context: Any) -> Any:
         await _not_yet(context)
 
-    async def Cordon(self, request: messages.CordonRequest, context: Any) -> Any:
-        await _not_yet(context)
+    async def Cordon(
+        self, request: messages.CordonRequest, context: Any
+    ) -> messages.CordonResponse:
+        async with aborting(context):
+            self._observer.cordoning.cordon(request.reason)
+        return messages.CordonResponse()
 
-    async def Uncordon(self, request: messages.UncordonRequest, context: Any) -> Any:
-        await _not_yet(context)
+    async def Uncordon(
+        self, request: messages.UncordonRequest, context: Any
+    ) -> messages.UncordonResponse:
+        self._observer.cordoning.uncordon()
+        return messages.UncordonResponse()
 
     def _add_to(self, server: Any) -> None:
         add_JobObserverServicer_to_server(self, server)

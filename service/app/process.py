@@ -124,7 +124,7 @@ class _Process:
                 warn_of_patterns(access.clients, live.catalog)
 
         live.connect(metrics, note_new_catalog)
-        self._readiness = core.readiness
+        self._readiness, self._cordon = core.readiness, core.cordon
         tls = TlsPorts(settings, metrics, files)
         # Bind both ports before touching a container: a second supervisor must not remove the
         # containers of the first one.
@@ -229,7 +229,9 @@ class _Process:
         return True, "alive"
 
     async def _ready(self) -> tuple[bool, str]:
-        return self._readiness.ready, self._readiness.reason
+        """Ready also while cordoned: kills, lists and dedups have to get through."""
+        told = [self._readiness.reason, self._cordon.notice]
+        return self._readiness.ready, "; ".join(filter(None, told))
 
     def _address(self) -> str:
         return str(self._settings.bind_address or all_interfaces())

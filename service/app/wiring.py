@@ -22,6 +22,7 @@ from service.lifecycle.surplus_workloads import SurplusWorkloads
 from service.lifecycle.time_limits import TimeLimits
 from service.lifecycle.unhealthy_jobs import UnhealthyJobs
 from service.lifecycle.use_cases import Supervisor
+from service.observe.cordoning import Cordoning
 from service.observe.jobs import Jobs
 from service.observe.observer import Observer
 from service.observe.watching import Watching
@@ -36,6 +37,7 @@ from service.reconcile.watcher import Watcher
 from service.settings import Settings
 from service.state.admission import Admission
 from service.state.changes import Journal
+from service.state.cordon import Cordon
 from service.state.pending_launches import Launches
 from service.state.readiness import Readiness
 from service.state.registry import Registry
@@ -57,6 +59,7 @@ class Core:
         self.history = History(metrics, settings)
         self.registry.subscribe_to_changes(self._keep_ended)
         self.registry.subscribe_to_changes(self.journal.record)
+        self.cordon = Cordon(metrics)
         self.background = Background()
         self._remover, self._signals = Remover(engine), Signals()
         self._others = OtherSupervisors(engine, self.registry, settings)
@@ -125,6 +128,7 @@ class Core:
             abandoned=self._abandoned,
             killer=self._make_killer(launches),
             admission=admission,
+            cordon=self.cordon,
             metrics=self._metrics,
             settings=self._settings,
         )
@@ -133,6 +137,7 @@ class Core:
         return Observer(
             jobs=Jobs(self.registry, self.readiness, self._engine, self.history),
             watching=Watching(self.journal, self.registry, self.readiness, self._metrics),
+            cordoning=Cordoning(self.cordon),
         )
 
     def _make_launch_tasks(

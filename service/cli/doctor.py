@@ -104,4 +104,5 @@ def _line(finding: "Finding") -> str:
     status = finding.status.value
     about = f"{finding.subject}: " if finding.subject else ""
     helps = f"; {finding.help}" if finding.help else ""
-    return f"{coloured(f'{status:<7}', _COLORS[status])}  {finding.check:<12}  {about}{finding.message}{helps}"
+    begin = f"{coloured(f'{status:<7}', _COLORS[status])}  {finding.check:<12}"
+    return f"{begin}  {about}{finding.message}{helps}"

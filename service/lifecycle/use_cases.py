@@ -34,6 +34,7 @@ from service.lifecycle.launch_tasks import LaunchTasks
 from service.reporting.request_reports import record_dedup, record_failure, record_launch_duration
 from service.settings import Settings
 from service.state.admission import Admission
+from service.state.cordon import Cordon
 from service.state.pending_launches import Launches, LaunchOutcome
 from service.state.readiness import Readiness
 from service.state.registry import Registry
@@ -55,6 +56,7 @@ class Supervisor:
     abandoned: AbandonedLaunches
     killer: Killer
     admission: Admission
+    cordon: Cordon
     metrics: Metrics
     settings: Settings
 
@@ -195,6 +197,7 @@ class Supervisor:
             return await self.launch_tasks.join(earlier, spec, key=spec.idempotency_key)
         if entry.kind is Kind.ACTION and (running := self._joinable(spec.identifier)):
             return await self.launch_tasks.join(running, spec)
+        self.cordon.check()
         job = job_of(spec, entry, environment.get("TRACEPARENT"), caller(), at=time.time())
         workload = workload_of(
             job,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from service.observe.cordoning import Cordoning
 from service.observe.jobs import Jobs
 from service.observe.watching import Watching
 
@@ -12,3 +13,4 @@ class Observer:
 
     jobs: Jobs
     watching: Watching
+    cordoning: Cordoning

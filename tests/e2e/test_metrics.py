@@ -95,6 +95,7 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     "supervisor_kill_duration_seconds": ("histogram", {"outcome": _KILLS}),
     "supervisor_job_duration_seconds": ("histogram", {"outcome": _EXITS}),
     "supervisor_ready": ("gauge", {}),
+    "supervisor_cordoned": ("gauge", {}),
     "supervisor_engine_up": ("gauge", {}),
     "supervisor_engine_operation_duration_seconds": ("histogram", {"operation": _ENGINE_CALLS}),
     "supervisor_engine_errors": (

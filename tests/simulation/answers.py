@@ -139,6 +139,8 @@ class Answers:
             case "499":
                 killed = max(self._kills.get(each, 0.0) for each in (identifier, _EVERYBODY))
                 return asked.life.tight and killed > recent
+            case "503":
+                return asked.life.record.cordoned_until >= asked.at
             case "502":
                 return self._unrunnable_until > recent or self._holder_was_touched(act, recent)
         return False

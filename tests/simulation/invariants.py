@@ -38,6 +38,7 @@ def wrong_after_a_step(stage: Stage) -> Iterator[str]:
         yield "a rival unnoticed: it ran already, and the start went on"
     yield from _metrics_differ(life)
     yield from wrong_with_limits(life)
+    yield from _launched_while_cordoned(life)
     calm = stage.trouble.calm()
     if calm > _RECOVERED:
         yield from _exits_unnoticed(stage, life)
@@ -82,6 +83,13 @@ def _metrics_differ(life: Life) -> Iterator[str]:
     for name in CATALOG:
         if running[name] != (told := _value(metrics.jobs_running, name)):
             yield f"metrics: supervisor_jobs_running {name} is {told}, and {running[name]} run"
+
+
+def _launched_while_cordoned(life: Life) -> Iterator[str]:
+    record = life.record
+    for job in life.core.registry.jobs() if record.cordoned_until > life.now else ():
+        if not job.adopted and job.launch_id not in record.accepted:
+            yield f"a launch while cordoned: {job}"
 
 
 def _value(metric: Gauge, label: str) -> float:

@@ -1,6 +1,7 @@
 """One life of the supervisor: the core as the process wires it, until it stops or crashes."""
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from service.errors import StartError
 from service.jobs.catalog import Catalog
 from service.jobs.catalog_keys import Entry
 from service.jobs.model import Job, Kind
+from service.observe.cordoning import Cordoning
 from service.settings import Settings
 from tests.fake_engine.host import Container
 from tests.simulation.engine import IMAGE, INSTANCE, SimulatedEngine
@@ -86,6 +88,9 @@ class Record:
     jobs: dict[str, float] = field(default_factory=dict)  # containers, and since when it has them
     kills: dict[str, float] = field(default_factory=dict)  # launches whose end was asked for, when
     kills_under_way: dict[str, KillAsked] = field(default_factory=dict)  # of those that ran
+    # Until when new launches are refused, and those that were accepted before.
+    cordoned_until: float = 0.0
+    accepted: frozenset[str] = frozenset()
     early_kill: bool = False  # whether one was asked for before it knew its jobs
     # Launches that waited for room when they were killed, and since when that is seen.
     taking_out: dict[str, float] = field(default_factory=dict)
@@ -150,6 +155,11 @@ class Life:
         """Whether a launch waits because as many jobs run as may."""
         return job.launch_id in self.core.supervisor.launch_tasks.rooms._line
 
+    def was_ended(self, job: Job) -> bool:
+        """Whether a launch is about to fail, such as one that made place for another."""
+        launch = self.core.supervisor.launches._under_way.get(job.launch_id)
+        return launch is not None and launch.error is not None
+
     @property
     def tasks(self) -> list[Task]:
         """Its tasks."""
@@ -172,6 +182,18 @@ class Life:
             case ListAll():
                 work = self._servicer.ListJobs(Empty(), Context())
         return self._spawn(_traced(work, type(act).__name__), "request")
+
+    def cordon(self) -> None:
+        """Have new launches refused."""
+        self.record.cordoned_until = math.inf
+        self.record.accepted = frozenset(job.launch_id for job in self.core.registry.jobs())
+        self._context.copy().run(Cordoning(self.core.cordon).cordon, "maintenance")
+
+    def uncordon(self) -> None:
+        """Have them accepted again. The end of the life has done so, too."""
+        if not self.dead:
+            self.record.cordoned_until = self.now
+            self._context.copy().run(Cordoning(self.core.cordon).uncordon)
 
     def hear(self, event: str, fields: Mapping[str, Any]) -> None:
         """Take a log event. A process that is being ended writes none any more."""

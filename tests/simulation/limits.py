@@ -44,7 +44,7 @@ def wrong_with_limits(life: Life) -> Iterator[str]:
         if waiting:
             yield f"a launch that waits where nothing is limited: {waiting}"
         return
-    inside = [job for job in jobs if job.launch_id not in waiting]
+    inside = [job for job in jobs if job.launch_id not in waiting and not life.was_ended(job)]
     yield from _exceeded(inside)
     yield from _in_vain(life, [job for job in jobs if job.launch_id in waiting])
 

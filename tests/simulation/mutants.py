@@ -140,6 +140,10 @@ MUTANTS: Mapping[str, Mutant] = {
         "a kill that waits for a launch",
         [Patch(Killer, "_stop", "self.launches.end(", "(lambda *_: None)(")],
     ),
+    "a launch is accepted while cordoned": Mutant(
+        "a launch while cordoned",
+        [Patch(Supervisor, "_launch", "self.cordon.check()", "pass")],
+    ),
     "rivals are not checked": Mutant(
         "a rival unnoticed",
         [Patch(Watcher, "_start", "await self.rivals.check()", "pass")],

@@ -13,6 +13,7 @@ from tests.simulation.steps import (
     Absence,
     Act,
     Away,
+    Cordon,
     Episode,
     Failure,
     Fault,
@@ -133,6 +134,8 @@ def _request(chance: random.Random, *, gentle: bool) -> Act:
         return ListAll()
     if fate < 0.29:
         return Mistake(chance.choice(get_args(Wrong)))
+    if fate < 0.3:
+        return Cordon(_seconds(chance))
     return _launch(chance, hang_up)
 
 

@@ -21,6 +21,7 @@ from tests.simulation.lives import Lives
 from tests.simulation.steps import (
     Act,
     Away,
+    Cordon,
     Episode,
     Fault,
     Hand,
@@ -97,14 +98,18 @@ class Stage:
                 self._break(act)
             case Quiet():
                 self.engine.repair()
-            case Hand() | Stranger() | Stuck() | Unrunnable() | Away() | Restart() | Rival():
+            case Cordon() | Hand() | Stranger() | Stuck():
+                self._begin(self._course_of(act))
+            case Unrunnable() | Away() | Restart() | Rival():
                 self._begin(self._course_of(act))
 
     def _course_of(  # noqa: PLR0911 - a case, a return
-        self, act: Hand | Stranger | Stuck | Unrunnable | Away | Restart | Rival
+        self, act: Cordon | Hand | Stranger | Stuck | Unrunnable | Away | Restart | Rival
     ) -> Coroutine[Any, Any, None]:
         """The part of an act that goes on beside later steps."""
         match act:
+            case Cordon():
+                return self._cordon(act)
             case Hand():
                 return self.hands.touch(act)
             case Stranger():
@@ -124,6 +129,13 @@ class Stage:
         """Stop the supervisor, as SIGTERM does."""
         if self.life is not None:
             await self.life.stop(self.clients.of(self.life))
+
+    async def _cordon(self, act: Cordon) -> None:
+        if (life := self.life) is None or life.dead:
+            return
+        life.cordon()
+        await asyncio.sleep(act.seconds)
+        life.uncordon()
 
     # What breaks
 

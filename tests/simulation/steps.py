@@ -64,6 +64,13 @@ class ListAll:
 
 
 @dataclass(frozen=True, slots=True)
+class Cordon:
+    """An operator has new launches refused, for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hand:
     """What a process or a third party does with one of our containers."""
 
@@ -172,7 +179,7 @@ class Quiet:
 
 
 Act: TypeAlias = (
-    Launch | Mistake | Kill | KillAll | ListAll | Hand | Stranger
+    Launch | Mistake | Kill | KillAll | ListAll | Cordon | Hand | Stranger
     | Fault | Slow | News | Odd | Stuck | Unrunnable | Away | Restart | Rival | Later | Quiet
 )  # fmt: skip
 Request: TypeAlias = Launch | Mistake | Kill | KillAll | ListAll

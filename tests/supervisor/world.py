@@ -116,6 +116,7 @@ class World:
         self.background, self.reaper = core.background, core.reaper
         self.supervisor, self.watcher = core.supervisor, core.watcher
         self.observer = core.observer
+        self.cordon = core.cordon
         self.logs: list[MutableMapping[str, Any]] = []
         self._watching: asyncio.Task[None] | None = None
 

@@ -28,6 +28,7 @@ LABELS = {
         "engine_refused",
         "unavailable",
         "timeout",
+        "cordoned",
     ),
 }
 LAUNCH = ("launched", "dedup", "failed")
@@ -90,6 +91,7 @@ PRESET = [
     ("supervisor_kill_duration_seconds_count", {"outcome": KILL}),
     ("supervisor_job_duration_seconds_count", {"outcome": EXIT}),
     ("supervisor_ready", {}),
+    ("supervisor_cordoned", {}),
     ("supervisor_engine_up", {}),
     ("supervisor_engine_operation_duration_seconds_count", {"operation": ENGINE}),
     ("supervisor_engine_errors_total", {"operation": ENGINE, "reason": ENGINE_REASONS}),
