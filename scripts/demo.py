@@ -55,6 +55,7 @@ _ACTS = (
     ("A crash, of which the backend is told", demo_acts.crash),
     ("Secrets", demo_acts.no_secret),
     ("The stop", demo_acts.stop),
+    ("What an operator sees afterwards", demo_acts.look_back),
 )
 
 

@@ -100,7 +100,7 @@ def metrics(stage: Stage) -> None:
 
 def crash(stage: Stage) -> None:
     """A worker that crashes cannot tell the backend: the supervisor does."""
-    identifier = f"{ACTION}-{stage.name}-that-crashes"
+    identifier = _crashing(stage)
     launched = stage.launch(ACTION, identifier, stage.caller, seconds=_INTERVAL_SECONDS)
     check(launched, f"LaunchJob of {ACTION} as {identifier}: success")
     tell(f"backend <- {next_call(stage.calls)}")
@@ -136,6 +136,22 @@ def stop(stage: Stage) -> None:
     tell("the last lines of its log:")
     for line in stage.supervisor.log().splitlines()[-4:]:
         tell(line)
+
+
+def look_back(stage: Stage) -> None:
+    """After another start, the history still has what has ended."""
+    stage.supervisor.start_again()
+    for command in (("describe", _crashing(stage)), ("history",)):
+        tell(f"$ area-supervisor {' '.join(command)}")
+        shown = stage.supervisor.operate(*command)
+        for line in shown.splitlines():
+            tell(line)
+        check(_crashing(stage) in shown, f"{command[0]} knows of the crash")
+        check(stage.secret not in shown, "and shows no token of `auth`")
+
+
+def _crashing(stage: Stage) -> str:
+    return f"{stage.identifier}-that-crashes"
 
 
 def _launch(stage: Stage) -> bool:

@@ -2,7 +2,10 @@
 
 import contextlib
 import http.client
+import os
 import ssl
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +28,9 @@ from service.jobs.workload import INSTANCE_LABEL
 
 _CATALOG = "/etc/supervisor/catalog.toml"
 _CERTIFICATES = "/etc/supervisor/tls"
+_HISTORY = "/var/lib/area-supervisor"
 _READY_SECONDS = 60.0
+_COMMAND = Path(sys.executable).with_name("area-supervisor")
 
 
 class DemoError(Exception):
@@ -54,11 +59,12 @@ class Supervisor:
         self._instance = instance
         self._name = f"{instance}-supervisor"
         self._container: Container | None = None
+        self._files: Path | None = None  # the folder of the certificates
         self.grpc_port, self.http_port = free_port(), free_port()
         # Without proxies from the environment: this is the loopback.
         options = [("grpc.enable_http_proxy", 0)]
         self._authority = Authority(instance)
-        ours = self._authority.issue(f"spiffe://area/{instance}")
+        self._ours = ours = self._authority.issue(f"spiffe://area/{instance}")
         credentials = grpc.ssl_channel_credentials(self._authority.pem, ours.key, ours.chain)
         self._channel = grpc.secure_channel(f"127.0.0.1:{self.grpc_port}", credentials, options)
         self.stub = AreaSupervisorServiceStub(self._channel)
@@ -75,6 +81,7 @@ class Supervisor:
                 str(parts.engine_socket): {"bind": "/var/run/docker.sock", "mode": "rw"},
                 str(parts.catalog): {"bind": _CATALOG, "mode": "ro"},
                 str(self._certificates(parts)): {"bind": _CERTIFICATES, "mode": "ro"},
+                self._name: {"bind": _HISTORY, "mode": "rw"},
             },
             environment=self._environment(parts.backend_port, parts.otlp_port),
             read_only=True,
@@ -116,6 +123,26 @@ class Supervisor:
         assert self._container is not None
         return int(self._container.exec_run(list(command)).exit_code or 0)
 
+    def operate(self, *command: str) -> str:
+        """Run a command of `area-supervisor` on this machine, and return what it prints."""
+        assert self._files is not None
+        server = f"127.0.0.1:{self.grpc_port}"
+        chain, key = self._ours.write(self._files / "operator")
+        key.chmod(0o600)
+        options = ["--ca", str(self._files / "ca.crt"), "--cert", str(chain), "--key", str(key)]
+        ran = subprocess.run(
+            [_COMMAND, *command, "--server", server, *options],
+            env=os.environ | {"COLUMNS": "120", "LANG": "C.UTF-8"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_READY_SECONDS,
+            check=False,
+        )
+        if ran.returncode:
+            raise DemoError(f"area-supervisor {command[0]}: {ran.stdout}")
+        return ran.stdout
+
     def log(self) -> str:
         """Its log so far."""
         return self._container.logs().decode() if self._container else ""
@@ -125,6 +152,12 @@ class Supervisor:
         assert self._container is not None
         self._container.stop(timeout=20)
         return int(self._container.wait()["StatusCode"])
+
+    def start_again(self) -> None:
+        """Start the stopped container, and wait until it is SERVING."""
+        assert self._container is not None
+        self._container.start()
+        self._wait_until_serving()
 
     def __enter__(self) -> Self:
         """Enter, without starting it."""
@@ -136,16 +169,18 @@ class Supervisor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Remove the container, even during its creation, and the containers of its jobs."""
+        """Remove the container, even during its creation, its volume, and those of its jobs."""
         self._channel.close()
         ours = self._client.containers.list(all=True, filters={"name": f"^/?{self._name}$"})
         for container in [*ours, *self.jobs_on_the_engine()]:
             with contextlib.suppress(docker.errors.NotFound):
                 container.remove(force=True)
+        with contextlib.suppress(docker.errors.NotFound):
+            self._client.volumes.get(self._name).remove(force=True)
 
     def _certificates(self, parts: Parts) -> Path:
         """A folder beside the catalogue, with the supervisor's certificate and our authority."""
-        folder = parts.catalog.parent / "tls"
+        self._files = folder = parts.catalog.parent / "tls"
         self._authority.issue("127.0.0.1").write(folder)
         (folder / "ca.crt").write_bytes(self._authority.pem)
         for path in (folder, *folder.iterdir()):  # for the container's root, without capabilities
@@ -162,6 +197,7 @@ class Supervisor:
             "GRPC_TLS_CERT_FILE": f"{_CERTIFICATES}/tls.crt",
             "GRPC_TLS_CLIENT_CA_FILE": f"{_CERTIFICATES}/ca.crt",
             "GRPC_TLS_KEY_FILE": f"{_CERTIFICATES}/tls.key",
+            "HISTORY_FILE": f"{_HISTORY}/history.sqlite",
             "JOB_CATALOG": _CATALOG,
             "LOG_FORMAT": "json",
             "METRICS_PORT": str(self.http_port),
