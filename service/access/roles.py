@@ -33,6 +33,7 @@ _MAY_CALL: Mapping[Role, frozenset[str]] = {
             f"{_JOBS}/ListJobs",
             f"{_OBSERVER}/GetJob",
             f"{_OBSERVER}/ListJobs",
+            f"{_OBSERVER}/ListNames",
             f"{_OBSERVER}/WatchJobs",
             f"{_OBSERVER}/Stats",
             f"{_OBSERVER}/Diagnose",

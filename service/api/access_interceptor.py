@@ -102,9 +102,7 @@ class AccessInterceptor(aio.ServerInterceptor):
         return None
 
     def _decide(self, method: str, context: Any) -> Client | Refusal:
-        metadata = context.invocation_metadata()
-        sent = (value.encode() for key, value in metadata if key == "authorization")
-        tokens = list(sent) if self._access.heeds_tokens else []
+        tokens = _tokens(context.invocation_metadata()) if self._access.heeds_tokens else ()
         certificate = () if tokens else self._certificate_names(context)
         return self._access.decide(method, tokens, certificate)
 
@@ -127,3 +125,8 @@ class AccessInterceptor(aio.ServerInterceptor):
         if refusal.reason is Reason.UNKNOWN:
             await self._throttle.wait(caller().address)
         await context.abort(_STATUS[refusal.reason], refusal.text)
+
+
+def _tokens(metadata: Any) -> Sequence[bytes]:
+    """The values of `authorization`."""
+    return [value.encode() for key, value in metadata if key == "authorization"]

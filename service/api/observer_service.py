@@ -62,6 +62,12 @@ class ObserverService(JobObserverServicer):
         async with aborting(context):
             return await self._page(request)
 
+    async def ListNames(
+        self, request: messages.ListNamesRequest, context: Any
+    ) -> messages.ListNamesResponse:
+        names = self._observer.names.that_begin(request.prefix, scope=scope_of_call())
+        return messages.ListNamesResponse(names=names)
+
     async def WatchJobs(
         self, request: messages.WatchJobsRequest, context: Any
     ) -> AsyncIterator[Any]:

@@ -24,6 +24,7 @@ from service.lifecycle.unhealthy_jobs import UnhealthyJobs
 from service.lifecycle.use_cases import Supervisor
 from service.observe.cordoning import Cordoning
 from service.observe.jobs import Jobs
+from service.observe.names import JobNames
 from service.observe.observer import Observer
 from service.observe.watching import Watching
 from service.reconcile.adopter import Adopter
@@ -136,6 +137,7 @@ class Core:
     def _make_observer(self) -> Observer:
         return Observer(
             jobs=Jobs(self.registry, self.readiness, self._engine, self.history),
+            names=JobNames(self._catalog),
             watching=Watching(self.journal, self.registry, self.readiness, self._metrics),
             cordoning=Cordoning(self.cordon),
         )

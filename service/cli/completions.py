@@ -3,9 +3,12 @@
 import os
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from service.client.supervisor import Supervisor
 
 # Shells put what they are given onto the command line as it is.
 _HARMLESS = re.compile(r"[\w.@%+,/-]+")
@@ -15,13 +18,12 @@ _MOST = 1000
 
 def complete_identifier(ctx: typer.Context, incomplete: str) -> list[str]:
     """Identifiers, of live jobs first."""
-    return _offered(job.identifier for job in _jobs(ctx, identifier_prefix=incomplete))
+    return _offered(job.identifier for job in _jobs(ctx, incomplete))
 
 
 def complete_job_name(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of jobs."""
-    pattern = f"{incomplete}*" if _HARMLESS.fullmatch(incomplete) else ""
-    return _offered(job.name for job in _jobs(ctx, name=pattern))
+    """Names of the catalogue."""
+    return _offered(_names(ctx, incomplete))
 
 
 def _offered(texts: Iterator[str]) -> list[str]:
@@ -31,15 +33,25 @@ def _offered(texts: Iterator[str]) -> list[str]:
         return []
 
 
-def _jobs(ctx: typer.Context, *, name: str = "", identifier_prefix: str = "") -> Iterator[Any]:
+def _names(ctx: typer.Context, prefix: str) -> Iterator[str]:
+    from service._generated.supervisor.v1.observer_pb2 import ListNamesRequest
+
+    with _supervisor(ctx) as supervisor:
+        request = ListNamesRequest(prefix=prefix)
+        yield from supervisor.call(supervisor.observer.ListNames, request, timeout=_TO_ANSWER).names
+
+
+def _jobs(ctx: typer.Context, prefix: str) -> Iterator[Any]:
     from service._generated.supervisor.v1.observer_pb2 import ListJobsRequest
+
+    with _supervisor(ctx) as supervisor:
+        request = ListJobsRequest(include="both", page_size=_MOST, identifier_prefix=prefix)
+        yield from supervisor.call(supervisor.observer.ListJobs, request, timeout=_TO_ANSWER).jobs
+
+
+def _supervisor(ctx: typer.Context) -> "Supervisor":
     from service.cli.client import given_options
     from service.client.supervisor import Supervisor
     from service.client.target import find_target
 
-    target = find_target(given_options(ctx), os.environ)
-    with Supervisor(target, hasty=True) as supervisor:
-        request = ListJobsRequest(
-            include="both", page_size=_MOST, name=name, identifier_prefix=identifier_prefix
-        )
-        yield from supervisor.call(supervisor.observer.ListJobs, request, timeout=_TO_ANSWER).jobs
+    return Supervisor(find_target(given_options(ctx), os.environ), hasty=True)

@@ -329,6 +329,7 @@ class Engine(Protocol):
         workload_id: str,
         labels: Mapping[str, str],
         *,
+        allowed_folders: Sequence[str],
         redact: Redactor,
         timeout: float,
     ) -> Begun:
@@ -336,7 +337,8 @@ class Engine(Protocol):
 
         The exited one gives up its name, and stays. An engine may also start the same workload
         again, with its id. A second call, after one that may have been carried out, may find its
-        name taken by the successor.
+        name taken by the successor. What its folders of the host have to be within may have changed
+        since its start.
 
         Raises NoSuchWorkload, and the errors of `start`; EngineRefused also if it has not exited.
         """

@@ -1,7 +1,6 @@
 """Pulls of images: one at a time for each image, shared by all launches that wait for it."""
 
 import asyncio
-from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic, perf_counter
@@ -52,29 +51,44 @@ class ImagePulls:
         self._seconds = settings.pull_timeout_seconds
         self._places = asyncio.Semaphore(settings.max_pulls)
         self._pulls: SingleFlight[None] = SingleFlight()
-        self._waiting: Counter[str] = Counter()  # launches, by image
+        self._waiting: dict[str, dict[str, None]] = {}  # launch ids by image; the first one first
         metrics.pulls_in_progress.labels("limit").set(settings.max_pulls)
 
-    async def pull(self, image: str, platform: str) -> None:
-        """Pull an image, or wait for the pull of it that is under way.
+    def displace(self, wanted: Image) -> str | None:
+        """Take the launch out that has to make place for one of this image; its launch id.
+
+        It is the last one of the image that most wait for. None if as many wait for this one, or
+        will with one more.
+        """
+        most = max(self._waiting, key=self._count, default=wanted.key)
+        if self._count(most) <= self._count(wanted.key) + 1:
+            return None
+        last, _ = self._waiting[most].popitem()
+        return last
+
+    def _count(self, key: str) -> int:
+        return len(self._waiting.get(key, ()))
+
+    async def pull(self, launch_id: str, wanted: Image) -> None:
+        """Pull an image for a launch, or wait for the pull of it that is under way.
 
         Raises the `EngineError`s. Nothing is done on an engine that does not pull.
         """
         capability = self._engine.capabilities.pull
         if capability is None:
             return
-        wanted = Image(image, platform)
         key = wanted.key
         task = self._pulls.get(key) or self._pulls.begin(
             key, self._in_turn(wanted, capability), f"pull {key}"
         )
-        self._waiting[key] += 1
+        waiting = self._waiting.setdefault(key, {})
+        waiting[launch_id] = None
         try:
             with wait_span("image"):
                 await asyncio.shield(task)
         finally:
-            self._waiting[key] -= 1
-            if not self._waiting[key]:
+            waiting.pop(launch_id, None)  # it may have been displaced
+            if not waiting and self._waiting.get(key) is waiting:
                 del self._waiting[key]
                 self._pulls.cancel(key)
 

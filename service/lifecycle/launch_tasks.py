@@ -25,7 +25,7 @@ from service.jobs.observations import Started, StartFailed
 from service.jobs.request_differences import differing
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.health_waits import HealthWaits
-from service.lifecycle.image_pulls import ImagePulls
+from service.lifecycle.image_pulls import Image, ImagePulls
 from service.lifecycle.launcher import Launcher, RunsAlready, StartedWorkload
 from service.reporting.request_reports import (
     log_failure,
@@ -46,7 +46,7 @@ log = get_logger(__name__)
 # grace of its stop.
 _EXIT_SECONDS = 60.0
 _DISPLACED = (
-    "launches: as many wait as may (MAX_LAUNCHES_WAITING), most of them of this job; try again in a"
+    "launches: as many wait as may (MAX_LAUNCHES_WAITING), most of them {most}; try again in a"
     " moment"
 )
 
@@ -76,7 +76,7 @@ class LaunchTasks:
         if full and not self.rooms.may_wait(job.name):
             raise LimitReached(full)
         earlier = [j for j in self.registry.of(job.identifier) if j.grouped and job.grouped]
-        displacing = self.admission.full and self._displace(job.name)
+        displacing = self.admission.full and self._displace(job.name, _image_of(workload))
         work = partial(self._run, job, spec, workload, earlier, full)
         self.launches.begin(job, work, displacing=displacing)
         self.registry.add(job)
@@ -104,11 +104,16 @@ class LaunchTasks:
             self.launches.end(launch_id, UnknownJob(reason))
         self.rooms.update()
 
-    def _displace(self, job_name: str) -> bool:
-        """End a launch that waits for room, so that the flood of one job refuses no other."""
-        last = self.rooms.displace(job_name)
+    def _displace(self, job_name: str, image: Image) -> bool:
+        """End a launch that waits for room or for an image.
+
+        So the flood of one job, or of the jobs of one image, refuses no other.
+        """
+        last, most = self.rooms.displace(job_name), "of this job"
+        if last is None:
+            last, most = self.pulls.displace(image), "for the pull of this image"
         if last is not None:
-            self.launches.end(last, LimitReached(_DISPLACED))
+            self.launches.end(last, LimitReached(_DISPLACED.format(most=most)))
         return last is not None
 
     async def _share(self, job: Job, spec: JobSpec) -> None:
@@ -235,7 +240,7 @@ class LaunchTasks:
 
     async def _pull(self, job: Job, workload: WorkloadSpec) -> None:
         """Pull the image. That may take minutes, occupies no slot, and ends with a kill."""
-        pull = partial(self.pulls.pull, workload.image, workload.source.platform)
+        pull = partial(self.pulls.pull, job.launch_id, _image_of(workload))
         with self.launches.endable(job.launch_id):
             await self.readiness.when_ready(pull)
 
@@ -264,3 +269,7 @@ class LaunchTasks:
         await self._await_health(found.job, workload, began)
         record_dedup(self.metrics, found.job)
         return "dedup"
+
+
+def _image_of(workload: WorkloadSpec) -> Image:
+    return Image(workload.image, workload.source.platform)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from service.observe.cordoning import Cordoning
 from service.observe.jobs import Jobs
+from service.observe.names import JobNames
 from service.observe.watching import Watching
 
 
@@ -12,5 +13,6 @@ class Observer:
     """Carries out what operators and programs ask for."""
 
     jobs: Jobs
+    names: JobNames
     watching: Watching
     cordoning: Cordoning

@@ -32,6 +32,8 @@ _WAIT_SECONDS = 3.0
 # (`BULK_THREADS`).
 _AT_ONCE = 8
 _LOGGED_IDENTIFIERS = 10
+# Observations in one step of the event loop.
+_STEP = 10
 
 _ENDED = (Status.EXITED, Status.REMOVING)
 
@@ -77,11 +79,19 @@ class Comparison:
         unanswered = await self._inspect_jobs(jobs, workloads, closely=closely, witnessed=witnessed)
         await self.adopter.examine_all([w for w in unknown if self._may_be_a_job(w)])
         self._remove_leftovers([w for w in unknown if not self._may_be_a_job(w)], known)
+        await self._note_images(known)
         if unanswered:
             identifiers = [job.identifier for job in unanswered[:_LOGGED_IDENTIFIERS]]
             log.warning("compare.incomplete", jobs=len(unanswered), identifiers=identifiers)
         else:
             self.metrics.reconciled_at.set(time.time())
+
+    async def _note_images(self, known: Snapshot) -> None:
+        """Note what the images of jobs are: a launch is not told that."""
+        for number, (launch_id, seen) in enumerate(known.images.items(), 1):
+            self.registry.observe(launch_id, seen)
+            if number % _STEP == 0:
+                await asyncio.sleep(0)
 
     def _is_known(self, workload: Workload) -> bool:
         """Whether it is the workload of a job, or a live one with the labels of a job.

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from service.engine.base import Health, Status, Workload
 from service.jobs.model import Job
+from service.jobs.observations import ImageSeen
 from service.jobs.workload import launch_id_in
 
 
@@ -14,6 +15,7 @@ class Snapshot:
     def __init__(self, jobs: Mapping[str, Job]) -> None:
         """`jobs` are by launch id, and a copy."""
         self._jobs = jobs
+        self.images: dict[str, ImageSeen] = {}  # by launch id: what the listing tells anew
 
     def has_workload(self, workload: Workload) -> bool:
         """Whether a workload belonged to a live job, or may have been started for it since."""
@@ -27,6 +29,8 @@ class Snapshot:
         listed = {workload.id: workload}
         if job is None or workload.aside or differs(job, listed) or differs_in_health(job, listed):
             return False
+        if workload.image_digest and not job.image_digest:
+            self.images[launch_id] = ImageSeen(workload.id, workload.image_digest)
         self._left.pop(launch_id, None)
         return True
 

@@ -32,6 +32,7 @@ MAY_CALL: Mapping[str, set[str]] = {
     f"{JOBS}/ListJobs": {"backend", "night-shift", "prometheus"},
     f"{OBSERVER}/GetJob": {"night-shift", "prometheus"},
     f"{OBSERVER}/ListJobs": {"night-shift", "prometheus"},
+    f"{OBSERVER}/ListNames": {"night-shift", "prometheus"},
     f"{OBSERVER}/WatchJobs": {"night-shift", "prometheus"},
     f"{OBSERVER}/StreamLogs": {"night-shift"},
     f"{OBSERVER}/Stats": {"night-shift", "prometheus"},

@@ -132,6 +132,7 @@ async def test_an_inspection_tells_what_it_is_and_of_which_image(rig: Rig) -> No
     if isinstance(rig, DockerRig):
         image = (await rig.inspect(seen.id))["Image"]
         assert f"sha256:{image.removeprefix('sha256:')}" == seen.image_digest
+        assert [seen.image_digest] == [each.image_digest for each in await rig.engine.list()]
 
 
 async def test_a_list_leaves_out_what_is_not_wanted(rig: Rig) -> None:

@@ -1,13 +1,22 @@
 """Starting again what has exited (`Engine.start_successor`), on every engine."""
 
 import signal
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from observability.redaction.redactor import NO_SECRETS
 from service.engine.base import Begun, Status
-from service.engine.workload_spec import Confinement, Limits, Tmpfs, WorkloadSpec
+from service.engine.workload_spec import (
+    Confinement,
+    Limits,
+    Surroundings,
+    Tmpfs,
+    Volume,
+    WorkloadSpec,
+)
 from service.errors import EngineRefused, ImageMissing, NameTaken, NoSuchWorkload
 from tests.engine.rigs import DockerRig, Rig, until_async
 from tests.support import worker
@@ -38,9 +47,15 @@ async def _exited(rig: Rig, workload_id: str) -> None:
     await until_async(check)
 
 
-async def _again(rig: Rig, workload_id: str, attempt: int = 1) -> Begun:
+async def _again(
+    rig: Rig, workload_id: str, attempt: int = 1, *, allowed_folders: Sequence[str] = ()
+) -> Begun:
     return await rig.engine.start_successor(
-        workload_id, {_ATTEMPT: str(attempt)}, redact=NO_SECRETS, timeout=_TIMEOUT
+        workload_id,
+        {_ATTEMPT: str(attempt)},
+        allowed_folders=allowed_folders,
+        redact=NO_SECRETS,
+        timeout=_TIMEOUT,
     )
 
 
@@ -125,6 +140,7 @@ async def test_docker_gives_a_successor_all_that_the_one_before_had(docker_rig: 
         docker_rig,
         "a-1",
         stop_signal="SIGINT",
+        stop_grace=2.5,
         init=False,
         limits=Limits(memory=64 * 2**20, cpus=0.5, pids=50),
         confinement=Confinement(
@@ -139,8 +155,20 @@ async def test_docker_gives_a_successor_all_that_the_one_before_had(docker_rig: 
     before, after = await docker_rig.inspect(old), await docker_rig.inspect(new)
     assert before["Config"].pop("Labels") | {_ATTEMPT: "1"} == after["Config"].pop("Labels")
     assert before["Config"] == after["Config"]
+    assert 3 == after["Config"]["StopTimeout"]  # whole seconds
     assert before["HostConfig"] == after["HostConfig"]
     assert before["Image"] == after["Image"]
+
+
+@pytest.mark.parametrize("rig", ["docker", "swarm"], indirect=True)
+async def test_a_folder_that_is_no_longer_allowed_is_refused(rig: Rig, tmp_path: Path) -> None:
+    folder, allowed = str(tmp_path), [str(tmp_path.parent)]
+    surroundings = Surroundings(volumes=(Volume(folder, "/data"),))
+    old = await _start_ended(rig, "a-1", surroundings=surroundings, allowed_folders=allowed)
+    with pytest.raises(EngineRefused, match=f"volumes: {folder}: is not in ALLOWED_HOST_PATHS"):
+        await _again(rig, old, allowed_folders=["/srv"])
+    new = (await _again(rig, old, allowed_folders=allowed)).id
+    assert {"a-1": new} == await _live(rig)
 
 
 async def test_docker_runs_the_image_of_before_when_its_name_has_moved(

@@ -1,6 +1,6 @@
 """What GetJob and ListJobs of the API to observe find."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from service.jobs.model import Job, State
 from service.jobs.wanted import EVERY_JOB, Wanted
 from service.observe.places import Include, Place
 from tests.fake_engine.engine import digest_of
-from tests.supervisor.world import World
+from tests.supervisor.world import World, a_world, until
 
 
 async def listed(
@@ -97,16 +97,23 @@ async def test_who_may_not_touch_a_job_does_not_find_it(world: World) -> None:
     assert ["t-1"] == await listed(world, scope=JobScope(["tim*"]))
 
 
-async def test_before_the_first_listing_nothing_is_known_of_live_jobs(unstarted: World) -> None:
-    jobs = unstarted.observer.jobs
+@pytest.fixture
+async def in_real_time() -> AsyncIterator[World]:
+    """A supervisor that does not follow its Engine yet; the history has a thread."""
+    async with a_world(started=False, real_time=True) as world:
+        yield world
+
+
+async def test_before_the_first_listing_nothing_is_known_of_live_jobs(in_real_time: World) -> None:
+    jobs = in_real_time.observer.jobs
     questions: list[dict[str, Any]] = [{"identifier": "t-1"}, {"launch_id": "0" * 16}]
     for asked in questions:
         with pytest.raises(EngineUnavailable):
             await jobs.get(**asked)
     for include in ("live", "both"):
         with pytest.raises(EngineUnavailable):
-            await listed(unstarted, include)
-    assert [] == await listed(unstarted, "ended")
+            await listed(in_real_time, include)
+    assert [] == await listed(in_real_time, "ended")
 
 
 # Many
@@ -148,3 +155,10 @@ async def test_pages_stay_right_while_jobs_come_and_go(world: World) -> None:
     assert ["t-2", "t-3", "t-4"] == await listed(world, after=second)
     await world.killing_all()
     assert [] == await listed(world, after=second)
+
+
+async def test_what_the_image_was_is_known_of_every_job_after_a_comparison(world: World) -> None:
+    for number in range(120):
+        await world.launch(f"t-{number}")
+    await until(lambda: all(job.image_digest for job in world.registry.jobs()), within=40)
+    assert {digest_of("worker")} == {job.image_digest for job in world.registry.jobs()}

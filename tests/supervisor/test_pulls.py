@@ -107,6 +107,24 @@ async def test_a_pull_has_a_time_limit_of_its_own() -> None:
         assert {"pulled": 1, "failed": 1} == pulls(world)
 
 
+async def test_the_flood_that_waits_for_one_image_keeps_no_other_job_out(pulling: World) -> None:
+    pulling.host.registry.add("farther")
+    hold, (first, *flood) = await sharing(pulling, "a-1", "a-2", "a-3", "a-4")
+    assert 429 == await pulling.launching("a-5", "far").answer()
+    # Each newcomer takes the place of the last one, until the flood has as many as the others.
+    await pulling.launch("b-1")
+    assert 429 == await flood[2].answer()
+    assert "most of them for the pull of this image" in str(flood[2].error)
+    others = [pulling.launching(each, "farther") for each in ("c-1", "c-2")]
+    assert 429 == await flood[1].answer()
+    await pass_time(0.1)  # until they wait for the image
+    assert 429 == await pulling.launching("c-3", "farther").answer()
+    hold.release()
+    assert [0] * 4 == [await each.answer() for each in (first, flood[0], *others)]
+    assert ["a-1", "a-2", "b-1", "c-1", "c-2"] == pulling.running()
+    assert ["far", "farther"] == [image for image, _ in pulling.engine.pulled]
+
+
 async def test_a_launch_that_pulls_counts_among_those_that_wait(pulling: World) -> None:
     hold = pulling.faults.hold("pull")
     fetching = pulling.launching("a-1", "far")

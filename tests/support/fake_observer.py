@@ -58,6 +58,7 @@ class Fake(AreaSupervisorServiceServicer, JobObserverServicer):
     launch: Callable[[AuthenticatedJobData, str], None] = lambda _data, _trace_id: None
     watches: Queue[Sequence[api.WatchJobsResponse] | None] = field(default_factory=Queue)
     lines: Sequence[api.LogLine] = ()
+    names: Sequence[str] = ()
     stats: Sequence[api.JobStats] = ()
     asked: list[Any] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
@@ -88,6 +89,10 @@ class Fake(AreaSupervisorServiceServicer, JobObserverServicer):
             jobs=self.jobs[first:after],
             next_page_token=str(after) if after < len(self.jobs) else "",
         )
+
+    def ListNames(self, request: api.ListNamesRequest, context: Context) -> api.ListNamesResponse:
+        self._heard(request, context)
+        return api.ListNamesResponse(names=self.names)
 
     def WatchJobs(
         self, request: api.WatchJobsRequest, context: Context

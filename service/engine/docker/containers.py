@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 import docker
@@ -138,6 +139,7 @@ def container_options(client: docker.APIClient, spec: WorkloadSpec) -> dict[str,
         "environment": dict(spec.environment),
         "labels": dict(spec.labels),
         "stop_signal": spec.stop_signal,  # workers rely on it, so an image cannot change it
+        "stop_timeout": ceil(spec.stop_grace),  # where the Engine or a person stops it
         "user": spec.confinement.user or None,
         "working_dir": spec.surroundings.working_dir or None,
         "healthcheck": _healthcheck(spec.healthcheck),

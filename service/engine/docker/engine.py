@@ -167,13 +167,16 @@ class DockerEngine:
         workload_id: str,
         labels: Mapping[str, str],
         *,
+        allowed_folders: Sequence[str],
         redact: Redactor,
         timeout: float,
     ) -> Begun:
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
         about = {_ID: workload_id}
-        look = Call("inspect", lambda c: successors.look(c, workload_id, labels), about)
+        look = Call(
+            "inspect", lambda c: successors.look(c, workload_id, labels, allowed_folders), about
+        )
         plan = await self._calls.call(look, timeout=_SHORT)
         free = Call("rename", lambda c: successors.free_name(c, plan), about)
         await self._calls.call(free, timeout=_SHORT)

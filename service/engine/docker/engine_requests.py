@@ -29,7 +29,7 @@ _KEYS = """
 AttachStderr AttachStdin AttachStdout CapDrop Cmd Config Dns Env ExtraHosts Hard Healthcheck
 HostConfig Image Init Interval Labels LogConfig Memory MemoryReservation MemorySwap Name NanoCpus
 NetworkDisabled NetworkMode OpenStdin PidsLimit ReadonlyRootfs Retries ShmSize Soft StartPeriod
-StdinOnce StopSignal Test Timeout Tmpfs Tty Ulimits User WorkingDir max-file max-size
+StdinOnce StopSignal StopTimeout Test Timeout Tmpfs Tty Ulimits User WorkingDir max-file max-size
 """.split()  # noqa: SIM905 - one a line would be long
 # Those that the Engine gives a container by default.
 _CAPABILITIES = """

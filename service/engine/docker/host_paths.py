@@ -33,13 +33,13 @@ def check_folders(spec: WorkloadSpec) -> None:
             raise EngineRefused(f"volumes: {volume.source}: {reason}")
 
 
-def check_binds(mounts: Sequence[Mapping[str, Any]]) -> None:
-    """Raise `EngineRefused` if one of the Engine's mounts leads to its socket by now.
+def check_binds(mounts: Sequence[Mapping[str, Any]], allowed: Sequence[str]) -> None:
+    """Raise `EngineRefused` if a workload has one of the Engine's mounts that it may not have now.
 
-    It blocks. That the folder itself was allowed has been checked at the launch.
+    It blocks. What was allowed at its launch may not be allowed any more.
     """
     for source in (str(each.get("Source")) for each in mounts if each.get("Type") == "bind"):
-        if reason := obstacle(source, [source]):
+        if reason := obstacle(source, allowed):
             raise EngineRefused(f"volumes: {source}: {reason}")
 
 

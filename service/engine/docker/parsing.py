@@ -174,6 +174,7 @@ class Listed(Answer):
     State: str
     Created: float
     Status: str | None = None
+    ImageID: str = ""
     HostConfig: _HostConfig | None = None
 
 
@@ -317,6 +318,7 @@ def workload(item: object) -> Workload:
         created_at=found.Created,
         paused=found.State == "paused",
         network_of=_network_of(found.HostConfig),
+        image_digest=_digest(found.ImageID),
         health=_listed_health(found.Status or ""),
     )
 

@@ -3,7 +3,7 @@
 What is read here has the arguments, with their secrets, and is only sent back to the Engine.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -32,7 +32,7 @@ _OF_THE_IMAGE = (
     *("User", "ExposedPorts", "Env", "Entrypoint", "WorkingDir", "Volumes"),
     *("StopSignal", "Healthcheck", "Shell"),
 )
-_DEFAULTS = {"Runtime": "runc", "ShmSize": 64 * 2**20}
+_SHM_SIZE = 64 * 2**20  # by default
 _CAPABILITIES = ("CapAdd", "CapDrop")
 
 
@@ -52,15 +52,20 @@ class Plan:
         return has_file(self.body["HostConfig"].get("Mounts") or ())
 
 
-def look(client: docker.APIClient, container_id: str, labels: Mapping[str, str]) -> Plan:
+def look(
+    client: docker.APIClient,
+    container_id: str,
+    labels: Mapping[str, str],
+    allowed_folders: Sequence[str],
+) -> Plan:
     """Plan the successor of an exited container.
 
-    Raises `EngineRefused` if it has not exited, or if a folder of its host leads to a socket now.
+    Raises `EngineRefused` if it has not exited, or has a folder of the host that it may not have.
     """
     answer = client.inspect_container(container_id)
     if inspection(answer).status is not Status.EXITED:
         raise EngineRefused(f"container {container_id}: has not exited")
-    check_binds(answer["HostConfig"].get("Mounts") or ())
+    check_binds(answer["HostConfig"].get("Mounts") or (), allowed_folders)
     held = str(answer["Name"]).removeprefix("/")
     config = answer["Config"]
     image, defaults = _image(client, config["Image"], answer["Image"])
@@ -68,7 +73,7 @@ def look(client: docker.APIClient, container_id: str, labels: Mapping[str, str])
         **_own(config, defaults),
         "Image": image,
         "Labels": {**(config.get("Labels") or {}), **labels},
-        "HostConfig": _host_config(answer["HostConfig"]),
+        "HostConfig": _host_config(client, answer["HostConfig"]),
     }
     return Plan(container_id, held, name_before(held, container_id), image, body)
 
@@ -107,8 +112,8 @@ def _own(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, An
     }
 
 
-def _host_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    given = _own(config, _DEFAULTS)
+def _host_config(client: Any, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = _own(config, {"ShmSize": _SHM_SIZE, "Runtime": client.info().get("DefaultRuntime")})
     for key in _CAPABILITIES:
         if key in given:
             given[key] = [name.removeprefix("CAP_") for name in given[key]]

@@ -128,6 +128,7 @@ class SwarmEngine:
         workload_id: str,
         labels: Mapping[str, str],
         *,
+        allowed_folders: Sequence[str],
         redact: Redactor,
         timeout: float,
     ) -> Begun:
@@ -136,6 +137,7 @@ class SwarmEngine:
             start_again,
             service_id=workload_id,
             labels=labels,
+            allowed_folders=allowed_folders,
             redact=redact,
             nodes=self._nodes,
         )

@@ -5,12 +5,13 @@ that there never is a moment without either.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
 from observability.redaction.redactor import Redactor
 from service.engine.docker.client import Client
+from service.engine.docker.host_paths import check_binds
 from service.engine.swarm.answers import Task, TaskState
 from service.engine.swarm.errors import has_begun, no_room, refused, waits_for_node
 from service.engine.swarm.machines import KnownNodes
@@ -29,12 +30,14 @@ def start_again(
     service_id: str,
     labels: Mapping[str, str],
     *,
+    allowed_folders: Sequence[str],
     redact: Redactor,
     nodes: KnownNodes,
 ) -> str:
     """Have a service run a new task, and return its node once the program has begun.
 
-    The client's time limit is that of the whole. Raises `EngineRefused` if its task has not ended.
+    The client's time limit is that of the whole. Raises `EngineRefused` if its task has not ended,
+    or has a folder of the host that it may not have.
     """
     deadline = time.monotonic() + float(client.timeout)
     manager = Manager(client)
@@ -42,18 +45,22 @@ def start_again(
     if newest is None or not _is_successor(newest, labels) or _never_ran(newest):
         if newest is not None and not (has_ended(newest) or is_lost(newest, manager.nodes())):
             raise EngineRefused(f"service {service_id}: has not ended")
-        manager.change(service_id, lambda spec: restarted(spec, labels))
+        manager.change(service_id, lambda spec: restarted(spec, labels, allowed_folders))
     task = _follow(manager, service_id, labels, deadline, redact)
     return nodes.name(manager, task)
 
 
-def restarted(spec: Mapping[str, Any], labels: Mapping[str, str]) -> Mapping[str, Any]:
+def restarted(
+    spec: Mapping[str, Any], labels: Mapping[str, str], allowed_folders: Sequence[str]
+) -> Mapping[str, Any]:
     """The spec of a service that runs a new task, with these labels as well.
 
-    A supervisor may have stopped the last one, because its time was over.
+    A supervisor may have stopped the last one, because its time was over. Raises `EngineRefused`
+    if it has a folder of the host that it may not have.
     """
     changed = deepcopy(dict(spec))
     template = changed["TaskTemplate"]
+    check_binds(template["ContainerSpec"].get("Mounts") or (), allowed_folders)
     template["ForceUpdate"] = template.get("ForceUpdate", 0) + 1
     placement = template.get("Placement") or {}
     constraints = [each for each in placement.get("Constraints") or () if each != NOWHERE]

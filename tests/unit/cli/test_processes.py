@@ -258,8 +258,9 @@ def test_a_shell_completes_identifiers_names_and_commands(fake: Fake, server: st
     fake.jobs[:] = [a_job("timer-1"), a_job("timer-2"), a_job("x; reboot"), a_job("timer-$(x)")]
     assert ["timer-1", "timer-2"] == completed(server, "describe", "timer")
     assert "timer" == fake.asked[-1].identifier_prefix
-    assert ["timer-seconds-interval"] == completed(server, "launch", "timer")
-    assert "timer*" == fake.asked[-1].name
+    fake.names = ["timer-cron", "timer-x y"]
+    assert ["timer-cron"] == completed(server, "launch", "timer")
+    assert "timer" == fake.asked[-1].prefix
     assert ["describe"] == completed(server, "desc")
     assert ["timer-1", "timer-2"] == completed("localhost:1", "--server", server, "kill", "timer")
 

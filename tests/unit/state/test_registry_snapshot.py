@@ -10,6 +10,7 @@ from service.jobs.model import Job, Kind
 from service.jobs.observations import (
     ExitSeen,
     HealthSeen,
+    ImageSeen,
     KillIntended,
     Observation,
     PauseSeen,
@@ -62,6 +63,17 @@ def test_what_is_as_it_should_be_is_confirmed(known: Snapshot, listed: Workload)
 def test_what_is_otherwise_is_not(known: Snapshot, listed: Workload) -> None:
     assert not known.confirms(listed)
     assert ["l-1"] == [job.launch_id for job in known.unconfirmed]
+
+
+def test_what_its_image_is_is_told_once() -> None:
+    told = replace(LISTED, image_digest="sha256:1")
+    for known, images in (
+        (snapshot(), {"l-1": ImageSeen("c-1", "sha256:1")}),
+        (snapshot(ImageSeen("c-1", "sha256:1")), {}),
+        (snapshot(ExitSeen()), {}),
+    ):
+        known.confirms(told)
+        assert images == known.images
 
 
 def test_a_job_that_is_not_listed_is_not_confirmed() -> None:

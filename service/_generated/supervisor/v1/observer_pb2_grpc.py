@@ -44,6 +44,11 @@ class JobObserverStub:
                 request_serializer=supervisor_dot_v1_dot_observer__pb2.ListJobsRequest.SerializeToString,
                 response_deserializer=supervisor_dot_v1_dot_observer__pb2.ListJobsResponse.FromString,
                 _registered_method=True)
+        self.ListNames = channel.unary_unary(
+                '/supervisor.v1.JobObserver/ListNames',
+                request_serializer=supervisor_dot_v1_dot_observer__pb2.ListNamesRequest.SerializeToString,
+                response_deserializer=supervisor_dot_v1_dot_observer__pb2.ListNamesResponse.FromString,
+                _registered_method=True)
         self.WatchJobs = channel.unary_stream(
                 '/supervisor.v1.JobObserver/WatchJobs',
                 request_serializer=supervisor_dot_v1_dot_observer__pb2.WatchJobsRequest.SerializeToString,
@@ -89,6 +94,13 @@ class JobObserverServicer:
     def ListJobs(self, request, context):
         """The jobs that fit all of the filters, in the order of their launch, those of the history
         newest first. Live ones come first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListNames(self, request, context):
+        """The names of the jobs that can be launched, in the order of the catalogue.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -149,6 +161,11 @@ def add_JobObserverServicer_to_server(servicer, server):
                     servicer.ListJobs,
                     request_deserializer=supervisor_dot_v1_dot_observer__pb2.ListJobsRequest.FromString,
                     response_serializer=supervisor_dot_v1_dot_observer__pb2.ListJobsResponse.SerializeToString,
+            ),
+            'ListNames': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNames,
+                    request_deserializer=supervisor_dot_v1_dot_observer__pb2.ListNamesRequest.FromString,
+                    response_serializer=supervisor_dot_v1_dot_observer__pb2.ListNamesResponse.SerializeToString,
             ),
             'WatchJobs': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchJobs,
@@ -235,6 +252,33 @@ class JobObserver:
             '/supervisor.v1.JobObserver/ListJobs',
             supervisor_dot_v1_dot_observer__pb2.ListJobsRequest.SerializeToString,
             supervisor_dot_v1_dot_observer__pb2.ListJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNames(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/supervisor.v1.JobObserver/ListNames',
+            supervisor_dot_v1_dot_observer__pb2.ListNamesRequest.SerializeToString,
+            supervisor_dot_v1_dot_observer__pb2.ListNamesResponse.FromString,
             options,
             channel_credentials,
             insecure,

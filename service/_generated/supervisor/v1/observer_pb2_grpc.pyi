@@ -42,6 +42,8 @@ class JobObserverStub:
     """The jobs that fit all of the filters, in the order of their launch, those of the history
     newest first. Live ones come first.
     """
+    ListNames: _grpc.UnaryUnaryMultiCallable[_observer_pb2.ListNamesRequest, _observer_pb2.ListNamesResponse]
+    """The names of the jobs that can be launched, in the order of the catalogue."""
     WatchJobs: _grpc.UnaryStreamMultiCallable[_observer_pb2.WatchJobsRequest, _observer_pb2.WatchJobsResponse]
     """The live jobs, then every change. RESOURCE_EXHAUSTED if the client reads too slowly: it can
     come back with its last `resume_token`.
@@ -66,6 +68,8 @@ class JobObserverAsyncStub(JobObserverStub):
     """The jobs that fit all of the filters, in the order of their launch, those of the history
     newest first. Live ones come first.
     """
+    ListNames: _aio.UnaryUnaryMultiCallable[_observer_pb2.ListNamesRequest, _observer_pb2.ListNamesResponse]  # type: ignore[assignment]
+    """The names of the jobs that can be launched, in the order of the catalogue."""
     WatchJobs: _aio.UnaryStreamMultiCallable[_observer_pb2.WatchJobsRequest, _observer_pb2.WatchJobsResponse]  # type: ignore[assignment]
     """The live jobs, then every change. RESOURCE_EXHAUSTED if the client reads too slowly: it can
     come back with its last `resume_token`.
@@ -99,6 +103,14 @@ class JobObserverServicer(metaclass=_abc_1.ABCMeta):
         """The jobs that fit all of the filters, in the order of their launch, those of the history
         newest first. Live ones come first.
         """
+
+    @_abc_1.abstractmethod
+    def ListNames(
+        self,
+        request: _observer_pb2.ListNamesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_observer_pb2.ListNamesResponse, _abc.Awaitable[_observer_pb2.ListNamesResponse]]:
+        """The names of the jobs that can be launched, in the order of the catalogue."""
 
     @_abc_1.abstractmethod
     def WatchJobs(

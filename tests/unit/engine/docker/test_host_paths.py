@@ -132,16 +132,20 @@ def test_a_launch_looks_again_for_links(allowed: Path) -> None:
 class _Engine:
     """An Engine that knows of one exited container, with a folder of its host."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runtime: str = "runc") -> None:
         self._mounts = [{"Type": "bind", "Source": str(folder), "Target": "/data"}]
+        self._runtime = runtime
 
     def inspect_container(self, _: str) -> dict[str, Any]:
         state = {"Status": "exited", "Paused": False, "OOMKilled": False, "ExitCode": 1}
         state |= {"StartedAt": "2026-11-29T04:00:00Z", "FinishedAt": "2026-11-29T04:00:01Z"}
         config = {"Image": "x", "Labels": {}}
-        host = {"Mounts": self._mounts}
+        host = {"Mounts": self._mounts, "Runtime": self._runtime}
         names = {"Id": "a" * 64, "Name": "/a-1", "Image": "sha256:x"}
         return {**names, "State": state, "Config": config, "HostConfig": host}
+
+    def info(self) -> dict[str, Any]:
+        return {"DefaultRuntime": "runsc"}
 
     def inspect_image(self, _: str) -> dict[str, Any]:
         return {"Id": "sha256:x", "Config": {}}
@@ -151,9 +155,19 @@ def test_a_restart_looks_again_for_links(allowed: Path) -> None:
     folder = allowed / "folder"
     folder.mkdir()
     engine: Any = _Engine(folder)
-    assert "x" == successors.look(engine, "a", {}).image
+    assert "x" == successors.look(engine, "a", {}, [str(allowed)]).image
     folder.rmdir()
     folder.symlink_to(allowed.parent / "engine")
     with pytest.raises(EngineRefused, match=f"volumes: {folder}: leads to .* socket of an engine"):
-        successors.look(engine, "a", {})
-    check_binds([{"Type": "volume", "Source": "cache"}])
+        successors.look(engine, "a", {}, [str(allowed)])
+    check_binds([{"Type": "volume", "Source": "cache"}], [])
+
+
+@pytest.mark.parametrize(("runtime", "asked"), [("runc", "runc"), ("runsc", None)])
+def test_a_restart_asks_for_the_same_runtime_unless_it_is_the_engines_default(
+    allowed: Path, runtime: str, asked: str | None
+) -> None:
+    """A proxy may not let through what asks for one."""
+    engine: Any = _Engine(allowed, runtime)
+    body = successors.look(engine, "a", {}, [str(allowed)]).body
+    assert asked == body["HostConfig"].get("Runtime")
