@@ -31,7 +31,7 @@ class HttpEndpoint:
         guard: Guard | None = None,
     ) -> None:
         """`guard` is for the metrics."""
-        self._socket = _bound(address, port)
+        self._socket = bound_socket(address, port)
         self._renderer = ThreadPoolExecutor(1, thread_name_prefix="scrapes")
         self._tls = tls
         self._pages = Pages(registry, probes, self._renderer, guard)
@@ -75,7 +75,7 @@ class HttpEndpoint:
         server.close()
 
 
-def _bound(address: str, port: int) -> socket.socket:
+def bound_socket(address: str, port: int) -> socket.socket:
     """A listening socket. "::" includes IPv4."""
     bound = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     try:

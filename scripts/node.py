@@ -1,4 +1,4 @@
-"""Installs Node for the tests, and the packages in the lock of the example client."""
+"""Installs Node for the tests, and packages by their locks: of the example client, of others."""
 
 import fcntl
 import shutil
@@ -9,42 +9,47 @@ from scripts import apt
 from scripts.progress import PrerequisiteError, step, tail
 
 _ROOT = Path(__file__).resolve().parents[1]
-_WANTED = _ROOT / "examples" / "clients"
-_FOLDER = _ROOT / ".cache" / "node"
+CLIENTS = _ROOT / "examples" / "clients"
+CONSOLE = _ROOT / "tests" / "console"
+_CACHE = _ROOT / ".cache" / "node"
 _FILES = ("package.json", "package-lock.json")
 
 
-def ensure_installed() -> Path:
-    """Install missing packages. Return the folder for NODE_PATH. Raises PrerequisiteError."""
+def ensure_installed(wanted: Path = CLIENTS) -> Path:
+    """Install what a folder's lock has, and return the folder for NODE_PATH.
+
+    Raises PrerequisiteError.
+    """
     apt.ensure("node", "nodejs")
     apt.ensure("npm", "npm")
-    _FOLDER.mkdir(parents=True, exist_ok=True)
-    with (_FOLDER / "lock").open("w") as lock:
+    folder = _CACHE / wanted.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _is_there():
-            _install()
-    return _FOLDER / "node_modules"
+        if not _is_there(wanted, folder):
+            _install(wanted, folder)
+    return folder / "node_modules"
 
 
-def _is_there() -> bool:
+def _is_there(wanted: Path, folder: Path) -> bool:
     """Whether an installation of this lock is complete."""
-    done = _FOLDER / "installed.json"
-    return done.is_file() and done.read_bytes() == (_WANTED / "package-lock.json").read_bytes()
+    done = folder / "installed.json"
+    return done.is_file() and done.read_bytes() == (wanted / "package-lock.json").read_bytes()
 
 
-def _install() -> None:
+def _install(wanted: Path, folder: Path) -> None:
     for name in _FILES:
-        shutil.copy(_WANTED / name, _FOLDER)
+        shutil.copy(wanted / name, folder)
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    with step("Installing the gRPC client for Node"):
+    with step(f"Installing the packages of {wanted.relative_to(_ROOT)} for Node"):
         result = subprocess.run(
             command,
-            cwd=_FOLDER,
+            cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
     if result.returncode != 0:
-        raise PrerequisiteError(f"npm could not install it:\n{tail(result.stdout)}")
-    shutil.copy(_WANTED / "package-lock.json", _FOLDER / "installed.json")
+        raise PrerequisiteError(f"npm could not install them:\n{tail(result.stdout)}")
+    shutil.copy(wanted / "package-lock.json", folder / "installed.json")

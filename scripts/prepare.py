@@ -51,7 +51,9 @@ def prepare() -> tuple[str, str]:
     for program, package in _OF_THE_RUNBOOK.items():
         apt.ensure(program, package)
     apt.ensure(_TERMINAL, _TERMINAL)
+    apt.ensure("chromium", "chromium")
     node.ensure_installed()
+    node.ensure_installed(node.CONSOLE)
     busybox.ensure()
     with step("Trying a private Engine"), engines.private() as engine:
         client = docker.DockerClient(base_url=engine.host, timeout=120)

@@ -27,6 +27,7 @@ from pydantic import (
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?\.?")
 _IPV6 = re.compile(r"(\[)?([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(?(1)\])")
+_URL = re.compile(r"(https?://[^\s\"'<>]+)?")
 _WHOLE = re.compile(r"[0-9]+")
 _LAST_PORT = 65535
 
@@ -55,6 +56,7 @@ def _host(value: str) -> str:
     return value
 
 
+<<<<<<< HEAD
 def _address(value: str) -> str:
     """HOST:PORT, as gRPC takes it: an IPv6 address has to have its brackets."""
     host, _, port = value.rpartition(":")
@@ -63,6 +65,27 @@ def _address(value: str) -> str:
     if not 1 <= int(port) <= _LAST_PORT:
         raise ValueError
     return f"{_host(host)}:{int(port)}"
+=======
+def _host_names(value: str) -> str:
+    """Names as in a certificate, separated by commas."""
+    for name in value.split(",") if value else ():
+        if not _HOST_NAME.fullmatch(name):
+            raise ValueError
+    return value
+
+
+def _url(value: str) -> str:
+    """A URL of another site, for a link."""
+    if not _URL.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _trace_url(value: str) -> str:
+    if value and "{trace_id}" not in value:
+        raise ValueError
+    return _url(value)
+>>>>>>> 49792fa (Show jobs, their history and what needs attention on a page)
 
 
 def _whole(value: object) -> object:
@@ -160,6 +183,37 @@ class Settings(BaseModel):
         "the file with the private key of that certificate",
         allowed="a PEM file's path, together with `METRICS_TLS_CERT_FILE`",
         unset="no TLS",
+    )
+    console_port: Port | None = _setting(
+        None,
+        "the port of the [console](console.md), a page for people",
+        allowed=_A_PORT,
+        unset="no console",
+    )
+    console_open: bool = _setting(
+        default=False,
+        description="whether the console listens beyond loopback without TLS: in a container whose"
+        " port is published on the host's loopback alone",
+        allowed="true or false",
+    )
+    console_hosts: Annotated[str, AfterValidator(_host_names)] = _setting(
+        "",
+        "the names by which browsers reach the console, beside addresses, `localhost` and the"
+        " name of the host",
+        allowed="host names, separated by commas",
+        unset="none",
+    )
+    grafana_url: Annotated[str, AfterValidator(_url)] = _setting(
+        "",
+        "where Grafana is, for a link of the console",
+        allowed="a URL that begins with http:// or https://",
+        unset="no link",
+    )
+    trace_url_template: Annotated[str, AfterValidator(_trace_url)] = _setting(
+        "",
+        "where a trace can be seen, for links of the console",
+        allowed="a URL that begins with http:// or https:// and has {trace_id} in it",
+        unset="no links",
     )
     access_file: Path | None = _setting(
         None,
@@ -303,6 +357,11 @@ class Settings(BaseModel):
     def allowed_folders(self) -> Sequence[str]:
         """`ALLOWED_HOST_PATHS`, one by one."""
         return self.allowed_host_paths.split(":") if self.allowed_host_paths else ()
+
+    @property
+    def console_names(self) -> Sequence[str]:
+        """`CONSOLE_HOSTS`, one by one."""
+        return self.console_hosts.split(",") if self.console_hosts else ()
 
     @property
     def production(self) -> bool:

@@ -17,6 +17,7 @@ NEEDS: Mapping[str, Collection[str]] = {
     "access/test_example_clients.py": {"root"},  # Node
     "chaos": {"engine", "slow"},
     "chaos/test_checks.py": (),
+    "console": {"root"},  # Chromium
     "dashboards": (),
     "dashboards/test_probes.py": {"root"},  # systemd-analyze
     "dashboards/test_promtool.py": {"root"},

@@ -61,6 +61,11 @@ def test_the_defaults_are_those_that_deployments_know() -> None:
         "grpc_tls_client_ca_file": None,
         "metrics_tls_cert_file": None,
         "metrics_tls_key_file": None,
+        "console_port": None,
+        "console_open": False,
+        "console_hosts": "",
+        "grafana_url": "",
+        "trace_url_template": "",
         "access_file": None,
         "metrics_access": "open",
         "job_catalog": None,
@@ -104,6 +109,11 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "grpc_tls_client_ca_file": Path("clients.crt"),
         "metrics_tls_cert_file": Path("http.crt"),
         "metrics_tls_key_file": Path("http.key"),
+        "console_port": 3,
+        "console_open": True,
+        "console_hosts": "jobs.example,jobs",
+        "grafana_url": "https://grafana.example/d/x",
+        "trace_url_template": "http://jaeger:16686/trace/{trace_id}",
         "access_file": Path("access.toml"),
         "metrics_access": "required",
         "job_catalog": Path("jobs.toml"),
@@ -143,6 +153,11 @@ def test_every_setting_is_read_from_its_variable() -> None:
         GRPC_TLS_CLIENT_CA_FILE="clients.crt",
         METRICS_TLS_CERT_FILE="http.crt",
         METRICS_TLS_KEY_FILE="http.key",
+        CONSOLE_PORT="3",
+        CONSOLE_OPEN="true",
+        CONSOLE_HOSTS="jobs.example,jobs",
+        GRAFANA_URL="https://grafana.example/d/x",
+        TRACE_URL_TEMPLATE="http://jaeger:16686/trace/{trace_id}",
         ACCESS_FILE="access.toml",
         METRICS_ACCESS="required",
         JOB_CATALOG="jobs.toml",
@@ -345,6 +360,23 @@ WRONG = [
     ),
     ("LOG_LEVEL", "trace", "debug, info, warning or error"),
     ("LOG_LEVEL", "LOUD", "debug, info, warning or error"),
+    ("CONSOLE_OPEN", "always", "true or false"),
+    *(
+        ("CONSOLE_HOSTS", value, "host names, separated by commas")
+        for value in ("a b", "a,", "http://a", "a:80")
+    ),
+    *(
+        ("GRAFANA_URL", value, "a URL that begins with http:// or https://")
+        for value in ("grafana", "javascript:alert(1)", "http://a b", 'http://a"')
+    ),
+    *(
+        (
+            "TRACE_URL_TEMPLATE",
+            value,
+            "a URL that begins with http:// or https:// and has {trace_id} in it",
+        )
+        for value in ("http://jaeger", "{trace_id}", "ftp://x/{trace_id}")
+    ),
     ("METRICS_ACCESS", "closed", "open, or required with `ACCESS_FILE`"),
     ("LOG_FORMAT", "xml", "json or console"),
     ("LOG_FORMAT", "Text", "json or console"),

@@ -1,0 +1,267 @@
+"""The routes of the console, and which method of the API each of them calls."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import orjson
+from google.protobuf.message import Message
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from observability.callers import caller
+from observability.logs import get_logger
+from service import __version__
+from service._generated import area_supervisor_pb2 as contract
+from service._generated.area_types_pb2 import AuthenticatedJobData
+from service._generated.supervisor.v1 import observer_pb2 as observer
+from service.access.access import Refusal
+from service.access.clients import Reason
+from service.access.roles import may_call
+from service.access.throttle import Throttle
+from service.api.jobs_service import MAX_MESSAGE_BYTES, JobsService
+from service.api.services import Closing
+from service.console.bodies import BadBody, message_of, parsed, read_field, read_json
+from service.console.callers import Callers
+from service.console.calls import CallFailed, call, stream
+from service.console.day import Day
+from service.console.events import events_of
+from service.console.guards import Guards
+from service.console.hosts import Hosts
+from service.console.pages import login_page, page
+from service.console.plain import plain
+
+log = get_logger(__name__)
+
+_CONTRACT = "area_supervisor.AreaSupervisorService"
+_OBSERVER = "supervisor.v1.JobObserver"
+_LIST = f"{_OBSERVER}/ListJobs"
+
+# Bodies other than launches (bytes), and what is shown without JavaScript (jobs).
+_MOST_BODY = 64 * 2**10
+_MOST_ROWS = 200
+_MOST_WAITING = 16  # answers to wrong tokens that are delayed at a time
+_MOST_ERROR = 500  # of an error of our scripts, which a browser tells (characters)
+
+
+class Links(NamedTuple):
+    """Where other tools are; empty if they are not named."""
+
+    grafana: str = ""
+    trace: str = ""  # with `{trace_id}`
+
+
+class Console:
+    """Answers browsers: each request for data is a call of the API, for the request's client."""
+
+    def __init__(
+        self, jobs: JobsService, jobs_observer: Any, callers: Callers, links: Links
+    ) -> None:
+        self._jobs, self._observer = jobs, jobs_observer
+        self._callers = callers
+        self._links = links
+        self._throttle = Throttle(_MOST_WAITING)
+        self._closing = Closing()
+        self._day = Day(jobs_observer.ListJobs)
+
+    def close(self) -> None:
+        """End all streams."""
+        self._closing.close()
+
+    def app(self, hosts: Hosts) -> ASGIApp:
+        """The whole as an ASGI application."""
+        static = StaticFiles(directory=str(files("service.console") / "static"))
+        get, post = ["GET"], ["POST"]
+        routes = [
+            Route("/", self._page, methods=get),
+            Route("/login", self._log_in, methods=post),
+            Route("/logout", self._log_out, methods=post),
+            Route("/api/me", self._me, methods=get),
+            Route("/api/job", self._asks("GetJob", observer.GetJobRequest), methods=get),
+            Route("/api/jobs", self._asks("ListJobs", observer.ListJobsRequest), methods=get),
+            Route("/api/stats", self._asks("Stats", observer.StatsRequest), methods=get),
+            Route("/api/findings", self._asks("Diagnose", observer.DiagnoseRequest), methods=get),
+            Route("/api/day", self._last_day, methods=get),
+            Route("/api/events", self._events, methods=get),
+            Route("/api/logs", self._logs, methods=get),
+            Route("/api/launch", self._launch, methods=post),
+            Route("/api/kill", self._kill, methods=post),
+            Route("/api/errors", self._note_error, methods=post),
+            Mount("/static", static),
+        ]
+        return Guards(Starlette(routes=routes), hosts)
+
+    async def _page(self, request: Request) -> Response:
+        found = self._callers.admit(request, _LIST)
+        if isinstance(found, Refusal):
+            return self._ask_to_log_in(found)
+        try:
+            answer = await call(
+                self._observer.ListJobs, observer.ListJobsRequest(page_size=_MOST_ROWS)
+            )
+        except CallFailed as failed:
+            return HTMLResponse(page((), failed.text))
+        return HTMLResponse(page(map(plain, answer.jobs)))
+
+    def _ask_to_log_in(self, refusal: Refusal) -> Response:
+        wrong = "" if refusal.reason is Reason.MISSING else refusal.text
+        answer = HTMLResponse(login_page(wrong), 401)
+        if refusal.reason is Reason.UNKNOWN:
+            self._callers.log_out(answer)
+        return answer
+
+    async def _log_in(self, request: Request) -> Response:
+        try:
+            token = await read_field(request, "token", most=_MOST_BODY)
+        except BadBody as bad:
+            return HTMLResponse(login_page(str(bad)), 400)
+        found = self._callers.identify(request, _LIST, token)
+        if isinstance(found, Refusal):
+            self._callers.report(_LIST, found)
+            await self._throttle.wait(request.client.host if request.client else "")
+            return self._ask_to_log_in(found)
+        answer = RedirectResponse("/", 303)
+        self._callers.log_in(answer, token)
+        return answer
+
+    async def _log_out(self, _: Request) -> Response:
+        answer = RedirectResponse("/", 303)
+        self._callers.log_out(answer)
+        return answer
+
+    async def _me(self, request: Request) -> Response:
+        """Who the client is, what it may do, and where other tools are."""
+        found = self._callers.admit(request, _LIST)
+        if isinstance(found, Refusal):
+            return _refused(found)
+        methods = {
+            "launch": f"{_CONTRACT}/LaunchJob",
+            "kill": f"{_CONTRACT}/KillJob",
+            "logs": f"{_OBSERVER}/StreamLogs",
+        }
+        may = {name: may_call(found.role, method) for name, method in methods.items()}
+        return _json(
+            {
+                "client": found.name,
+                "role": found.role if self._callers.have_tokens else "",
+                "may": may,
+                "version": __version__,
+                "grafana_url": self._links.grafana,
+                "trace_url": self._links.trace,
+            }
+        )
+
+    def _asks(self, name: str, kind: type[Message]) -> Callable[[Request], Awaitable[Response]]:
+        """A route that calls a method of the observer, with the fields of the query."""
+
+        async def answer(request: Request) -> Response:
+            work = partial(self._call_observer, name, kind, request)
+            return await self._answer(request, f"{_OBSERVER}/{name}", work)
+
+        return answer
+
+    async def _call_observer(
+        self, name: str, kind: type[Message], request: Request
+    ) -> dict[str, Any]:
+        asked = message_of(kind, request.query_params)
+        return plain(await call(getattr(self._observer, name), asked))
+
+    async def _answer(
+        self, request: Request, method: str, work: Callable[[], Awaitable[dict[str, Any]]]
+    ) -> Response:
+        """The answer of a call as JSON, or its error."""
+        found = self._callers.admit(request, method)
+        if isinstance(found, Refusal):
+            self._callers.report(method, found)
+            return _refused(found)
+        try:
+            return _json(await work())
+        except CallFailed as failed:
+            return _error(failed.status, failed.text)
+        except BadBody as bad:
+            return _error(400, str(bad))
+
+    async def _last_day(self, request: Request) -> Response:
+        async def figures() -> dict[str, Any]:
+            return await self._day.figures(caller().client)
+
+        return await self._answer(request, _LIST, figures)
+
+    async def _events(self, request: Request) -> Response:
+        method = f"{_OBSERVER}/WatchJobs"
+        found = self._callers.admit(request, method)
+        if isinstance(found, Refusal):
+            self._callers.report(method, found)
+            return _refused(found)
+        token = request.headers.get("last-event-id") or request.query_params.get("resume_token", "")
+        changes = stream(self._observer.WatchJobs, observer.WatchJobsRequest(resume_token=token))
+        still_allowed = partial(self._callers.still_admits, request, method)
+        return StreamingResponse(
+            events_of(self._closing.until_closed(changes), still_allowed),
+            media_type="text/event-stream",
+        )
+
+    async def _logs(self, request: Request) -> Response:
+        """Lines of JSON; the last one has the error, if there is one."""
+        method = f"{_OBSERVER}/StreamLogs"
+        found = self._callers.admit(request, method)
+        if isinstance(found, Refusal):
+            self._callers.report(method, found)
+            return _refused(found)
+        try:
+            asked = message_of(observer.StreamLogsRequest, request.query_params)
+        except BadBody as bad:
+            return _error(400, str(bad))
+        lines = _lines_of(self._closing.until_closed(stream(self._observer.StreamLogs, asked)))
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    async def _launch(self, request: Request) -> Response:
+        async def launch() -> dict[str, Any]:
+            body = await read_json(request, most=MAX_MESSAGE_BYTES)
+            asked = parsed(AuthenticatedJobData, body)
+            return plain(await call(self._jobs.LaunchJob, asked))
+
+        return await self._answer(request, f"{_CONTRACT}/LaunchJob", launch)
+
+    async def _kill(self, request: Request) -> Response:
+        async def kill() -> dict[str, Any]:
+            asked = parsed(contract.JobId, await read_json(request, most=MAX_MESSAGE_BYTES))
+            return plain(await call(self._jobs.KillJob, asked))
+
+        return await self._answer(request, f"{_CONTRACT}/KillJob", kill)
+
+    async def _note_error(self, request: Request) -> Response:
+        """An error of our scripts goes to our log, and to nobody else."""
+
+        async def note() -> dict[str, Any]:
+            body = await read_json(request, most=_MOST_BODY)
+            text, where = (str(body.get(key, ""))[:_MOST_ERROR] for key in ("text", "where"))
+            log.warning("console.script_failed", text=text, where=where)
+            return {}
+
+        return await self._answer(request, _LIST, note)
+
+
+async def _lines_of(answers: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+    try:
+        async for answer in answers:
+            yield b"".join(orjson.dumps(plain(line)) + b"\n" for line in answer.lines)
+    except CallFailed as failed:
+        yield orjson.dumps({"error": failed.text}) + b"\n"
+
+
+def _json(value: dict[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(value), status, media_type="application/json")
+
+
+def _error(status: int, text: str) -> Response:
+    return _json({"error": text}, status)
+
+
+def _refused(refusal: Refusal) -> Response:
+    return _error(403 if refusal.reason is Reason.DENIED else 401, refusal.text)

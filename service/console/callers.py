@@ -1,0 +1,87 @@
+"""Who sends a request: the client that the token of its cookie names."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from observability.callers import name_caller, note_caller
+from service.access.access import Access, Refusal
+from service.access.clients import Client
+from service.access.current_call import CurrentCall, note_call
+from service.access.roles import Role
+
+_COOKIE = "area_supervisor"
+# It is checked at each request, so that it lives as long as the access file has its token.
+_LASTS = 7 * 24 * 3600
+# Who may do everything, because no access file says otherwise.
+_EVERYBODY = Client("", Role.OPERATOR)
+
+
+class Callers:
+    """Finds the client of a request, and lets it call a method of the API."""
+
+    def __init__(self, access: Access | None, *, secure: bool) -> None:
+        """Without `access`, everybody may do everything. `secure` is for cookies under TLS."""
+        self._access = access
+        self._secure = secure
+
+    @property
+    def have_tokens(self) -> bool:
+        """Whether somebody can log in."""
+        return self._access is not None
+
+    def admit(self, request: Request, method: str) -> Client | Refusal:
+        """The client, as that of the current task, if it may call SERVICE/METHOD."""
+        found = self.identify(request, method, token_of(request))
+        if isinstance(found, Client) and self._access is not None:
+            name_caller(found.name)
+            note_call(CurrentCall(found, method, tuple))
+        return found
+
+    def identify(self, request: Request, method: str, token: str | None) -> Client | Refusal:
+        """The client of a token, or of whoever has none, if it may call a method."""
+        _note_peer(request)
+        return self._decide(method, token)
+
+    def still_admits(self, request: Request, method: str) -> bool:
+        """Whether the client of an open stream may still call its method."""
+        return isinstance(self._decide(method, token_of(request)), Client)
+
+    def _decide(self, method: str, token: str | None) -> Client | Refusal:
+        if self._access is None:
+            return _EVERYBODY
+        return self._access.decide(method, [] if token is None else [f"Bearer {token}".encode()])
+
+    def report(self, method: str, refusal: Refusal) -> None:
+        """Log and count a refusal."""
+        if self._access is not None:
+            self._access.report(method, refusal)
+
+    def log_in(self, answer: Response, token: str) -> None:
+        """Have the browser send a token from now on. Scripts cannot read it."""
+        answer.set_cookie(
+            _COOKIE,
+            urlsafe_b64encode(token.encode()).decode(),
+            max_age=_LASTS,
+            httponly=True,
+            samesite="strict",
+            secure=self._secure,
+        )
+
+    def log_out(self, answer: Response) -> None:
+        answer.delete_cookie(_COOKIE, httponly=True, samesite="strict", secure=self._secure)
+
+
+def token_of(request: Request) -> str | None:
+    """The token of a cookie; None without a readable one."""
+    try:
+        return urlsafe_b64decode(request.cookies[_COOKIE].encode()).decode()
+    except (KeyError, ValueError):
+        return None
+
+
+def _note_peer(request: Request) -> None:
+    client = request.client
+    host = "" if client is None else f"[{client.host}]" if ":" in client.host else client.host
+    note_caller(f"{host}:{client.port}" if client else "", request.headers.get("user-agent", ""))

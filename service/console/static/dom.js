@@ -1,0 +1,92 @@
+// Elements, and texts of jobs in them. Nothing here makes markup of a text.
+
+// An element with attributes (functions are listeners) and children.
+export function el(name, attributes = {}, ...children) {
+  return fill(document.createElement(name), attributes, children);
+}
+
+export function svg(name, attributes = {}, ...children) {
+  return fill(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
+}
+
+function fill(element, attributes, children) {
+  for (const [key, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(key, value);
+    else if (value === true) element.setAttribute(key, "");
+    else if (value !== false && value !== undefined) element.setAttribute(key, value);
+  }
+  element.append(...children.filter((child) => child !== undefined && child !== null));
+  return element;
+}
+
+// Controls, what has no width, and what turns the direction of a text around.
+const ODD = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb]/u;
+const LONGEST = 120;
+
+// A text from outside, by itself whatever its direction, with what cannot be seen shown as codes.
+export function text(value, most = LONGEST) {
+  const characters = [...value];
+  const whole = characters.length <= most;
+  const isolated = el("bdi", whole ? {} : { title: plainly(value) });
+  let run = "";
+  for (const each of whole ? characters : characters.slice(0, most)) {
+    if (!ODD.test(each)) {
+      run += each;
+      continue;
+    }
+    isolated.append(run, el("span", { class: "odd" }, code(each)));
+    run = "";
+  }
+  isolated.append(run, whole ? "" : "…");
+  return isolated;
+}
+
+function plainly(value) {
+  return [...value].map((each) => (ODD.test(each) ? code(each) : each)).join("");
+}
+
+function code(character) {
+  return `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+}
+
+// What a state or an outcome looks like: a sign, so that nobody depends on its colour.
+const LOOKS = {
+  starting: ["◌", "busy"],
+  running: ["▶", "good"],
+  paused: ["‖", "warn"],
+  stopping: ["▽", "busy"],
+  backing_off: ["↻", "warn"],
+  exited: ["□", "dim"],
+  gone: ["■", "dim"],
+  success: ["✓", "good"],
+  killed: ["■", "dim"],
+  ended: ["✕", "bad"],
+  error: ["✕", "bad"],
+  oom: ["✕", "bad"],
+  lost: ["?", "bad"],
+  timed_out: ["⧖", "bad"],
+};
+
+export function state(job) {
+  const name = job.outcome || (job.unhealthy ? "unhealthy" : job.state);
+  const [sign, look] = LOOKS[name] ?? ["!", "bad"];
+  const sign_ = el("span", { "aria-hidden": "true" }, `${sign} `);
+  return el("span", { class: `state ${look}` }, sign_, name.replace("_", " "));
+}
+
+export const FAILED = new Set(["ended", "error", "oom", "lost", "timed_out"]);
+
+// How long ago, or how long: 5 s, 3 min, 2 h, 4 d.
+export function span(milliseconds) {
+  const seconds = Math.max(0, milliseconds / 1000);
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86400)} d`;
+}
+
+export function time(value) {
+  if (!value) return "";
+  const date = new Date(value);
+  return el("time", { datetime: value, title: value }, date.toLocaleString());
+}

@@ -1,0 +1,126 @@
+"""A browser, and consoles before APIs in memory."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import Any
+
+import pytest
+import uvloop
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from scripts.ports import free_port
+from service.access.access import Access
+from service.access.clients import Client, Clients, Credentials
+from service.access.roles import Role
+from service.app.metric_labels import new_metrics
+from service.console.app import Console, Links
+from service.console.callers import Callers
+from service.console.hosts import Hosts
+from service.console.server import ConsoleServer
+from tests.console.stub import StubApi
+from tests.support.samples import NAMES
+
+# Chromium looks up hosts of its maker's at each start otherwise.
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Served:
+    """A console in a thread of its own."""
+
+    def __init__(self, api: StubApi, access: Access | None = None) -> None:
+        self.api = api
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self._access = access
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.start()
+
+    def start(self) -> None:
+        self.run(self._start)
+
+    async def _start(self) -> None:
+        port = int(self.url.rpartition(":")[2])
+        jobs: Any = self.api
+        callers = Callers(self._access, secure=False)
+        console = Console(jobs, jobs, callers, Links())
+        self._server = ConsoleServer(console.app(Hosts()), "127.0.0.1", port, close=console.close)
+        self._server.start()
+
+    def stop(self) -> None:
+        self.run(self._server.stop)
+
+    def close(self) -> None:
+        self.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def run(self, work: Callable[[], Any]) -> None:
+        """Run a function, or coroutine function, in the loop of the console."""
+
+        async def call() -> None:
+            result = work()
+            if asyncio.iscoroutine(result):
+                await result
+
+        asyncio.run_coroutine_threadsafe(call(), self._loop).result(30)
+
+    def change(self, *jobs: Any) -> None:
+        self.run(lambda: self.api.change(*jobs))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=_ARGUMENTS, env={"LANG": "C.UTF-8"}
+        )
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that fails its test if a script of it fails."""
+    context = browser.new_context()
+    opened = context.new_page()
+    failures: list[str] = []
+    opened.on("pageerror", lambda error: failures.append(str(error)))
+    yield opened
+    context.close()
+    assert [] == failures
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Served]]:
+    served: list[Served] = []
+
+    def start(api: StubApi, access: Access | None = None) -> Served:
+        served.append(Served(api, access))
+        return served[-1]
+
+    yield start
+    for each in served:
+        each.close()
+
+
+@pytest.fixture
+def known() -> Access:
+    """Access for an operator, an observer and one who may see little."""
+    metrics = new_metrics(NAMES, version="1", engine="docker", mode="production")
+    roles = {"root": Role.OPERATOR, "eye": Role.OBSERVER, "back": Role.BACKEND}
+    clients = [
+        Credentials(Client(name, role), [sha256(f"{name}-token".encode()).digest()])
+        for name, role in roles.items()
+    ]
+    return Access(Clients(clients), metrics)

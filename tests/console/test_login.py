@@ -1,0 +1,141 @@
+"""Who gets in, in a real browser and without one."""
+
+from collections.abc import Callable
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from service.access.access import Access
+from service.access.clients import Clients
+from tests.console.conftest import Served
+from tests.console.stub import StubApi, job
+
+Serve = Callable[..., Served]
+
+
+def _log_in(page: Page, token: str) -> None:
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Log in").click()
+
+
+def _ask(
+    console: Served, method: str, path: str, body: str = "", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    connection = HTTPConnection(console.url.removeprefix("http://"), timeout=10)
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body or None, sent)
+    response = connection.getresponse()
+    return response.status, dict(response.getheaders()), response.read()
+
+
+def test_a_token_of_the_access_file_opens_the_page(page: Page, serve: Serve, known: Access) -> None:
+    page.goto(serve(StubApi([job(1)]), known).url)
+    _log_in(page, "wrong")
+    expect(page.get_by_role("alert")).to_contain_text("not a client's")
+    _log_in(page, "root-token")
+    expect(page.get_by_role("row", name="action-00001")).to_be_visible()
+    expect(page.get_by_text("root · operator")).to_be_visible()
+    (cookie,) = page.context.cookies()
+    assert (True, "Strict") == (cookie.get("httpOnly"), cookie.get("sameSite"))
+    assert "root-token" not in page.url
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_label("Token")).to_be_visible()
+    assert [] == page.context.cookies()
+
+
+def test_an_observer_may_look_only(page: Page, serve: Serve, known: Access) -> None:
+    console = serve(StubApi([job(1)]), known)
+    page.goto(console.url)
+    _log_in(page, "eye-token")
+    expect(page.get_by_role("row", name="action-00001")).to_be_visible()
+    expect(page.get_by_role("button", name="Launch a job")).to_have_count(0)
+    page.get_by_role("row", name="action-00001").click()
+    expect(page.get_by_text("Logs are for operators.")).to_be_visible()
+    expect(page.get_by_role("button", name="Kill")).to_have_count(0)
+    refused = page.evaluate(
+        "fetch('/api/kill', {method: 'POST', body: '{\"identifier\": \"x\"}'}).then(r => r.status)"
+    )
+    assert (403, []) == (refused, console.api.killed)
+
+
+def test_who_is_removed_while_a_page_is_open_has_to_log_in_again(
+    page: Page, serve: Serve, known: Access
+) -> None:
+    console = serve(StubApi([job(1)]), known)
+    page.goto(console.url)
+    _log_in(page, "root-token")
+    expect(page.get_by_role("row", name="action-00001")).to_be_visible()
+    console.run(lambda: known.replace(Clients()))
+    console.change(job(2))
+    expect(page.get_by_label("Token")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/api/me", "/api/jobs", "/api/events", "/api/logs?launch_id=l-1"])
+def test_without_a_token_nothing_is_told(serve: Serve, known: Access, path: str) -> None:
+    status, _, body = _ask(serve(StubApi([job(1)]), known), "GET", path)
+    assert (401, False) == (status, b"action" in body)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example:80", "", "a b"])
+def test_a_foreign_host_is_refused(serve: Serve, host: str) -> None:
+    status, _, body = _ask(serve(StubApi([job(1)])), "GET", "/api/jobs", Host=host)
+    assert status in (400, 403)
+    assert b"action" not in body
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:80", "[::1]:9", "LOCALHOST:1"])
+def test_own_hosts_are_allowed(serve: Serve, host: str) -> None:
+    assert 200 == _ask(serve(StubApi()), "GET", "/api/jobs", Host=host)[0]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "null"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://127.0.0.1"},  # another port
+        {"Sec_Fetch_Site": "cross-site"},
+    ],
+)
+def test_a_foreign_origin_changes_nothing(serve: Serve, headers: dict[str, str]) -> None:
+    console = serve(StubApi())
+    status, _, _ = _ask(console, "POST", "/api/kill", '{"identifier": "x"}', **headers)
+    assert (403, []) == (status, console.api.killed)
+
+
+def test_each_answer_forbids_what_is_not_its_own(serve: Serve) -> None:
+    for path in ("/", "/static/main.js", "/api/me", "/nothing"):
+        _, headers, _ = _ask(serve(StubApi()), "GET", path)
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "nosniff" == headers["x-content-type-options"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("/api/kill", "[]", "not a JSON object"),
+        ("/api/kill", "{", "not a JSON object"),
+        ("/api/kill", '{"identifer": "x"}', "identifer"),
+        ("/api/launch", '{"name": 5}', "name"),
+        ("/api/launch", "x" * (9 * 2**20), "too large"),
+    ],
+)
+def test_bad_bodies_are_told(serve: Serve, path: str, body: str, told: str) -> None:
+    console = serve(StubApi())
+    status, _, answer = _ask(console, "POST", path, body, Origin=console.url)
+    assert (400, True) == (status, told.encode() in answer)
+
+
+def test_without_scripts_the_jobs_are_there(browser: Any, serve: Serve) -> None:
+    console = serve(StubApi([job(1, identifier="<b>x</b>")]))
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(console.url)
+    expect(page.get_by_role("row", name="<b>x</b>")).to_be_visible()
+    expect(page.get_by_text("does not update itself")).to_be_visible()
+    context.close()

@@ -1,0 +1,209 @@
+"""The page in a real browser, before an API in memory."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from scripts import node
+from service._generated.supervisor.v1 import observer_pb2 as api
+from tests.console.conftest import Served
+from tests.console.stub import StubApi, job
+
+_STATES = ("starting", "running", "paused", "stopping", "backing_off", "exited")
+Serve = Callable[..., Served]
+
+
+def test_what_runs_is_shown_and_follows_each_change(page: Page, serve: Serve) -> None:
+    console = serve(StubApi([job(1), job(2, state="paused")]))
+    page.goto(console.url)
+    expect(page.get_by_role("row", name="action-00001")).to_contain_text("running")
+    expect(page.get_by_role("row", name="action-00002")).to_contain_text("paused")
+    console.change(job(1, state="stopping"), job(3, state="starting"))
+    expect(page.get_by_role("row", name="action-00001")).to_contain_text("stopping")
+    expect(page.get_by_role("row", name="action-00003")).to_contain_text("starting")
+    console.change(job(1, state="gone", outcome="killed"))
+    expect(page.get_by_role("row", name="action-00001")).to_have_count(0)
+
+
+def test_it_says_so_when_the_supervisor_is_away_and_comes_back_by_itself(
+    page: Page, serve: Serve
+) -> None:
+    console = serve(StubApi([job(1)]))
+    page.goto(console.url)
+    expect(page.get_by_role("row", name="action-00001")).to_be_visible()
+    console.stop()
+    expect(page.locator("#connection")).to_contain_text("does not answer")
+    console.api.jobs = {"l-2": job(2)}
+    console.start()
+    expect(page.get_by_role("row", name="action-00002")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("row", name="action-00001")).to_have_count(0)
+    expect(page.locator("#connection")).to_be_empty()
+
+
+def test_without_jobs_it_explains_itself(page: Page, serve: Serve) -> None:
+    page.goto(serve(StubApi()).url)
+    expect(page.get_by_text("No job runs. Jobs appear here")).to_be_visible()
+
+
+def test_a_filter_shows_the_jobs_that_fit(page: Page, serve: Serve) -> None:
+    page.goto(serve(StubApi([job(1), job(2), job(3, state="paused")])).url)
+    page.get_by_label("Filter").fill("00002")
+    expect(page.get_by_role("row", name="action-")).to_have_count(1)
+    expect(page.get_by_text("1 of 3")).to_be_visible()
+    page.get_by_label("Filter").fill("")
+    page.get_by_label("State").select_option("paused")
+    expect(page.get_by_role("row", name="action-00003")).to_be_visible()
+    expect(page.get_by_role("row", name="action-")).to_have_count(1)
+
+
+def test_identifiers_stay_text(page: Page, serve: Serve) -> None:
+    hostile = "<img src=x onerror=alert(1)>\n\u202eevil\u200b" + "é" * 600
+    page.goto(serve(StubApi([job(1, identifier=hostile)])).url)
+    row = page.get_by_role("row", name="job-1")
+    expect(row).to_contain_text("<img src=x onerror=alert(1)>U+000AU+202EevilU+200B")
+    assert 0 == page.locator("main img").count()
+    row.click()
+    expect(page.get_by_role("heading", name="job-1")).to_contain_text("é" * 600)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_ten_thousand_jobs_do_not_stall_the_page(
+    page: Page, browser: Browser, serve: Serve
+) -> None:
+    console = serve(StubApi([job(number) for number in range(10_000)]))
+    browser.start_tracing(
+        page=page, categories=["disabled-by-default-devtools.timeline", "toplevel"]
+    )
+    page.goto(console.url)
+    expect(page.get_by_text("10000 running")).to_be_visible()
+    assert page.locator(".window .row").count() < 100  # only what is seen is drawn
+    for first in range(0, 1000, 50):
+        console.change(*(job(each, state="paused") for each in range(first, first + 50)))
+    page.get_by_label("State").select_option("paused")
+    expect(page.get_by_text("1000 of 10000")).to_be_visible()
+    longest = _longest_task(browser.stop_tracing())
+    assert 0 < longest < 100, f"{longest} ms"
+
+
+def _longest_task(trace: bytes) -> float:
+    """The processor time of the longest task of a page (milliseconds).
+
+    Not its whole time: on a busy machine the page waits for others.
+    """
+    events = json.loads(trace)["traceEvents"]
+    pages = {
+        (each["pid"], each["tid"])
+        for each in events
+        if each["name"] == "thread_name" and each["args"]["name"] == "CrRendererMain"
+    }
+    tasks = (each for each in events if (each["pid"], each["tid"]) in pages)
+    return max(each.get("tdur", 0) for each in tasks) / 1000
+
+
+def test_a_log_of_many_lines_keeps_the_page_small(page: Page, serve: Serve) -> None:
+    stub = StubApi([job(1)])
+    stub.log = [f"line {number} " + "x" * 100 for number in range(20_000)]
+    page.goto(serve(stub).url + "/#/job/l-1")
+    expect(page.locator("pre.log")).to_contain_text("line 19999")
+    assert 1000 == page.locator("pre.log > div").count()
+
+
+def test_a_job_is_killed_after_a_question(page: Page, serve: Serve) -> None:
+    console = serve(StubApi([job(1)]))
+    page.goto(console.url + "/#/job/l-1")
+    page.get_by_role("button", name="Kill").click()
+    page.get_by_role("dialog").get_by_role("button", name="Kill").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert ["action-00001"] == console.api.killed
+
+
+def test_a_second_tab_that_kills_what_the_first_one_shows(page: Page, serve: Serve) -> None:
+    console = serve(StubApi([job(1)]))
+    page.goto(console.url + "/#/job/l-1")
+    expect(page.get_by_role("button", name="Kill")).to_be_visible()
+    console.change(job(1, state="gone", outcome="killed"))
+    expect(page.get_by_text("killed").first).to_be_visible()
+    expect(page.get_by_role("button", name="Kill")).to_have_count(0)
+
+
+def test_a_launch_that_is_refused_says_why(page: Page, serve: Serve) -> None:
+    console = serve(StubApi())
+    page.goto(console.url)
+    page.get_by_role("button", name="Launch a job").click()
+    page.get_by_label("Job, as the catalogue").fill("unknown")
+    page.get_by_label("Identifier", exact=True).fill("x-1")
+    page.get_by_role("button", name="Launch", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("is not in the catalogue")
+    page.get_by_label("Job, as the catalogue").fill("timer")
+    page.get_by_role("button", name="Launch", exact=True).click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert ["x-1"] == console.api.launched
+
+
+def test_the_history_has_failures_first(page: Page, serve: Serve) -> None:
+    stub = StubApi()
+    stub.ended = [
+        job(1, state="gone", outcome="success"),
+        job(2, state="gone", outcome="oom"),
+    ]
+    page.goto(serve(stub).url + "/#/history")
+    rows = page.get_by_role("row", name="action-")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("oom")
+
+
+def test_what_needs_attention_is_told_with_what_to_do(page: Page, serve: Serve) -> None:
+    stub = StubApi()
+    finding = api.Finding(
+        check="image_missing",
+        status="error",
+        subject="timer",
+        message="No image.",
+        help="Build it.",
+    )
+    stub.findings = [finding, api.Finding(check="engine", status="ok")]
+    page.goto(serve(stub).url)
+    attention = page.get_by_role("region", name="Needs attention")
+    expect(attention.get_by_role("listitem")).to_have_count(1)
+    expect(attention).to_contain_text("Build it.")
+
+
+def test_keys_alone_open_a_job(page: Page, serve: Serve) -> None:
+    page.goto(serve(StubApi([job(1), job(2)])).url)
+    page.get_by_role("row", name="action-00002").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="job-1")).to_be_visible()
+
+
+def test_it_fits_a_small_screen(page: Page, serve: Serve) -> None:
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.goto(serve(StubApi([job(1, identifier="x" * 600)])).url)
+    expect(page.get_by_role("row", name="job-1")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", ["", "#/history", "#/day", "#/job/l-1"])
+def test_it_can_be_used_by_everybody(
+    browser: Browser, serve: Serve, scheme: Any, view: str
+) -> None:
+    """By the rules of WCAG 2.2, as far as a program can check them; contrast among them."""
+    stub = StubApi([job(number, state=state) for number, state in enumerate(_STATES)])
+    stub.ended = [job(9, state="gone", outcome="error"), job(10, state="gone", outcome="success")]
+    stub.log = ["a line"]
+    stub.findings = [api.Finding(check="c", status="warning", message="It is.", help="Do it.")]
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.goto(serve(stub).url + "/" + view)
+    page.get_by_role("heading", level=2).last.wait_for()
+    # Its script may not be loaded from elsewhere, or be written into the page: it is evaluated.
+    page.evaluate((node.ensure_installed(node.CONSOLE) / "axe-core" / "axe.min.js").read_text())
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+    found = page.evaluate("tags => axe.run({runOnly: tags}).then(all => all.violations)", tags)
+    faults = [(each["id"], [one["target"] for one in each["nodes"]]) for each in found]
+    context.close()
+    assert [] == faults
