@@ -1,4 +1,4 @@
-"""`make pictures`: draws both dashboards as they look after two minutes of real work.
+"""`make pictures`: draws the dashboards and the console as they look after minutes of real work.
 
 A supervisor on a private Engine, requests of all sorts, an Engine that is away for a moment, and a
 Prometheus that sees it all: what it answers to the panels' own queries is what is drawn.
@@ -19,7 +19,8 @@ import docker
 import grpc
 
 from dashboards.reading import FILES
-from scripts import drawing
+from scripts import browser, console_pictures, drawing
+from scripts.ports import free_port
 from scripts.private_engine import PrivateEngine, ensure_installed
 from scripts.progress import PrerequisiteError, say, step
 from tests.support import containers, worker
@@ -33,6 +34,7 @@ _AWAY = (90.0, 97.0)  # while the Engine cannot be reached
 _ORPHANED = 70.0  # when an orphan appears
 _ORPHAN = containers.labels_of_another("default", "was-never-started")
 _SCRAPE = 2.0
+_CONSOLE = free_port()
 _CATALOG = f"""
 [jobs]
 timer-seconds-interval = {{ kind = "action", image = "{worker.IMAGE}" }}
@@ -50,6 +52,7 @@ def main() -> int:
     """Run the load, and draw."""
     try:
         ensure_installed()
+        browser.ensure_installed()
         with ExitStack() as stack:
             _work_and_draw(stack)
     except PrerequisiteError as error:
@@ -72,6 +75,9 @@ def _work_and_draw(stack: ExitStack) -> None:
     began = time.time()
     with step(f"Working for {_SECONDS:g} s"):
         _work(supervised, line, client)
+    console = f"http://127.0.0.1:{_CONSOLE}"
+    for picture in console_pictures.take(console, _IMAGES):
+        say(f"{picture.name} has {picture.stat().st_size // 1000} kB")
     for file in FILES:
         picture = _IMAGES / f"{file.stem}.png"
         with step(f"Drawing {picture.name}"):
@@ -85,6 +91,7 @@ def _supervised(directory: Path, line: Line) -> Supervised:
         "DOCKER_HOST": line.host,
         "JOB_CATALOG": str(directory / "catalog.toml"),
         "JOB_STOP_GRACE_SECONDS": "2",
+        "CONSOLE_PORT": str(_CONSOLE),
     }
     return Supervised(directory, settings)
 

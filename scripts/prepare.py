@@ -10,7 +10,7 @@ import docker
 
 from examples import images
 from examples.images import busybox
-from scripts import apt, engines, node, private_engine
+from scripts import apt, browser, engines, node, private_engine
 from scripts.private_engine import PrivateEngine
 from scripts.progress import PrerequisiteError, say, step
 
@@ -52,6 +52,7 @@ def prepare() -> tuple[str, str]:
         apt.ensure(program, package)
     apt.ensure(_TERMINAL, _TERMINAL)
     apt.ensure("chromium", "chromium")
+    browser.ensure_installed()
     node.ensure_installed()
     node.ensure_installed(node.CONSOLE)
     busybox.ensure()

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import uvloop
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from scripts import browser as browser_program
 from scripts.ports import free_port
 from service.access.access import Access
 from service.access.clients import Client, Clients, Credentials
@@ -21,17 +22,6 @@ from service.console.hosts import Hosts
 from service.console.server import ConsoleServer
 from tests.console.stub import StubApi
 from tests.support.samples import NAMES
-
-# Chromium looks up hosts of its maker's at each start otherwise.
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 class Served:
@@ -81,12 +71,8 @@ class Served:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=_ARGUMENTS, env={"LANG": "C.UTF-8"}
-        )
-        yield found
-        found.close()
+    with browser_program.opened() as opened:
+        yield opened
 
 
 @pytest.fixture
