@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, ViewportSize
 
 from scripts import browser
 
-_SIZE = {"width": 1100, "height": 700}
-_SMALL = {"width": 360, "height": 640}
+_SIZE = ViewportSize(width=1100, height=700)
+_SMALL = ViewportSize(width=360, height=640)
 # Pictures, the view that each of them shows, and what of it comes last.
 _VIEWS: Mapping[str, tuple[str, str]] = {
     "console-live": ("#/", ".window .row"),

@@ -56,7 +56,6 @@ def _host(value: str) -> str:
     return value
 
 
-<<<<<<< HEAD
 def _address(value: str) -> str:
     """HOST:PORT, as gRPC takes it: an IPv6 address has to have its brackets."""
     host, _, port = value.rpartition(":")
@@ -65,7 +64,8 @@ def _address(value: str) -> str:
     if not 1 <= int(port) <= _LAST_PORT:
         raise ValueError
     return f"{_host(host)}:{int(port)}"
-=======
+
+
 def _host_names(value: str) -> str:
     """Names as in a certificate, separated by commas."""
     for name in value.split(",") if value else ():
@@ -85,7 +85,6 @@ def _trace_url(value: str) -> str:
     if value and "{trace_id}" not in value:
         raise ValueError
     return _url(value)
->>>>>>> 49792fa (Show jobs, their history and what needs attention on a page)
 
 
 def _whole(value: object) -> object:

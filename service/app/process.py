@@ -1,4 +1,4 @@
-"""The process: its start, its probes, its signals and its shutdown."""
+"""The process: its start, its signals and its shutdown."""
 
 import asyncio
 import os
@@ -9,29 +9,20 @@ from typing import NoReturn
 
 from opentelemetry.sdk.trace import TracerProvider
 
-from observability.callers import certificate_names
 from observability.corrected_variables import Correction
-from observability.http_endpoint import HttpEndpoint, all_interfaces
-from observability.http_handshakes import Tls
 from observability.log_writer import LogWriter
 from observability.logs import configure_logs, get_logger
 from observability.metrics import Metrics
 from observability.tracing import configure_tracing, shut_down
 from service import __version__
-from service.access.access import Access
-from service.access.metrics_guard import metrics_guard
 from service.access.reading import open_access, warn_of_patterns
-from service.api.access_interceptor import AccessInterceptor
-from service.api.jobs_service import JobsService
-from service.api.observer_service import ObserverService
-from service.api.server import GrpcServer, binding
 from service.app import event_loop
 from service.app.crash_reporting import report_crashes, warn_of_target
 from service.app.engines import ENGINES, EngineKind, adapted
 from service.app.live_catalog import LiveCatalog
 from service.app.metric_labels import new_metrics
+from service.app.ports import Ports
 from service.app.process_setup import NO_END, STDOUT
-from service.app.tls_ports import TlsPorts
 from service.app.wiring import Core
 from service.engine.placeholder import EnginePlaceholder
 from service.errors import StartError
@@ -132,33 +123,31 @@ class _Process:
         core.readiness.subscribe(metrics.ready.set)
         http = self._http(metrics, tls.http, access)
         tls.start()
+        self._readiness = core.readiness
+        ports = Ports(core, metrics, settings, access, files)
         files.start()
-        await server.start()
-        http.start()
-        # From here on, calls wait and are not refused. The slow parts of the start follow.
+        await ports.start()  # the slow parts of the start follow
         signalled = _handle_stop_signals()
         try:
             lock = self._open_engine(kind, engine, metrics)
         except StartError:
-            await server.stop(0)
-            http.close()
-            tls.close()
+            await ports.stop(0)
+            ports.close()
             raise
         core.history.start()
         event_loop.tune_garbage_collection()
-        code = await self._until_stopped(core.watcher, server, signalled)
+        code = await self._until_stopped(core.watcher, ports, signalled)
         files.close()
         signal.signal(signal.SIGHUP, _log_ignored_signal)
-        await self._drain(server, core.supervisor)
+        await self._drain(ports, core.supervisor)
         if crash_reports:
             await crash_reports.finish(within=REPORTS_GRACE)
         await core.history.close(within=HISTORY_GRACE)
-        http.close()  # before the spans: under a tight limit, its threads make room for one more
+        ports.close()  # before the spans: under a tight limit, its threads make room for one more
         shut_down(self._tracing, within=SPANS_GRACE)
         await engine.as_engine().close()
         if lock is not None:
             lock.close()
-        tls.close()
         log.info("supervisor.stopped", code=code)
         return code
 
@@ -239,11 +228,12 @@ class _Process:
     async def _until_stopped(
         self, watcher: Watcher, server: GrpcServer, signalled: asyncio.Event
     ) -> int:
+    async def _until_stopped(self, watcher: Watcher, ports: Ports, signalled: asyncio.Event) -> int:
         """Run until a signal, or until a part fails that has to run for ever. Return the code."""
         stopped = asyncio.create_task(signalled.wait(), name="signals")
         parts = [
             asyncio.create_task(watcher.run(), name="watcher"),
-            asyncio.create_task(server.run(), name="gRPC server"),
+            asyncio.create_task(ports.run(), name="gRPC server"),
         ]
         self._parts = parts  # during the drain, kills under way still need the watcher's events
         await asyncio.wait((stopped, *parts), return_when=asyncio.FIRST_COMPLETED)
@@ -257,12 +247,12 @@ class _Process:
             log.critical("supervisor.crashed", part=ended.get_name(), exc_info=error)
         return 1
 
-    async def _drain(self, server: GrpcServer, supervisor: Supervisor) -> None:
+    async def _drain(self, ports: Ports, supervisor: Supervisor) -> None:
         log.info("supervisor.draining")
         self._readiness.drain()
         try:
             async with asyncio.timeout(DRAIN_GRACE + 1):
-                await server.stop(DRAIN_GRACE)
+                await ports.stop(DRAIN_GRACE)
                 await supervisor.finish()
         except TimeoutError:
             log.warning("supervisor.drain_cut_short", seconds=DRAIN_GRACE)

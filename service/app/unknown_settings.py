@@ -42,7 +42,7 @@ _OF_OTHERS = frozenset(
         # The last words of some settings, and too common
         *("SERVER_PORT", "DRY_RUN", "TIMEOUT_SECONDS"),
         "GOENV",  # Go's
-        "SUPERVISOR_CONTAINER",  # docker-compose.yml's
+        *("SUPERVISOR_CONTAINER", "GRAFANA_PORT"),  # docker-compose.yml's
         # supervisord's, set for the processes that it starts
         *("SUPERVISOR_ENABLED", "SUPERVISOR_PROCESS_NAME"),
         *("SUPERVISOR_GROUP_NAME", "SUPERVISOR_SERVER_URL"),

@@ -241,7 +241,7 @@ class Console:
         async def note() -> dict[str, Any]:
             body = await read_json(request, most=_MOST_BODY)
             text, where = (str(body.get(key, ""))[:_MOST_ERROR] for key in ("text", "where"))
-            log.warning("console.script_failed", text=text, where=where)
+            log.warning("console.script_failed", text=text, where=where, **caller().fields)
             return {}
 
         return await self._answer(request, _LIST, note)

@@ -69,7 +69,7 @@ class Served:
         self.run(lambda: self.api.change(*jobs))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, no coroutine can be tested
 def browser() -> Iterator[Browser]:
     with browser_program.opened() as opened:
         yield opened

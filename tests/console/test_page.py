@@ -100,7 +100,7 @@ def _longest_task(trace: bytes) -> float:
         if each["name"] == "thread_name" and each["args"]["name"] == "CrRendererMain"
     }
     tasks = (each for each in events if (each["pid"], each["tid"]) in pages)
-    return max(each.get("tdur", 0) for each in tasks) / 1000
+    return float(max(each.get("tdur", 0) for each in tasks)) / 1000
 
 
 def test_a_log_of_many_lines_keeps_the_page_small(page: Page, serve: Serve) -> None:

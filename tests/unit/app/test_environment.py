@@ -279,7 +279,7 @@ WRONG = [
     ("SUPERVISOR_ENGINE", "podman", "docker or swarm"),
     *(
         (variable, value, A_PORT)
-        for variable in ("GRPC_SERVER_PORT", "GRPC_CALLBACK_PORT", "METRICS_PORT")
+        for variable in ("GRPC_SERVER_PORT", "GRPC_CALLBACK_PORT", "METRICS_PORT", "CONSOLE_PORT")
         for value in (
             "0",
             "-1",
