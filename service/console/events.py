@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from service._generated.supervisor.v1.observer_pb2 import WatchJobsResponse
 from service.console.calls import CallFailed
 from service.console.plain import plain
 
@@ -13,13 +14,13 @@ from service.console.plain import plain
 _BEAT = 10.0
 # Jobs of one message that are made into JSON without a pause for the event loop.
 _AT_ONCE = 100
-_END = object()
+_END: Any = object()
 
 
 async def events_of(
     changes: AsyncIterator[Any], still_allowed: Callable[[], bool]
 ) -> AsyncIterator[bytes]:
-    """Events of a watch's messages, each with its token as id; it ends with the watch.
+    """Events of a watch's encoded messages, each with its token as id; it ends with the watch.
 
     A browser that comes back sends the last id. A client that may not watch any more is told, and
     its stream ends.
@@ -36,7 +37,7 @@ async def events_of(
                 continue
             if (message := upcoming.result()) is _END:
                 return
-            async for event in _events(message):
+            async for event in _events(WatchJobsResponse.FromString(message)):
                 yield event
             upcoming = asyncio.ensure_future(anext(changes, _END))
     except CallFailed:
@@ -45,7 +46,7 @@ async def events_of(
         upcoming.cancel()
 
 
-async def _events(message: Any) -> AsyncIterator[bytes]:
+async def _events(message: WatchJobsResponse) -> AsyncIterator[bytes]:
     """Several events, so that nobody waits for thousands of jobs; the last one has the token."""
     jobs = message.jobs
     for start in range(0, max(1, len(jobs)), _AT_ONCE):

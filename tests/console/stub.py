@@ -20,7 +20,7 @@ class StubApi:
         self.log: list[str] = []
         self.killed: list[str] = []
         self.launched: list[str] = []
-        self._watchers: list[asyncio.Queue[api.WatchJobsResponse]] = []
+        self._watchers: list[asyncio.Queue[bytes]] = []
         self._sequence = 0
 
     def change(self, *jobs: api.Job) -> None:
@@ -36,7 +36,7 @@ class StubApi:
             resume_token=f"e.{self._sequence}", kind="changes", jobs=jobs
         )
         for watcher in self._watchers:
-            watcher.put_nowait(message)
+            watcher.put_nowait(message.SerializeToString())
 
     async def GetJob(self, request: api.GetJobRequest, context: Any) -> api.Job:
         for job in (*self.jobs.values(), *self.ended):
@@ -50,11 +50,9 @@ class StubApi:
         ended = self.ended if request.include in ("ended", "both") else []
         return api.ListJobsResponse(jobs=[*live, *ended][: request.page_size or 100])
 
-    async def WatchJobs(
-        self, request: api.WatchJobsRequest, _: Any
-    ) -> AsyncIterator[api.WatchJobsResponse]:
+    async def WatchJobs(self, request: api.WatchJobsRequest, _: Any) -> AsyncIterator[bytes]:
         del request
-        changes: asyncio.Queue[api.WatchJobsResponse] = asyncio.Queue()
+        changes: asyncio.Queue[bytes] = asyncio.Queue()
         self._watchers.append(changes)
         jobs = list(self.jobs.values())
         for start in range(0, max(1, len(jobs)), 1000):
@@ -62,7 +60,7 @@ class StubApi:
             complete = start + 1000 >= len(jobs)
             yield api.WatchJobsResponse(
                 resume_token="e.0", kind="snapshot", jobs=part, complete=complete
-            )
+            ).SerializeToString()
         while True:
             yield await changes.get()
 
