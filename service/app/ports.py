@@ -16,6 +16,7 @@ from service.api.server import GrpcServer, binding
 from service.app.tls_ports import TlsPorts
 from service.app.wiring import Core
 from service.settings import Settings
+from service.state.cordon import Cordon
 from service.state.readiness import Readiness
 from service.support.file_watcher import FileWatcher
 
@@ -44,7 +45,7 @@ class Ports:
         self._observer = ObserverService(core.observer)
         self._grpc = self._bind_grpc(core.readiness, metrics)
         core.readiness.subscribe(metrics.ready.set)
-        self._http = self._bind_http(core.readiness, metrics)
+        self._http = self._bind_http(_Probes(core.readiness, core.cordon), metrics)
         self._console = self._bind_console()
 
     async def start(self) -> None:
@@ -91,9 +92,8 @@ class Ports:
         asked = self._settings.grpc_tls_client_ca_file is not None
         return [AccessInterceptor(self._access, certificate_names if asked else lambda _: ())]
 
-    def _bind_http(self, readiness: Readiness, metrics: Metrics) -> HttpEndpoint:
+    def _bind_http(self, probes: "_Probes", metrics: Metrics) -> HttpEndpoint:
         address, port = self._address, self._settings.metrics_port
-        probes = _Probes(readiness)
         pages = {"/livez": probes.alive, "/readyz": probes.ready}
         required = self._settings.metrics_access == "required"
         guard = metrics_guard(self._access) if self._access and required else None
@@ -119,8 +119,8 @@ class Ports:
 class _Probes:
     """What the probes of an orchestrator get. They run in the thread of the HTTP endpoint."""
 
-    def __init__(self, readiness: Readiness) -> None:
-        self._readiness = readiness
+    def __init__(self, readiness: Readiness, cordon: Cordon) -> None:
+        self._readiness, self._cordon = readiness, cordon
         self._loop = asyncio.get_running_loop()
 
     async def alive(self) -> tuple[bool, str]:
@@ -135,4 +135,6 @@ class _Probes:
         return True, "alive"
 
     async def ready(self) -> tuple[bool, str]:
-        return self._readiness.ready, self._readiness.reason
+        """Ready also while cordoned: kills, lists and dedups have to get through."""
+        told = [self._readiness.reason, self._cordon.notice]
+        return self._readiness.ready, "; ".join(filter(None, told))

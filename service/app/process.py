@@ -115,14 +115,6 @@ class _Process:
                 warn_of_patterns(access.clients, live.catalog)
 
         live.connect(metrics, note_new_catalog)
-        self._readiness, self._cordon = core.readiness, core.cordon
-        tls = TlsPorts(settings, metrics, files)
-        # Bind both ports before touching a container: a second supervisor must not remove the
-        # containers of the first one.
-        server = self._server(core, metrics, tls, access)
-        core.readiness.subscribe(metrics.ready.set)
-        http = self._http(metrics, tls.http, access)
-        tls.start()
         self._readiness = core.readiness
         ports = Ports(core, metrics, settings, access, files)
         files.start()
@@ -168,66 +160,6 @@ class _Process:
         self._log_start(opened.shown)
         return lock
 
-    def _server(
-        self, core: Core, metrics: Metrics, tls: TlsPorts, access: Access | None
-    ) -> GrpcServer:
-        """The gRPC server, with its port bound. Its health follows readiness."""
-        jobs = JobsService(core.supervisor, core.readiness, metrics)
-        observer = ObserverService(core.observer)
-        server = GrpcServer(
-            self._address(),
-            self._settings.grpc_server_port,
-            [jobs.as_service(), observer.as_service()],
-            metrics,
-            launches=self._settings.max_launches,
-            certificates=tls.grpc,
-            interceptors=self._interceptors(access),
-        )
-        core.readiness.subscribe(server.health.set_ready)
-        core.readiness.subscribe(
-            lambda _: server.health.set_alive(alive=not core.readiness.needs_restart)
-        )
-        return server
-
-    def _interceptors(self, access: Access | None) -> Sequence[AccessInterceptor]:
-        if access is None:
-            return []
-        asked = self._settings.grpc_tls_client_ca_file is not None
-        return [AccessInterceptor(access, certificate_names if asked else lambda _: ())]
-
-    def _http(self, metrics: Metrics, tls: Tls | None, access: Access | None) -> HttpEndpoint:
-        port = self._settings.metrics_port
-        loop = asyncio.get_running_loop()
-        probes = {"/livez": lambda: self._alive(loop), "/readyz": self._ready}
-        required = self._settings.metrics_access == "required"
-        guard = metrics_guard(access) if access and required else None
-        with binding("METRICS_PORT", self._address(), port):
-            return HttpEndpoint(
-                self._address(), port, metrics.registry, probes, tls=tls, guard=guard
-            )
-
-    async def _alive(self, loop: asyncio.AbstractEventLoop) -> tuple[bool, str]:
-        """Not if only a restart of the process would help, or if the service's loop hangs."""
-        if self._readiness.needs_restart:
-            return False, self._readiness.reason
-        callback = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop)
-        try:
-            await asyncio.wait_for(asyncio.wrap_future(callback), timeout=2)
-        except TimeoutError:
-            return False, "the event loop does not answer"
-        return True, "alive"
-
-    async def _ready(self) -> tuple[bool, str]:
-        """Ready also while cordoned: kills, lists and dedups have to get through."""
-        told = [self._readiness.reason, self._cordon.notice]
-        return self._readiness.ready, "; ".join(filter(None, told))
-
-    def _address(self) -> str:
-        return str(self._settings.bind_address or all_interfaces())
-
-    async def _until_stopped(
-        self, watcher: Watcher, server: GrpcServer, signalled: asyncio.Event
-    ) -> int:
     async def _until_stopped(self, watcher: Watcher, ports: Ports, signalled: asyncio.Event) -> int:
         """Run until a signal, or until a part fails that has to run for ever. Return the code."""
         stopped = asyncio.create_task(signalled.wait(), name="signals")
