@@ -1,7 +1,7 @@
 """The second look, when the first one shows that something is wrong: what the process does."""
 
 from dashboards.dashboard import dashboard
-from dashboards.panels import HALF, QUARTER, SIXTH, Panel, lines, name, number
+from dashboards.panels import HALF, QUARTER, SIXTH, THIRD, Panel, lines, name, number
 from dashboards.promql import (
     in_range,
     jobs_by,
@@ -123,6 +123,7 @@ def _engine() -> list[Panel]:
 
 def _pulls() -> list[Panel]:
     in_progress = series("supervisor_pulls_in_progress", 'state!="limit"')
+    waited = quantile(0.95, "supervisor_pull_wait_duration_seconds")
     return [
         lines(
             "Pulls in progress",
@@ -130,7 +131,14 @@ def _pulls() -> list[Panel]:
             " catalogue lets nothing be pulled.",
             "none",
             query(f"sum by (state) ({in_progress})", "{{state}}"),
-            width=HALF,
+            width=THIRD,
+        ),
+        lines(
+            "How long pulls have waited, p95",
+            "For others, past MAX_PULLS; of those that had to.",
+            "s",
+            query(f"({waited} >= 0) or 0 * sum({in_progress})", "p95"),
+            width=THIRD,
         ),
         lines(
             "Pulls by outcome",
@@ -139,7 +147,7 @@ def _pulls() -> list[Panel]:
             query(
                 per_minute("supervisor_pull_duration_seconds_count", by=["outcome"]), "{{outcome}}"
             ),
-            width=HALF,
+            width=THIRD,
             stacked=True,
         ),
     ]

@@ -281,6 +281,11 @@ class Metrics:
             "Pulls of images under way, pulls that wait, and how many there may be at once.",
             state=["under_way", "waiting", "limit"],
         )
+        self.pull_wait_duration = self._histogram(
+            "supervisor_pull_wait_duration_seconds",
+            "How long pulls of images have waited for others, of those that had to.",
+            buckets=_WAIT_BUCKETS,
+        )
         self.pull_duration = self._histogram(
             "supervisor_pull_duration_seconds",
             "Each pull of an image, without its wait for others.",

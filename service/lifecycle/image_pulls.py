@@ -94,13 +94,20 @@ class ImagePulls:
 
     async def _in_turn(self, wanted: Image, pull: Pull) -> None:
         gauge = self._metrics.pulls_in_progress
-        with gauge.labels("waiting").track_inprogress():
-            await self._places.acquire()
+        await self._wait_for_place()
         try:
             with gauge.labels("under_way").track_inprogress():
                 await self._pull(wanted, pull)
         finally:
             self._places.release()
+
+    async def _wait_for_place(self) -> None:
+        if not self._places.locked():
+            await self._places.acquire()
+            return
+        waiting = self._metrics.pulls_in_progress.labels("waiting")
+        with waiting.track_inprogress(), self._metrics.pull_wait_duration.time():
+            await self._places.acquire()
 
     async def _pull(self, wanted: Image, pull: Pull) -> None:
         """Pull, and report how it went."""

@@ -103,6 +103,7 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
         {"operation": _ENGINE_CALLS, "reason": _ENGINE_REASONS},
     ),
     "supervisor_pulls_in_progress": ("gauge", {"state": {"under_way", "waiting", "limit"}}),
+    "supervisor_pull_wait_duration_seconds": ("histogram", {}),
     "supervisor_pull_duration_seconds": ("histogram", {"outcome": set(LABELS.pull_outcomes)}),
     "supervisor_jobs_by_node": ("gauge", {}),  # with `node` on a Swarm
     "supervisor_kills_on_lost_nodes": ("counter", {}),

@@ -156,6 +156,7 @@ async def test_no_more_images_are_pulled_at_once_than_may_be(pulling: World) -> 
     hold.release()
     assert [0, 0] == [await each.answer() for each in launches]
     assert (0, 0, 1) == in_progress(pulling)
+    assert 1 == pulling.metric("supervisor_pull_wait_duration_seconds_count")
 
 
 async def test_a_pull_that_nobody_waits_for_any_more_is_cancelled(pulling: World) -> None:

@@ -96,6 +96,7 @@ PRESET = [
     ("supervisor_engine_operation_duration_seconds_count", {"operation": ENGINE}),
     ("supervisor_engine_errors_total", {"operation": ENGINE, "reason": ENGINE_REASONS}),
     ("supervisor_pulls_in_progress", {"state": ("under_way", "waiting", "limit")}),
+    ("supervisor_pull_wait_duration_seconds_count", {}),
     ("supervisor_pull_duration_seconds_count", {"outcome": ("pulled", "failed", "cancelled")}),
     ("supervisor_event_stream_reconnects_total", {}),
     ("supervisor_reconcile_last_success_timestamp_seconds", {}),
