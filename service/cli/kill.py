@@ -59,14 +59,12 @@ def _kill(supervisor: "Supervisor", identifier: str) -> None:
 
 
 def _state(supervisor: "Supervisor", identifier: str) -> str | None:
-    """What was known before the kill: a state, None, or "" to who may not ask."""
+    """What was known before the kill: a state, None, or "" if that cannot be asked."""
     from service._generated.supervisor.v1.observer_pb2 import GetJobRequest
     from service.client.errors import CommandError, ExitCode
 
+    get_job = supervisor.observer.GetJob  # which fails without a supervisor
     try:
-        found = supervisor.call(supervisor.observer.GetJob, GetJobRequest(identifier=identifier))
+        return supervisor.call(get_job, GetJobRequest(identifier=identifier)).state
     except CommandError as error:
-        if error.exit_code == ExitCode.UNREACHABLE:
-            raise
         return None if error.exit_code == ExitCode.UNKNOWN else ""
-    return found.state

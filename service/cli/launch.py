@@ -67,7 +67,11 @@ def launch(
         made = launched(supervisor, name, identifier, params, auth)
     tell_of = tell if logs else emit  # the output of the job stays apart
     tell_of(_told(identifier, made))
-    if made.job and (wait or logs):
+    if not (wait or logs):
+        return
+    if made.error:
+        raise made.error
+    if made.job:
         end = _end(supervisor, made.job, logs=logs)
         tell_of(f"{end.launch_id} has ended: {outcome_of(end)}")
         raise typer.Exit(0 if end.outcome == "success" else 1)

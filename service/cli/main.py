@@ -29,7 +29,7 @@ from service.cli.serve import serve
 from service.cli.token import token
 from service.cli.top import top
 from service.cli.trace import trace
-from service.client.errors import CommandError
+from service.client.errors import CommandError, usage
 from service.errors import EngineError, StartError
 
 _COMPLETES = "_AREA_SUPERVISOR_COMPLETE"  # set by the script of `completion`
@@ -48,6 +48,10 @@ for _panel, _commands in {
 }.items():
     for _command in _commands:
         app.command(_command.__name__.replace("_", "-"), rich_help_panel=_panel)(_command)
+_WITHOUT_A_CONNECTION = {
+    "catalog",
+    *(each.name for each in app.registered_commands if each.rich_help_panel == _RUN),
+}
 app.add_typer(catalog.commands, name="catalog", rich_help_panel=_RUN)
 
 
@@ -66,12 +70,15 @@ def main() -> None:
 
 
 def _options(
+    ctx: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
-    **_connection: Any,  # which the commands look up
+    **connection: Any,  # which the commands look up
 ) -> None:
     if version:
         say(f"area-supervisor {__version__}")
         raise typer.Exit
+    if any(connection.values()) and ctx.invoked_subcommand in _WITHOUT_A_CONNECTION:
+        raise usage(f"{ctx.invoked_subcommand}: calls no supervisor that could be chosen")
 
 
 _options.__signature__ = with_options(_options)  # type: ignore[attr-defined]

@@ -19,10 +19,14 @@ _MOST = 1000
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """The job of a launch, if it can be told, and whether this launch has made it."""
+    """The job of a launch, and whether this launch has made it.
+
+    There is none if the catalogue has no image for it. With an error, nobody can tell.
+    """
 
     job: Job | None
     is_own: bool = True
+    error: CommandError | None = None
 
 
 def launched(
@@ -43,9 +47,7 @@ def launched(
     try:
         return _found(supervisor, identifier, trace_id)
     except CommandError as error:
-        if error.exit_code == ExitCode.UNREACHABLE:
-            raise
-        return Launched(None)  # it has no image, or this client may launch and not look
+        return Launched(None, error=error if error.exit_code != ExitCode.UNKNOWN else None)
 
 
 def _found(supervisor: Supervisor, identifier: str, trace_id: str) -> Launched:

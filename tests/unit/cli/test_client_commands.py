@@ -442,6 +442,20 @@ def test_a_client_that_may_not_look_can_kill_and_launch(fake: Fake, server: str)
     fake._heard = only_the_contract  # type: ignore[method-assign]
     assert (0, "x killed\n") == ((ran := on(server, "kill", "x")).code, ran.out)
     assert (0, "x launched\n") == ((ran := on(server, "launch", "timer", "x")).code, ran.out)
+    ran = on(server, "launch", "timer", "x", "--wait")
+    assert (4, "x launched\n") == (ran.code, ran.out)
+
+
+def test_a_kill_does_not_need_an_answer_about_the_job(fake: Fake, server: str) -> None:
+    heard = fake._heard
+
+    def not_yet(request: Any, context: grpc.ServicerContext) -> None:
+        heard(request, context)
+        if isinstance(request, api.GetJobRequest):
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the Engine has not been listed yet")
+
+    fake._heard = not_yet  # type: ignore[method-assign]
+    assert (0, "x killed\n") == ((ran := on(server, "kill", "x")).code, ran.out)
 
 
 def test_a_supervisor_that_is_not_there_is_an_exit_5_at_once() -> None:
@@ -457,6 +471,13 @@ def test_the_options_go_before_or_after_the_command(fake: Fake, server: str) -> 
     assert "a\n" == run("jobs", "--server", server, "-o", "name").out
     assert "a\n" == run("--server", "localhost:1", "jobs", "--server", server, "-o", "name").out
     assert "a\n" == run("jobs", "-o", "name", AREA_SUPERVISOR_SERVER=server).out
+
+
+def test_a_connection_for_a_command_without_one_is_an_exit_2() -> None:
+    for command in ("health", "check", "remove-legacy", "catalog"):
+        ran = run("--server", "prod", command)
+        assert (2, "") == (ran.code, ran.out)
+        assert f"area-supervisor: {command}: calls no supervisor" in ran.err
 
 
 def test_the_token_is_shown_and_is_nowhere_else(fake: Fake, server: str, tmp_path: Path) -> None:
