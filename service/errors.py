@@ -227,6 +227,13 @@ class Denied(Exception):
         self.job, self.identifier = job, identifier
 
 
+class NotPossible(Exception):
+    """What is asked for cannot be had as things are: the gRPC status FAILED_PRECONDITION.
+
+    That is no failure. The text says what would have to be different.
+    """
+
+
 class StartError(Exception):
     """The process cannot start. The operator sees only the message, which is one line."""
 

@@ -28,6 +28,7 @@ from service.engine.base import (
 from service.engine.docker.list_reader import elements, with_pauses
 from service.engine.docker.names import DOCKER_NAMES
 from service.engine.docker.tolerant_reader import TolerantReader
+from service.engine.output import Printed, Usage
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import NoSuchWorkload
 
@@ -131,6 +132,21 @@ class InstantEngine:
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
         del workload_id, lines
         return edit("")
+
+    async def logs(
+        self,
+        workload_id: str,
+        *,
+        follow: bool = False,
+        since: int = 0,
+        tail: int | None = None,
+    ) -> AsyncGenerator[Sequence[Printed], None]:
+        del workload_id, follow, since, tail
+        yield ()
+
+    async def stats(self, workload_ids: Sequence[str], *, timeout: float) -> Mapping[str, Usage]:
+        del workload_ids, timeout
+        return {}
 
     async def list(
         self, *, unless: Callable[[Workload], bool] = lambda _: False

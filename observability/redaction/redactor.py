@@ -38,11 +38,20 @@ class Redactor:
         self._secrets = secrets
 
     def __call__(self, text: str) -> str:
-        if not text or not self._parts:
+        if not text or not self.has_secrets:
             return text
-        if len(text) > MOST_CHARACTERS or self._search is None:
+        if len(text) > MOST_CHARACTERS or self.search is None:
             return REDACTED
-        return _hide(text, _covered(text, self._search))
+        return hide(text, covered_in(text, self.search))
+
+    def and_of(self, secrets: object) -> "Redactor":
+        """One that replaces these secrets as well."""
+        return Redactor([self._secrets, secrets])
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether there is anything to replace."""
+        return bool(self._parts)
 
     @cached_property
     def _parts(self) -> set[str]:
@@ -50,7 +59,7 @@ class Redactor:
         return set(_parts_of(self._secrets)) - {""}
 
     @cached_property
-    def _search(self) -> AhoCorasick | None:
+    def search(self) -> AhoCorasick | None:
         """The search, or None if it would take too long."""
         if sum(map(len, self._parts)) > _MOST_IN_SECRETS:
             return None
@@ -110,7 +119,7 @@ def _spelled(bare: str) -> set[str]:
     return once.union(*({json.dumps(way)[1:-1], repr(way)[1:-1], quote(way)} for way in once))
 
 
-def _covered(text: str, search: AhoCorasick) -> bytes:
+def covered_in(text: str, search: AhoCorasick) -> bytes:
     """For each character, whether it is a part of a secret in any reading."""
     changes = [0] * (len(text) + 1)
     for reading in (verbatim(text), *readings(text)):
@@ -120,7 +129,8 @@ def _covered(text: str, search: AhoCorasick) -> bytes:
     return bytes(map(bool, accumulate(changes)))
 
 
-def _hide(text: str, covered: bytes) -> str:
+def hide(text: str, covered: bytes | bytearray) -> str:
+    """A text without the characters that are covered, each of which is 1."""
     shown, done = [], 0
     for run in _HIDDEN.finditer(covered):
         hidden = text[run.start() : run.end()]

@@ -85,10 +85,15 @@ _TOKEN = re.compile(rf"\\+|[{_MARKS}]|[^{_MARKS}]+")
 
 # A newline reads like the `n` of its escape. So it does not matter whether a backslash begins an
 # escape or ends a domain (CORP\nancy).
-_SAME = {"\a": "a", "\b": "b", "\x1b": "E", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
-_SAME |= {"+": " "} | dict.fromkeys("\\'\"$", "")
+_NAMED = {"\a": "a", "\b": "b", "\x1b": "E", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
+_SAME: dict[str, str | None] = {**_NAMED, "+": " ", **dict.fromkeys("\\'\"$")}
 _FOLDED = str.maketrans(_SAME | {chr(_APART + n): _SAME.get(chr(n), chr(n)) for n in range(_ASCII)})
 _DROPPED = {chr(code) for code, same in _FOLDED.items() if not same}
+
+# What neither is a mark nor can be a part of an escape: decoding never goes past it.
+_BARRIER = re.compile(rf"[^{_MARKS}0-9A-Za-z#;{{}}\x80-\xbf\udc00-\udfff]")
+_MARK = re.compile(f"[{_MARKS}]")
+_LONGEST = max(escape.longest for escape in _KINDS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,24 @@ def readings(text: str) -> Iterator[Reading]:
     for token in reversed(list(_TOKEN.finditer(text))):
         decoder.push(token[0], token.start(), token.end())
     yield _folded(decoder.reading())
+
+
+def has_escapes(text: str) -> bool:
+    """Whether decoding may change a text."""
+    return _MARK.search(text) is not None
+
+
+def folded(text: str) -> str:
+    """The text of the first of the `readings`."""
+    return text.translate(_FOLDED)
+
+
+def decided(text: str) -> int:
+    """How much of a text is decoded alike whatever follows, which begins anew after that."""
+    if not has_escapes(text[-_LONGEST:]):
+        return len(text)
+    barriers = [match.end() for match in _BARRIER.finditer(text)]
+    return barriers[-1] if barriers else 0
 
 
 def _folded(reading: Reading) -> Reading:

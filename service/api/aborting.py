@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from service.errors import SupervisorError
+from service.errors import NotPossible, SupervisorError
 
 # The key of trailing metadata, named after HTTP's header: in how many seconds to try again.
 RETRY_AFTER = "retry-after"
@@ -27,10 +27,16 @@ async def abort(context: Any, error: SupervisorError) -> None:
 @asynccontextmanager
 async def aborting(context: Any) -> AsyncIterator[None]:
     """End the call with the status of the error that the block raises."""
+    failed: SupervisorError | None = None
     try:
         yield
     except SupervisorError as error:
         failed = error
+    except NotPossible as error:
+        impossible = str(error)
     else:
         return
-    await abort(context, failed)
+    if failed is None:
+        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, impossible)
+    else:
+        await abort(context, failed)

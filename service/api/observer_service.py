@@ -17,6 +17,7 @@ from service._generated.supervisor.v1.observer_pb2_grpc import (
 from service.access.current_call import scope_of_call
 from service.api.aborting import aborting
 from service.api.job_messages import message_of
+from service.api.output_messages import logs_message, logs_wanted, stats_message
 from service.api.services import GrpcService
 from service.api.watch_messages import EncodedJobs, watch_message
 from service.errors import InvalidRequest
@@ -47,7 +48,7 @@ class ObserverService(JobObserverServicer):
         self._encoded = EncodedJobs()
 
     def as_service(self) -> GrpcService:
-        return GrpcService(_DESCRIPTOR, self._add_to, close=self._observer.watching.close)
+        return GrpcService(_DESCRIPTOR, self._add_to, close=self._observer.close)
 
     async def GetJob(self, request: messages.GetJobRequest, context: Any) -> messages.Job:
         async with aborting(context):
@@ -80,12 +81,22 @@ class ObserverService(JobObserverServicer):
             async for told in watch:
                 yield watch_message(told)
 
-    async def StreamLogs(self, request: messages.StreamLogsRequest, context: Any) -> Any:
-        await _not_yet(context)
-        yield
+    async def StreamLogs(
+        self, request: messages.StreamLogsRequest, context: Any
+    ) -> AsyncIterator[messages.StreamLogsResponse]:
+        async with aborting(context):
+            wanted = logs_wanted(request)
+            job = await self._observer.jobs.get(
+                launch_id=request.launch_id, identifier=request.identifier, scope=scope_of_call()
+            )
+            async with aclosing(self._observer.logs.stream(job, wanted)) as found:
+                async for lines in found:
+                    yield logs_message(lines, timestamps=request.timestamps)
 
-    async def Stats(self, request: messages.StatsRequest, context: Any) -> Any:
-        await _not_yet(context)
+    async def Stats(self, request: messages.StatsRequest, context: Any) -> messages.StatsResponse:
+        async with aborting(context):
+            found = await self._observer.stats.of(request.launch_ids, scope=scope_of_call())
+        return stats_message(found)
 
     async def Diagnose(self, request: messages.DiagnoseRequest, context: Any) -> Any:
         await _not_yet(context)

@@ -24,8 +24,10 @@ from service.lifecycle.unhealthy_jobs import UnhealthyJobs
 from service.lifecycle.use_cases import Supervisor
 from service.observe.cordoning import Cordoning
 from service.observe.jobs import Jobs
+from service.observe.logs import JobLogs
 from service.observe.names import JobNames
 from service.observe.observer import Observer
+from service.observe.stats import JobStats
 from service.observe.watching import Watching
 from service.reconcile.adopter import Adopter
 from service.reconcile.comparison import Comparison
@@ -139,6 +141,8 @@ class Core:
             jobs=Jobs(self.registry, self.readiness, self._engine, self.history),
             names=JobNames(self._catalog),
             watching=Watching(self.journal, self.registry, self.readiness, self._metrics),
+            logs=JobLogs(self._engine, self.registry),
+            stats=JobStats(self._engine, self.registry),
             cordoning=Cordoning(self.cordon),
         )
 

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from observability.redaction.redactor import Redactor
 from service.engine.name_grammar import NameGrammar
+from service.engine.output import Printed, Usage
 from service.engine.workload_spec import WorkloadSpec
 
 EngineCall = Literal[
@@ -28,6 +29,7 @@ EngineCall = Literal[
     "inspect",
     "list",
     "logs",
+    "stats",
     "events",
     "top",
     "info",
@@ -37,10 +39,6 @@ EngineCall = Literal[
     "pull",
 ]
 """The names of an engine's calls, in metrics and spans."""
-
-
-UNREADABLE_LOG = "its log driver does not give it back"
-"""Why there are no last lines of an output. That is no failure of the engine."""
 
 
 class Status(StrEnum):
@@ -110,6 +108,7 @@ class Inspection:
     ended_at: float | None
     arguments: Sequence[str] = field(repr=False)
     environment: Sequence[str] = field(default=(), repr=False)
+    log_driver: str = ""  # its name, if the engine tells it
     log_options: Sequence[str] = field(default=(), repr=False)
     paused: bool = False
     aside: bool = False  # see `Workload`
@@ -367,6 +366,32 @@ class Engine(Protocol):
         """The last lines of its output. `edit` may be called in a thread.
 
         Raises NoSuchWorkload, and EngineRefused with UNREADABLE_LOG.
+        """
+
+    def logs(
+        self,
+        workload_id: str,
+        *,
+        follow: bool = False,
+        since: int = 0,
+        tail: int | None = None,
+    ) -> AsyncGenerator[Sequence[Printed], None]:
+        """What it has printed, oldest first, and with `follow` what it prints from now on.
+
+        `since` is in nanoseconds since the epoch; earlier lines may be among them. With `tail`,
+        only so many of the last lines, or a few more. A caller that does not read on slows down
+        nobody else.
+
+        It ends when the workload has ended, or when the connection is lost, and then may raise an
+        EngineError. Where the same workload may be started again it may go on.
+
+        Raises NoSuchWorkload, and EngineRefused with UNREADABLE_LOG.
+        """
+
+    async def stats(self, workload_ids: Sequence[str], *, timeout: float) -> Mapping[str, Usage]:
+        """What live workloads use.
+
+        Those that it does not tell, or not within the time, are left out.
         """
 
     async def list(

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from service.observe.cordoning import Cordoning
 from service.observe.jobs import Jobs
+from service.observe.logs import JobLogs
 from service.observe.names import JobNames
+from service.observe.stats import JobStats
 from service.observe.watching import Watching
 
 
@@ -15,4 +17,11 @@ class Observer:
     jobs: Jobs
     names: JobNames
     watching: Watching
+    logs: JobLogs
+    stats: JobStats
     cordoning: Cordoning
+
+    def close(self) -> None:
+        """End all open streams."""
+        self.watching.close()
+        self.logs.close()

@@ -599,13 +599,15 @@ OPERATIONS: dict[str, Callable[[Engine, str], Awaitable[Any]]] = {
     "remove": lambda engine, workload_id: engine.remove(workload_id),
     "inspect": lambda engine, workload_id: engine.inspect(workload_id),
     "tail": lambda engine, workload_id: engine.tail(workload_id, lines=1),
+    "logs": lambda engine, workload_id: anext(engine.logs(workload_id)),
+    "stats": lambda engine, workload_id: engine.stats([workload_id], timeout=10),
     "list": lambda engine, _: engine.list(),
     "names": lambda engine, _: engine.names(),
     "watch": lambda engine, _: anext(engine.watch()),
 }
 
 
-@pytest.mark.parametrize("operation", ["stop", "inspect", "tail"])
+@pytest.mark.parametrize("operation", ["stop", "inspect", "tail", "logs"])
 async def test_a_workload_that_does_not_exist(rig: Rig, operation: str) -> None:
     with pytest.raises(NoSuchWorkload):
         await OPERATIONS[operation](rig.engine, NO_CALLER)

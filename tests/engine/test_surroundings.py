@@ -8,7 +8,8 @@ from typing import Any
 import docker
 import pytest
 
-from service.engine.base import UNREADABLE_LOG, Status
+from service.engine.base import Status
+from service.engine.output import UNREADABLE_LOG
 from service.engine.workload_spec import Confinement, Gpus, Log, Surroundings, Volume, WorkloadSpec
 from service.errors import EngineRefused
 from tests.engine import on_swarm

@@ -22,6 +22,8 @@ Operation = Literal[
     "traits",
     "offers",
     "tail",
+    "logs",
+    "stats",
     "list",
     "names",
     "watch",

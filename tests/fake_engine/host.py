@@ -13,6 +13,7 @@ from signal import SIGKILL, Signals
 
 from service.engine.base import Change, Event, Exit, Health, Probe, Status
 from service.engine.docker.names import name_aside, name_before, name_ended
+from service.engine.output import Printed
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineRefused, ImageMissing, NameTaken, NoSuchWorkload
 
@@ -25,7 +26,8 @@ _NOT_RUN = 127
 class Container:
     """One container. Its process does what its arguments say.
 
-    It prints each of them; `--say TEXT` prints once more, `--exit CODE` ends it at once,
+    It prints each of them; `--say TEXT` prints once more, and `--complain TEXT` to its standard
+    error; `--exit CODE` ends it at once,
     `--eat` takes all the memory that there is, and `--stubborn` makes it ignore SIGTERM. Otherwise
     it runs until it is told to end.
     """
@@ -40,7 +42,7 @@ class Container:
     started_at: float = 0.0
     ended_at: float | None = None
     node: str = ""
-    output: str = ""
+    printed: list[Printed] = field(default_factory=list)
     health: Health = Health.UNTOLD
     probe: Probe | None = None
     unsettled: bool = False  # exited, and not so in the listings yet, as Docker has it for a moment
@@ -51,6 +53,12 @@ class Container:
         """What follows an argument."""
         arguments = list(self.spec.arguments)
         return arguments[arguments.index(name) + 1] if name in arguments else None
+
+    def say(self, line: str, *, stream: str = "stdout") -> None:
+        """Print a line, at a time of its own."""
+        before = self.printed[-1].at if self.printed else 0
+        at = max(before + 1, int(time.time() * 1e9))
+        self.printed.append(Printed(stream, line, at))
 
 
 class FakeHost:
@@ -281,6 +289,9 @@ class FakeHost:
 def _speak(container: Container) -> None:
     lines = [f"argument: {argument}" for argument in container.spec.arguments]
     lines.append(f"traceparent: {container.spec.environment.get('TRACEPARENT', '')}")
+    for line in lines:
+        container.say(line)
     if said := container.option("--say"):
-        lines.append(said)
-    container.output += "".join(f"{line}\n" for line in lines)
+        container.say(said)
+    if complaint := container.option("--complain"):
+        container.say(complaint, stream="stderr")

@@ -13,9 +13,10 @@ _BASE = "supervisor-test-busybox"
 
 # It prints its arguments, as a careless worker would; then --after SECONDS (a wait), --exit CODE,
 # --signal NAME (sends it to itself, as an abort does), --leave CODE (at SIGTERM), --stubborn 1
-# (ignores SIGTERM, and says `deaf`), --say TEXT, --when-ready TEXT (likewise, and sorted after most
-# of the others), --show-auth 1 (says its credentials, if they are no argument) and --eat 1 (all the
-# memory it can get) do what they say; without --exit it waits.
+# (ignores SIGTERM, and says `deaf`), --say TEXT, --complain TEXT (to its standard error),
+# --when-ready TEXT (says it, and is sorted after most of the others), --show-auth 1 (says its
+# credentials, if they are no argument) and --eat 1 (all the memory it can get) do what they say;
+# without --exit it waits.
 # What eats at once may be gone before containerd watches its memory: then nobody is told why
 # (containerd issue 8180).
 _SCRIPT = r"""
@@ -27,6 +28,7 @@ while [ $# -gt 0 ]; do
         --after) /bin/busybox sleep "$2"; shift ;;
         --exit) code=$2; shift ;;
         --say|--when-ready) echo "$2"; shift ;;
+        --complain) echo "$2" >&2; shift ;;
         --signal) /bin/busybox kill -s "$2" $$; shift ;;
         --leave) trap "exit $2" TERM; shift ;;
         --stubborn) trap '' TERM; echo deaf; shift ;;

@@ -6,7 +6,7 @@ slower, until it runs out of time.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic, perf_counter, time
@@ -33,13 +33,14 @@ T = TypeVar("T")
 
 # Operations of which hundreds may be wanted at once. With more threads, an Engine on two cores is
 # no faster.
-_BULK = frozenset({"stop", "kill", "remove", "inspect", "logs"})
+_BULK = frozenset({"stop", "kill", "remove", "inspect", "logs", "stats"})
 BULK_THREADS = 20
 # After this time without any answer from the Engine, waiting calls are given up (seconds). A
 # single call may have a shorter limit, which says nothing about the other calls.
 _SILENCE = 10.0
 # The most that MAX_PULLS may be.
 _MOST_PULLS = 64
+_CLOSED = "no more calls to the Docker Engine: this process is stopping"
 # In addition to launches: a comparison, an event stream, a search for an abandoned launch.
 MORE_THREADS = 4
 
@@ -90,7 +91,7 @@ class Calls:
         has answered no call for that long, and for at least ten seconds.
         """
         if self._closed:
-            raise EngineUnavailable("no more calls to the Docker Engine: this process is stopping")
+            raise EngineUnavailable(_CLOSED)
         threads = self._threads_for(call.operation)
         attempt = _Attempt(call, timeout)
         try:
@@ -105,6 +106,29 @@ class Calls:
         finally:
             if isinstance(attempt.error, EngineTimeout):
                 threads.give_up(since=min(attempt.begun, monotonic() - _SILENCE))
+            self._record(attempt)
+
+    async def open(
+        self,
+        operation: EngineCall,
+        about: Mapping[str, str],
+        opening: Awaitable[T],
+        *,
+        timeout: float,
+    ) -> T:
+        """Open a stream, which needs no thread. Raises `EngineError`s."""
+        if self._closed:
+            raise EngineUnavailable(_CLOSED)
+        attempt: _Attempt[Any] = _Attempt(Call(operation, lambda _: None, about), timeout)
+        attempt.taken = attempt.asked
+        try:
+            with translated_errors(operation, attempt.call.target):
+                async with asyncio.timeout(timeout):
+                    return await opening
+        except EngineError as error:
+            attempt.error = error
+            raise
+        finally:
             self._record(attempt)
 
     def _threads_for(self, operation: EngineCall) -> Threads:

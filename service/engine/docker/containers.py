@@ -205,7 +205,12 @@ def last_output(client: docker.APIClient, container_id: str, lines: int) -> str 
     try:
         output: bytes = client.logs(container_id, tail=lines, stdout=True, stderr=True)
     except APIError as error:
-        if _UNREADABLE in str(error.explanation):
+        if is_unreadable_log(error):
             return None
         raise
     return output.decode(errors="replace")
+
+
+def is_unreadable_log(error: APIError) -> bool:
+    """Whether a log driver does not give back what it has got."""
+    return _UNREADABLE in str(error.explanation)

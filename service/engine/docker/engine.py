@@ -10,7 +10,6 @@ from observability.logs import get_logger
 from observability.metrics import Metrics
 from observability.redaction.redactor import Redactor
 from service.engine.base import (
-    UNREADABLE_LOG,
     Begun,
     Capabilities,
     Change,
@@ -32,6 +31,7 @@ from service.engine.docker.containers import create, last_output, set_aside, sta
 from service.engine.docker.event_stream import EventStream
 from service.engine.docker.exit_waiters import ExitWaiters
 from service.engine.docker.list_reader import with_pauses
+from service.engine.docker.logs import Logs
 from service.engine.docker.names import DOCKER_NAMES, DOCKER_TITLE
 from service.engine.docker.own_container import find_own_container
 from service.engine.docker.parsing import About, inspection, offers, read, traits
@@ -42,6 +42,8 @@ from service.engine.docker.start_check import StartCheck
 from service.engine.docker.stops import Stops
 from service.engine.docker.surroundings import rotated
 from service.engine.docker.tolerant_reader import TolerantReader
+from service.engine.docker.usage import Usages
+from service.engine.output import UNREADABLE_LOG, Printed, Usage
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import (
     EngineError,
@@ -103,6 +105,8 @@ class DockerEngine:
         self._reader = TolerantReader()
         self._shutdown_check = ShutdownCheck(partial(self._ping_new_connection, _SHUTDOWN_CHECK))
         self._secret_files = SecretFiles(self._calls, selector)
+        self._logs = Logs(self._calls, connection)
+        self._usages = Usages(self._calls)
         self.capabilities = Capabilities(
             pull=Pulls(self._calls, self._clients).pull,
             set_aside=self.set_aside,
@@ -236,6 +240,21 @@ class DockerEngine:
         if output is None:
             raise EngineRefused(UNREADABLE_LOG)
         return output
+
+    def logs(
+        self,
+        workload_id: str,
+        *,
+        follow: bool = False,
+        since: int = 0,
+        tail: int | None = None,
+    ) -> AsyncGenerator[Sequence[Printed], None]:
+        return self._logs.read(
+            "containers", workload_id, _ID, follow=follow, since=since, tail=tail
+        )
+
+    async def stats(self, workload_ids: Sequence[str], *, timeout: float) -> Mapping[str, Usage]:
+        return await self._usages.of(workload_ids, timeout=timeout)
 
     async def list(
         self, *, unless: Callable[[Workload], bool] = lambda _: False

@@ -97,7 +97,9 @@ def _from_answer(  # noqa: PLR0911 - a case, a return
         holder = HOLDER.search(explanation)
         message = f"the container's name is taken: {with_advice(text)}"
         return NameTaken(message, holder and holder[1])
-    if operation != "start" and status == HTTPStatus.NOT_FOUND:
+    # Docker does not give the logs of a container that is being removed.
+    is_leaving = operation == "logs" and status == HTTPStatus.CONFLICT
+    if is_leaving or (operation != "start" and status == HTTPStatus.NOT_FOUND):
         return NoSuchWorkload(f"container {target}: does not exist")
     about = f" for {target}" if target else ""
     if status in _AWAY:

@@ -252,6 +252,7 @@ class _Config(Answer):
 
 
 class _LogConfig(Answer):
+    Type: str = ""
     Config: dict[str, str] | None = None
 
 
@@ -269,6 +270,12 @@ class Inspected(Answer):
     State: _State
     Config: _Config
     HostConfig: _InspectedHost | None = None
+
+    @property
+    def log_driver(self) -> str:
+        """The name of its log driver."""
+        log = self.HostConfig and self.HostConfig.LogConfig
+        return log.Type if log else ""
 
     @property
     def log_options(self) -> dict[str, str]:
@@ -341,6 +348,7 @@ def inspection(answer: object) -> Inspection:
         ended_at=timestamp(state.FinishedAt),
         arguments=tuple(config.Cmd or ()),
         environment=tuple(config.Env or ()),
+        log_driver=found.log_driver,
         log_options=tuple(found.log_options.values()),
         paused=state.Paused,
         health=_health(state),

@@ -51,7 +51,7 @@ class UnixSocket:
         """
         if params:
             target = f"{target}?{urlencode(_given(params))}"
-        message = _message(method, target, _given(headers or {}), data)
+        message = message_of(method, target, _given(headers or {}), data)
         try:
             connection = self._connected(timeout)
             with suppress(BrokenPipeError):  # the Engine may answer without reading everything
@@ -59,7 +59,7 @@ class UnixSocket:
             answer = _read(connection)
             if not answer.leaves_open:
                 self.close()
-            return _response(target, answer)
+            return response_of(target, answer)
         except BaseException:
             self.close()  # a late answer would be taken for the answer to the next call
             raise
@@ -83,12 +83,13 @@ class UnixSocket:
         return self._connection
 
 
-class _Answer:
+class Answer:
     """Receives an answer. httptools calls the methods `on_...`."""
 
     def __init__(self) -> None:
         self.status = 0
         self.reason = ""
+        self.begun = False  # its head is complete
         self.ended = False
         self.leaves_open = False
         self._framed = False
@@ -99,6 +100,12 @@ class _Answer:
     def body(self) -> bytes:
         """The bytes received so far."""
         return b"".join(self._body)
+
+    def take(self) -> bytes:
+        """The bytes received since the last time, which are forgotten."""
+        body = self.body
+        self._body.clear()
+        return body
 
     def feed(self, received: bytes) -> None:
         """Parse the next bytes; b"" at the end of the connection."""
@@ -127,6 +134,7 @@ class _Answer:
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
+        self.begun = True
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
@@ -136,9 +144,10 @@ class _Answer:
         self.leaves_open = self._parser.should_keep_alive()
 
 
-def _message(
+def message_of(
     method: str, target: str, headers: Mapping[str, str], data: str | bytes | None
 ) -> bytes:
+    """A request, as it is sent."""
     body = data if isinstance(data, bytes) else (data or "").encode()
     fields = {**_HEADERS, **headers, "Content-Length": len(body)}
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
@@ -147,8 +156,8 @@ def _message(
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-def _read(connection: socket.socket) -> _Answer:
-    answer = _Answer()
+def _read(connection: socket.socket) -> Answer:
+    answer = Answer()
     try:
         while not answer.ended:
             answer.feed(connection.recv(_READ_BYTES))
@@ -170,7 +179,8 @@ def _can_be_read(sock: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def _response(target: str, answer: _Answer) -> Response:
+def response_of(target: str, answer: Answer) -> Response:
+    """An answer, as docker-py knows it."""
     if not _is_final(answer.status):
         raise HTTPException(f"status {answer.status}")
     response = Response()

@@ -92,6 +92,11 @@ class _TaskSpec(Answer):
     LogDriver: _Driver | None = None
 
     @property
+    def log_driver(self) -> str:
+        """The name of its log driver; empty if it is that of its node."""
+        return self.LogDriver.Name if self.LogDriver else ""
+
+    @property
     def log_options(self) -> Sequence[str]:
         """The values of its log driver's options."""
         options = self.LogDriver.Options if self.LogDriver else None

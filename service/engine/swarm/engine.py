@@ -7,13 +7,13 @@ for Docker.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import TypeVar
 
 from observability.metrics import Metrics
 from observability.redaction.redactor import Redactor
 from service.engine.base import (
-    UNREADABLE_LOG,
     Begun,
     Capabilities,
     EngineCall,
@@ -30,9 +30,12 @@ from service.engine.base import (
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
+from service.engine.docker.logs import Logs
 from service.engine.docker.own_container import find_own_container
 from service.engine.docker.shutdown_check import ShutdownCheck, ping_new_connection
 from service.engine.docker.tolerant_reader import TolerantReader
+from service.engine.docker.usage import Usages
+from service.engine.output import UNREADABLE_LOG, Printed, Usage
 from service.engine.swarm.beginnings import Beginnings
 from service.engine.swarm.ends import Ends
 from service.engine.swarm.launch import Launch
@@ -43,7 +46,7 @@ from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_NAMES, SWARM_TITLE
 from service.engine.swarm.news import follow
 from service.engine.swarm.others import names_of_others
-from service.engine.swarm.services import inspect, remove, task_of
+from service.engine.swarm.services import containers_here, inspect, remove, task_of
 from service.engine.swarm.setup_check import check_swarm
 from service.engine.swarm.specs import can_gain_privileges
 from service.engine.swarm.successors import start_again
@@ -87,6 +90,8 @@ class SwarmEngine:
         self._ends = Ends(self._calls, metrics)
         self._shutdown_check = ShutdownCheck(partial(self._ping_new_connection, _SHUTDOWN_CHECK))
         self._left_secrets = LeftSecrets(selector)
+        self._logs = Logs(self._calls, connection)
+        self._usages = Usages(self._calls)
         self._checked = False
         self._launched: list[Workload] = []  # since the last listing
 
@@ -182,6 +187,30 @@ class SwarmEngine:
         if output is None:
             raise EngineRefused(UNREADABLE_LOG)
         return output
+
+    async def logs(
+        self,
+        workload_id: str,
+        *,
+        follow: bool = False,
+        since: int = 0,
+        tail: int | None = None,
+    ) -> AsyncGenerator[Sequence[Printed], None]:
+        """See `Engine.logs`. A manager answers nothing, and no error, if nobody has kept it."""
+        if await self._ask("inspect", workload_id, lambda m: m.service(workload_id).keeps_no_log):
+            raise EngineRefused(UNREADABLE_LOG)
+        lines = self._logs.read("services", workload_id, _ID, follow=follow, since=since, tail=tail)
+        async with aclosing(lines):
+            async for each in lines:
+                yield each
+
+    async def stats(self, workload_ids: Sequence[str], *, timeout: float) -> Mapping[str, Usage]:
+        """See `Engine.stats`. A manager can only be asked for what runs on its own machine."""
+        here = Call("list", lambda c: containers_here(Manager(c), self._selector))
+        containers = await self._calls.call(here, timeout=timeout)
+        asked = {containers[each]: each for each in workload_ids if each in containers}
+        found = await self._usages.of(list(asked), timeout=timeout)
+        return {asked[container_id]: usage for container_id, usage in found.items()}
 
     async def list(
         self, *, unless: Callable[[Workload], bool] = lambda _: False

@@ -1,6 +1,9 @@
 """What is asked of a manager about one service, in more than one request. It blocks."""
 
+from collections.abc import Mapping
+
 from service.engine.base import Inspection, Status
+from service.engine.docker.parsing import read
 from service.engine.swarm.answers import Task
 from service.engine.swarm.left_secrets import remove_if_possible
 from service.engine.swarm.machines import KnownNodes
@@ -44,3 +47,10 @@ def remove(manager: Manager, service_id: str, nodes: KnownNodes, *, force: bool)
     manager.remove(service_id)
     for secret in spec.ContainerSpec.secrets:
         remove_if_possible(manager, secret)
+
+
+def containers_here(manager: Manager, labels: Mapping[str, str]) -> Mapping[str, str]:
+    """The containers on the manager's own machine that run, by their service."""
+    here = manager.info().Swarm.NodeID
+    tasks = (read(Task, item) for item in manager.each_task(labels))
+    return {task.ServiceID: task.container for task in tasks if task.NodeID == here and task.runs}

@@ -153,6 +153,7 @@ def inspection(task: Task, nodes: Nodes, *, stopping: bool = False) -> Inspectio
         ended_at=task.since if now is Status.EXITED and not lost else None,
         arguments=task.arguments,
         environment=task.Spec.ContainerSpec.environment,
+        log_driver=task.Spec.log_driver,
         log_options=task.Spec.log_options,
         stopping=stopping,
         node=nodes.name(task.NodeID),
@@ -177,6 +178,7 @@ def bare_inspection(service: Service) -> Inspection:
         ended_at=None,
         arguments=tuple(container.Args or ()),
         environment=container.environment,
+        log_driver=service.Spec.TaskTemplate.log_driver,
         log_options=service.Spec.TaskTemplate.log_options,
         stopping=is_stopped(service),
     )

@@ -36,7 +36,19 @@ KILL = ("stopped", "forced", "not_running", "failed")
 EXIT = ("success", "ended", "error", "oom", "killed", "lost", "timed_out")
 ENGINE = (
     *("ping", "create", "start", "stop", "kill", "remove"),
-    *("inspect", "list", "logs", "events", "top", "info", "rename", "upload", "download", "pull"),
+    *(
+        "inspect",
+        "list",
+        "logs",
+        "stats",
+        "events",
+        "top",
+        "info",
+        "rename",
+        "upload",
+        "download",
+        "pull",
+    ),
 )
 HISTORY_FAULTS = (
     *("full", "locked", "broken", "read_only", "no_folder", "newer", "foreign", "other"),

@@ -384,7 +384,7 @@ class StreamLogsRequest(_message.Message):
     follow: _builtins.bool
     """Go on until the job has ended, also across its restarts."""
     tail: _builtins.int
-    """Only so many of the last lines; all if it is not set."""
+    """Only so many of the last lines, at most 100,000; all if it is not set."""
     timestamps: _builtins.bool
     """With the time of each line."""
     @_builtins.property
@@ -446,6 +446,7 @@ class LogLine(_message.Message):
     stream: _builtins.str
     """`stdout` or `stderr`; empty if it is not known any more."""
     text: _builtins.str
+    """Without its end. A very long line comes in parts."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """If it was asked for."""

@@ -115,14 +115,16 @@ class JobObserverServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamLogs(self, request, context):
-        """The output of a job. FAILED_PRECONDITION if the log driver does not give it back.
+        """The output of a job, without its credentials. FAILED_PRECONDITION if the log driver does not
+        give it back, or nothing of it is kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Stats(self, request, context):
-        """What live jobs use, as the Engine tells it at this moment.
+        """What live jobs use, as the Engine tells it at this moment. Those that it does not tell in time,
+        or that run on other machines of a Swarm, are left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

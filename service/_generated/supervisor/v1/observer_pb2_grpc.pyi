@@ -49,9 +49,13 @@ class JobObserverStub:
     come back with its last `resume_token`.
     """
     StreamLogs: _grpc.UnaryStreamMultiCallable[_observer_pb2.StreamLogsRequest, _observer_pb2.StreamLogsResponse]
-    """The output of a job. FAILED_PRECONDITION if the log driver does not give it back."""
+    """The output of a job, without its credentials. FAILED_PRECONDITION if the log driver does not
+    give it back, or nothing of it is kept.
+    """
     Stats: _grpc.UnaryUnaryMultiCallable[_observer_pb2.StatsRequest, _observer_pb2.StatsResponse]
-    """What live jobs use, as the Engine tells it at this moment."""
+    """What live jobs use, as the Engine tells it at this moment. Those that it does not tell in time,
+    or that run on other machines of a Swarm, are left out.
+    """
     Diagnose: _grpc.UnaryUnaryMultiCallable[_observer_pb2.DiagnoseRequest, _observer_pb2.DiagnoseResponse]
     """What needs attention, and what to do about it."""
     Cordon: _grpc.UnaryUnaryMultiCallable[_observer_pb2.CordonRequest, _observer_pb2.CordonResponse]
@@ -75,9 +79,13 @@ class JobObserverAsyncStub(JobObserverStub):
     come back with its last `resume_token`.
     """
     StreamLogs: _aio.UnaryStreamMultiCallable[_observer_pb2.StreamLogsRequest, _observer_pb2.StreamLogsResponse]  # type: ignore[assignment]
-    """The output of a job. FAILED_PRECONDITION if the log driver does not give it back."""
+    """The output of a job, without its credentials. FAILED_PRECONDITION if the log driver does not
+    give it back, or nothing of it is kept.
+    """
     Stats: _aio.UnaryUnaryMultiCallable[_observer_pb2.StatsRequest, _observer_pb2.StatsResponse]  # type: ignore[assignment]
-    """What live jobs use, as the Engine tells it at this moment."""
+    """What live jobs use, as the Engine tells it at this moment. Those that it does not tell in time,
+    or that run on other machines of a Swarm, are left out.
+    """
     Diagnose: _aio.UnaryUnaryMultiCallable[_observer_pb2.DiagnoseRequest, _observer_pb2.DiagnoseResponse]  # type: ignore[assignment]
     """What needs attention, and what to do about it."""
     Cordon: _aio.UnaryUnaryMultiCallable[_observer_pb2.CordonRequest, _observer_pb2.CordonResponse]  # type: ignore[assignment]
@@ -128,7 +136,9 @@ class JobObserverServicer(metaclass=_abc_1.ABCMeta):
         request: _observer_pb2.StreamLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_observer_pb2.StreamLogsResponse], _abc.AsyncIterator[_observer_pb2.StreamLogsResponse]]:
-        """The output of a job. FAILED_PRECONDITION if the log driver does not give it back."""
+        """The output of a job, without its credentials. FAILED_PRECONDITION if the log driver does not
+        give it back, or nothing of it is kept.
+        """
 
     @_abc_1.abstractmethod
     def Stats(
@@ -136,7 +146,9 @@ class JobObserverServicer(metaclass=_abc_1.ABCMeta):
         request: _observer_pb2.StatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_observer_pb2.StatsResponse, _abc.Awaitable[_observer_pb2.StatsResponse]]:
-        """What live jobs use, as the Engine tells it at this moment."""
+        """What live jobs use, as the Engine tells it at this moment. Those that it does not tell in time,
+        or that run on other machines of a Swarm, are left out.
+        """
 
     @_abc_1.abstractmethod
     def Diagnose(

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from service.engine.docker import unix_socket
-from service.engine.docker.unix_socket import UnixSocket, _Answer, _read
+from service.engine.docker.unix_socket import Answer, UnixSocket, _read
 
 _LONG = 30.0
 
@@ -237,14 +237,14 @@ def test_an_answer_is_no_garbage_that_has_to_be_found(
     raw: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is found seldom, as here, would be hundreds of MB of answers."""
-    made: list[weakref.ref[_Answer]] = []
+    made: list[weakref.ref[Answer]] = []
 
-    class Seen(_Answer):
+    class Seen(Answer):
         def __init__(self) -> None:
             super().__init__()
             made.append(weakref.ref(self))
 
-    monkeypatch.setattr(unix_socket, "_Answer", Seen)
+    monkeypatch.setattr(unix_socket, "Answer", Seen)
     ours, theirs = socket.socketpair()
     theirs.sendall(raw)
     theirs.close()

@@ -1,0 +1,58 @@
+"""Translates between the messages about outputs and usage and what the use cases know."""
+
+from collections.abc import Sequence
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from service._generated.supervisor.v1 import observer_pb2 as messages
+from service.engine.output import Printed
+from service.errors import InvalidRequest
+from service.observe.logs import MOST_TAIL, LogsWanted
+from service.observe.stats import JobUsage
+
+_SECOND = 10**9  # nanoseconds
+
+
+def logs_wanted(request: messages.StreamLogsRequest) -> LogsWanted:
+    """What is wanted of an output. Raises `InvalidRequest`."""
+    tail = request.tail if request.HasField("tail") else None
+    if tail is not None and not 0 <= tail <= MOST_TAIL:
+        raise InvalidRequest(
+            f"tail: is {tail}; allowed are 0 to {MOST_TAIL}, and without it all lines are told"
+        )
+    since = request.since.seconds * _SECOND + request.since.nanos
+    return LogsWanted(follow=request.follow, tail=tail, since=max(0, since))
+
+
+def logs_message(lines: Sequence[Printed], *, timestamps: bool) -> messages.StreamLogsResponse:
+    """Some lines of an output."""
+    told = [
+        messages.LogLine(
+            stream=line.stream, text=line.text, time=_time(line.at) if timestamps else None
+        )
+        for line in lines
+    ]
+    return messages.StreamLogsResponse(lines=told)
+
+
+def stats_message(found: Sequence[JobUsage]) -> messages.StatsResponse:
+    """What some jobs use."""
+    told = [
+        messages.JobStats(
+            launch_id=each.job.launch_id,
+            name=each.job.name,
+            identifier=each.job.identifier,
+            cpu=each.cpu,
+            memory_bytes=each.usage.memory,
+            memory_limit_bytes=each.usage.memory_limit,
+            processes=each.usage.processes,
+            node=each.job.node,
+        )
+        for each in found
+    ]
+    return messages.StatsResponse(jobs=told)
+
+
+def _time(at: int) -> Timestamp | None:
+    """None if it is not known."""
+    return Timestamp(seconds=at // _SECOND, nanos=at % _SECOND) if at else None

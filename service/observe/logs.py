@@ -1,0 +1,200 @@
+"""The output of a job, without its secrets: of a live one as it comes, of an ended one the rest."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+
+from observability.redaction.redactor import Redactor
+from service.engine.base import Engine, Inspection
+from service.engine.output import UNREADABLE_LOG, Printed
+from service.errors import Draining, EngineRefused, LimitReached, NoSuchWorkload, NotPossible
+from service.jobs.model import Job
+from service.lifecycle.output_redaction import LEFT_OUT, output_redactor
+from service.observe.reading import Reading
+from service.observe.scrubbing import Scrubber
+from service.state.registry import Registry
+
+MOST_STREAMS = 100
+MOST_TAIL = 100_000
+# Before what is shown, so that a secret of several lines is not cut at its head and missed
+# (nanoseconds).
+_BEFORE = 5 * 10**9
+# All streams together take no more than half of the event loop's time, and so much at once
+# (seconds).
+_WORK = 0.005
+# How long a job may take to end whose workload is gone (seconds).
+_END = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogsWanted:
+    """What is wanted of an output. `since` is in nanoseconds since the epoch."""
+
+    follow: bool = False
+    tail: int | None = None
+    since: int = 0
+
+
+class JobLogs:
+    """Streams the output of jobs. A stream needs no thread; one that nobody reads on waits."""
+
+    def __init__(self, engine: Engine, registry: Registry) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._open = 0
+        self._turn = asyncio.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """End all streams, with `Draining`."""
+        self._closed = True
+        if not self._closing.done():
+            self._closing.set_result(None)
+
+    @cached_property
+    def _closing(self) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().create_future()
+
+    async def stream(self, job: Job, wanted: LogsWanted) -> AsyncGenerator[Sequence[Printed], None]:
+        """The lines of a job, some at a time.
+
+        Raises `LimitReached`, `NotPossible` if they cannot be read or shown, `Draining`, and the
+        `EngineError`s.
+        """
+        if self._closed:
+            raise Draining("the supervisor is stopping")
+        if self._open >= MOST_STREAMS:
+            raise LimitReached(f"StreamLogs: {MOST_STREAMS} streams are open, which is the limit")
+        self._open += 1
+        try:
+            async with aclosing(self._stream(job, wanted)) as found:
+                async for lines in found:
+                    yield lines
+        finally:
+            self._open -= 1
+
+    async def _stream(
+        self, job: Job, wanted: LogsWanted
+    ) -> AsyncGenerator[Sequence[Printed], None]:
+        job = await self._with_workload(job, wanted)
+        if job.workload_id is None and self._registry.get(job.launch_id):
+            return
+        seen = await self._inspection(job)
+        if seen is None:
+            yield _kept(await self._ended(job), wanted)
+            return
+        redact = await output_redactor(self._engine, job, seen)
+        if redact is None:
+            raise NotPossible(f"job {job.launch_id}: {LEFT_OUT}")
+        with _explained(job, seen):
+            async with aclosing(self._lines(job, wanted, redact)) as found:
+                async for lines in found:
+                    yield lines
+
+    async def _lines(
+        self, job: Job, wanted: LogsWanted, redact: Redactor
+    ) -> AsyncGenerator[Sequence[Printed], None]:
+        first = await self._first(job, wanted)
+        since = max(0, first - _BEFORE)
+        reading = Reading(
+            self._engine,
+            self._registry,
+            job,
+            since=since,
+            follow=wanted.follow,
+            closing=self._closing,
+        )
+        scrubber = Scrubber(redact)
+        async with aclosing(reading.lines(lambda: scrubber.patience)) as found:
+            async for lines in found:
+                await self._scrub(scrubber, lines)
+                if shown := _from(first, scrubber.take()):
+                    yield shown
+        if shown := _from(first, scrubber.rest()):
+            yield shown
+
+    async def _with_workload(self, job: Job, wanted: LogsWanted) -> Job:
+        """The job, once it has a workload, if it is to be followed."""
+        if job.workload_id is None and wanted.follow:
+            return (
+                await self._registry.wait(job.launch_id, lambda now: now.workload_id is not None)
+            ) or job
+        return job
+
+    async def _inspection(self, job: Job) -> Inspection | None:
+        """What its workload is; None if there is none any more."""
+        if job.workload_id is None:
+            return None
+        with suppress(NoSuchWorkload):
+            return await self._engine.inspect(job.workload_id)
+        return None
+
+    async def _ended(self, job: Job) -> Job:
+        """The job as it has ended."""
+        if self._registry.get(job.launch_id) is None:
+            return job
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_END):
+                return await asyncio.shield(self._registry.when_closed(job.launch_id))
+        return job
+
+    async def _first(self, job: Job, wanted: LogsWanted) -> int:
+        """The time of the first line that is shown (nanoseconds since the epoch)."""
+        if wanted.tail is None or job.workload_id is None:
+            return wanted.since
+        asked = max(1, wanted.tail)
+        times = [
+            line.at
+            async for lines in self._engine.logs(job.workload_id, tail=asked)
+            for line in lines
+            if line.ends
+        ]
+        if len(times) < asked:
+            return wanted.since
+        newest = sorted(times)[-asked]
+        return max(wanted.since, newest if wanted.tail else newest + 1)
+
+    async def _scrub(self, scrubber: Scrubber, lines: Sequence[Printed]) -> None:
+        async with self._turn:
+            began = time.perf_counter()
+            for line in lines:
+                scrubber.add(line)
+                if (worked := time.perf_counter() - began) > _WORK:
+                    await asyncio.sleep(worked)
+                    began = time.perf_counter()
+
+
+def _from(first: int, lines: Sequence[Printed]) -> Sequence[Printed]:
+    """The lines from a time on. What a part of a line has left for the next one is no line."""
+    return [line for line in lines if line.at >= first and (line.text or line.ends)]
+
+
+def _kept(job: Job, wanted: LogsWanted) -> Sequence[Printed]:
+    """What the history has kept of an output. Raises `NotPossible`."""
+    lines = job.last_lines.splitlines()
+    if not lines:
+        raise NotPossible(
+            f"job {job.launch_id}: its output is gone with its container. Only of a job that has"
+            " failed the last lines are kept; GO_ENV=development keeps the container as well"
+        )
+    shown = lines if wanted.tail is None else lines[max(0, len(lines) - wanted.tail) :]
+    return [Printed("", line, 0) for line in shown]
+
+
+@contextmanager
+def _explained(job: Job, seen: Inspection) -> Iterator[None]:
+    """Say what to do about a log driver. Raises `NotPossible`."""
+    try:
+        yield
+    except EngineRefused as error:
+        if error.message != UNREADABLE_LOG:
+            raise
+        driver = seen.log_driver or "that of the engine"
+        raise NotPossible(
+            f"job {job.launch_id}: the output cannot be read, since its log driver ({driver}) does"
+            " not give it back. `log` in the catalogue, or log-driver in Docker's daemon.json, has"
+            ' to be one that does, such as "json-file", "local" or "journald"'
+        ) from None

@@ -1,0 +1,219 @@
+"""Reads the output of a job: over its restarts, and over lost connections, each line once."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from service.engine.base import Engine
+from service.engine.output import Printed
+from service.errors import (
+    Draining,
+    EngineFailed,
+    EngineTimeout,
+    EngineUnavailable,
+    NoSuchWorkload,
+)
+from service.jobs.model import Job, State
+from service.state.registry import Registry
+from service.support.retry import Backoff
+
+# An engine may tell two streams in another order than that of their times (nanoseconds).
+_OVERLAP = 10**9
+_PAUSES = Backoff(0.2, 5.0)
+# How long a follower waits for an engine that is away (seconds).
+_MOST_AWAY = 60.0
+_AWAY = (EngineUnavailable, EngineTimeout, EngineFailed)
+# After the end of a job, an engine may not say that there is no more: it is over when nothing has
+# come for so long, at the latest after so long (seconds).
+_LAST_WORDS, _MOST_LAST_WORDS = 1.0, 10.0
+_HAS_EXITED = (State.BACKING_OFF, State.EXITED)
+
+_END: Any = object()
+_Patience = Callable[[], float | None]
+
+
+class Reading:
+    """One reading of the output of a job, from a time on (nanoseconds since the epoch)."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        registry: Registry,
+        job: Job,
+        *,
+        since: int,
+        follow: bool,
+        closing: asyncio.Future[None],
+    ) -> None:
+        """`closing` is done when nobody may follow any more."""
+        self._engine = engine
+        self._registry = registry
+        self._job = job
+        self._follow = follow
+        self._closing = closing
+        self._seen = _Seen(since)
+        self._away_since: float | None = None
+
+    async def lines(self, patience: _Patience) -> AsyncGenerator[Sequence[Printed], None]:
+        """The lines as they come, also earlier ones; none whenever the patience ends (seconds).
+
+        Raises the `EngineError`s; if it follows, only after the engine has been away for long, and
+        `Draining`.
+        """
+        pauses = iter(_PAUSES)
+        while True:
+            live = self._registry.get(self._job.launch_id)
+            self._job = live or self._job
+            async with aclosing(self._of_run(patience, follow=self._follow and bool(live))) as run:
+                async for fresh in run:
+                    pauses = iter(_PAUSES) if fresh else pauses
+                    yield fresh
+            if not (self._follow and live):
+                return
+            await self._await_change(live, next(pauses))
+
+    async def _of_run(
+        self, patience: _Patience, *, follow: bool
+    ) -> AsyncGenerator[Sequence[Printed], None]:
+        if (workload_id := self._job.workload_id) is None:
+            return
+        found = self._engine.logs(workload_id, follow=follow, since=self._seen.begin())
+        try:
+            async with aclosing(self._until_over(found, patience)) as lines:
+                async for each in lines:
+                    self._away_since = None
+                    yield self._seen.fresh(each)
+        except NoSuchWorkload:  # a successor may follow
+            return
+        except _AWAY:
+            self._away_since = self._away_since or _now()
+            if not self._follow or _now() - self._away_since > _MOST_AWAY:
+                raise
+
+    async def _until_over(
+        self, found: AsyncGenerator[Sequence[Printed], None], patience: _Patience
+    ) -> AsyncGenerator[Sequence[Printed], None]:
+        """What is found, until the job has ended and has no more to say."""
+        last_words = _LastWords(self._registry, self._job, self._closing)
+        upcoming: asyncio.Future[Any] | None = None
+        try:
+            while not last_words.spoken:
+                upcoming = upcoming or asyncio.ensure_future(anext(found, _END))
+                await last_words.wait(upcoming, patience())
+                if not upcoming.done():
+                    yield ()
+                    continue
+                item, upcoming = upcoming.result(), None
+                if item is _END:
+                    return
+                yield item
+                last_words.go_on()
+        finally:
+            if upcoming is not None:
+                upcoming.cancel()
+                await asyncio.gather(upcoming, return_exceptions=True)
+            await found.aclose()
+
+    async def _await_change(self, job: Job, pause: float) -> None:
+        """Wait for another run, as long as there cannot be more of this one, or for the pause."""
+        is_over = job.workload_id is None or job.state in _HAS_EXITED
+        limit = None if is_over and not self._away_since else pause
+        change = asyncio.ensure_future(
+            self._registry.wait(job.launch_id, lambda now: _differs(now, job))
+        )
+        try:
+            awaited: set[asyncio.Future[Any]] = {change, self._closing}
+            await asyncio.wait(awaited, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            change.cancel()
+        _check_open(self._closing)
+
+
+class _LastWords:
+    """What a job still has to say when it has ended."""
+
+    def __init__(self, registry: Registry, job: Job, closing: asyncio.Future[None]) -> None:
+        live = registry.get(job.launch_id)
+        self._gone = registry.when_closed(job.launch_id) if live else None
+        self._closing = closing
+        self._gone_at: float | None = None
+        self._spoke_at = 0.0
+
+    @property
+    def spoken(self) -> bool:
+        """Whether there is no more, as far as one can tell."""
+        if self._gone_at is None:
+            return False
+        now = _now()
+        is_quiet = now - max(self._gone_at, self._spoke_at) >= _LAST_WORDS
+        return is_quiet or now - self._gone_at >= _MOST_LAST_WORDS
+
+    def go_on(self) -> None:
+        """It has said something."""
+        self._spoke_at = _now()
+
+    async def wait(self, upcoming: asyncio.Future[Any], patience: float | None) -> None:
+        """Wait for what comes next, for the end of the job, or for the patience (seconds).
+
+        Raises `Draining`.
+        """
+        awaited: set[asyncio.Future[Any]] = {upcoming, self._closing}
+        if self._gone is not None and self._gone_at is None:
+            awaited.add(self._gone)
+        elif self._gone_at is not None:
+            patience = min(_LAST_WORDS, _LAST_WORDS if patience is None else patience)
+        await asyncio.wait(awaited, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        _check_open(self._closing)
+        if self._gone is not None and self._gone_at is None and self._gone.done():
+            self._gone_at = _now()
+
+
+class _Seen:
+    """The last line of each stream, so that it is found again: its time, and how many have it."""
+
+    def __init__(self, since: int) -> None:
+        self._since = since
+        self._last: dict[str, tuple[int, int]] = {}
+        self._known: dict[str, tuple[int, int]] = {}
+
+    def begin(self) -> int:
+        """Begin anew; from which time on."""
+        self._known = dict(self._last)
+        newest = max((at for at, _ in self._last.values()), default=0)
+        return max(self._since, newest - _OVERLAP)
+
+    def fresh(self, lines: Sequence[Printed]) -> Sequence[Printed]:
+        """Those that were not there before it began anew."""
+        return [line for line in lines if self._is_new(line)]
+
+    def _is_new(self, line: Printed) -> bool:
+        if known := self._known.get(line.stream):
+            at, left = known
+            if line.at < at:
+                return False
+            if line.at == at and left:
+                self._known[line.stream] = at, left - 1
+                return False
+            del self._known[line.stream]
+        at, number = self._last.get(line.stream, (0, 0))
+        self._last[line.stream] = line.at, number + 1 if line.at == at else 1
+        return True
+
+
+def _check_open(closing: asyncio.Future[None]) -> None:
+    if closing.done():
+        raise Draining("the supervisor is stopping, and has ended the stream")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _differs(now: Job, job: Job) -> bool:
+    return (now.workload_id, now.run, now.exits, now.state) != (
+        job.workload_id,
+        job.run,
+        job.exits,
+        job.state,
+    )

@@ -1,0 +1,96 @@
+"""What live jobs use at this moment, as the engine tells it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from service.access.clients import ALL_JOBS, JobScope
+from service.engine.base import Engine
+from service.engine.output import Usage
+from service.jobs.model import Job
+from service.state.registry import Registry
+
+# Between the two measurements that tell what is used of a processor: at least, and at most before
+# the first one tells nothing about this moment any more (seconds).
+_LEAST_APART, _MOST_APART = 0.5, 15.0
+# Of a measurement of all jobs (seconds).
+_TIMEOUT = 8.0
+
+
+class JobUsage(NamedTuple):
+    """What a job uses; `cpu` in processors."""
+
+    job: Job
+    cpu: float
+    usage: Usage
+
+
+class _Measured(NamedTuple):
+    at: float  # by our clock
+    usage: Usage
+
+
+class JobStats:
+    """Measures twice, or once if it has measured shortly before."""
+
+    def __init__(self, engine: Engine, registry: Registry) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._last: Mapping[str, _Measured] = {}  # by workload
+
+    async def of(
+        self, launch_ids: Sequence[str] = (), *, scope: JobScope = ALL_JOBS
+    ) -> Sequence[JobUsage]:
+        """The live jobs that run, or those of them with these ids.
+
+        What the engine does not tell in time is left out. Raises the `EngineError`s.
+        """
+        jobs = {job.workload_id: job for job in self._wanted(launch_ids, scope) if job.workload_id}
+        before = await self._measured_before(list(jobs))
+        now = await self._measure([each for each in jobs if each in before])
+        return [
+            JobUsage(jobs[each], cpu, measured.usage)
+            for each, measured in now.items()
+            if (cpu := _processors(before[each].usage, measured.usage)) is not None
+        ]
+
+    def _wanted(self, launch_ids: Sequence[str], scope: JobScope) -> Sequence[Job]:
+        if launch_ids:
+            jobs = [job for each in dict.fromkeys(launch_ids) if (job := self._registry.get(each))]
+        else:
+            jobs = list(self._registry.jobs())
+        return [job for job in jobs if job.runs and scope.allows(job.name)]
+
+    async def _measured_before(self, workload_ids: Sequence[str]) -> Mapping[str, _Measured]:
+        """An earlier measurement of each, which is old enough when this returns."""
+        known = {each: self._last[each] for each in workload_ids if self._is_fresh(each)}
+        known |= await self._measure([each for each in workload_ids if each not in known])
+        if known:
+            newest = max(measured.at for measured in known.values())
+            await asyncio.sleep(max(0.0, newest + _LEAST_APART - _now()))
+        return known
+
+    def _is_fresh(self, workload_id: str) -> bool:
+        last = self._last.get(workload_id)
+        return last is not None and _now() - last.at <= _MOST_APART
+
+    async def _measure(self, workload_ids: Sequence[str]) -> Mapping[str, _Measured]:
+        if not workload_ids:
+            return {}
+        found = await self._engine.stats(workload_ids, timeout=_TIMEOUT)
+        now = _now()
+        measured = {each: _Measured(now, usage) for each, usage in found.items()}
+        kept = {each: last for each, last in self._last.items() if now - last.at <= _MOST_APART}
+        self._last = kept | measured
+        return measured
+
+
+def _processors(before: Usage, now: Usage) -> float | None:
+    """None if nothing has been measured in between."""
+    if now.at <= before.at:
+        return None
+    return max(0.0, (now.cpu - before.cpu) / (now.at - before.at))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

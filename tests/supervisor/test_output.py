@@ -1,0 +1,322 @@
+"""The output of jobs, and what they use, on the engine in memory."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+
+import pytest
+
+from observability.redaction.redactor import REDACTED, Redactor
+from service.engine.output import Printed
+from service.engine.workload_spec import AUTH_FILE, Log, Surroundings, WorkloadSpec
+from service.errors import Draining, EngineTimeout, EngineUnavailable, LimitReached, NotPossible
+from service.jobs.model import Job, State
+from service.observe.logs import MOST_STREAMS, JobLogs, LogsWanted
+from service.observe.stats import JobStats
+from tests.fake_engine.host import Container
+from tests.supervisor.world import World, pass_time, until
+from tests.support.samples import a_job
+
+_ATTEMPTS = 2  # of the job "carefully again"
+_SECRETS = {"key": "ab\ncd\nt0p-s3cret"}
+
+
+class _Client:
+    """Reads the output of a job in a task of its own."""
+
+    def __init__(self, world: World, job: Job, **wanted: int | bool) -> None:
+        self.logs = JobLogs(world.engine, world.registry)
+        self.lines: list[Printed] = []
+        self.done = asyncio.create_task(self._read(job, LogsWanted(**wanted)))  # type: ignore[arg-type]
+
+    async def _read(self, job: Job, wanted: LogsWanted) -> None:
+        async with aclosing(self.logs.stream(job, wanted)) as found:
+            async for lines in found:
+                self.lines += lines
+
+    @property
+    def texts(self) -> Sequence[str]:
+        return [line.text for line in self.lines]
+
+    def has(self, text: str) -> bool:
+        return text in self.texts
+
+
+async def _a_job(world: World, name: str = "timer", **params: str) -> tuple[Job, Container]:
+    await world.launch("a-1", name, **params)
+    (job,) = world.registry.of("a-1")
+    return job, world.host.get(job.workload_id or "")
+
+
+async def _texts(world: World, job: Job, **wanted: int | bool) -> Sequence[str]:
+    client = _Client(world, job, **wanted)
+    await client.done
+    return client.texts
+
+
+async def test_the_output_of_a_live_job_is_there_at_once(world: World) -> None:
+    job, container = await _a_job(world)
+    container.printed.clear()
+    container.say("hello")
+    container.say("oh", stream="stderr")
+    client = _Client(world, job)
+    await client.done
+    assert [("stdout", "hello"), ("stderr", "oh")] == [(x.stream, x.text) for x in client.lines]
+    assert [line.at for line in container.printed] == [line.at for line in client.lines]
+
+
+@pytest.mark.parametrize(("tail", "shown"), [(0, []), (2, ["b", "c"]), (9, ["a", "b", "c"])])
+async def test_only_the_last_lines_are_shown(world: World, tail: int, shown: list[str]) -> None:
+    job, container = await _a_job(world)
+    container.printed.clear()
+    for text in "abc":
+        container.say(text)
+    assert shown == await _texts(world, job, tail=tail)
+    client = _Client(world, job, tail=tail, follow=True)
+    await pass_time(0.1)
+    container.say("d")
+    await until(lambda: [*shown, "d"] == client.texts)
+    client.done.cancel()
+
+
+async def test_only_lines_of_a_time_or_later_are_shown(world: World) -> None:
+    job, container = await _a_job(world)
+    for text in "abc":
+        container.say(text)
+    assert ["b", "c"] == await _texts(world, job, since=container.printed[-2].at)
+    assert ["c"] == await _texts(world, job, since=container.printed[-2].at + 1)
+    assert ["c"] == await _texts(world, job, since=container.printed[-2].at, tail=1)
+
+
+async def _job_with_secrets(world: World) -> tuple[Job, Container]:
+    job, container = await _a_job(world)
+    container.printed.clear()
+    return a_job(
+        launch_id=job.launch_id, workload_id=job.workload_id, redact=Redactor(_SECRETS)
+    ), container
+
+
+async def test_a_secret_goes_whose_lines_come_one_by_one_and_with_others_between(
+    world: World,
+) -> None:
+    job, container = await _job_with_secrets(world)
+    client = _Client(world, job, follow=True)
+    container.say("key: ab")
+    await pass_time(0.1)
+    assert not client.lines
+    container.say("an error", stream="stderr")
+    container.say("cd")
+    await pass_time(0.1)
+    assert not client.lines
+    container.say("t0p-s3cret!")
+    container.say("done")
+    await until(lambda: client.has("done"))
+    assert [f"key: {REDACTED}", "an error", REDACTED, f"{REDACTED}!", "done"] == client.texts
+    client.done.cancel()
+
+
+async def test_what_may_be_the_head_of_a_secret_is_hidden_after_a_second(world: World) -> None:
+    job, container = await _job_with_secrets(world)
+    client = _Client(world, job, follow=True)
+    container.say("ab")
+    await pass_time(0.9)
+    assert not client.lines
+    await pass_time(0.2)
+    assert [REDACTED] == client.texts
+    client.done.cancel()
+
+
+async def test_a_secret_is_found_whose_head_is_not_shown(world: World) -> None:
+    job, container = await _job_with_secrets(world)
+    for text in ("ab", "cd", "t0p-s3cret"):
+        container.say(text)
+    assert [REDACTED, REDACTED] == await _texts(world, job, tail=2)
+    assert [REDACTED, REDACTED] == await _texts(world, job, since=container.printed[1].at)
+
+
+async def test_a_follower_sees_all_runs_of_a_job_and_ends_with_it(world: World) -> None:
+    job, container = await _a_job(world, "carefully again")
+    client = _Client(world, job, follow=True)
+    for run in range(3):
+        container = world.container("a-1")
+        container.say(f"run {run}")
+        await until(lambda: client.has(f"run {run}"))  # noqa: B023 - at once
+        container.say(f"last words of {run}")
+        world.host.exit(container.id, 1)
+        if run < _ATTEMPTS:
+            await until(lambda: _runs_as_another(world, container), within=60)  # noqa: B023
+    await until(client.done.done)
+    said = [text for text in client.texts if "run" in text or "last" in text]
+    assert [f"{what} {n}" for n in range(3) for what in ("run", "last words of")] == said
+
+
+def _runs_as_another(world: World, before: Container) -> bool:
+    return world.states().get("a-1") == "running" and world.container("a-1") is not before
+
+
+async def test_a_follower_waits_for_an_engine_that_is_away_and_sees_each_line_once(
+    world: World,
+) -> None:
+    job, container = await _a_job(world)
+    client = _Client(world, job, follow=True)
+    container.say("one")
+    await until(lambda: client.has("one"))
+    world.engine.go_away()
+    container.say("two")
+    container.say("three", stream="stderr")
+    await pass_time(20)
+    world.engine.come_back()
+    await until(lambda: client.has("three"))
+    container.say("four")
+    await until(lambda: client.has("four"))
+    assert ["one", "two", "three", "four"] == client.texts[-4:]
+    assert len(container.printed) == len(client.lines)
+    client.done.cancel()
+
+
+async def test_a_follower_is_told_of_an_engine_that_stays_away(world: World) -> None:
+    job, _ = await _a_job(world)
+    client = _Client(world, job, follow=True)
+    await until(lambda: bool(client.lines))
+    world.engine.go_away()
+    await pass_time(50)
+    assert not client.done.done()
+    await pass_time(30)
+    with pytest.raises(EngineUnavailable):
+        await client.done
+
+
+async def test_whoever_does_not_follow_is_told_at_once(world: World) -> None:
+    job, _ = await _a_job(world)
+    world.engine.go_away()
+    with pytest.raises(EngineUnavailable):
+        await _texts(world, job)
+
+
+async def test_a_follower_of_a_launch_under_way_waits_for_it(world: World) -> None:
+    hold = world.faults.hold("start")
+    launch = world.launching("a-1", say="hello")
+    await hold.reached()
+    (job,) = world.registry.of("a-1")
+    assert State.STARTING is job.state
+    assert [] == await _texts(world, job)
+    client = _Client(world, job, follow=True)
+    hold.release()
+    await launch
+    await until(lambda: client.has("hello"))
+    client.done.cancel()
+
+
+async def test_of_a_job_that_has_ended_the_kept_container_is_read(development: World) -> None:
+    job, container = await _a_job(development, say="hello")
+    development.host.exit(container.id, 1)
+    await until(lambda: not development.states())
+    assert "hello" in await _texts(development, job, follow=True)
+
+
+async def test_of_a_job_that_has_ended_the_last_lines_are_what_is_kept(world: World) -> None:
+    job, container = await _a_job(world, say="hello")
+    closed = world.registry.when_closed(job.launch_id)
+    world.host.exit(container.id, 1)
+    ended = await closed
+    client = _Client(world, ended, tail=1, follow=True)
+    await client.done
+    assert [("", "hello", 0)] == [(line.stream, line.text, line.at) for line in client.lines]
+
+
+async def test_it_is_said_if_nothing_is_kept(world: World) -> None:
+    job, container = await _a_job(world, "webhook")
+    closed = world.registry.when_closed(job.launch_id)
+    world.host.exit(container.id, 0)
+    with pytest.raises(NotPossible, match="is gone with its container"):
+        await _texts(world, await closed)
+
+
+async def test_it_is_said_if_the_credentials_are_not_known_any_more(world: World) -> None:
+    job, container = await _a_job(world)
+    arguments = ["--target", "h:1", "--identifier", "a-1", "--auth-file", AUTH_FILE]
+    container.spec = WorkloadSpec(name="a-1", image="x", arguments=arguments)
+    with pytest.raises(NotPossible, match="credentials"):
+        await _texts(world, a_job(launch_id=job.launch_id, workload_id=job.workload_id))
+
+
+async def test_a_log_driver_that_gives_nothing_back_is_named(world: World) -> None:
+    job, container = await _a_job(world)
+    where = Surroundings(log=Log("none"))
+    container.spec = WorkloadSpec(name="a-1", image="x", arguments=[], surroundings=where)
+    for wanted in ({}, {"follow": True}, {"tail": 1}):
+        with pytest.raises(NotPossible, match=r"its log driver \(none\)"):
+            await _texts(world, job, **wanted)
+
+
+async def test_the_streams_are_limited_and_a_closed_one_makes_room(world: World) -> None:
+    job, _ = await _a_job(world)
+    logs = JobLogs(world.engine, world.registry)
+    open_ones = [logs.stream(job, LogsWanted(follow=True)) for _ in range(MOST_STREAMS)]
+    for each in open_ones:
+        await anext(each)
+    with pytest.raises(LimitReached, match=f"{MOST_STREAMS} streams"):
+        await anext(logs.stream(job, LogsWanted()))
+    await open_ones[0].aclose()
+    await anext(logs.stream(job, LogsWanted()))
+    for each in open_ones[1:]:
+        await each.aclose()
+
+
+@pytest.mark.parametrize("name", ["timer", "patiently again"])
+async def test_streams_end_when_the_supervisor_stops(world: World, name: str) -> None:
+    job, container = await _a_job(world, name)
+    client = _Client(world, job, follow=True)
+    await until(lambda: bool(client.lines))
+    if name != "timer":
+        world.host.exit(container.id, 1)
+        await until(lambda: world.states() == {"a-1": "backing_off"})
+        await pass_time(1)
+    client.logs.close()
+    with pytest.raises(Draining):
+        await client.done
+    with pytest.raises(Draining):
+        await anext(client.logs.stream(job, LogsWanted()))
+
+
+# What they use
+
+
+async def test_stats_are_of_each_job_that_runs(world: World) -> None:
+    await world.launch("a-1")
+    await world.launch("b-1")
+    jobs = {job.identifier: job for job in world.registry.jobs()}
+    stats = JobStats(world.engine, world.registry)
+    found = await stats.of()
+    assert {"a-1", "b-1"} == {each.job.identifier for each in found}
+    assert all(abs(each.cpu - 0.5) < 0.01 and each.usage.memory == 2**20 for each in found)
+    wanted = [jobs["b-1"].launch_id, jobs["b-1"].launch_id, "unknown"]
+    assert ["b-1"] == [each.job.identifier for each in await stats.of(wanted)]
+
+
+async def test_the_second_stats_take_one_measurement(world: World) -> None:
+    await world.launch("a-1")
+    stats = JobStats(world.engine, world.registry)
+    asked = []
+    for pause in (0.0, 2.0, 0.0, 60.0):
+        await pass_time(pause)
+        began, before = time.monotonic(), world.engine.calls["stats"]
+        assert 1 == len(await stats.of())
+        asked.append((world.engine.calls["stats"] - before, time.monotonic() - began >= 0.5))
+    assert [(2, True), (1, False), (1, True), (2, True)] == asked
+
+
+async def test_what_the_engine_does_not_tell_is_left_out(world: World) -> None:
+    await world.launch("a-1")
+    await world.launch("b-1")
+    stats = JobStats(world.engine, world.registry)
+    world.host.exit(world.container("a-1").id, 1)
+    assert ["b-1"] == [each.job.identifier for each in await stats.of()]
+
+
+async def test_an_engine_that_does_not_answer_is_told(world: World) -> None:
+    await world.launch("a-1")
+    world.engine.hang()
+    with pytest.raises(EngineTimeout):
+        await JobStats(world.engine, world.registry).of()
