@@ -43,6 +43,7 @@ NEEDS: Mapping[str, Collection[str]] = {
     "test_readme.py": {"engine"},
     "test_runbook.py": {"engine"},
     "unit": (),
+    "unit/history/test_disk.py": {"root"},  # mounts
     "unit/observability/redaction/test_worst_case.py": {"slow"},
 }
 

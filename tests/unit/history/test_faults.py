@@ -74,9 +74,17 @@ async def test_what_cannot_be_written_is_bounded_and_counted(
         lambda good: good[: len(good) // 2],
         lambda good: good[:50],
         lambda good: good[:8192] + b"\xff" * 4096 + good[12288:],
+        lambda good: good[:-8192] + b"\xff" * 4096 + good[-4096:],
         lambda good: b"\0" * len(good),
     ],
-    ids=["garbage", "half of it", "its first bytes", "a page of nonsense", "zeros"],
+    ids=[
+        "garbage",
+        "half of it",
+        "its first bytes",
+        "a page of nonsense",
+        "a late page of nonsense",
+        "zeros",
+    ],
 )
 async def test_a_broken_file_is_set_aside_and_a_new_one_begun(
     opens: Opens, path: Path, logs: Logs, damage: Callable[[bytes], bytes]
