@@ -26,6 +26,7 @@ from scripts.private_engine import PrivateEngine
 from service import __version__
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer
 from service._generated.area_types_pb2 import Response
+from service._generated.supervisor.v1.observer_pb2_grpc import JobObserverServicer
 from service.app.metric_labels import LABELS
 from tests.support import catalog, containers, swarm, worker
 from tests.support.stubborn import a_stubborn_one
@@ -46,6 +47,7 @@ _ENGINE_CALLS, _ENGINE_REASONS = set(LABELS.engine_calls), set(LABELS.engine_rea
 _SERVICE = "area_supervisor.AreaSupervisorService"
 _METHODS = {
     *(f"{_SERVICE}/{name}" for name in vars(AreaSupervisorServiceServicer) if name[0] != "_"),
+    *(f"supervisor.v1.JobObserver/{name}" for name in vars(JobObserverServicer) if name[0] != "_"),
     *(f"grpc.health.v1.Health/{name}" for name in ("Check", "Watch", "List")),
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
