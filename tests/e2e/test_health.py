@@ -91,7 +91,7 @@ def waiting(start: Start, tmp_path: Path) -> Supervised:
         except grpc.RpcError:
             return False
 
-    eventually(answers)
+    eventually(answers, within=30)
     return supervised
 
 

@@ -23,7 +23,7 @@ _LAUNCHED = {"TRACEPARENT": f"00-{_TRACE_ID}-{_SPAN_ID}-01"}
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 # The flush takes a second at most; the rest is for a busy machine. SIGKILL would come after 5 s.
-_END_SECONDS = 3.0
+_END_SECONDS = 4.5
 
 Run = Callable[..., subprocess.Popen[str]]
 

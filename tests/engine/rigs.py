@@ -205,7 +205,9 @@ class SwarmRig:
             with node.client() as client:
                 # One that has ended stays beside its successor.
                 ended = action == "start"
-                for container in client.containers.list(all=ended, filters={"label": label}):
+                for container in client.containers.list(
+                    all=ended, filters={"label": label}, ignore_removed=True
+                ):
                     getattr(container, action)(**options)
 
     async def go_away(self) -> None:
@@ -266,12 +268,12 @@ class Listener:
         await asyncio.wait({self.ended})
 
 
-async def until(check: Callable[[], bool], *, within: float = 10.0) -> None:
+async def until(check: Callable[[], bool], *, within: float = 20.0) -> None:
     """Wait for a condition; AssertionError if that takes too long (seconds)."""
     await until_async(_awaitable(check), within=within)
 
 
-async def until_async(check: Callable[[], Awaitable[bool]], *, within: float = 10.0) -> None:
+async def until_async(check: Callable[[], Awaitable[bool]], *, within: float = 20.0) -> None:
     """Wait for a condition that has to be asked for."""
     try:
         async with asyncio.timeout(within):

@@ -39,7 +39,7 @@ _START_SECONDS = 30.0
 _QUIET, _SETTLED = 0.1, 2.0
 
 
-def eventually(check: Callable[[], T], *, within: float = 10.0) -> T:
+def eventually(check: Callable[[], T], *, within: float = 20.0) -> T:
     """What a check returns once it is true; AssertionError if that takes too long (seconds)."""
     deadline = time.monotonic() + within
     while not (result := check()):
