@@ -9,7 +9,7 @@ INPUTS := 100000
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo worker test test-fast test-swarm test-engines test-proxy test-debian coverage simulate simulate-mutants chaos fuzz soak bench check fix generate dashboards docs pictures screens sbom lock clean
+.PHONY: help setup demo worker test test-fast test-long test-swarm test-engines test-proxy test-debian coverage simulate simulate-mutants chaos fuzz soak bench check fix generate dashboards docs pictures screens sbom lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,13 +25,17 @@ worker: setup ## Build the image of the example workers, supervisor-demo-worker,
 
 test: setup ## Run every test, on a Docker Engine of its own (ARGS="-k name" picks some)
 	@$(BIN)/python -m scripts.prepare
-	$(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder $(RERUN) -m "not swarm and not proxy" $(ARGS)
+	$(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder $(RERUN) -m "not swarm and not proxy and not long" $(ARGS)
 
 test-fast: setup ## Run the tests that need neither Docker nor root, without the slow ones
 	$(PYTEST) --numprocesses 3 -m "not root and not slow" $(ARGS)
 
 coverage: setup ## Say how much of the code is run by the tests that need neither Docker nor root
 	$(PYTEST) --numprocesses 2 -m "not root" --cov --cov-report=term --cov-report=html $(ARGS)
+
+test-long: setup ## Run the larger cases of what `make test` shows with smaller ones
+	@$(BIN)/python -m scripts.prepare
+	$(PYTEST) -m long tests/chaos tests/e2e/test_limits.py tests/simulation $(ARGS)
 
 test-swarm: setup ## Run the tests of several machines in a Swarm, and of supervisors that share it
 	@$(BIN)/python -m scripts.prepare

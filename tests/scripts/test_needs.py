@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path, PurePath
 
 import pytest
@@ -35,15 +36,20 @@ _SOME = (
 )
 
 
-def _selected(tmp_path: Path, markers: str) -> set[str]:
-    """The tests of these that have such markers."""
+def _selected(tmp_path: Path, markers: str, names: Iterable[str] = _SOME) -> set[str]:
+    """The tests of these files that have such markers."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "--quiet", "-m", markers]
     base = f"--basetemp={tmp_path / 'base'}"
-    files = [f"tests/{name}" for name in _SOME]
+    files = [f"tests/{name}" for name in names]
     done = subprocess.run(
         [*command, base, *files], cwd=_TESTS.parent, capture_output=True, text=True, check=True
     )
     return {line for line in done.stdout.splitlines() if "::" in line}
+
+
+def test_each_long_case_is_there(tmp_path: Path) -> None:
+    files = {name.partition("::")[0] for name in needs.LONG}
+    assert {f"tests/{name}" for name in needs.LONG} == _selected(tmp_path, "long", files)
 
 
 @pytest.mark.timeout(600)

@@ -1,7 +1,7 @@
 """What a test needs, as markers of pytest: by the folder that it is in, and by its fixtures.
 
 pyproject.toml describes the markers. `make test-fast` runs what is neither `root` nor `slow`, and
-`make test` what is neither `swarm` nor `proxy`.
+`make test` what is neither `swarm` nor `proxy` nor `long`.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -47,6 +47,19 @@ NEEDS: Mapping[str, Collection[str]] = {
     "unit/observability/redaction/test_worst_case.py": {"slow"},
 }
 
+# Cases that show the same as a smaller one, or as another seed.
+LONG = frozenset(
+    {
+        "chaos/test_chaos.py::test_after_turmoil_everything_is_true_again[2]",
+        "chaos/test_chaos.py::test_after_turmoil_everything_is_true_again[3]",
+        "e2e/test_limits.py::test_a_burst_waits_its_turn_and_loses_none[500]",
+        (
+            "simulation/test_simulation.py::"
+            "test_whatever_happens_in_whatever_order_no_invariant_is_violated[2]"
+        ),
+    }
+)
+
 # Fixtures that start an Engine. That of the contract does so in one of its cases.
 _SWARM_RIGS = frozenset({"swarm_rig", "rig_of_three"})  # which make a Swarm when they are called
 _ENGINE = frozenset({"engine", "docker_rig"}) | _SWARM_RIGS
@@ -67,6 +80,8 @@ def _needs(item: pytest.Item) -> set[str]:
     found = {*of(item.path.relative_to(_TESTS))} if ours else set()
     if _starts_an_engine(item):
         found.add("engine")
+    if ours and item.nodeid.removeprefix("tests/") in LONG:
+        found.add("long")
     return found | {"root"} if "engine" in found else found
 
 
