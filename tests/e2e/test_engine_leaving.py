@@ -65,7 +65,7 @@ def _await_pings(supervised: Supervised) -> None:
 def _run(supervised: Supervised, manners: _Manners) -> list[str]:
     """Jobs of each kind, with each of the manners; their identifiers."""
     identifiers = []
-    for name in ("timer", "weather", "webhook", "mail"):
+    for name in ("timer", "webhook", "mail"):
         for number, manner in enumerate(manners):
             identifiers.append(f"{name}-{number}")
             assert Response() == supervised.launch(name, identifiers[-1], manner)
@@ -87,7 +87,7 @@ def test_whatever_a_worker_makes_of_sigterm_a_stopping_engine_has_lost_its_job(
     start: Start, fragile: PrivateEngine, docker_client: docker.DockerClient
 ) -> None:
     supervised = start()
-    for manners in (_MANNERS, _HEEDING, _HEEDING):
+    for manners in (_MANNERS, _HEEDING):
         identifiers = _run(supervised, manners)
         fragile.stop_daemon()
         fragile.start()

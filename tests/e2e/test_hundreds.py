@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(600)
 
 # There are three times as many stubborn ones as threads for kills: they would take three graces if
 # each held its thread for its grace. They take one, and up to 5 s for each turn of the threads.
-_MANY, _STUBBORN = 150, 60
+_MANY, _STUBBORN = 80, 60
 _GRACE = 30.0
 _ANSWER_SECONDS = 1.0
 # As many calls as may be with the Engine at once: for kills and exits, launches, and the rest.
@@ -94,7 +94,7 @@ def test_many_are_taken_over_are_there_after_a_gap_and_are_cleared_away(
     start: Start, engine: PrivateEngine, docker_client: docker.DockerClient
 ) -> None:
     supervised = start()
-    identifiers = _launch(supervised, 100)
+    identifiers = _launch(supervised, _MANY)
     supervised.stop(signal.SIGKILL)
     supervised.start(SUPERVISOR_ON_START="adopt")
     assert identifiers == supervised.running()
@@ -110,5 +110,5 @@ def test_many_are_taken_over_are_there_after_a_gap_and_are_cleared_away(
     eventually(supervised.is_ready, within=120)
     assert [] == supervised.running()
     assert [] == containers.everything(docker_client)
-    assert 100 == supervised.metric("supervisor_orphans_removed_total")
+    assert _MANY == supervised.metric("supervisor_orphans_removed_total")
     assert [] == list(supervised.events("janitor.failed"))

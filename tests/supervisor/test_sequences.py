@@ -184,7 +184,7 @@ def examples(*kinds: st.SearchStrategy[Step]) -> st.SearchStrategy[list[Step]]:
 
 
 MANY = settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     database=None,
