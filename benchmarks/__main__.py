@@ -23,6 +23,7 @@ from benchmarks.measurements import (
     kill,
     launch,
     layers,
+    pages,
     polling,
     restart,
     swarm,
@@ -61,6 +62,7 @@ class Name(StrEnum):
     SWARM = "swarm"
     POLLING = "polling"
     WATCH = "watch"
+    PAGES = "pages"
 
 
 _MEASUREMENTS: dict[Name, Callable[[Bench], Result]] = {
@@ -78,6 +80,7 @@ _MEASUREMENTS: dict[Name, Callable[[Bench], Result]] = {
     Name.SWARM: swarm.measure,
     Name.POLLING: polling.measure,
     Name.WATCH: watch.measure,
+    Name.PAGES: pages.measure,
 }
 
 

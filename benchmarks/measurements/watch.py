@@ -32,15 +32,32 @@ _CHANGES, _LIVES_PER_SECOND = 4, 25
 class Watched:
     """A service that clients may watch, each in its own process."""
 
-    def __init__(self, stack: ExitStack) -> None:
-        self._program = stack.enter_context(Program("benchmarks.servers.grown", str(free_port())))
+    def __init__(self, stack: ExitStack, clients: str = "watchers") -> None:
+        """`clients` are a program of `benchmarks.servers`; `pages` are those of the console."""
+        console = free_port()
+        program = Program(
+            "benchmarks.servers.grown",
+            str(free_port()),
+            environment={"CONSOLE_PORT": str(console)} if clients == "pages" else {},
+        )
+        self._program = stack.enter_context(program)
+        self._clients, self._port = clients, console if clients == "pages" else program.port
         self._numbers = count()
+
+    def ask(self, command: str, number: int = 0) -> float:
+        """A figure that the service has measured."""
+        process = self._program.process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{command} {number}\n")
+        process.stdin.flush()
+        return float(process.stdout.readline())
 
     @contextmanager
     def watchers(self, number: int) -> Iterator[None]:
         """Clients that have their snapshot, until the end of the block."""
-        command = [sys.executable, "-m", "benchmarks.servers.watchers"]
-        command += [str(self._program.port), str(number)]
+        command = [sys.executable, "-m", f"benchmarks.servers.{self._clients}"]
+        command += [str(self._port), str(number)]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:

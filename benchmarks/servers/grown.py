@@ -110,6 +110,8 @@ async def _serve(metrics_port: int, port: int) -> None:
     loop = asyncio.get_running_loop()
     threading.Thread(target=_read, args=(loop, lines), daemon=True).start()
     async with served.running():
+        if console := os.environ.get("CONSOLE_PORT"):
+            served.open_console(int(console))
         grown = _Grown(served)
         while line := await lines.get():
             command, number = line.split()

@@ -12,6 +12,10 @@ from service.api.observer_service import ObserverService
 from service.api.server import GrpcServer
 from service.app import metric_labels
 from service.app.wiring import Core
+from service.console.app import Console, Links
+from service.console.callers import Callers
+from service.console.hosts import Hosts
+from service.console.server import ConsoleServer
 from service.jobs.catalog import load_catalog
 from service.settings import Settings
 from service.support.tls_files import Certificates
@@ -27,17 +31,22 @@ class Service:
         self.metrics = new_metrics()
         settings = Settings(go_env="production")
         self.core = Core(self.engine, _CATALOG, self.metrics, settings)
-        jobs = JobsService(self.core.supervisor, self.core.readiness, self.metrics)
-        observer = ObserverService(self.core.observer)
+        self._jobs = JobsService(self.core.supervisor, self.core.readiness, self.metrics)
+        self._observer = ObserverService(self.core.observer)
         self._server = GrpcServer(
             "127.0.0.1",
             port,
-            [jobs.as_service(), observer.as_service()],
+            [self._jobs.as_service(), self._observer.as_service()],
             self.metrics,
             launches=settings.max_launches,
             certificates=certificates,
         )
         self.core.readiness.subscribe(self._server.health.set_ready)
+
+    def open_console(self, port: int) -> None:
+        """Serve the console, too, which everybody may use."""
+        console = Console(self._jobs, self._observer, Callers(None, secure=False), Links())
+        ConsoleServer(console.app(Hosts()), "127.0.0.1", port, close=console.close).start()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

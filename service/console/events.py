@@ -12,6 +12,8 @@ from service.console.plain import plain
 
 # Without any change: proxies close what is silent, and a client that has gone is noticed (seconds).
 _BEAT = 10.0
+# Between two messages, which have all changes since: a page need not follow faster (seconds).
+_PAUSE = 0.2
 # Jobs of one message that are made into JSON without a pause for the event loop.
 _AT_ONCE = 100
 _END: Any = object()
@@ -39,6 +41,7 @@ async def events_of(
                 return
             async for event in _events(WatchJobsResponse.FromString(message)):
                 yield event
+            await asyncio.sleep(_PAUSE)
             upcoming = asyncio.ensure_future(anext(changes, _END))
     except CallFailed:
         return  # the browser comes back with its last id
