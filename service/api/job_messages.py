@@ -7,6 +7,8 @@ from observability.callers import Caller as Client
 from service._generated.supervisor.v1.observer_pb2 import Caller, Job
 from service.jobs.model import Job as KnownJob
 
+# An argument is shorter than this. Labels that somebody has made by hand need not be.
+_LONGEST = 131_072
 _MICROS = 1_000_000  # a float has no more digits
 
 
@@ -41,7 +43,11 @@ def message_of(job: KnownJob) -> Job:
 
 
 def encodable(text: str) -> str:
-    """A text without halves of characters, which labels may have, and messages may not."""
+    """A text without halves of characters, which labels may have, and messages may not.
+
+    It is cut to the longest that can be launched, so that any job fits into a message.
+    """
+    text = text[:_LONGEST]
     if text.isascii():
         return text
     return text.encode(errors="replace").decode()

@@ -37,6 +37,7 @@ def wrong_after_a_step(stage: Stage) -> Iterator[str]:
     if life.core.readiness.listed and stage.lives.should_be_refused(life):
         yield "a rival unnoticed: it ran already, and the start went on"
     yield from _metrics_differ(life)
+    yield from life.follower.wrong()
     yield from wrong_with_limits(life)
     yield from _launched_while_cordoned(life)
     calm = stage.trouble.calm()

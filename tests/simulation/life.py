@@ -24,6 +24,7 @@ from service.observe.cordoning import Cordoning
 from service.settings import Settings
 from tests.fake_engine.host import Container
 from tests.simulation.engine import IMAGE, INSTANCE, SimulatedEngine
+from tests.simulation.follower import Follower
 from tests.simulation.spill import AUTH, TRACER
 from tests.simulation.steps import Kill, KillAll, Launch, ListAll, Mistake, Request, Wrong
 from tests.simulation.virtual import OWNER, Task, VirtualLoop
@@ -128,6 +129,7 @@ class Life:
         self.core = Core(cast("Engine", self._wire), catalog, self.metrics, settings)
         self.core.readiness.subscribe(self.metrics.ready.set)
         self._servicer = JobsService(self.core.supervisor, self.core.readiness, self.metrics)
+        self.follower = Follower(self.core.journal, self.core.registry)
         self.watching = self._spawn(self.core.watcher.run(), "watcher")
 
     @property

@@ -144,6 +144,28 @@ MUTANTS: Mapping[str, Mutant] = {
         "a launch while cordoned",
         [Patch(Supervisor, "_launch", "self.cordon.check()", "pass")],
     ),
+    "watches are told of states only": Mutant(
+        "a watch knows something else",
+        [
+            Patch(
+                Registry,
+                "observe",
+                "after.visible != before.visible",
+                "after.state != before.state",
+            )
+        ],
+    ),
+    "an adopted job is not told": Mutant(
+        "a watch knows something else",
+        [
+            Patch(
+                Registry,
+                "_tell_change",
+                "for listener in",
+                "for listener in () if job.adopted else",
+            )
+        ],
+    ),
     "rivals are not checked": Mutant(
         "a rival unnoticed",
         [Patch(Watcher, "_start", "await self.rivals.check()", "pass")],
