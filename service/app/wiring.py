@@ -99,7 +99,7 @@ class Core:
         self.watcher.note_new_catalog()
 
     def _keep_ended(self, job: Job) -> None:
-        if job.state is State.GONE:
+        if job.state is State.GONE and job.started_at is not None:  # or its launch has failed
             self.history.add(job)
 
     def _describe_jobs(self) -> None:

@@ -3,14 +3,15 @@
 import asyncio
 import secrets
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from observability.escaping import shown
 from service.access.clients import ALL_JOBS, JobScope
 from service.engine.base import Engine
 from service.errors import EngineError, EngineUnavailable, InvalidRequest, NoSuchJob
+from service.history.history import History
 from service.jobs.model import Job
 from service.jobs.observations import ImageSeen
 from service.jobs.wanted import Wanted
@@ -33,28 +34,14 @@ class Placed(NamedTuple):
     job: Job
 
 
-class Ended(Protocol):
-    """The jobs that have ended."""
-
-    async def find(
-        self, *, launch_id: str = "", identifier: str = "", scope: JobScope = ALL_JOBS
-    ) -> Job | None:
-        """One launch, or the newest of an identifier."""
-
-    async def page(
-        self, wanted: Wanted, *, before: int | None, most: int, scope: JobScope = ALL_JOBS
-    ) -> Sequence[tuple[int, Job]]:
-        """The newest that are wanted, before a place."""
-
-
 class Jobs:
     """All jobs that are known."""
 
     def __init__(
-        self, registry: Registry, readiness: Readiness, engine: Engine, ended: Ended | None = None
+        self, registry: Registry, readiness: Readiness, engine: Engine, history: History
     ) -> None:
         self._registry, self._readiness = registry, readiness
-        self._engine, self._ended = engine, ended
+        self._engine, self._history = engine, history
         self.tokens = Tokens(secrets.token_hex(4))
 
     async def get(
@@ -105,11 +92,9 @@ class Jobs:
         return next((job for job in reversed(jobs) if scope.allows(job.name)), None)
 
     async def _find_ended(self, launch_id: str, identifier: str, scope: JobScope) -> Job | None:
-        if self._ended is None:
-            return None
         if launch_id:
-            return await self._ended.find(launch_id=launch_id, scope=scope)
-        return await self._ended.find(identifier=identifier, scope=scope)
+            return await self._history.find(launch_id=launch_id, scope=scope)
+        return await self._history.find(identifier=identifier, scope=scope)
 
     async def _with_digest(self, job: Job) -> Job:
         """The job, with what its image was, if the engine tells that by now."""
@@ -142,8 +127,8 @@ class Jobs:
     async def _each_ended(
         self, wanted: Wanted, before: int | None, scope: JobScope
     ) -> AsyncGenerator[Placed, None]:
-        while self._ended:
-            found = await self._ended.page(wanted, before=before, most=_ROWS, scope=scope)
+        while True:
+            found = await self._history.page(wanted, before=before, most=_ROWS, scope=scope)
             for position, job in found:
                 yield Placed(Place("ended", position), job)
                 before = position

@@ -15,7 +15,6 @@ from service._generated.supervisor.v1.observer_pb2 import (
     Job,
     ListJobsRequest,
     ListJobsResponse,
-    ListNamesRequest,
 )
 from tests.support import containers, worker
 from tests.support.reflection import ReflectingClient
@@ -95,9 +94,37 @@ def test_jobs_are_listed_by_filters_and_in_pages(shared: Supervised) -> None:
     assert "" == rest.next_page_token
 
 
+def test_a_job_that_has_ended_tells_why_and_what_it_said_last(shared: Supervised) -> None:
+    said = {"say": "the token is hunter2-hunter2", "exit": 3}
+    assert Response() == shared.launch("timer", "e-1", said, {"token": "hunter2-hunter2"})
+    job = once_it_is(shared, "gone", "e-1")
+    assert ("error", 3, False) == (job.outcome, job.exit_code, job.out_of_memory)
+    assert "the token is [redacted]" == job.last_lines.splitlines()[-1]
+    assert "hunter2" not in str(job)
+    times = [each.ToMicroseconds() for each in (job.created, job.started, job.ended)]
+    assert sorted(times) == times
+    assert job == get(shared, launch_id=job.launch_id)
+    assert [job] == list(listed(shared, include="ended", outcome="error", page_size=1).jobs)
+
+
+def test_a_job_that_was_killed_tells_who_has_killed_it(shared: Supervised) -> None:
+    assert Response() == shared.launch("timer", "k-1")
+    assert Response() == shared.kill("k-1")
+    job = get(shared, identifier="k-1")
+    assert ("gone", "killed", "") == (job.state, job.outcome, job.last_lines)
+    assert job.killed_by.peer == job.launched_by.peer
+    assert "k-1" == listed(shared, include="both").jobs[0].identifier
+
+
+def test_a_job_without_memory_says_so(shared: Supervised) -> None:
+    assert Response() == shared.launch("small", "s-1", {"after": 1, "eat": 1})
+    job = once_it_is(shared, "gone", "s-1")
+    assert ("oom", 137, True) == (job.outcome, job.exit_code, job.out_of_memory)
+
+
 def test_a_job_that_backs_off_tells_how_its_last_run_has_ended(shared: Supervised) -> None:
     assert Response() == shared.launch("later", "l-1", {"say": "that was it", "exit": 3})
-    job = once_it_backs_off(shared, "l-1")
+    job = once_it_is(shared, "backing_off", "l-1")
     assert ("backing_off", 3, 1, False) == (
         job.state,
         job.exit_code,
@@ -111,7 +138,7 @@ def test_a_job_that_backs_off_tells_how_its_last_run_has_ended(shared: Supervise
 def test_credentials_are_in_no_answer(shared: Supervised) -> None:
     said = {"say": "the token is hunter2-hunter2", "exit": 3}
     assert Response() == shared.launch("later", "l-1", said, {"token": "hunter2-hunter2"})
-    job = once_it_backs_off(shared, "l-1")
+    job = once_it_is(shared, "backing_off", "l-1")
     assert "the token is [redacted]" in job.last_lines
     assert "hunter2" not in str(job)
 
@@ -145,19 +172,11 @@ def identifiers(page: ListJobsResponse) -> list[str]:
     return [job.identifier for job in page.jobs]
 
 
-def once_it_backs_off(supervised: Supervised, identifier: str) -> Job:
+def once_it_is(supervised: Supervised, state: str, identifier: str) -> Job:
     def told() -> Job | None:
         job = get(supervised, identifier=identifier)
-        return job if job.state == "backing_off" else None
+        return job if job.state == state else None
 
     job = eventually(told)
     assert job is not None
     return job
-
-
-def test_the_names_are_those_of_the_catalogue(shared: Supervised) -> None:
-    every = shared.observer.ListNames(ListNamesRequest(), timeout=10).names
-    assert {"timer", "mail", "missing", "nothing"} <= set(every)
-    assert ["weather", "webhook"] == shared.observer.ListNames(
-        ListNamesRequest(prefix="we"), timeout=10
-    ).names

@@ -1,14 +1,17 @@
 """What GetJob and ListJobs of the API to observe find."""
 
+import time
 from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 
 from service.access.clients import JobScope
 from service.errors import EngineUnavailable, InvalidRequest, NoSuchJob
-from service.jobs.model import Job, State
+from service.jobs.model import Job, Outcome, State
 from service.jobs.wanted import EVERY_JOB, Wanted
+from service.observe import jobs
 from service.observe.places import Include, Place
 from tests.fake_engine.engine import digest_of
 from tests.supervisor.world import World, a_world, until
@@ -162,3 +165,101 @@ async def test_what_the_image_was_is_known_of_every_job_after_a_comparison(world
         await world.launch(f"t-{number}")
     await until(lambda: all(job.image_digest for job in world.registry.jobs()), within=40)
     assert {digest_of("worker")} == {job.image_digest for job in world.registry.jobs()}
+
+
+# Ended ones
+
+
+@pytest.fixture
+async def lasting() -> AsyncIterator[World]:
+    """A supervisor in real time: the history has a thread."""
+    async with a_world(real_time=True) as world:
+        yield world
+
+
+async def end(world: World, identifier: str, code: int = 3, *lines: str) -> Job:
+    """A job that ends by itself; as the history has it."""
+    await world.launch(identifier)
+    job = the_job(world, identifier)
+    for line in lines:
+        world.container(identifier).say(line)
+    world.host.exit(world.container(identifier).id, code)
+    await until(lambda: not world.registry.of(identifier))
+    return await world.observer.jobs.get(launch_id=job.launch_id)
+
+
+async def test_a_job_that_has_ended_is_told_with_how_it_has_ended(lasting: World) -> None:
+    began = time.time()
+    job = await end(lasting, "t-1", 3, "oh", "no")
+    assert (State.GONE, Outcome.ERROR, 3) == (job.state, job.outcome, job.exit_code)
+    assert ["oh", "no"] == job.last_lines.splitlines()[-2:]
+    assert job.started_at
+    assert job.ended_at
+    assert began <= job.created_at <= job.started_at <= job.ended_at <= time.time()
+    assert digest_of("worker") == job.image_digest
+
+
+async def test_of_an_identifier_a_live_launch_comes_before_those_that_have_ended(
+    lasting: World,
+) -> None:
+    get = lasting.observer.jobs.get
+    first, second = await end(lasting, "t-1"), await end(lasting, "t-1", 4)
+    assert second == await get(identifier="t-1")
+    await lasting.launch("t-1")
+    assert State.RUNNING is (await get(identifier="t-1")).state
+    assert first == await get(launch_id=first.launch_id)
+
+
+async def test_a_launch_that_has_failed_leaves_nothing_behind(lasting: World) -> None:
+    assert 422 == await lasting.launching("m-1", "missing").answer()
+    with pytest.raises(NoSuchJob):
+        await lasting.observer.jobs.get(identifier="m-1")
+    assert [] == await listed(lasting, "both")
+
+
+async def test_ended_jobs_are_listed_newest_first_and_after_all_live_ones(lasting: World) -> None:
+    for identifier in ("e-1", "e-2", "e-3"):
+        await end(lasting, identifier, 0 if identifier == "e-2" else 3)
+    for identifier in ("t-1", "t-2"):
+        await lasting.launch(identifier)
+    ended = ["e-3", "e-2", "e-1"]
+    assert ended == await listed(lasting, "ended")
+    assert ["t-1", "t-2", *ended] == await listed(lasting, "both")
+    assert ["t-1", "t-2"] == await listed(lasting, "live")
+    failed = Wanted(outcome=Outcome.ERROR)
+    assert ["e-3", "e-1"] == await listed(lasting, "both", failed)
+    assert [] == await listed(lasting, "live", failed)
+    assert ended == await listed(lasting, "both", Wanted(state=State.GONE))
+    assert [] == await listed(lasting, "ended", scope=JobScope(["mail"]))
+
+
+async def test_pages_through_live_and_ended_jobs_have_each_of_them_while_they_come_and_go(
+    lasting: World,
+) -> None:
+    for number in range(3):
+        await end(lasting, f"e-{number}")
+    for number in range(3):
+        await lasting.launch(f"t-{number}")
+    seen, after = list[str](), None
+    for step in range(20):
+        every = lasting.observer.jobs.each("both", EVERY_JOB, after=after)
+        async with aclosing(every):
+            placed = await anext(every, None)
+        if placed is None:
+            break
+        seen.append(placed.job.identifier)
+        after = placed.place
+        if step == 0:  # one that the client knows, and one that it does not
+            await lasting.kill("t-0")
+            await lasting.kill("t-2")
+            await lasting.launch("t-3")
+    assert ["t-0", "t-1", "t-3", "t-2", "t-0", "e-2", "e-1", "e-0"] == seen
+
+
+async def test_more_ended_jobs_than_are_read_at_a_time_are_listed(
+    lasting: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_ROWS", 2)
+    for number in range(5):
+        await end(lasting, f"e-{number}")
+    assert [f"e-{number}" for number in range(4, -1, -1)] == await listed(lasting, "ended")

@@ -179,6 +179,7 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
                 "test_an_end_is_noticed_within_two_seconds[oom]",
                 "test_a_pause_is_noticed_within_two_seconds",
             ),
+            "tests/e2e/test_observer.py": ("test_a_job_without_memory_says_so",),
         },
         "the test removes containers past it, which it tells as a failure after some seconds": {
             "tests/e2e/test_agreement.py": ("test_list_metrics_and_engine_agree_after_each_step",),
