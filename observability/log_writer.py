@@ -41,6 +41,11 @@ class LogWriter:
         self._in_a_line = False  # the last write stopped in the middle of a line
         self._thread: threading.Thread | None = None
 
+    @property
+    def drops(self) -> bool:
+        """Whether lines are being dropped: none has been written since the last one."""
+        return self._unreported > 0
+
     def write(self, line: bytes) -> None:
         """Queue a line, which ends with a newline."""
         with self._lock:

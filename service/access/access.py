@@ -45,6 +45,7 @@ class Access:
         self._clients = clients
         self._metrics = metrics
         self._subscribers: list[Callable[[], None]] = []
+        self.fault = ""  # of the file as it is now, if it is refused
 
     @property
     def clients(self) -> Clients:
@@ -53,7 +54,7 @@ class Access:
 
     def replace(self, clients: Clients) -> None:
         """Decide by other clients from now on."""
-        self._clients = clients
+        self._clients, self.fault = clients, ""
         for changed in self._subscribers:
             changed()
 

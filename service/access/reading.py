@@ -37,6 +37,7 @@ def open_access(
         _report(clients, jobs, metrics)
 
     def refuse(reason: str) -> None:
+        access.fault = reason
         metrics.access_reload_success.set(0)
         log.error("access.refused", reason=reason)
 

@@ -98,8 +98,21 @@ class ObserverService(JobObserverServicer):
             found = await self._observer.stats.of(request.launch_ids, scope=scope_of_call())
         return stats_message(found)
 
-    async def Diagnose(self, request: messages.DiagnoseRequest, context: Any) -> Any:
-        await _not_yet(context)
+    async def Diagnose(
+        self, request: messages.DiagnoseRequest, context: Any
+    ) -> messages.DiagnoseResponse:
+        async with aborting(context):
+            found = await self._observer.diagnosis.find(scope_of_call())
+        answer = messages.DiagnoseResponse()
+        for each in found:
+            answer.findings.add(
+                check=each.check,
+                status=each.status,
+                subject=each.subject,
+                message=each.message,
+                help=each.help,
+            )
+        return answer
 
     async def Cordon(
         self, request: messages.CordonRequest, context: Any
@@ -139,10 +152,6 @@ class ObserverService(JobObserverServicer):
                 answer.jobs.append(message)
                 place = placed.place
         return answer
-
-
-async def _not_yet(context: Any) -> None:
-    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this version does not have it yet")
 
 
 def wanted_of(request: messages.ListJobsRequest) -> Wanted:

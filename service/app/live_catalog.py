@@ -34,6 +34,7 @@ class LiveCatalog:
     ) -> None:
         """Read the file. `check` raises `StartError` if the engine cannot do what it asks for."""
         self._settings, self._check = settings, check
+        self.fault = ""  # of the file as it is now, if it is refused
         self._ask: Callable[[], None] | None = None
         if settings.job_catalog:  # the packaged one is as fixed as the code
             self._ask = files.watch([settings.job_catalog], self._read_again)
@@ -79,6 +80,7 @@ class LiveCatalog:
             self._loop.call_soon_threadsafe(function, argument)
 
     def _refuse(self, reason: str) -> None:
+        self.fault = reason
         self._metrics.catalog_reload_success.set(0)
         log.error("catalog.refused", reason=reason)
 
@@ -98,6 +100,7 @@ class LiveCatalog:
         self.warn()
 
     def _note_success(self) -> None:
+        self.fault = ""
         self._metrics.catalog_reload_success.set(1)
         self._metrics.catalog_reload_success_at.set_to_current_time()
 

@@ -1,7 +1,7 @@
 """The ports of the process: gRPC, metrics and probes, and the console if it is wanted."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from observability.callers import certificate_names
@@ -15,6 +15,7 @@ from service.api.observer_service import ObserverService
 from service.api.server import GrpcServer, binding
 from service.app.tls_ports import TlsPorts
 from service.app.wiring import Core
+from service.diagnosis.live import PortCertificate
 from service.settings import Settings
 from service.state.cordon import Cordon
 from service.state.readiness import Readiness
@@ -47,6 +48,11 @@ class Ports:
         core.readiness.subscribe(metrics.ready.set)
         self._http = self._bind_http(_Probes(core.readiness, core.cordon), metrics)
         self._console = self._bind_console()
+
+    @property
+    def certificates(self) -> Callable[[], Sequence[PortCertificate]]:
+        """Tells those in use, and what is wrong with their files."""
+        return self._tls.certificates
 
     async def start(self) -> None:
         """Serve. From now on, calls wait and are not refused."""

@@ -18,6 +18,7 @@ from service import __version__
 from service.access.reading import open_access, warn_of_patterns
 from service.app import event_loop
 from service.app.crash_reporting import report_crashes, warn_of_target
+from service.app.diagnosing import outside
 from service.app.engines import ENGINES, EngineKind, adapted
 from service.app.live_catalog import LiveCatalog
 from service.app.metric_labels import new_metrics
@@ -117,6 +118,8 @@ class _Process:
         live.connect(metrics, note_new_catalog)
         self._readiness = core.readiness
         ports = Ports(core, metrics, settings, access, files)
+        seen = outside(settings, live, access, ports.certificates, self._writer)
+        core.observer.diagnosis.look_outside(seen)
         files.start()
         await ports.start()  # the slow parts of the start follow
         signalled = _handle_stop_signals()

@@ -1,6 +1,6 @@
 """The certificates of the ports that speak TLS, which are renewed while the process runs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from observability.http_handshakes import Tls
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from observability.native_lines import NativeLines
+from service.diagnosis.live import PortCertificate
 from service.errors import StartError
 from service.settings import Settings
 from service.support.file_watcher import FileWatcher
@@ -27,12 +28,23 @@ class TlsPorts:
         self.http: Tls | None = None
         self._native_lines: NativeLines | None = None
         self._metrics = metrics
+        self._ports: list[_TlsPort] = []
         if files := grpc_files(settings):
-            self.grpc = _TlsPort("grpc", files, metrics, watcher).latest
+            port = self._open("grpc", files, watcher)
+            self.grpc = port.latest
         if files := http_files(settings):
-            port = _TlsPort("http", files, metrics, watcher)
+            port = self._open("http", files, watcher)
             on_failure = FailedHandshakes("http", metrics).report
             self.http = Tls(lambda: port.latest().context, on_failure)
+
+    def certificates(self) -> Sequence[PortCertificate]:
+        """Those in use, and why changed files are refused, if they are."""
+        return [port.told() for port in self._ports]
+
+    def _open(self, name: str, files: TlsFiles, watcher: FileWatcher) -> "_TlsPort":
+        port = _TlsPort(name, files, self._metrics, watcher)
+        self._ports.append(port)
+        return port
 
     def start(self) -> None:
         """Report failed handshakes of the gRPC port from here on."""
@@ -60,6 +72,10 @@ class _TlsPort:
 
     def latest(self) -> Certificates:
         return self._certificates
+
+    def told(self) -> PortCertificate:
+        used = self._certificates
+        return PortCertificate(self._port, used.not_before, used.not_after, self._refused)
 
     def _use(self, certificates: Certificates) -> None:
         self._certificates = certificates

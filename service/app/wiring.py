@@ -1,6 +1,7 @@
 """Creates the parts of the core around an engine, and connects them."""
 
 from observability.metrics import Metrics
+from service.diagnosis.live import Live, RecentEnds
 from service.engine.base import Engine
 from service.history.history import History
 from service.jobs.catalog import Catalog
@@ -23,6 +24,7 @@ from service.lifecycle.time_limits import TimeLimits
 from service.lifecycle.unhealthy_jobs import UnhealthyJobs
 from service.lifecycle.use_cases import Supervisor
 from service.observe.cordoning import Cordoning
+from service.observe.diagnosis import Diagnosis
 from service.observe.jobs import Jobs
 from service.observe.logs import JobLogs
 from service.observe.names import JobNames
@@ -144,6 +146,21 @@ class Core:
             logs=JobLogs(self._engine, self.registry),
             stats=JobStats(self._engine, self.registry),
             cordoning=Cordoning(self.cordon),
+            diagnosis=Diagnosis(self._make_live()),
+        )
+
+    def _make_live(self) -> Live:
+        return Live(
+            registry=self.registry,
+            readiness=self.readiness,
+            cordon=self.cordon,
+            admission=self.supervisor.admission,
+            rooms=self.supervisor.launch_tasks.rooms,
+            history=self.history,
+            ends=RecentEnds(self.registry),
+            catalog=self._catalog,
+            settings=self._settings,
+            stuck_removals=lambda: self.watcher.janitor.stuck,
         )
 
     def _make_launch_tasks(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from service.observe.cordoning import Cordoning
+from service.observe.diagnosis import Diagnosis
 from service.observe.jobs import Jobs
 from service.observe.logs import JobLogs
 from service.observe.names import JobNames
@@ -20,6 +21,7 @@ class Observer:
     logs: JobLogs
     stats: JobStats
     cordoning: Cordoning
+    diagnosis: Diagnosis
 
     def close(self) -> None:
         """End all open streams."""

@@ -35,9 +35,11 @@ class Plan:
 
     due: float
     pauses: Iterator[float] = field(default_factory=lambda: iter(_RETRIES))
+    tries: int = 0
 
     def postpone(self, now: float) -> None:
         """Try again later, each time after a longer pause."""
+        self.tries += 1
         self.due = now + next(self.pauses)
 
 
@@ -59,6 +61,11 @@ class Janitor:
         self._orphan_grace = settings.orphan_grace_seconds
         self._dry_run = settings.orphan_dry_run
         self._plans: dict[str, Plan] = {}  # by workload id
+
+    @property
+    def stuck(self) -> int:
+        """How many orphans could not be removed, however often that was tried."""
+        return sum(plan.tries > 1 for plan in self._plans.values())
 
     async def remove_all(self, workloads: Sequence[Workload]) -> None:
         """Remove all workloads at the start; live ones are stopped before.

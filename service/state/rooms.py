@@ -49,6 +49,11 @@ class Rooms:
                 return f"{limit.subject}: {running} run, and {limit.source} allows no more"
         return None
 
+    @property
+    def waiting(self) -> int:
+        """How many launches wait for room."""
+        return len(self._line)
+
     def may_wait(self, job_name: str) -> bool:
         """Whether a launch waits for room, in place of being refused."""
         entry = self._catalog.get(job_name)

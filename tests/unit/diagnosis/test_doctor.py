@@ -1,6 +1,6 @@
 """What a real Engine does not show on demand: other versions, clocks, disks, a lock-out."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,57 +13,15 @@ from service.diagnosis import deployment
 from service.diagnosis.case import Case, Environment
 from service.diagnosis.checks import Finding, Status, make
 from service.diagnosis.doctor import CHECKS
-from service.engine.base import Offers, Trait, Workload
-from service.engine.examiner import EngineFacts, Ran
-from service.errors import EngineRefused, EngineTimeout, StartError
+from service.engine.base import Offers, Trait
+from service.engine.examiner import Ran
+from service.errors import EngineRefused, StartError
 from service.settings import Settings
+from tests.support.examined_engine import Engine
 
 _NAMES = [check.name for check in CHECKS]
 _DF = "Filesystem 1024-blocks Used Available Capacity Mounted on\noverlay {} {} {} 50% /\n"
 _GIB = 2**20  # in the blocks of `df`
-
-
-class Engine:
-    """An engine that says what it is told to."""
-
-    shown, address, socket = "tcp://engine", "tcp://engine", ""
-
-    def __init__(self, **facts: Any) -> None:
-        known = {"product": "Docker", "version": "26.1.5", "folder": "/var/lib/docker"}
-        limits = dict.fromkeys(("memory", "memory_reservation", "cpus", "pids"), True)
-        self._facts = EngineFacts(**{**known, "limits": limits, **facts})
-        self.locked_out = False
-        self.ran: Ran | Exception = Ran(0, "")
-        self.commands: list[Sequence[str]] = []
-
-    def facts(self) -> EngineFacts:
-        return self._facts
-
-    def ping(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    def networks(self) -> Collection[str]:
-        if self.locked_out:
-            raise EngineTimeout("the Docker Engine took too long: list for networks")
-        return ["host", "bridge"]
-
-    def images(self, names: Iterable[str]) -> frozenset[str]:
-        return frozenset(names)
-
-    def workloads(self, labels: Mapping[str, str]) -> Sequence[Workload]:
-        del labels
-        return []
-
-    def own_image(self) -> str:
-        return "supervisor"
-
-    def run(self, image: str, network: str, command: Sequence[str], *, within: float) -> Ran:
-        del network, within
-        self.commands.append([image, *command])
-        if isinstance(self.ran, Exception):
-            raise self.ran
-        return self.ran
 
 
 def _found(

@@ -567,11 +567,15 @@ Global___DiagnoseRequest: _TypeAlias = DiagnoseRequest  # noqa: Y015
 
 @_typing.final
 class DiagnoseResponse(_message.Message):
+    """Empty if nothing needs attention."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     FINDINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]: ...
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
+        """Errors come before warnings."""
+
     def __init__(
         self,
         *,
@@ -595,14 +599,15 @@ class Finding(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     HELP_FIELD_NUMBER: _builtins.int
     check: _builtins.str
-    """A stable name, such as `image_missing`."""
+    """A stable name, such as `images`."""
     status: _builtins.str
-    """`ok`, `warning` or `error`."""
+    """`warning` or `error`."""
     subject: _builtins.str
     """What it is about, such as a job's name; empty if it is about the supervisor."""
     message: _builtins.str
-    """What was found, and what to do."""
+    """What was found."""
     help: _builtins.str
+    """What to do about it."""
     def __init__(
         self,
         *,

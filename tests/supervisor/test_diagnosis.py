@@ -1,0 +1,154 @@
+"""Diagnose: what needs attention in a running supervisor, and nothing else."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from service.access.clients import JobScope
+from service.diagnosis.checks import Finding
+from service.diagnosis.live import Outside, PortCertificate
+from service.errors import EngineFailed, StartError
+from service.jobs.workload import labels_of
+from tests.supervisor.world import INSTANCE, World, a_world, until
+from tests.support.examined_engine import Engine
+from tests.support.samples import a_job
+
+Told = tuple[str, str, str]
+
+
+async def _found(world: World, scope: JobScope | None = None) -> Sequence[Finding]:
+    diagnosis = world.observer.diagnosis
+    return await (diagnosis.find(scope) if scope else diagnosis.find())
+
+
+async def _told(world: World) -> list[Told]:
+    """Check, status and subject of each finding, which all say what to do."""
+    found = await _found(world)
+    assert all(each.message and each.help for each in found)
+    return [(each.check, each.status.value, each.subject) for each in found]
+
+
+def _outside(engine: Engine | None = None, **more: Any) -> Outside:
+    def examine() -> Any:
+        if engine is None:
+            raise StartError("DOCKER_HOST=x: is wrong")
+        return engine
+
+    parts: dict[str, Any] = {
+        "catalogue_fault": lambda: "",
+        "access_fault": lambda: "",
+        "certificates": list,
+        "log_is_full": lambda: False,
+        "examine": examine,
+    }
+    return Outside(**parts | more)
+
+
+async def test_where_all_is_well_nothing_is_found(world: World) -> None:
+    await world.launch("a-1")
+    assert [] == await _told(world)
+
+
+async def test_jobs_that_have_ended_badly_lately(world: World) -> None:
+    await world.launch("a-1")
+    await world.launch("a-2")
+    await world.launch("b-1", "webhook")
+    world.host.exit(world.container("b-1").id, 0)
+    for name in ("a-1", "a-2"):
+        world.host.exit(world.container(name).id, 3)
+        await until(lambda name=name: name not in world.states())  # type: ignore[misc]
+    await until(lambda: not world.states())
+    (found,) = await _found(world)
+    assert ("failing", "timer") == (found.check, found.subject)
+    words = "2 have ended badly in the last 15 min; the last, 'a-2', as error with exit code 3"
+    assert f"{words}, and said last: " in found.message
+    assert [] == await _found(world, JobScope(["web*"]))
+    assert 1 == len(await _found(world, JobScope(["ti*"])))
+
+
+async def test_jobs_that_back_off_are_sick_or_paused(world: World) -> None:
+    await world.launch("again-1", "patiently again")
+    world.host.exit(world.container("again-1").id, 1)
+    await world.launch("p-1")
+    world.host.pause(world.container("p-1").id, paused=True)
+    healthy = world.launching("h-1", "api")
+    await until(lambda: "h-1" in world.running())
+    world.host.probe(world.container("h-1").id, 0)
+    await healthy
+    world.host.probe(world.container("h-1").id, 1)
+    await until(lambda: len(world.logged("job.unhealthy")) == 1, within=40)
+    expected = {
+        ("backing_off", "warning", "patiently again"),
+        ("paused", "warning", "timer"),
+        ("unhealthy", "warning", "api"),
+    }
+    assert expected == {*await _told(world)}
+
+
+async def test_a_cordon_and_limits(world: World) -> None:
+    world.cordon.set("maintenance")
+    (found,) = await _found(world)
+    assert ("cordon", True) == (found.check, "maintenance; 0 launches" in found.message)
+    async with a_world(max_running_jobs=1) as full:
+        await full.launch("a-1")
+        (found,) = await _found(full)
+        assert ("room", True) == (found.check, "MAX_RUNNING_JOBS=1" in found.message)
+
+
+async def test_an_engine_that_is_away_is_not_asked(world: World) -> None:
+    world.observer.diagnosis.look_outside(_outside())
+    world.engine.go_away()
+    await until(lambda: not world.readiness.ready, within=10)
+    assert [("engine", "error", "")] == await _told(world)
+
+
+async def test_a_container_that_cannot_be_removed() -> None:
+    async with a_world(orphan_grace_seconds=0) as world:
+        world.put("orphan-1", dict(labels_of(a_job(), INSTANCE)), started=False)
+        world.faults.fail("remove", EngineFailed("device busy"), times=1000)
+        world.faults.fail("set aside", EngineFailed("not permitted"), times=1000)
+        await until(lambda: world.watcher.janitor.stuck == 1, within=400)
+        assert [("leftovers", "error", "")] == await _told(world)
+        world.faults.clear()
+
+
+async def test_files_that_were_refused_and_a_full_log(world: World) -> None:
+    soon = PortCertificate("grpc", 0.0, 1.0, "is not the key")
+    world.observer.diagnosis.look_outside(
+        _outside(
+            Engine(),
+            catalogue_fault=lambda: "jobs.x: is wrong",
+            access_fault=lambda: "clients: is wrong",
+            certificates=lambda: [soon],
+            log_is_full=lambda: True,
+        )
+    )
+    assert {
+        ("catalogue", "error", ""),
+        ("access", "error", ""),
+        ("certificates", "error", "grpc port"),
+        ("log", "error", ""),
+    } <= {*await _told(world)}
+
+
+async def test_what_the_engine_tells_is_shared_and_kept_for_a_while() -> None:
+    engine = Engine(version="20.10.24")
+    engine.missing = {"worker"}
+    async with a_world(real_time=True) as world:
+        world.observer.diagnosis.look_outside(_outside(engine))
+        for _ in range(3):
+            found = {*await _told(world)}
+        assert ("images", "error", "worker") in found
+        assert ("engine", "warning", "20.10.24") in found
+        assert 1 == engine.asked
+        seen = await _found(world, JobScope(["timer"]))
+        assert "images" not in {each.check for each in seen}  # their messages name all jobs
+
+
+async def test_an_engine_that_is_slow_holds_nobody_up() -> None:
+    engine = Engine()
+    engine.answers.clear()
+    async with a_world() as world:
+        world.observer.diagnosis.look_outside(_outside(engine))
+        world.cordon.set("")
+        assert [("cordon", "warning", ""), ("engine", "warning", "")] == await _told(world)
+        engine.answers.set()
