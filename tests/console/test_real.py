@@ -44,6 +44,7 @@ def test_a_job_is_watched_from_its_launch_to_its_end(
     row = page.get_by_role("row", name="t-1")
     expect(row).to_contain_text("running")
     row.click()
+    expect(page.locator("pre.log")).to_contain_text("hello from the job")
     containers.one(docker_client, "t-1").kill()
     expect(page.locator("main .state").first).to_contain_text("error")
     page.get_by_role("link", name="History").click()
