@@ -97,7 +97,7 @@ def _ask(
 
 
 def _name(question: Question, series: Series) -> str:
-    return re.sub(r"{{(\w+)}}", lambda label: series.labels[label[1]], question.legend)
+    return re.sub(r"{{(\w+)}}", lambda label: series.labels.get(label[1], ""), question.legend)
 
 
 def _even(series: Series, times: Sequence[float]) -> Sequence[float]:

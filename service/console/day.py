@@ -51,14 +51,14 @@ class Day:
                 return counts.figures(complete=True)
             token, pages = answer.next_page_token, pages + 1
             await asyncio.sleep(_PAUSE)
-        return counts.figures(complete=False)
+        return counts.figures(complete=not token)
 
 
 class _Counts:
     def __init__(self, now: float) -> None:
         self._begun = now - _STEPS * _STEP
         self._launches, self._failures = [0] * _STEPS, [0] * _STEPS
-        self._changes = [0] * (_STEPS + 1)  # of the number of running jobs
+        self._changes = [0] * _STEPS  # of the number of running jobs
 
     def add(self, jobs: Iterable[Job]) -> bool:
         """Count jobs, newest ends first; True once one has ended before this day."""
@@ -77,14 +77,14 @@ class _Counts:
             self._failures[ended] += 1
         self._changes[max(0, created)] += 1
         if ended is not None:
-            self._changes[ended + 1] -= 1
+            self._changes[ended] -= 1
 
     def _step(self, at: float) -> int:
         return min(_STEPS - 1, int((at - self._begun) // _STEP))
 
     def figures(self, *, complete: bool) -> dict[str, Any]:
         running, number = [], 0
-        for change in self._changes[:_STEPS]:
+        for change in self._changes:
             number += change
             running.append(number)
         return {

@@ -52,7 +52,7 @@ def test_a_filter_shows_the_jobs_that_fit(page: Page, serve: Serve) -> None:
     page.goto(serve(StubApi([job(1), job(2), job(3, state="paused")])).url)
     page.get_by_label("Filter").fill("00002")
     expect(page.get_by_role("row", name="action-")).to_have_count(1)
-    expect(page.get_by_text("1 of 3")).to_be_visible()
+    expect(page.get_by_text("1 of 3 jobs")).to_be_visible()
     page.get_by_label("Filter").fill("")
     page.get_by_label("State").select_option("paused")
     expect(page.get_by_role("row", name="action-00003")).to_be_visible()
@@ -78,12 +78,12 @@ def test_ten_thousand_jobs_do_not_stall_the_page(
         page=page, categories=["disabled-by-default-devtools.timeline", "toplevel"]
     )
     page.goto(console.url)
-    expect(page.get_by_text("10000 running")).to_be_visible()
+    expect(page.get_by_text("10000 jobs")).to_be_visible()
     assert page.locator(".window .row").count() < 100  # only what is seen is drawn
     for first in range(0, 1000, 50):
         console.change(*(job(each, state="paused") for each in range(first, first + 50)))
     page.get_by_label("State").select_option("paused")
-    expect(page.get_by_text("1000 of 10000")).to_be_visible()
+    expect(page.get_by_text("1000 of 10000 jobs")).to_be_visible()
     longest = _longest_task(browser.stop_tracing())
     assert 0 < longest < 100, f"{longest} ms"
 

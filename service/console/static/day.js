@@ -17,8 +17,8 @@ export function dayPage(me) {
       plots.replaceChildren(
         plot("Launches", day.begun, day.step, day.launches, "bar-of"),
         plot("Failures", day.begun, day.step, day.failures, "bad-of"),
-        plot("Running jobs", day.begun, day.step, day.running, "line-of"),
-        el("p", { class: "dim" }, day.complete ? "" : "The history does not reach back a whole day."),
+        plot("Running jobs, at the end of each half hour", day.begun, day.step, day.running, "line-of"),
+        el("p", { class: "dim" }, day.complete ? "" : "The history is too long to be read whole: the first hours are not complete."),
       );
     } catch (error) {
       plots.replaceChildren(el("p", { class: "wrong", role: "alert" }, error.message));

@@ -67,7 +67,7 @@ export function liveList(store, launch) {
       each.setAttribute("aria-sort", is ? (wanted.down ? "descending" : "ascending") : "none");
     }
     const all = store.jobs.size;
-    count.textContent = shown.length === all ? `${all} running` : `${shown.length} of ${all}`;
+    count.textContent = shown.length === all ? `${all} jobs` : `${shown.length} of ${all} jobs`;
     grid.hidden = shown.length === 0;
     empty.textContent = shown.length ? "" : why(all);
     grid.setAttribute("aria-rowcount", shown.length + 1);
