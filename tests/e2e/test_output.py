@@ -102,6 +102,20 @@ def test_a_follower_sees_each_run_of_a_job(shared: Supervised) -> None:
     assert len(set(numbers.values())) == 1, numbers
 
 
+def test_of_a_job_that_has_ended_the_last_lines_are_left(shared: Supervised) -> None:
+    for identifier, code in (("failed", "3"), ("done", "0")):
+        assert Response() == shared.launch("webhook", identifier, {"exit": code, "say": "bye"})
+    eventually(shared.is_idle)
+    stream = Stream(shared, "failed", follow=True, tail=2, timestamps=True)
+    assert _OK == stream.ended()
+    assert ["", "bye"] == [stream.lines[-1].stream, stream.texts[-1]]
+    assert 2 == len(stream.lines)
+    assert not stream.lines[-1].HasField("time")
+    status, told = Stream(shared, "done").ended()
+    assert grpc.StatusCode.FAILED_PRECONDITION is status
+    assert "its output is gone with its container" in str(told)
+
+
 def test_what_cannot_be_asked_for_is_told(shared: Supervised) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         list(JobObserverStub(shared.channel).StreamLogs(StreamLogsRequest(identifier="unknown")))

@@ -80,6 +80,20 @@ async def test_followed_logs_go_on_until_the_workload_has_ended(rig: Rig) -> Non
     follower.ended.cancel()
 
 
+@pytest.mark.parametrize("rig", ["docker", "swarm"], indirect=True)
+async def test_followed_logs_begin_before_there_is_any(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.engine.docker.logs._OPENING", 1.5)
+    workload_id = await start(rig, "a-1")
+    tomorrow = time.time_ns() + 86_400 * _SECOND
+    lines = rig.engine.logs(workload_id, follow=True, since=tomorrow)
+    first = asyncio.ensure_future(anext(lines))
+    done, _ = await asyncio.wait({first}, timeout=2.5)
+    assert not done, first
+    first.cancel()
+
+
 @pytest.mark.parametrize("rig", ["fake", "docker"], indirect=True)
 async def test_followed_logs_end_when_the_workload_is_gone(rig: Rig) -> None:
     workload_id = await start(rig, "a-1", "--say", "I stay")
