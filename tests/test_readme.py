@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -34,6 +35,7 @@ PAGE = (ROOT / "examples" / "worker" / "README.md").read_text()
 CATALOG = ROOT / "examples" / "catalog.toml"
 _BUILD = re.compile(r"^(make worker) ", re.MULTILINE)
 _EXAMPLE = re.compile(r"```sh\n(grpcurl [^\n]*)\n```\n```(\w*)\n(.*?)```", re.DOTALL)
+_OBSERVER = re.compile(r"^(grpcurl .* supervisor\.v1\.JobObserver/\w+)$", re.MULTILINE)
 _SHELL = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _ARGUMENTS = re.compile(r"^`(seconds-interval --target [^`]*)`", re.MULTILINE)
 _CLIENT = re.compile(r"^(node|\.venv/bin/python) (.*) localhost:50051$", re.MULTILINE)
@@ -74,6 +76,20 @@ def test_the_examples_answer_what_the_page_says(
     for command, language, expected in examples:
         wanted = json.loads(expected) if language == "json" else expected.split()
         assert wanted == _answer(client, command), command
+
+
+def test_the_examples_of_the_page_about_jobs_are_answered(supervisor: Supervised) -> None:
+    page = (ROOT / "docs" / "observer.md").read_text()
+    client = ReflectingClient(supervisor.channel)
+    (launch, *_) = [command for command, _, _ in _EXAMPLE.findall(API) if "params" in command]
+    assert {} == _answer(client, launch)
+    answered = {
+        command.rpartition("/")[2]: _answer(client, command)
+        for command in _OBSERVER.findall(page)
+        if not command.endswith(("/WatchJobs", "/StreamLogs"))  # streams
+    }
+    assert {"GetJob", "ListJobs", "Stats", "Cordon", "Uncordon"} <= set(answered)
+    assert "running" == answered["GetJob"]["state"]
 
 
 def test_the_worker_gets_the_arguments_that_the_page_says(
@@ -212,7 +228,7 @@ def _line_of(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-def _answer(client: ReflectingClient, command: str) -> object:
+def _answer(client: ReflectingClient, command: str) -> Any:
     """What grpcurl would print, read."""
     asked = grpcurl.parsed(shlex.split(command)[1:])
     assert "localhost:50051" == asked.address

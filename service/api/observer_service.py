@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Any, TypeVar, get_args
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from observability.escaping import shown
 from service._generated.supervisor.v1 import observer_pb2 as messages
@@ -19,6 +18,7 @@ from service.api.aborting import aborting
 from service.api.job_messages import message_of
 from service.api.output_messages import logs_message, logs_wanted, stats_message
 from service.api.services import GrpcService
+from service.api.timestamps import nanoseconds_of
 from service.api.watch_messages import EncodedJobs, watch_message
 from service.errors import InvalidRequest
 from service.jobs.model import Outcome, State
@@ -141,7 +141,8 @@ class ObserverService(JobObserverServicer):
         wanted, include, most = wanted_of(request), _include(request), _page_size(request)
         token = request.page_token
         after = jobs.tokens.read(token, include, wanted) if token else None
-        every = jobs.each(include, wanted, after=after, scope=scope_of_call())
+        scope = scope_of_call()
+        every = jobs.each(include, wanted, after=after, most=most + 1, scope=scope)
         async with aclosing(every):
             async for placed in every:
                 message = message_of(placed.job)
@@ -161,7 +162,7 @@ def wanted_of(request: messages.ListJobsRequest) -> Wanted:
         identifier_prefix=request.identifier_prefix,
         state=_one_of(State, "state", request.state),
         outcome=_one_of(Outcome, "outcome", request.outcome),
-        since=time_of(request.since) if request.HasField("since") else None,
+        since=_since(request),
     )
 
 
@@ -172,9 +173,10 @@ def name_pattern(name: str) -> str:
     return name
 
 
-def time_of(timestamp: Timestamp) -> float:
-    """Seconds since the epoch."""
-    return timestamp.seconds + timestamp.nanos / 1e9
+def _since(request: messages.ListJobsRequest) -> float | None:
+    if not request.HasField("since"):
+        return None
+    return nanoseconds_of("since", request.since) / 1e9
 
 
 def _include(request: messages.ListJobsRequest) -> Include:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from service._generated.supervisor.v1 import observer_pb2 as messages
+from service.api.timestamps import nanoseconds_of
 from service.engine.output import Printed
 from service.errors import InvalidRequest
 from service.observe.logs import MOST_TAIL, LogsWanted
@@ -20,7 +21,7 @@ def logs_wanted(request: messages.StreamLogsRequest) -> LogsWanted:
         raise InvalidRequest(
             f"tail: is {tail}; allowed are 0 to {MOST_TAIL}, and without it all lines are told"
         )
-    since = request.since.seconds * _SECOND + request.since.nanos
+    since = nanoseconds_of("since", request.since)
     return LogsWanted(follow=request.follow, tail=tail, since=max(0, since))
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from observability.escaping import shown
+from observability.spans import annotate
 from service.access.clients import ALL_JOBS, JobScope
 from service.engine.base import Engine
 from service.errors import EngineError, EngineUnavailable, InvalidRequest, NoSuchJob
@@ -53,6 +54,7 @@ class Jobs:
         """
         if not (launch_id or identifier):
             raise InvalidRequest("launch_id, identifier: are empty; one of them is required")
+        _annotate(launch_id, identifier)
         if live := self._find_live(launch_id, identifier, scope):
             return await self._with_digest(live)
         if not launch_id:
@@ -69,10 +71,12 @@ class Jobs:
         wanted: Wanted,
         *,
         after: Place | None = None,
+        most: int = _ROWS,
         scope: JobScope = ALL_JOBS,
     ) -> AsyncGenerator[Placed, None]:
         """The jobs that are wanted, after a place: live ones first, then ended ones, newest first.
 
+        `most` is how many the caller is going to take; there may be more.
         Raises `EngineUnavailable` if live ones are asked for before the first listing.
         """
         if include != "ended" and (after is None or after.part == "live"):
@@ -81,7 +85,8 @@ class Jobs:
                 yield placed
             after = None
         if include != "live":
-            async for placed in self._each_ended(wanted, after.number if after else None, scope):
+            place = after.number if after else None
+            async for placed in self._each_ended(wanted, place, min(most, _ROWS), scope):
                 yield placed
 
     def _find_live(self, launch_id: str, identifier: str, scope: JobScope) -> Job | None:
@@ -125,12 +130,19 @@ class Jobs:
             await asyncio.sleep(0)
 
     async def _each_ended(
-        self, wanted: Wanted, before: int | None, scope: JobScope
+        self, wanted: Wanted, before: int | None, rows: int, scope: JobScope
     ) -> AsyncGenerator[Placed, None]:
         while True:
-            found = await self._history.page(wanted, before=before, most=_ROWS, scope=scope)
+            found = await self._history.page(wanted, before=before, most=rows, scope=scope)
             for position, job in found:
                 yield Placed(Place("ended", position), job)
                 before = position
-            if len(found) < _ROWS:
+            if len(found) < rows:
                 return
+
+
+def _annotate(launch_id: str, identifier: str) -> None:
+    if launch_id:
+        annotate({"supervisor.job.launch_id": launch_id})
+    else:
+        annotate({"supervisor.job.identifier": identifier})

@@ -105,6 +105,7 @@ def test_a_question_about_a_job_is_a_trace_that_continues_the_callers(
     (call,) = eventually(lambda: collector.spans("/supervisor.v1.JobObserver/GetJob"))
     assert (_TRACE_ID, _CALLER, "SERVER") == (call.trace_id, call.parent_id, call.kind)
     assert ["inspect"] == collector.children(call)
+    assert "t-1" == call.attributes["supervisor.job.identifier"]
 
 
 def test_the_life_of_a_job_is_a_trace_linked_to_its_launch(

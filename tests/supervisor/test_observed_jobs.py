@@ -1,13 +1,19 @@
 """What GetJob and ListJobs of the API to observe find."""
 
+import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import aclosing
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.access.clients import JobScope
+from service._generated.supervisor.v1.observer_pb2 import GetJobRequest, ListJobsRequest
+from service.access.clients import ALL_JOBS, JobScope
+from service.api.observer_service import ObserverService
 from service.errors import EngineUnavailable, InvalidRequest, NoSuchJob
 from service.jobs.model import Job, Outcome, State
 from service.jobs.wanted import EVERY_JOB, Wanted
@@ -15,6 +21,7 @@ from service.observe import jobs
 from service.observe.places import Include, Place
 from tests.fake_engine.engine import digest_of
 from tests.supervisor.world import World, a_world, until
+from tests.unit.api.test_jobs_service import Aborted, Context
 
 
 async def listed(
@@ -23,10 +30,10 @@ async def listed(
     wanted: Wanted = EVERY_JOB,
     *,
     after: Place | None = None,
-    **more: JobScope,
+    scope: JobScope = ALL_JOBS,
 ) -> Sequence[str]:
     """The identifiers."""
-    every = world.observer.jobs.each(include, wanted, after=after, **more)
+    every = world.observer.jobs.each(include, wanted, after=after, scope=scope)
     return [placed.job.identifier async for placed in every]
 
 
@@ -171,10 +178,12 @@ async def test_what_the_image_was_is_known_of_every_job_after_a_comparison(world
 
 
 @pytest.fixture
-async def lasting() -> AsyncIterator[World]:
-    """A supervisor in real time: the history has a thread."""
-    async with a_world(real_time=True) as world:
+async def lasting(tmp_path: Path) -> AsyncIterator[World]:
+    """A supervisor with its history in a file, in real time: that has threads."""
+    async with a_world(real_time=True, history_file=tmp_path / "history.sqlite") as world:
+        world.history.start()
         yield world
+        await world.history.close(within=2.0)
 
 
 async def end(world: World, identifier: str, code: int = 3, *lines: str) -> Job:
@@ -263,3 +272,60 @@ async def test_more_ended_jobs_than_are_read_at_a_time_are_listed(
     for number in range(5):
         await end(lasting, f"e-{number}")
     assert [f"e-{number}" for number in range(4, -1, -1)] == await listed(lasting, "ended")
+
+
+# Odd questions
+
+_ODD = (
+    "",
+    "\0",
+    "*",
+    "%",
+    "_",
+    "'; DROP TABLE ended; --",
+    "é/世界 1",
+    "t-1",
+    "x" * 200_000,
+    "\U0010ffff",
+)
+_TIMES = (0, -1, -(2**63), 2**63 - 1, 1_700_000_000)
+
+
+def an_odd_list(chance: random.Random, token: str) -> ListJobsRequest:
+    odd = partial(chance.choice, _ODD)
+    request = ListJobsRequest(
+        include=chance.choice(("", "live", "ended", "both", "all")),
+        name=odd(),
+        identifier_prefix=odd(),
+        state=chance.choice(("", "", "running", "gone", odd())),
+        outcome=chance.choice(("", "", "error", odd())),
+        page_size=chance.choice((0, 1, 2, 1000, -1, 2**31 - 1)),
+        page_token=chance.choice(("", token, token[::-1], odd())),
+    )
+    if chance.random() < 0.3:
+        request.since.seconds = chance.choice(_TIMES)
+        request.since.nanos = chance.choice((0, -1, 2**31 - 1))
+    return request
+
+
+async def test_whatever_is_asked_is_answered_or_refused_with_a_reason(lasting: World) -> None:
+    for identifier in ("e-1", "e-2"):
+        await end(lasting, identifier)
+    for identifier in ("t-1", "é"):
+        await lasting.launch(identifier)
+    service, chance, token = ObserverService(lasting.observer), random.Random(0), ""
+    answers: Counter[str] = Counter()
+    for _ in range(400):
+        try:
+            answer = await service.ListJobs(an_odd_list(chance, token), Context())
+            token = answer.next_page_token or token
+            answers["OK"] += 1
+        except Aborted as refused:
+            answers[refused.args[0]] += 1
+        asked = {chance.choice(("launch_id", "identifier")): chance.choice(_ODD)}
+        try:
+            await service.GetJob(GetJobRequest(**asked), Context())
+        except Aborted as refused:
+            answers[refused.args[0]] += 1
+    assert {"OK", "INVALID_ARGUMENT", "NOT_FOUND"} == set(answers)
+    assert answers["OK"] > 20

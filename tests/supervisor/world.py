@@ -115,7 +115,7 @@ class World:
         self.readiness, self.registry = core.readiness, core.registry
         self.background, self.reaper = core.background, core.reaper
         self.supervisor, self.watcher = core.supervisor, core.watcher
-        self.observer = core.observer
+        self.observer, self.history = core.observer, core.history
         self.cordon = core.cordon
         self.logs: list[MutableMapping[str, Any]] = []
         self._watching: asyncio.Task[None] | None = None

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from scripts.reference import pages
 from service._generated.supervisor.v1 import observer_pb2
+from service.api import jobs_service, observer_service
 from service.api.health import Health
 from service.cli.client import OPTIONS
 from service.cli.main import app
@@ -118,7 +119,9 @@ def test_every_wait_that_is_a_span_is_told() -> None:
 
 
 async def test_every_service_of_health_is_told() -> None:
-    services = {name or '""' for name in Health("area_supervisor.AreaSupervisorService")._status}
+    services = {
+        name or '""' for name in Health(jobs_service.SERVICE, observer_service.SERVICE)._status
+    }
     told = [row[0] for row in rows(section(API, "Health")) if row[0].startswith("gRPC health")]
     named = set(re.findall(r"`([^`]+)`", " ".join(told)))
     assert services == named, "health in docs/api.md"
