@@ -40,10 +40,12 @@ _QUESTIONS = [
     for question in panel.questions
 ]
 # Names of panels and series that are 0 here: there is no Swarm, no TLS and no access file, no file
-# has a fault, production keeps no container, no job has a health check, and nothing is pulled.
+# has a fault, production keeps no container, no job has a health check, nothing is pulled, the
+# history is in memory, the backend is told of nothing, and the watch reads.
 _OFF = (
     *("{{node}}", "TLS", "Certificates", "Refused calls", "Refused files", "Kept containers"),
-    *("Unhealthy", "Pulls", "Restarts"),
+    *("Unhealthy", "Pulls", "pulls have waited", "Restarts", "History: what", "History's file"),
+    *("Crashes told", "too slow"),
 )
 _CHOICES = [
     pytest.param(label, series, id=f"{file.stem}: {label}")
@@ -112,6 +114,7 @@ def run(
         with Prometheus(directory, target, rules=_RULES) as prometheus:
             time.sleep(_SETTLE)
             quiet = time.time()
+            load.watch_jobs()
             load.launch_what_ends()
             load.fail()
             load.launch_and_kill()

@@ -11,6 +11,8 @@ from typing import Any
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 
+from service._generated.supervisor.v1.observer_pb2 import WatchJobsRequest
+from service._generated.supervisor.v1.observer_pb2_grpc import JobObserverStub
 from tests.support.supervised import Supervised
 
 _STREAMS = 900  # fewer than a connection may have
@@ -64,6 +66,12 @@ class Load:
             next(stream)
         for stream in streams:
             stream.cancel()
+
+    def watch_jobs(self) -> None:
+        """A watch that stays open."""
+        observer = JobObserverStub(self._supervised.channel)
+        self._watch = observer.WatchJobs(WatchJobsRequest())
+        next(self._watch)
 
     def fail(self) -> None:
         """Requests that cannot be carried out."""
