@@ -19,6 +19,7 @@ from benchmarks.measurements import (
     dedup,
     footprint,
     growth,
+    history,
     hundreds,
     kill,
     launch,
@@ -63,6 +64,7 @@ class Name(StrEnum):
     POLLING = "polling"
     WATCH = "watch"
     PAGES = "pages"
+    HISTORY = "history"
 
 
 _MEASUREMENTS: dict[Name, Callable[[Bench], Result]] = {
@@ -81,6 +83,7 @@ _MEASUREMENTS: dict[Name, Callable[[Bench], Result]] = {
     Name.POLLING: polling.measure,
     Name.WATCH: watch.measure,
     Name.PAGES: pages.measure,
+    Name.HISTORY: history.measure,
 }
 
 

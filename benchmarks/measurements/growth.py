@@ -28,9 +28,13 @@ _DEDUPS = 500
 class Grown:
     """A service with many jobs, in its own process."""
 
-    def __init__(self, stack: ExitStack, jobs: int) -> None:
+    def __init__(
+        self, stack: ExitStack, jobs: int, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.metrics_port = free_port()
-        program = Program("benchmarks.servers.grown", str(self.metrics_port))
+        program = Program(
+            "benchmarks.servers.grown", str(self.metrics_port), environment=environment
+        )
         self._process = stack.enter_context(program).process
         channel = grpc.insecure_channel(f"127.0.0.1:{program.port}", _LIMIT)
         self._stub = AreaSupervisorServiceStub(stack.enter_context(closing(channel)))

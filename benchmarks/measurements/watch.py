@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import Any
@@ -32,13 +32,19 @@ _CHANGES, _LIVES_PER_SECOND = 4, 25
 class Watched:
     """A service that clients may watch, each in its own process."""
 
-    def __init__(self, stack: ExitStack, clients: str = "watchers") -> None:
+    def __init__(
+        self,
+        stack: ExitStack,
+        clients: str = "watchers",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         """`clients` are a program of `benchmarks.servers`; `pages` are those of the console."""
         console = free_port()
         program = Program(
             "benchmarks.servers.grown",
             str(free_port()),
-            environment={"CONSOLE_PORT": str(console)} if clients == "pages" else {},
+            environment=({"CONSOLE_PORT": str(console)} if clients == "pages" else {})
+            | dict(settings or {}),
         )
         self._program = stack.enter_context(program)
         self._clients, self._port = clients, console if clients == "pages" else program.port

@@ -1,7 +1,8 @@
 """The whole service in this process, on the instant engine."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class Service:
     def __init__(self, port: int, certificates: Callable[[], Certificates] | None = None) -> None:
         self.engine = InstantEngine()
         self.metrics = new_metrics()
-        settings = Settings(go_env="production")
+        settings = Settings.model_validate({"go_env": "production", **_history()})
         self.core = Core(self.engine, _CATALOG, self.metrics, settings)
         self._jobs = JobsService(self.core.supervisor, self.core.readiness, self.metrics)
         self._observer = ObserverService(self.core.observer)
@@ -52,6 +53,7 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Serve during the block. It is SERVING at its start."""
         await self._server.start()
+        self.core.history.start()
         watching = asyncio.create_task(self.core.watcher.run())
         try:
             await self.core.readiness.wait_listed()
@@ -59,6 +61,12 @@ class Service:
         finally:
             watching.cancel()
             await self._server.stop(0)
+
+
+def _history() -> Mapping[str, str]:
+    """The settings of the history, from the environment."""
+    names = ("HISTORY_FILE", "HISTORY_MOST")
+    return {name.lower(): os.environ[name] for name in names if name in os.environ}
 
 
 def new_metrics() -> Metrics:

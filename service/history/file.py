@@ -78,6 +78,8 @@ class HistoryFile:
     def prune(self, *, most: int, before: Position) -> bool:
         """Remove some of the rows that are too many or too old; whether there is more to do."""
         too_many = min(_STEP, max(0, self.count - most))
+        if not (too_many or before):
+            return False
         with _Transaction(self._writer):
             removed = self._remove(_ALWAYS, too_many) + self._remove(before, _STEP - too_many)
         self.count -= removed

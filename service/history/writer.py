@@ -47,7 +47,7 @@ class Writer:
         self.fault: Fault | None = None
         self._file: HistoryFile | None = None
         self._doubt: Exception | None = None
-        self._failed_at, self._wait = 0.0, _FIRST_TRY
+        self._failed_at, self._wait, self._next_look = 0.0, _FIRST_TRY, 0.0
         self._wake, self._closing, self._tried = (threading.Event() for _ in range(3))
         self._on_end: Callable[[], object] = bool  # does nothing
         self._thread = threading.Thread(target=self._serve, name="history", daemon=True)
@@ -102,10 +102,7 @@ class Writer:
             file = self._opened()
             while entries := self._kept.oldest(_AT_ONCE):
                 self._write(file, entries)
-            more = file.prune(
-                most=self._settings.history_most,
-                before=oldest_place(self._settings.history_days),
-            )
+            more = self._prune(file)
         except Exception as error:  # noqa: BLE001 - whatever it is, no job may suffer from it
             self._fail(error)
             self._wait = min(2 * self._wait, _LAST_TRY)
@@ -140,6 +137,15 @@ class Writer:
                 "history.job_refused", launch_id=entries[0].job.launch_id, error=str(error)
             )
         self._kept.remove(entries)
+
+    def _prune(self, file: HistoryFile) -> bool:
+        """Remove what is too much, and now and then what is too old; whether there is more."""
+        due = time.monotonic() >= self._next_look
+        before = oldest_place(self._settings.history_days) if due else 0
+        more = file.prune(most=self._settings.history_most, before=before)
+        if due and not more:
+            self._next_look = time.monotonic() + _LOOK
+        return more
 
     def _fail(self, error: Exception) -> None:
         fault = fault_of(error, self._path)

@@ -60,6 +60,17 @@ def test_the_example_of_settings_names_every_one_of_compose() -> None:
     assert set() == named - known, "docker-compose.yml lacks what .env.example has"
 
 
+def test_the_history_is_on_a_volume_for_which_the_image_has_a_folder(
+    supervisor: dict[str, Any],
+) -> None:
+    file = re.fullmatch(r"\$\{HISTORY_FILE:-(.*)/.*\}", supervisor["environment"]["HISTORY_FILE"])
+    assert file
+    assert f"history:{file[1]}" in supervisor["volumes"]
+    assert "history" in yaml.safe_load(COMPOSE)["volumes"]
+    # Any user may write there: docker-compose.proxy.yml has another than the image.
+    assert f"RUN install -d -m 1777 {file[1]}\n" in (ROOT / "Dockerfile").read_text()
+
+
 def test_the_base_image_is_the_dockerfiles_unless_another_is_asked_for(
     supervisor: dict[str, Any],
 ) -> None:

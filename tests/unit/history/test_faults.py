@@ -97,6 +97,7 @@ async def test_a_broken_file_is_set_aside_and_a_new_one_begun(
     broken = damage(path.read_bytes())
     path.write_bytes(broken)
     again = opens()
+    await eventually(lambda: list(path.parent.glob("*.broken-*")))  # before any of it is needed
     again.add(an_end(1000))
     await written(again)
     assert ["launch-1000"] == in_file(path) == await listed(again)
