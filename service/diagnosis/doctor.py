@@ -4,6 +4,7 @@ from service.diagnosis import (
     configuration,
     deployment,
     engine_checks,
+    history_check,
     leftovers,
     process_checks,
 )
@@ -13,5 +14,6 @@ CHECKS = [
     *engine_checks.CHECKS,
     *deployment.CHECKS,
     *process_checks.CHECKS,
+    *history_check.CHECKS,
     *leftovers.CHECKS,
 ]

@@ -11,6 +11,7 @@ from service.diagnosis.checks import Check, Finding, error, warning
 from service.diagnosis.configuration import of_certificate
 from service.diagnosis.engine_checks import some
 from service.engine.examiner import Examiner
+from service.history.faults import HELP, Fault
 from service.history.history import History
 from service.jobs.catalog import Catalog
 from service.jobs.model import FAILED_OUTCOMES, Job, State
@@ -204,8 +205,8 @@ def _certificates(live: Live) -> Iterator[Finding]:
 def _history(live: Live) -> Iterator[Finding]:
     if fault := live.history.fault:
         yield error(
-            f"jobs that end are kept in memory only: {fault}",
-            "see what is wrong with HISTORY_FILE; it is tried again by itself (docs/history.md)",
+            f"HISTORY_FILE cannot be used ({fault}): jobs that end are kept in memory only",
+            HELP[Fault(fault)],
         )
 
 

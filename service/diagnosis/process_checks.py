@@ -49,8 +49,10 @@ def _ports(case: Case) -> Iterator[Finding]:
     for setting, port in (
         ("GRPC_SERVER_PORT", settings.grpc_server_port),
         ("METRICS_PORT", settings.metrics_port),
+        ("CONSOLE_PORT", settings.console_port),
     ):
-        yield _of_port(case, setting, port)
+        if port is not None:
+            yield _of_port(case, setting, port)
 
 
 def _of_port(case: Case, setting: str, port: int) -> Finding:

@@ -45,18 +45,20 @@ class Doctor:
         }
         self.code = 0
 
-    def find(self, *arguments: str, **settings: str) -> list[Found]:
-        """All findings, of a run that says all of it in JSON."""
+    def find(self, *arguments: str, container: bool = False, **settings: str) -> list[Found]:
+        """All findings, of a run that says all of it in JSON, and mostly runs no container."""
         environment = self.environment | settings
-        ended = run_command(self.directory, environment, "doctor", "--json", *arguments)
+        how = ["--json", "--container" if container else "--no-container", *arguments]
+        ended = run_command(self.directory, environment, "doctor", *how)
         self.code = ended.returncode
         assert "Traceback" not in ended.stdout
         found: list[Found] = json.loads(ended.stdout)
         return found
 
-    def wrong(self, *arguments: str, **settings: str) -> list[tuple[str, str, str]]:
+    def wrong(self, *, container: bool = False, **settings: str) -> list[tuple[str, str, str]]:
         """Check, subject and message of each error."""
-        found = [each for each in self.find(*arguments, **settings) if each["status"] == "error"]
+        told = self.find(container=container, **settings)
+        found = [each for each in told if each["status"] == "error"]
         assert int(bool(found)) == self.code
         assert all(each["help"] for each in found), found
         return [(each["check"], each["subject"], each["message"]) for each in found]
@@ -90,7 +92,7 @@ def _all_of(client: docker.DockerClient) -> list[list[str]]:
 
 @pytest.mark.usefixtures("nothing_stays")
 def test_where_all_is_well_every_check_says_so(doctor: Doctor) -> None:
-    found = doctor.find()
+    found = doctor.find(container=True)
     assert 0 == doctor.code
     by_check = {each["check"]: each for each in reversed(found)}
     assert {"ok"} == {each["status"] for each in by_check.values()}, found
@@ -115,7 +117,7 @@ def test_known_faults_of_the_version_are_warnings_with_what_to_do(doctor: Doctor
 def test_images_and_networks_that_are_missing(doctor: Doctor) -> None:
     more = 'gone = { kind = "action", image = "no-such-image", network = "no-such-network" }\n'
     (doctor.directory / "examined.toml").write_text(_CATALOG + more)
-    image, network = doctor.wrong()
+    image, network = doctor.wrong(container=True)
     assert ("images", "no-such-image") == image[:2]
     assert "is not on the Engine: each launch of gone gets 422" == image[2]
     assert ("networks", "no-such-network") == network[:2]
@@ -124,25 +126,26 @@ def test_images_and_networks_that_are_missing(doctor: Doctor) -> None:
 @pytest.mark.usefixtures("nothing_stays")
 def test_a_backend_that_no_job_would_reach(doctor: Doctor) -> None:
     port = free_port()
-    (wrong,) = doctor.wrong(GRPC_CALLBACK_PORT=str(port))
+    (wrong,) = doctor.wrong(container=True, GRPC_CALLBACK_PORT=str(port))
     assert ("callback", f"localhost:{port} from the network host") == wrong[:2]
     assert "a container does not reach it: " in wrong[2]
     assert "Connection refused" in wrong[2]
-    (wrong,) = doctor.wrong(GRPC_CALLBACK_HOST="nowhere.invalid")
+    (wrong,) = doctor.wrong(container=True, GRPC_CALLBACK_HOST="nowhere.invalid")
     assert "bad address" in wrong[2]
 
 
 def test_the_callback_is_tried_from_here_if_no_container_can(doctor: Doctor) -> None:
-    def callback(*arguments: str, **settings: str) -> Found:
-        (found,) = (f for f in doctor.find(*arguments, **settings) if f["check"] == "callback")
+    def callback(*, container: bool = False, **settings: str) -> Found:
+        told = doctor.find(container=container, **settings)
+        (found,) = (each for each in told if each["check"] == "callback")
         return found
 
-    assert "from this process it is reached" in callback("--no-container")["message"]
-    found = callback("--no-container", GRPC_CALLBACK_PORT=str(free_port()))
+    assert "from this process it is reached" in callback()["message"]
+    found = callback(GRPC_CALLBACK_PORT=str(free_port()))
     assert ("error", True) == (found["status"], "Connection refused" in found["message"])
     job = 'x = { kind = "action", image = "no-such-image", network = "elsewhere" }'
     (doctor.directory / "examined.toml").write_text(f"[jobs]\n{job}")
-    found = callback()
+    found = callback(container=True)
     assert "skipped" == found["status"]
     assert "no image of the catalogue is on the Engine" in found["message"]
 
@@ -196,8 +199,8 @@ def test_beside_a_running_supervisor(
     running.launch("timer", "timer-1")
     ports = {"GRPC_SERVER_PORT": str(running.port), "METRICS_PORT": str(running.metrics_port)}
     before = running.log()
-    assert [] == doctor.wrong(**ports)
-    found = {f["check"]: f for f in doctor.find(**ports)}
+    assert [] == doctor.wrong(container=False, **ports)
+    found = {f["check"]: f for f in doctor.find(container=False, **ports)}
     assert "one of the instance examined runs on this host" == found["supervisor"]["message"]
     assert "a running supervisor has it" == found["ports"]["message"]
     assert "1 of them live" in found["leftovers"]["message"]
@@ -233,7 +236,7 @@ def test_certificates(doctor: Doctor) -> None:
 
     def found(lifetime: tuple[float, float]) -> tuple[str, str]:
         files = authority.issue("localhost", lifetime=lifetime).write(doctor.directory)
-        findings = doctor.find(**files.settings(), **files.settings("METRICS"))
+        findings = doctor.find(container=False, **files.settings(), **files.settings("METRICS"))
         (one,) = {(f["status"], f["message"]) for f in findings if f["check"] == "certificates"}
         return one
 
@@ -249,7 +252,7 @@ def test_certificates_of_another_time(
     doctor: Doctor, lifetime: tuple[float, float], words: str
 ) -> None:
     files = Authority("ours").issue("localhost", lifetime=lifetime).write(doctor.directory)
-    (wrong,) = doctor.wrong(**files.settings())
+    (wrong,) = doctor.wrong(container=False, **files.settings())
     assert ("certificates", True) == (wrong[0], words in wrong[2]), wrong
 
 
@@ -261,6 +264,29 @@ def test_a_collector_that_is_away(doctor: Doctor, backend: int) -> None:
             OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_EXPORTER_OTLP_HEADERS="authorization=s3cret"
         )
         assert [("otlp", "", f"127.0.0.1:{port}: Connection refused")] == wrong
+
+
+def test_a_history_that_cannot_be_kept_and_a_backend_that_cannot_be_told(
+    doctor: Doctor, tmp_path: Path
+) -> None:
+    file = tmp_path / "history.db"
+    assert [] == doctor.wrong(HISTORY_FILE=str(file))
+    assert not file.exists()
+
+    def fault(path: Path) -> str:
+        (wrong,) = doctor.wrong(HISTORY_FILE=str(path))
+        assert "history" == wrong[0]
+        return wrong[2].partition("cannot be used (")[2].partition(")")[0]
+
+    assert "no_folder" == fault(tmp_path / "none" / "history.db")
+    file.write_bytes(b"SQLite format 3\0" + bytes(44) + (99).to_bytes(4, "big") + bytes(36))
+    assert "newer" == fault(file)
+    file.write_text("something else")
+    assert "broken" == fault(file)
+    assert "foreign" == fault(tmp_path)
+    target = f"127.0.0.1:{free_port()}"
+    (wrong,) = doctor.wrong(REPORT_CRASHES="true", REPORT_CRASHES_TARGET=target)
+    assert ("reports", True) == (wrong[0], "Connection refused" in wrong[2])
 
 
 def test_an_engine_that_is_not_there(doctor: Doctor, tmp_path: Path) -> None:
@@ -295,7 +321,7 @@ def test_a_socket_that_the_user_may_not_use(doctor: Doctor, engine: PrivateEngin
 
 def test_an_engine_that_hangs(doctor: Doctor, fragile: PrivateEngine) -> None:
     fragile.freeze_containerd()
-    wrong = doctor.wrong("--no-container")
+    wrong = doctor.wrong()
     fragile.thaw()
     assert ["engine"] == [each[0] for each in wrong]
     assert "it answers pings, and nothing else" in wrong[0][2]
