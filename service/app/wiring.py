@@ -33,6 +33,7 @@ from service.observe.stats import JobStats
 from service.observe.watching import Watching
 from service.reconcile.adopter import Adopter
 from service.reconcile.comparison import Comparison
+from service.reconcile.earlier_jobs import EarlierJobs
 from service.reconcile.events import EventHandler
 from service.reconcile.janitor import Janitor
 from service.reconcile.retention import Retention
@@ -217,7 +218,10 @@ class Core:
 
     def _make_watcher(self, catalog: Catalog) -> Watcher:
         adopter = self._make_adopter()
-        janitor = Janitor(self._engine, self._remover, self._metrics, self._settings)
+        earlier = EarlierJobs(engine=self._engine, keep=self.history.add, settings=self._settings)
+        janitor = Janitor(
+            self._engine, self._remover, self._metrics, self._settings, earlier=earlier
+        )
         return Watcher(
             engine=self._engine,
             registry=self.registry,

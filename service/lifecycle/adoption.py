@@ -49,7 +49,7 @@ class Adoption:
         """Make a live workload a job. If an event came after `seen`, it is inspected again."""
         ready = not _may_become_ready(job, seen)
         started = Started(seen.id, seen.started_at, seen.paused, seen.node, ready, seen.name)
-        self._registry.adopt(_described(job, seen), started)
+        self._registry.adopt(described(job, seen), started)
         log_adoption(job, seen)
         note_health(self._registry, job.launch_id, seen)
         self._others.note_stop(job.launch_id, seen)
@@ -68,7 +68,7 @@ class Adoption:
             ended = workload.status in (Status.EXITED, Status.REMOVING)
             if job is not None and not ended and self._registry.get(job.launch_id) is None:
                 started = Started(workload.id, workload.created_at, name=workload.name)
-                self._registry.adopt(_described(job, workload), started)
+                self._registry.adopt(described(job, workload), started)
 
     def adopt_exited(self, job: Job, seen: Inspection) -> None:
         """Report an exit that nobody has followed, and remove the workload."""
@@ -83,7 +83,7 @@ class Adoption:
 
     def _add_exited(self, job: Job, seen: Inspection) -> None:
         started = Started(seen.id, seen.started_at, node=seen.node, name=seen.name)
-        self._registry.adopt(_described(job, seen), started)
+        self._registry.adopt(described(job, seen), started)
         self._others.note_stop(job.launch_id, seen)
         self._registry.observe(job.launch_id, ExitSeen())  # no launch may take it for running
 
@@ -96,7 +96,7 @@ class Adoption:
         await self._reaper.reap(launch_id, Hint(witnessed=witnessed))
 
 
-def _described(job: Job, seen: Inspection | Workload) -> Job:
+def described(job: Job, seen: Inspection | Workload) -> Job:
     """A job, with what its labels do not tell, or did not tell when it was launched."""
     created_at = job.created_at or seen.created_at
     return replace(job, image=seen.image, image_digest=seen.image_digest, created_at=created_at)

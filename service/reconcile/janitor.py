@@ -12,6 +12,7 @@ from service.engine.base import Engine, Status, Workload
 from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, NoSuchWorkload
 from service.jobs.workload import is_restartable, job_fields, stop_grace_in
 from service.lifecycle.removal import Removal, Remover
+from service.reconcile.earlier_jobs import EarlierJobs
 from service.settings import Settings
 from service.support.retry import Backoff, retry
 from service.support.tasks import run_concurrently
@@ -52,9 +53,12 @@ class Janitor:
         remover: Remover,
         metrics: Metrics,
         settings: Settings,
+        *,
+        earlier: EarlierJobs,
     ) -> None:
         self._engine = engine
         self._remover = remover
+        self._earlier = earlier
         self._metrics = metrics
         self._grace = settings.job_stop_grace_seconds
         self._keep = not settings.production  # whether exited workloads are kept
@@ -145,9 +149,11 @@ class Janitor:
         return status is Status.CREATED or (status is Status.EXITED and not kept)
 
     async def _remove(self, workload: Workload, *, force: bool) -> None:
+        """Remove a workload; by force at the start, after a stop."""
         try:
             if workload.status in (Status.LIVE, Status.UNKNOWN):
                 await self._stop(workload)
+            ended = await self._earlier.ended(workload) if force else None
             removed = await self._free_name(workload, force=force)
         except (EngineRefused, EngineTimeout) as error:
             log.warning("janitor.failed", **fields_of(workload), error=error.message)
@@ -155,6 +161,8 @@ class Janitor:
         if removed:
             self._metrics.orphans_removed.inc()
             log.info("janitor.removed", **fields_of(workload))
+        if ended:
+            self._earlier.keep(ended)
 
     async def _free_name(self, workload: Workload, *, force: bool) -> bool:
         """Remove a workload, or set it aside; if it is set aside already, only remove it.
