@@ -315,13 +315,14 @@ async def test_remove_at_once_by_many_is_a_success_for_all(rig: Rig) -> None:
     await start(rig, "a-1")
 
 
-@pytest.mark.parametrize("round_", range(8))  # Docker shows this one time in four
 async def test_remove_of_a_live_one_by_force_at_once_by_many_is_a_success_for_all(
-    rig: Rig, round_: int
+    rig: Rig,
 ) -> None:
-    workload_id = await start(rig, f"a-{round_}")
-    await asyncio.gather(*(rig.engine.remove(workload_id, force=True) for _ in range(8)))
-    await start(rig, f"a-{round_}")
+    rounds = 8 if isinstance(rig, DockerRig) else 2  # Docker shows this one time in four
+    for name in (f"a-{round_}" for round_ in range(rounds)):
+        workload_id = await start(rig, name)
+        await asyncio.gather(*(rig.engine.remove(workload_id, force=True) for _ in range(8)))
+        await start(rig, name)
 
 
 async def test_remove_refuses_a_live_one_without_force(rig: Rig) -> None:

@@ -14,7 +14,7 @@ from tests.soak.samples import USES, Sample, grown
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("rough", "seconds"), [(False, 30), (True, 20)], ids=["smooth", "few means, no reader"]
+    ("rough", "seconds"), [(False, 20), (True, 15)], ids=["smooth", "few means, no reader"]
 )
 def test_nothing_grows(tmp_path: Path, *, rough: bool, seconds: float) -> None:
     ensure_installed()
