@@ -614,10 +614,15 @@ def test_a_launch_that_fails_after_its_client_has_gone_is_counted_and_told_once(
     with pytest.raises(grpc.RpcError):
         shared.launch("missing", "gone-31337", timeout=1)
     mortal.thaw()
-    eventually(lambda: {"failures{missing,launch,image_missing}": 1} == moves.since())
+    # On a busy machine the Engine may have been away for longer than a ping takes: that moves, too.
+    eventually(lambda: [("failures{missing,launch,image_missing}", 1)] == _failures(moves))
     told = [line for line in shared.log().splitlines() if "gone-31337" in line]
     assert 1 == len(told)
     assert "Task exception was never retrieved" not in shared.log()
+
+
+def _failures(moves: _Moves) -> list[tuple[str, int]]:
+    return [(series, by) for series, by in moves.since().items() if series.startswith("failures")]
 
 
 def test_a_request_that_cannot_be_read_is_counted_too(shared: Supervised) -> None:
