@@ -106,7 +106,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "the last lines are not redacted": Mutant(
         "a secret in the log",
-        [Patch(Redactor, "__call__", "if not text or not self._parts:", "if True:")],
+        [Patch(Redactor, "__call__", "if not text or not self.has_secrets:", "if True:")],
     ),
     "a client that hangs up cancels a shared launch": Mutant(
         "an answer that must not be",
