@@ -10,7 +10,7 @@ from typing import NamedTuple
 from service.diagnosis.case import Case
 from service.diagnosis.checks import Check, Finding, error, ok, warning
 from service.engine.examiner import EngineFacts
-from service.errors import EngineTimeout
+from service.errors import EngineTimeout, StartError
 
 _START_IT = (
     "see that it runs: `systemctl status docker` on its host (docs/runbook.md#supervisorenginedown)"
@@ -124,6 +124,9 @@ def _engine(case: Case) -> Iterator[Finding]:
         facts = case.find_facts()
     except EngineTimeout as slow:
         yield error(f"it answers pings, and nothing else: {slow}", _CONTAINERD_HANGS)
+        return
+    except StartError as wrong:
+        yield error(str(wrong), "correct SUPERVISOR_ENGINE or DOCKER_HOST (docs/swarm.md)")
         return
     yield ok(f"{facts.product} {facts.version} answers at {case.examiner.shown} ({facts.system})")
     for fault in known_faults(facts):

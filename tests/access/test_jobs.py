@@ -3,7 +3,9 @@
 import asyncio
 from typing import Any
 
-from tests.access.served import Served, refusal
+from service._generated.supervisor.v1.observer_pb2 import CordonRequest, UncordonRequest
+from service._generated.supervisor.v1.observer_pb2_grpc import JobObserverStub
+from tests.access.served import Served, bearer, refusal
 
 _SERVICE = "area_supervisor.AreaSupervisorService"
 
@@ -128,3 +130,31 @@ async def test_no_audit_has_a_credential_or_a_parameter(door: Served) -> None:
     }
     assert "audit" == door.events("call.audited")[0]["logger_name"]
     assert "of-" not in str(door.world.logs)
+
+
+async def test_who_has_cordoned_it_is_audited(door: Served) -> None:
+    observer = JobObserverStub(door.channel)
+
+    async def cordon(who: str, reason: str = "maintenance") -> None:
+        await observer.Cordon(CordonRequest(reason=reason), metadata=bearer(who))
+
+    await cordon("night-shift")
+    assert "PERMISSION_DENIED" == (await refusal(cordon("prometheus")))[0]
+    assert "INVALID_ARGUMENT" == (await refusal(cordon("night-shift", "x" * 501)))[0]
+    refused = await door.launch("timer", "t-1")
+    assert (503, True) == (refused.error.code, refused.error.message.endswith("maintenance"))
+    for _ in range(2):
+        await observer.Uncordon(UncordonRequest(), metadata=bearer("night-shift"))
+    assert [
+        ("night-shift", "Cordon", "cordoned"),
+        ("prometheus", "Cordon", "denied"),
+        ("night-shift", "Cordon", "invalid"),
+        ("backend", "LaunchJob", "cordoned"),
+        ("night-shift", "Uncordon", "uncordoned"),
+        ("night-shift", "Uncordon", "not_cordoned"),
+    ] == [
+        (client, method.rpartition("/")[2], outcome)
+        for client, method, _, _, outcome in _audits(door)
+    ]
+    (told,) = door.events("supervisor.cordoned")
+    assert "night-shift" == told["client"]
