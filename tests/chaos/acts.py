@@ -33,6 +33,7 @@ from tests.support.supervised import struct
 STEADY = "steady"
 """What the identifiers of jobs begin with that nobody touches by hand."""
 
+_CUT_OFF_EVERY = 8  # acts, at which one of those that watch is cut off
 _PATIENCE = 60.0  # of a client without a deadline of its own
 _ALL_DONE = 100.0
 # What a request may be answered with: a code of the contract, or a status where the supervisor is
@@ -65,6 +66,8 @@ class Acts:
         doing: dict[Future[None], Act] = {}
         for step in plan.steps:
             time.sleep(max(0.0, began + step.at - time.monotonic()))
+            if len(doing) % _CUT_OFF_EVERY == 0:
+                self._stage.watches.cut_off_one()
             doing[self._submit(step.act)] = step.act
         _, undone = wait(doing, timeout=_ALL_DONE)
         self.wrong += [f"not done within {_ALL_DONE:g} s: {doing[one]}" for one in undone]

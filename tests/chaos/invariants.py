@@ -36,6 +36,7 @@ class Sight:
     threads: int
     files: int
     development: bool
+    watches: Sequence[str]  # what clients that watch know otherwise than ListJobs and the history
     drops_told: int | None  # how many lines the log says are missing; None where it is lost itself
 
     @property
@@ -74,6 +75,7 @@ def look(stage: Stage) -> Sight:
         threads=len(list((process / "task").iterdir())),
         files=len(list((process / "fd").iterdir())),
         development=stage.life.mode == "development",
+        watches=list(stage.watches.differences()),
         drops_told=told,
     )
 
@@ -173,6 +175,7 @@ CHECKS: Mapping[str, Callable[[Sight], Iterable[str]]] = {
     "not settled": _all_settled,
     "not ready": _ready,
     "leaking": _no_leak,
+    "a watch knows something else": lambda sight: sight.watches,
     "lines of the log dropped": _drops_told,
 }
 

@@ -16,6 +16,7 @@ import docker.errors
 from scripts.private_engine import PrivateEngine
 from tests.chaos.odd import odd_answers
 from tests.chaos.plan import Life
+from tests.chaos.watches import Watches
 from tests.chaos.witness import Witness
 from tests.support import catalog, containers, worker
 from tests.support.http_line import HttpLine, untouched
@@ -66,6 +67,7 @@ class Stage:
         self._line = HttpLine(directory / "engine.sock", engine.socket)
         settings = {"DOCKER_HOST": self._line.host, "JOB_CATALOG": str(directory / "catalog.toml")}
         self.supervised = Supervised(directory, _SETTINGS | settings)
+        self.watches = Watches(self.supervised)
         self._logs: list[Path] = []
         self._speaking = threading.Lock()
 
@@ -198,10 +200,12 @@ class Stage:
         (self._directory / "catalog.toml").write_text(_CATALOG + _FAR.format(self.far))
         self.settle_neighbours()
         self.witness.start()
+        self.watches.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.witness.stop()
+        self.watches.__exit__()
         self.engine.thaw()
         self.supervised.__exit__(None, None, None)
         self._line.cut()

@@ -120,6 +120,7 @@ _WELL = Sight(
     threads=20,
     files=40,
     development=False,
+    watches=[],
     drops_told=3,
 )
 
@@ -145,6 +146,7 @@ _FLAWS: list[tuple[dict[str, Any], list[str]]] = [
     ({"health": "NOT_SERVING"}, ["not ready"]),
     ({"threads": 500}, ["leaking"]),
     ({"files": 500}, ["leaking"]),
+    ({"watches": ["a is gone"]}, ["a watch knows"]),
     ({"drops_told": 2}, ["lines of the log dropped"]),
     ({"scrape": _scrape(dropped=0), "drops_told": None}, ["lines of the log dropped"]),
 ]

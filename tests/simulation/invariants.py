@@ -145,6 +145,7 @@ def _sight(stage: Stage, life: Life, collected: "_Collected") -> Sight:
         threads=0,
         files=0,
         development=stage.lives.development,
+        watches=[],  # after each step, see `wrong_after_a_step`
         drops_told=0,
     )
 

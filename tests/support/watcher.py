@@ -36,7 +36,7 @@ class Watcher:
 
     @property
     def changes(self) -> Sequence[Job]:
-        """Every change that it was told."""
+        """Every change that it was told since the last gap."""
         with self._lock:
             return list(self._told)
 
@@ -75,4 +75,6 @@ class Watcher:
         self._call = stub.WatchJobs(request)
         for message in self._call:
             with self._lock:
+                if message.kind == "gap":
+                    self._told.clear()
                 self._told += self.follower.take(message)
