@@ -3,11 +3,14 @@
 import os
 import signal
 
+from service.client import patience
+
 _INTERRUPTED = 130  # as shells say it
 
 
 def main() -> None:
     """Run the command line."""
+    patience.begin()
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if ours:
         signal.signal(signal.SIGINT, _leave)

@@ -36,17 +36,17 @@ def logs(
     from service._generated.supervisor.v1.observer_pb2 import StreamLogsRequest
     from service.cli.times import parse_since
     from service.client.messages import timestamp_of
-    from service.client.requests import find_job
+    from service.client.requests import by_either
 
     from_then = timestamp_of(parse_since(since))
-    request = StreamLogsRequest(
-        launch_id=find_job(supervisor, which).launch_id,
-        follow=follow,
-        tail=tail,
-        since=from_then,
-        timestamps=timestamps,
-    )
-    print_logs(supervisor, request)
+
+    def print_those(**which: str) -> None:
+        request = StreamLogsRequest(
+            **which, follow=follow, tail=tail, since=from_then, timestamps=timestamps
+        )
+        print_logs(supervisor, request)
+
+    by_either(which, print_those)
 
 
 def print_logs(supervisor: "Supervisor", request: "StreamLogsRequest") -> None:

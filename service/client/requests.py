@@ -1,7 +1,8 @@
 """Finds and lists jobs."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from google.protobuf.empty_pb2 import Empty
 
@@ -15,24 +16,29 @@ from service._generated.supervisor.v1.observer_pb2 import (
 from service.client.errors import CommandError, ExitCode
 from service.client.supervisor import Supervisor
 
+R = TypeVar("R")
+
 NOTHING = Empty()
 
 _LAUNCH_ID = re.compile(r"[0-9a-f]{16}")
 _PAGE = 500
 
 
-def find_job(supervisor: Supervisor, which: str) -> Job:
-    """The newest launch of an identifier, or else the one with this launch id."""
+def by_either(which: str, ask: Callable[..., R]) -> R:
+    """Ask about the newest launch of an identifier, or else about the one with this launch id."""
     try:
-        return _get(supervisor, GetJobRequest(identifier=which))
+        return ask(identifier=which)
     except CommandError as error:
         if error.exit_code != ExitCode.UNKNOWN or not _LAUNCH_ID.fullmatch(which):
             raise
-    return _get(supervisor, GetJobRequest(launch_id=which))
+    return ask(launch_id=which)
 
 
-def _get(supervisor: Supervisor, request: GetJobRequest) -> Job:
-    return supervisor.call(supervisor.observer.GetJob, request)
+def find_job(supervisor: Supervisor, which: str) -> Job:
+    """The newest launch of an identifier, or else the one with this launch id."""
+    return by_either(
+        which, lambda **which: supervisor.call(supervisor.observer.GetJob, GetJobRequest(**which))
+    )
 
 
 def list_jobs(supervisor: Supervisor, wanted: ListJobsRequest, most: int = 0) -> Iterator[Job]:

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 
 from observability.escaping import printable
 from service.client.errors import CommandError, ExitCode
+from service.client.patience import left
 from service.client.target import Target
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # which gRPC reads once: it would print lines
@@ -22,8 +23,6 @@ from service._generated.supervisor.v1.observer_pb2_grpc import JobObserverStub
 
 R = TypeVar("R")
 
-# With the start of the program, this is less than the five seconds that are promised.
-_TO_ANSWER = 3.0
 _TIMEOUT = 30.0
 _OPTIONS: Sequence[tuple[str, int]] = [
     ("grpc.enable_http_proxy", 0),  # those of the environment are for the web
@@ -120,7 +119,7 @@ class Supervisor:
     def _require_answer(self, channel: grpc.Channel) -> None:
         request = HealthCheckRequest(service="liveness")
         try:
-            HealthStub(channel).Check(request, timeout=_TO_ANSWER)  # type: ignore[attr-defined]
+            HealthStub(channel).Check(request, timeout=left())  # type: ignore[attr-defined]
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise self._unreachable("it does not answer") from None

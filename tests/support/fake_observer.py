@@ -70,14 +70,17 @@ class Fake(AreaSupervisorServiceServicer, JobObserverServicer):
         if self.refusal:
             context.abort(*self.refusal)
 
-    def GetJob(self, request: api.GetJobRequest, context: Context) -> api.Job:
-        self._heard(request, context)
-        wanted = request.launch_id or request.identifier
+    def _find(self, request: Any, context: Context) -> api.Job:
         which = "launch_id" if request.launch_id else "identifier"
+        wanted = getattr(request, which)
         for job in self.jobs:
             if getattr(job, which) == wanted:
                 return job
         raise _refused(context, grpc.StatusCode.NOT_FOUND, f"{which}: {wanted!r} is not known")
+
+    def GetJob(self, request: api.GetJobRequest, context: Context) -> api.Job:
+        self._heard(request, context)
+        return self._find(request, context)
 
     def ListJobs(self, request: Any, context: Context) -> Any:
         self._heard(request, context)
@@ -110,6 +113,7 @@ class Fake(AreaSupervisorServiceServicer, JobObserverServicer):
         self, request: api.StreamLogsRequest, context: Context
     ) -> Iterator[api.StreamLogsResponse]:
         self._heard(request, context)
+        self._find(request, context)
         yield api.StreamLogsResponse(lines=self.lines)
         if request.follow:
             context.add_callback(self.ended.set)

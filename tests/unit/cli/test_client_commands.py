@@ -190,7 +190,10 @@ def test_logs_print_both_streams_as_they_are_into_a_pipe(fake: Fake, server: str
     asked = fake.asked[-1]
     assert (5, True, False) == (asked.tail, asked.timestamps, asked.follow)
     assert abs(asked.since.seconds - time.time() + 600) < 60
-    assert not fake.asked[1].HasField("tail")
+    assert not fake.asked[0].HasField("tail")
+    fake.jobs.append(a_job("b", launch_id="0123456789abcdef"))
+    assert 0 == on(server, "logs", "0123456789abcdef").code
+    assert "0123456789abcdef" == fake.asked[-1].launch_id
 
 
 def test_top_prints_once_into_a_pipe(fake: Fake, server: str) -> None:
