@@ -8,10 +8,11 @@ import typer
 from observability.escaping import printable
 from service.cli.client import calls_supervisor
 from service.cli.completions import complete_job_name
+from service.client.errors import CommandError, ExitCode
 
 if TYPE_CHECKING:
     from service._generated.supervisor.v1.observer_pb2 import Job
-    from service.client.launching import Launched
+    from service.client.launching import Launch, Launched
     from service.client.supervisor import Supervisor
 
 
@@ -58,22 +59,24 @@ def launch(
     from service.cli.output import emit, tell
     from service.cli.parameters import parse_parameters
     from service.cli.progress import progress
-    from service.client.launching import launched
+    from service.client.launching import Launch
     from service.client.secret_files import read_credentials
 
     params = parse_parameters(parameters or [])
     auth = read_credentials("--auth-file", auth_file) if auth_file else {}
-    with progress(f"Launching {name}"):
-        made = launched(supervisor, name, identifier, params, auth)
-    tell_of = tell if logs else emit  # the output of the job stays apart
-    tell_of(_told(identifier, made))
-    if not (wait or logs):
-        return
-    if made.error:
+    launch = Launch(supervisor, name, identifier, params=params, auth=auth)
+    if logs:
+        made = _with_output(supervisor, launch, identifier)
+    else:
+        with progress(f"Launching {name}"):
+            made = launch.finish()
+        emit(_told(identifier, made))
+    if made.error and (wait or logs):
         raise made.error
-    if made.job:
-        end = _end(supervisor, made.job, logs=logs)
-        tell_of(f"{end.launch_id} has ended: {outcome_of(end)}")
+    if made.job and (wait or logs):
+        end = _end(supervisor, made.job)
+        # The output of the job stays apart.
+        (tell if logs else emit)(f"{end.launch_id} has ended: {outcome_of(end)}")
         raise typer.Exit(0 if end.outcome == "success" else 1)
 
 
@@ -84,16 +87,44 @@ def _told(identifier: str, made: "Launched") -> str:
     return f"{printable(identifier)} {what}: {made.job.launch_id}"
 
 
-def _end(supervisor: "Supervisor", job: "Job", *, logs: bool) -> "Job":
-    """The job once it has ended."""
-    from service._generated.supervisor.v1.observer_pb2 import GetJobRequest, StreamLogsRequest
+def _with_output(supervisor: "Supervisor", launch: "Launch", identifier: str) -> "Launched":
+    """Print the output of the job from its first line on, also if it ends at once."""
+    from service.cli.output import tell
+
+    failure = None
+    if first := launch.first_seen():
+        tell(f"{printable(identifier)} is being launched: {first.launch_id}")
+        failure = _print_output(supervisor, first)
+    made = launch.finish()
+    if not first:
+        tell(_told(identifier, made))
+        failure = _print_output(supervisor, made.job) if made.job else None
+    if failure:
+        tell(str(failure))
+    return made
+
+
+def _print_output(supervisor: "Supervisor", job: "Job") -> CommandError | None:
+    """What was wrong with it: its end is waited for all the same."""
+    from service._generated.supervisor.v1.observer_pb2 import StreamLogsRequest
     from service.cli.logs import print_logs
+
+    try:
+        print_logs(supervisor, StreamLogsRequest(launch_id=job.launch_id, follow=True))
+    except CommandError as error:
+        if error.exit_code != ExitCode.FAILED:
+            raise
+        return error
+    return None
+
+
+def _end(supervisor: "Supervisor", job: "Job") -> "Job":
+    """The job once it has ended."""
+    from service._generated.supervisor.v1.observer_pb2 import GetJobRequest
     from service.cli.output import tell
     from service.cli.progress import progress
     from service.client.watching import wait_for_end
 
-    if logs:
-        print_logs(supervisor, StreamLogsRequest(launch_id=job.launch_id, follow=True))
     with progress(f"Waiting for {job.name}"):
         wait_for_end(supervisor, job.identifier, job.launch_id, tell)
     return supervisor.call(supervisor.observer.GetJob, GetJobRequest(launch_id=job.launch_id))

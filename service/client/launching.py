@@ -1,7 +1,9 @@
 """Launches a job, and finds out which one that was."""
 
 import secrets
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from service.client.requests import require_success
 from service.client.supervisor import Supervisor
 
 _MOST = 1000
+_PAUSE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,37 +32,59 @@ class Launched:
     error: CommandError | None = None
 
 
-def launched(
-    supervisor: Supervisor,
-    name: str,
-    identifier: str,
-    params: Mapping[str, Any],
-    auth: Mapping[str, Any],
-) -> Launched:
-    """Launch a job. Raises `CommandError` if that is refused."""
-    request = AuthenticatedJobData(
-        name=name, identifier=identifier, params=_struct(params), auth=_struct(auth)
-    )
-    trace_id = secrets.token_hex(16)
-    context = [("traceparent", f"00-{trace_id}-{secrets.token_hex(8)}-01")]
-    answer = supervisor.call(supervisor.jobs.LaunchJob, request, timeout=None, metadata=context)
-    require_success(answer, f"{printable(identifier)} was not launched")
-    try:
-        return _found(supervisor, identifier, trace_id)
-    except CommandError as error:
-        return Launched(None, error=error if error.exit_code != ExitCode.UNKNOWN else None)
+class Launch:
+    """A launch under way. Its trace tells its job from others of the same identifier."""
 
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        name: str,
+        identifier: str,
+        *,
+        params: Mapping[str, Any],
+        auth: Mapping[str, Any],
+    ) -> None:
+        self._supervisor, self._identifier = supervisor, identifier
+        self._trace_id = secrets.token_hex(16)
+        context = [("traceparent", f"00-{self._trace_id}-{secrets.token_hex(8)}-01")]
+        request = AuthenticatedJobData(
+            name=name, identifier=identifier, params=_struct(params), auth=_struct(auth)
+        )
+        self._answer = supervisor.begin(supervisor.jobs.LaunchJob, request, metadata=context)
 
-def _found(supervisor: Supervisor, identifier: str, trace_id: str) -> Launched:
-    """The job of this trace; another launch of the identifier if a running job has answered."""
-    newest = supervisor.call(supervisor.observer.GetJob, GetJobRequest(identifier=identifier))
-    if newest.trace_id == trace_id:
-        return Launched(newest)
-    request = ListJobsRequest(include="both", identifier_prefix=identifier, page_size=_MOST)
-    for job in supervisor.call(supervisor.observer.ListJobs, request).jobs:
-        if job.identifier == identifier and job.trace_id == trace_id:
-            return Launched(job)
-    return Launched(newest, is_own=False)
+    def first_seen(self) -> Job | None:
+        """The job as soon as there is one, also while it starts; None if the answer comes first."""
+        while not self._answer.done():
+            with suppress(CommandError):
+                if job := self._own():
+                    return job
+            time.sleep(_PAUSE)
+        return None
+
+    def finish(self) -> Launched:
+        """Wait for the answer. Raises `CommandError` if the launch is refused."""
+        answer = self._answer.result()
+        require_success(answer, f"{printable(self._identifier)} was not launched")
+        try:
+            return self._found()
+        except CommandError as error:
+            return Launched(None, error=error if error.exit_code != ExitCode.UNKNOWN else None)
+
+    def _found(self) -> Launched:
+        """The job; that of another launch if it has answered this one."""
+        request = GetJobRequest(identifier=self._identifier)
+        newest = self._supervisor.call(self._supervisor.observer.GetJob, request)
+        if newest.trace_id == self._trace_id:
+            return Launched(newest)
+        own = self._own()
+        return Launched(own or newest, is_own=own is not None)
+
+    def _own(self) -> Job | None:
+        request = ListJobsRequest(
+            include="both", identifier_prefix=self._identifier, page_size=_MOST
+        )
+        found = self._supervisor.call(self._supervisor.observer.ListJobs, request).jobs
+        return next((job for job in found if job.trace_id == self._trace_id), None)
 
 
 def _struct(values: Mapping[str, Any]) -> Struct:

@@ -96,7 +96,13 @@ class Supervisor:
         try:
             return method(request, timeout=timeout, metadata=[*self._credentials, *metadata])
         except grpc.RpcError as error:
-            raise self._error(error) from None
+            raise self.error_of(error) from None
+
+    def begin(
+        self, method: Any, request: Any, *, metadata: Sequence[tuple[str, str]] = ()
+    ) -> "Pending":
+        """A call that goes on meanwhile, and takes as long as it takes."""
+        return Pending(method.future(request, metadata=[*self._credentials, *metadata]), self)
 
     def stream(self, method: Callable[..., Iterable[R]], request: Any) -> Iterator[R]:
         """The messages of a stream, which ends with this iterator. Raises `CommandError`."""
@@ -104,7 +110,7 @@ class Supervisor:
         try:
             yield from call
         except grpc.RpcError as error:
-            raise self._error(error) from None
+            raise self.error_of(error) from None
         finally:
             call.cancel()
 
@@ -138,7 +144,8 @@ class Supervisor:
         token = self.target.token
         return [("authorization", f"Bearer {token}")] if token else []
 
-    def _error(self, error: grpc.RpcError) -> CommandError:
+    def error_of(self, error: grpc.RpcError) -> CommandError:
+        """The error that a command ends with."""
         code, details = error.code(), printable(error.details() or "")
         if code == grpc.StatusCode.UNIMPLEMENTED:
             return CommandError(f"{self.target}: is no supervisor that knows this, or an older one")
@@ -152,6 +159,23 @@ class Supervisor:
         hint = "; if it speaks TLS, give --ca" if maybe_tls else ""
         message = f"{self.target}: cannot be reached: {reason}{hint}"
         return CommandError(message, ExitCode.UNREACHABLE, passing=True)
+
+
+class Pending:
+    """A call under way."""
+
+    def __init__(self, call: Any, supervisor: Supervisor) -> None:
+        self._call, self._supervisor = call, supervisor
+
+    def done(self) -> bool:
+        return bool(self._call.done())
+
+    def result(self) -> Any:
+        """The answer. Raises `CommandError`."""
+        try:
+            return self._call.result()
+        except grpc.RpcError as error:
+            raise self._supervisor.error_of(error) from None
 
 
 def _reason(error: grpc.RpcError) -> str:

@@ -123,3 +123,38 @@ def test_why_a_job_has_failed_is_found_in_one_command(area: Command) -> None:
     assert ["w-1", "webhook", "error", "(3)"] == area("history").out.splitlines()[1].split()[:4]
     assert "w-1 had ended already\n" == area("kill", "w-1").out
     assert 0 == len(loads(area("history", "-o", "json", "--outcome", "oom")))
+
+
+# Waits and streams
+
+
+def test_launch_prints_what_the_job_writes(area: Command) -> None:
+    ran = area(
+        "launch",
+        "webhook",
+        "w-3",
+        *["-p", "after=0.5", "-p", "say=hello", "-p", "exit=0", "--logs"],
+    )
+    assert 0 == ran.code
+    assert "hello" in ran.out.splitlines()
+    assert "launched" not in ran.out
+    assert "has ended: success" in ran.err
+
+
+def test_logs_follow_a_job_to_its_end(area: Command, shared: Supervised) -> None:
+    area("launch", "timer", "t-1", "-p", "say=hello")
+    with begin(shared, "logs", "-f", "t-1") as process:
+        assert process.stdout is not None
+        eventually(lambda: "hello\n" == process.stdout.readline())  # type: ignore[union-attr]
+        assert 1 == len(area("logs", "t-1", "--tail", "1").out.splitlines())
+        area("kill", "t-1")
+        _, err = process.communicate(timeout=_SECONDS)
+    assert (0, "") == (process.returncode, err)
+
+
+def test_top_shows_what_jobs_use(area: Command) -> None:
+    area("launch", "small", "s-1")
+    titles, row = area("top").out.splitlines()
+    assert titles.startswith("IDENTIFIER")
+    assert ["s-1", "small"] == row.split()[:2]
+    assert "16.0 MiB" in row

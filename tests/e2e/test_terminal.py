@@ -113,6 +113,25 @@ def test_tab_completes_commands_jobs_and_identifiers(terminal: Terminal) -> None
         terminal.press("C-u")
 
 
+def test_a_screen_that_follows_ends_with_ctrl_c(terminal: Terminal) -> None:
+    terminal.clear()
+    terminal.enter("area-supervisor logs -f weather-fetch-weather-Paris")
+    terminal.shows("18 degrees in Paris")
+    terminal.press("C-c")
+    assert "130" == terminal.run("echo $?")
+
+
+def test_top_shows_what_jobs_use_until_ctrl_c(terminal: Terminal) -> None:
+    terminal.clear()
+    terminal.enter("area-supervisor top")
+    screen = terminal.shows("weather-fetch-weather-Paris")
+    assert "64.0 MiB" in screen
+    keep("area-supervisor top", screen)
+    terminal.press("C-c")
+    terminal.shows("$ area-supervisor top")  # what was there before is there again
+    assert "130" == terminal.run("echo $?")
+
+
 def test_kill_all_asks_a_person(terminal: Terminal) -> None:
     terminal.clear()
     terminal.enter("area-supervisor kill-all")
