@@ -21,8 +21,8 @@ from service.errors import EngineFailed, EngineRefused, ImageMissing, NameTaken
 # Docker's words, and Podman's.
 _OTHER_PLATFORM = ("does not match the specified platform", "no such image")
 
-# Docker's error for `none`, and for drivers that only send (moby's daemon/logger).
-_UNREADABLE = "configured logging driver does not support reading"
+# Docker's error for `none`, and for drivers that only send (moby's daemon/logger); Podman's.
+_UNREADABLE = ("configured logging driver does not support reading", "is not logging output")
 
 
 def create(client: docker.APIClient, spec: WorkloadSpec, reader: TolerantReader) -> str:
@@ -213,4 +213,4 @@ def last_output(client: docker.APIClient, container_id: str, lines: int) -> str 
 
 def is_unreadable_log(error: APIError) -> bool:
     """Whether a log driver does not give back what it has got."""
-    return _UNREADABLE in str(error.explanation)
+    return any(words in str(error.explanation) for words in _UNREADABLE)

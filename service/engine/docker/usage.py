@@ -20,11 +20,11 @@ class _Machine(Answer):
 
 
 class _CpuUsage(Answer):
-    total_usage: int
+    total_usage: int = 0
 
 
 class _Cpu(Answer):
-    cpu_usage: _CpuUsage
+    cpu_usage: _CpuUsage = _CpuUsage()
 
 
 class _Memory(Answer):
@@ -38,8 +38,8 @@ class _Processes(Answer):
 
 
 class _Stats(Answer):
-    read: str
-    cpu_stats: _Cpu
+    read: str = ""  # Podman leaves it out of what it says of a container that does not run
+    cpu_stats: _Cpu = _Cpu()
     memory_stats: _Memory = _Memory()
     pids_stats: _Processes = _Processes()
 
@@ -95,8 +95,7 @@ def usage(answer: object, machine: int) -> Usage | None:
     Docker tells its machine's memory as the limit of a container that has none.
     """
     found = read(_Stats, answer)
-    at = timestamp(found.read)
-    if at is None:
+    if not found.read or (at := timestamp(found.read)) is None:
         return None
     memory = found.memory_stats
     limit = memory.limit or 0
