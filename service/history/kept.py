@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Collection, Sequence
-from itertools import islice, takewhile
+from itertools import islice
 from typing import NamedTuple
 
 from service.jobs.model import Job
@@ -69,8 +69,8 @@ class Kept:
     def remove_until(self, position: Position) -> None:
         """Forget all entries before a place."""
         with self._lock:
-            old = takewhile(lambda each: each.position < position, self._entries.values())
-            self._drop(sum(1 for _ in old))
+            while self._entries and next(iter(self._entries.values())).position < position:
+                self._drop(1)
 
     def _drop(self, number: int) -> int:
         for launch_id in list(islice(self._entries, max(0, number))):
