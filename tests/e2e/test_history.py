@@ -57,10 +57,15 @@ def test_what_has_ended_is_found_after_sigkill_and_sigterm(start: Start, tmp_pat
     supervised.start()
     assert before == job(supervised, "failed")
     assert ["killed", "failed"] == ended(supervised)
+    assert Response() == supervised.launch("timer", "left")  # which the next start removes
     run(supervised, "last")  # it is not in the file yet
     assert 0 == supervised.stop()
     supervised.start()
-    assert ["last", "killed", "failed"] == ended(supervised)
+    assert ["left", "last", "killed", "failed"] == ended(supervised)
+    left = job(supervised, "left")
+    assert left
+    assert "killed" == left.outcome
+    assert left.created.seconds <= left.started.seconds <= left.ended.seconds
     killed = job(supervised, "killed")
     assert killed
     assert "killed" == killed.outcome
