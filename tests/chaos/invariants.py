@@ -1,5 +1,6 @@
 """What has to be true at rest. Each check says what is wrong, or nothing."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,15 +11,19 @@ import grpc
 
 from service.app.metric_labels import LABELS
 from tests.chaos.acts import STEADY
-from tests.chaos.stage import Stage
+from tests.chaos.stage import RESTARTS, Stage
 from tests.support.containers import PREFIX
 from tests.support.supervised import Scrape
 
 _LIVE = frozenset({"running", "paused", "restarting"})
-_NAMES = ("timer", "narrow", "weather", "webhook", "mail", "unknown")
+_NAMES = (
+    *("timer", "narrow", "weather", "webhook", "far", "hardy", "limited", "moody"),
+    *("mail", "unknown"),
+)
 # At most 98 threads talk to the Engine, each over one connection; gRPC has some of its own.
 _MOST_THREADS = 160
 _MOST_FILES = 200
+_ATTEMPT = re.compile(r'"attempt":(\d+)')
 _DROPPED = "supervisor_log_lines_dropped_total"
 
 
@@ -187,6 +192,14 @@ def steady_ids(sight: Sight) -> dict[str, str]:
         for item in sight.containers
         if item["State"] in _LIVE and _label(item, "identifier").startswith(STEADY)
     }
+
+
+def restarted_too_often(lines: Iterable[str]) -> Iterator[str]:
+    """The lines of a log that tell of more restarts than the catalogue allows."""
+    for line in lines:
+        told = _ATTEMPT.search(line)
+        if told and '"job.backing_off"' in line and int(told[1]) > RESTARTS:
+            yield line
 
 
 def _label(item: Mapping[str, Any], name: str) -> str:

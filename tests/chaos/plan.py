@@ -18,7 +18,9 @@ TURMOIL = 6.0
 # A reaction's identifiers are apart from an action's, as backends have it.
 _ACTIONS = ("a", "b", "c", "d", "e/e", "f")
 _REACTIONS = ("r-a", "r-b")
-_ACTION_NAMES = ("timer", "narrow", "weather", "webhook", "far")
+_ACTION_NAMES = (
+    "timer", "narrow", "weather", "webhook", "far", "hardy", "limited", "moody",
+)  # fmt: skip
 _MISTAKES = ("missing", "unheard-of", "nothing")
 
 

@@ -28,6 +28,7 @@ _OTHER_CHECKS = (
     "two containers of a grouped identifier at a time",
     "a job ended that nobody has touched",
     "a crash in the log",
+    "a job started again too often",
 )
 
 
@@ -156,6 +157,7 @@ class Play:
             wrong.append(f"nobody has touched {self._steady}, and now there is {now}")
         for lines in self._stage.logs().values():
             wrong += [line for line in lines if any(sign in line for sign in _CRASHES)]
+            wrong += invariants.restarted_too_often(lines)
         self.report.checked.update(_OTHER_CHECKS)
         if wrong or self._acts.wrong:
             self._complain(number, wrong)

@@ -41,9 +41,35 @@ _SETTINGS = {
 }
 # The tests' own, with a job of which one runs at a time while other launches of it wait.
 _NARROW = f'kind = "action", image = "{worker.IMAGE}", max_running = 1, when_full = "wait"'
-_CATALOG = f"{catalog.TEXT}narrow = {{ {_NARROW} }}\n"
+RESTARTS = 4
+"""How often a job of the suite's own is started again, at most."""
+
+_RESTART = f'attempts = {RESTARTS}, back_off = "100ms", most = "500ms"'
+# Its health check fails for four seconds of twelve, by the clock: whatever is started again then
+# fails again, and is given up.
+_PROBE = '["/bin/busybox", "sh", "-c", "[ $(( $(/bin/busybox date +%s) / 4 % 3 )) -ne 0 ]"]'
+_CATALOG = f"""{catalog.TEXT}
+narrow = {{ {_NARROW} }}
+
+[jobs.hardy]
+kind = "action"
+image = "{worker.IMAGE}"
+restart = {{ on = "end", {_RESTART} }}
+
+[jobs.limited]
+kind = "action"
+image = "{worker.IMAGE}"
+time_limit = "2s"
+restart = {{ {_RESTART} }}
+
+[jobs.moody]
+kind = "action"
+image = "{worker.IMAGE}"
+restart = {{ unhealthy = true, {_RESTART} }}
+healthcheck = {{ command = {_PROBE}, interval = "500ms", retries = 1 }}
+"""
 # And one whose image has to be pulled now and then.
-_FAR = 'far = {{ kind = "action", image = "{}", pull = "missing" }}\n'
+_FAR = '[jobs.far]\nkind = "action"\nimage = "{}"\npull = "missing"\n'
 
 
 class Stage:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.invariants import CHECKS, Sight, wrong_with
+from tests.chaos.invariants import CHECKS, Sight, restarted_too_often, wrong_with
 from tests.chaos.ledger import Ledger
-from tests.chaos.plan import LogFault, Restart, Shortage, first_life, rounds
+from tests.chaos.plan import Launch, LogFault, Restart, Shortage, first_life, rounds
+from tests.chaos.stage import RESTARTS
 from tests.chaos.test_chaos import SEEDS
 from tests.support.supervised import Scrape
 
@@ -27,6 +28,8 @@ def test_the_short_run_meets_every_fault_of_the_surroundings() -> None:
     assert {"threads", "files"} == {act.of for act in acts if isinstance(act, Shortage)}
     assert {"a pipe", "a full disk"} == {life.log for life in lives}
     assert {True, False} == {life.poor for life in lives}
+    names = {act.name for act in acts if isinstance(act, Launch)}
+    assert {"hardy", "limited", "moody", "far", "narrow"} <= names
 
 
 # The ledger
@@ -157,6 +160,11 @@ def test_each_check_can_fail(flaw: dict[str, Any], names: list[str]) -> None:
     wrong = wrong_with(replace(_WELL, **flaw))
     assert len(names) == len(wrong)
     assert all(told.startswith(name) for told, name in zip(wrong, names, strict=True)), wrong
+
+
+def test_more_restarts_than_may_be_are_noticed() -> None:
+    lines = [f'{{"attempt":{number},"event":"job.backing_off"}}' for number in (1, RESTARTS + 1)]
+    assert lines[1:] == list(restarted_too_often([*lines, '{"attempt":9,"event":"job.restarted"}']))
 
 
 def test_every_check_is_tried() -> None:
