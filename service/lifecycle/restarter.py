@@ -120,7 +120,8 @@ class Restarter:
         began = time.monotonic()
         self.registry.observe(job.launch_id, RestartBegun())
         try:
-            begun = await self._find_successor(job) or await self._make_successor(job)
+            found = await self._find_successor(job)
+            begun = found or await self._make_successor(job)
         except BaseException:
             self.registry.observe(job.launch_id, RestartFailed(job.restart_at))
             raise
@@ -136,7 +137,7 @@ class Restarter:
             seconds=round(time.monotonic() - began, 3),
             **({"node": begun.node} if begun.node else {}),
         )
-        work = self._finish(job, begun.id)
+        work = self._finish(job, begun.id, made=found is None)
         self.background.spawn(work, f"restarted {job.launch_id}")
 
     async def _make_successor(self, job: Job) -> Begun:
@@ -171,11 +172,15 @@ class Restarter:
         except NoSuchWorkload:
             return False
 
-    async def _finish(self, job: Job, workload_id: str) -> None:
-        """Remove the predecessor, and look at a successor that may have exited unseen."""
+    async def _finish(self, job: Job, workload_id: str, *, made: bool) -> None:
+        """Remove the predecessor, and look at a successor that may have exited unseen.
+
+        If it was made just now, the engine was there when it exited, whenever its event arrives.
+        """
         if job.workload_id is not None and job.workload_id != workload_id:
             await self.remover.remove(job.workload_id)
-        await self.reaper.reap(job.launch_id, Hint(), workload_id=workload_id)
+        hint = Hint(witnessed=made and not await self.engine.leaving())
+        await self.reaper.reap(job.launch_id, hint, workload_id=workload_id)
 
     def _gives_up(self, job: Job, refusals: int) -> bool:
         """Whether the engine has refused as often as the job may be started again."""

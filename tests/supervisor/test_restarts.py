@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.engine.base import Status
+from service.engine.base import Event, Status
 from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, ImageMissing
 from service.jobs.catalog import Catalog
 from service.jobs.catalog_keys import Entry
@@ -53,6 +53,22 @@ async def ends_for_good(world: World, *, code: int, times: int) -> None:
         await runs_again(world)
     end(world, code)
     await until(lambda: not world.states())
+
+
+async def test_a_successor_that_ends_before_the_engine_tells_of_it_is_not_lost(
+    world: World,
+) -> None:
+    """Docker may tell of an exit some time after an inspection does."""
+    (publish,), loop = world.host.listeners, asyncio.get_running_loop()
+
+    def publish_later(event: Event) -> None:
+        loop.call_later(0.3, publish, event)
+
+    world.host.listeners[:] = [publish_later]
+    await world.launch("a-1", "carefully again", exit="5")
+    await until(lambda: not world.states(), within=600)
+    assert {"error": 1} == world.outcomes("supervisor_exits_total")
+    assert ["error"] * 2 == [each["outcome"] for each in world.logged("job.backing_off")]
 
 
 async def test_what_has_ended_is_started_again_under_its_name(world: World) -> None:
