@@ -108,7 +108,7 @@ def measure(bench: Bench) -> Result:
     watched = f"{watchers:,} watch"
     with ExitStack() as stack:
         contenders = {who: Watched(stack) for who in (NOBODY, watched, NOBODY + AGAIN)}
-        for who in bench.rounds(list(contenders), bench.size(9, 2), "watch"):
+        for who in bench.rounds(list(contenders), bench.size(6, 2), "watch"):
             with contenders[who].watchers(watchers if who == watched else 0):
                 took, cpu = contenders[who].measure(bench.size(250, 50))
             found.add(_P99, who, percentile(took, 99) * 1000)
