@@ -209,4 +209,5 @@ def runs_in_container() -> bool:
     """Whether this process is in a container."""
     from service.engine.docker.own_container import find_own_container
 
-    return find_own_container().contained
+    own = find_own_container()
+    return own.contained or bool(own.ids)  # which a program that is run in one later has, too

@@ -18,7 +18,8 @@ from scripts.certificates import Authority
 from scripts.private_engine import PrivateEngine
 from service.diagnosis.doctor import CHECKS
 from tests.conftest import Start
-from tests.support import worker
+from tests.support import containers, worker
+from tests.support.on_call import InContainer
 from tests.support.supervised import COMMAND, eventually, free_port, run_command
 
 _CATALOG = f"""
@@ -209,6 +210,25 @@ def test_beside_a_running_supervisor(
     assert {"timer-1"} <= {*running.running()}
     new = running.log().removeprefix(before)
     assert '"level": "error"' not in new.replace('":"', '": "')
+
+
+def test_inside_of_the_supervisors_own_container(
+    doctor: Doctor, tmp_path: Path, docker_client: docker.DockerClient
+) -> None:
+    """It runs in the supervisor's image, and sees the Engine's disk through another container."""
+    environment = {k: v for k, v in doctor.environment.items() if not k.endswith("R_PORT")}
+    del environment["METRICS_PORT"]
+    with InContainer(tmp_path, environment, docker_client) as running:
+        running.launch("timer", "timer-1")
+        ended = running.container.exec_run([COMMAND, "doctor", "--json"])
+        containers.remove_everything(docker_client)
+    assert isinstance(ended.output, bytes)
+    found = {each["check"]: each for each in reversed(json.loads(ended.output))}
+    assert (0, {"ok"}) == (ended.exit_code, {each["status"] for each in found.values()}), found
+    assert "a running supervisor has it" == found["ports"]["message"]
+    assert f"(with {worker.IMAGE})" in found["callback"]["message"]
+    assert "GiB are free" in found["disk"]["message"]
+    assert "1 of them live" in found["leftovers"]["message"]
 
 
 def test_what_a_run_before_has_left(
