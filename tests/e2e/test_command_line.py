@@ -158,3 +158,42 @@ def test_top_shows_what_jobs_use(area: Command) -> None:
     assert titles.startswith("IDENTIFIER")
     assert ["s-1", "small"] == row.split()[:2]
     assert "16.0 MiB" in row
+
+
+@pytest.mark.parametrize(("code", "expected"), [(0, 0), (3, 1)])
+def test_launch_waits_and_its_exit_code_says_how_the_job_has_ended(
+    code: int, expected: int, area: Command
+) -> None:
+    ran = area("launch", "webhook", "w-2", "-p", f"exit={code}", "-p", "after=0.5", "--wait")
+    assert expected == ran.code
+    assert ("success" if code == 0 else "error (3)") in ran.out.splitlines()[1]
+
+
+def test_a_watch_tells_a_job_from_its_launch_to_its_end(area: Command, shared: Supervised) -> None:
+    area("launch", "timer", "t-1")
+    with begin(shared, "jobs", "-w", "-o", "json") as process:
+        assert process.stdout is not None
+        assert "t-1" == json.loads(process.stdout.readline())["identifier"]
+        area("launch", "webhook", "w-4", "-p", "exit=3", "-p", "after=0.2")
+        seen: list[dict[str, Any]] = []
+        while not seen or seen[-1]["state"] != "gone":
+            seen.append(json.loads(process.stdout.readline()))
+    assert "starting" == seen[0]["state"]
+    assert "running" in [job["state"] for job in seen]
+    assert ("error", 3) == (seen[-1]["outcome"], seen[-1]["exit_code"])
+    assert seen[-1] == loads(area("describe", "w-4", "-o", "json"))
+
+
+# Steering
+
+
+def test_a_cordon_refuses_launches_with_its_reason_until_it_ends(area: Command) -> None:
+    try:
+        assert 0 == area("cordon", "new disk").code
+        refused = area("launch", "timer", "t-1")
+        assert 1 == refused.code
+        assert "(503)" in refused.err
+        assert "new disk" in refused.err
+    finally:
+        assert 0 == area("uncordon").code
+    assert 0 == area("launch", "timer", "t-1").code

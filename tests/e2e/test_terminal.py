@@ -132,6 +132,17 @@ def test_top_shows_what_jobs_use_until_ctrl_c(terminal: Terminal) -> None:
     assert "130" == terminal.run("echo $?")
 
 
+def test_a_watch_shows_each_change(terminal: Terminal, long_running: Supervised) -> None:
+    terminal.clear()
+    terminal.enter("area-supervisor jobs -w")
+    terminal.shows("timer-seconds-interval-42")
+    params = {"after": 1, "exit": 0}
+    long_running.launch("gmail-send-email", "gmail-send-email-8", params)
+    screen = terminal.shows("success")
+    keep("area-supervisor jobs -w", screen.removeprefix("$ area-supervisor jobs -w\n"))
+    terminal.press("C-c")
+
+
 def test_kill_all_asks_a_person(terminal: Terminal) -> None:
     terminal.clear()
     terminal.enter("area-supervisor kill-all")
