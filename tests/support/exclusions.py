@@ -155,7 +155,6 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
             ),
             "tests/e2e/test_orphans.py": ("test_what_development_keeps_is_no_orphan",),
             "tests/e2e/test_run_policies.py": (
-                "test_what_ends_is_started_again_also_by_the_next_supervisor[15-development]",
                 "test_what_ends_is_started_again_also_by_the_next_supervisor[9-development]",
             ),
             "tests/e2e/test_start.py": (
