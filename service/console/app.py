@@ -1,6 +1,6 @@
 """The routes of the console, and which method of the API each of them calls."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from service._generated.area_types_pb2 import AuthenticatedJobData
 from service._generated.supervisor.v1 import observer_pb2 as observer
 from service.access.access import Refusal
 from service.access.clients import Reason
+from service.access.current_call import scope_of_call
 from service.access.roles import may_call
 from service.access.throttle import Throttle
 from service.api.jobs_service import MAX_MESSAGE_BYTES, JobsService
@@ -35,6 +36,7 @@ from service.console.guards import Guards
 from service.console.hosts import Hosts
 from service.console.pages import login_page, page
 from service.console.plain import plain
+from service.console.streams import Check, lines_of
 
 log = get_logger(__name__)
 
@@ -200,9 +202,8 @@ class Console:
             return _refused(found)
         token = request.headers.get("last-event-id") or request.query_params.get("resume_token", "")
         changes = stream(self._observer.WatchJobs, observer.WatchJobsRequest(resume_token=token))
-        still_allowed = partial(self._callers.still_admits, request, method)
         return StreamingResponse(
-            events_of(self._closing.until_closed(changes), still_allowed),
+            events_of(self._closing.until_closed(changes), self._check(request, method)),
             media_type="text/event-stream",
         )
 
@@ -217,8 +218,13 @@ class Console:
             asked = message_of(observer.StreamLogsRequest, request.query_params)
         except BadBody as bad:
             return _error(400, str(bad))
-        lines = _lines_of(self._closing.until_closed(stream(self._observer.StreamLogs, asked)))
+        answers = self._closing.until_closed(stream(self._observer.StreamLogs, asked))
+        lines = lines_of(answers, self._check(request, method))
         return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    def _check(self, request: Request, method: str) -> Check:
+        """What checks that the client of a stream may still have it, for the same jobs."""
+        return partial(self._callers.check, request, method, scope_of_call())
 
     async def _launch(self, request: Request) -> Response:
         async def launch() -> dict[str, Any]:
@@ -245,14 +251,6 @@ class Console:
             return {}
 
         return await self._answer(request, _LIST, note)
-
-
-async def _lines_of(answers: AsyncIterator[Any]) -> AsyncIterator[bytes]:
-    try:
-        async for answer in answers:
-            yield b"".join(orjson.dumps(plain(line)) + b"\n" for line in answer.lines)
-    except CallFailed as failed:
-        yield orjson.dumps({"error": failed.text}) + b"\n"
 
 
 def _json(value: dict[str, Any], status: int = 200) -> Response:

@@ -11,6 +11,8 @@ from google.protobuf.message import Message
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
+from observability.escaping import shown
+
 
 class BadBody(ValueError):
     """A body that is not what it has to be; the text says what is allowed."""
@@ -37,11 +39,19 @@ async def read_field(request: Request, name: str, *, most: int) -> str:
 
 
 def parsed(kind: type[Message], fields: Mapping[str, Any]) -> Any:
-    """A message of the API from JSON. Raises `BadBody`, which names the field."""
-    try:
-        return json_format.ParseDict(dict(fields), kind())
-    except json_format.ParseError as error:
-        raise BadBody(f"the request: {error}") from None
+    """A message of the API from JSON. Raises `BadBody`, which names the field.
+
+    The words of protobuf would have its value, which may be a secret.
+    """
+    message, known = kind(), kind.DESCRIPTOR.fields_by_name
+    for name, value in fields.items():
+        if name not in known:
+            raise BadBody(f"{shown(name)}: is not known; allowed are {', '.join(known)}")
+        try:
+            json_format.ParseDict({name: value}, message)
+        except (json_format.ParseError, RecursionError):
+            raise BadBody(f"{name}: is not of the type that it has in the API") from None
+    return message
 
 
 def message_of(kind: type[Message], query: QueryParams) -> Any:

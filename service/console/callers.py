@@ -7,9 +7,10 @@ from starlette.responses import Response
 
 from observability.callers import name_caller, note_caller
 from service.access.access import Access, Refusal
-from service.access.clients import Client
+from service.access.clients import Client, JobScope
 from service.access.current_call import CurrentCall, note_call
 from service.access.roles import Role
+from service.api.open_streams import OtherJobs, Revoked
 
 _COOKIE = "area_supervisor"
 # It is checked at each request, so that it lives as long as the access file has its token.
@@ -44,9 +45,13 @@ class Callers:
         _note_peer(request)
         return self._decide(method, token)
 
-    def still_admits(self, request: Request, method: str) -> bool:
-        """Whether the client of an open stream may still call its method."""
-        return isinstance(self._decide(method, token_of(request)), Client)
+    def check(self, request: Request, method: str, jobs: JobScope) -> None:
+        """Raise `Revoked` or `OtherJobs` if an open stream, which is for these jobs, has to end."""
+        found = self._decide(method, token_of(request))
+        if isinstance(found, Refusal):
+            raise Revoked(found)
+        if found.jobs.patterns != jobs.patterns:
+            raise OtherJobs
 
     def _decide(self, method: str, token: str | None) -> Client | Refusal:
         if self._access is None:

@@ -1,52 +1,43 @@
 """Changes of jobs as server-sent events, which browsers ask for again by themselves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import orjson
 
 from service._generated.supervisor.v1.observer_pb2 import WatchJobsResponse
+from service.api.open_streams import OtherJobs, Revoked
 from service.console.calls import CallFailed
 from service.console.plain import plain
+from service.console.streams import Check, with_beats
 
-# Without any change: proxies close what is silent, and a client that has gone is noticed (seconds).
-_BEAT = 10.0
 # Between two messages, which have all changes since: a page need not follow faster (seconds).
 _PAUSE = 0.2
 # Jobs of one message that are made into JSON without a pause for the event loop.
 _AT_ONCE = 100
-_END: Any = object()
 
 
-async def events_of(
-    changes: AsyncIterator[Any], still_allowed: Callable[[], bool]
-) -> AsyncIterator[bytes]:
+async def events_of(changes: AsyncIterator[Any], check: Check) -> AsyncIterator[bytes]:
     """Events of a watch's encoded messages, each with its token as id; it ends with the watch.
 
     A browser that comes back sends the last id. A client that may not watch any more is told, and
     its stream ends.
     """
-    upcoming = asyncio.ensure_future(anext(changes, _END))
     try:
-        while True:
-            done, _ = await asyncio.wait((upcoming,), timeout=_BEAT)
-            if not still_allowed():
-                yield b"event: refused\ndata: {}\n\n"
-                return
-            if not done:
-                yield b": beat\n\n"
-                continue
-            if (message := upcoming.result()) is _END:
-                return
-            async for event in _events(WatchJobsResponse.FromString(message)):
-                yield event
-            await asyncio.sleep(_PAUSE)
-            upcoming = asyncio.ensure_future(anext(changes, _END))
-    except CallFailed:
+        async with aclosing(with_beats(changes, check)) as messages:
+            async for message in messages:
+                if message is None:
+                    yield b": beat\n\n"
+                    continue
+                async for event in _events(WatchJobsResponse.FromString(message)):
+                    yield event
+                await asyncio.sleep(_PAUSE)
+    except Revoked:
+        yield b"event: refused\ndata: {}\n\n"
+    except (CallFailed, OtherJobs):
         return  # the browser comes back with its last id
-    finally:
-        upcoming.cancel()
 
 
 async def _events(message: WatchJobsResponse) -> AsyncIterator[bytes]:

@@ -18,6 +18,7 @@ class StubApi:
         self.ended: list[api.Job] = []
         self.findings: list[api.Finding] = []
         self.log: list[str] = []
+        self.log_ends = True
         self.killed: list[str] = []
         self.launched: list[str] = []
         self._watchers: list[asyncio.Queue[bytes]] = []
@@ -71,6 +72,8 @@ class StubApi:
         for start in range(0, len(lines), 500):
             part = [api.LogLine(stream="stdout", text=each) for each in lines[start : start + 500]]
             yield api.StreamLogsResponse(lines=part)
+        if not self.log_ends:
+            await asyncio.Event().wait()
 
     async def Stats(self, _: api.StatsRequest, __: Any) -> api.StatsResponse:
         return api.StatsResponse()

@@ -1,14 +1,17 @@
 """Who gets in, in a real browser and without one."""
 
+from base64 import b64encode
 from collections.abc import Callable
-from http.client import HTTPConnection
+from hashlib import sha256
+from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from service.access.access import Access
-from service.access.clients import Clients
+from service.access.clients import Client, Clients, Credentials, JobScope
+from service.access.roles import Role
 from tests.console.conftest import Served
 from tests.console.stub import StubApi, job
 
@@ -121,7 +124,7 @@ def test_each_answer_forbids_what_is_not_its_own(serve: Serve) -> None:
         ("/api/kill", "[]", "not a JSON object"),
         ("/api/kill", "{", "not a JSON object"),
         ("/api/kill", '{"identifer": "x"}', "identifer"),
-        ("/api/launch", '{"name": 5}', "name"),
+        ("/api/launch", '{"name": 5}', "name: is not of the type that it has in the API"),
         ("/api/launch", "x" * (9 * 2**20), "too large"),
     ],
 )
@@ -129,6 +132,52 @@ def test_bad_bodies_are_told(serve: Serve, path: str, body: str, told: str) -> N
     console = serve(StubApi())
     status, _, answer = _ask(console, "POST", path, body, Origin=console.url)
     assert (400, True) == (status, told.encode() in answer)
+
+
+@pytest.mark.parametrize("auth", ['"hush"', '["hush"]', "[" * 500 + '"hush"' + "]" * 500])
+def test_credentials_are_in_no_answer(serve: Serve, auth: str) -> None:
+    console = serve(StubApi())
+    body = f'{{"name": "job", "identifier": "x", "auth": {auth}}}'
+    status, _, answer = _ask(console, "POST", "/api/launch", body, Origin=console.url)
+    assert (400, False) == (status, b"hush" in answer)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"), [("events", b"event: refused"), ("logs?launch_id=l-1", b"the credential is")]
+)
+def test_an_open_stream_ends_when_its_client_is_removed(
+    serve: Serve, known: Access, monkeypatch: pytest.MonkeyPatch, path: str, told: bytes
+) -> None:
+    monkeypatch.setattr("service.console.streams._BEAT", 0.01)
+    console = serve(StubApi([job(1)]), known)
+    console.api.log, console.api.log_ends = ["one"], False
+    stream = _open(console, path, "root-token")
+    assert stream.readline()
+    console.run(lambda: known.replace(Clients()))
+    assert told in stream.read()
+
+
+@pytest.mark.parametrize("path", ["events", "logs?launch_id=l-1"])
+def test_an_open_stream_ends_when_its_client_may_touch_other_jobs(
+    serve: Serve, known: Access, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr("service.console.streams._BEAT", 0.01)
+    console = serve(StubApi([job(1)]), known)
+    console.api.log, console.api.log_ends = ["one"], False
+    stream = _open(console, path, "root-token")
+    assert stream.readline()
+    others = Client("root", Role.OPERATOR, JobScope(["other"]))
+    credentials = Credentials(others, [sha256(b"root-token").digest()])
+    console.run(lambda: known.replace(Clients([credentials])))
+    assert b"refused" not in stream.read()
+
+
+def _open(console: Served, path: str, token: str) -> HTTPResponse:
+    """A stream, for a client that has logged in."""
+    connection = HTTPConnection(console.url.removeprefix("http://"), timeout=10)
+    cookie = f"area_supervisor={b64encode(token.encode()).decode()}"
+    connection.request("GET", f"/api/{path}", headers={"Cookie": cookie})
+    return connection.getresponse()
 
 
 def test_without_scripts_the_jobs_are_there(browser: Any, serve: Serve) -> None:

@@ -1,0 +1,48 @@
+"""Streams of the API for browsers, which end once their client may no longer have them."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+
+from service.api.open_streams import OtherJobs, Revoked
+from service.console.calls import CallFailed
+from service.console.plain import plain
+
+# Without any answer: proxies close what is silent, and a client that has gone is noticed (seconds).
+_BEAT = 10.0
+_END: Any = object()
+
+Check = Callable[[], None]
+"""Raises `Revoked` or `OtherJobs` if the client of a stream may no longer have it."""
+
+
+async def with_beats(answers: AsyncIterator[Any], check: Check) -> AsyncGenerator[Any, None]:
+    """The answers, and None after each silence, for as long as the client may have them."""
+    upcoming = asyncio.ensure_future(anext(answers, _END))
+    try:
+        while True:
+            done, _ = await asyncio.wait((upcoming,), timeout=_BEAT)
+            check()
+            if not done:
+                yield None
+                continue
+            if (answer := upcoming.result()) is _END:
+                return
+            yield answer
+            upcoming = asyncio.ensure_future(anext(answers, _END))
+    finally:
+        upcoming.cancel()
+
+
+async def lines_of(answers: AsyncIterator[Any], check: Check) -> AsyncIterator[bytes]:
+    """The lines of a log, each as JSON; the last one has the error, if there is one."""
+    try:
+        async with aclosing(with_beats(answers, check)) as found:
+            async for answer in found:
+                if answer is not None:
+                    yield b"".join(orjson.dumps(plain(line)) + b"\n" for line in answer.lines)
+    except (CallFailed, Revoked, OtherJobs) as failed:
+        yield orjson.dumps({"error": str(failed)}) + b"\n"
