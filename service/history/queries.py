@@ -9,7 +9,7 @@ from service.access.clients import JobScope
 from service.history.kept import Entry, Position
 from service.history.rows import COLUMNS, entry_of
 from service.jobs.model import State
-from service.jobs.wanted import Wanted
+from service.jobs.wanted import EVERY_JOB, Wanted
 
 # So many jobs of a prefix are sorted; of more, some are found soon enough from the newest on.
 _FEW = 2000
@@ -30,11 +30,17 @@ _NAMES = """
 def find(
     connection: sqlite3.Connection, *, launch_id: str, identifier: str, scope: JobScope
 ) -> Entry | None:
-    """One launch, or the newest of an identifier."""
-    column, value = ("launch_id", launch_id) if launch_id else ("identifier", identifier)
-    query = f"SELECT {_ROW} FROM ended WHERE {column} = ? ORDER BY position DESC"  # noqa: S608
-    with_name = map(entry_of, connection.execute(query, (value,)).fetchall())
-    return next((entry for entry in with_name if scope.allows(entry.job.name)), None)
+    """One launch, or the newest of an identifier, of which there may be a hundred thousand."""
+    if launch_id:
+        where, values = " WHERE launch_id = ?", [launch_id]
+    else:
+        where, values = " INDEXED BY by_identifier WHERE identifier = ?", [identifier]
+    names = _names(connection, EVERY_JOB, scope)
+    if names is not None:
+        where += f" AND name IN ({_marks(names)})"
+        values += names
+    query = f"SELECT {_ROW} FROM ended{where} ORDER BY position DESC LIMIT 1"  # noqa: S608
+    return next(map(entry_of, connection.execute(query, values).fetchall()), None)
 
 
 def page(
@@ -72,7 +78,7 @@ class _Question:
         self._conditions, self._values = ["position < ?"], list[Any]()
         names, prefix = _names(connection, wanted, scope), wanted.identifier_prefix
         if names is not None:
-            self._add(f"name IN ({', '.join('?' * len(names))})", *names)
+            self._add(f"name IN ({_marks(names)})", *names)
         if prefix:
             self._add("identifier >= ? AND identifier < ?", prefix, prefix + _LAST)
         if wanted.outcome:
@@ -119,6 +125,11 @@ def _names(connection: sqlite3.Connection, wanted: Wanted, scope: JobScope) -> S
         return None
     names = [name for (name,) in connection.execute(_NAMES).fetchall()]
     return [name for name in names if wanted.fits_name(name) and scope.allows(name)]
+
+
+def _marks(values: Sequence[str]) -> str:
+    """A place in a statement for each of the values."""
+    return ", ".join("?" * len(values))
 
 
 def _are_few(connection: sqlite3.Connection, prefix: str) -> bool:

@@ -1,15 +1,19 @@
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from service.access.clients import ALL_JOBS
+from service.access.clients import ALL_JOBS, JobScope
 from service.history import queries
 from service.history.file import HistoryFile
 from service.history.history import NEWEST
 from service.history.kept import Entry
 from service.jobs.model import Outcome
 from service.jobs.wanted import EVERY_JOB, Wanted
+from tests.support.samples import NAMES
 from tests.unit.history.ends import an_end
 
 _ROWS = 100_000
@@ -45,19 +49,40 @@ def test_a_page_of_a_hundred_thousand_takes_few_steps(
     many: HistoryFile, wanted: Wanted, found: int, most_steps: int
 ) -> None:
     """A million steps of SQLite's machine take about 20 ms."""
+    page = partial(
+        queries.page, wanted=wanted, scope=ALL_JOBS, before=NEWEST, leave_out=(), most=100
+    )
+    rows, steps = _counted(many, page)
+    assert found == len(rows)
+    assert steps <= most_steps
+
+
+def test_the_newest_of_an_identifier_with_many_launches_takes_few_steps(tmp_path: Path) -> None:
+    file = HistoryFile(tmp_path / "history.sqlite")
+    file.write([Entry(n + 1, an_end(n, identifier="same")) for n in range(5000)])
+    for scope, newest in (
+        (ALL_JOBS, "launch-4999"),
+        (JobScope([NAMES[0]]), "launch-4998"),
+        (JobScope(["none"]), None),
+    ):
+        find = partial(queries.find, launch_id="", identifier="same", scope=scope)
+        entry, steps = _counted(file, find)
+        assert newest == (entry and entry.job.launch_id)
+        assert steps <= 1000
+    file.close()
+
+
+def _counted(file: HistoryFile, question: Callable[[sqlite3.Connection], Any]) -> tuple[Any, int]:
+    """The answer to a question, and the steps of SQLite's machine that it has taken."""
     steps = 0
 
-    def page(connection: sqlite3.Connection) -> int:
-        def count() -> int:
-            nonlocal steps
-            steps += 100
-            return 0
+    def count() -> int:
+        nonlocal steps
+        steps += 100
+        return 0
 
+    def ask(connection: sqlite3.Connection) -> Any:
         connection.set_progress_handler(count, 100)
-        rows = queries.page(
-            connection, wanted=wanted, scope=ALL_JOBS, before=NEWEST, leave_out=(), most=100
-        )
-        return len(rows)
+        return question(connection)
 
-    assert found == many.read(page)
-    assert steps <= most_steps
+    return file.read(ask), steps
