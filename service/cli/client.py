@@ -10,7 +10,7 @@ import typer
 
 from observability.escaping import printable
 from service.cli.output import drop_output, flush
-from service.client.errors import CommandError
+from service.client.errors import CommandError, usage
 
 # With these, a command says how it ends.
 _ENDS = (CommandError, typer.Exit, typer.Abort, typer.BadParameter)
@@ -85,6 +85,8 @@ def calls_supervisor(function: Callable[..., None]) -> Callable[..., None]:
             drop_output()
         except _ENDS:
             raise
+        except UnicodeError:  # whose words have the whole text, which may be secret
+            raise usage("what was given is no text in UTF-8, which is what is allowed") from None
         except Exception as error:
             drop_output()  # which may be what has failed
             what = str(error) if isinstance(error, OSError) else repr(error)

@@ -22,7 +22,8 @@ def logs(
         bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
     ] = False,
     tail: Annotated[
-        int | None, typer.Option("--tail", "-n", min=0, help="Only so many of the last lines.")
+        int | None,
+        typer.Option("--tail", "-n", min=0, max=100_000, help="Only so many of the last lines."),
     ] = None,
     since: Since = None,
     timestamps: Annotated[

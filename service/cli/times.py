@@ -18,7 +18,8 @@ def parse_since(text: str | None) -> float | None:
     if text is None:
         return None
     if _DURATION.fullmatch(text):
-        return time.time() - sum(float(n) * _UNITS[unit] for n, unit in re.findall(_PART, text))
+        past = sum(float(n) * _UNITS[unit] for n, unit in re.findall(_PART, text))
+        return max(time.time() - past, 0.0)
     try:
         return max(datetime.fromisoformat(text).timestamp(), 0.0)
     except (ValueError, OverflowError):

@@ -7,12 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct
 
 from observability.escaping import printable
 from service._generated.area_types_pb2 import AuthenticatedJobData
 from service._generated.supervisor.v1.observer_pb2 import GetJobRequest, Job, ListJobsRequest
-from service.client.errors import CommandError, ExitCode
+from service.client.errors import CommandError, ExitCode, usage
 from service.client.requests import require_success
 from service.client.supervisor import Supervisor
 
@@ -47,9 +48,7 @@ class Launch:
         self._supervisor, self._identifier = supervisor, identifier
         self._trace_id = secrets.token_hex(16)
         context = [("traceparent", f"00-{self._trace_id}-{secrets.token_hex(8)}-01")]
-        request = AuthenticatedJobData(
-            name=name, identifier=identifier, params=_struct(params), auth=_struct(auth)
-        )
+        request = _request(name, identifier, params, auth)
         self._answer = supervisor.begin(supervisor.jobs.LaunchJob, request, metadata=context)
 
     def first_seen(self) -> Job | None:
@@ -85,6 +84,21 @@ class Launch:
         )
         found = self._supervisor.call(self._supervisor.observer.ListJobs, request).jobs
         return next((job for job in found if job.trace_id == self._trace_id), None)
+
+
+def _request(
+    name: str, identifier: str, params: Mapping[str, Any], auth: Mapping[str, Any]
+) -> AuthenticatedJobData:
+    """Raises `CommandError`, which has none of the values: they may be secret."""
+    try:
+        return AuthenticatedJobData(
+            name=name, identifier=identifier, params=_struct(params), auth=_struct(auth)
+        )
+    except (ValueError, OverflowError, RecursionError, DecodeError):
+        raise usage(
+            "NAME, IDENTIFIER, -p, --auth-file: cannot be sent; allowed are texts in UTF-8, numbers"
+            " up to 1.7e308, and lists and objects of at most 40 levels"
+        ) from None
 
 
 def _struct(values: Mapping[str, Any]) -> Struct:

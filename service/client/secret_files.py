@@ -25,8 +25,8 @@ def read_token(origin: str, path: Path) -> str:
 
 def read_credentials(origin: str, path: Path) -> dict[str, Any]:
     """The JSON object in a file, or of standard input if the path is `-`."""
-    text = sys.stdin.read(_MOST + 1) if str(path) == "-" else _read(origin, path)
     try:
+        text = sys.stdin.read(_MOST + 1) if str(path) == "-" else _read(origin, path)
         found = json.loads(text)
     except (ValueError, RecursionError):  # whose message could show a part of it
         found = None

@@ -49,7 +49,8 @@ _PASSING = frozenset(
 _SIGNS_OF_TLS = ("not answer", "HTTP/2", "losed", "reset")
 # How often it was tried, and at which of the addresses
 _BESIDE_THE_REASON = re.compile(
-    r"^.*last error: |^[A-Z]+: ipv[46]:\S+: |Failed to connect .*?: |^.*lookup failed for \S+: |\]$"
+    r"^.*last error: (?:[A-Z]+: ipv[46]:\S+: )?|^[A-Z]+: ipv[46]:\S+: |Failed to connect .*?: "
+    r"|^.*lookup failed for \S+: |\]$"
 )
 
 

@@ -1,5 +1,6 @@
 """The commands that call a supervisor, on one of messages alone."""
 
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from scripts.certificates import Authority
 from scripts.ports import free_port
 from service._generated.area_types_pb2 import AuthenticatedJobData, Error, Response
 from service._generated.supervisor.v1 import observer_pb2 as api
+from service.client.errors import CommandError
+from service.client.secret_files import read_credentials
 from tests.support.command_line import Ran, run
 from tests.support.fake_observer import Fake, a_job, serving
 
@@ -375,6 +378,11 @@ def test_the_output_of_a_launch_is_alone_on_standard_output(fake: Fake, server: 
         ["--auth-file", "/nowhere"],
         ["--auth-file", "list.json"],
         ["--auth-file", "deep.json"],
+        ["--auth-file", "levels.json"],
+        ["--auth-file", "half.json"],
+        ["--auth-file", "number.json"],
+        ["-p", "x=" + "[" * 60 + "]" * 60],
+        ["-p", "x=\udcff"],
     ],
 )
 def test_a_launch_that_cannot_be_meant_is_an_exit_2_and_launches_nothing(
@@ -386,6 +394,10 @@ def test_a_launch_that_cannot_be_meant_is_an_exit_2_and_launches_nothing(
 ) -> None:
     (tmp_path / "list.json").write_text('["s3cret"]')
     (tmp_path / "deep.json").write_text("[" * 100_000 + "s3cret")
+    levels = "[" * 60 + '"s3cret"' + "]" * 60
+    (tmp_path / "levels.json").write_text(f'{{"token": {levels}}}')
+    (tmp_path / "half.json").write_text('{"token": "s3cret\\ud800"}')
+    (tmp_path / "number.json").write_text('{"token": "s3cret", "n": 1' + "0" * 400 + "}")
     monkeypatch.chdir(tmp_path)
     ran = on(server, "launch", "x", "y", *arguments)
     assert (2, "", []) == (ran.code, ran.out, fake.asked)
@@ -393,7 +405,32 @@ def test_a_launch_that_cannot_be_meant_is_an_exit_2_and_launches_nothing(
     assert 1 == len(ran.err.splitlines())
 
 
+def test_credentials_that_are_not_utf_8_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = io.TextIOWrapper(io.BytesIO(b'{"token": "s3cret\xff"}'), "utf-8")
+    monkeypatch.setattr("sys.stdin", given)
+    with pytest.raises(CommandError, match="is no JSON object") as refusal:
+        read_credentials("--auth-file", Path("-"))
+    assert "s3cret" not in str(refusal.value)
+
+
 # Errors
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["describe", "\udcff"],
+        ["jobs", "--name", "\udcff"],
+        ["cordon", "\udcff"],
+        ["logs", "a", "--tail", "100001"],
+        ["logs", "a", "--tail", "2147483648"],
+    ],
+)
+def test_what_no_message_can_have_is_an_exit_2(
+    arguments: list[str], fake: Fake, server: str
+) -> None:
+    ran = on(server, *arguments)
+    assert (2, "", []) == (ran.code, ran.out, fake.asked)
 
 
 @pytest.mark.parametrize(
@@ -465,7 +502,7 @@ def test_a_supervisor_that_is_not_there_is_an_exit_5_at_once() -> None:
     began = time.monotonic()
     ran = run("jobs", "--server", f"localhost:{free_port()}")
     assert (5, "") == (ran.code, ran.out)
-    assert "Connection refused\n" in ran.err
+    assert ": cannot be reached: Connection refused\n" in ran.err
     assert time.monotonic() - began < 3
 
 

@@ -40,6 +40,10 @@ def test_since_may_be_a_duration(text: str, seconds: float) -> None:
     assert abs(time.time() - seconds - found) < 5
 
 
+def test_since_before_all_time_is_since_its_beginning() -> None:
+    assert 0.0 == parse_since("9" * 30 + "d")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
