@@ -51,7 +51,7 @@ def jobs(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on with every change.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """List the jobs that run, or also those that have ended, newest launch last."""
+    """List the jobs that run, newest launch last, and then those that have ended, newest first."""
     from service._generated.supervisor.v1.observer_pb2 import ListJobsRequest
     from service.cli.job_columns import JOBS
     from service.cli.job_lists import print_jobs

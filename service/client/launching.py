@@ -18,7 +18,8 @@ from service.client.requests import require_success
 from service.client.supervisor import Supervisor
 
 _MOST = 1000
-_PAUSE = 0.02
+# Between two looks for the job: most launches take a moment, and one that pulls its image minutes.
+_PAUSE, _LONGEST_PAUSE = 0.02, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Launch:
         params: Mapping[str, Any],
         auth: Mapping[str, Any],
     ) -> None:
-        self._supervisor, self._identifier = supervisor, identifier
+        self._supervisor, self._name, self._identifier = supervisor, name, identifier
         self._trace_id = secrets.token_hex(16)
         context = [("traceparent", f"00-{self._trace_id}-{secrets.token_hex(8)}-01")]
         request = _request(name, identifier, params, auth)
@@ -53,11 +54,13 @@ class Launch:
 
     def first_seen(self) -> Job | None:
         """The job as soon as there is one, also while it starts; None if the answer comes first."""
+        pause = _PAUSE
         while not self._answer.done():
             with suppress(CommandError):
                 if job := self._own():
                     return job
-            time.sleep(_PAUSE)
+            time.sleep(pause)
+            pause = min(1.1 * pause, _LONGEST_PAUSE)
         return None
 
     def finish(self) -> Launched:
@@ -80,7 +83,7 @@ class Launch:
 
     def _own(self) -> Job | None:
         request = ListJobsRequest(
-            include="both", identifier_prefix=self._identifier, page_size=_MOST
+            include="both", name=self._name, identifier_prefix=self._identifier, page_size=_MOST
         )
         found = self._supervisor.call(self._supervisor.observer.ListJobs, request).jobs
         return next((job for job in found if job.trace_id == self._trace_id), None)
