@@ -115,6 +115,8 @@ class JobLogs:
                     yield shown
         if shown := _from(first, scrubber.rest()):
             yield shown
+        if reading.came_too_late:
+            yield _kept(await self._ended(job), wanted)
 
     async def _with_workload(self, job: Job, wanted: LogsWanted) -> Job:
         """The job, once it has a workload, if it is to be followed."""

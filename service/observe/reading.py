@@ -54,6 +54,12 @@ class Reading:
         self._closing = closing
         self._seen = _Seen(since)
         self._away_since: float | None = None
+        self._is_gone = self._was_told = False
+
+    @property
+    def came_too_late(self) -> bool:
+        """Whether the workload was gone before the engine has told anything of its output."""
+        return self._is_gone and not self._was_told
 
     async def lines(self, patience: _Patience) -> AsyncGenerator[Sequence[Printed], None]:
         """The lines as they come, also earlier ones; none whenever the patience ends (seconds).
@@ -83,13 +89,21 @@ class Reading:
             async with aclosing(self._until_over(found, patience)) as lines:
                 async for each in lines:
                     self._away_since = None
+                    self._was_told = self._was_told or bool(each)
                     yield self._seen.fresh(each)
+            self._was_told = self._was_told or self._has_started()
         except NoSuchWorkload:  # a successor may follow
+            self._is_gone = True
             return
         except _AWAY:
             self._away_since = self._away_since or _now()
             if not self._follow or _now() - self._away_since > _MOST_AWAY:
                 raise
+
+    def _has_started(self) -> bool:
+        """Before its start, a workload has no output that would be told."""
+        now = self._registry.get(self._job.launch_id)
+        return now is None or now.state is not State.STARTING
 
     async def _until_over(
         self, found: AsyncGenerator[Sequence[Printed], None], patience: _Patience

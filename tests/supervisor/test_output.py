@@ -233,6 +233,29 @@ async def test_it_is_said_if_nothing_is_kept(world: World) -> None:
         await _texts(world, await closed)
 
 
+async def test_it_is_said_if_a_job_is_gone_before_its_output_is_read(world: World) -> None:
+    job, container = await _a_job(world, "webhook", say="hello")
+    hold = world.faults.hold("logs")
+    client = _Client(world, job, follow=True)
+    await hold.reached()
+    closed = world.registry.when_closed(job.launch_id)
+    world.host.exit(container.id, 0)
+    await closed
+    hold.release()
+    with pytest.raises(NotPossible, match="is gone with its container"):
+        await client.done
+
+
+async def test_nothing_is_missing_of_a_job_that_says_nothing(world: World) -> None:
+    job, container = await _a_job(world, "webhook")
+    container.printed.clear()
+    client = _Client(world, job, follow=True)
+    await pass_time(0.1)
+    world.host.exit(container.id, 0)
+    await client.done
+    assert not client.lines
+
+
 async def test_it_is_said_if_the_credentials_are_not_known_any_more(world: World) -> None:
     job, container = await _a_job(world)
     arguments = ["--target", "h:1", "--identifier", "a-1", "--auth-file", AUTH_FILE]
