@@ -15,6 +15,7 @@ from service._generated.supervisor.v1.observer_pb2 import (
     Job,
     ListJobsRequest,
     ListJobsResponse,
+    ListNamesRequest,
 )
 from tests.support import containers, worker
 from tests.support.reflection import ReflectingClient
@@ -180,3 +181,11 @@ def once_it_is(supervised: Supervised, state: str, identifier: str) -> Job:
     job = eventually(told)
     assert job is not None
     return job
+
+
+def test_the_names_are_those_of_the_catalogue(shared: Supervised) -> None:
+    every = shared.observer.ListNames(ListNamesRequest(), timeout=10).names
+    assert {"timer", "mail", "missing", "nothing"} <= set(every)
+    assert ["weather", "webhook"] == shared.observer.ListNames(
+        ListNamesRequest(prefix="we"), timeout=10
+    ).names
