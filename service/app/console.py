@@ -33,7 +33,7 @@ def open_console(
     callers = Callers(known, secure=tls.http is not None)
     links = Links(settings.grafana_url, settings.trace_url_template)
     console = Console(jobs, observer, callers, links)
-    address = _address(settings, closed=known is not None and tls.http is not None)
+    address = address_of(settings, closed=known is not None and tls.http is not None)
     context = tls.http.context if tls.http else None
     with binding("CONSOLE_PORT", address, settings.console_port):
         server = ConsoleServer(
@@ -47,7 +47,7 @@ def open_console(
     return server
 
 
-def _address(settings: Settings, *, closed: bool) -> str:
+def address_of(settings: Settings, *, closed: bool) -> str:
     """Where it listens: on loopback only, unless it is closed to strangers and to listeners."""
     wanted = settings.bind_address
     if closed or settings.console_open:

@@ -23,14 +23,18 @@ from service.console.server import ConsoleServer
 from tests.console.stub import StubApi
 from tests.support.samples import NAMES
 
+_NO_LINKS = Links()
+
 
 class Served:
     """A console in a thread of its own."""
 
-    def __init__(self, api: StubApi, access: Access | None = None) -> None:
+    def __init__(
+        self, api: StubApi, access: Access | None = None, links: Links = _NO_LINKS
+    ) -> None:
         self.api = api
         self.url = f"http://127.0.0.1:{free_port()}"
-        self._access = access
+        self._access, self._links = access, links
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -43,7 +47,7 @@ class Served:
         port = int(self.url.rpartition(":")[2])
         jobs: Any = self.api
         callers = Callers(self._access, secure=False)
-        console = Console(jobs, jobs, callers, Links())
+        console = Console(jobs, jobs, callers, self._links)
         self._server = ConsoleServer(console.app(Hosts()), "127.0.0.1", port, close=console.close)
         self._server.start()
 
@@ -91,8 +95,8 @@ def page(browser: Browser) -> Iterator[Page]:
 def serve() -> Iterator[Callable[..., Served]]:
     served: list[Served] = []
 
-    def start(api: StubApi, access: Access | None = None) -> Served:
-        served.append(Served(api, access))
+    def start(api: StubApi, access: Access | None = None, links: Links = _NO_LINKS) -> Served:
+        served.append(Served(api, access, links))
         return served[-1]
 
     yield start

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from scripts import node
 from service._generated.supervisor.v1 import observer_pb2 as api
+from service.console.app import Links
 from tests.console.conftest import Served
 from tests.console.stub import StubApi, job
 
@@ -101,6 +103,63 @@ def _longest_task(trace: bytes) -> float:
     }
     tasks = (each for each in events if (each["pid"], each["tid"]) in pages)
     return float(max(each.get("tdur", 0) for each in tasks)) / 1000
+
+
+def test_jobs_are_sorted_by_each_column(page: Page, serve: Serve) -> None:
+    page.goto(serve(StubApi([job(3), job(1), job(2)])).url)
+    rows = page.get_by_role("row", name="action-")
+    expect(rows.first).to_contain_text("action-00003")  # the newest
+    head = page.get_by_role("columnheader", name="Identifier")
+    head.get_by_role("button").click()
+    expect(rows.first).to_contain_text("action-00001")
+    head.get_by_role("button").click()
+    expect(rows.first).to_contain_text("action-00003")
+    expect(head).to_have_attribute("aria-sort", "descending")
+
+
+def test_errors_of_its_scripts_go_to_the_log_of_the_supervisor(
+    browser: Browser, serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = browser.new_page()
+    hosts: list[str | None] = []
+    page.on("request", lambda request: hosts.append(urlsplit(request.url).hostname))
+    page.goto(serve(StubApi([job(1)])).url)
+    expect(page.get_by_role("row", name="action-00001")).to_be_visible()
+    with page.expect_response("**/api/errors") as told:
+        page.evaluate("setTimeout(() => { throw new Error('boom') })")
+    assert 200 == told.value.status
+    output = capsys.readouterr().out
+    assert "console.script_failed" in output
+    assert "boom" in output
+    assert {"127.0.0.1"} == set(hosts)  # and nothing else leaves the page
+    page.close()
+
+
+def test_links_lead_where_the_settings_say_and_nowhere_without_them(
+    page: Page, serve: Serve
+) -> None:
+    stub = StubApi([job(1, trace_id="ab" * 16)])
+    linked = serve(stub, links=Links("http://grafana.test/d/x", "http://traces.test/{trace_id}"))
+    page.goto(linked.url + "/#/job/l-1")
+    link = page.get_by_role("link", name="ab" * 16)
+    expect(link).to_have_attribute("href", "http://traces.test/" + "ab" * 16)
+    page.goto(linked.url + "/#/day")
+    grafana = page.get_by_role("link", name="More in Grafana")
+    expect(grafana).to_have_attribute("href", "http://grafana.test/d/x")
+    page.goto(serve(stub).url + "/#/job/l-1")
+    expect(page.get_by_text("ab" * 16)).to_be_visible()
+    hosts = page.evaluate("[...document.links].map(each => each.hostname)")
+    assert {"127.0.0.1"} == set(hosts)
+
+
+def test_on_a_slow_connection_it_is_there_in_seconds(page: Page, serve: Serve) -> None:
+    console = serve(StubApi([job(number) for number in range(500)]))
+    line = page.context.new_cdp_session(page)
+    line.send("Network.enable")
+    slow = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 5e4}
+    line.send("Network.emulateNetworkConditions", slow)
+    page.goto(console.url)
+    expect(page.get_by_text("500 jobs")).to_be_visible(timeout=30_000)
 
 
 def test_a_log_of_many_lines_keeps_the_page_small(page: Page, serve: Serve) -> None:
