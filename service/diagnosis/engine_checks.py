@@ -15,9 +15,8 @@ from service.errors import EngineTimeout, StartError
 _START_IT = (
     "see that it runs: `systemctl status docker` on its host (docs/runbook.md#supervisorenginedown)"
 )
-_CONTAINERD_HANGS = (
-    "see whether its containerd runs; restart that, and then Docker"
-    " (docs/runbook.md#supervisornotready)"
+_RUNTIME_HANGS = (
+    "its runtime hangs: restart that, and then Docker (docs/runbook.md#supervisornotready)"
 )
 RESTART_IT = (
     "restart Docker, and then install a version without this fault (docs/reliability.md#the-engine)"
@@ -123,7 +122,7 @@ def _engine(case: Case) -> Iterator[Finding]:
     try:
         facts = case.find_facts()
     except EngineTimeout as slow:
-        yield error(f"it answers pings, and nothing else: {slow}", _CONTAINERD_HANGS)
+        yield error(f"it answers pings, and nothing else: {slow}", _RUNTIME_HANGS)
         return
     except StartError as wrong:
         yield error(str(wrong), "correct SUPERVISOR_ENGINE or DOCKER_HOST (docs/swarm.md)")

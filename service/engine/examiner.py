@@ -49,7 +49,7 @@ class Examiner(Protocol):
         """What it says of itself. Raises `StartError` if it can never be used as it is set up."""
 
     def ping(self) -> None:
-        """Return if it answers at all, even if its containerd hangs."""
+        """Return if it answers at all, even if its runtime of workloads hangs."""
 
     def networks(self) -> Collection[str]:
         """The names of its networks."""

@@ -39,7 +39,8 @@ class Watches:
             if listed != (live := watcher.live):
                 yield f"{wanted}: {_shown(live)}, and there is {_shown(listed)}"
             for end in watcher.changes:
-                if end.state == "gone" and end.launch_id not in self._in_history:
+                # A launch that has failed, and a job that another supervisor has closed, have none.
+                if end.outcome and end.launch_id not in self._in_history:
                     yield from self._compare(end)
             yield from watcher.wrong
 

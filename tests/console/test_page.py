@@ -230,6 +230,18 @@ def test_what_needs_attention_is_told_with_what_to_do(page: Page, serve: Serve) 
     expect(attention).to_contain_text("Build it.")
 
 
+def test_a_row_that_changes_under_the_pointer_can_be_clicked(page: Page, serve: Serve) -> None:
+    console = serve(StubApi([job(1), job(2)]))
+    page.goto(console.url)
+    row = page.get_by_role("row", name="action-00001")
+    row.hover()
+    page.mouse.down()
+    console.change(job(1, state="paused"))
+    expect(row).to_contain_text("paused")
+    page.mouse.up()
+    expect(page.get_by_role("heading", name="job-1")).to_be_visible()
+
+
 def test_keys_alone_open_a_job(page: Page, serve: Serve) -> None:
     page.goto(serve(StubApi([job(1), job(2)])).url)
     page.get_by_role("row", name="action-00002").focus()

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.samples import Sample
 
 from service.app.metric_labels import LABELS
 from service.engine.base import Status
@@ -155,6 +156,9 @@ class _Collected(Scrape):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._samples = [sample for family in registry.collect() for sample in family.samples]
+
+    def of(self, name: str) -> list[Sample]:
+        return [sample for sample in self._samples if sample.name == name]
 
     def spilling(self) -> list[str]:
         """The samples whose labels have a secret."""

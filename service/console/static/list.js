@@ -15,6 +15,7 @@ const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
 export function liveList(store, launch) {
   const wanted = { words: "", state: "", order: "age", down: false };
   let shown = [];
+  const rows = new Map(); // those that are drawn, by launch id
   const inner = el("div", { role: "presentation" });
   const scroller = el("div", { class: "window", role: "rowgroup", tabindex: "-1", scroll: draw, keydown: move }, inner);
   const count = el("p", { class: "dim", role: "status" });
@@ -86,28 +87,53 @@ export function liveList(store, launch) {
     return `${job.name}\n${job.identifier}`.toLowerCase().includes(wanted.words);
   }
 
+  // Rows that stay are the same elements: a click or the focus on one is not lost.
   function draw() {
     const height = rowHeight();
     const first = Math.max(0, Math.floor(scroller.scrollTop / height) - SPARE);
     const last = Math.min(shown.length, Math.ceil((scroller.scrollTop + scroller.clientHeight) / height) + SPARE);
-    const focused = inner.contains(document.activeElement) ? document.activeElement.dataset.id : null;
     inner.style.height = `${shown.length * height}px`;
-    inner.replaceChildren(...shown.slice(first, last).map((job, at) => row(job, first + at, height)));
-    if (focused) focusOn(focused);
+    const seen = shown.slice(first, last);
+    const ids = new Set(seen.map((job) => job.launch_id));
+    for (const [id, row] of rows) {
+      if (!ids.has(id)) {
+        row.element.remove();
+        rows.delete(id);
+      }
+    }
+    let next = inner.firstChild;
+    for (const [index, job] of seen.entries()) {
+      const row = rows.get(job.launch_id) ?? newRow(job);
+      rows.set(job.launch_id, row);
+      place(row, job, first + index, height);
+      if (row.element === next) next = next.nextSibling;
+      else inner.insertBefore(row.element, next);
+    }
   }
 
-  function row(job, at, height) {
-    const drawn = el(
-      "a",
-      { class: "row", role: "row", href: `#/job/${encodeURIComponent(job.launch_id)}`, "aria-rowindex": at + 2, "data-id": job.launch_id, "data-at": at },
+  function newRow({ launch_id }) {
+    const href = `#/job/${encodeURIComponent(launch_id)}`;
+    return { element: el("a", { class: "row", role: "row", href, "data-id": launch_id }), job: null };
+  }
+
+  function place(row, job, at, height) {
+    row.element.style.top = `${at * height}px`;
+    row.element.setAttribute("aria-rowindex", at + 2);
+    row.element.dataset.at = at;
+    if (row.job !== job) fill(row, job);
+    row.age.textContent = job.created ? span(Date.now() - Date.parse(job.created)) : "";
+  }
+
+  function fill(row, job) {
+    row.job = job;
+    row.age = el("span", { role: "cell", class: "time dim" });
+    row.element.replaceChildren(
       el("span", { role: "cell" }, text(job.name ?? "")),
       el("span", { role: "cell", class: "who dim" }, text(job.identifier ?? "")),
       el("span", { role: "cell", class: "state" }, state(job)),
-      el("span", { role: "cell", class: "time dim" }, job.created ? span(Date.now() - Date.parse(job.created)) : ""),
+      row.age,
       el("span", { role: "cell", class: "node dim" }, job.node ?? ""),
     );
-    drawn.style.top = `${at * height}px`;
-    return drawn;
   }
 
   function rowHeight() {
