@@ -165,3 +165,12 @@ def test_the_index_has_every_page() -> None:
     linked = set(re.findall(r"\]\(([\w-]+\.md)\)", (DOCS / "README.md").read_text()))
     pages = {page.name for page in DOCS.glob("*.md")} - {"README.md"}
     assert pages == linked, "docs/README.md"
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *DOCS.glob("*.md")], ids=lambda page: page.name
+)
+def test_a_block_that_a_program_writes_ends_before_the_next_begins(page: Path) -> None:
+    marks = re.findall(r"^<!-- (\S+) -->$", page.read_text(), re.MULTILINE)
+    assert ["end"] * (len(marks) // 2) == marks[1::2]
+    assert "end" not in marks[::2]
