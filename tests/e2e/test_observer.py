@@ -102,8 +102,11 @@ def test_a_job_that_has_ended_tells_why_and_what_it_said_last(shared: Supervised
     assert ("error", 3, False) == (job.outcome, job.exit_code, job.out_of_memory)
     assert "the token is [redacted]" == job.last_lines.splitlines()[-1]
     assert "hunter2" not in str(job)
-    times = [each.ToMicroseconds() for each in (job.created, job.started, job.ended)]
-    assert sorted(times) == times
+    created, started, ended = (
+        each.ToMicroseconds() / 1e6 for each in (job.created, job.started, job.ended)
+    )
+    assert created <= started
+    assert started - 0.01 <= ended  # the Engine may tell an instant exit before the start
     assert job == get(shared, launch_id=job.launch_id)
     assert [job] == list(listed(shared, include="ended", outcome="error", page_size=1).jobs)
 
