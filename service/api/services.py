@@ -1,7 +1,7 @@
 """Describes a service to the gRPC server, and ends the open streams of a service."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -53,8 +53,11 @@ class Closing:
     def close(self) -> None:
         self._closed.set()
 
-    async def until_closed(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
-        """The items up to the close. After them, a stream may still send its last responses."""
+    async def until_closed(self, items: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+        """The items up to the close. After them, a stream may still send its last responses.
+
+        A generator of items is closed with this, and not when Python looks for garbage.
+        """
         closed = asyncio.create_task(self._closed.wait())
         upcoming: asyncio.Future[Any] | None = None
         try:
@@ -68,3 +71,6 @@ class Closing:
             closed.cancel()
             if upcoming:
                 upcoming.cancel()
+                await asyncio.wait((upcoming,))
+            if isinstance(items, AsyncGenerator):
+                await items.aclose()

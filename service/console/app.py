@@ -124,8 +124,7 @@ class Console:
             return HTMLResponse(login_page(str(bad)), 400)
         found = self._callers.identify(request, _LIST, token)
         if isinstance(found, Refusal):
-            self._callers.report(_LIST, found)
-            await self._throttle.wait(request.client.host if request.client else "")
+            await self._refuse(request, _LIST, found)
             return self._ask_to_log_in(found)
         answer = RedirectResponse("/", 303)
         self._callers.log_in(answer, token)
@@ -140,7 +139,7 @@ class Console:
         """Who the client is, what it may do, and where other tools are."""
         found = self._callers.admit(request, _LIST)
         if isinstance(found, Refusal):
-            return _refused(found)
+            return _refused(found)  # an open page asks this to know whether it has to log in
         methods = {
             "launch": f"{_CONTRACT}/LaunchJob",
             "kill": f"{_CONTRACT}/KillJob",
@@ -179,8 +178,7 @@ class Console:
         """The answer of a call as JSON, or its error."""
         found = self._callers.admit(request, method)
         if isinstance(found, Refusal):
-            self._callers.report(method, found)
-            return _refused(found)
+            return await self._refuse(request, method, found)
         try:
             return _json(await work())
         except CallFailed as failed:
@@ -188,9 +186,16 @@ class Console:
         except BadBody as bad:
             return _error(400, str(bad))
 
+    async def _refuse(self, request: Request, method: str, refusal: Refusal) -> Response:
+        """Report a refusal, and answer a wrong token late."""
+        self._callers.report(method, refusal)
+        if refusal.reason is Reason.UNKNOWN:
+            await self._throttle.wait(request.client.host if request.client else "")
+        return _refused(refusal)
+
     async def _last_day(self, request: Request) -> Response:
         async def figures() -> dict[str, Any]:
-            return await self._day.figures(caller().client)
+            return await self._day.figures(scope_of_call())
 
         return await self._answer(request, _LIST, figures)
 
@@ -198,8 +203,7 @@ class Console:
         method = f"{_OBSERVER}/WatchJobs"
         found = self._callers.admit(request, method)
         if isinstance(found, Refusal):
-            self._callers.report(method, found)
-            return _refused(found)
+            return await self._refuse(request, method, found)
         token = request.headers.get("last-event-id") or request.query_params.get("resume_token", "")
         changes = stream(self._observer.WatchJobs, observer.WatchJobsRequest(resume_token=token))
         return StreamingResponse(
@@ -212,8 +216,7 @@ class Console:
         method = f"{_OBSERVER}/StreamLogs"
         found = self._callers.admit(request, method)
         if isinstance(found, Refusal):
-            self._callers.report(method, found)
-            return _refused(found)
+            return await self._refuse(request, method, found)
         try:
             asked = message_of(observer.StreamLogsRequest, request.query_params)
         except BadBody as bad:

@@ -1,5 +1,6 @@
 """What a request asks for: its body, which is bounded, or its query."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -12,6 +13,9 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from observability.escaping import shown
+
+# Each body that is on its way has one of the few connections (seconds).
+_LONGEST = 30.0
 
 
 class BadBody(ValueError):
@@ -69,11 +73,15 @@ def _value(field: Any, query: QueryParams, name: str) -> Any:
 
 
 async def _read(request: Request, *, most: int) -> bytes:
-    """A body of at most so many bytes. Raises `BadBody`."""
+    """A body of at most so many bytes. Raises `BadBody`, also if it takes too long."""
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most:
-            raise BadBody(f"the request: is too large; at most {most} bytes are allowed")
-        parts.append(part)
+    try:
+        async with asyncio.timeout(_LONGEST):
+            async for part in request.stream():
+                size += len(part)
+                if size > most:
+                    raise BadBody(f"the request: is too large; at most {most} bytes are allowed")
+                parts.append(part)
+    except TimeoutError:
+        raise BadBody(f"the request: has not arrived within {_LONGEST:g} s") from None
     return b"".join(parts)

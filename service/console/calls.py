@@ -1,6 +1,7 @@
 """Calls of the API within the process: its own servicers, for the client of a request."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, NoReturn
 
 import grpc
@@ -59,11 +60,12 @@ async def call(method: Callable[[Any, Any], Awaitable[Message]], request: Messag
 
 
 async def stream(
-    method: Callable[[Any, Any], AsyncIterator[Any]], request: Message
-) -> AsyncIterator[Any]:
+    method: Callable[[Any, Any], AsyncGenerator[Any, None]], request: Message
+) -> AsyncGenerator[Any, None]:
     """The answers of a method with many answers. Raises `CallFailed`."""
     try:
-        async for answer in method(request, _Context()):
-            yield answer
+        async with aclosing(method(request, _Context())) as answers:
+            async for answer in answers:
+                yield answer
     except Denied as denied:
         raise CallFailed(403, f"not allowed for {denied}") from None

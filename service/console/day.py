@@ -10,6 +10,7 @@ from service._generated.supervisor.v1.observer_pb2 import (
     ListJobsRequest,
     ListJobsResponse,
 )
+from service.access.clients import JobScope
 from service.console.calls import call
 from service.jobs.model import FAILED_OUTCOMES
 
@@ -25,20 +26,20 @@ ListJobs = Callable[[ListJobsRequest, Any], Awaitable[ListJobsResponse]]
 
 
 class Day:
-    """The figures of the jobs that a client may see."""
+    """The figures of the jobs that a client may see: once for all clients that see the same."""
 
     def __init__(self, list_jobs: ListJobs) -> None:
         self._list_jobs = list_jobs
         self._lock = asyncio.Lock()
-        self._kept: dict[str, tuple[float, dict[str, Any]]] = {}  # by client, with their age
+        self._kept: dict[str, tuple[float, dict[str, Any]]] = {}  # by jobs, with its age
 
-    async def figures(self, client: str) -> dict[str, Any]:
+    async def figures(self, jobs: JobScope) -> dict[str, Any]:
         """Half hours since `begun`, oldest first. Raises `CallFailed`."""
         async with self._lock:  # pages that open at once read the history once
-            made, figures = self._kept.get(client, (0.0, {}))
+            made, figures = self._kept.get(str(jobs), (0.0, {}))
             if not figures or time.monotonic() - made > _FRESH:
                 figures = await self._read()
-                self._kept[client] = time.monotonic(), figures
+                self._kept[str(jobs)] = time.monotonic(), figures
         return figures
 
     async def _read(self) -> dict[str, Any]:

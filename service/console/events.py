@@ -1,7 +1,7 @@
 """Changes of jobs as server-sent events, which browsers ask for again by themselves."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -19,7 +19,7 @@ _PAUSE = 0.2
 _AT_ONCE = 100
 
 
-async def events_of(changes: AsyncIterator[Any], check: Check) -> AsyncIterator[bytes]:
+async def events_of(changes: AsyncGenerator[Any, None], check: Check) -> AsyncIterator[bytes]:
     """Events of a watch's encoded messages, each with its token as id; it ends with the watch.
 
     A browser that comes back sends the last id. A client that may not watch any more is told, and

@@ -1,6 +1,7 @@
 """The port of the console: its socket, TLS, start and shutdown."""
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -54,6 +55,7 @@ class ConsoleServer:
             timeout_graceful_shutdown=_GRACE,
         )
         config.load()
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # starts and stops are ours
         if tls is not None:
             config.ssl = _following(tls)
         self._socket: socket.socket = bound_socket(address, port)

@@ -19,7 +19,7 @@ Check = Callable[[], None]
 """Raises `Revoked` or `OtherJobs` if the client of a stream may no longer have it."""
 
 
-async def with_beats(answers: AsyncIterator[Any], check: Check) -> AsyncGenerator[Any, None]:
+async def with_beats(answers: AsyncGenerator[Any, None], check: Check) -> AsyncGenerator[Any, None]:
     """The answers, and None after each silence, for as long as the client may have them."""
     upcoming = asyncio.ensure_future(anext(answers, _END))
     try:
@@ -35,9 +35,11 @@ async def with_beats(answers: AsyncIterator[Any], check: Check) -> AsyncGenerato
             upcoming = asyncio.ensure_future(anext(answers, _END))
     finally:
         upcoming.cancel()
+        await asyncio.wait((upcoming,))
+        await answers.aclose()  # at once: a watch is open for as long as nobody closes it
 
 
-async def lines_of(answers: AsyncIterator[Any], check: Check) -> AsyncIterator[bytes]:
+async def lines_of(answers: AsyncGenerator[Any, None], check: Check) -> AsyncIterator[bytes]:
     """The lines of a log, each as JSON; the last one has the error, if there is one."""
     try:
         async with aclosing(with_beats(answers, check)) as found:

@@ -3,6 +3,7 @@
 import time
 
 from service._generated.supervisor.v1 import observer_pb2 as api
+from service.access.clients import ALL_JOBS, JobScope
 from service.console.day import Day
 from tests.console.stub import StubApi, job
 
@@ -26,7 +27,7 @@ async def test_a_job_counts_where_it_began_and_ended_and_as_running_in_between()
         _ended(3, began=now - 90, ended=now - 60, outcome="success"),
         _ended(4, began=now - 90 * 3600, ended=now - 80 * 3600, outcome="error"),
     ]
-    day = await Day(stub.ListJobs).figures("")
+    day = await Day(stub.ListJobs).figures(ALL_JOBS)
     assert (48, _HALF_AN_HOUR, True) == (len(day["launches"]), day["step"], day["complete"])
     assert [1, 1, 0, 1] == day["launches"][-4:]
     assert [0, 0, 0, 1] == day["failures"][-4:]
@@ -37,7 +38,7 @@ async def test_a_job_counts_where_it_began_and_ended_and_as_running_in_between()
 async def test_figures_are_read_once_for_all_pages() -> None:
     stub = StubApi()
     day = Day(stub.ListJobs)
-    first = await day.figures("")
+    first = await day.figures(ALL_JOBS)
     stub.jobs = {"l-1": job(1)}
-    assert first is await day.figures("")
-    assert first is not await day.figures("another client")
+    assert first is await day.figures(ALL_JOBS)
+    assert first is not await day.figures(JobScope(["timer*"]))

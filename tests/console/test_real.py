@@ -1,6 +1,9 @@
 """The console of a real supervisor, on a real Engine, in a real browser."""
 
 import signal
+import socket
+import time
+from functools import partial
 from pathlib import Path
 
 import docker
@@ -12,7 +15,7 @@ from service._generated.area_types_pb2 import Response
 from service.access.tokens import hash_line
 from tests.conftest import Start
 from tests.support import containers
-from tests.support.supervised import Supervised
+from tests.support.supervised import Supervised, eventually
 
 _TOKEN = "area-" + "x" * 43
 
@@ -91,3 +94,15 @@ def test_with_an_access_file_it_asks_who_is_there(page: Page, start: Start, tmp_
     access.write_text(_access("max", "another"))
     expect(page.get_by_label("Token")).to_be_visible(timeout=20_000)
     assert _TOKEN not in supervisor.log_file.read_text()
+
+
+@pytest.mark.parametrize("after", [0, 0.1, 0.3])
+def test_a_browser_that_goes_leaves_no_watch(console: Console, after: float) -> None:
+    """Whatever its stream was doing: it may just have sent something, and pause."""
+    opened = partial(console.supervisor.metric, "supervisor_watches_open")
+    address = ("127.0.0.1", int(console.url.rpartition(":")[2]))
+    with socket.create_connection(address) as line:
+        line.sendall(b"GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        eventually(lambda: opened() == 1)
+        time.sleep(after)
+    eventually(lambda: opened() == 0)
