@@ -1,6 +1,8 @@
 """What the history costs: processor time of a launch, and memory and disk of an ended job."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -12,14 +14,16 @@ from benchmarks.result import AGAIN, Goal, Result, Rounds
 
 NOTHING, MEMORY, FILE = "nothing kept", "in memory", "in a file"
 _CPU, _COST = "CPU time, launch and end", "of it for the history"
+_ALONE, _ALONE_COST = "CPU time, an end alone", "of it for the history, alone"
 _MEMORY, _DISK = "memory for each ended job", "file for each ended job"
 _GOAL = Goal(0.1, absolute=True)  # milliseconds
 _KEPT = 10_000  # as many as memory has room for
 _AT_ONCE = 100
+_PER_SECOND = 25  # ends, as in the launches and kills
 
 
 def measure(bench: Bench) -> Result:
-    """Launch and kill jobs in rounds; then let many of them end."""
+    """Launch and kill jobs in rounds; let jobs end where nothing else happens, and many at once."""
     found, again = Rounds(), NOTHING + AGAIN
     with ExitStack() as stack:
         contenders = {
@@ -30,14 +34,20 @@ def measure(bench: Bench) -> Result:
         for who in bench.rounds(list(contenders), bench.size(12, 2), "history"):
             _, cpu = contenders[who].measure(bench.size(250, 25))
             found.add(_CPU, who, cpu * 1000)
-    for who in (MEMORY, FILE, again):
-        pairs = zip(found.values(_CPU, NOTHING), found.values(_CPU, who), strict=True)
-        for alone, kept in pairs:
-            found.add(_COST, who, kept - alone)
+    for who in bench.rounds([NOTHING, MEMORY, FILE, again], bench.size(8, 2), "history, alone"):
+        file = bench.directory / f"alone-{len(found.values(_ALONE, who))}.sqlite"
+        found.add(_ALONE, who, _alone(who, file, bench.size(125, 25)) * 1000)
+    for total, cost in ((_CPU, _COST), (_ALONE, _ALONE_COST)):
+        for who in (MEMORY, FILE, again):
+            for without, kept in zip(
+                found.values(total, NOTHING), found.values(total, who), strict=True
+            ):
+                found.add(cost, who, kept - without)
     for who in bench.rounds([NOTHING, MEMORY, FILE], bench.size(4, 1), "history, room"):
         _measure_room(bench, who, found)
     rows = found.rows(_CPU, "ms", baseline=NOTHING)
-    rows += found.rows(_COST, "ms", goals={MEMORY: _GOAL, FILE: _GOAL})
+    rows += found.rows(_COST, "ms")
+    rows += found.rows(_ALONE_COST, "ms", goals={MEMORY: _GOAL, FILE: _GOAL})
     return Result("history", [*rows, *found.rows(_MEMORY, "bytes"), *found.rows(_DISK, "bytes")])
 
 
@@ -45,6 +55,18 @@ def _settings(who: str, directory: Path) -> Mapping[str, str]:
     if who == FILE:
         return {"HISTORY_FILE": str(directory / "history.sqlite")}
     return {"HISTORY_MOST": "0"} if who == NOTHING else {}
+
+
+def _alone(who: str, file: Path, ends: int) -> float:
+    """Seconds of CPU time of an end, in a process in which nothing else happens."""
+    command = [sys.executable, "-m", "benchmarks.servers.ends"]
+    command += [str(ends), str(_PER_SECOND)]
+    if who in {MEMORY, FILE}:
+        command.append("--kept")
+    if who == FILE:
+        command += ["--file", str(file)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout.splitlines()[-1])  # after what it logs
 
 
 def _measure_room(bench: Bench, who: str, found: Rounds) -> None:
