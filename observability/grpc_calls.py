@@ -141,8 +141,11 @@ class Call:
 
 
 def _report(call: EndedCall, method: Method) -> None:
+    span = trace.get_current_span()
+    if call.caller.client:
+        span.set_attribute("supervisor.client", call.caller.client)
     if call.error:
-        fail_span(trace.get_current_span(), call.error.type, call.error.message)
+        fail_span(span, call.error.type, call.error.message)
     duration = method.duration.labels(call.method, call.status.name)
     duration.observe(call.seconds, trace_exemplar())
 

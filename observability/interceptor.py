@@ -4,8 +4,9 @@ A call passes, from the outside to the inside:
 
 1. OpenTelemetry's interceptor, which makes the span;
 2. `Call`, which counts the call and notes its facts; the request is parsed here;
-3. the wrappers of the server's other interceptors, the first one outermost;
-4. the method.
+3. the guard, which may refuse it;
+4. the wrappers of the server's other interceptors, the first one outermost;
+5. the method.
 
 The handler from another interceptor is wrapped like a method, so calls that it refuses are
 observed, too. gRPC asks the interceptors at each call. The last handler of a method is kept with
@@ -27,6 +28,14 @@ from observability.metrics import Metrics
 
 _Deserialize = Callable[[bytes], Any]
 _Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
+
+Guard = Callable[[str, Handler], Handler]
+"""Puts a check before a method, which is SERVICE/METHOD. It is asked once for each handler."""
+
+
+def unguarded(_: str, handler: Handler) -> Handler:
+    """Let every call through."""
+    return handler
 
 
 class ObservedMethod(NamedTuple):
@@ -60,10 +69,15 @@ class CallObserver(ServerInterceptor):
     """Observes the calls of these methods. Calls of other methods count as `other`."""
 
     def __init__(
-        self, metrics: Metrics, methods: Iterable[ObservedMethod], tracing: ServerInterceptor
+        self,
+        metrics: Metrics,
+        methods: Iterable[ObservedMethod],
+        tracing: ServerInterceptor,
+        guard: Guard = unguarded,
     ) -> None:
         self._metrics = metrics
         self._tracing = tracing
+        self._guard = guard
         self._methods = {f"/{method.name}": _Observed(metrics, method) for method in methods}
 
     @property
@@ -84,7 +98,8 @@ class CallObserver(ServerInterceptor):
         pass_on_metadata(handler_call_details.invocation_metadata)
         inner, outer = observed.kept
         if handler is not inner:
-            outer = await self._wrap(observed, handler, handler_call_details)
+            guarded = self._guard(path[1:], handler)
+            outer = await self._wrap(observed, guarded, handler_call_details)
             observed.kept = handler, outer
         return outer
 

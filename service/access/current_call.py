@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import NamedTuple
 
+from observability.callers import name_caller
 from service.access.clients import ALL_JOBS, Client, JobScope
 
 
@@ -20,7 +21,8 @@ _current: ContextVar[CurrentCall | None] = ContextVar("current_call", default=No
 
 
 def note_call(call: CurrentCall) -> None:
-    """Note the call that the current task works for."""
+    """Note the call that the current task works for, and the name of its client."""
+    name_caller(call.client.name)
     _current.set(call)
 
 

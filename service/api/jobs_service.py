@@ -108,7 +108,7 @@ class JobsService(AreaSupervisorServiceServicer):
         except SupervisorError as error:
             say_when_to_retry(context, error)
             return _failure(error)
-        except Denied:  # the access interceptor answers
+        except Denied:  # the access guard answers
             raise
         except Exception:  # noqa: BLE001 - a defect of ours: the caller gets a 500
             return _failure(record_crash(self._metrics, operation, job, identifier, redact))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from grpc import aio
 from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
-from observability.interceptor import CallObserver
+from observability.interceptor import CallObserver, Guard, unguarded
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from service.api.health import Health
@@ -66,8 +66,8 @@ _NO_ADDRESS_OF_THIS_HOST = (errno.EADDRNOTAVAIL, errno.EINVAL, errno.EAFNOSUPPOR
 class GrpcServer:
     """Serves until stopped. The constructor binds the port.
 
-    The server adds health and reflection to the services. A call passes `CallObserver`, then the
-    other interceptors in their order, then the method.
+    The server adds health and reflection to the services. A call passes `CallObserver`, then
+    the guard, then the other interceptors in their order, then the method.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class GrpcServer:
         metrics: Metrics,
         *,
         launches: int,
+        guard: Guard = unguarded,
         interceptors: Sequence[aio.ServerInterceptor] = (),
         certificates: Callable[[], Certificates] | None = None,
     ) -> None:
@@ -90,7 +91,7 @@ class GrpcServer:
         self._services = _with_reflection([*services, self.health.as_service()])
         methods = [method for each in self._services for method in each.methods]
         tracing = aio_server_interceptor()  # type: ignore[no-untyped-call]
-        self._observer = CallObserver(metrics, methods, tracing)
+        self._observer = CallObserver(metrics, methods, tracing, guard)
         self._interceptors = [self._observer, *interceptors]
         streams = ("grpc.max_concurrent_streams", launches + _STREAMS_BESIDE_LAUNCHES)
         self._options = [*_OPTIONS, streams]

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from observability.callers import certificate_names
 from observability.http_endpoint import HttpEndpoint, all_interfaces
+from observability.interceptor import Guard, unguarded
 from observability.metrics import Metrics
 from service.access.access import Access
 from service.access.metrics_guard import metrics_guard
-from service.api.access_interceptor import AccessInterceptor
+from service.api.access_guard import AccessGuard
 from service.api.jobs_service import JobsService
 from service.api.observer_service import ObserverService
 from service.api.server import GrpcServer, binding
@@ -86,17 +87,17 @@ class Ports:
             metrics,
             launches=self._settings.max_launches,
             certificates=self._tls.grpc,
-            interceptors=self._interceptors(),
+            guard=self._guard(),
         )
         readiness.subscribe(server.health.set_ready)
         readiness.subscribe(lambda _: server.health.set_alive(alive=not readiness.needs_restart))
         return server
 
-    def _interceptors(self) -> Sequence[AccessInterceptor]:
+    def _guard(self) -> Guard:
         if self._access is None:
-            return []
+            return unguarded
         asked = self._settings.grpc_tls_client_ca_file is not None
-        return [AccessInterceptor(self._access, certificate_names if asked else lambda _: ())]
+        return AccessGuard(self._access, certificate_names if asked else lambda _: ()).before
 
     def _bind_http(self, probes: "_Probes", metrics: Metrics) -> HttpEndpoint:
         address, port = self._address, self._settings.metrics_port

@@ -5,7 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from observability.callers import name_caller, note_caller
+from observability.callers import note_caller
 from service.access.access import Access, Refusal
 from service.access.clients import Client, JobScope
 from service.access.current_call import CurrentCall, note_call
@@ -36,7 +36,6 @@ class Callers:
         """The client, as that of the current task, if it may call SERVICE/METHOD."""
         found = self.identify(request, method, token_of(request))
         if isinstance(found, Client) and self._access is not None:
-            name_caller(found.name)
             note_call(CurrentCall(found, method, tuple))
         return found
 

@@ -19,7 +19,7 @@ from service.access.access import Access, ByCertificate
 from service.access.access_file import clients_in
 from service.access.metrics_guard import metrics_guard
 from service.access.tokens import hash_line
-from service.api.access_interceptor import AccessInterceptor
+from service.api.access_guard import AccessGuard
 from service.api.jobs_service import JobsService
 from service.api.observer_service import ObserverService
 from service.api.server import GrpcServer
@@ -118,14 +118,13 @@ async def served(
         jobs = JobsService(world.supervisor, world.readiness, world.metrics)
         observer = ObserverService(world.observer)
         port, http_port = free_port(), free_port()
-        interceptor = AccessInterceptor(access, certificate_names)
         server = GrpcServer(
             "127.0.0.1",
             port,
             [jobs.as_service(), observer.as_service()],
             world.metrics,
             launches=50,
-            interceptors=[interceptor],
+            guard=AccessGuard(access, certificate_names).before,
             certificates=certificates,
         )
         server.health.set_ready(True)

@@ -64,8 +64,8 @@ async def test_a_stream_that_its_client_leaves_is_forgotten(door: Served) -> Non
     ended = await _answered(_stream(door, "prometheus"))
     await ended.done_writing()
     assert "OK" == (await ended.code()).name
-    (interceptor,) = door.access._subscribers
-    streams = interceptor.__self__  # type: ignore[attr-defined]
+    (check,) = door.access._subscribers
+    streams = check.__self__  # type: ignore[attr-defined]
     async with asyncio.timeout(10):
         while streams._decide:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.01)

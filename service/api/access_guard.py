@@ -1,19 +1,17 @@
-"""The interceptor that lets in whom the access file names, for what it names them for.
+"""Lets in whom the access file names, for what it names them for.
 
-The first interceptor observes its refusals as calls. It parses requests itself, after its decision.
+Its refusals are observed as calls. It parses requests itself, after its decision.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import grpc
-from grpc import aio
 
-from observability.callers import caller, name_caller
+from observability.callers import caller
 from observability.grpc_handlers import Behavior, Handler, as_coroutine, make_handler
 from observability.interceptor import reader
-from observability.spans import annotate
 from service.access.access import Access, Refusal
 from service.access.clients import Client, JobScope, Reason
 from service.access.current_call import CurrentCall, note_call, scope_of_call
@@ -31,7 +29,7 @@ _STATUS = {
 _MOST_WAITING = 1000
 
 
-class AccessInterceptor(aio.ServerInterceptor):
+class AccessGuard:
     """Refuses calls, and ends the open streams of clients that have been removed."""
 
     def __init__(self, access: Access, certificate_names: Callable[[Any], Sequence[str]]) -> None:
@@ -40,26 +38,12 @@ class AccessInterceptor(aio.ServerInterceptor):
         self._certificate_names = certificate_names
         self._throttle = Throttle(_MOST_WAITING)
         self._streams = OpenStreams()
-        self._kept: dict[str, tuple[Handler, Handler]] = {}  # by path: the method, its guard
         access.subscribe(self._streams.check)
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
-        """Put the guard before a method, once for each method."""
-        handler = await continuation(handler_call_details)
-        path: str = handler_call_details.method
-        if handler is None or path[1:] in OPEN:
+    def before(self, method: str, handler: Handler) -> Handler:
+        """A handler that serves only the calls of a method that are allowed."""
+        if method in OPEN:
             return handler
-        inner, guard = self._kept.get(path, (None, None))
-        if inner is not handler:
-            guard = self._guarded(path[1:], handler)
-            self._kept[path] = handler, guard
-        return guard
-
-    def _guarded(self, method: str, handler: Handler) -> Handler:
         takes_stream, gives_stream = handler.request_streaming, handler.response_streaming
         serve = as_coroutine(handler)
         if takes_stream or gives_stream:
@@ -94,9 +78,7 @@ class AccessInterceptor(aio.ServerInterceptor):
         found = self._decide(method, context)
         if isinstance(found, Refusal):
             return found
-        name_caller(found.name)
         note_call(CurrentCall(found, method, partial(self._certificate_names, context)))
-        annotate({"supervisor.client": found.name})
         if self._throttle.in_use:
             self._throttle.forget(caller().address)
         return None
