@@ -83,7 +83,7 @@ def test_every_metric_of_ours_is_shown_somewhere() -> None:
     endings = ("", "_total", "_info", "_bucket", "_count")
     shown = _shown()
     missing = {name for name in ours if not {name + ending for ending in endings} & shown}
-    assert set() == missing, "a panel in dashboards/overview.py or inside.py, and make fix"
+    assert set() == missing, "a panel in dashboards/rows, overview.py or inside.py, and make fix"
 
 
 def test_nothing_is_asked_for_that_nobody_exports() -> None:

@@ -1,0 +1,1 @@
+"""Rows of the two dashboards, by what their panels show."""
