@@ -271,32 +271,13 @@ class Contained(Supervised):
         With `tls`, a folder with certificates, both ports speak TLS. Only if it is `probed`, the
         image's health check runs each second: each run starts a Python.
         """
-        mounted = {str(self._engine.socket): {"bind": socket, "mode": "rw"}}
-        if folder is not None:
-            mounted = {str(folder): {"bind": str(Path(socket).parent), "mode": "ro"}}
-        if tls is not None:
-            mounted |= {str(tls): {"bind": str(_TLS.chain.parent), "mode": "ro"}}
         self._container = self._client.containers.create(
             SUPERVISOR_IMAGE,
             name=self.name,
             labels={"area.supervisor.serves": "default"},
             network_mode="host",
-            volumes=mounted
-            | {
-                str(job_catalog): {"bind": "/etc/supervisor/catalog.toml", "mode": "ro"},
-            },
-            environment={
-                "DOCKER_HOST": f"unix://{socket}",
-                "GO_ENV": "production",
-                "BIND_ADDRESS": "127.0.0.1",
-                "GRPC_SERVER_PORT": str(self.port),
-                "METRICS_PORT": str(self.metrics_port),
-                "GRPC_CALLBACK_HOST": "127.0.0.1",
-                "GRPC_CALLBACK_PORT": str(backend_port),
-                "JOB_CATALOG": "catalog.toml",
-                "REPORT_CRASHES": "true",
-            }
-            | ({} if tls is None else _TLS.settings("GRPC") | _TLS.settings("METRICS")),
+            volumes=self._volumes(job_catalog, socket, folder, tls),
+            environment=self._variables(backend_port, socket, tls),
             healthcheck={
                 "interval": _SECOND if probed else 3600 * _SECOND,
                 "timeout": 20 * _SECOND,
@@ -309,6 +290,30 @@ class Contained(Supervised):
             security_opt=["no-new-privileges"],
             **options,
         )
+
+    def _volumes(
+        self, job_catalog: Path, socket: str, folder: Path | None, tls: Path | None
+    ) -> dict[str, dict[str, str]]:
+        mounted = {str(self._engine.socket): {"bind": socket, "mode": "rw"}}
+        if folder is not None:
+            mounted = {str(folder): {"bind": str(Path(socket).parent), "mode": "ro"}}
+        if tls is not None:
+            mounted |= {str(tls): {"bind": str(_TLS.chain.parent), "mode": "ro"}}
+        return mounted | {str(job_catalog): {"bind": "/etc/supervisor/catalog.toml", "mode": "ro"}}
+
+    def _variables(self, backend_port: int, socket: str, tls: Path | None) -> dict[str, str]:
+        given = {
+            "DOCKER_HOST": f"unix://{socket}",
+            "GO_ENV": "production",
+            "BIND_ADDRESS": "127.0.0.1",
+            "GRPC_SERVER_PORT": str(self.port),
+            "METRICS_PORT": str(self.metrics_port),
+            "GRPC_CALLBACK_HOST": "127.0.0.1",
+            "GRPC_CALLBACK_PORT": str(backend_port),
+            "JOB_CATALOG": "catalog.toml",
+            "REPORT_CRASHES": "true",
+        }
+        return given if tls is None else given | _TLS.settings("GRPC") | _TLS.settings("METRICS")
 
 
 @pytest.fixture

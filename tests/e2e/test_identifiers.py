@@ -75,6 +75,30 @@ def _assert_the_log_is_sound(supervised: Supervised) -> None:
     assert all("event" in json.loads(line) for line in lines)
 
 
+def _launch_twice(traced: Supervised, client: docker.DockerClient, identifier: str) -> None:
+    assert Response() == traced.launch("timer", identifier)
+    assert Response() == traced.launch("timer", identifier)
+    container = containers.one(client, identifier)  # found by its label
+    assert ["--identifier", identifier] == containers.arguments(container)[2:4]
+    assert _NAME.fullmatch(str(container.name))
+    assert not str(container.name).startswith("y" * 101)
+
+
+def _launch_as_an_unknown_job(traced: Supervised, identifier: str) -> None:
+    unknown = traced.launch(identifier, identifier).error
+    assert (404, True) == (unknown.code, unknown.message.isprintable())
+    assert len(unknown.message) < 200
+
+
+def _is_in_each_trace(collector: Collector) -> bool:
+    """Whether each identifier is in the spans of its three launches, cut if it is long."""
+    launches = [
+        span.attributes["supervisor.job.identifier"]
+        for span in collector.spans("/area_supervisor.AreaSupervisorService/LaunchJob")
+    ]
+    return sorted(3 * [identifier[:512] for identifier in _ODD]) == sorted(launches)
+
+
 def test_nothing_of_an_identifier_breaks_what_tells_of_it(
     traced: Supervised,
     collector: Collector,
@@ -83,15 +107,8 @@ def test_nothing_of_an_identifier_breaks_what_tells_of_it(
 ) -> None:
     before = _series(traced)
     for identifier in _ODD:
-        assert Response() == traced.launch("timer", identifier)
-        assert Response() == traced.launch("timer", identifier)
-        container = containers.one(docker_client, identifier)  # found by its label
-        assert ["--identifier", identifier] == containers.arguments(container)[2:4]
-        assert _NAME.fullmatch(str(container.name))
-        assert not str(container.name).startswith("y" * 101)
-        unknown = traced.launch(identifier, identifier).error
-        assert (404, True) == (unknown.code, unknown.message.isprintable())
-        assert len(unknown.message) < 200
+        _launch_twice(traced, docker_client, identifier)
+        _launch_as_an_unknown_job(traced, identifier)
     assert sorted(_ODD) == traced.running() == containers.live(docker_client)
 
     # The metrics, and the pages.
@@ -106,15 +123,7 @@ def test_nothing_of_an_identifier_breaks_what_tells_of_it(
     label = '{{json (.Label "area.supervisor.identifier")}}'
     assert sorted(_ODD) == sorted(json.loads(line) for line in _docker_ps(engine, label))
 
-    # The traces.
-    def launches() -> list[str]:
-        return [
-            span.attributes["supervisor.job.identifier"]
-            for span in collector.spans("/area_supervisor.AreaSupervisorService/LaunchJob")
-        ]
-
-    cut = [identifier[:512] for identifier in _ODD]
-    assert eventually(lambda: sorted(cut * 3) == sorted(launches()))
+    assert eventually(lambda: _is_in_each_trace(collector))
 
     for identifier in _ODD[::2]:
         assert Response() == traced.kill(identifier)

@@ -1,9 +1,6 @@
 import os
 import re
-import socket
 import sys
-import threading
-from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -11,179 +8,125 @@ import pytest
 from pydantic import ValidationError
 
 import service
-from service.app.environment import drop_service_links, load_env_file, load_settings
-from service.errors import StartError
+from service.app.environment import drop_service_links
 from service.settings import Settings
+from tests.unit.app.variables import fault, settings
+
+pytestmark = pytest.mark.usefixtures("environment")
 
 A_PORT = "a whole number from 1 to 65535"
 A_NAME = "a letter or digit, then at most 62 letters, digits, _ . or -"
 FOLDERS = "paths from /, separated by colons, without .. and without / at the end; not / itself"
 
 
-@pytest.fixture(autouse=True)
-def environment() -> Iterator[None]:
-    """An environment with no setting in it; afterwards it is as it was."""
-    before = dict(os.environ)
-    for key in before:
-        if key.lower() in Settings.model_fields:
-            del os.environ[key]
-    yield
-    os.environ.clear()
-    os.environ.update(before)
-
-
-def settings(**variables: str) -> Settings:
-    os.environ.update(variables)
-    return load_settings()
-
-
-def fault(**variables: str) -> str:
-    with pytest.raises(StartError) as caught:
-        settings(**variables)
-    return str(caught.value)
-
-
 # Values
+
+# What deployments rely on.
+DEFAULTS: dict[str, object] = {
+    "grpc_server_port": 50051,
+    "grpc_callback_host": "localhost",
+    "grpc_callback_port": 50050,
+    "report_crashes": False,
+    "report_crashes_target": None,
+    "go_env": "development",
+    "metrics_port": 9464,
+    "bind_address": None,
+    "grpc_tls_cert_file": None,
+    "grpc_tls_key_file": None,
+    "grpc_tls_client_ca_file": None,
+    "metrics_tls_cert_file": None,
+    "metrics_tls_key_file": None,
+    "console_port": None,
+    "console_open": False,
+    "console_hosts": "",
+    "grafana_url": "",
+    "trace_url_template": "",
+    "access_file": None,
+    "metrics_access": "open",
+    "job_catalog": None,
+    "job_network": "host",
+    "allowed_host_paths": "",
+    "job_stop_grace_seconds": 5,
+    "launch_timeout_seconds": 30,
+    "supervisor_instance": "default",
+    "supervisor_engine": "docker",
+    "supervisor_on_start": "remove",
+    "max_launches_under_way": 8,
+    "max_launches_waiting": 1000,
+    "max_running_jobs": None,
+    "wait_seconds": 60,
+    "max_pulls": 2,
+    "pull_timeout_seconds": 600,
+    "orphan_grace_seconds": 60,
+    "orphan_dry_run": False,
+    "retain_exited_count": 100,
+    "retain_exited_hours": 24,
+    "history_file": None,
+    "history_most": 100_000,
+    "history_days": 30,
+    "log_level": "info",
+    "log_format": None,
+}
+
+# Another value of each setting: in the environment, and as it is read.
+OTHERS: dict[str, tuple[str, object]] = {
+    "grpc_server_port": ("1", 1),
+    "grpc_callback_host": ("backend", "backend"),
+    "grpc_callback_port": ("65535", 65535),
+    "report_crashes": ("true", True),
+    "report_crashes_target": ("backend:50050", "backend:50050"),
+    "go_env": ("production", "production"),
+    "metrics_port": ("2", 2),
+    "bind_address": ("127.0.0.1", ip_address("127.0.0.1")),
+    "grpc_tls_cert_file": ("grpc.crt", Path("grpc.crt")),
+    "grpc_tls_key_file": ("grpc.key", Path("grpc.key")),
+    "grpc_tls_client_ca_file": ("clients.crt", Path("clients.crt")),
+    "metrics_tls_cert_file": ("http.crt", Path("http.crt")),
+    "metrics_tls_key_file": ("http.key", Path("http.key")),
+    "console_port": ("3", 3),
+    "console_open": ("true", True),
+    "console_hosts": ("jobs.example,jobs", "jobs.example,jobs"),
+    "grafana_url": ("https://grafana.example/d/x", "https://grafana.example/d/x"),
+    "trace_url_template": (
+        "http://jaeger:16686/trace/{trace_id}",
+        "http://jaeger:16686/trace/{trace_id}",
+    ),
+    "access_file": ("access.toml", Path("access.toml")),
+    "metrics_access": ("required", "required"),
+    "job_catalog": ("jobs.toml", Path("jobs.toml")),
+    "job_network": ("area_default", "area_default"),
+    "allowed_host_paths": ("/srv/data:/a b", "/srv/data:/a b"),
+    "job_stop_grace_seconds": ("0", 0),
+    "launch_timeout_seconds": ("0.5", 0.5),
+    "supervisor_instance": ("demo", "demo"),
+    "supervisor_engine": ("swarm", "swarm"),
+    "supervisor_on_start": ("adopt", "adopt"),
+    "max_launches_under_way": ("4", 4),
+    "max_launches_waiting": ("0", 0),
+    "max_running_jobs": ("50", 50),
+    "wait_seconds": ("2.5", 2.5),
+    "max_pulls": ("3", 3),
+    "pull_timeout_seconds": ("90.5", 90.5),
+    "orphan_grace_seconds": ("1.5", 1.5),
+    "orphan_dry_run": ("true", True),
+    "retain_exited_count": ("0", 0),
+    "retain_exited_hours": ("0.5", 0.5),
+    "history_file": ("history.sqlite", Path("history.sqlite")),
+    "history_most": ("0", 0),
+    "history_days": ("0.5", 0.5),
+    "log_level": ("error", "error"),
+    "log_format": ("json", "json"),
+}
 
 
 def test_the_defaults_are_those_that_deployments_know() -> None:
-    assert {
-        "grpc_server_port": 50051,
-        "grpc_callback_host": "localhost",
-        "grpc_callback_port": 50050,
-        "report_crashes": False,
-        "report_crashes_target": None,
-        "go_env": "development",
-        "metrics_port": 9464,
-        "bind_address": None,
-        "grpc_tls_cert_file": None,
-        "grpc_tls_key_file": None,
-        "grpc_tls_client_ca_file": None,
-        "metrics_tls_cert_file": None,
-        "metrics_tls_key_file": None,
-        "console_port": None,
-        "console_open": False,
-        "console_hosts": "",
-        "grafana_url": "",
-        "trace_url_template": "",
-        "access_file": None,
-        "metrics_access": "open",
-        "job_catalog": None,
-        "job_network": "host",
-        "allowed_host_paths": "",
-        "job_stop_grace_seconds": 5,
-        "launch_timeout_seconds": 30,
-        "supervisor_instance": "default",
-        "supervisor_engine": "docker",
-        "supervisor_on_start": "remove",
-        "max_launches_under_way": 8,
-        "max_launches_waiting": 1000,
-        "max_running_jobs": None,
-        "wait_seconds": 60,
-        "max_pulls": 2,
-        "pull_timeout_seconds": 600,
-        "orphan_grace_seconds": 60,
-        "orphan_dry_run": False,
-        "retain_exited_count": 100,
-        "retain_exited_hours": 24,
-        "history_file": None,
-        "history_most": 100_000,
-        "history_days": 30,
-        "log_level": "info",
-        "log_format": None,
-    } == settings().model_dump(), "the defaults in this file"
+    assert DEFAULTS == settings().model_dump(), "DEFAULTS in this file"
 
 
 def test_every_setting_is_read_from_its_variable() -> None:
-    assert {
-        "grpc_server_port": 1,
-        "grpc_callback_host": "backend",
-        "grpc_callback_port": 65535,
-        "report_crashes": True,
-        "report_crashes_target": "backend:50050",
-        "go_env": "production",
-        "metrics_port": 2,
-        "bind_address": ip_address("127.0.0.1"),
-        "grpc_tls_cert_file": Path("grpc.crt"),
-        "grpc_tls_key_file": Path("grpc.key"),
-        "grpc_tls_client_ca_file": Path("clients.crt"),
-        "metrics_tls_cert_file": Path("http.crt"),
-        "metrics_tls_key_file": Path("http.key"),
-        "console_port": 3,
-        "console_open": True,
-        "console_hosts": "jobs.example,jobs",
-        "grafana_url": "https://grafana.example/d/x",
-        "trace_url_template": "http://jaeger:16686/trace/{trace_id}",
-        "access_file": Path("access.toml"),
-        "metrics_access": "required",
-        "job_catalog": Path("jobs.toml"),
-        "job_network": "area_default",
-        "allowed_host_paths": "/srv/data:/a b",
-        "job_stop_grace_seconds": 0,
-        "launch_timeout_seconds": 0.5,
-        "supervisor_instance": "demo",
-        "supervisor_engine": "swarm",
-        "supervisor_on_start": "adopt",
-        "max_launches_under_way": 4,
-        "max_launches_waiting": 0,
-        "max_running_jobs": 50,
-        "wait_seconds": 2.5,
-        "max_pulls": 3,
-        "pull_timeout_seconds": 90.5,
-        "orphan_grace_seconds": 1.5,
-        "orphan_dry_run": True,
-        "retain_exited_count": 0,
-        "retain_exited_hours": 0.5,
-        "history_file": Path("history.sqlite"),
-        "history_most": 0,
-        "history_days": 0.5,
-        "log_level": "error",
-        "log_format": "json",
-    } == settings(
-        GRPC_SERVER_PORT="1",
-        GRPC_CALLBACK_HOST="backend",
-        GRPC_CALLBACK_PORT="65535",
-        REPORT_CRASHES="true",
-        REPORT_CRASHES_TARGET="backend:50050",
-        GO_ENV="production",
-        METRICS_PORT="2",
-        BIND_ADDRESS="127.0.0.1",
-        GRPC_TLS_CERT_FILE="grpc.crt",
-        GRPC_TLS_KEY_FILE="grpc.key",
-        GRPC_TLS_CLIENT_CA_FILE="clients.crt",
-        METRICS_TLS_CERT_FILE="http.crt",
-        METRICS_TLS_KEY_FILE="http.key",
-        CONSOLE_PORT="3",
-        CONSOLE_OPEN="true",
-        CONSOLE_HOSTS="jobs.example,jobs",
-        GRAFANA_URL="https://grafana.example/d/x",
-        TRACE_URL_TEMPLATE="http://jaeger:16686/trace/{trace_id}",
-        ACCESS_FILE="access.toml",
-        METRICS_ACCESS="required",
-        JOB_CATALOG="jobs.toml",
-        JOB_NETWORK="area_default",
-        ALLOWED_HOST_PATHS="/srv/data:/a b",
-        JOB_STOP_GRACE_SECONDS="0",
-        LAUNCH_TIMEOUT_SECONDS="0.5",
-        SUPERVISOR_INSTANCE="demo",
-        SUPERVISOR_ENGINE="swarm",
-        SUPERVISOR_ON_START="adopt",
-        MAX_LAUNCHES_UNDER_WAY="4",
-        MAX_LAUNCHES_WAITING="0",
-        MAX_RUNNING_JOBS="50",
-        WAIT_SECONDS="2.5",
-        MAX_PULLS="3",
-        PULL_TIMEOUT_SECONDS="90.5",
-        ORPHAN_GRACE_SECONDS="1.5",
-        ORPHAN_DRY_RUN="true",
-        RETAIN_EXITED_COUNT="0",
-        RETAIN_EXITED_HOURS="0.5",
-        HISTORY_FILE="history.sqlite",
-        HISTORY_MOST="0",
-        HISTORY_DAYS="0.5",
-        LOG_LEVEL="error",
-        LOG_FORMAT="json",
-    ).model_dump(), "a value of each setting in this file"
+    given = settings(**{name.upper(): text for name, (text, _) in OTHERS.items()})
+    read = {name: value for name, (_, value) in OTHERS.items()}
+    assert read == given.model_dump(), "OTHERS in this file"
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -496,173 +439,3 @@ def test_a_port_of_ones_own_is_no_address_of_a_service() -> None:
     os.environ |= {"METRICS_PORT": "1234", "GRPC_SERVER_PORT": "http://10.0.0.1:1"}
     assert [] == drop_service_links()
     assert f"GRPC_SERVER_PORT=http://10.0.0.1:1: allowed is {A_PORT}" == fault()
-
-
-# The file
-
-
-@pytest.fixture
-def env_file(tmp_path: Path) -> Path:
-    return tmp_path / ".env"
-
-
-def test_the_file_sets_what_is_not_set(env_file: Path) -> None:
-    env_file.write_text("GO_ENV=production\n# a comment\nMETRICS_PORT=1234 # another\n")
-    load_env_file(env_file)
-    assert ("production", 1234) == (settings().go_env, settings().metrics_port)
-
-
-def test_the_file_sets_what_others_read(env_file: Path) -> None:
-    os.environ.pop("DOCKER_HOST", None)
-    env_file.write_text('DOCKER_HOST="unix:///somewhere"')
-    load_env_file(env_file)
-    assert "unix:///somewhere" == os.environ["DOCKER_HOST"]
-
-
-def test_the_environment_goes_before_the_file(env_file: Path) -> None:
-    env_file.write_text("GO_ENV=production")
-    os.environ["GO_ENV"] = "development"
-    load_env_file(env_file)
-    assert "development" == settings().go_env
-
-
-def test_settings_are_read_in_lower_case_as_well(env_file: Path) -> None:
-    env_file.write_text("supervisor_on_start=adopt")
-    load_env_file(env_file)
-    read = settings(go_env="production")
-    assert ("adopt", True) == (read.supervisor_on_start, read.production)
-
-
-def test_the_environment_goes_before_the_file_in_whatever_case(env_file: Path) -> None:
-    env_file.write_text("go_env=production\nMETRICS_PORT=1234")
-    os.environ |= {"GO_ENV": "development", "metrics_port": "4321"}
-    load_env_file(env_file)
-    assert ("development", 4321) == (settings().go_env, settings().metrics_port)
-
-
-def test_the_file_fills_what_is_empty(env_file: Path) -> None:
-    env_file.write_text("GO_ENV=production")
-    os.environ["GO_ENV"] = ""
-    load_env_file(env_file)
-    assert "production" == settings().go_env
-
-
-@pytest.mark.parametrize("line", ["GO_ENV=", "GO_ENV", "GO_ENV=''"])
-def test_an_empty_line_of_the_file_sets_nothing(env_file: Path, line: str) -> None:
-    env_file.write_text(line)
-    load_env_file(env_file)
-    assert "GO_ENV" not in os.environ
-
-
-def test_a_wrong_setting_in_the_file_is_told_in_the_same_way(env_file: Path) -> None:
-    env_file.write_text("GO_ENV=prod")
-    load_env_file(env_file)
-    assert "GO_ENV=prod: allowed is production or development" == fault()
-
-
-def test_there_need_be_no_file(env_file: Path) -> None:
-    before = dict(os.environ)
-    load_env_file(env_file)
-    assert before == dict(os.environ)
-
-
-def test_the_file_is_that_of_the_working_directory(
-    env_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    env_file.write_text("GO_ENV=production")
-    monkeypatch.chdir(env_file.parent)
-    load_env_file()
-    assert settings().production
-
-
-@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
-@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_a_file_may_come_from_any_editor(env_file: Path, start: bytes, end: bytes) -> None:
-    env_file.write_bytes(start + b"GO_ENV=production" + end + b'METRICS_PORT="1234"' + end)
-    load_env_file(env_file)
-    assert ("production", 1234) == (settings().go_env, settings().metrics_port)
-
-
-def test_a_named_pipe_is_read(env_file: Path) -> None:
-    os.mkfifo(env_file)
-    writer = threading.Thread(target=env_file.write_text, args=("GO_ENV=production\n",))
-    writer.start()
-    load_env_file(env_file)
-    writer.join()
-    assert settings().production
-
-
-def test_a_named_pipe_that_nobody_writes_into_is_told(
-    env_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("service.support.text_file._PIPE_TIMEOUT", 0.05)
-    os.mkfifo(env_file)
-    with pytest.raises(
-        StartError, match=r"\.env: cannot be read: no program has written into this"
-    ):
-        load_env_file(env_file)
-
-
-def test_what_is_called_so_and_is_no_file_is_never_passed_over(env_file: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(env_file))
-        _assert_it_cannot_be_read(env_file)
-    env_file.unlink()
-    env_file.symlink_to("nowhere")
-    _assert_it_cannot_be_read(env_file)
-    env_file.unlink()
-    env_file.mkdir()
-    _assert_it_cannot_be_read(env_file)
-
-
-def _assert_it_cannot_be_read(path: Path) -> None:
-    with pytest.raises(StartError) as caught:
-        load_env_file(path)
-    assert str(caught.value).startswith(f"{path}: cannot be read: ")
-
-
-def test_a_file_of_nothing_is_a_file(env_file: Path) -> None:
-    before = dict(os.environ)
-    env_file.symlink_to("/dev/null")
-    load_env_file(env_file)
-    assert before == dict(os.environ)
-
-
-@pytest.mark.parametrize("content", [b"\xff\xfeG\0O\0", b"GO_ENV=a\0b\n", b"'a=b'=c\n"])
-def test_a_file_that_cannot_be_read_is_told_with_its_name(env_file: Path, content: bytes) -> None:
-    env_file.write_bytes(content)
-    with pytest.raises(StartError) as caught:
-        load_env_file(env_file)
-    assert str(caught.value).startswith(f"{env_file}: cannot be read: ")
-
-
-@pytest.mark.parametrize(
-    ("content", "line"),
-    [
-        ('METRICS_PORT=1\nGO_ENV="s3cret\nLOG_LEVEL=info\n', 2),
-        ("GO_ENV='s3cret", 1),
-        ('GO_ENV="s3cret" s3cret\n', 1),
-        ("# a comment\n\n\nGO ENV=s3cret\n", 4),
-        ("=s3cret\n", 1),
-        ("GO_ENV: s3cret\n", 1),
-    ],
-)
-def test_a_line_that_is_not_understood_is_told_by_its_number_and_not_shown(
-    env_file: Path, content: str, line: int
-) -> None:
-    env_file.write_text(content)
-    with pytest.raises(StartError) as caught:
-        load_env_file(env_file)
-    assert str(caught.value).startswith(f"{env_file}: line {line}: is not NAME=VALUE")
-    assert "s3cret" not in str(caught.value)
-    assert "METRICS_PORT" not in os.environ
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_a_value_may_take_several_lines_and_others_may_stand_in_it(
-    env_file: Path, end: str
-) -> None:
-    text = 'GO_ENV=production\nexport X_Y="a\nb"\nX_Z=${GO_ENV}!\n'
-    env_file.write_bytes(text.replace("\n", end).encode())
-    load_env_file(env_file)
-    assert ("a\nb", "production!") == (os.environ["X_Y"], os.environ["X_Z"])

@@ -7,15 +7,10 @@ import pytest
 from service.engine.workload_spec import Healthcheck
 from service.jobs.catalog import load_catalog
 from service.jobs.keys.values import read_duration, write_duration
-from tests.unit.jobs.test_catalog import entry, fault
+from tests.unit.jobs.catalogs import entry, fault
 
 _JOB = 'kind = "action", image = "x"'
 _PERIOD = 'allowed is a number and ms, s, m or h, from "100ms" to "24h"'
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "jobs.toml"
 
 
 def test_by_default_a_job_only_has_to_run(path: Path) -> None:

@@ -17,11 +17,6 @@ from service.settings import Settings
 _SECRET = "hunter2-hunter2"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "jobs.toml"
-
-
 def entry(path: Path, keys: str, defaults: str = "") -> Entry:
     path.write_text(
         f'{defaults}\n[jobs]\nx = {{ kind = "action", image = "x"{keys and ", "}{keys} }}'
