@@ -4,19 +4,13 @@ A setting is one field here. The parts of the service get the whole object, whic
 `service.app.environment` reads from the environment.
 """
 
-import re
 import sys
 from collections.abc import Sequence
-from ipaddress import ip_address
 from pathlib import Path
-from posixpath import normpath
-from socket import AF_INET6, inet_ntop
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     IPvAnyAddress,
@@ -24,78 +18,18 @@ from pydantic import (
     field_validator,
 )
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?\.?")
-_IPV6 = re.compile(r"(\[)?([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(?(1)\])")
-_URL = re.compile(r"(https?://[^\s\"'<>]+)?")
-_WHOLE = re.compile(r"[0-9]+")
-_LAST_PORT = 65535
-
-
-def _name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError
-    return value
-
-
-def _folders(value: str) -> str:
-    """Paths as in PATH: each from /, as `normpath` writes it."""
-    for path in value.split(":") if value else ():
-        if path[:1] != "/" or path[:2] == "//" or path == "/" or normpath(path) != path:
-            raise ValueError
-    return value
-
-
-def _host(value: str) -> str:
-    """A host for HOST:PORT: an IPv6 address gets brackets."""
-    if match := _IPV6.fullmatch(value):
-        # Not with `str(ip_address)`, whose output changed in Python 3.13.
-        return f"[{inet_ntop(AF_INET6, ip_address(match[2]).packed)}]"
-    if not _HOST_NAME.fullmatch(value):
-        raise ValueError
-    return value
-
-
-def _address(value: str) -> str:
-    """HOST:PORT, as gRPC takes it: an IPv6 address has to have its brackets."""
-    host, _, port = value.rpartition(":")
-    if (":" in host and not host.startswith("[")) or not _WHOLE.fullmatch(port):
-        raise ValueError
-    if not 1 <= int(port) <= _LAST_PORT:
-        raise ValueError
-    return f"{_host(host)}:{int(port)}"
-
-
-def _host_names(value: str) -> str:
-    """Names as in a certificate, separated by commas."""
-    for name in value.split(",") if value else ():
-        if not _HOST_NAME.fullmatch(name):
-            raise ValueError
-    return value
-
-
-def _url(value: str) -> str:
-    """A URL of another site, for a link."""
-    if not _URL.fullmatch(value):
-        raise ValueError
-    return value
-
-
-def _trace_url(value: str) -> str:
-    if value and "{trace_id}" not in value:
-        raise ValueError
-    return _url(value)
-
-
-def _whole(value: object) -> object:
-    """Digits only: Python and pydantic would also accept 5_0, +5, 5.0 and surrounding blanks."""
-    if isinstance(value, str) and not _WHOLE.fullmatch(value):
-        raise ValueError
-    return value
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
+from service.support.setting_values import (
+    IN_ANY_CASE,
+    Address,
+    Folders,
+    Host,
+    HostNames,
+    Name,
+    Port,
+    TraceUrl,
+    Url,
+    Whole,
+)
 
 
 def _setting(default: object, description: str, *, allowed: str, unset: str = "") -> Any:
@@ -104,9 +38,6 @@ def _setting(default: object, description: str, *, allowed: str, unset: str = ""
     return Field(default, description=description, json_schema_extra=extra)
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
-Port = Annotated[Whole, Field(ge=1, le=_LAST_PORT)]
-Name = Annotated[str, AfterValidator(_name)]
 _A_PORT = "a whole number from 1 to 65535"
 _A_NAME = "a letter or digit, then at most 62 letters, digits, _ . or -"
 
@@ -121,7 +52,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     grpc_server_port: Port = _setting(50051, "the port that the backend calls", allowed=_A_PORT)
-    grpc_callback_host: Annotated[str, AfterValidator(_host)] = _setting(
+    grpc_callback_host: Host = _setting(
         "localhost",
         "the host where workers find the backend, which they get in `--target`",
         allowed="a host name or an IP address",
@@ -133,7 +64,7 @@ class Settings(BaseModel):
         "(backends.md#reports-of-crashes)",
         allowed="true or false",
     )
-    report_crashes_target: Annotated[str, AfterValidator(_address)] | None = _setting(
+    report_crashes_target: Address | None = _setting(
         None,
         "where the supervisor finds the backend's port for workers, to tell it of them",
         allowed="HOST:PORT, an IPv6 address in brackets",
@@ -195,20 +126,20 @@ class Settings(BaseModel):
         " port is published on the host's loopback alone",
         allowed="true or false",
     )
-    console_hosts: Annotated[str, AfterValidator(_host_names)] = _setting(
+    console_hosts: HostNames = _setting(
         "",
         "the names by which browsers reach the console, beside addresses, `localhost` and the"
         " name of the host",
         allowed="host names, separated by commas",
         unset="none",
     )
-    grafana_url: Annotated[str, AfterValidator(_url)] = _setting(
+    grafana_url: Url = _setting(
         "",
         "where Grafana is, for a link of the console",
         allowed="a URL that begins with http:// or https://",
         unset="no link",
     )
-    trace_url_template: Annotated[str, AfterValidator(_trace_url)] = _setting(
+    trace_url_template: TraceUrl = _setting(
         "",
         "where a trace can be seen, for links of the console",
         allowed="a URL that begins with http:// or https:// and has {trace_id} in it",
@@ -220,7 +151,7 @@ class Settings(BaseModel):
         allowed="a TOML file's path",
         unset="everybody may do everything",
     )
-    metrics_access: Annotated[Literal["open", "required"], BeforeValidator(_lower)] = _setting(
+    metrics_access: Annotated[Literal["open", "required"], IN_ANY_CASE] = _setting(
         "open",
         "whether `/metrics` follows the access file (`required`)",
         allowed="open, or required with `ACCESS_FILE`",
@@ -236,7 +167,7 @@ class Settings(BaseModel):
         "the Engine's network for jobs; with `host`, `localhost` in a job is the Engine's host",
         allowed=_A_NAME,
     )
-    allowed_host_paths: Annotated[str, AfterValidator(_folders)] = _setting(
+    allowed_host_paths: Folders = _setting(
         "",
         "the folders of the Engine's host that jobs may have in `volumes`, with all in them",
         allowed="paths from /, separated by colons, without .. and without / at the end;"
@@ -258,12 +189,12 @@ class Settings(BaseModel):
         "the name of this supervisor; supervisors that share an Engine need different names",
         allowed=_A_NAME,
     )
-    supervisor_engine: Annotated[Literal["docker", "swarm"], BeforeValidator(_lower)] = _setting(
+    supervisor_engine: Annotated[Literal["docker", "swarm"], IN_ANY_CASE] = _setting(
         "docker",
         "what runs the jobs: `docker`, or the Swarm whose manager `DOCKER_HOST` names",
         allowed="docker or swarm",
     )
-    supervisor_on_start: Annotated[Literal["remove", "adopt"], BeforeValidator(_lower)] = _setting(
+    supervisor_on_start: Annotated[Literal["remove", "adopt"], IN_ANY_CASE] = _setting(
         "remove",
         "what a start does with the containers of an earlier run:"
         " `remove` all of them, or `adopt` those that run",
@@ -334,10 +265,10 @@ class Settings(BaseModel):
     history_days: Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)] = _setting(
         30, "how long each of them is kept (days)", allowed="above 0, at most 36500"
     )
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
-        _setting("info", "the lowest level that is logged", allowed="debug, info, warning or error")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], IN_ANY_CASE] = _setting(
+        "info", "the lowest level that is logged", allowed="debug, info, warning or error"
     )
-    log_format: Annotated[Literal["json", "console"] | None, BeforeValidator(_lower)] = _setting(
+    log_format: Annotated[Literal["json", "console"] | None, IN_ANY_CASE] = _setting(
         None,
         "the format of the log",
         allowed="json or console",

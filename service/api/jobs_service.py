@@ -10,7 +10,8 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from observability.escaping import shown
 from observability.grpc_calls import InBandError
-from observability.metrics import UNKNOWN, Metrics
+from observability.label_values import UNKNOWN
+from observability.metrics import Metrics
 from observability.redaction.redactor import NO_SECRETS, Redactor
 from service._generated import area_supervisor_pb2 as messages
 from service._generated.area_supervisor_pb2_grpc import (

@@ -1,4 +1,4 @@
-"""The console, as the settings want it."""
+"""Makes the console, if the settings ask for it."""
 
 from observability.http_endpoint import all_interfaces
 from observability.logs import get_logger

@@ -1,4 +1,4 @@
-"""What the process knows beside the core, for Diagnose."""
+"""What only the process knows, for Diagnose: faults of files, certificates, the log."""
 
 from collections.abc import Callable, Sequence
 

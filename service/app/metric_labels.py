@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import get_args
 
-from observability.metrics import Labels, Metrics
+from observability.label_values import Labels
+from observability.metrics import Metrics
 from service.access.clients import Reason
 from service.engine.base import EngineCall
 from service.errors import EngineError, SupervisorError, kinds_of

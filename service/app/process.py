@@ -25,6 +25,7 @@ from service.app.metric_labels import new_metrics
 from service.app.ports import Ports
 from service.app.process_setup import NO_END, STDOUT
 from service.app.wiring import Core
+from service.crash_reports.crash_reports import CrashReports
 from service.engine.placeholder import EnginePlaceholder
 from service.errors import StartError
 from service.jobs.catalog import PACKAGED
@@ -99,12 +100,10 @@ class _Process:
     async def run(self) -> int:
         """Start, serve and stop. Return the exit code."""
         settings = self._settings
-        kind, mode = ENGINES[settings.supervisor_engine], settings.go_env
+        kind = ENGINES[settings.supervisor_engine]
         files = FileWatcher()
         self._live = live = LiveCatalog(settings, kind.check, files)
-        metrics = new_metrics(live.catalog, version=__version__, engine=kind.name, mode=mode)
-        self._writer.on_drop = metrics.log_lines_dropped.inc
-        self._writer.on_recovery = _log_dropped_lines
+        metrics = self._make_metrics(kind)
         access = open_access(settings, live.catalog, metrics, files)
         engine = EnginePlaceholder(kind.title)
         core = Core(engine.as_engine(), live.catalog, metrics, settings)
@@ -135,16 +134,20 @@ class _Process:
         files.close()
         signal.signal(signal.SIGHUP, _log_ignored_signal)
         await self._drain(ports, core.supervisor)
-        if crash_reports:
-            await crash_reports.finish(within=REPORTS_GRACE)
-        await core.history.close(within=HISTORY_GRACE)
-        ports.close()  # before the spans: under a tight limit, its threads make room for one more
-        shut_down(self._tracing, within=SPANS_GRACE)
+        await self._finish(core, crash_reports, ports)
         await engine.as_engine().close()
         if lock is not None:
             lock.close()
         log.info("supervisor.stopped", code=code)
         return code
+
+    def _make_metrics(self, kind: EngineKind) -> Metrics:
+        mode = self._settings.go_env
+        catalog = self._live.catalog
+        metrics = new_metrics(catalog, version=__version__, engine=kind.name, mode=mode)
+        self._writer.on_drop = metrics.log_lines_dropped.inc
+        self._writer.on_recovery = _log_dropped_lines
+        return metrics
 
     def _open_engine(
         self, kind: EngineKind, engine: EnginePlaceholder, metrics: Metrics
@@ -191,6 +194,14 @@ class _Process:
                 await supervisor.finish()
         except TimeoutError:
             log.warning("supervisor.drain_cut_short", seconds=DRAIN_GRACE)
+
+    async def _finish(self, core: Core, crash_reports: CrashReports | None, ports: Ports) -> None:
+        """Send and write what is left, each for a limited time."""
+        if crash_reports:
+            await crash_reports.finish(within=REPORTS_GRACE)
+        await core.history.close(within=HISTORY_GRACE)
+        ports.close()  # before the spans: under a tight limit, its threads make room for one more
+        shut_down(self._tracing, within=SPANS_GRACE)
 
     def _log_start(self, engine: str) -> None:
         settings = self._settings

@@ -1,4 +1,4 @@
-"""What the commands that call a supervisor share: the options of the connection, and their end."""
+"""Shared by commands that call a supervisor: the options of the connection, and how they end."""
 
 import inspect
 import os

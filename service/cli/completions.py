@@ -1,4 +1,4 @@
-"""What a shell offers for an argument, from the supervisor: within a second, or nothing."""
+"""Completes arguments with names from the supervisor, within a second or not at all."""
 
 import os
 import re

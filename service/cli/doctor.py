@@ -1,4 +1,4 @@
-"""`area-supervisor doctor`: looks at everything that usually is wrong."""
+"""`area-supervisor doctor`: checks everything that usually goes wrong."""
 
 import os
 from collections.abc import Iterator

@@ -1,16 +1,16 @@
-"""Where the command begins: Ctrl-C is clean also while Python imports the rest."""
+"""The entry point: Ctrl-C ends the command cleanly even while Python imports the rest."""
 
 import os
 import signal
 
-from service.client import patience
+from service.client import deadline
 
 _INTERRUPTED = 130  # as shells say it
 
 
 def main() -> None:
     """Run the command line."""
-    patience.begin()
+    deadline.begin()
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if ours:
         signal.signal(signal.SIGINT, _leave)

@@ -1,4 +1,4 @@
-"""What the tables say of jobs."""
+"""The columns of tables of jobs."""
 
 import time
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def outcome_of(job: "Job") -> str:
 
 
 def colour_of(job: "Job") -> str:
-    """Of its state."""
+    """The colour of its state."""
     if job.unhealthy:
         return _FAILED
     return _COLOURS.get(job.outcome if job.state == "gone" else job.state, _FAILED)

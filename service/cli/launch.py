@@ -1,5 +1,6 @@
 """`area-supervisor launch`: launches a job."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,34 +17,38 @@ if TYPE_CHECKING:
     from service.client.supervisor import Supervisor
 
 
+_Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="The job's name in the catalogue.",
+        autocompletion=complete_job_name,
+    ),
+]
+_Identifier = Annotated[
+    str, typer.Argument(metavar="IDENTIFIER", help="The identifier of the new job.")
+]
+_Parameters = Annotated[
+    list[str] | None,
+    typer.Option("--param", "-p", metavar="KEY=VALUE", help="A parameter; JSON, or else a text."),
+]
+_AuthFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="The credentials: a file with a JSON object; - is standard input.",
+    ),
+]
+
+
 @calls_supervisor
 def launch(
     supervisor: "Supervisor",
     *,
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME",
-            help="The job's name in the catalogue.",
-            autocompletion=complete_job_name,
-        ),
-    ],
-    identifier: Annotated[
-        str, typer.Argument(metavar="IDENTIFIER", help="The identifier of the new job.")
-    ],
-    parameters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--param", "-p", metavar="KEY=VALUE", help="A parameter; JSON, or else a text."
-        ),
-    ] = None,
-    auth_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="The credentials: a file with a JSON object; - is standard input.",
-        ),
-    ] = None,
+    name: _Name,
+    identifier: _Identifier,
+    parameters: _Parameters = None,
+    auth_file: _AuthFile = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for its end; exit code 1 if it has failed.")
     ] = False,
@@ -55,7 +60,6 @@ def launch(
 
     If an action with this identifier runs already, nothing is launched, and that is a success.
     """
-    from service.cli.job_columns import outcome_of
     from service.cli.output import emit, tell
     from service.cli.parameters import parse_parameters
     from service.cli.progress import progress
@@ -71,13 +75,8 @@ def launch(
         with progress(f"Launching {name}"):
             made = launch.finish()
         emit(_told(identifier, made))
-    if made.error and (wait or logs):
-        raise made.error
-    if made.job and (wait or logs):
-        end = _end(supervisor, made.job)
-        # The output of the job stays apart.
-        (tell if logs else emit)(f"{end.launch_id} has ended: {outcome_of(end)}")
-        raise typer.Exit(0 if end.outcome == "success" else 1)
+    if wait or logs:  # with --logs, standard output has the output of the job alone
+        _await_end(supervisor, made, say=tell if logs else emit)
 
 
 def _told(identifier: str, made: "Launched") -> str:
@@ -105,7 +104,7 @@ def _with_output(supervisor: "Supervisor", launch: "Launch", identifier: str) ->
 
 
 def _print_output(supervisor: "Supervisor", job: "Job") -> CommandError | None:
-    """What was wrong with it: its end is waited for all the same."""
+    """Return what was wrong with it, because the end of the job is awaited all the same."""
     from service._generated.supervisor.v1.observer_pb2 import StreamLogsRequest
     from service.cli.logs import print_logs
 
@@ -116,6 +115,18 @@ def _print_output(supervisor: "Supervisor", job: "Job") -> CommandError | None:
             raise
         return error
     return None
+
+
+def _await_end(supervisor: "Supervisor", made: "Launched", say: Callable[[str], None]) -> None:
+    """Exit with 1 if the job has failed."""
+    from service.cli.job_columns import outcome_of
+
+    if made.error:
+        raise made.error
+    if made.job:
+        end = _end(supervisor, made.job)
+        say(f"{end.launch_id} has ended: {outcome_of(end)}")
+        raise typer.Exit(0 if end.outcome == "success" else 1)
 
 
 def _end(supervisor: "Supervisor", job: "Job") -> "Job":

@@ -25,7 +25,7 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def emit(text: str, *, nl: bool = True) -> None:
-    """Print what somebody waits for. Raises `BrokenPipeError` if nobody does any more."""
+    """Print a part of the output. Raises `BrokenPipeError` if its reader has gone."""
     sys.stdout.write(f"{text}\n" if nl else text)
 
 
@@ -37,12 +37,12 @@ def confirmed(question: str) -> bool:
 
 
 def flush() -> None:
-    """Have everything written now, where errors can still be told."""
+    """Write all output now, while errors can still be reported."""
     sys.stdout.flush()
 
 
 def drop_output(number: int = STDOUT) -> None:
-    """Write nothing any more: otherwise Python tries again at its exit."""
+    """Discard further output: otherwise Python tries to write it again at its exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, number)
     os.close(null)
@@ -72,7 +72,7 @@ def _signal_the_end_of_the_reader() -> None:
 
 
 def tell(text: str) -> None:
-    """Tell a person something beside the output."""
+    """Print a message for a person on standard error, apart from the output."""
     say(f"area-supervisor: {text}", err=True)
 
 

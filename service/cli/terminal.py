@@ -1,4 +1,4 @@
-"""What a terminal gets that a pipe does not: colours, a width. And what neither gets."""
+"""What is different on a terminal: colours, a width, and characters that it must not obey."""
 
 import os
 import re

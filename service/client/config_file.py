@@ -1,4 +1,4 @@
-"""Reads the contexts of the file `config.toml`: supervisors under names of one's own."""
+"""Reads the contexts of the file `config.toml`: supervisors, under names that the user chooses."""
 
 import tomllib
 from collections.abc import Mapping

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What scripts rely on."""
+    """The exit codes: scripts rely on them."""
 
     FAILED = 1
     USAGE = 2

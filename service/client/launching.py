@@ -1,4 +1,4 @@
-"""Launches a job, and finds out which one that was."""
+"""Launches a job, and finds out its launch id."""
 
 import secrets
 import time
@@ -18,7 +18,7 @@ from service.client.requests import require_success
 from service.client.supervisor import Supervisor
 
 _MOST = 1000
-# Between two looks for the job: most launches take a moment, and one that pulls its image minutes.
+# Pauses between two looks for the job: a launch mostly takes a moment, but minutes with a pull.
 _PAUSE, _LONGEST_PAUSE = 0.02, 0.2
 
 

@@ -1,4 +1,4 @@
-"""Calls a supervisor. What goes wrong ends the command: see `errors`."""
+"""Calls a supervisor. Failures end the command: see `errors`."""
 
 import os
 import re
@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from observability.escaping import printable
+from service.client.deadline import left
 from service.client.errors import CommandError, ExitCode
-from service.client.patience import left
 from service.client.target import Target
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # which gRPC reads once: it would print lines
@@ -180,6 +180,6 @@ class Pending:
 
 
 def _reason(error: grpc.RpcError) -> str:
-    """What matters of gRPC's words."""
+    """The part of gRPC's message that matters to a person."""
     details = printable(error.details() or "UNAVAILABLE")
     return _BESIDE_THE_REASON.sub("", details)

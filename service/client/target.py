@@ -1,4 +1,4 @@
-"""Which supervisor a command is about, and what it shows there.
+"""Which supervisor a command calls, and with which credentials.
 
 Each value is the first that is given: as an option, in the environment, in the context, or the
 default. A context that is named as an option counts before the environment. An option that is
@@ -58,7 +58,7 @@ def find_target(options: Mapping[str, str | None], environment: Mapping[str, str
 
 
 def _values(options: Mapping[str, str | None], environment: Mapping[str, str]) -> dict[str, Value]:
-    """What is given for each key, and is not empty."""
+    """The value of each key that was given and is not empty."""
     named = options.get("context")
     context = _context(named, environment)
     variables = {

@@ -1,4 +1,4 @@
-"""Follows the jobs, also over lost connections: no change is missed without being told."""
+"""Follows the jobs, across lost connections, and says so if changes may be missing."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from observability.escaping import printable, shown
-from observability.metrics import UNKNOWN
+from observability.label_values import UNKNOWN
 from service.engine.workload_spec import PullPolicy, Tmpfs, Volume
 from service.errors import StartError
 from service.jobs.catalog_keys import Entry, ImagePolicy, Policy

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from observability.callers import caller
 from observability.escaping import shown
+from observability.label_values import UNKNOWN
 from observability.logs import get_logger
-from observability.metrics import UNKNOWN, Metrics
+from observability.metrics import Metrics
 from observability.spans import annotate, trace_environment
 from service.access.audit import audited
 from service.access.clients import ALL_JOBS, JobScope

@@ -1,4 +1,4 @@
-"""The journal: the last changes of jobs in their order, so that who was away can catch up."""
+"""The journal: the last changes of jobs in order, so that clients that were away can catch up."""
 
 import secrets
 from collections.abc import Callable, Iterator

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from observability.metrics import LaunchQueue, Metrics
+from observability.label_values import LaunchQueue
+from observability.metrics import Metrics
 from service.jobs.catalog import Catalog
 from service.jobs.model import Job
 

@@ -21,7 +21,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from observability.metrics import HANDSHAKE_REASONS
+from observability.label_values import HANDSHAKE_REASONS
 from scripts.private_engine import PrivateEngine
 from service import __version__
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer

@@ -17,7 +17,7 @@ from service.jobs.keys.tables import (
     read_variables,
 )
 from service.jobs.keys.values import list_of, read_address, read_runtime
-from service.settings import Name
+from service.support.setting_values import Name
 
 
 class SurroundingKeys(Table):

@@ -1,4 +1,4 @@
-"""How long a command waits for a supervisor: five seconds, with its own start and end."""
+"""How long a command waits for a supervisor: five seconds, including its own start and end."""
 
 import time
 
