@@ -1,4 +1,4 @@
-"""Decides about calls by the clients of the access file, which may change while it runs."""
+"""Decides whether a client may make a call, by the access file, which may change meanwhile."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -21,12 +21,12 @@ _TEXTS = {
     " TOKEN`, or a certificate, of a client in the access file",
 }
 
-# Of a client that its certificate names, whose names may be longer (characters).
+# The longest name that is taken from a certificate (characters).
 _LONGEST_NAME = 255
 
 
 class Refusal(NamedTuple):
-    """Why a call may not go on."""
+    """Why a call was refused."""
 
     reason: Reason
     text: str  # for the client

@@ -30,7 +30,7 @@ from service.errors import StartError
 from service.support.text_file import read_text
 
 _CLIENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-# That of no text is what a script makes of a token that it does not have.
+# The hash of an empty text: scripts write it if their variable with the token is empty.
 _OF_NOTHING = sha256(b"").hexdigest()
 _HASH = re.compile(rf"sha256:(?!{_OF_NOTHING})[0-9a-f]{{64}}")
 _CERTIFICATE = re.compile(r"(dns|ip|email):[!-~]{1,253}|[a-z][a-z0-9+.-]*://[!-~]{1,2000}")

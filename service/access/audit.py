@@ -19,7 +19,7 @@ DEDUP = "dedup"
 
 @dataclass(slots=True)
 class Record:
-    """What is told of a call."""
+    """What the audit says about a call."""
 
     job: str
     identifier: str
@@ -43,7 +43,7 @@ def audited(job: str, identifier: str) -> Iterator[Record]:
 
 
 def _outcome(error: BaseException) -> str:
-    """Of a call that has failed. One that its client has left may still be carried out."""
+    """The outcome of a failed call. A call whose client went away may still be carried out."""
     if isinstance(error, CancelledError):
         return "cancelled"
     return error.reason if isinstance(error, SupervisorError) else SupervisorError.reason

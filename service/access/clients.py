@@ -1,4 +1,4 @@
-"""The clients, the jobs that each of them may touch, and how a call's credentials name one."""
+"""The clients, the jobs that each of them may touch, and how a call's credentials identify one."""
 
 import fnmatch
 import hmac
@@ -43,7 +43,7 @@ ALL_JOBS = JobScope()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Client:
-    """A client of the access file, or whoever shows no credential."""
+    """A client of the access file, or the one for calls without a credential."""
 
     name: str
     role: Role
@@ -52,7 +52,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """By what calls prove that they are a client's. Tokens are here by their SHA-256."""
+    """What calls show to prove that they are a client's. Of tokens, only the SHA-256 is known."""
 
     client: Client
     digests: Collection[bytes] = ()

@@ -16,7 +16,7 @@ class CurrentCall(NamedTuple):
     certificate: Callable[[], Sequence[str]]  # the names in the client's certificate
 
 
-# Tasks inherit it.
+# Tasks inherit it from the task that starts them.
 _current: ContextVar[CurrentCall | None] = ContextVar("current_call", default=None)
 
 

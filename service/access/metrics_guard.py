@@ -1,4 +1,4 @@
-"""Lets in to `/metrics` whom the access file allows it, with METRICS_ACCESS=required."""
+"""Checks requests for `/metrics` against the access file, with METRICS_ACCESS=required."""
 
 from http import HTTPStatus
 
@@ -9,7 +9,7 @@ from service.access.clients import Reason
 from service.access.roles import METRICS_PAGE
 from service.access.throttle import Throttle
 
-# Of the 64 connections of the port, so that probes get through.
+# The port has 64 connections. At most this many wait, so that probes get through.
 _MOST_WAITING = 16
 _ASK = ("WWW-Authenticate", "Bearer")
 

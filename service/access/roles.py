@@ -21,11 +21,11 @@ _REFLECTION = "ServerReflection/ServerReflectionInfo"
 
 # Orchestrators have no credential.
 OPEN = frozenset({f"{_HEALTH}/Check", f"{_HEALTH}/List", f"{_HEALTH}/Watch"})
-# What changes something is told by an audit event.
+# Methods that change something, so that the audit has an event for each call.
 _CHANGES_JOBS = frozenset({f"{_JOBS}/LaunchJob", f"{_JOBS}/KillJob", f"{_JOBS}/KillAllJobs"})
 CHANGES = _CHANGES_JOBS | {f"{_OBSERVER}/Cordon", f"{_OBSERVER}/Uncordon"}
 
-# An operator may call everything. What is not here only an operator may.
+# An operator may call everything, and methods that are missing here only an operator.
 _MAY_CALL: Mapping[Role, frozenset[str]] = {
     Role.BACKEND: _CHANGES_JOBS | {f"{_JOBS}/ListJobs"},
     Role.OBSERVER: frozenset(

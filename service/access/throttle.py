@@ -26,7 +26,7 @@ class Throttle:
         return bool(self._delays)
 
     def forget(self, address: str) -> None:
-        """A right credential came from an address: the row of wrong ones is over."""
+        """Forget the wrong tokens of an address, because a correct credential came from it."""
         self._delays.pop(address, None)
 
     async def wait(self, address: str) -> None:

@@ -1,4 +1,4 @@
-"""Lets in whom the access file names, for what it names them for.
+"""Checks each call against the access file, before its method.
 
 Its refusals are observed as calls. It parses requests itself, after its decision.
 """

@@ -1,4 +1,4 @@
-"""Jobs as the API to observe tells them."""
+"""Makes the messages about jobs for the API to observe."""
 
 from google.protobuf.timestamp_pb2 import Timestamp
 

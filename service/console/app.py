@@ -44,7 +44,7 @@ _CONTRACT = "area_supervisor.AreaSupervisorService"
 _OBSERVER = "supervisor.v1.JobObserver"
 _LIST = f"{_OBSERVER}/ListJobs"
 
-# Bodies other than launches (bytes), and what is shown without JavaScript (jobs).
+# The largest body that is no launch (bytes), and the most jobs in the list without JavaScript.
 _MOST_BODY = 64 * 2**10
 _MOST_ROWS = 200
 _MOST_WAITING = 16  # answers to wrong tokens that are delayed at a time

@@ -1,4 +1,4 @@
-"""What a request asks for: its body, which is bounded, or its query."""
+"""Reads what a request asks for: its query, or its body, whose size is limited."""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from starlette.requests import Request
 
 from observability.escaping import shown
 
-# Each body that is on its way has one of the few connections (seconds).
+# How long a body may take to arrive (seconds): it occupies one of the few connections.
 _LONGEST = 30.0
 
 
 class BadBody(ValueError):
-    """A body that is not what it has to be; the text says what is allowed."""
+    """A body with a fault; the text says what is allowed."""
 
 
 async def read_json(request: Request, *, most: int) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from service.access.roles import Role
 from service.api.open_streams import OtherJobs, Revoked
 
 _COOKIE = "area_supervisor"
-# It is checked at each request, so that it lives as long as the access file has its token.
+# The cookie's age does not matter: each request checks its token against the access file.
 _LASTS = 7 * 24 * 3600
-# Who may do everything, because no access file says otherwise.
+# Without an access file, everybody may do everything.
 _EVERYBODY = Client("", Role.OPERATOR)
 
 

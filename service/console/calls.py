@@ -45,7 +45,7 @@ class _Context:
         return ()
 
     def set_trailing_metadata(self, metadata: Any) -> None:
-        """Only backends heed `retry-after`."""
+        """Ignored: only backends use `retry-after`."""
 
 
 async def call(method: Callable[[Any, Any], Awaitable[Message]], request: Message) -> Any:

@@ -16,10 +16,10 @@ from service.jobs.model import FAILED_OUTCOMES
 
 _STEPS, _STEP = 48, 1800  # half hours (seconds)
 _PAGE = 1000
-# The history may have a hundred thousand jobs of this day: so many pages are read at most, with
-# a pause for launches after each (seconds).
+# The history may have a hundred thousand jobs of this day. The most pages that are read, and the
+# pause after each, in which launches go on (seconds).
 _MOST_PAGES, _PAUSE = 100, 0.02
-# How long figures are good enough (seconds): a day takes a second to read.
+# How long figures are used again (seconds): a day takes a second to read.
 _FRESH = 60.0
 
 ListJobs = Callable[[ListJobsRequest, Any], Awaitable[ListJobsResponse]]

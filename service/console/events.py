@@ -13,9 +13,9 @@ from service.console.calls import CallFailed
 from service.console.plain import plain
 from service.console.streams import Check, with_beats
 
-# Between two messages, which have all changes since: a page need not follow faster (seconds).
+# The pause between two messages (seconds). Each has all changes since the last one.
 _PAUSE = 0.2
-# Jobs of one message that are made into JSON without a pause for the event loop.
+# How many jobs are converted to JSON before the event loop gets a turn.
 _AT_ONCE = 100
 
 

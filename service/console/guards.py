@@ -1,4 +1,4 @@
-"""What every request and answer of the console has to have: a host, an origin, and headers."""
+"""Checks the host and the origin of each request, and adds headers to each answer."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse

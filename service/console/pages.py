@@ -1,4 +1,4 @@
-"""The page, and what of it is there without JavaScript: the live jobs, and the form to log in."""
+"""The page, and what works without JavaScript: the list of live jobs, and the form to log in."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache

@@ -14,7 +14,7 @@ from observability.http_endpoint import bound_socket
 
 # Open pages need a connection each, and a log another one.
 _MOST_CONNECTIONS = 200
-# What is under way at a stop: pages come back by themselves (seconds).
+# How long a stop waits for requests under way (seconds): pages reconnect by themselves.
 _GRACE = 1
 
 

@@ -11,7 +11,7 @@ from service.api.open_streams import OtherJobs, Revoked
 from service.console.calls import CallFailed
 from service.console.plain import plain
 
-# Without any answer: proxies close what is silent, and a client that has gone is noticed (seconds).
+# The longest silence (seconds): proxies close silent streams, and writing finds clients that left.
 _BEAT = 10.0
 _END: Any = object()
 

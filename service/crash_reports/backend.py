@@ -1,4 +1,4 @@
-"""What reports of crashes need of the backend, which the edge calls."""
+"""The interface through which reports of crashes reach the backend."""
 
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol

@@ -24,7 +24,7 @@ from service.support.tasks import Background
 
 log = get_logger(__name__)
 
-# How many reports may wait, and for how long (seconds). Past either the oldest are dropped.
+# How many reports may wait, and for how long (seconds). Beyond that, the oldest are dropped.
 MOST_WAITING = 1000
 _LONGEST_WAIT = 3600.0
 # Between tries to connect, and after a report that has failed.

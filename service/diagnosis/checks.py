@@ -11,7 +11,7 @@ from service.errors import EngineError, StartError
 
 T = TypeVar("T")
 
-# For the rest of a message that somebody else has written (characters).
+# The longest text from another program that a finding quotes (characters).
 _MOST_OF_A_TEXT = 600
 
 
@@ -26,7 +26,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check has found: each text is one line. `subject` is empty if it is the whole."""
+    """What a check has found: each text is one line. `subject` is empty if all is meant."""
 
     status: Status
     message: str
@@ -56,7 +56,7 @@ def ok(message: str, subject: str = "") -> Finding:
 
 
 def warning(message: str, helps: str, subject: str = "") -> Finding:
-    """It works, and may not for long or not in all cases."""
+    """It works, but perhaps not for long, or not in all cases."""
     return Finding(Status.WARNING, message, helps, subject)
 
 
@@ -66,7 +66,7 @@ def error(message: str, helps: str, subject: str = "") -> Finding:
 
 
 def make(check: Check[T], case: T) -> Sequence[Finding]:
-    """What a check finds. Whatever goes wrong is a finding, too."""
+    """What a check finds. An error of the check is a finding, too."""
     return [_as_lines(replace(each, check=check.name)) for each in _look(check, case)]
 
 

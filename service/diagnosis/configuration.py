@@ -10,7 +10,7 @@ from service.diagnosis.checks import Check, Finding, error, ok, warning
 from service.jobs.catalog import PACKAGED, check_tables, faults_of, read_tables
 
 _SHARE_LEFT = 0.1
-"""Of a certificate's lifetime: with less left it has to be renewed, as the alert says."""
+"""A certificate with a smaller part of its lifetime left has to be renewed, as the alert says."""
 RENEW = "renew it (docs/tls.md); the supervisor takes the new files without a restart"
 _DAY = 86_400
 

@@ -7,11 +7,11 @@ from service.diagnosis.case import Case
 from service.diagnosis.seen import Disk, Inside
 from service.errors import EngineRefused, ImageMissing
 
-# The most images that are tried, and how long a look may take, connection included (seconds).
+# How many images are tried, and how long each try may take, with its connection (seconds).
 _MOST_IMAGES, _WITHIN = 3, 12.0
 _NO_TOOL = 77
 _NO_PROGRAM = (126, 127)  # a shell's exit codes
-# What most images have. Each part connects and hangs up, sends nothing, and says why it cannot.
+# Programs that most images have. Each part connects, sends nothing, and says why it cannot connect.
 _SCRIPT = r"""
 exec 2>&1
 { df -Pk / || busybox df -Pk /; } 2>/dev/null

@@ -10,7 +10,7 @@ from service.diagnosis.process_checks import runs_here
 from service.engine.base import Status, Workload
 from service.jobs.workload import INSTANCE_LABEL, SERVES_LABEL
 
-# Between two looks, within which a supervisor removes what has just ended (seconds).
+# The time between two listings (seconds): a supervisor removes in it what has just ended.
 _BETWEEN = 2.0
 _ASIDE = "docs/runbook.md#a-container-that-cannot-be-removed"
 

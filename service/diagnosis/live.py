@@ -22,7 +22,7 @@ from service.state.readiness import Readiness
 from service.state.registry import Registry
 from service.state.rooms import Rooms
 
-# How long an end that was bad is told (seconds), and how many are remembered.
+# How long a bad end counts as recent (seconds), and how many are remembered.
 _LATELY, _MOST_ENDS = 900.0, 1000
 _RUNBOOK = "docs/runbook.md"
 _MOST_OF_A_LINE = 200  # characters of a job's output

@@ -63,7 +63,7 @@ class HistoryFile:
         return sum(seen.st_size for side in SIDES if (seen := stat_of(self._path, side)))
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Write jobs, in one transaction. One that is there already has ended again."""
+        """Write jobs, in one transaction. A job that is in the file already has ended again."""
         rows, last = [], self.last
         for position, job in entries:
             last = max(last + 1, position)

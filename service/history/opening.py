@@ -1,4 +1,4 @@
-"""What comes before the first row: the lock, the file, its settings and its tables."""
+"""Opens the file for writing: its lock, its settings, a check, and its tables."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ from service.history.schema import migrate, version_of
 
 # How long another program's transaction is waited for (seconds).
 BUSY = 1.0
-# What is left of the write-ahead log once nobody reads an older state any more (bytes).
+# The size to which the write-ahead log shrinks once nobody reads an older state any more (bytes).
 _LOG_KEPT = 4 * 2**20
 _PRIVATE = 0o600
 
@@ -51,7 +51,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> tuple[int, Position]:
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise Refused(Fault.OTHER, "its file system does not allow SQLite's write-ahead log")
-    # A crash of the process loses nothing that was committed, one of the machine the last of it.
+    # A crash of the process loses no commit; a crash of the machine may lose the last ones.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT}")
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]

@@ -11,7 +11,7 @@ from service.history.rows import COLUMNS, entry_of
 from service.jobs.model import State
 from service.jobs.wanted import EVERY_JOB, Wanted
 
-# So many jobs of a prefix are sorted; of more, some are found soon enough from the newest on.
+# Up to this many jobs of a prefix are sorted. Of more, reading the newest first soon finds some.
 _FEW = 2000
 # A job ends after it was created. The clocks of machines may differ (microseconds).
 _CLOCKS = 86_400 * 1_000_000

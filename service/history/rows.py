@@ -1,4 +1,4 @@
-"""A job as a row of the table, and back. What is secret, and what no end needs, is left out."""
+"""Converts jobs to rows of the table, and back, without secrets and what only live jobs need."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,7 +43,7 @@ Row = Sequence[Any]
 
 
 def record_of(job: Job) -> Job:
-    """What is kept of a job in memory: not what finds its credentials, nor of its request."""
+    """The job as it is kept in memory: without what finds its credentials, or is of its request."""
     return replace(job, redact=None, digests={}, idempotency_key="", last_end=None, restart=None)
 
 

@@ -1,4 +1,4 @@
-"""The tables of the file, and how those of an older version become today's."""
+"""The tables of the file, and their migration from older versions."""
 
 import sqlite3
 
@@ -9,7 +9,7 @@ log = get_logger(__name__)
 
 # Marks the file as ours (PRAGMA application_id): "Area".
 APPLICATION = 0x41726561
-# What leads from each version (PRAGMA user_version) to the next. A new file takes all of them.
+# The steps from each version (PRAGMA user_version) to the next. A new file takes all of them.
 _STEPS = (
     (
         """CREATE TABLE ended (
@@ -46,7 +46,7 @@ _STEPS = (
     ),
     (
         "ALTER TABLE ended ADD COLUMN ended_for TEXT NOT NULL DEFAULT ''",
-        # All that a filter asks for: a scan of it reads a tenth of the table.
+        # It has all columns of the filters: a scan of it reads a tenth of the table.
         "CREATE INDEX by_filter ON ended (position, name, identifier, outcome, created_at)",
     ),
 )

@@ -1,4 +1,4 @@
-"""Moves a broken file out of the way. It is kept: somebody may still get something out of it."""
+"""Moves a broken file out of the way, and keeps it: somebody may still recover something."""
 
 import time
 from pathlib import Path

@@ -26,7 +26,7 @@ _AT_ONCE = 500
 _FIRST_TRY, _LAST_TRY, _LOOK = 1.0, 10.0, 600.0
 # How long a question waits for the file to be opened at the start.
 _OPENING = 5.0
-# After these the file is as it was, and stays open.
+# These faults leave the file as it was, so it stays open.
 _PASSING = frozenset({Fault.FULL, Fault.LOCKED})
 # One job that SQLite cannot take must not keep the others out.
 _OF_A_ROW = (
@@ -57,7 +57,7 @@ class Writer:
         self._thread.start()
 
     def notice(self) -> None:
-        """There is a job to be written."""
+        """Have the thread write the jobs that wait."""
         if not self._wake.is_set():
             self._wake.set()
 
@@ -139,7 +139,7 @@ class Writer:
         self._kept.remove(entries)
 
     def _prune(self, file: HistoryFile) -> bool:
-        """Remove what is too much, and now and then what is too old; whether there is more."""
+        """Remove rows that are too many, and at times those that are too old; whether more wait."""
         due = time.monotonic() >= self._next_look
         before = oldest_place(self._settings.history_days) if due else 0
         more = file.prune(most=self._settings.history_most, before=before)

@@ -1,4 +1,4 @@
-"""What watches tell: parts of a snapshot, and changes. Those at the same place share a batch."""
+"""What watches send: parts of a snapshot, and changes. Watches at the same place share a batch."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +19,7 @@ MOST_JOBS = 500  # looked at in one turn, so that it is a short one
 
 
 class Selection:
-    """The jobs that a watch is about. Two with the same `key` are about the same jobs."""
+    """The jobs that a watch follows. Two selections with the same `key` have the same jobs."""
 
     def __init__(self, wanted: Wanted, scope: JobScope) -> None:
         self._wanted, self._scope = wanted, scope
@@ -53,7 +53,7 @@ def take(jobs: Iterable[Job], selection: Selection, encode: Encode) -> Batch:
 
 
 class Batches:
-    """The changes up to `end` are told to everybody before later ones are told to anybody."""
+    """All watches get the changes up to `end` before any watch gets later ones."""
 
     def __init__(self, journal: Journal, registry: Registry) -> None:
         self._journal, self._registry = journal, registry
@@ -62,7 +62,7 @@ class Batches:
         self._live: tuple[int, Sequence[Job]] | None = None
 
     def begin(self) -> None:
-        """Let watches tell of all changes up to now."""
+        """Let watches send all changes up to now."""
         self.end = self._journal.last
         self._known.clear()
         self._live = None
@@ -74,7 +74,7 @@ class Batches:
         return self._live
 
     def after(self, place: int, selection: Selection, encode: Encode) -> Batch:
-        """The changes after a place. It may be a part of them, or they may all be left out."""
+        """The changes after a place, or a part of them; none if the selection leaves all out."""
         known = self._known.get((selection.key, place))
         if known is None:
             changes = islice(self._journal.after(place), self.end - place)

@@ -12,20 +12,20 @@ from service.diagnosis.case import Case, Environment
 from service.diagnosis.checks import Finding, Status, make
 from service.diagnosis.live import Live, Outside
 
-# What needs the engine. Not those that run a container, or that only matter before a start.
+# The checks that ask the engine, except those that run a container or matter only before a start.
 _ASKED = {"engine", "limits", "clock", "images", "networks", "surroundings"}
 _ENGINE_CHECKS = [
     each for each in (*engine_checks.CHECKS, *deployment.CHECKS) if each.name in _ASKED
 ]
-# These name jobs: a client that may know of some jobs only is not told.
+# The findings of these checks name jobs: clients that may know only some jobs do not get them.
 _NAME_JOBS = {"limits", "images", "surroundings"}
-# The engine is asked so often at most, and for so long (seconds).
-_KEPT, _PATIENCE = 10.0, 8.0
+# How long answers of the engine are used again, and how long to wait for them (seconds).
+_KEPT, _TIMEOUT = 10.0, 8.0
 _WRONG = (Status.ERROR, Status.WARNING)  # in this order
 
 
 class Diagnosis:
-    """Looks at a supervisor. Clients that ask at the same time share what the engine is asked."""
+    """Checks a running supervisor. Clients that ask at the same time share the engine's answers."""
 
     def __init__(self, supervisor: Live) -> None:
         self._live = supervisor
@@ -34,7 +34,7 @@ class Diagnosis:
         self._asked_at = 0.0
 
     def look_outside(self, outside: Outside) -> None:
-        """Look at what only the process knows, too."""
+        """Also check what only the process knows, from now on."""
         self._live.outside = outside
 
     async def find(self, scope: JobScope = ALL_JOBS) -> Sequence[Finding]:
@@ -58,9 +58,9 @@ class Diagnosis:
             loop = asyncio.get_running_loop()
             self._asking = loop.run_in_executor(self._thread, self._examine, outside)
         try:
-            return await asyncio.wait_for(asyncio.shield(self._asking), _PATIENCE)
+            return await asyncio.wait_for(asyncio.shield(self._asking), _TIMEOUT)
         except TimeoutError:
-            slow = f"it has not told about itself within {_PATIENCE:g} s"
+            slow = f"it has not told about itself within {_TIMEOUT:g} s"
             helps = "see how loaded its host is (docs/runbook.md#supervisorlaunchesslow)"
             return [Finding(Status.WARNING, slow, helps, check="engine")]
 

@@ -20,9 +20,9 @@ from service.observe.places import Include, Place, Tokens
 from service.state.readiness import Readiness
 from service.state.registry import Registry
 
-# Live jobs that are looked at in one step of the event loop: a step takes a few milliseconds.
+# How many live jobs are filtered in one step of the event loop: it takes a few milliseconds.
 _STEP = 2000
-# Ended ones that are read at a time.
+# How many ended jobs are read at a time.
 _ROWS = 200
 # How long to wait for the engine to tell more of a job (seconds).
 _INSPECTION = 2.0
@@ -102,7 +102,7 @@ class Jobs:
         return await self._history.find(identifier=identifier, scope=scope)
 
     async def _with_digest(self, job: Job) -> Job:
-        """The job, with what its image was, if the engine tells that by now."""
+        """The job, with the digest of its image if that is known by now."""
         if job.image_digest or not job.runs or not self._readiness.ready:
             return job
         assert job.workload_id is not None

@@ -1,4 +1,4 @@
-"""The output of a job, without its secrets: of a live one as it comes, of an ended one the rest."""
+"""The output of a job without its secrets: a live job's as it comes, an ended job's as kept."""
 
 import asyncio
 import time
@@ -19,13 +19,12 @@ from service.state.registry import Registry
 
 MOST_STREAMS = 100
 MOST_TAIL = 100_000
-# Before what is shown, so that a secret of several lines is not cut at its head and missed
-# (nanoseconds).
+# Reading begins this much before the first line to show (nanoseconds), so that a secret of several
+# lines is found even if its beginning is not shown.
 _BEFORE = 5 * 10**9
-# All streams together take no more than half of the event loop's time, and so much at once
-# (seconds).
+# All streams together take at most half of the event loop's time, and this much at once (seconds).
 _WORK = 0.005
-# How long a job may take to end whose workload is gone (seconds).
+# How long to wait for the end of a job whose workload is gone (seconds).
 _END = 10.0
 
 
@@ -108,7 +107,7 @@ class JobLogs:
             closing=self._closing,
         )
         scrubber = Scrubber(redact)
-        async with aclosing(reading.lines(lambda: scrubber.patience)) as found:
+        async with aclosing(reading.lines(lambda: scrubber.time_left)) as found:
             async for lines in found:
                 await self._scrub(scrubber, lines)
                 if shown := _from(first, scrubber.take()):

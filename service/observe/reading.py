@@ -18,19 +18,19 @@ from service.jobs.model import Job, State
 from service.state.registry import Registry
 from service.support.retry import Backoff
 
-# An engine may tell two streams in another order than that of their times (nanoseconds).
+# The two streams of an output may come in another order than that of their times (nanoseconds).
 _OVERLAP = 10**9
 _PAUSES = Backoff(0.2, 5.0)
 # How long a follower waits for an engine that is away (seconds).
 _MOST_AWAY = 60.0
 _AWAY = (EngineUnavailable, EngineTimeout, EngineFailed)
-# After the end of a job, an engine may not say that there is no more: it is over when nothing has
-# come for so long, at the latest after so long (seconds).
-_LAST_WORDS, _MOST_LAST_WORDS = 1.0, 10.0
+# An engine may not say that the output of an ended job is complete. It counts as complete once
+# nothing has come for the first of these times, or after the second one (seconds).
+_LAST_OUTPUT, _MOST_LAST_OUTPUT = 1.0, 10.0
 _HAS_EXITED = (State.BACKING_OFF, State.EXITED)
 
 _END: Any = object()
-_Patience = Callable[[], float | None]
+_TimeLeft = Callable[[], float | None]
 
 
 class Reading:
@@ -46,7 +46,7 @@ class Reading:
         follow: bool,
         closing: asyncio.Future[None],
     ) -> None:
-        """`closing` is done when nobody may follow any more."""
+        """`closing` is done when all streams have to end."""
         self._engine = engine
         self._registry = registry
         self._job = job
@@ -61,8 +61,8 @@ class Reading:
         """Whether the workload was gone before the engine has told anything of its output."""
         return self._is_gone and not self._was_told
 
-    async def lines(self, patience: _Patience) -> AsyncGenerator[Sequence[Printed], None]:
-        """The lines as they come, also earlier ones; none whenever the patience ends (seconds).
+    async def lines(self, time_left: _TimeLeft) -> AsyncGenerator[Sequence[Printed], None]:
+        """The lines as they come, also earlier ones; none whenever that time is over (seconds).
 
         Raises the `EngineError`s; if it follows, only after the engine has been away for long, and
         `Draining`.
@@ -71,7 +71,7 @@ class Reading:
         while True:
             live = self._registry.get(self._job.launch_id)
             self._job = live or self._job
-            async with aclosing(self._of_run(patience, follow=self._follow and bool(live))) as run:
+            async with aclosing(self._of_run(time_left, follow=self._follow and bool(live))) as run:
                 async for fresh in run:
                     pauses = iter(_PAUSES) if fresh else pauses
                     yield fresh
@@ -80,13 +80,13 @@ class Reading:
             await self._await_change(live, next(pauses))
 
     async def _of_run(
-        self, patience: _Patience, *, follow: bool
+        self, time_left: _TimeLeft, *, follow: bool
     ) -> AsyncGenerator[Sequence[Printed], None]:
         if (workload_id := self._job.workload_id) is None:
             return
         found = self._engine.logs(workload_id, follow=follow, since=self._seen.begin())
         try:
-            async with aclosing(self._until_over(found, patience)) as lines:
+            async with aclosing(self._until_over(found, time_left)) as lines:
                 async for each in lines:
                     self._away_since = None
                     self._was_told = self._was_told or bool(each)
@@ -101,20 +101,20 @@ class Reading:
                 raise
 
     def _has_started(self) -> bool:
-        """Before its start, a workload has no output that would be told."""
+        """A workload that has not started yet has no output."""
         now = self._registry.get(self._job.launch_id)
         return now is None or now.state is not State.STARTING
 
     async def _until_over(
-        self, found: AsyncGenerator[Sequence[Printed], None], patience: _Patience
+        self, found: AsyncGenerator[Sequence[Printed], None], time_left: _TimeLeft
     ) -> AsyncGenerator[Sequence[Printed], None]:
-        """What is found, until the job has ended and has no more to say."""
-        last_words = _LastWords(self._registry, self._job, self._closing)
+        """Pass on the output that is found, until the job has ended and its output is complete."""
+        last_output = _LastOutput(self._registry, self._job, self._closing)
         upcoming: asyncio.Future[Any] | None = None
         try:
-            while not last_words.spoken:
+            while not last_output.is_over:
                 upcoming = upcoming or asyncio.ensure_future(anext(found, _END))
-                await last_words.wait(upcoming, patience())
+                await last_output.wait(upcoming, time_left())
                 if not upcoming.done():
                     yield ()
                     continue
@@ -122,7 +122,7 @@ class Reading:
                 if item is _END:
                     return
                 yield item
-                last_words.go_on()
+                last_output.note_output()
         finally:
             if upcoming is not None:
                 upcoming.cancel()
@@ -130,7 +130,7 @@ class Reading:
             await found.aclose()
 
     async def _await_change(self, job: Job, pause: float) -> None:
-        """Wait for another run, as long as there cannot be more of this one, or for the pause."""
+        """Wait for another run if this one is over, and otherwise at most for the pause."""
         is_over = job.workload_id is None or job.state in _HAS_EXITED
         limit = None if is_over and not self._away_since else pause
         change = asyncio.ensure_future(
@@ -144,31 +144,31 @@ class Reading:
         _check_open(self._closing)
 
 
-class _LastWords:
-    """What a job still has to say when it has ended."""
+class _LastOutput:
+    """Decides whether the output of a job that has ended is complete."""
 
     def __init__(self, registry: Registry, job: Job, closing: asyncio.Future[None]) -> None:
         live = registry.get(job.launch_id)
         self._gone = registry.when_closed(job.launch_id) if live else None
         self._closing = closing
         self._gone_at: float | None = None
-        self._spoke_at = 0.0
+        self._printed_at = 0.0
 
     @property
-    def spoken(self) -> bool:
-        """Whether there is no more, as far as one can tell."""
+    def is_over(self) -> bool:
+        """Whether it is complete, as far as one can tell."""
         if self._gone_at is None:
             return False
         now = _now()
-        is_quiet = now - max(self._gone_at, self._spoke_at) >= _LAST_WORDS
-        return is_quiet or now - self._gone_at >= _MOST_LAST_WORDS
+        is_quiet = now - max(self._gone_at, self._printed_at) >= _LAST_OUTPUT
+        return is_quiet or now - self._gone_at >= _MOST_LAST_OUTPUT
 
-    def go_on(self) -> None:
-        """It has said something."""
-        self._spoke_at = _now()
+    def note_output(self) -> None:
+        """The job has printed something."""
+        self._printed_at = _now()
 
-    async def wait(self, upcoming: asyncio.Future[Any], patience: float | None) -> None:
-        """Wait for what comes next, for the end of the job, or for the patience (seconds).
+    async def wait(self, upcoming: asyncio.Future[Any], timeout: float | None) -> None:
+        """Wait for what comes next, for the end of the job, or for the timeout (seconds).
 
         Raises `Draining`.
         """
@@ -176,8 +176,8 @@ class _LastWords:
         if self._gone is not None and self._gone_at is None:
             awaited.add(self._gone)
         elif self._gone_at is not None:
-            patience = min(_LAST_WORDS, _LAST_WORDS if patience is None else patience)
-        await asyncio.wait(awaited, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            timeout = min(_LAST_OUTPUT, _LAST_OUTPUT if timeout is None else timeout)
+        await asyncio.wait(awaited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         _check_open(self._closing)
         if self._gone is not None and self._gone_at is None and self._gone.done():
             self._gone_at = _now()

@@ -9,9 +9,9 @@ from observability.redaction.line_redactor import LineRedactor
 from observability.redaction.redactor import Redactor
 from service.engine.output import Printed
 
-# How long a line may wait for the one that decides whether it is the beginning of a secret
-# (seconds). What may be one is then hidden.
-PATIENCE = 1.0
+# How long a line may wait for the next one, which shows whether it is the beginning of a secret
+# (seconds). After that, the part in question is hidden.
+LONGEST_HELD = 1.0
 
 
 @dataclass(slots=True)
@@ -34,11 +34,11 @@ class Scrubber:
         self._lines: deque[_Line] = deque()
 
     @property
-    def patience(self) -> float | None:
-        """How long what is held back may still wait (seconds); None if there is nothing."""
+    def time_left(self) -> float | None:
+        """How long lines may still be held back (seconds); None if none is."""
         if not self._lines:
             return None
-        return max(0.0, self._lines[0].since + PATIENCE - _now())
+        return max(0.0, self._lines[0].since + LONGEST_HELD - _now())
 
     def add(self, printed: Printed) -> None:
         """Add a line."""
@@ -53,7 +53,7 @@ class Scrubber:
 
     def take(self) -> Sequence[Printed]:
         """The lines that may be shown by now."""
-        if self.patience == 0:
+        if self.time_left == 0:
             self._settle(self._lines[0].printed.stream)
         taken = []
         while self._lines and (shown := self._lines[0].shown) is not None:
@@ -61,7 +61,7 @@ class Scrubber:
         return taken
 
     def rest(self) -> Sequence[Printed]:
-        """All that is left, without what could be the beginning of a secret."""
+        """The lines that are left, without parts that may be the beginning of a secret."""
         for stream in self._redactors:
             self._settle(stream)
         return self.take()

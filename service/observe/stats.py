@@ -10,10 +10,10 @@ from service.engine.output import Usage
 from service.jobs.model import Job
 from service.state.registry import Registry
 
-# Between the two measurements that tell what is used of a processor: at least, and at most before
-# the first one tells nothing about this moment any more (seconds).
+# Two measurements give the use of processors. The shortest and the longest time between them
+# (seconds): beyond that, the first one is too old to say something about this moment.
 _LEAST_APART, _MOST_APART = 0.5, 15.0
-# Of a measurement of all jobs (seconds).
+# How long the measurement of all jobs may take (seconds).
 _TIMEOUT = 8.0
 
 

@@ -1,4 +1,4 @@
-"""The turns of watches: however many there are, few of them send in the same moment."""
+"""Lets watches send in turn: however many there are, only a few send at the same moment."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,9 +11,9 @@ PAUSE = 0.01  # seconds
 
 
 class Turns:
-    """Watches that have something to send wait in a line; the others wait for news.
+    """Watches that have something to send wait in a line; idle ones wait for news.
 
-    News are for a round: everybody who has waited for them has a turn before the next round begins.
+    News begin a round, in which every idle watch gets a turn before the next round begins.
     """
 
     def __init__(self, begin_round: Callable[[], None]) -> None:
@@ -41,8 +41,8 @@ class Turns:
         finally:
             self._forget(turn)
 
-    def tell_news(self) -> None:
-        """There is something to send for everybody."""
+    def announce_news(self) -> None:
+        """Give idle watches a turn, too, from the next round on."""
         self._news = True
         self._schedule()
 

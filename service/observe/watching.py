@@ -43,12 +43,12 @@ class Watching:
         self._journal, self._readiness, self._metrics = journal, readiness, metrics
         self._batches = Batches(journal, registry)
         self._turns = Turns(self._batches.begin)
-        journal.subscribe(self._turns.tell_news)
+        journal.subscribe(self._turns.announce_news)
 
     async def watch(
         self, selection: Selection, token: str, encode: Encode
     ) -> AsyncGenerator[Told, None]:
-        """What to tell a client that has the token of an earlier message, or none.
+        """The messages for a client: after one whose token it has, or from the beginning.
 
         Raises `InvalidRequest`, `TooSlow`, `Draining` once it is closed, and `EngineUnavailable`
         before the first listing.
@@ -78,7 +78,7 @@ class Watching:
 
 
 class Watch:
-    """What one client has been told."""
+    """One client's place: what it has got, and which message is next."""
 
     def __init__(
         self, journal: Journal, batches: Batches, selection: Selection, encode: Encode
@@ -108,11 +108,11 @@ class Watch:
 
     @property
     def idle(self) -> bool:
-        """Whether the client knows everything that is to be told now."""
+        """Whether there is no message for the client at this moment."""
         return not self._gap and not self._in_snapshot and self._place >= self._batches.end
 
     def next(self) -> Told | None:
-        """The next message; None if nothing has to be told. Raises `TooSlow`."""
+        """The next message; None if there is none yet. Raises `TooSlow`."""
         if self._gap:
             self._gap = False
             return Told("gap", self._token(_NO_PLACE))

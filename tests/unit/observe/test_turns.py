@@ -51,7 +51,7 @@ async def test_who_is_idle_waits_for_news_and_comes_behind_the_others() -> None:
     assert [] == watchers.called
     watchers.wait("busy")
     await asyncio.sleep(0)
-    watchers.turns.tell_news()
+    watchers.turns.announce_news()
     await a_while()
     assert ["busy", "idle"] == watchers.called
 
@@ -66,7 +66,7 @@ async def test_everybody_who_waited_for_news_has_a_turn_before_there_are_others(
     watchers.wait(*waiting, idle=True)
     await a_while()
     for called in (AT_ONCE, AT_ONCE + 2, AT_ONCE + 3):
-        watchers.turns.tell_news()
+        watchers.turns.announce_news()
         watchers.turns._call()
         await a_while()
         assert called == len(watchers.called)
@@ -98,7 +98,7 @@ async def test_nothing_is_left_of_a_client_that_has_gone() -> None:
     await asyncio.sleep(0)
     for task in watchers.tasks.values():
         task.cancel()
-    turns.tell_news()  # the clients have gone, and their tasks do not know it yet
+    turns.announce_news()  # the clients have gone, and their tasks do not know it yet
     turns._call()
     await a_while()
     assert [] == watchers.called
