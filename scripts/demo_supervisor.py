@@ -9,7 +9,6 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import docker
@@ -163,12 +162,7 @@ class Supervisor:
         """Enter, without starting it."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Remove the container, even during its creation, its volume, and those of its jobs."""
         self._channel.close()
         ours = self._client.containers.list(all=True, filters={"name": f"^/?{self._name}$"})

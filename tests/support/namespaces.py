@@ -7,7 +7,6 @@ owner, and the kernel removes it with the last process in it.
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from types import TracebackType
 from typing import Self
 
 _HOLD = "echo ready; cat"
@@ -45,12 +44,7 @@ class Namespace:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._holder.communicate()  # which closes its input
 
 

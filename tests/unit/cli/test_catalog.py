@@ -1,7 +1,6 @@
 """`area-supervisor catalog`, as far as it needs no Engine."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from service.cli.main import app
 from service.errors import StartError
 from service.jobs.catalog_origins import toml
 from service.jobs.catalog_schema import catalog_schema
-from service.settings import Settings
+from tests.support.environment import no_settings
 
 FILE = """
 [defaults]
@@ -32,16 +31,11 @@ draw = { kind = "reaction", image = "reg.example/map:1" }
 
 @pytest.fixture(autouse=True)
 def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    before = dict(os.environ)
-    for name in before:
-        if name.lower() in Settings.model_fields:
-            del os.environ[name]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     (tmp_path / "jobs.toml").write_text(FILE)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+    with no_settings():
+        yield
 
 
 def run(*arguments: str, catalog: str = "jobs.toml", **environment: str) -> Result:

@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,19 +13,14 @@ from service import __version__
 from service.access.tokens import hash_line
 from service.cli.main import app, main
 from service.jobs.catalog import PACKAGED
-from service.settings import Settings
+from tests.support.environment import no_settings
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    before = dict(os.environ)
-    for name in before:
-        if name.lower() in Settings.model_fields:
-            del os.environ[name]
     monkeypatch.chdir(tmp_path)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+    with no_settings():
+        yield
 
 
 def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:

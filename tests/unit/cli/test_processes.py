@@ -52,6 +52,15 @@ def a_snapshot(*jobs: api.Job, token: str = "e.1") -> api.WatchJobsResponse:
     return api.WatchJobsResponse(kind="snapshot", jobs=jobs, complete=True, resume_token=token)
 
 
+def close_its_output(process: subprocess.Popen[str]) -> None:
+    """It ends then, and that is no error."""
+    assert process.stdout is not None
+    process.stdout.close()
+    assert 0 == process.wait(_SECONDS)
+    assert process.stderr is not None
+    assert not process.stderr.read()
+
+
 def lines_of(process: subprocess.Popen[str], number: int) -> list[str]:
     assert process.stdout is not None
     return [process.stdout.readline() for _ in range(number)]
@@ -65,22 +74,14 @@ def test_a_pipe_that_closes_ends_what_waits_and_is_no_error(
     fake.lines = [api.LogLine(text="one"), api.LogLine(text="two")]
     with begin(server, *arguments) as process:
         assert all(lines_of(process, 2))
-        assert process.stdout is not None
-        process.stdout.close()
-        assert 0 == process.wait(_SECONDS)
-        assert process.stderr is not None
-        assert not process.stderr.read()
+        close_its_output(process)
 
 
 def test_a_pipe_that_closes_in_the_middle_of_a_list_is_no_error(fake: Fake, server: str) -> None:
     fake.jobs[:] = [a_job("x" * 1000 + str(number)) for number in range(600)]
     with begin(server, "jobs", "-o", "json") as process:
         assert all(lines_of(process, 1))
-        assert process.stdout is not None
-        process.stdout.close()
-        assert 0 == process.wait(_SECONDS)
-        assert process.stderr is not None
-        assert not process.stderr.read()
+        close_its_output(process)
 
 
 @pytest.mark.parametrize("arguments", [["jobs", "-w"], ["logs", "-f", "a"]])

@@ -24,6 +24,8 @@ from tests.support.supervised import eventually
 
 Answer = tuple[int, dict[str, str], bytes]
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 
 class Served:
     """An endpoint and a client of it."""
@@ -54,15 +56,6 @@ def says(reason: str, *, well: bool = True) -> Probe:
         return well, reason
 
     return probe
-
-
-@pytest.fixture(autouse=True)
-def quiet(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Nothing is printed, nor logged by the endpoint, up to its end: asyncio logs what it gets."""
-    yield
-    records = caplog.get_records("call") + caplog.get_records("teardown")
-    logged = [each.getMessage() for each in records if each.threadName in ("http", "scrapes_0")]
-    assert ([], "", "") == (logged, *capfd.readouterr())
 
 
 @pytest.fixture
