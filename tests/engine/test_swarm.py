@@ -1,11 +1,17 @@
 """What only a Swarm can show: several machines, several supervisors, and its own refusals."""
 
 import asyncio
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import pytest
 
+from observability.redaction.redactor import NO_SECRETS
 from service.engine.base import Begun, Change, Status
 from service.engine.swarm.engine import SwarmEngine
 from service.engine.workload_spec import Limits
@@ -13,6 +19,7 @@ from service.errors import EngineTimeout, ImageMissing, NameTaken, NoRoom, NoSuc
 from tests.engine.on_swarm import TIMEOUT, a_spec, node_of, nodes_of, start
 from tests.engine.rigs import Listener, SwarmRig, until, until_async
 from tests.support import worker
+from tests.support.swarm import SwarmNode
 
 
 async def _until_status(engine: Any, service_id: str, wanted: Status, *, within: float) -> None:
@@ -98,6 +105,38 @@ async def test_what_no_node_may_run_has_no_room_and_leaves_nothing(swarm_rig: Sw
             node.reload()
             node.update(spec | {"Availability": "active"})
     await start(swarm_rig, "a-1")
+
+
+async def test_what_was_stopped_is_started_again_at_once_also_by_a_busy_manager(
+    swarm_rig: SwarmRig,
+) -> None:
+    service_id = await start(swarm_rig, "a-1")
+    await swarm_rig.engine.stop(service_id, grace=5)
+    with _busy(swarm_rig.swarm.manager):
+        await swarm_rig.engine.start_successor(
+            service_id, {"test.attempt": "1"}, allowed_folders=(), redact=NO_SECRETS, timeout=20
+        )
+
+
+@contextmanager
+def _busy(manager: SwarmNode) -> Iterator[None]:
+    """Have it do something all the time: its scheduler waits for a second then."""
+    done = threading.Event()
+
+    def work() -> None:
+        with manager.client() as client:
+            for number in count():
+                if done.is_set():
+                    return
+                client.secrets.create(name=f"busy-{number}", data=b"x").remove()
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        try:
+            yield
+        finally:
+            done.set()
+        working.result()
 
 
 async def test_an_exit_is_told_with_its_code_and_was_seen(swarm_rig: SwarmRig) -> None:

@@ -40,6 +40,12 @@ from service.errors import EngineRefused
 _NANO = 10**9
 _SHM = "/dev/shm"  # noqa: S108 - in the container
 _SECRET_MODE = 0o400
+# How many tasks of a service Swarm keeps: one more than its restart policy has attempts, whatever
+# the cluster's task-history-limit is. Without one, it makes what has ended anew. What is started
+# again after a stop has three: what was stopped, what never starts, and the successor. If Swarm has
+# deleted the one that never starts, the successor waits for its end, for a minute (SwarmKit's
+# task_reaper.go and restart.go).
+_KEPT = 3
 # Docker 25: the first whose services can be kept from new privileges. Others do not know the field.
 _CONFINING_API = "1.44"
 
@@ -97,9 +103,7 @@ def _task(spec: WorkloadSpec, api_version: str, secret_id: str) -> Mapping[str, 
         container,
         resources=_resources(spec.limits),
         log_driver=_log_driver(spec.surroundings.log),
-        # With a limit of attempts Swarm keeps what has ended whatever the cluster's
-        # task-history-limit is: with 0 it would make the task anew (SwarmKit's task_reaper.go).
-        restart_policy=RestartPolicy("none", max_attempts=1),
+        restart_policy=RestartPolicy("none", max_attempts=_KEPT - 1),
         networks=[spec.network],
         placement=Placement(constraints=list(spec.placement)) if spec.placement else None,
     )
