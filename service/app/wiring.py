@@ -120,6 +120,7 @@ class Core:
             registry=self.registry,
             readiness=self.readiness,
             admission=admission,
+            abandoned=self._abandoned,
             background=self.background,
             settings=self._settings,
         )
@@ -209,6 +210,7 @@ class Core:
             registry=self.registry,
             launches=launches,
             reaper=self.reaper,
+            abandoned=self._abandoned,
             signals=self._signals,
             readiness=self.readiness,
             background=self.background,

@@ -1,15 +1,16 @@
-"""Launches that were given up, and the removal of workloads that they started all the same."""
+"""Launches and restarts that were given up, and the removal of what they started all the same."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from observability.callers import caller
 from observability.logs import get_logger
 from service.engine.base import Engine
 from service.errors import EngineError
-from service.jobs.workload import LAUNCH_LABEL, job_fields
+from service.jobs.workload import LAUNCH_LABEL, job_fields, launch_id_in
 from service.lifecycle.removal import Removal, Remover
 from service.support.tasks import Background
 
@@ -27,7 +28,7 @@ class AbandonedLaunches:
         self._remover = remover
         self._background = background
         self._launch_ids: deque[str] = deque(maxlen=_MOST_REMEMBERED)
-        self._removals: set[asyncio.Task[None]] = set()
+        self._removals: dict[asyncio.Task[None], str] = {}  # with the launch id
 
     def __contains__(self, launch_id: str) -> bool:
         """Whether a launch was given up."""
@@ -47,21 +48,29 @@ class AbandonedLaunches:
             **job_fields(labels),
             **caller().fields,
         )
-        self._spawn(lambda: self._remove_all(launch_id), f"abandon {launch_id}")
+        self._spawn(launch_id, lambda: self._remove_all(launch_id), f"abandon {launch_id}")
 
     def remove(self, workload_id: str, labels: Mapping[str, str]) -> None:
         """Remove a workload of such a launch, even if it runs, in the background."""
-        self._spawn(lambda: self._remove(workload_id, labels), f"discard {workload_id}")
+        remove = partial(self._remove, workload_id, labels)
+        self._spawn(launch_id_in(labels), remove, f"discard {workload_id}")
+
+    async def wait(self, launch_id: str) -> None:
+        """Wait for the removals under way of one launch."""
+        while removals := [each for each, its in self._removals.items() if its == launch_id]:
+            await asyncio.wait(removals)
 
     async def finish(self) -> None:
         """Wait for the removals under way: a later start with `adopt` would adopt what is left."""
         while self._removals:
             await asyncio.wait(self._removals)
 
-    def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+    def _spawn(
+        self, launch_id: str, work: Callable[[], Coroutine[Any, Any, None]], name: str
+    ) -> None:
         task = self._background.spawn_once(work, name)
-        self._removals.add(task)
-        task.add_done_callback(self._removals.discard)
+        self._removals[task] = launch_id
+        task.add_done_callback(lambda done: self._removals.pop(done, None))
 
     async def _remove_all(self, launch_id: str) -> None:
         for workload in await self._engine.list():

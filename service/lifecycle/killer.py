@@ -15,6 +15,7 @@ from service.engine.base import Engine, Exit
 from service.errors import EngineRefused, LaunchKilled, NoSuchWorkload, SupervisorError
 from service.jobs.model import Job
 from service.jobs.observations import KillFailed, KillIntended
+from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.exit_hints import Hint, Signals
 from service.lifecycle.reaper import Reaper
 from service.reporting.request_reports import (
@@ -46,6 +47,7 @@ class Killer:
     registry: Registry
     launches: Launches
     reaper: Reaper
+    abandoned: AbandonedLaunches
     signals: Signals
     readiness: Readiness
     background: Background
@@ -153,6 +155,7 @@ class Killer:
             await self.reaper.reap(job.launch_id, Hint(stopped=exited, witnessed=True))
         if not closed.done():
             raise EngineRefused(f"container {workload_id}: was started again by somebody else")
+        await self.abandoned.wait(job.launch_id)  # it may have had a successor already
         killed = closed.result().exit_code == _SIGKILLED and not running.backing_off
         return "forced" if killed else "stopped"
 

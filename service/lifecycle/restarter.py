@@ -6,7 +6,7 @@ is to be started again is known from the workloads alone, also after a crash at 
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from observability.logs import get_logger
@@ -27,10 +27,12 @@ from service.jobs.workload import (
     INSTANCE_LABEL,
     LAUNCH_LABEL,
     RESTARTS_LABEL,
+    labels_of,
     restart_labels,
     restarts_in,
     secrets_of,
 )
+from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.exit_hints import Hint
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
@@ -59,16 +61,23 @@ class Restarter:
     registry: Registry
     readiness: Readiness
     admission: Admission
+    abandoned: AbandonedLaunches
     background: Background
     settings: Settings
+    # Launch ids of jobs that may have a successor without this process knowing.
+    _unsure: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
-        self.registry.subscribe(self._follow_if_it_backs_off)
+        self.registry.subscribe(self._note_state)
 
-    def _follow_if_it_backs_off(self, job: Job) -> None:
+    def _note_state(self, job: Job) -> None:
         if job.state is State.BACKING_OFF:
             name = f"restart {job.launch_id}"
             self.background.spawn_once(lambda: self._follow(job.launch_id), name)
+        elif job.state is State.GONE and job.launch_id in self._unsure:
+            self._unsure.discard(job.launch_id)
+            labels = labels_of(job, self.settings.supervisor_instance)
+            self.abandoned.add(labels, job.workload_name)
 
     async def _follow(self, launch_id: str) -> None:
         """Until the job runs again, or is not to be started again any more."""
@@ -125,6 +134,7 @@ class Restarter:
         except BaseException:
             self.registry.observe(job.launch_id, RestartFailed(job.restart_at))
             raise
+        self._unsure.discard(job.launch_id)
         started = Started(begun.id, time.time(), node=begun.node)
         self.registry.observe(job.launch_id, started)
         log.info(
@@ -143,13 +153,17 @@ class Restarter:
     async def _make_successor(self, job: Job) -> Begun:
         assert job.workload_id is not None
         seen = await self.engine.inspect(job.workload_id)
-        return await self.engine.start_successor(
-            job.workload_id,
-            restart_labels(job.restarts),
-            allowed_folders=self.settings.allowed_folders,
-            redact=_redactor(seen),
-            timeout=self.settings.launch_timeout_seconds,
-        )
+        try:
+            return await self.engine.start_successor(
+                job.workload_id,
+                restart_labels(job.restarts),
+                allowed_folders=self.settings.allowed_folders,
+                redact=_redactor(seen),
+                timeout=self.settings.launch_timeout_seconds,
+            )
+        except _UNSURE:
+            self._unsure.add(job.launch_id)
+            raise
 
     async def _find_successor(self, job: Job) -> Begun | None:
         """What an earlier try has started, or an earlier process. What never ran is removed."""

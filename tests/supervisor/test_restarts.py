@@ -287,6 +287,48 @@ async def test_a_restart_whose_answer_is_lost_is_made_good(
     assert {"launches": 1} == world.counted()
 
 
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("by", ["a kill", "a kill of all", "somebody's hand"])
+async def test_what_ends_between_two_tries_leaves_no_successor(
+    world: World, by: str, late: bool
+) -> None:
+    """The engine may have made it although it did not answer, or does so yet."""
+    await world.launch("a-1", "again")
+    old = end(world)
+    await until(lambda: world.listed() == {"a-1": "backing_off"})
+    hold = world.faults.hold("start")
+    await hold.reached()
+    await until(lambda: bool(world.logged("restart.failed")), within=60)
+    if not late:
+        hold.release()
+        await until(lambda: world.running() == ["a-1"])
+    assert {"a-1": "backing_off"} == world.states()
+    if by == "a kill":
+        await world.kill("a-1")
+    elif by == "a kill of all":
+        await world.killing_all()
+    else:
+        await world.host.remove(old.id)
+        await until(lambda: not world.states())
+    assert by == "somebody's hand" or late or world.left() == []
+    hold.release()
+    await until(lambda: not world.left())
+    await pass_time(300)
+    assert ([], {}) == (world.left(), world.states())
+
+
+async def test_a_launch_after_such_a_kill_is_a_new_job(world: World) -> None:
+    await world.launch("a-1", "again", say="old")
+    end(world)
+    world.faults.fail("start", EngineTimeout("slow"), after=True)
+    await until(lambda: bool(world.logged("restart.failed")), within=60)
+    await world.kill("a-1")
+    await world.launch("a-1", "again", say="new")
+    await pass_time(300)
+    assert "new" in world.container("a-1").spec.arguments
+    assert {"a-1": "running"} == world.states()
+
+
 async def test_an_engine_that_refuses_is_given_up_and_the_last_outcome_told(world: World) -> None:
     await world.launch("a-1", "carefully again")
     world.faults.fail("create", ImageMissing("no such image"), times=99)
