@@ -16,7 +16,9 @@ def report_crashes(core: Core, metrics: Metrics, settings: Settings) -> CrashRep
     if not settings.report_crashes:
         return None
     backend = BackendClient(settings.crash_target)
-    return CrashReports(backend, core.registry, core.background, metrics)
+    reports = CrashReports(backend, core.registry, core.background, metrics)
+    core.earlier.subscribe(reports.note)
+    return reports
 
 
 def warn_of_target(settings: Settings) -> None:

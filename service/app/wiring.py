@@ -65,6 +65,8 @@ class Core:
         self.history = History(metrics, settings)
         self.registry.subscribe_to_changes(self._keep_ended)
         self.registry.subscribe_to_changes(self.journal.record)
+        self.earlier = EarlierJobs(engine=engine, settings=settings)
+        self.earlier.subscribe(self.history.add)
         self.cordon = Cordon(metrics)
         self.background = Background()
         self._remover, self._signals = Remover(engine), Signals()
@@ -220,9 +222,8 @@ class Core:
 
     def _make_watcher(self, catalog: Catalog) -> Watcher:
         adopter = self._make_adopter()
-        earlier = EarlierJobs(engine=self._engine, keep=self.history.add, settings=self._settings)
         janitor = Janitor(
-            self._engine, self._remover, self._metrics, self._settings, earlier=earlier
+            self._engine, self._remover, self._metrics, self._settings, earlier=self.earlier
         )
         return Watcher(
             engine=self._engine,

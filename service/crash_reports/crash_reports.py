@@ -58,10 +58,10 @@ class CrashReports:
         self._pauses, self._longest_wait = pauses, longest_wait
         self._waiting: deque[_Report] = deque()  # oldest first
         self._stopping = asyncio.Event()
-        registry.subscribe(self._note)
+        registry.subscribe(self.note)
 
-    def _note(self, job: Job) -> None:
-        """Report a job, if it has just failed."""
+    def note(self, job: Job) -> None:
+        """Report a job, if it has failed."""
         if job.outcome not in FAILED_OUTCOMES:
             return
         if len(self._waiting) >= MOST_WAITING:

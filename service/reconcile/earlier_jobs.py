@@ -1,7 +1,7 @@
-"""Keeps in the history how jobs of an earlier run have ended, which the start removes."""
+"""Tells how jobs of an earlier run have ended, which the start removes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from service.engine.base import Engine, Inspection, Status, Workload
 from service.errors import EngineError
@@ -25,8 +25,17 @@ class EarlierJobs:
     """What runs is ended by the start: that is a kill. What has exited, has done so unseen."""
 
     engine: Engine
-    keep: Callable[[Job], None]  # has the history keep a job that has ended
     settings: Settings
+    _listeners: list[Callable[[Job], None]] = field(default_factory=list, init=False)
+
+    def subscribe(self, listener: Callable[[Job], None]) -> None:
+        """Call the listener with each job that has ended."""
+        self._listeners.append(listener)
+
+    def tell(self, job: Job) -> None:
+        """A job has ended, and its workload is removed: no later start finds it."""
+        for listener in self._listeners:
+            listener(job)
 
     async def ended(self, workload: Workload) -> Job | None:
         """The job of a workload that does not run any more, before its removal.

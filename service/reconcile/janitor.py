@@ -1,7 +1,7 @@
 """Removes workloads that are no job's: those of earlier runs, and orphans."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,7 +10,13 @@ from observability.logs import get_logger
 from observability.metrics import Metrics
 from service.engine.base import Engine, Status, Workload
 from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, NoSuchWorkload
-from service.jobs.workload import is_restartable, job_fields, stop_grace_in
+from service.jobs.workload import (
+    is_restartable,
+    job_fields,
+    launch_id_in,
+    restarts_in,
+    stop_grace_in,
+)
 from service.lifecycle.removal import Removal, Remover
 from service.reconcile.earlier_jobs import EarlierJobs
 from service.settings import Settings
@@ -79,9 +85,21 @@ class Janitor:
         """
         if workloads:
             log.info("janitor.started", containers=len(workloads))
-        await run_concurrently(partial(self._remove, force=True), workloads)
+        await run_concurrently(self._end_launch, _by_launch(workloads))
         if jobs := sum(each.status is Status.LIVE for each in workloads):
             log.warning("janitor.ended_jobs", jobs=jobs, meaning=_NOBODY_LAUNCHES, helps=_ADOPT)
+
+    async def _end_launch(self, runs: Sequence[Workload]) -> None:
+        """Remove all workloads of a launch. Its job has ended with the last run that there was."""
+        ended = None
+        for workload in runs:
+            if workload.status in (Status.LIVE, Status.UNKNOWN):
+                await self._stop(workload)
+            ended = await self._earlier.ended(workload) or ended
+            if not await self._remove(workload, force=True):
+                return
+        if ended:
+            self._earlier.tell(ended)
 
     async def sweep(self, unknown: Sequence[Workload]) -> None:
         """Remove those orphans among unknown workloads whose grace is over.
@@ -148,21 +166,17 @@ class Janitor:
         kept = self._keep and not is_restartable(workload.labels)
         return status is Status.CREATED or (status is Status.EXITED and not kept)
 
-    async def _remove(self, workload: Workload, *, force: bool) -> None:
-        """Remove a workload; by force at the start, after a stop."""
+    async def _remove(self, workload: Workload, *, force: bool) -> bool:
+        """Remove a workload; by force at the start, after a stop. False if that has failed."""
         try:
-            if workload.status in (Status.LIVE, Status.UNKNOWN):
-                await self._stop(workload)
-            ended = await self._earlier.ended(workload) if force else None
             removed = await self._free_name(workload, force=force)
         except (EngineRefused, EngineTimeout) as error:
             log.warning("janitor.failed", **fields_of(workload), error=error.message)
-            return
+            return False
         if removed:
             self._metrics.orphans_removed.inc()
             log.info("janitor.removed", **fields_of(workload))
-        if ended:
-            self._earlier.keep(ended)
+        return True
 
     async def _free_name(self, workload: Workload, *, force: bool) -> bool:
         """Remove a workload, or set it aside; if it is set aside already, only remove it.
@@ -188,6 +202,14 @@ class Janitor:
         grace = min(stop_grace_in(workload.labels, self._grace), _LONGEST_START_GRACE)
         with suppress(NoSuchWorkload, EngineRefused, EngineTimeout):  # the removal is by force
             await retry(lambda: self._engine.stop(workload.id, grace=grace))
+
+
+def _by_launch(workloads: Sequence[Workload]) -> Collection[Sequence[Workload]]:
+    """The workloads of each launch: a job that was started again may have one for a run."""
+    found: dict[str, list[Workload]] = {}
+    for workload in sorted(workloads, key=lambda each: restarts_in(each.labels).total):
+        found.setdefault(launch_id_in(workload.labels) or workload.id, []).append(workload)
+    return found.values()
 
 
 def fields_of(workload: Workload) -> Mapping[str, str]:

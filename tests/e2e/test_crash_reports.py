@@ -97,19 +97,21 @@ def test_a_backend_that_comes_back_is_told_once_and_a_stop_does_not_wait_for_it(
         eventually(lambda: _sent(supervised) == 1)
         assert 0 == _waiting(supervised)
     # An exit that nobody has seen is told by the next supervisor.
-    assert Response() == supervised.launch("timer", "a-2")
-    supervised.stop(signal.SIGKILL)
-    containers.one(docker_client, "a-2").kill()
-    supervised.start(SUPERVISOR_ON_START="adopt")
-    eventually(lambda: _waiting(supervised) == 1)
-    with a_backend(port) as backend:
-        assert "a-2" == backend.next_call().identifier
-        eventually(lambda: _sent(supervised) == 1)
-    assert Response() == supervised.launch("timer", "a-3", {"exit": "3"})
+    for mode, identifier in (("adopt", "a-2"), ("remove", "a-3")):
+        assert Response() == supervised.launch("timer", identifier)
+        supervised.stop(signal.SIGKILL)
+        containers.one(docker_client, identifier).kill()
+        supervised.start(SUPERVISOR_ON_START=mode)
+        eventually(lambda: _waiting(supervised) == 1)
+        with a_backend(port) as backend:
+            assert identifier == backend.next_call().identifier
+            eventually(lambda: _sent(supervised) == 1)
+    assert Response() == supervised.launch("timer", "a-4", {"exit": "3"})
     eventually(lambda: _waiting(supervised) == 1)
     begun = time.monotonic()
     assert 0 == supervised.stop()
     assert time.monotonic() - begun < 5
     (dropped,) = supervised.events("crash_report.dropped")
-    assert ("a-3", "stop") == (dropped["identifier"], dropped["reason"])
-    assert ["a-1", "a-2"] == [each["identifier"] for each in supervised.events("crash_report.sent")]
+    assert ("a-4", "stop") == (dropped["identifier"], dropped["reason"])
+    identifiers = [each["identifier"] for each in supervised.events("crash_report.sent")]
+    assert ["a-1", "a-2", "a-3"] == identifiers

@@ -1,20 +1,24 @@
-"""What the history says of jobs of an earlier run, which the start has removed."""
+"""What the history and the backend are told of jobs of an earlier run that the start removes."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from observability.callers import Caller
-from service.errors import EngineTimeout, NoSuchJob
+from service.errors import EngineFailed, EngineTimeout, NoSuchJob
 from service.jobs.model import Job, Outcome, State
-from service.jobs.workload import labels_of
+from service.jobs.restart_policy import RestartPolicy, Restarts
+from service.jobs.workload import labels_of, restart_labels
 from tests.fake_engine.engine import digest_of
 from tests.fake_engine.host import Container
-from tests.supervisor.world import World, a_world
+from tests.supervisor.told import Told, reports_to
+from tests.supervisor.world import World, a_world, until
 from tests.support.samples import a_job
 
 _LAUNCH = "1" * 16
 _CREATED = 1_700_000_000.25
+_POLICY = RestartPolicy("end", 5, 600.0, 1.0, 300.0)
+_RESTARTS = Restarts(1, 1, _CREATED, 1)
 
 
 @pytest.fixture
@@ -24,21 +28,38 @@ async def removing() -> AsyncIterator[World]:
         yield world
 
 
-def left(world: World, *, started: bool = True, **facts: object) -> Container:
-    """The container of a job that an earlier run has launched."""
+@pytest.fixture
+def told(removing: World) -> Told:
+    """The backend that is told of its crashes."""
+    backend = Told()
+    reports_to(backend, removing)
+    return backend
+
+
+def left(world: World, *, started: bool = True, again: bool = False, **facts: object) -> Container:
+    """The container of a job that an earlier run has launched, or begun again."""
     by = Caller(client="backend")
     job = a_job(_LAUNCH, identifier="t-1", launched_by=by, created_at=_CREATED, **facts)
-    return world.put("t-1", dict(labels_of(job, "default")), started=started)
+    labels = {**labels_of(job, "default"), **(restart_labels(_RESTARTS) if again else {})}
+    return world.put("t-1", labels, started=started)
+
+
+def left_to_be_started_again(world: World) -> Container:
+    """The container of a job that has exited, and has made room for its successor."""
+    container = left(world, restart=_POLICY)
+    world.host.exit(container.id, 3)
+    world.host.free_name_of(container.id)
+    return container
 
 
 async def after_the_start(world: World) -> Job:
     world.watch()
     await world.ready()
-    assert not world.exists("t-1")
+    assert [] == world.left()
     return await world.observer.jobs.get(launch_id=_LAUNCH)
 
 
-async def test_what_the_start_ends_was_killed(removing: World) -> None:
+async def test_what_the_start_ends_was_killed(removing: World, told: Told) -> None:
     container = left(removing)
     job = await after_the_start(removing)
     assert (State.GONE, Outcome.KILLED, 143) == (job.state, job.outcome, job.exit_code)
@@ -50,10 +71,11 @@ async def test_what_the_start_ends_was_killed(removing: World) -> None:
     )
     assert container.started_at == job.started_at
     assert job.ended_at == container.ended_at
+    assert [] == told.identifiers
 
 
 async def test_what_has_ended_while_nobody_was_there_is_lost_or_has_done_its_work(
-    removing: World,
+    removing: World, told: Told
 ) -> None:
     container = left(removing)
     container.say("oh")
@@ -61,11 +83,46 @@ async def test_what_has_ended_while_nobody_was_there_is_lost_or_has_done_its_wor
     job = await after_the_start(removing)
     assert (Outcome.LOST, 3) == (job.outcome, job.exit_code)
     assert "oh" == job.last_lines.splitlines()[-1]
+    await until(lambda: told.identifiers == ["t-1"])
+    assert told.reasons[0].endswith("\noh")
+    assert "the reason is not known" in told.reasons[0]
 
 
-async def test_what_had_to_end_and_did_is_a_success(removing: World) -> None:
+async def test_what_had_to_end_and_did_is_a_success(removing: World, told: Told) -> None:
     removing.host.exit(left(removing, ends=True).id, 0)
     assert Outcome.SUCCESS is (await after_the_start(removing)).outcome
+    assert [] == told.identifiers
+
+
+async def test_what_runs_again_has_not_ended_before(removing: World, told: Told) -> None:
+    left_to_be_started_again(removing)
+    again = left(removing, restart=_POLICY, again=True)
+    job = await after_the_start(removing)
+    assert (Outcome.KILLED, again.id, 1) == (job.outcome, job.workload_id, job.restarts.total)
+    assert [] == told.identifiers
+
+
+async def test_what_was_to_run_again_has_ended_with_the_run_before(
+    removing: World, told: Told
+) -> None:
+    before = left_to_be_started_again(removing)
+    left(removing, restart=_POLICY, again=True, started=False)
+    job = await after_the_start(removing)
+    assert (Outcome.LOST, 3, before.id) == (job.outcome, job.exit_code, job.workload_id)
+    await until(lambda: told.identifiers == ["t-1"])
+
+
+async def test_what_cannot_be_removed_is_left_to_the_next_start(
+    removing: World, told: Told
+) -> None:
+    removing.host.exit(left(removing).id, 3)
+    removing.faults.fail("remove", EngineTimeout("too long"))
+    removing.faults.fail("set aside", EngineFailed("not permitted"))
+    removing.watch()
+    await removing.ready()
+    assert (["t-1"], []) == (removing.left(), told.identifiers)
+    with pytest.raises(NoSuchJob):
+        await removing.observer.jobs.get(launch_id=_LAUNCH)
 
 
 async def test_what_never_ran_is_no_job_that_has_ended(removing: World) -> None:
@@ -83,6 +140,9 @@ async def test_what_the_engine_does_not_tell_is_removed_all_the_same(removing: W
 
 async def test_what_development_keeps_was_told_by_the_run_before() -> None:
     async with a_world(started=False, real_time=True, keep=True) as world:
+        told = Told()
+        reports_to(told, world)
         world.host.exit(left(world).id, 3)
         with pytest.raises(NoSuchJob):
             await after_the_start(world)
+        assert [] == told.identifiers

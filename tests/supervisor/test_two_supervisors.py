@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from service.crash_reports.crash_reports import CrashReports
 from service.engine.base import Workload
 from service.errors import EngineFailed, EngineUnavailable, StartError
 from service.jobs.workload import SERVES_LABEL
+from tests.supervisor.told import Told, reports_to
 from tests.supervisor.world import INSTANCE, World, a_sharing_world, pass_time, two_worlds, until
 
 # For as long, an end is left to the supervisor that has launched the job (seconds).
@@ -91,27 +91,10 @@ async def test_an_exit_is_reported_once_by_whoever_has_launched_the_job(
     assert [] == one.left()
 
 
-class _Told:
-    """A backend that is always there, and the identifiers of all reports."""
-
-    target = "in memory"
-
-    def __init__(self) -> None:
-        self.identifiers: list[str] = []
-
-    @asynccontextmanager
-    async def connect(self) -> AsyncIterator["_Told"]:
-        yield self
-
-    async def report(self, identifier: str, reason: str) -> None:
-        assert reason
-        self.identifiers.append(identifier)
-
-
 async def test_the_backend_is_told_of_a_crash_once(worlds: Worlds) -> None:
-    told = _Told()
+    told = Told()
     for world in worlds:
-        CrashReports(told, world.registry, world.background, world.metrics)
+        reports_to(told, world)
     one, two = worlds
     for identifier in ("a-1", "a-2"):
         await one.launch(identifier)

@@ -116,7 +116,7 @@ class World:
         self.background, self.reaper = core.background, core.reaper
         self.supervisor, self.watcher = core.supervisor, core.watcher
         self.observer, self.history = core.observer, core.history
-        self.cordon = core.cordon
+        self.cordon, self.earlier = core.cordon, core.earlier
         self.logs: list[MutableMapping[str, Any]] = []
         self._watching: asyncio.Task[None] | None = None
 
