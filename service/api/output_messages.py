@@ -9,7 +9,7 @@ from service.api.timestamps import nanoseconds_of
 from service.engine.output import Printed
 from service.errors import InvalidRequest
 from service.observe.logs import MOST_TAIL, LogsWanted
-from service.observe.stats import JobUsage
+from service.observe.stats import Measurement
 
 _SECOND = 10**9  # nanoseconds
 
@@ -36,8 +36,8 @@ def logs_message(lines: Sequence[Printed], *, timestamps: bool) -> messages.Stre
     return messages.StreamLogsResponse(lines=told)
 
 
-def stats_message(found: Sequence[JobUsage]) -> messages.StatsResponse:
-    """What some jobs use."""
+def stats_message(found: Measurement) -> messages.StatsResponse:
+    """What some jobs use, and of which that is not known."""
     told = [
         messages.JobStats(
             launch_id=each.job.launch_id,
@@ -49,9 +49,19 @@ def stats_message(found: Sequence[JobUsage]) -> messages.StatsResponse:
             processes=each.usage.processes,
             node=each.job.node,
         )
-        for each in found
+        for each in found.jobs
     ]
-    return messages.StatsResponse(jobs=told)
+    untold = [
+        messages.UnmeasuredJob(
+            launch_id=job.launch_id,
+            name=job.name,
+            identifier=job.identifier,
+            node=job.node,
+            reason=reason.value,
+        )
+        for job, reason in found.unmeasured
+    ]
+    return messages.StatsResponse(jobs=told, unmeasured=untold)
 
 
 def _time(at: int) -> Timestamp | None:

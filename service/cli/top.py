@@ -1,6 +1,7 @@
 """`area-supervisor top`: what live jobs use."""
 
 import time
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 from service.cli.client import calls_supervisor
 
 if TYPE_CHECKING:
-    from service._generated.supervisor.v1.observer_pb2 import JobStats
+    from service._generated.supervisor.v1.observer_pb2 import JobStats, StatsResponse
     from service.client.supervisor import Supervisor
 
 
@@ -19,6 +20,13 @@ class Order(StrEnum):
     CPU = "cpu"
     MEMORY = "memory"
     IDENTIFIER = "identifier"
+
+
+_KEYS: Mapping[Order, "Callable[[JobStats], float | str]"] = {
+    Order.CPU: lambda each: -each.cpu,
+    Order.MEMORY: lambda each: -each.memory_bytes,
+    Order.IDENTIFIER: lambda each: each.identifier,
+}
 
 
 @calls_supervisor
@@ -31,13 +39,16 @@ def top(
     ] = 2.0,
 ) -> None:
     """Show processor and memory of each live job, as the Engine tells them; until Ctrl-C."""
-    from service.cli.output import emit
+    from service.cli.output import emit, say
     from service.cli.terminal import width
-    from service.cli.usage_table import lines_of
+    from service.cli.usage_table import lines_of, notes_on
 
     if once or width() is None:
-        for line in lines_of(_stats(supervisor, sort)):
+        stats = _stats(supervisor, sort)
+        for line in lines_of(stats):
             emit(line)
+        for note in notes_on(stats):
+            say(note, err=True)
         return
     from rich.live import Live
 
@@ -49,12 +60,10 @@ def top(
             time.sleep(interval)
 
 
-def _stats(supervisor: "Supervisor", sort: Order) -> "list[JobStats]":
+def _stats(supervisor: "Supervisor", sort: Order) -> "StatsResponse":
     from service._generated.supervisor.v1.observer_pb2 import StatsRequest
 
-    found = supervisor.call(supervisor.observer.Stats, StatsRequest()).jobs
-    if sort is Order.IDENTIFIER:
-        return sorted(found, key=lambda each: each.identifier)
-    if sort is Order.MEMORY:
-        return sorted(found, key=lambda each: -each.memory_bytes)
-    return sorted(found, key=lambda each: -each.cpu)
+    found = supervisor.call(supervisor.observer.Stats, StatsRequest())
+    found.jobs.sort(key=_KEYS[sort])
+    found.unmeasured.sort(key=lambda each: each.identifier)
+    return found

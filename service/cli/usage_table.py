@@ -1,33 +1,46 @@
-"""The table of `top`."""
+"""The table of `top`: what is known of each job, then those of which nothing is."""
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
+from service._generated.supervisor.v1.observer_pb2 import JobStats, StatsResponse, UnmeasuredJob
 from service.cli.tables import Column, Table
 from service.cli.terminal import has_colours
 
-if TYPE_CHECKING:
-    from service._generated.supervisor.v1.observer_pb2 import JobStats
+_Row = JobStats | UnmeasuredJob
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _NEAR, _HIGH = 0.8, 0.95  # of the limit
+_WHY_NOT = {
+    "other_machine": "on other machines of the Swarm, of which its manager tells nothing",
+    "no_answer": "of which the Engine tells nothing in time",
+}
 
 
-def lines_of(stats: "Sequence[JobStats]") -> Iterator[str]:
+def lines_of(stats: StatsResponse) -> Iterator[str]:
     """The lines of the table, with its titles."""
-    return Table(_columns(stats), wide=False).lines(stats)
+    rows: list[_Row] = [*stats.jobs, *stats.unmeasured]
+    return Table(_columns(rows), wide=False).lines(rows)
 
 
-def screen(stats: "Sequence[JobStats]", target: str) -> Text:
+def notes_on(stats: StatsResponse) -> Iterator[str]:
+    """Of how many jobs nothing is known, and why."""
+    for reason, number in Counter(each.reason for each in stats.unmeasured).items():
+        yield f"not measured: {number} {_WHY_NOT.get(reason, reason)}"
+
+
+def screen(stats: StatsResponse, target: str) -> Text:
     """What fits onto the terminal."""
-    cpu, memory = sum(each.cpu for each in stats), sum(each.memory_bytes for each in stats)
+    cpu = sum(each.cpu for each in stats.jobs)
+    memory = sum(each.memory_bytes for each in stats.jobs)
     now, of_all = time.strftime("%H:%M:%S"), f"{cpu:.2f} processors, {_size(memory)}"
-    lines = [f"{now}  {target}  {len(stats)} jobs, {of_all}", "", *lines_of(stats)]
+    lines = [f"{now}  {target}  {len(stats.jobs)} jobs, {of_all}", *notes_on(stats), ""]
+    lines += lines_of(stats)
     most = shutil.get_terminal_size().lines - 1
     return Text.from_ansi("\n".join(lines[:most]))
 
@@ -37,30 +50,41 @@ def live_console() -> Console:
     return Console(no_color=not has_colours(), highlight=False)
 
 
-def _columns(stats: "Sequence[JobStats]") -> "Sequence[Column[JobStats]]":
-    columns: list[Column[JobStats]] = [
+def _columns(rows: Sequence[_Row]) -> Sequence[Column[_Row]]:
+    columns: list[Column[_Row]] = [
         Column("IDENTIFIER", lambda each: each.identifier),
         Column("JOB", lambda each: each.name),
-        Column("CPU", lambda each: f"{each.cpu:.2f}"),
-        Column("MEMORY", lambda each: _size(each.memory_bytes), _colour),
-        Column("LIMIT", lambda each: _size(each.memory_limit_bytes) if _limit(each) else ""),
-        Column("OF LIMIT", _share, _colour),
-        Column("PROCESSES", lambda each: str(each.processes)),
+        Column("CPU", _if_measured(lambda each: f"{each.cpu:.2f}")),
+        Column(
+            "MEMORY", _if_measured(lambda each: _size(each.memory_bytes)), _if_measured(_colour)
+        ),
+        Column("LIMIT", _if_measured(_limit)),
+        Column("OF LIMIT", _if_measured(_share), _if_measured(_colour)),
+        Column("PROCESSES", _if_measured(lambda each: str(each.processes))),
     ]
-    nodes = any(each.node for each in stats)
+    nodes = any(each.node for each in rows)
     return [*columns, Column("NODE", lambda each: each.node)] if nodes else columns
 
 
-def _limit(stats: "JobStats") -> int:
-    return stats.memory_limit_bytes
+def _if_measured(text: Callable[[JobStats], str]) -> Callable[[_Row], str]:
+    return lambda row: text(row) if isinstance(row, JobStats) else ""
 
 
-def _share(stats: "JobStats") -> str:
-    return f"{stats.memory_bytes / _limit(stats):.0%}" if _limit(stats) else ""
+def _limit(stats: JobStats) -> str:
+    return _size(stats.memory_limit_bytes) if stats.memory_limit_bytes else ""
 
 
-def _colour(stats: "JobStats") -> str:
-    used = stats.memory_bytes / _limit(stats) if _limit(stats) else 0
+def _share(stats: JobStats) -> str:
+    return f"{_used(stats):.0%}" if stats.memory_limit_bytes else ""
+
+
+def _used(stats: JobStats) -> float:
+    """Which part of the limit; 0 without one."""
+    return stats.memory_bytes / stats.memory_limit_bytes if stats.memory_limit_bytes else 0.0
+
+
+def _colour(stats: JobStats) -> str:
+    used = _used(stats)
     return "red" if used > _HIGH else "yellow" if used > _NEAR else ""
 
 

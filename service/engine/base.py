@@ -388,8 +388,10 @@ class Engine(Protocol):
         Raises NoSuchWorkload, and EngineRefused with UNREADABLE_LOG.
         """
 
-    async def stats(self, workload_ids: Sequence[str], *, timeout: float) -> Mapping[str, Usage]:
-        """What live workloads use.
+    async def stats(
+        self, workload_ids: Sequence[str], *, timeout: float
+    ) -> Mapping[str, Usage | None]:
+        """What live workloads use; None for one on a machine that cannot be asked.
 
         Those that it does not tell, or not within the time, are left out.
         """

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 from service.access.clients import ALL_JOBS, JobScope
@@ -17,6 +18,13 @@ _LEAST_APART, _MOST_APART = 0.5, 15.0
 _TIMEOUT = 8.0
 
 
+class Unmeasured(StrEnum):
+    """Why it is not known what a job uses."""
+
+    OTHER_MACHINE = "other_machine"  # of a Swarm, of which a manager tells only its own
+    NO_ANSWER = "no_answer"  # in time
+
+
 class JobUsage(NamedTuple):
     """What a job uses; `cpu` in processors."""
 
@@ -25,9 +33,16 @@ class JobUsage(NamedTuple):
     usage: Usage
 
 
+class Measurement(NamedTuple):
+    """All jobs that were asked for, and run."""
+
+    jobs: Sequence[JobUsage]
+    unmeasured: Sequence[tuple[Job, Unmeasured]]
+
+
 class _Measured(NamedTuple):
     at: float  # by our clock
-    usage: Usage
+    usage: Usage | None  # None on a machine that cannot be asked
 
 
 class JobStats:
@@ -40,19 +55,22 @@ class JobStats:
 
     async def of(
         self, launch_ids: Sequence[str] = (), *, scope: JobScope = ALL_JOBS
-    ) -> Sequence[JobUsage]:
-        """The live jobs that run, or those of them with these ids.
-
-        What the engine does not tell in time is left out. Raises the `EngineError`s.
-        """
+    ) -> Measurement:
+        """The live jobs that run, or those of them with these ids. Raises the `EngineError`s."""
         jobs = {job.workload_id: job for job in self._wanted(launch_ids, scope) if job.workload_id}
         before = await self._measured_before(list(jobs))
         now = await self._measure([each for each in jobs if each in before])
-        return [
-            JobUsage(jobs[each], cpu, measured.usage)
-            for each, measured in now.items()
-            if (cpu := _processors(before[each].usage, measured.usage)) is not None
-        ]
+        told, untold = [], []
+        for each, job in jobs.items():
+            if usage := _usage(job, before.get(each), now.get(each)):
+                told.append(usage)
+            elif self._still_runs(job):
+                untold.append((job, _why_not(now.get(each))))
+        return Measurement(told, untold)
+
+    def _still_runs(self, job: Job) -> bool:
+        now = self._registry.get(job.launch_id)
+        return now is not None and now.runs
 
     def _wanted(self, launch_ids: Sequence[str], scope: JobScope) -> Sequence[Job]:
         if launch_ids:
@@ -85,11 +103,18 @@ class JobStats:
         return measured
 
 
-def _processors(before: Usage, now: Usage) -> float | None:
-    """None if nothing has been measured in between."""
-    if now.at <= before.at:
+def _usage(job: Job, before: _Measured | None, now: _Measured | None) -> JobUsage | None:
+    """None if it was not measured twice."""
+    first, last = (each.usage if each else None for each in (before, now))
+    if first is None or last is None or last.at <= first.at:
         return None
-    return max(0.0, (now.cpu - before.cpu) / (now.at - before.at))
+    cpu = max(0.0, (last.cpu - first.cpu) / (last.at - first.at))
+    return JobUsage(job, cpu, last)
+
+
+def _why_not(measured: _Measured | None) -> Unmeasured:
+    elsewhere = measured is not None and measured.usage is None
+    return Unmeasured.OTHER_MACHINE if elsewhere else Unmeasured.NO_ANSWER
 
 
 def _now() -> float:

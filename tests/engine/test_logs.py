@@ -163,6 +163,7 @@ async def test_stats_tell_what_a_workload_uses(rig: Rig) -> None:
         found = await rig.engine.stats([workload_id, "0" * 64], timeout=10)
         assert [workload_id] == list(found)
         usage = found[workload_id]
+        assert usage
         assert 0 < usage.memory < 100 * 2**20
         assert 0 == usage.memory_limit
         assert usage.processes >= 1

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from unittest import mock
 
 import pytest
 
 from observability.redaction.redactor import REDACTED, Redactor
-from service.engine.output import Printed
+from service.engine.output import Printed, Usage
 from service.engine.workload_spec import AUTH_FILE, Log, Surroundings, WorkloadSpec
 from service.errors import Draining, EngineTimeout, EngineUnavailable, LimitReached, NotPossible
 from service.jobs.model import Job, State
@@ -312,10 +313,11 @@ async def test_stats_are_of_each_job_that_runs(world: World) -> None:
     jobs = {job.identifier: job for job in world.registry.jobs()}
     stats = JobStats(world.engine, world.registry)
     found = await stats.of()
-    assert {"a-1", "b-1"} == {each.job.identifier for each in found}
-    assert all(abs(each.cpu - 0.5) < 0.01 and each.usage.memory == 2**20 for each in found)
+    assert {"a-1", "b-1"} == {each.job.identifier for each in found.jobs}
+    assert all(abs(each.cpu - 0.5) < 0.01 and each.usage.memory == 2**20 for each in found.jobs)
+    assert [] == found.unmeasured
     wanted = [jobs["b-1"].launch_id, jobs["b-1"].launch_id, "unknown"]
-    assert ["b-1"] == [each.job.identifier for each in await stats.of(wanted)]
+    assert ["b-1"] == [each.job.identifier for each in (await stats.of(wanted)).jobs]
 
 
 async def test_the_second_stats_take_one_measurement(world: World) -> None:
@@ -325,17 +327,27 @@ async def test_the_second_stats_take_one_measurement(world: World) -> None:
     for pause in (0.0, 2.0, 0.0, 60.0):
         await pass_time(pause)
         began, before = time.monotonic(), world.engine.calls["stats"]
-        assert 1 == len(await stats.of())
+        assert 1 == len((await stats.of()).jobs)
         asked.append((world.engine.calls["stats"] - before, time.monotonic() - began >= 0.5))
     assert [(2, True), (1, False), (1, True), (2, True)] == asked
 
 
-async def test_what_the_engine_does_not_tell_is_left_out(world: World) -> None:
-    await world.launch("a-1")
-    await world.launch("b-1")
-    stats = JobStats(world.engine, world.registry)
-    world.host.exit(world.container("a-1").id, 1)
-    assert ["b-1"] == [each.job.identifier for each in await stats.of()]
+async def test_of_what_the_engine_does_not_tell_the_reason_is_told(world: World) -> None:
+    for identifier in ("a-1", "b-1", "c-1", "d-1"):
+        await world.launch(identifier)
+    world.host.exit(world.container("a-1").id, 1)  # it is no job any more
+    untold = {world.container("b-1").id: None, world.container("c-1").id: Usage(1.0, 1.0, 1)}
+    measure = world.engine.stats
+
+    async def stats(workload_ids: Sequence[str], *, timeout: float) -> Mapping[str, Usage | None]:
+        found = await measure(workload_ids, timeout=timeout)
+        return {each: untold.get(each, usage) for each, usage in found.items()}
+
+    with mock.patch.object(world.engine, "stats", stats):
+        found = await JobStats(world.engine, world.registry).of()
+    assert ["d-1"] == [each.job.identifier for each in found.jobs]
+    reasons = [(job.identifier, reason.value) for job, reason in found.unmeasured]
+    assert [("b-1", "other_machine"), ("c-1", "no_answer")] == reasons
 
 
 async def test_an_engine_that_does_not_answer_is_told(world: World) -> None:

@@ -60,6 +60,7 @@ class Fake(AreaSupervisorServiceServicer, JobObserverServicer):
     lines: Sequence[api.LogLine] = ()
     names: Sequence[str] = ()
     stats: Sequence[api.JobStats] = ()
+    unmeasured: Sequence[api.UnmeasuredJob] = ()
     asked: list[Any] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -121,7 +122,7 @@ class Fake(AreaSupervisorServiceServicer, JobObserverServicer):
 
     def Stats(self, request: api.StatsRequest, context: Context) -> api.StatsResponse:
         self._heard(request, context)
-        return api.StatsResponse(jobs=self.stats)
+        return api.StatsResponse(jobs=self.stats, unmeasured=self.unmeasured)
 
     def Diagnose(self, request: api.DiagnoseRequest, context: Context) -> api.DiagnoseResponse:
         self._heard(request, context)

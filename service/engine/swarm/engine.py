@@ -46,7 +46,7 @@ from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_NAMES, SWARM_TITLE
 from service.engine.swarm.news import follow
 from service.engine.swarm.others import names_of_others
-from service.engine.swarm.services import containers_here, inspect, remove, task_of
+from service.engine.swarm.services import inspect, remove, running_containers, task_of
 from service.engine.swarm.setup_check import check_swarm
 from service.engine.swarm.specs import can_gain_privileges
 from service.engine.swarm.successors import start_again
@@ -204,13 +204,17 @@ class SwarmEngine:
             async for each in lines:
                 yield each
 
-    async def stats(self, workload_ids: Sequence[str], *, timeout: float) -> Mapping[str, Usage]:
+    async def stats(
+        self, workload_ids: Sequence[str], *, timeout: float
+    ) -> Mapping[str, Usage | None]:
         """See `Engine.stats`. A manager can only be asked for what runs on its own machine."""
-        here = Call("list", lambda c: containers_here(Manager(c), self._selector))
-        containers = await self._calls.call(here, timeout=timeout)
-        asked = {containers[each]: each for each in workload_ids if each in containers}
-        found = await self._usages.of(list(asked), timeout=timeout)
-        return {asked[container_id]: usage for container_id, usage in found.items()}
+        running = Call("list", lambda c: running_containers(Manager(c), self._selector))
+        containers = await self._calls.call(running, timeout=timeout)
+        wanted = {each: containers[each] for each in workload_ids if each in containers}
+        here = {container: each for each, container in wanted.items() if container}
+        found = await self._usages.of(list(here), timeout=timeout)
+        elsewhere = [each for each, container in wanted.items() if container is None]
+        return {here[each]: usage for each, usage in found.items()} | dict.fromkeys(elsewhere)
 
     async def list(
         self, *, unless: Callable[[Workload], bool] = lambda _: False

@@ -49,8 +49,12 @@ def remove(manager: Manager, service_id: str, nodes: KnownNodes, *, force: bool)
         remove_if_possible(manager, secret)
 
 
-def containers_here(manager: Manager, labels: Mapping[str, str]) -> Mapping[str, str]:
-    """The containers on the manager's own machine that run, by their service."""
+def running_containers(manager: Manager, labels: Mapping[str, str]) -> Mapping[str, str | None]:
+    """The containers that run, by their service; None for one on another machine."""
     here = manager.info().Swarm.NodeID
     tasks = (read(Task, item) for item in manager.each_task(labels))
-    return {task.ServiceID: task.container for task in tasks if task.NodeID == here and task.runs}
+    return {
+        task.ServiceID: task.container if task.NodeID == here else None
+        for task in tasks
+        if task.runs
+    }

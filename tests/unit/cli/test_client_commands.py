@@ -212,6 +212,24 @@ def test_top_prints_once_into_a_pipe(fake: Fake, server: str) -> None:
     assert "small" in on(server, "top", "--sort", "identifier").out.splitlines()[2]
 
 
+def test_top_names_what_is_not_measured_and_says_why(fake: Fake, server: str) -> None:
+    fake.stats = [api.JobStats(identifier="here", cpu=0.1, node="n-1")]
+    fake.unmeasured = [
+        api.UnmeasuredJob(identifier="there", name="timer", node="n-2", reason="other_machine"),
+        api.UnmeasuredJob(identifier="slow", node="n-1", reason="no_answer"),
+        api.UnmeasuredJob(identifier="also there", node="n-3", reason="other_machine"),
+    ]
+    ran = on(server, "top")
+    _titles, first, *rest = (line.split() for line in ran.out.splitlines())
+    assert ("here", "n-1") == (first[0], first[-1])
+    assert ["also", "slow", "there"] == [row[0] for row in rest]
+    assert ["there", "timer", "-", "-", "-", "-", "-", "n-2"] == rest[-1]
+    assert (
+        "not measured: 2 on other machines of the Swarm, of which its manager tells nothing\n"
+        "not measured: 1 of which the Engine tells nothing in time\n"
+    ) == ran.err
+
+
 def test_trace_prints_the_link_or_the_id(fake: Fake, server: str) -> None:
     fake.jobs += [a_job("a", trace_id="ab" * 16), a_job("b")]
     assert "ab" * 16 + "\n" == on(server, "trace", "a").out

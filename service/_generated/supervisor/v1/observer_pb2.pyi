@@ -493,16 +493,22 @@ class StatsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JOBS_FIELD_NUMBER: _builtins.int
+    UNMEASURED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobStats]: ...
+    @_builtins.property
+    def unmeasured(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnmeasuredJob]:
+        """The others of those that run."""
+
     def __init__(
         self,
         *,
         jobs: _abc.Iterable[Global___JobStats] | None = ...,
+        unmeasured: _abc.Iterable[Global___UnmeasuredJob] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs", b"jobs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs", b"jobs", "unmeasured", b"unmeasured"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -549,6 +555,40 @@ class JobStats(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___JobStats: _TypeAlias = JobStats  # noqa: Y015
+
+@_typing.final
+class UnmeasuredJob(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAUNCH_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    launch_id: _builtins.str
+    name: _builtins.str
+    identifier: _builtins.str
+    node: _builtins.str
+    reason: _builtins.str
+    """`other_machine` (a manager of a Swarm can measure on its own machine only), or `no_answer` in
+    time.
+    """
+    def __init__(
+        self,
+        *,
+        launch_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        identifier: _builtins.str = ...,
+        node: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "launch_id", b"launch_id", "name", b"name", "node", b"node", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnmeasuredJob: _TypeAlias = UnmeasuredJob  # noqa: Y015
 
 @_typing.final
 class DiagnoseRequest(_message.Message):

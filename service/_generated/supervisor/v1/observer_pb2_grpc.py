@@ -123,8 +123,7 @@ class JobObserverServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Stats(self, request, context):
-        """What live jobs use, as the Engine tells it at this moment. Those that it does not tell in time,
-        or that run on other machines of a Swarm, are left out.
+        """What live jobs use, as the Engine tells it at this moment, and which it cannot tell of.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
