@@ -8,7 +8,9 @@ import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Literal, NamedTuple
 
+from observability.callers import caller
 from observability.escaping import shown
+from observability.logs import get_logger
 from observability.metrics import Metrics
 from service.errors import Draining, EngineUnavailable, InvalidRequest, TooSlow
 from service.jobs.model import Job
@@ -17,6 +19,8 @@ from service.observe.turns import Turns
 from service.state.changes import Journal
 from service.state.readiness import Readiness
 from service.state.registry import Registry
+
+log = get_logger(__name__)
 
 # A watch whose selection leaves everything out gets a new token after so many changes.
 _TOKEN_AFTER = 1000
@@ -74,6 +78,7 @@ class Watching:
             return watch.next()
         except TooSlow:
             self._metrics.watches_too_slow.inc()
+            log.info("watch.too_slow", **caller().fields)
             raise
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
+from observability.callers import note_caller
 from observability.metrics import Metrics
 from service.access.clients import ALL_JOBS
 from service.app.metric_labels import new_metrics
@@ -406,8 +408,10 @@ async def test_a_slow_watch_is_counted_and_ends_alone(metrics: Metrics) -> None:
     for _ in range(3):
         world.launch()
         await anext(quick)
-    with pytest.raises(TooSlow):
+    note_caller("192.0.2.1:4000", "")
+    with pytest.raises(TooSlow), capture_logs() as logs:
         await anext(slow)
+    assert [("watch.too_slow", "192.0.2.1:4000")] == [(e["event"], e["peer"]) for e in logs]
     assert 1 == value(metrics, "supervisor_watches_too_slow_total")
     assert 1 == value(metrics, "supervisor_watches_open")
 
