@@ -14,6 +14,12 @@ import pytest
 
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
+from service._generated.supervisor.v1.observer_pb2 import (
+    DiagnoseRequest,
+    GetJobRequest,
+    StatsRequest,
+    StreamLogsRequest,
+)
 from tests.conftest import Start
 from tests.support import containers, worker
 from tests.support.registry import a_local_registry
@@ -46,6 +52,13 @@ def test_the_whole_life_of_jobs_passes_through_the_proxy(
     assert 0 == supervised.stop()
     supervised.start(SUPERVISOR_ON_START="adopt")
     assert ["deaf", "long", "t-1"] == supervised.running()
+    observer = supervised.observer
+    assert observer.GetJob(GetJobRequest(identifier="t-1"), timeout=10).image_digest
+    wanted = StreamLogsRequest(identifier="long", tail=1)
+    assert list(observer.StreamLogs(wanted, timeout=20))
+    assert 3 == len(observer.Stats(StatsRequest(), timeout=20).jobs)
+    found = observer.Diagnose(DiagnoseRequest(), timeout=20).findings
+    assert "images" in {each.check for each in found}, found  # of the job "missing"
     assert Response() == supervised.kill_all()
     assert [] == containers.everything(docker_client)
     assert [] == proxy.refused

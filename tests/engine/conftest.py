@@ -17,12 +17,13 @@ from tests.support.socket_proxy import a_socket_proxy
 from tests.support.swarm import Swarm, a_swarm
 
 _POLL = 0.02  # seconds
-# What Docker 23 and 24, Podman, and an Engine with live-restore are asked for.
+# What Docker 23 and 24, Podman, and an Engine with live-restore are asked for; and by Diagnose.
 _SELDOM = {
     "POST /containers/{container}/kill",
     "POST /containers/{container}/wait",
     "POST /containers/{container}/unpause",
     "POST /networks/{network}/disconnect",
+    "GET /networks",
 }
 _FAKES: Mapping[str, Callable[..., FakeEngine]] = {
     "fake": FakeEngine,

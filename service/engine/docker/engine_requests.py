@@ -102,6 +102,7 @@ REQUESTS: Sequence[EngineRequest] = (
     EngineRequest("POST", "/containers/{container}/unpause", "a kill of a paused one, with Podman"),
     EngineRequest("POST", "/containers/{container}/rename", "one that cannot be removed"),
     EngineRequest("DELETE", "/containers/{container}", "one that has ended"),
+    EngineRequest("GET", "/networks", "whether those of jobs are there, for Diagnose and doctor"),
     EngineRequest("POST", "/networks/{network}/disconnect", "an endpoint of one that is gone"),
     EngineRequest(
         "PUT",
