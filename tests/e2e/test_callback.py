@@ -24,6 +24,7 @@ from scripts.private_engine import PrivateEngine
 from scripts.sbom import SBOM
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import Response
+from service._generated.supervisor.v1.observer_pb2 import ListJobsRequest
 from tests.conftest import Start
 from tests.e2e.conftest import SUPERVISOR_IMAGE
 from tests.support import catalog, containers
@@ -695,7 +696,7 @@ def test_compose_finds_what_is_misspelt_in_its_env_file(
         assert re.search(rf"{variable}\b.*{nearest}", said), said
 
 
-def test_compose_runs_it_and_a_restart_takes_over_its_jobs(
+def test_compose_runs_it_and_a_new_container_takes_over_its_jobs_and_its_history(
     contained: Contained,
     compose: Callable[..., str],
     docker_client: docker.DockerClient,
@@ -704,16 +705,21 @@ def test_compose_runs_it_and_a_restart_takes_over_its_jobs(
     docker_client.images.get(SUPERVISOR_IMAGE).tag("area-supervisor")
     compose("up", "--detach", "--no-build")
     eventually(contained.is_ready, within=60)
+    assert Response() == _launch(contained, "killed")
+    assert Response() == contained.kill("killed")
     assert Response() == _launch(contained, "lasting")
     assert "OnAction" == listening.next_call().method
     compose("stop")
     container = docker_client.containers.get("area_supervisor")
     assert 0 == container.attrs["State"]["ExitCode"], container.logs().decode()
     assert ["lasting"] == containers.live(docker_client)
-    compose("up", "--detach", "--no-build")
+    compose("up", "--detach", "--no-build", "--force-recreate")
     eventually(contained.is_ready, within=60)
+    assert container.id != docker_client.containers.get("area_supervisor").id
     assert ["lasting"] == contained.running()
     assert Response() == contained.kill("lasting")
+    ended = contained.observer.ListJobs(ListJobsRequest(include="ended"), timeout=10).jobs
+    assert ["lasting", "killed"] == [job.identifier for job in ended]
     compose("down")
     assert [] == containers.everything(docker_client)
     docker_client.images.remove("area-supervisor")
