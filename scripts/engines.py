@@ -5,14 +5,10 @@ An Engine of another release of Debian runs in a root of that release (see `debi
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from examples.images import debian_base
 from scripts import debian_root
 from scripts.progress import PrerequisiteError
-
-if TYPE_CHECKING:
-    from scripts.private_engine import PrivateEngine
 
 VARIABLE = "TEST_ENGINE"
 MACHINE = "machine"
@@ -67,11 +63,3 @@ def root() -> Path | None:
 def _is_the_machines(name: str) -> bool:
     """The tests install Docker where it is missing, and nothing else."""
     return name.startswith("docker-") and RELEASES[name] == debian_base.own_release()
-
-
-def private() -> "PrivateEngine":
-    """An engine of the chosen kind, for a `with`."""
-    from scripts.private_engine import PrivateEngine
-    from scripts.private_podman import PrivatePodman
-
-    return PrivatePodman() if kind() == "Podman" else PrivateEngine()

@@ -10,7 +10,7 @@ import docker
 
 from examples import images
 from examples.images import busybox
-from scripts import apt, browser, engines, node, private_engine
+from scripts import apt, browser, chosen_engine, engines, node, private_engine
 from scripts.private_engine import PrivateEngine
 from scripts.progress import PrerequisiteError, say, step
 
@@ -56,7 +56,7 @@ def prepare() -> tuple[str, str]:
     node.ensure_installed()
     node.ensure_installed(node.CONSOLE)
     busybox.ensure()
-    with step("Trying a private Engine"), engines.private() as engine:
+    with step("Trying a private Engine"), chosen_engine.private() as engine:
         client = docker.DockerClient(base_url=engine.host, timeout=120)
         images.base_image(client)
         version = client.version()["Version"].partition("+")[0]

@@ -8,7 +8,7 @@ from contextlib import closing
 import docker
 import pytest
 
-from scripts import engines
+from scripts import chosen_engine
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
@@ -25,7 +25,7 @@ _JOBS = ("t-1", "t-2")
 def lasting(engine: PrivateEngine) -> Iterator[PrivateEngine]:
     """An Engine of its own, since the setting holds for all of an Engine's containers."""
     assert engine  # which has installed what this one needs
-    with engines.private() as private:
+    with chosen_engine.private() as private:
         private.live_restore(on=True)
         with closing(docker.DockerClient(private.host)) as client:
             worker.make(client)
