@@ -7,7 +7,7 @@ from google.protobuf.empty_pb2 import Empty
 from scripts.demo_stage import ACTION, RPC_SECONDS, Stage, check, eventually, next_call, tell
 from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_types_pb2 import AuthenticatedJobData
-from service.jobs.workload import LABEL_PREFIX
+from service.jobs.labels import LABEL_PREFIX
 
 _INTERVAL_SECONDS = 1
 _CALLS = 3

@@ -23,7 +23,7 @@ from scripts.certificates import Authority
 from scripts.ports import free_port
 from scripts.progress import tail
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
-from service.jobs.workload import INSTANCE_LABEL
+from service.jobs.labels import INSTANCE_LABEL
 
 _CATALOG = "/etc/supervisor/catalog.toml"
 _CERTIFICATES = "/etc/supervisor/tls"

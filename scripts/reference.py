@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from scripts import engine_outcomes, rooms, sbom, socket_proxy
 from scripts.marked import written
-from service.jobs.catalog import SCHEMA
+from service.jobs.catalog_file import SCHEMA
 from service.jobs.catalog_keys import Entry
 from service.jobs.catalog_schema import schema_text
 from service.jobs.keys.health import HealthcheckTable

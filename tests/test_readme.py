@@ -18,7 +18,7 @@ import pytest
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from service.errors import REASONS
-from service.jobs.catalog import load_catalog
+from service.jobs.catalog_file import load_catalog
 from tests.conftest import Start
 from tests.support import catalog, containers, grpcurl, node, tutorial
 from tests.support.backend import a_backend

@@ -15,7 +15,7 @@ from benchmarks.bench import Bench, launch
 from benchmarks.calls import identifier_of
 from benchmarks.processes import cpu_seconds
 from benchmarks.result import Goal, Result, Rounds
-from service.jobs.workload import LAUNCH_LABEL
+from service.jobs.labels import LAUNCH_LABEL
 from tests.simulated_manager.server import SimulatedManager
 from tests.simulated_manager.swarm import SimulatedSwarm
 from tests.support.supervised import Supervised, eventually

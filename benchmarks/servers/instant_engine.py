@@ -12,24 +12,15 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from itertools import islice
 
 from observability.redaction.redactor import Redactor
-from service.engine.base import (
-    Begun,
-    Capabilities,
-    Change,
-    Event,
-    Inspection,
-    Listing,
-    Offers,
-    Status,
-    Trait,
-    Whereabouts,
-    Workload,
-)
+from service.engine.capabilities import Capabilities
+from service.engine.configuration import Offers, Trait
 from service.engine.docker.list_reader import elements, with_pauses
 from service.engine.docker.names import DOCKER_NAMES
 from service.engine.docker.tolerant_reader import TolerantReader
+from service.engine.events import Change, Event, Listing
 from service.engine.output import Printed, Usage
 from service.engine.workload_spec import WorkloadSpec
+from service.engine.workloads import Begun, Inspection, Status, Whereabouts, Workload
 from service.errors import NoSuchWorkload
 
 # A container as Docker lists it: id, name, labels, state.

@@ -17,7 +17,7 @@ from service.console.app import Console, Links
 from service.console.callers import Callers
 from service.console.hosts import Hosts
 from service.console.server import ConsoleServer
-from service.jobs.catalog import load_catalog
+from service.jobs.catalog_file import load_catalog
 from service.settings import Settings
 from service.support.tls_files import Certificates
 

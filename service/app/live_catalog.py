@@ -9,7 +9,8 @@ from typing import TypeVar
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from service.errors import StartError
-from service.jobs.catalog import Catalog, load_catalog
+from service.jobs.catalog import Catalog
+from service.jobs.catalog_file import load_catalog
 from service.settings import Settings
 from service.support.file_watcher import FileWatcher
 

@@ -28,8 +28,8 @@ from service.app.wiring import Core
 from service.crash_reports.crash_reports import CrashReports
 from service.engine.placeholder import EnginePlaceholder
 from service.errors import StartError
-from service.jobs.catalog import PACKAGED
-from service.jobs.workload import INSTANCE_LABEL
+from service.jobs.catalog_file import PACKAGED
+from service.jobs.labels import INSTANCE_LABEL
 from service.lifecycle.use_cases import Supervisor
 from service.reconcile.single_instance import hold_instance
 from service.reconcile.watcher import Watcher

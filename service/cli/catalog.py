@@ -32,7 +32,7 @@ def show(job: Annotated[str, typer.Argument(help="The name of the job.")]) -> No
     from service.app.environment import read_settings
 
     settings, _ = read_settings()
-    from service.jobs.catalog import check_tables, read_tables
+    from service.jobs.catalog_file import check_tables, read_tables
     from service.jobs.catalog_origins import origins_of
 
     tables = read_tables(settings.job_catalog)
@@ -71,7 +71,7 @@ def check(
 
     settings, _ = read_settings()
     from service.app.engines import ENGINES, adapted
-    from service.jobs.catalog import PACKAGED, check_tables, faults_of, read_tables
+    from service.jobs.catalog_file import PACKAGED, check_tables, faults_of, read_tables
 
     path = file or settings.job_catalog
     shown = printable(str(path or PACKAGED))

@@ -13,7 +13,7 @@ def check() -> None:
     from service.access.reading import patterns_without_a_job, read_clients
     from service.app.engines import ENGINES, adapted
     from service.app.tls_ports import grpc_files, http_files
-    from service.jobs.catalog import PACKAGED, load_catalog
+    from service.jobs.catalog_file import PACKAGED, load_catalog
 
     for files in (grpc_files(settings), http_files(settings)):
         if files:

@@ -17,8 +17,8 @@ def remove_legacy(
     settings, _ = read_settings()
     warn_of_misspelt()
     from service.app.engines import open_legacy_containers
-    from service.jobs.catalog import load_catalog
-    from service.jobs.workload import INSTANCE_LABEL
+    from service.jobs.catalog_file import load_catalog
+    from service.jobs.labels import INSTANCE_LABEL
 
     legacy = open_legacy_containers()
     found = legacy.find(load_catalog(settings.job_catalog).images, INSTANCE_LABEL)

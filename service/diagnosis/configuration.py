@@ -7,7 +7,7 @@ from observability.escaping import printable
 from service.access.reading import patterns_without_a_job, read_clients
 from service.diagnosis.case import Case
 from service.diagnosis.checks import Check, Finding, error, ok, warning
-from service.jobs.catalog import PACKAGED, check_tables, faults_of, read_tables
+from service.jobs.catalog_file import PACKAGED, check_tables, faults_of, read_tables
 
 _SHARE_LEFT = 0.1
 """A certificate with a smaller part of its lifetime left has to be renewed, as the alert says."""

@@ -7,8 +7,8 @@ from service.diagnosis.case import Case
 from service.diagnosis.checks import Check, Finding, Skip, error, ok, warning
 from service.diagnosis.engine_checks import some
 from service.diagnosis.process_checks import runs_here
-from service.engine.base import Status, Workload
-from service.jobs.workload import INSTANCE_LABEL, SERVES_LABEL
+from service.engine.workloads import Status, Workload
+from service.jobs.labels import INSTANCE_LABEL, SERVES_LABEL
 
 # The time between two listings (seconds): a supervisor removes in it what has just ended.
 _BETWEEN = 2.0

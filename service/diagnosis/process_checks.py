@@ -10,7 +10,7 @@ from observability.escaping import printable
 from observability.otel_env import for_traces, protocol
 from service.diagnosis.case import Case
 from service.diagnosis.checks import Check, Finding, error, ok, warning
-from service.jobs.workload import SERVES_LABEL
+from service.jobs.labels import SERVES_LABEL
 from service.support.instance_lock import is_held
 from service.support.process_limits import SERVE_THREADS, require_threads
 

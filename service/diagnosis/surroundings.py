@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from service.engine.base import Offers, Trait
+from service.engine.configuration import Offers, Trait
 from service.jobs.catalog import Catalog
 from service.jobs.catalog_keys import Entry
 from service.settings import Settings

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from service.engine.base import Offers, Trait, Workload
+from service.engine.configuration import Offers, Trait
+from service.engine.workloads import Workload
 
 
 class Ran(NamedTuple):

@@ -8,7 +8,8 @@ Exits count as not witnessed: the engine may have been away in between (`Event.w
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 
-from service.engine.base import Change, Event, Health, Listing, Status, Workload
+from service.engine.events import Change, Event, Listing
+from service.engine.workloads import Health, Status, Workload
 
 _HEALTH = {Health.HEALTHY: Change.HEALTHY, Health.UNHEALTHY: Change.UNHEALTHY}
 

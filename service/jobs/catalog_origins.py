@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from pydantic.fields import FieldInfo
 
-from service.jobs.catalog import CatalogFile
 from service.jobs.catalog_keys import Entry
+from service.jobs.catalog_tables import CatalogFile
 from service.jobs.keys.table import example_of
 
 _HIDDEN = "…"

@@ -10,7 +10,7 @@ from observability.callers import caller
 from observability.logs import get_logger
 from service.engine.base import Engine
 from service.errors import EngineError
-from service.jobs.workload import LAUNCH_LABEL, job_fields, launch_id_in
+from service.jobs.labels import LAUNCH_LABEL, job_fields, launch_id_in
 from service.lifecycle.removal import Removal, Remover
 from service.support.tasks import Background
 

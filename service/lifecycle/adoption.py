@@ -4,10 +4,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from service.engine.base import Engine, Health, Inspection, Status, Workload
+from service.engine.base import Engine
+from service.engine.workloads import Health, Inspection, Status, Workload
+from service.jobs.labels import job_from_labels
 from service.jobs.model import Job
 from service.jobs.observations import ExitSeen, Started
-from service.jobs.workload import job_from_labels
 from service.lifecycle.exit_hints import Hint, Recent
 from service.lifecycle.health import note_health
 from service.lifecycle.other_supervisors import OtherSupervisors

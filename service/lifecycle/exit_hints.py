@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from signal import SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH
 from typing import Generic, TypeVar
 
-from service.engine.base import Exit
+from service.engine.workloads import Exit
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 import time
 from signal import SIGKILL
 
-from service.engine.base import Inspection
+from service.engine.workloads import Inspection
 from service.jobs.model import Job
 from service.jobs.observations import Closed
 from service.lifecycle.exit_hints import Hint

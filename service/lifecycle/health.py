@@ -1,6 +1,6 @@
 """What an inspection says of a job's health: it is noted, and logged if it is news."""
 
-from service.engine.base import Health, Inspection
+from service.engine.workloads import Health, Inspection
 from service.jobs.observations import HealthSeen
 from service.lifecycle.last_lines import probe_lines
 from service.reporting.job_reports import log_health

@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from observability.spans import wait_span
-from service.engine.base import Engine, Health, Inspection, Status
+from service.engine.base import Engine
+from service.engine.workloads import Health, Inspection, Status
 from service.errors import Draining, EngineError, NotReady
 from service.jobs.model import Job, Outcome
 from service.jobs.observations import KillIntended

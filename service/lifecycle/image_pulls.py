@@ -9,7 +9,8 @@ from typing import Literal
 from observability.logs import get_logger
 from observability.metrics import Metrics, trace_exemplar
 from observability.spans import wait_span
-from service.engine.base import Engine, Pull, PullProgress
+from service.engine.base import Engine
+from service.engine.capabilities import Pull, PullProgress
 from service.errors import EngineError, EngineTimeout
 from service.settings import Settings
 from service.support.retry import retry

@@ -11,7 +11,8 @@ from observability.callers import caller
 from observability.logs import get_logger
 from observability.metrics import Metrics, trace_exemplar
 from observability.spans import wait_span
-from service.engine.base import Engine, Exit
+from service.engine.base import Engine
+from service.engine.workloads import Exit
 from service.errors import EngineRefused, LaunchKilled, NoSuchWorkload, SupervisorError
 from service.jobs.model import Job
 from service.jobs.observations import KillFailed, KillIntended

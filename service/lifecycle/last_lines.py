@@ -3,7 +3,8 @@
 from functools import partial
 
 from observability.redaction.redactor import MOST_CHARACTERS, Redactor
-from service.engine.base import Engine, Inspection
+from service.engine.base import Engine
+from service.engine.workloads import Inspection
 from service.errors import EngineError
 from service.jobs.model import Job
 from service.lifecycle.output_redaction import LEFT_OUT, output_redactor, redactor_at_hand

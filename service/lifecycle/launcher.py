@@ -6,8 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from service.engine.base import Begun, Engine, Inspection, Status, Workload
+from service.engine.base import Engine
 from service.engine.workload_spec import WorkloadSpec
+from service.engine.workloads import Begun, Inspection, Status, Workload
 from service.errors import (
     EngineError,
     EngineFailed,
@@ -16,16 +17,16 @@ from service.errors import (
     NameTaken,
     NoSuchWorkload,
 )
-from service.jobs.model import Job, Kind
-from service.jobs.workload import (
+from service.jobs.labels import (
     IDENTIFIER_LABEL,
     INSTANCE_LABEL,
     KIND_LABEL,
     LAUNCH_LABEL,
-    highest_count,
     job_from_labels,
     launch_id_in,
 )
+from service.jobs.model import Job, Kind
+from service.jobs.workload_names import highest_count
 from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.exit_hints import Hint

@@ -10,7 +10,8 @@ import time
 from collections.abc import Awaitable
 from contextlib import suppress
 
-from service.engine.base import Engine, Inspection
+from service.engine.base import Engine
+from service.engine.workloads import Inspection
 from service.errors import EngineFailed, EngineTimeout, EngineUnavailable
 from service.jobs.model import Job
 from service.jobs.observations import ClosedElsewhere, EndBegun, KillIntended

@@ -1,10 +1,11 @@
 """Finds out what has to be removed from the output of a job."""
 
 from observability.redaction.redactor import Redactor
-from service.engine.base import Engine, Inspection
+from service.engine.base import Engine
+from service.engine.workloads import Inspection
+from service.jobs.catalog_secrets import secrets_of
 from service.jobs.credentials import auth_in, has_auth_file, parsed
 from service.jobs.model import Job
-from service.jobs.workload import secrets_of
 
 LEFT_OUT = (
     "the output is left out: an earlier run launched this job, and its credentials, which would"

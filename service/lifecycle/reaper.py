@@ -4,7 +4,8 @@ import asyncio
 import time
 from dataclasses import replace
 
-from service.engine.base import Engine, Exit, Inspection, Status
+from service.engine.base import Engine
+from service.engine.workloads import Exit, Inspection, Status
 from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
 from service.jobs.model import FAILED_OUTCOMES, Job, State
 from service.jobs.observations import Closed, ExitSeen, FoundLive, ImageSeen, PauseSeen, RunEnded

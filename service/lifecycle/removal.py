@@ -5,7 +5,8 @@ from enum import Enum, auto
 from itertools import islice
 
 from observability.logs import get_logger
-from service.engine.base import Engine, Status
+from service.engine.base import Engine
+from service.engine.workloads import Status
 from service.errors import (
     EngineError,
     EngineFailed,
@@ -13,7 +14,7 @@ from service.errors import (
     EngineTimeout,
     NoSuchWorkload,
 )
-from service.jobs.workload import job_fields
+from service.jobs.labels import job_fields
 from service.support.retry import Backoff
 
 log = get_logger(__name__)

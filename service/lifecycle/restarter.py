@@ -11,7 +11,8 @@ from functools import partial
 
 from observability.logs import get_logger
 from observability.redaction.redactor import Redactor
-from service.engine.base import Begun, Engine, Inspection, Status, Workload
+from service.engine.base import Engine
+from service.engine.workloads import Begun, Inspection, Status, Workload
 from service.errors import (
     Draining,
     EngineError,
@@ -20,18 +21,18 @@ from service.errors import (
     EngineUnavailable,
     NoSuchWorkload,
 )
+from service.jobs.catalog_secrets import secrets_of
 from service.jobs.credentials import auth_in
-from service.jobs.model import Job, State
-from service.jobs.observations import RestartBegun, RestartFailed, Started
-from service.jobs.workload import (
+from service.jobs.labels import (
     INSTANCE_LABEL,
     LAUNCH_LABEL,
     RESTARTS_LABEL,
     labels_of,
     restart_labels,
     restarts_in,
-    secrets_of,
 )
+from service.jobs.model import Job, State
+from service.jobs.observations import RestartBegun, RestartFailed, Started
 from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.exit_hints import Hint
 from service.lifecycle.reaper import Reaper

@@ -15,19 +15,13 @@ from service.access.audit import audited
 from service.access.clients import ALL_JOBS, JobScope
 from service.engine.base import Engine
 from service.errors import Denied, KillAllFailed, SharedFailure, SupervisorError, UnknownJob
+from service.jobs.arguments import arguments_of, can_run, check_size
 from service.jobs.catalog import Catalog
 from service.jobs.credentials import auth_environment, check_file, reserved_parameters
+from service.jobs.labels import IDENTIFIER_LABEL, INSTANCE_LABEL
 from service.jobs.model import Job, JobSpec, Kind, State
 from service.jobs.validation import check_spec
-from service.jobs.workload import (
-    IDENTIFIER_LABEL,
-    INSTANCE_LABEL,
-    arguments_of,
-    can_run,
-    check_size,
-    job_of,
-    workload_of,
-)
+from service.jobs.workload import job_of, workload_of
 from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.killer import Killer

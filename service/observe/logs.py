@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from observability.redaction.redactor import Redactor
-from service.engine.base import Engine, Inspection
+from service.engine.base import Engine
 from service.engine.output import UNREADABLE_LOG, Printed
+from service.engine.workloads import Inspection
 from service.errors import Draining, EngineRefused, LimitReached, NoSuchWorkload, NotPossible
 from service.jobs.model import Job
 from service.lifecycle.output_redaction import LEFT_OUT, output_redactor

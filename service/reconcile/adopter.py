@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 
 from observability.logs import get_logger
-from service.engine.base import Engine, Inspection, Status, Workload
+from service.engine.base import Engine
+from service.engine.workloads import Inspection, Status, Workload
 from service.errors import (
     EngineError,
     EngineRefused,
@@ -13,8 +14,7 @@ from service.errors import (
     EngineUnavailable,
     NoSuchWorkload,
 )
-from service.jobs.model import Job
-from service.jobs.workload import (
+from service.jobs.labels import (
     IDENTIFIER_LABEL,
     KEY_LABEL,
     LAUNCH_LABEL,
@@ -24,6 +24,7 @@ from service.jobs.workload import (
     launch_id_in,
     restarts_in,
 )
+from service.jobs.model import Job
 from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.removal import Remover

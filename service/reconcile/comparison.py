@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
-from service.engine.base import Status, Workload
+from service.engine.workloads import Status, Workload
 from service.errors import EngineError, EngineTimeout, EngineUnavailable
+from service.jobs.labels import launch_id_in
 from service.jobs.model import Job
 from service.jobs.observations import ExitSeen
-from service.jobs.workload import launch_id_in
 from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.exit_hints import Hint, Signals
 from service.lifecycle.reaper import Reaper

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from service.engine.base import Engine, Inspection, Status, Workload
+from service.engine.base import Engine
+from service.engine.workloads import Inspection, Status, Workload
 from service.errors import EngineError
+from service.jobs.labels import is_restartable, job_from_labels
 from service.jobs.model import FAILED_OUTCOMES, Job
 from service.jobs.observations import KillIntended, Started
 from service.jobs.outcomes import outcome_of
 from service.jobs.transitions import advance
-from service.jobs.workload import is_restartable, job_from_labels
 from service.lifecycle.adoption import described
 from service.lifecycle.exit_hints import Hint
 from service.lifecycle.exits import exit_of

@@ -5,10 +5,11 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.engine.base import Change, Engine, Event
+from service.engine.base import Engine
+from service.engine.events import Change, Event
+from service.jobs.labels import launch_id_in
 from service.jobs.model import Job
 from service.jobs.observations import ExitSeen
-from service.jobs.workload import launch_id_in
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.exit_hints import Hint, Signals
 from service.lifecycle.other_supervisors import OtherSupervisors

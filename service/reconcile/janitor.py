@@ -8,15 +8,10 @@ from functools import partial
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
-from service.engine.base import Engine, Status, Workload
+from service.engine.base import Engine
+from service.engine.workloads import Status, Workload
 from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, NoSuchWorkload
-from service.jobs.workload import (
-    is_restartable,
-    job_fields,
-    launch_id_in,
-    restarts_in,
-    stop_grace_in,
-)
+from service.jobs.labels import is_restartable, job_fields, launch_id_in, restarts_in, stop_grace_in
 from service.lifecycle.removal import Removal, Remover
 from service.reconcile.earlier_jobs import EarlierJobs
 from service.settings import Settings

@@ -6,9 +6,10 @@ from typing import Literal
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
-from service.engine.base import Engine, Status, Workload
+from service.engine.base import Engine
+from service.engine.workloads import Status, Workload
 from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
-from service.jobs.workload import launch_id_in
+from service.jobs.labels import launch_id_in
 from service.lifecycle.removal import Removal, Remover
 from service.reconcile.janitor import Plan, fields_of
 from service.settings import Settings

@@ -7,7 +7,8 @@ from collections.abc import Collection
 
 from observability.logs import get_logger
 from service.diagnosis.surroundings import SetupWarning, Surroundings
-from service.engine.base import Engine, Offers
+from service.engine.base import Engine
+from service.engine.configuration import Offers
 from service.errors import EngineError
 from service.jobs.catalog import Catalog
 from service.settings import Settings

@@ -10,9 +10,11 @@ import socket
 from collections.abc import Mapping, Sequence
 
 from observability.logs import get_logger
-from service.engine.base import Engine, FindOthers, Status, Workload
+from service.engine.base import Engine
+from service.engine.capabilities import FindOthers
+from service.engine.workloads import Status, Workload
 from service.errors import EngineRefused, NoSuchWorkload, StartError
-from service.jobs.workload import SERVES_LABEL
+from service.jobs.labels import SERVES_LABEL
 from service.settings import Settings
 from service.support import instance_lock
 from service.support.retry import retry

@@ -13,7 +13,9 @@ from typing import NoReturn
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
-from service.engine.base import Engine, Listing, Workload
+from service.engine.base import Engine
+from service.engine.events import Listing
+from service.engine.workloads import Workload
 from service.errors import EngineError, EngineUnavailable, EngineUnmounted
 from service.reconcile.adopter import Adopter
 from service.reconcile.comparison import Comparison

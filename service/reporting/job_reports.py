@@ -5,7 +5,7 @@ from signal import Signals
 
 from observability.logs import get_logger
 from observability.spans import emit_span, fail_span, links_to, trace_environment
-from service.engine.base import Health, Inspection
+from service.engine.workloads import Health, Inspection
 from service.jobs.model import FAILED_OUTCOMES, Job, Outcome
 from service.jobs.observations import Closed, EndReason
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from service.engine.base import Health, Status, Workload
+from service.engine.workloads import Health, Status, Workload
+from service.jobs.labels import launch_id_in
 from service.jobs.model import Job
 from service.jobs.observations import ImageSeen
-from service.jobs.workload import launch_id_in
 
 
 class Snapshot:

@@ -11,7 +11,7 @@ import docker
 
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
-from service.jobs.catalog import load_catalog
+from service.jobs.catalog_file import load_catalog
 from tests.conftest import Start
 from tests.support import containers, worker
 from tests.support.supervised import Supervised, eventually, run_command

@@ -10,7 +10,7 @@ import pytest
 from docker.models.containers import Container
 
 from service._generated.area_types_pb2 import Response
-from service.jobs.workload import restarts_in
+from service.jobs.labels import restarts_in
 from tests.conftest import Start
 from tests.support import containers, worker
 from tests.support.supervised import Supervised, eventually

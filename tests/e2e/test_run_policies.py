@@ -10,7 +10,7 @@ import pytest
 
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
-from service.jobs.workload import RESTARTS_LABEL, restarts_in
+from service.jobs.labels import RESTARTS_LABEL, restarts_in
 from tests.conftest import Start
 from tests.support import containers, worker
 from tests.support.supervised import Supervised, eventually

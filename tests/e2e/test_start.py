@@ -13,7 +13,7 @@ import pytest
 
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
-from service.jobs.catalog import PACKAGED
+from service.jobs.catalog_file import PACKAGED
 from tests.conftest import Start
 from tests.support import containers
 from tests.support.supervised import Supervised, eventually, free_port, refusal, run_command

@@ -10,9 +10,10 @@ import docker.errors
 
 from scripts.private_engine import PrivateEngine
 from service.app.metric_labels import new_metrics
-from service.engine.base import Engine, Event, Listing
+from service.engine.base import Engine
 from service.engine.docker.connection import Connection
 from service.engine.docker.engine import DockerEngine
+from service.engine.events import Event, Listing
 from service.engine.swarm.engine import SwarmEngine
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.base import Trait
+from service.engine.configuration import Trait
 from service.engine.workload_spec import Confinement, Tmpfs, WorkloadSpec
 from service.errors import EngineRefused
 from tests.engine import on_swarm

@@ -17,13 +17,16 @@ import pytest
 from observability.redaction.redactor import Redactor
 from scripts.private_engine import PrivateEngine
 from service.app.metric_labels import new_metrics
-from service.engine.base import Change, Engine, Status, Trait
+from service.engine.base import Engine
+from service.engine.configuration import Trait
 from service.engine.docker import calls, client
 from service.engine.docker import stops as stops_module
 from service.engine.docker.connection import Connection
 from service.engine.docker.engine import DockerEngine
 from service.engine.docker.podman import plain_name
+from service.engine.events import Change
 from service.engine.workload_spec import Limits, WorkloadSpec
+from service.engine.workloads import Status
 from service.errors import (
     EngineRefused,
     EngineTimeout,

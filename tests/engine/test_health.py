@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.engine.base import Health
 from service.engine.workload_spec import Healthcheck
+from service.engine.workloads import Health
 from service.errors import EngineRefused
 from tests.engine import on_swarm
 from tests.engine.rigs import DockerRig, SwarmRig, until

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from scripts.ports import free_port
 from scripts.private_engine import PrivateEngine
 from service.app.metric_labels import new_metrics
-from service.engine.base import PullProgress
+from service.engine.capabilities import PullProgress
 from service.engine.docker.connection import Connection
 from service.engine.docker.engine import DockerEngine
 from service.engine.workload_spec import ImageSource, WorkloadSpec

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from service.engine.base import Status
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.secret_volumes import copy_file, has_file
 from service.engine.workload_spec import Confinement, SecretFile, Tmpfs, WorkloadSpec
+from service.engine.workloads import Status
 from service.errors import EngineRefused, ImageMissing, NoSuchWorkload
 from tests.engine.rigs import DockerRig, until_async
 from tests.support import broken, secret_searches, worker

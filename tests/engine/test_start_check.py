@@ -10,10 +10,10 @@ from typing import Any
 import docker
 import pytest
 
-from service.engine.base import Status
 from service.engine.docker.engine import DockerEngine
 from service.engine.docker.start_check import StartCheck
 from service.engine.workload_spec import Limits, WorkloadSpec
+from service.engine.workloads import Status
 from service.errors import EngineRefused
 from tests.engine.rigs import DockerRig, Listener, Rig, until, until_async
 from tests.support import broken, worker

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from observability.redaction.redactor import NO_SECRETS
-from service.engine.base import Begun, Status
 from service.engine.workload_spec import (
     Confinement,
     Limits,
@@ -17,6 +16,7 @@ from service.engine.workload_spec import (
     Volume,
     WorkloadSpec,
 )
+from service.engine.workloads import Begun, Status
 from service.errors import EngineRefused, ImageMissing, NameTaken, NoSuchWorkload
 from tests.engine.rigs import DockerRig, Rig, until_async
 from tests.support import worker

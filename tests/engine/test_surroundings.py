@@ -8,9 +8,9 @@ from typing import Any
 import docker
 import pytest
 
-from service.engine.base import Status
 from service.engine.output import UNREADABLE_LOG
 from service.engine.workload_spec import Confinement, Gpus, Log, Surroundings, Volume, WorkloadSpec
+from service.engine.workloads import Status
 from service.errors import EngineRefused
 from tests.engine import on_swarm
 from tests.engine.inside import output_of

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from observability.redaction.redactor import NO_SECRETS
-from service.engine.base import Begun, Change, Status
+from service.engine.events import Change
 from service.engine.swarm.engine import SwarmEngine
 from service.engine.workload_spec import Limits
+from service.engine.workloads import Begun, Status
 from service.errors import EngineTimeout, ImageMissing, NameTaken, NoRoom, NoSuchWorkload
 from tests.engine.on_swarm import TIMEOUT, a_spec, node_of, nodes_of, start
 from tests.engine.rigs import Listener, SwarmRig, until, until_async

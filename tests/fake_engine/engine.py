@@ -21,24 +21,13 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from observability.redaction.redactor import Redactor
-from service.engine.base import (
-    Begun,
-    Capabilities,
-    Event,
-    Exit,
-    Health,
-    Inspection,
-    Listing,
-    Offers,
-    PullProgress,
-    Status,
-    Trait,
-    Whereabouts,
-    Workload,
-)
+from service.engine.capabilities import Capabilities, PullProgress
+from service.engine.configuration import Offers, Trait
 from service.engine.docker.names import DOCKER_NAMES, is_aside
+from service.engine.events import Event, Listing
 from service.engine.output import UNREADABLE_LOG, Printed, Usage
 from service.engine.workload_spec import WorkloadSpec
+from service.engine.workloads import Begun, Exit, Health, Inspection, Status, Whereabouts, Workload
 from service.errors import (
     EngineError,
     EngineFailed,

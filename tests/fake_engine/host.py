@@ -11,10 +11,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from signal import SIGKILL, Signals
 
-from service.engine.base import Change, Event, Exit, Health, Probe, Status
 from service.engine.docker.names import name_aside, name_before, name_ended
+from service.engine.events import Change, Event
 from service.engine.output import Printed
 from service.engine.workload_spec import WorkloadSpec
+from service.engine.workloads import Exit, Health, Probe, Status
 from service.errors import EngineRefused, ImageMissing, NameTaken, NoSuchWorkload
 
 _SIGNALLED = 128  # and the signal's number: what a process exits with that it has ended

@@ -5,8 +5,10 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from service.engine.base import Capabilities, Event, Inspection, Listing, Workload
+from service.engine.capabilities import Capabilities
+from service.engine.events import Event, Listing
 from service.engine.polled_events import poll
+from service.engine.workloads import Inspection, Workload
 from tests.fake_engine.engine import FakeEngine
 
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from observability.redaction.redactor import Redactor
-from service.engine.base import Begun, Capabilities, Event, Inspection, Listing, Status, Workload
+from service.engine.capabilities import Capabilities
+from service.engine.events import Event, Listing
 from service.engine.workload_spec import WorkloadSpec
+from service.engine.workloads import Begun, Inspection, Status, Workload
 from service.errors import NameTaken
 from tests.fake_engine.engine import at_once
 from tests.fake_engine.polled import PolledEngine

@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from service.engine.base import Change, Event, Inspection, Listing, Status, Workload
+from service.engine.events import Change, Event, Listing
+from service.engine.workloads import Inspection, Status, Workload
 from service.errors import (
     EngineError,
     EngineFailed,
@@ -16,7 +17,7 @@ from service.errors import (
     EngineTimeout,
     EngineUnavailable,
 )
-from service.jobs.workload import INSTANCE_LABEL
+from service.jobs.labels import INSTANCE_LABEL
 from tests.fake_engine.engine import FakeEngine
 from tests.simulation.steps import Failure, NewsTrouble, Unrunnable
 

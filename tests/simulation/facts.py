@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from service.engine.base import Change, Event, Status
-from service.jobs.workload import (
+from service.engine.events import Change, Event
+from service.engine.workloads import Status
+from service.jobs.labels import (
     IDENTIFIER_LABEL,
     INSTANCE_LABEL,
     KEY_LABEL,

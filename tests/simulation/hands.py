@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from signal import SIGCONT, SIGHUP, SIGKILL, SIGTERM, SIGWINCH
 
-from service.engine.base import Status
 from service.engine.docker.names import DOCKER_NAMES, is_aside
 from service.engine.workload_spec import WorkloadSpec
+from service.engine.workloads import Status
 from service.errors import SupervisorError
-from service.jobs.workload import base_name
+from service.jobs.workload_names import base_name
 from tests.fake_engine.host import Container
 from tests.simulation.engine import INSTANCE, OTHERS_IMAGE, OTHERS_NETWORK, SimulatedEngine
 from tests.simulation.facts import Fact, Facts

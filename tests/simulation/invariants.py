@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.samples import Sample
 
 from service.app.metric_labels import LABELS
-from service.engine.base import Status
+from service.engine.workloads import Status
 from tests.chaos.invariants import Sight, wrong_with
 from tests.fake_engine.host import Container
 from tests.simulation.life import CATALOG, Life

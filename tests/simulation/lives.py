@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from service.engine.base import Status
-from service.jobs.workload import SERVES_LABEL
+from service.engine.workloads import Status
+from service.jobs.labels import SERVES_LABEL
 from tests.fake_engine.host import Container
 from tests.simulation.engine import INSTANCE, SimulatedEngine
 from tests.simulation.facts import Facts

@@ -8,7 +8,8 @@ from typing import Any
 
 from service.engine.docker.names import DOCKER_NAMES
 from service.errors import SupervisorError
-from service.jobs.workload import INSTANCE_LABEL, base_name
+from service.jobs.labels import INSTANCE_LABEL
+from service.jobs.workload_names import base_name
 from tests.simulation.answers import Answers
 from tests.simulation.clients import Clients
 from tests.simulation.ends import Ends

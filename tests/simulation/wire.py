@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
-from service.engine.base import Capabilities
+from service.engine.capabilities import Capabilities
 from tests.simulation.engine import BULK_THREADS, SimulatedEngine
 
 _BULK = frozenset({"inspect", "remove", "set_aside", "tail"})

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from observability.callers import Caller
-from service.engine.base import Status
+from service.engine.workloads import Status
 from service.errors import EngineTimeout, EngineUnavailable, StartError
-from service.jobs.workload import LAUNCH_LABEL, SERVES_LABEL, labels_of
+from service.jobs.labels import LAUNCH_LABEL, SERVES_LABEL, labels_of
 from tests.fake_engine.engine import digest_of
 from tests.fake_engine.host import Container
 from tests.supervisor.world import NOTICE, World, a_world, is_live, pass_time, refuse_removal, until

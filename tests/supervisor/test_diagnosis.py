@@ -7,7 +7,7 @@ from service.access.clients import JobScope
 from service.diagnosis.checks import Finding
 from service.diagnosis.live import Outside, PortCertificate
 from service.errors import EngineFailed, StartError
-from service.jobs.workload import labels_of
+from service.jobs.labels import labels_of
 from tests.supervisor.world import INSTANCE, World, a_world, until
 from tests.support.examined_engine import Engine
 from tests.support.samples import a_job

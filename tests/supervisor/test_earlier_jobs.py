@@ -6,9 +6,9 @@ import pytest
 
 from observability.callers import Caller
 from service.errors import EngineFailed, EngineTimeout, NoSuchJob
+from service.jobs.labels import labels_of, restart_labels
 from service.jobs.model import Job, Outcome, State
 from service.jobs.restart_policy import RestartPolicy, Restarts
-from service.jobs.workload import labels_of, restart_labels
 from tests.fake_engine.engine import digest_of
 from tests.fake_engine.host import Container
 from tests.supervisor.told import Told, reports_to

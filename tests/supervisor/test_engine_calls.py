@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from service.errors import EngineFailed
-from service.jobs.workload import LAUNCH_LABEL
+from service.jobs.labels import LAUNCH_LABEL
 from tests.fake_engine.faults import Operation
 from tests.supervisor.world import World, a_world, pass_time, until
 

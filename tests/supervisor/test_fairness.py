@@ -10,8 +10,8 @@ import pytest
 
 from service.jobs.catalog import Catalog
 from service.jobs.catalog_keys import Entry
+from service.jobs.labels import labels_of
 from service.jobs.model import Kind
-from service.jobs.workload import labels_of
 from service.support.retry import GAP_SECONDS
 from tests.supervisor.world import IMAGE, Asked, World, a_world, is_live, pass_time, until
 from tests.support.samples import a_job

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from service.engine.base import Status
+from service.engine.workloads import Status
 from tests.supervisor.world import World, is_live, pass_time, refuse_removal, until
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from service.engine.base import Health
+from service.engine.workloads import Health
 from service.errors import EngineRefused
+from service.jobs.labels import job_from_labels, labels_of
 from service.jobs.model import Job, Kind
-from service.jobs.workload import job_from_labels, labels_of
 from tests.fake_engine.host import Container
 from tests.supervisor.test_leftovers import unheard
 from tests.supervisor.world import Asked, World, a_world, pass_time, until

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from service.errors import EngineRefused
+from service.jobs.labels import KEY_LABEL, labels_of
 from service.jobs.model import Kind
-from service.jobs.workload import KEY_LABEL, labels_of
 from service.state.idempotency import KEPT_SECONDS
 from tests.supervisor.world import World, a_world, is_live, pass_time, until
 from tests.support.samples import a_job

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.engine.base import Inspection, Status
+from service.engine.workloads import Inspection, Status
 from tests.fake_engine.polled import PolledEngine
 from tests.supervisor.world import NOTICE, a_world, until
 

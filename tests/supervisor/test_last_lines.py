@@ -3,8 +3,9 @@
 import pytest
 
 from observability.redaction.redactor import Redactor
-from service.engine.base import Capabilities, Probe
+from service.engine.capabilities import Capabilities
 from service.engine.workload_spec import AUTH_FILE, SecretFile, WorkloadSpec
+from service.engine.workloads import Probe
 from service.errors import EngineTimeout
 from service.lifecycle.last_lines import last_lines, probe_lines
 from tests.fake_engine.engine import FakeEngine

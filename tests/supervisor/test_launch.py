@@ -5,10 +5,10 @@ from typing import cast
 
 import pytest
 
-from service.engine.base import Change, Event
+from service.engine.events import Change, Event
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineError, EngineFailed, EngineRefused, EngineTimeout, NameTaken
-from service.jobs.workload import labels_of
+from service.jobs.labels import labels_of
 from tests.fake_engine.faults import Operation
 from tests.supervisor.world import World, a_world, pass_time, until
 from tests.support.samples import a_job

@@ -15,7 +15,7 @@ from service.errors import (
     EngineTimeout,
     NoSuchWorkload,
 )
-from service.jobs.workload import labels_of
+from service.jobs.labels import labels_of
 from tests.fake_engine.faults import Hold
 from tests.fake_engine.host import Container
 from tests.supervisor.test_unanswered import Looks

@@ -11,9 +11,9 @@ import pytest
 from benchmarks.calls import ENDING, identifier_of
 from benchmarks.servers.service import Service
 from service.engine.workload_spec import WorkloadSpec
+from service.jobs.labels import LAUNCH_LABEL
 from service.jobs.model import Job, Kind
 from service.jobs.observations import Started
-from service.jobs.workload import LAUNCH_LABEL
 from service.reconcile import watcher
 from tests.support.supervised import free_port
 

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.engine.base import Offers
+from service.engine.configuration import Offers
 from service.jobs.catalog import Catalog
 from service.jobs.catalog_keys import Entry
+from service.jobs.labels import labels_of
 from service.jobs.model import Kind
 from service.jobs.observations import HealthSeen
-from service.jobs.workload import labels_of
 from tests.supervisor.world import CATALOG, IMAGE, World, a_world, until
 from tests.support.samples import a_job
 

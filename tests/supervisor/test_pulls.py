@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from service.engine.base import PullProgress
+from service.engine.capabilities import PullProgress
 from service.errors import (
     EngineError,
     EngineTimeout,

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from service.engine.base import Event, Status
+from service.engine.events import Event
+from service.engine.workloads import Status
 from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, ImageMissing
 from service.jobs.catalog import Catalog
 from service.jobs.catalog_keys import Entry
+from service.jobs.labels import labels_of, restart_labels, restarts_in
 from service.jobs.restart_policy import RestartPolicy, Restarts
-from service.jobs.workload import labels_of, restart_labels, restarts_in
 from tests.fake_engine.host import Container
 from tests.supervisor.world import (
     IMAGE,

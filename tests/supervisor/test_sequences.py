@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from service.engine.base import Change, Event, Status
+from service.engine.events import Change, Event
+from service.engine.workloads import Status
 from service.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
-from service.jobs.workload import IDENTIFIER_LABEL, KIND_LABEL, NAME_LABEL
+from service.jobs.labels import IDENTIFIER_LABEL, KIND_LABEL, NAME_LABEL
 from tests.fake_engine.faults import Operation
 from tests.supervisor.world import NOTICE, Asked, World, a_world, pass_time
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from service.engine.base import Status
 from service.engine.docker.names import is_aside
+from service.engine.workloads import Status
 from service.errors import EngineFailed, EngineTimeout
+from service.jobs.labels import labels_of
 from service.jobs.model import Job, Kind
-from service.jobs.workload import labels_of
 from tests.fake_engine.host import Container
 from tests.supervisor.world import INSTANCE, TRIES, World, a_world, pass_time, until
 

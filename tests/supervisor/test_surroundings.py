@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.engine.base import Trait
+from service.engine.configuration import Trait
 from service.errors import EngineRefused
 from tests.supervisor.world import World, a_world, pass_time, until
 

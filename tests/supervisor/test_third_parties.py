@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.engine.base import Inspection
+from service.engine.workloads import Inspection
 from service.lifecycle.exit_hints import Hint
 from tests.supervisor.world import NOTICE, World, pass_time, until
 

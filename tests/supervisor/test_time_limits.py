@@ -7,7 +7,7 @@ import time
 import pytest
 
 from service.errors import EngineFailed, EngineUnavailable
-from service.jobs.workload import labels_of
+from service.jobs.labels import labels_of
 from service.lifecycle.exit_hints import Hint
 from tests.supervisor.world import GRACE, World, a_world, pass_time, two_worlds, until
 from tests.support.samples import a_job

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from service.engine.base import Workload
+from service.engine.workloads import Workload
 from service.errors import EngineFailed, EngineUnavailable, StartError
-from service.jobs.workload import SERVES_LABEL
+from service.jobs.labels import SERVES_LABEL
 from tests.supervisor.told import Told, reports_to
 from tests.supervisor.world import INSTANCE, World, a_sharing_world, pass_time, two_worlds, until
 

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from service.engine.base import Inspection
-from service.jobs.workload import labels_of
+from service.engine.workloads import Inspection
+from service.jobs.labels import labels_of
 from tests.fake_engine.host import Container
 from tests.supervisor.world import NOTICE, World, a_world, pass_time, refuse_removal, until
 from tests.support.samples import a_job

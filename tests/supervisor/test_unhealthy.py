@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from service.engine.base import Health
+from service.engine.workloads import Health
 from service.errors import EngineFailed, EngineRefused, ImageMissing
+from service.jobs.labels import labels_of, restarts_in
 from service.jobs.restart_policy import RestartPolicy
-from service.jobs.workload import labels_of, restarts_in
 from tests.fake_engine.host import Container
 from tests.supervisor.test_restarts import left_behind
 from tests.supervisor.world import GRACE, World, a_world, pass_time, until

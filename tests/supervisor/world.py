@@ -11,13 +11,13 @@ from structlog.testing import capture_logs
 
 from service.app.metric_labels import new_metrics
 from service.app.wiring import Core
-from service.engine.base import Status
 from service.engine.workload_spec import PullPolicy, WorkloadSpec
+from service.engine.workloads import Status
 from service.errors import EngineFailed, NoSuchWorkload, SupervisorError
 from service.jobs.catalog import Catalog
 from service.jobs.catalog_keys import Entry
+from service.jobs.labels import INSTANCE_LABEL
 from service.jobs.model import JobSpec, Kind
-from service.jobs.workload import INSTANCE_LABEL
 from service.settings import Settings
 from tests.fake_engine.engine import FakeEngine
 from tests.fake_engine.host import Container, FakeHost

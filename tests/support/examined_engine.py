@@ -4,8 +4,8 @@ import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from service.engine.base import Workload
 from service.engine.examiner import EngineFacts, Ran
+from service.engine.workloads import Workload
 from service.errors import EngineTimeout
 
 

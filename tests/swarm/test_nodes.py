@@ -3,7 +3,8 @@
 import asyncio
 import time
 
-from service.engine.base import Change, Status
+from service.engine.events import Change
+from service.engine.workloads import Status
 from tests.engine.on_swarm import node_of, runs_on, start
 from tests.engine.rigs import Listener, SwarmRig, until
 from tests.support.swarm import SwarmNode

@@ -10,7 +10,7 @@ import yaml
 from service.app.engines import ENGINES
 from service.app.environment import load_settings
 from service.app.unknown_settings import misspelt
-from service.jobs.catalog import load_catalog
+from service.jobs.catalog_file import load_catalog
 
 STACK = Path(__file__).parents[2] / "examples" / "swarm" / "stack.yml"
 

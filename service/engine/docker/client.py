@@ -15,8 +15,10 @@ from docker.transport import UnixHTTPAdapter
 from docker.utils import convert_filters, parse_host
 from docker.utils.proxy import ProxyConfig
 
+from service.engine.docker.engine_info import Version
+from service.engine.docker.inspections import Inspected
 from service.engine.docker.list_reader import elements
-from service.engine.docker.parsing import Inspected, Version, read
+from service.engine.docker.parsing import read
 from service.engine.docker.unix_socket import UnixSocket
 
 # The default (seconds). Calls set their own limits.

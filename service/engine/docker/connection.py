@@ -16,7 +16,8 @@ from docker.utils import kwargs_from_env, parse_host, version_lt
 from observability.escaping import printable
 from service.engine.docker.client import Client
 from service.engine.docker.config_json import http_headers
-from service.engine.docker.parsing import MISREAD, Version, read
+from service.engine.docker.engine_info import Version
+from service.engine.docker.parsing import MISREAD, read
 from service.engine.docker.podman import PodmanClient
 from service.errors import EngineUnmounted, StartError
 

@@ -10,8 +10,9 @@ from docker.errors import APIError
 
 from service.engine.docker.error_mapping import HOLDER
 from service.engine.docker.host_paths import check_folders
+from service.engine.docker.inspections import Created, Holder, Inspected
 from service.engine.docker.names import name_aside
-from service.engine.docker.parsing import Created, Holder, Inspected, Unreadable, read
+from service.engine.docker.parsing import Unreadable, read
 from service.engine.docker.secret_volumes import mounts_of
 from service.engine.docker.surroundings import host_options
 from service.engine.docker.tolerant_reader import TolerantReader

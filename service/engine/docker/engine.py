@@ -9,32 +9,22 @@ import docker
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from observability.redaction.redactor import Redactor
-from service.engine.base import (
-    Begun,
-    Capabilities,
-    Change,
-    Event,
-    Exit,
-    Inspection,
-    Listing,
-    Offers,
-    Status,
-    Trait,
-    Whereabouts,
-    Workload,
-)
+from service.engine.capabilities import Capabilities
+from service.engine.configuration import Offers, Trait
 from service.engine.docker import successors
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.containers import create, last_output, set_aside, start
+from service.engine.docker.engine_info import About, offers, traits
 from service.engine.docker.event_stream import EventStream
 from service.engine.docker.exit_waiters import ExitWaiters
+from service.engine.docker.inspections import inspection
 from service.engine.docker.list_reader import with_pauses
 from service.engine.docker.logs import Logs
 from service.engine.docker.names import DOCKER_NAMES, DOCKER_TITLE
 from service.engine.docker.own_container import find_own_container
-from service.engine.docker.parsing import About, inspection, offers, read, traits
+from service.engine.docker.parsing import read
 from service.engine.docker.pulls import Pulls
 from service.engine.docker.secret_files import SecretFiles
 from service.engine.docker.shutdown_check import ShutdownCheck, ping_new_connection
@@ -43,8 +33,10 @@ from service.engine.docker.stops import Stops
 from service.engine.docker.surroundings import rotated
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.docker.usage import Usages
+from service.engine.events import Change, Event, Listing
 from service.engine.output import UNREADABLE_LOG, Printed, Usage
 from service.engine.workload_spec import WorkloadSpec
+from service.engine.workloads import Begun, Exit, Inspection, Status, Whereabouts, Workload
 from service.errors import (
     EngineError,
     EngineFailed,

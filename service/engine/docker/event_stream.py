@@ -13,9 +13,9 @@ import docker
 import orjson
 
 from observability.logs import get_logger
-from service.engine.base import Event
-from service.engine.docker.parsing import CHANGES, IMAGE_ACTIONS, changes_images
+from service.engine.docker.event_parser import CHANGES, IMAGE_ACTIONS, changes_images
 from service.engine.docker.tolerant_reader import TolerantReader
+from service.engine.events import Event
 from service.errors import EngineUnavailable
 from service.support.process_limits import NO_MORE_THREADS
 

@@ -8,25 +8,19 @@ from typing import Any
 
 from docker.errors import APIError
 
-from service.engine.base import Workload
 from service.engine.docker.connection import Clients, Connection
+from service.engine.docker.engine_info import offers, traits
 from service.engine.docker.error_mapping import translated_errors
 from service.engine.docker.images import LocalImages
+from service.engine.docker.inspections import Inspected
+from service.engine.docker.listings import workload
 from service.engine.docker.own_container import find_own_container
-from service.engine.docker.parsing import (
-    Answer,
-    Inspected,
-    Unreadable,
-    offers,
-    read,
-    read_list,
-    timestamp,
-    traits,
-    workload,
-)
+from service.engine.docker.parsed_fields import timestamp
+from service.engine.docker.parsing import Answer, Unreadable, read, read_list
 from service.engine.docker.podman import PodmanClient
 from service.engine.docker.shutdown_check import ping_new_connection
 from service.engine.examiner import EngineFacts, Ran
+from service.engine.workloads import Workload
 from service.errors import EngineError, EngineRefused, EngineTimeout, NoSuchWorkload
 
 # Seconds: for a call, for a list, and how old what a check-up that was killed has left has to be.

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from service.engine.base import Change, Event, Exit
+from service.engine.events import Change, Event
+from service.engine.workloads import Exit
 
 # None: no event will report the exit.
 ExitFuture = asyncio.Future[Exit | None]

@@ -10,7 +10,9 @@ import docker
 
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.error_mapping import translated_errors
-from service.engine.docker.parsing import ForeignContainer, Inspected, Unreadable, read, read_list
+from service.engine.docker.inspections import Inspected
+from service.engine.docker.parsed_fields import MaybeLabels, NotEmpty
+from service.engine.docker.parsing import Answer, Unreadable, read, read_list
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.errors import EngineRefused, NoSuchWorkload
 
@@ -19,6 +21,16 @@ _COMPOSE_CONTAINER = "com.docker.compose.container-number"
 _IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 # Seconds: for a call, for a removal that is already under way, and between two tries of it.
 _TIMEOUT, _REMOVAL, _POLL = 30, 10.0, 0.1
+
+
+class _ForeignContainer(Answer):
+    """A container in a list that is not the supervisor's."""
+
+    Id: NotEmpty
+    Names: list[str] | None = None
+    Labels: MaybeLabels = None
+    Image: str
+    Status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +60,15 @@ class LegacyContainers:
         found = [_legacy(item, self._image_of(item)) for item in strangers]
         return [container for container in found if _untagged(container.image) in wanted]
 
-    def _read(self, item: object) -> ForeignContainer | None:
+    def _read(self, item: object) -> _ForeignContainer | None:
         """An item of the list. Log an unreadable one, and return None."""
         try:
-            return read(ForeignContainer, item)
+            return read(_ForeignContainer, item)
         except Unreadable as error:
             self._reader.log_unreadable("list", f"a container: {error}")
             return None
 
-    def _image_of(self, item: ForeignContainer) -> str:
+    def _image_of(self, item: _ForeignContainer) -> str:
         """The image's name at the launch: if it was built again, the list has the id instead."""
         if not _IMAGE_ID.fullmatch(item.Image):
             return item.Image
@@ -98,7 +110,7 @@ def _is_foreign(labels: Mapping[str, str], our_label: str) -> bool:
     return our_label not in labels and _COMPOSE_CONTAINER not in labels
 
 
-def _legacy(item: ForeignContainer, image: str) -> LegacyContainer:
+def _legacy(item: _ForeignContainer, image: str) -> LegacyContainer:
     names = item.Names or ["/"]
     return LegacyContainer(
         id=item.Id, name=names[0].removeprefix("/"), image=image, status=item.Status

@@ -4,14 +4,15 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from docker.errors import APIError
+from pydantic import Field
 from urllib3.exceptions import HTTPError
 
-from service.engine.base import PullProgress
+from service.engine.capabilities import PullProgress
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients
 from service.engine.docker.hang_up import Line
-from service.engine.docker.parsing import PullNews, read
+from service.engine.docker.parsing import Answer, read
 from service.engine.docker.registry_errors import pull_error
 from service.engine.docker.registry_logins import login_for
 from service.errors import EngineFailed, EngineUnavailable
@@ -27,6 +28,40 @@ _OF_PROXIES = {
 }
 # OpenTelemetry's semantic convention.
 _IMAGE = "container.image.name"
+
+
+class _Amount(Answer):
+    current: int = 0
+    total: int = 0
+
+
+class _Detail(Answer):
+    message: str = ""
+
+
+class PullNews(Answer):
+    """A line of the answer to a pull."""
+
+    status: str = ""
+    id: str = ""
+    amount: _Amount | None = Field(default=None, alias="progressDetail")
+    error: str = ""
+    detail: _Detail | None = Field(default=None, alias="errorDetail")
+
+    @property
+    def current(self) -> int:
+        """How many bytes of the layer are there."""
+        return self.amount.current if self.amount else 0
+
+    @property
+    def total(self) -> int:
+        """How many it has."""
+        return self.amount.total if self.amount else 0
+
+    @property
+    def fault(self) -> str:
+        """Why the pull has failed, or ""."""
+        return (self.detail.message if self.detail else "") or self.error
 
 
 class Pulls:

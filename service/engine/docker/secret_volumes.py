@@ -19,7 +19,9 @@ from docker.errors import APIError
 
 from observability.redaction.redactor import NO_SECRETS, Redactor
 from service.engine.docker.client import Client
-from service.engine.docker.parsing import Inspected, ListedVolumes, read
+from service.engine.docker.inspections import Inspected
+from service.engine.docker.parsed_fields import NotEmpty
+from service.engine.docker.parsing import Answer, read
 from service.engine.workload_spec import AUTH_FILE, AUTH_FOLDER, WorkloadSpec
 from service.errors import EngineFailed, EngineRefused
 
@@ -31,6 +33,16 @@ _MOST_BYTES = 1024 * 1024
 _GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 # What the Engine calls a volume without a name.
 _WITHOUT_NAME = re.compile(r"[0-9a-f]{64}")
+
+
+class _Volume(Answer):
+    Name: NotEmpty
+
+
+class _ListedVolumes(Answer):
+    """The volumes that were asked for."""
+
+    Volumes: list[_Volume] | None = None
 
 
 def mounts_of(spec: WorkloadSpec) -> Sequence[Mapping[str, Any]]:
@@ -148,7 +160,7 @@ def _names(client: Client, labels: Mapping[str, str], *, only_unused: bool) -> S
     if only_unused:
         filters["dangling"] = True
     answer = client.volumes(filters=filters)
-    names = [each.Name for each in read(ListedVolumes, answer).Volumes or ()]
+    names = [each.Name for each in read(_ListedVolumes, answer).Volumes or ()]
     return [name for name in names if _WITHOUT_NAME.fullmatch(name)]
 
 

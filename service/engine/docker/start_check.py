@@ -18,12 +18,14 @@ from typing import TypeVar
 import docker
 from docker.errors import APIError
 
-from service.engine.base import EngineCall, Status
+from service.engine.base import EngineCall
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.containers import last_output
-from service.engine.docker.parsing import Inspected, Processes, inspection, read
+from service.engine.docker.inspections import Inspected, Processes, inspection
+from service.engine.docker.parsing import read
 from service.engine.docker.podman import plain_name
 from service.engine.workload_spec import Confinement, Limits, Surroundings, WorkloadSpec
+from service.engine.workloads import Status
 from service.errors import EngineError, EngineRefused
 
 T = TypeVar("T")

@@ -10,10 +10,10 @@ from typing import cast
 
 import docker
 
-from service.engine.base import Exit
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
 from service.engine.docker.exit_waiters import ExitWaiters
+from service.engine.workloads import Exit
 
 _ID = "container.id"
 # The time limit of a short call (seconds).

@@ -12,12 +12,13 @@ import docker
 from docker.errors import APIError
 
 from observability.redaction.redactor import Redactor
-from service.engine.base import Status
 from service.engine.docker.host_paths import check_binds
+from service.engine.docker.inspections import Created, inspection
 from service.engine.docker.names import name_before, name_ended
-from service.engine.docker.parsing import Created, inspection, read
+from service.engine.docker.parsing import read
 from service.engine.docker.secret_volumes import has_file
 from service.engine.docker.tolerant_reader import TolerantReader
+from service.engine.workloads import Status
 from service.errors import EngineRefused, ImageMissing
 
 # What an inspection tells and no launch asks for: the Engine fills it in again. A proxy that lets

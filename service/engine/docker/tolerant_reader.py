@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from observability.logs import get_logger
-from service.engine.base import Event, Status, Workload
-from service.engine.docker.parsing import ListedNames, Unreadable, event, read, read_list, workload
+from service.engine.docker.event_parser import event
+from service.engine.docker.listings import ListedNames, workload
+from service.engine.docker.parsing import Unreadable, read, read_list
+from service.engine.events import Event
+from service.engine.workloads import Status, Workload
 
 log = get_logger(__name__)
 

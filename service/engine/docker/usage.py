@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from service.engine.docker.calls import Call, Calls
-from service.engine.docker.parsing import Answer, read, timestamp
+from service.engine.docker.parsed_fields import timestamp
+from service.engine.docker.parsing import Answer, read
 from service.engine.output import Usage
 from service.errors import EngineError, NoSuchWorkload
 

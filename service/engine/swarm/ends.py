@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from observability.spans import annotate
-from service.engine.base import Exit
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
 from service.engine.swarm.answers import Task
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_TITLE
 from service.engine.swarm.tasks import Nodes, by_service, exit_code, has_ended, is_lost
+from service.engine.workloads import Exit
 from service.errors import EngineError, EngineTimeout, NoSuchWorkload
 
 log = get_logger(__name__)

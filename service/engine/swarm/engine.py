@@ -13,20 +13,9 @@ from typing import TypeVar
 
 from observability.metrics import Metrics
 from observability.redaction.redactor import Redactor
-from service.engine.base import (
-    Begun,
-    Capabilities,
-    EngineCall,
-    Event,
-    Exit,
-    Inspection,
-    Listing,
-    Offers,
-    Status,
-    Trait,
-    Whereabouts,
-    Workload,
-)
+from service.engine.base import EngineCall
+from service.engine.capabilities import Capabilities
+from service.engine.configuration import Offers, Trait
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
@@ -35,6 +24,7 @@ from service.engine.docker.own_container import find_own_container
 from service.engine.docker.shutdown_check import ShutdownCheck, ping_new_connection
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.docker.usage import Usages
+from service.engine.events import Event, Listing
 from service.engine.output import UNREADABLE_LOG, Printed, Usage
 from service.engine.swarm.beginnings import Beginnings
 from service.engine.swarm.ends import Ends
@@ -52,6 +42,7 @@ from service.engine.swarm.specs import can_gain_privileges
 from service.engine.swarm.successors import start_again
 from service.engine.swarm.tasks import has_ended
 from service.engine.workload_spec import WorkloadSpec
+from service.engine.workloads import Begun, Exit, Inspection, Status, Whereabouts, Workload
 from service.errors import EngineRefused, NoSuchWorkload
 
 T = TypeVar("T")

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from service.engine.base import Offers, Trait
+from service.engine.configuration import Offers, Trait
 from service.engine.docker.error_mapping import translated_errors
 from service.engine.docker.examiner import DockerExaminer
 from service.engine.examiner import EngineFacts

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.engine.base import Workload
 from service.engine.docker.client import Client
 from service.engine.docker.list_reader import with_pauses
 from service.engine.docker.parsing import Unreadable, read
@@ -28,6 +27,7 @@ from service.engine.swarm.tasks import (
     is_lost,
     workload,
 )
+from service.engine.workloads import Workload
 from service.errors import NoSuchWorkload
 
 Unless = Callable[[Workload], bool]

@@ -8,11 +8,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Seque
 from dataclasses import replace
 from signal import SIGTERM
 
-from service.engine.base import Change, Event, Listing, Workload
+from service.engine.events import Change, Event, Listing
 from service.engine.polled_events import changes
 from service.engine.swarm.answers import Task
 from service.engine.swarm.listing import Poll
 from service.engine.swarm.tasks import exit_code, is_ending
+from service.engine.workloads import Workload
 
 # Between two listings (seconds): short enough to notice an end within 2 s up to 1,000 jobs, and
 # so long that our part takes a tenth of a core, and the manager's a third of one.

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 
-from service.engine.base import Status
 from service.engine.docker.client import Client
 from service.engine.docker.own_container import OwnContainer
 from service.engine.docker.parsing import read
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.swarm.answers import Task
 from service.engine.swarm.manager import Manager
+from service.engine.workloads import Status
 
 _TASK_LABEL = "com.docker.swarm.task.id"
 

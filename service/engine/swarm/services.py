@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from service.engine.base import Inspection, Status
 from service.engine.docker.parsing import read
 from service.engine.swarm.answers import Task
 from service.engine.swarm.left_secrets import remove_if_possible
@@ -16,6 +15,7 @@ from service.engine.swarm.tasks import (
     inspection,
     status,
 )
+from service.engine.workloads import Inspection, Status
 from service.errors import EngineRefused
 
 

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from service.engine.base import Inspection, Status, Workload
 from service.engine.swarm.answers import Service, Task, TaskState
+from service.engine.workloads import Inspection, Status, Workload
 
 NOWHERE = "node.id==stopped"
 """A constraint that no node fulfils: no id of a node has seven characters."""

@@ -29,9 +29,9 @@ from service.errors import (
     SharedFailure,
     SupervisorError,
 )
+from service.jobs.arguments import arguments_of
 from service.jobs.catalog_keys import Entry
 from service.jobs.model import Job, JobSpec, JsonValue, Kind
-from service.jobs.workload import arguments_of
 from service.lifecycle.use_cases import Supervisor
 from service.state.readiness import Readiness
 from tests.support.samples import NAMES, a_job

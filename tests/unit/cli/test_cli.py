@@ -12,7 +12,7 @@ from scripts.ports import free_port
 from service import __version__
 from service.access.tokens import hash_line
 from service.cli.main import app, main
-from service.jobs.catalog import PACKAGED
+from service.jobs.catalog_file import PACKAGED
 from tests.support.environment import no_settings
 
 

@@ -13,7 +13,7 @@ from service.diagnosis import deployment
 from service.diagnosis.case import Case, Environment
 from service.diagnosis.checks import Finding, Status, make
 from service.diagnosis.doctor import CHECKS
-from service.engine.base import Offers, Trait
+from service.engine.configuration import Offers, Trait
 from service.engine.examiner import Ran
 from service.errors import EngineRefused, StartError
 from service.settings import Settings

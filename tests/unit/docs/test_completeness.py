@@ -17,10 +17,11 @@ from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceSer
 from service.api.jobs_service import JobsService
 from service.engine.docker.containers import container_options
 from service.engine.workload_spec import Confinement, Limits, Surroundings, WorkloadSpec
-from service.jobs.catalog import PACKAGED, SCHEMA
+from service.jobs.arguments import arguments_of
+from service.jobs.catalog_file import PACKAGED, SCHEMA
 from service.jobs.catalog_keys import Entry, Policy
 from service.jobs.model import JobSpec, Kind
-from service.jobs.workload import arguments_of, job_of
+from service.jobs.workload import job_of
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"

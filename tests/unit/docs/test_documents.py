@@ -19,7 +19,7 @@ from service.api import jobs_service, observer_service
 from service.api.health import Health
 from service.cli.client import OPTIONS
 from service.cli.main import app
-from service.jobs import workload
+from service.jobs import labels as job_labels
 from service.jobs.catalog_keys import Entry
 from service.jobs.model import State
 from service.reconcile import single_instance
@@ -78,7 +78,7 @@ def test_a_key_takes_its_example_and_no_value_of_another_type(key: str) -> None:
 def test_every_label_of_a_container_is_told() -> None:
     labels = {
         value
-        for module in (workload, single_instance)
+        for module in (job_labels, single_instance)
         for name, value in vars(module).items()
         if name.endswith("_LABEL")
     }

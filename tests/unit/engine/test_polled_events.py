@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from service.engine.base import Event, Health, Listing, Status, Workload
+from service.engine.events import Event, Listing
 from service.engine.polled_events import changes, poll
+from service.engine.workloads import Health, Status, Workload
 from service.errors import EngineUnavailable
 
 CREATED, LIVE, EXITED = Status.CREATED, Status.LIVE, Status.EXITED

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import StartError
-from service.jobs.catalog import load_catalog
+from service.jobs.catalog_file import load_catalog
 from service.jobs.catalog_keys import Entry
 
 

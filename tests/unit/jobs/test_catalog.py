@@ -12,7 +12,8 @@ from service.engine.workload_spec import (
     Tmpfs,
     Ulimit,
 )
-from service.jobs.catalog import Catalog, load_catalog
+from service.jobs.catalog import Catalog
+from service.jobs.catalog_file import load_catalog
 from service.jobs.catalog_keys import Entry, Policy
 from service.jobs.model import Kind
 from service.jobs.restart_policy import RestartPolicy

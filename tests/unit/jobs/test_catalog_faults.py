@@ -8,7 +8,7 @@ import pytest
 
 from observability.escaping import shown
 from service.errors import StartError
-from service.jobs.catalog import load_catalog
+from service.jobs.catalog_file import load_catalog
 from tests.unit.jobs.catalogs import fault
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import fastjsonschema
 import pytest
 
-from service.jobs.catalog import PACKAGED, check_tables
+from service.jobs.catalog_file import PACKAGED, check_tables
 from service.jobs.catalog_keys import Entry, ImagePolicy, Policy
 from service.jobs.catalog_schema import catalog_schema, schema_text
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from service.engine.workload_spec import SecretFile
 from service.errors import TooLarge
+from service.jobs.arguments import arguments_of, check_size
 from service.jobs.catalog_keys import Entry
 from service.jobs.credentials import (
     auth_environment,
@@ -19,7 +20,7 @@ from service.jobs.credentials import (
     reserved_parameters,
 )
 from service.jobs.model import JobSpec, JsonValue, Kind
-from service.jobs.workload import arguments_of, check_size, job_of
+from service.jobs.workload import job_of
 
 _AUTH: dict[str, JsonValue] = {"token": "hunter2", "é": {"{{.Node.ID}}": None}}
 _JSON = '{"token":"hunter2","é":{"{{.Node.ID}}":null}}'

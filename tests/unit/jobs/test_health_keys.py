@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.engine.workload_spec import Healthcheck
-from service.jobs.catalog import load_catalog
+from service.jobs.catalog_file import load_catalog
 from service.jobs.keys.values import read_duration, write_duration
 from tests.unit.jobs.catalogs import entry, fault
 

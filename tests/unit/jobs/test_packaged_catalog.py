@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from service.engine.workload_spec import Confinement, Limits
-from service.jobs.catalog import load_catalog
+from service.jobs.catalog_file import load_catalog
 from service.jobs.catalog_keys import Entry
 
 

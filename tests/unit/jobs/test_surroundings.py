@@ -8,10 +8,12 @@ import pytest
 from service.engine.docker.names import DOCKER_NAMES
 from service.engine.workload_spec import Gpus, Log, Surroundings, Volume, WorkloadSpec
 from service.errors import StartError, TooLarge
-from service.jobs.catalog import load_catalog
+from service.jobs.arguments import arguments_of, check_size
+from service.jobs.catalog_file import load_catalog
 from service.jobs.catalog_keys import Entry
+from service.jobs.catalog_secrets import secrets_of
 from service.jobs.model import JobSpec, JsonValue
-from service.jobs.workload import arguments_of, check_size, job_of, secrets_of, workload_of
+from service.jobs.workload import job_of, workload_of
 from service.settings import Settings
 
 _SECRET = "hunter2-hunter2"

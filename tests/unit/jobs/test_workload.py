@@ -11,21 +11,14 @@ from observability.callers import Caller
 from service.engine.docker.names import DOCKER_NAMES
 from service.engine.name_grammar import NameGrammar
 from service.errors import TooLarge
+from service.jobs.arguments import arguments_of, check_size
 from service.jobs.catalog_keys import Entry
 from service.jobs.compact_json import compact_json
 from service.jobs.credentials import auth_in
+from service.jobs.labels import LABEL_PREFIX, job_from_labels, labels_of
 from service.jobs.model import Job, JobSpec, JsonValue, Kind
-from service.jobs.workload import (
-    LABEL_PREFIX,
-    arguments_of,
-    base_name,
-    check_size,
-    highest_count,
-    job_from_labels,
-    labels_of,
-    workload_name,
-    workload_of,
-)
+from service.jobs.workload import workload_of
+from service.jobs.workload_names import base_name, highest_count, workload_name
 from service.settings import Settings
 from tests.support.samples import a_job
 

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from observability.metrics import Metrics, trace_exemplar
 from service.app.metric_labels import new_metrics
-from service.jobs.catalog import load_catalog
+from service.jobs.catalog_file import load_catalog
 from tests.support.recorded_spans import sampled_span, unsampled_span
 from tests.support.samples import NAMES
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service.engine.base import Offers
+from service.engine.configuration import Offers
 from service.jobs.catalog import Catalog
 from service.jobs.catalog_keys import Entry
 from service.reconcile.setup_warnings import SetupWarnings

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from service.engine.base import Health, Status, Workload
+from service.engine.workloads import Health, Status, Workload
+from service.jobs.labels import LAUNCH_LABEL
 from service.jobs.model import Job, Kind
 from service.jobs.observations import (
     ExitSeen,
@@ -17,7 +18,6 @@ from service.jobs.observations import (
     Started,
 )
 from service.jobs.transitions import advance
-from service.jobs.workload import LAUNCH_LABEL
 from service.state.registry_snapshot import Snapshot
 
 JOB = advance(

@@ -25,7 +25,7 @@ from service.engine.workload_spec import (
     Volume,
     WorkloadSpec,
 )
-from service.jobs.workload import MAX_ARGUMENT_BYTES
+from service.jobs.arguments import MAX_ARGUMENT_BYTES
 
 _EVERYTHING = Confinement(
     user="1000:1000",

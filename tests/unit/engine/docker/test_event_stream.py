@@ -12,9 +12,9 @@ import pytest
 from requests import Response
 from structlog.testing import capture_logs
 
-from service.engine.base import Change, Event
 from service.engine.docker.event_stream import EventStream
 from service.engine.docker.tolerant_reader import TolerantReader
+from service.engine.events import Change, Event
 
 _LABELS = {"a": "b"}
 

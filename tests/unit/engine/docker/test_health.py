@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
-from service.engine.base import Change, Health, Probe
-from service.engine.docker.parsing import event, inspection, workload
+from service.engine.docker.event_parser import event
+from service.engine.docker.inspections import inspection
+from service.engine.docker.listings import workload
+from service.engine.events import Change
+from service.engine.workloads import Health, Probe
 
 _LISTED = {"Id": "c1", "Names": ["/a-1"], "Labels": {}, "State": "running", "Created": 0}
 _RUNNING = {

@@ -9,10 +9,10 @@ from unittest.mock import patch
 
 import pytest
 
-from service.engine.base import Change, Event
 from service.engine.docker.calls import BULK_THREADS, Call
 from service.engine.docker.exit_waiters import ExitWaiters
 from service.engine.docker.stops import Stops
+from service.engine.events import Change, Event
 from tests.simulation.virtual import VirtualLoop, run
 
 _GRACE = 10.0

@@ -15,14 +15,15 @@ from requests import Response
 from structlog.testing import capture_logs
 
 from service.app.metric_labels import new_metrics
-from service.engine.base import Status, Trait
+from service.engine.configuration import Trait
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.engine import DockerEngine
 from service.engine.docker.error_mapping import translated_errors
+from service.engine.docker.inspections import inspection
 from service.engine.docker.legacy import LegacyContainers
-from service.engine.docker.parsing import inspection
 from service.engine.workload_spec import WorkloadSpec
+from service.engine.workloads import Status
 from service.errors import EngineError, EngineFailed
 
 SECRET = "s3cret"

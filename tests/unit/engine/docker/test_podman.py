@@ -12,13 +12,13 @@ import pytest
 from requests import Response
 
 from service.app.metric_labels import new_metrics
-from service.engine.base import Begun
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.engine import DockerEngine
 from service.engine.docker.legacy import LegacyContainer, LegacyContainers
 from service.engine.docker.podman import PodmanClient
 from service.engine.workload_spec import Limits, WorkloadSpec
+from service.engine.workloads import Begun
 from service.errors import (
     EngineError,
     EngineFailed,

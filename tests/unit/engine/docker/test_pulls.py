@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from service.engine.base import PullProgress
-from service.engine.docker.parsing import PullNews, Unreadable, read
-from service.engine.docker.pulls import Layers
+from service.engine.capabilities import PullProgress
+from service.engine.docker.parsing import Unreadable, read
+from service.engine.docker.pulls import Layers, PullNews
 
 LINES: list[dict[str, Any]] = [
     {"status": "Pulling from tests/worker", "id": "1"},

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.swarm.names import SWARM_NAMES
-from service.jobs.workload import DEFAULT_INSTANCE, base_name
+from service.jobs.workload_names import DEFAULT_INSTANCE, base_name
 
 # manager/controlapi/common.go of SwarmKit: validateAnnotations.
 _SWARMKITS = re.compile(r"[a-zA-Z0-9](?:[-_]*[A-Za-z0-9]+)*")

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from service.engine.base import Change, Event, Listing, Workload
+from service.engine.events import Change, Event, Listing
 from service.engine.swarm.answers import Task
 from service.engine.swarm.listing import Poll
 from service.engine.swarm.news import follow
 from service.engine.swarm.tasks import Nodes, workload
+from service.engine.workloads import Workload
 from tests.unit.engine.swarm.objects import a_task
 
 _NODES = Nodes({"n1": "host-1"})

@@ -2,7 +2,6 @@
 
 import pytest
 
-from service.engine.base import Status
 from service.engine.docker.parsing import Unreadable, read
 from service.engine.swarm.answers import Task, TaskState
 from service.engine.swarm.tasks import (
@@ -17,6 +16,7 @@ from service.engine.swarm.tasks import (
     status,
     workload,
 )
+from service.engine.workloads import Status
 from tests.unit.engine.swarm.objects import LATER, LATEST, a_service, a_task, task_item
 
 _ALL_THERE = Nodes({"n1": "host-1"})
