@@ -32,7 +32,7 @@ def doctor(
         bool, typer.Option(help="Run a container for a moment, to try the callback from inside.")
     ] = True,
 ) -> None:
-    """Look at everything that usually is wrong, and say what to do about it.
+    """Check everything that usually goes wrong, and say what to do about it.
 
     One line for each finding. Works whether or not a supervisor runs, and changes nothing. Exit
     code 0: nothing is wrong; 1: something is, a finding is `error`.
