@@ -123,6 +123,7 @@ class Core:
             readiness=self.readiness,
             admission=admission,
             abandoned=self._abandoned,
+            surplus=self._surplus,
             background=self.background,
             settings=self._settings,
         )

@@ -6,6 +6,7 @@ is to be started again is known from the workloads alone, also after a crash at 
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,6 +18,7 @@ from service.errors import (
     Draining,
     EngineError,
     EngineFailed,
+    EngineRefused,
     EngineTimeout,
     EngineUnavailable,
     NoSuchWorkload,
@@ -37,6 +39,7 @@ from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.exit_hints import Hint
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
+from service.lifecycle.surplus_workloads import SurplusWorkloads
 from service.settings import Settings
 from service.state.admission import Admission
 from service.state.readiness import Readiness
@@ -63,6 +66,7 @@ class Restarter:
     readiness: Readiness
     admission: Admission
     abandoned: AbandonedLaunches
+    surplus: SurplusWorkloads
     background: Background
     settings: Settings
     # Launch ids of jobs that may have a successor without this process knowing.
@@ -193,9 +197,15 @@ class Restarter:
         If it was made just now, the engine was there when it exited, whenever its event arrives.
         """
         if job.workload_id is not None and job.workload_id != workload_id:
-            await self.remover.remove(job.workload_id)
+            await self._remove_predecessor(job, job.workload_id)
         hint = Hint(witnessed=made and not await self.engine.leaving())
         await self.reaper.reap(job.launch_id, hint, workload_id=workload_id)
+
+    async def _remove_predecessor(self, job: Job, workload_id: str) -> None:
+        try:
+            await self.remover.remove(workload_id)
+        except EngineRefused:  # a third party has started it meanwhile
+            self.surplus.stop(job, workload_id)
 
     def _gives_up(self, job: Job, refusals: int) -> bool:
         """Whether the engine has refused as often as the job may be started again."""
@@ -214,8 +224,9 @@ class Restarter:
         )
         at = None if pause is None else time.time() + pause
         self.registry.observe(job.launch_id, RestartFailed(at))
-        if at is None:
-            await self.reaper.reap(job.launch_id, Hint())
+        if not isinstance(error, _UNSURE):  # to close it, or since a third party has started it
+            with suppress(EngineError):
+                await self.reaper.reap(job.launch_id, Hint())
 
 
 def _redactor(seen: Inspection) -> Redactor:

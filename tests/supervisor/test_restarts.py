@@ -240,6 +240,33 @@ async def test_what_somebody_starts_while_it_waits_is_the_job(world: World) -> N
     assert [old.id] == [c.id for c in world.host.containers]
 
 
+async def test_what_somebody_starts_beside_its_successor_is_stopped(world: World) -> None:
+    await world.launch("a-1", "again")
+    old = end(world)
+    hold = world.faults.hold("create")
+    await hold.reached()
+    world.host.start(old.id)
+    hold.release()
+    new = await runs_again(world)
+    assert old.id != new.id
+    assert [new.id] == [c.id for c in world.host.containers]
+    (told,) = world.logged("job.surplus")
+    assert old.id == told["container_id"]
+
+
+async def test_what_somebody_starts_before_its_successor_is_made_is_the_job(world: World) -> None:
+    await world.launch("a-1", "again")
+    old = end(world)
+    hold = world.faults.hold("rename")
+    await hold.reached()
+    world.host.start(old.id)
+    hold.release()
+    await until(lambda: world.listed() == {"a-1": "running"})
+    await pass_time(9999)
+    assert [old.id] == [c.id for c in world.host.containers]
+    assert {"a-1": "running"} == world.states()
+
+
 async def test_an_engine_that_was_away_has_it_started_again(world: World) -> None:
     await world.launch("a-1", "again")
     await world.launch("a-2", "carefully again")
