@@ -25,6 +25,7 @@ async def test_a_launch_of_another_job_is_denied_before_anything_is_done(door: S
     assert {} == door.world.counted()
     assert {"denied": 1} == door.failures()
     assert [("timers", "LaunchJob", "mail", "m-1", "denied")] == _audits(door)
+    assert ["warning"] == [event["log_level"] for event in door.events("call.audited")]
     name = "no job of the catalogue"
     assert "PERMISSION_DENIED" == (await refusal(door.launch(name, "x", "timers")))[0]
 

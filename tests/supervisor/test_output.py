@@ -11,7 +11,14 @@ import pytest
 from observability.redaction.redactor import REDACTED, Redactor
 from service.engine.output import Printed, Usage
 from service.engine.workload_spec import AUTH_FILE, Log, Surroundings, WorkloadSpec
-from service.errors import Draining, EngineTimeout, EngineUnavailable, LimitReached, NotPossible
+from service.errors import (
+    Draining,
+    EngineTimeout,
+    EngineUnavailable,
+    LimitReached,
+    NoSuchWorkload,
+    NotPossible,
+)
 from service.jobs.model import Job, State
 from service.observe.logs import MOST_STREAMS, JobLogs, LogsWanted
 from service.observe.stats import JobStats
@@ -224,6 +231,19 @@ async def test_of_a_job_that_has_ended_the_last_lines_are_what_is_kept(world: Wo
     client = _Client(world, ended, tail=1, follow=True)
     await client.done
     assert [("", "hello", 0)] == [(line.stream, line.text, line.at) for line in client.lines]
+
+
+async def test_a_job_whose_container_has_just_gone_is_waited_for(world: World) -> None:
+    job, container = await _a_job(world)
+    container.printed.clear()
+    container.say("oh no")
+    world.faults.fail("inspect", NoSuchWorkload(container.id))
+    client = _Client(world, job)
+    await pass_time(0.1)
+    assert not client.done.done()
+    world.host.exit(container.id, 1)
+    await client.done
+    assert [("", "oh no")] == [(line.stream, line.text) for line in client.lines]
 
 
 async def test_it_is_said_if_nothing_is_kept(world: World) -> None:

@@ -51,3 +51,13 @@ async def test_only_so_many_answers_wait_at_a_time() -> None:
         await asyncio.wait(waiting)
         assert [0.01, 0.02, 0.04, 0, 0] == [each.result() for each in waiting]
         assert 0.32 == await delay(throttle, "10.0.0.1"), "the others count in the row"
+
+
+async def test_answers_that_have_waited_make_room_for_as_many_others() -> None:
+    with skipping_waits():
+        throttle = Throttle(2)
+        for _ in range(3):
+            await throttle.wait("10.0.0.1")
+        waiting = [asyncio.create_task(delay(throttle, f"10.0.0.{n}")) for n in (2, 3, 4)]
+        await asyncio.wait(waiting)
+        assert [0.01, 0.01, 0] == [each.result() for each in waiting]
