@@ -116,3 +116,14 @@ async def test_at_the_close_nobody_waits() -> None:
     watchers.wait("late", idle=True)
     await a_while()
     assert ["idle", "late"] == watchers.called
+
+
+async def test_idle_watches_without_news_need_no_timer() -> None:
+    turns = Turns(no_round)
+    idle = asyncio.create_task(turns.next(idle=True))
+    await a_while()
+    assert turns._timer is None
+    turns.announce_news()
+    await idle
+    await a_while()
+    assert turns._timer is None
