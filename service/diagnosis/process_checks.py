@@ -34,6 +34,8 @@ def _supervisor(case: Case) -> Iterator[Finding]:
         yield ok(f"one of the instance {case.instance} runs on this host")
     elif serving:
         yield ok(f"the instance {case.instance} is served by {', '.join(serving)}")
+    elif case.on_swarm:
+        yield ok("any number may share the Swarm; those that no label names are not seen from here")
     else:
         yield ok(f"none of the instance {case.instance} was found: it may be started")
     if len(serving) > 1 and not case.on_swarm:

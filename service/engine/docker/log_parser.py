@@ -20,12 +20,20 @@ _FRAME = Struct(">BxxxL")
 _LONGEST_FRAME = 16 * 2**20  # Docker's have 16 KiB
 _STREAMS = {0: "stdout", 1: "stdout", 2: "stderr"}
 _ERRORS = 3  # of a Swarm's manager, which reports them in the stream
+_NODE_AWAY = re.compile(rb"node \w+ is not available")
 _TIME = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ?")
 _LONGEST_TIME = 40
 # Of a line. The parts of a longer one are told one by one.
 _LONGEST = 32 * 1024
 _LONGEST_CHARACTER = 4  # bytes
 _INSIDE = range(0x80, 0xC0)  # what follows the first byte of a character in UTF-8
+
+
+def reported_error(payload: bytes) -> EngineRefused:
+    """What a Swarm's manager reports in the stream: mostly that a node is gone."""
+    if _NODE_AWAY.search(payload):
+        return EngineRefused("the node that it ran on is not available")
+    return EngineRefused(payload.decode(errors="replace").strip())
 
 
 @dataclass(slots=True)
@@ -90,7 +98,7 @@ class LogParser:
             payload = bytes(left[start:end])
             at = end
             if kind == _ERRORS:
-                raise EngineRefused(payload.decode(errors="replace").strip())
+                raise reported_error(payload)
             yield from self._add(self._lines[_STREAMS[kind]], payload)
         del left[:at]
 

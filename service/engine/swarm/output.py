@@ -2,7 +2,7 @@
 
 from struct import Struct
 
-from service.errors import EngineRefused
+from service.engine.docker.log_parser import reported_error
 
 # Before each part of an output: its kind, and its length.
 _FRAME = Struct(">BxxxL")
@@ -21,6 +21,6 @@ def output_of(frames: bytes) -> bytes:
         payload = frames[at : at + length]
         at += length
         if kind == _ERRORS:
-            raise EngineRefused(payload.decode(errors="replace").strip())
+            raise reported_error(payload)
         output.append(payload)
     return b"".join(output)
