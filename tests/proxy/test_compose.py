@@ -10,6 +10,13 @@ import pytest
 from examples.images import debian_base
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
+from service._generated.supervisor.v1.observer_pb2 import (
+    DiagnoseRequest,
+    GetJobRequest,
+    ListJobsRequest,
+    StatsRequest,
+    StreamLogsRequest,
+)
 from tests.conftest import Start
 from tests.support import catalog, containers
 from tests.support.compose import ROOT, Compose
@@ -88,14 +95,21 @@ def test_compose_builds_the_proxy_and_the_supervisor_works_behind_it(
     docker_client.images.get(supervisor_image).tag(_IMAGE)
     compose("up", "--detach", "--no-build")
     eventually(contained.is_ready, within=60)
-    assert Response() == contained.launch("timer", "t-1")
+    assert Response() == contained.launch("timer", "t-1", {"say": "hello"})
     assert ["t-1"] == containers.live(docker_client)
     supervisor = docker_client.containers.get("area_supervisor")
     assert "10001:10001" == supervisor.attrs["Config"]["User"]
     sources = {mount["Source"] for mount in supervisor.attrs["Mounts"] if mount["Type"] == "bind"}
     assert not [source for source in sources if source.endswith(".sock")]
+    _look_at(contained)
     assert Response() == contained.kill_all()
+    # An ordinary user has written the history on the volume, and finds it again.
+    compose("up", "--detach", "--no-build", "--force-recreate")
+    eventually(contained.is_ready, within=60)
+    ended = contained.observer.ListJobs(ListJobsRequest(include="ended"), timeout=10).jobs
+    assert ["t-1"] == [job.identifier for job in ended]
     assert "refused" not in compose("logs", "engine-proxy")
+    supervisor = docker_client.containers.get("area_supervisor")
     # Whoever takes over the supervisor, and asks for more.
     _, output = supervisor.exec_run(["/opt/supervisor/bin/python3", "-c", _ASKS_FOR_MORE])
     assert b"403" in output, output
@@ -104,6 +118,24 @@ def test_compose_builds_the_proxy_and_the_supervisor_works_behind_it(
     docker_client.images.remove(_IMAGE)
 
 
+def _look_at(contained: Supervised) -> None:
+    """All that the API to observe asks of the Engine."""
+    observer = contained.observer
+    assert observer.GetJob(GetJobRequest(identifier="t-1"), timeout=10).image_digest
+    logs = StreamLogsRequest(identifier="t-1", tail=1)
+    eventually(
+        lambda: (
+            [_HELLO]
+            == [line.text for each in observer.StreamLogs(logs, timeout=20) for line in each.lines]
+        )
+    )
+    (usage,) = observer.Stats(StatsRequest(), timeout=20).jobs
+    assert usage.memory_bytes > 0
+    findings = observer.Diagnose(DiagnoseRequest(), timeout=20).findings
+    assert "images" in {each.check for each in findings}, findings
+
+
+_HELLO = "hello"
 _ASKS_FOR_MORE = """
 import socket
 s = socket.socket(socket.AF_UNIX)
