@@ -1,4 +1,4 @@
-"""Machines of their own, as far as the network goes: namespaces, and a switch between them.
+"""Machines of their own, as far as name and network go: namespaces, and a switch between them.
 
 Nothing is named, and nothing is done outside: a namespace is held by a process that ends with its
 owner, and the kernel removes it with the last process in it.
@@ -16,17 +16,19 @@ NETWORK = f"{_NETWORK}.0/{_BITS}"
 
 
 class Namespace:
-    """A network namespace, for a `with`."""
+    """A network namespace, with a host name of its own, for a `with`."""
 
     def __init__(self) -> None:
         self._holder = subprocess.Popen(
-            ["unshare", "--net", "sh", "-c", _HOLD],
+            ["unshare", "--net", "--uts", "sh", "-c", _HOLD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for its owner, which may need it for a while
         )
         assert self._holder.stdout is not None
-        assert self._holder.stdout.readline() == b"ready\n", "unshare --net does not work here"
+        assert self._holder.stdout.readline() == b"ready\n", (
+            "unshare --net --uts does not work here"
+        )
 
     @property
     def pid(self) -> int:
@@ -35,7 +37,7 @@ class Namespace:
 
     def command(self, *words: str) -> list[str]:
         """A command as it runs in there."""
-        return ["nsenter", f"--target={self.pid}", "--net", *words]
+        return ["nsenter", f"--target={self.pid}", "--net", "--uts", *words]
 
     def run(self, *words: str) -> None:
         """Run a command in there."""
@@ -49,11 +51,12 @@ class Namespace:
 
 
 class Machine(Namespace):
-    """A namespace with a cable to a switch, and an address."""
+    """A namespace with a name, a cable to a switch, and an address."""
 
     def __init__(self, switch: Namespace, number: int) -> None:
         super().__init__()
-        self.address = f"{_NETWORK}.{number}"
+        self.name, self.address = f"node-{number}", f"{_NETWORK}.{number}"
+        self.run("hostname", self.name)
         self._switch = switch
         self._port = f"port{number}"
         switch.run(
