@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import (
     SpanExporter,
 )
 
-from observability.otel_env import for_traces, protocol
+from observability.otel_values import for_traces, protocol
 
 # The default limit of texts in spans: an identifier may have any length, and a collector accepts
 # 4 MiB for hundreds of spans.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from observability.escaping import printable
-from observability.otel_env import for_traces, protocol
+from observability.otel_values import for_traces, protocol
 from service.diagnosis.case import Case
 from service.diagnosis.checks import Check, Finding, error, ok, warning
 from service.jobs.labels import SERVES_LABEL
