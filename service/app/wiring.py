@@ -38,7 +38,7 @@ from service.reconcile.events import EventHandler
 from service.reconcile.janitor import Janitor
 from service.reconcile.retention import Retention
 from service.reconcile.setup_warnings import SetupWarnings
-from service.reconcile.single_instance import Rivals
+from service.reconcile.single_instance import SingleInstance
 from service.reconcile.watcher import Watcher
 from service.settings import Settings
 from service.state.admission import Admission
@@ -233,7 +233,7 @@ class Core:
             events=self._make_event_handler(adopter),
             adopter=adopter,
             janitor=janitor,
-            rivals=Rivals(self._engine, self._settings),
+            single_instance=SingleInstance(self._engine, self._settings),
             setup_warnings=SetupWarnings(self._engine, catalog, self._settings),
             readiness=self.readiness,
             background=self.background,

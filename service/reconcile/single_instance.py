@@ -41,8 +41,8 @@ def hold_instance(instance: str, address: str, title: str) -> socket.socket:
         ) from None
 
 
-class Rivals:
-    """Supervisors of the same instance that run in containers on the same engine."""
+class SingleInstance:
+    """Checks that no other supervisor of the instance runs in a container on the same engine."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
@@ -96,8 +96,8 @@ def _started_before(
     return sorted(earlier, key=lambda each: since[each.id])
 
 
-def _named(rivals: Sequence[Workload], *, unclear: bool) -> str:
+def _named(others: Sequence[Workload], *, unclear: bool) -> str:
     if not unclear:
-        return f"the container {rivals[0].name!r} is a supervisor"
-    names = ", ".join(repr(each.name) for each in rivals)
+        return f"the container {others[0].name!r} is a supervisor"
+    names = ", ".join(repr(each.name) for each in others)
     return f"one at least of the containers {names} is another supervisor"

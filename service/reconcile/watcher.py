@@ -22,7 +22,7 @@ from service.reconcile.comparison import Comparison
 from service.reconcile.events import EventHandler
 from service.reconcile.janitor import Janitor
 from service.reconcile.setup_warnings import SetupWarnings
-from service.reconcile.single_instance import Rivals
+from service.reconcile.single_instance import SingleInstance
 from service.settings import Settings
 from service.state.readiness import Readiness
 from service.state.registry import Registry
@@ -53,7 +53,7 @@ class Watcher:
     events: EventHandler
     adopter: Adopter
     janitor: Janitor
-    rivals: Rivals
+    single_instance: SingleInstance
     setup_warnings: SetupWarnings
     readiness: Readiness
     background: Background
@@ -195,7 +195,7 @@ class Watcher:
 
     async def _start(self, workloads: Sequence[Workload]) -> tuple[Snapshot, Sequence[Workload]]:
         """Adopt or remove the workloads of an earlier run; the jobs and workloads after that."""
-        await self.rivals.check()
+        await self.single_instance.check()
         if self.settings.supervisor_on_start == "adopt":
             await self.adopter.adopt_from_earlier_run(workloads)
         else:

@@ -168,7 +168,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "rivals are not checked": Mutant(
         "a rival unnoticed",
-        [Patch(Watcher, "_start", "await self.rivals.check()", "pass")],
+        [Patch(Watcher, "_start", "await self.single_instance.check()", "pass")],
     ),
 }
 
