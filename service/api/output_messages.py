@@ -19,7 +19,7 @@ def logs_wanted(request: messages.StreamLogsRequest) -> LogsWanted:
     tail = request.tail if request.HasField("tail") else None
     if tail is not None and not 0 <= tail <= MOST_TAIL:
         raise InvalidRequest(
-            f"tail: is {tail}; allowed are 0 to {MOST_TAIL}, and without it all lines are told"
+            f"tail: is {tail}; allowed are 0 to {MOST_TAIL}, and without it all lines come"
         )
     since = nanoseconds_of("since", request.since)
     return LogsWanted(follow=request.follow, tail=tail, since=max(0, since))

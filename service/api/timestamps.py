@@ -13,7 +13,7 @@ def nanoseconds_of(field: str, time: Timestamp) -> int:
     """Nanoseconds since the epoch. Raises `InvalidRequest`, with the name of the field."""
     if not (_FIRST <= time.seconds <= _LAST and 0 <= time.nanos < _SECOND):
         raise InvalidRequest(
-            f"{field}: {time.seconds} seconds and {time.nanos} nanos are no time; allowed are"
+            f"{field}: {time.seconds} seconds and {time.nanos} nanos are not a time; allowed are"
             f" {_FIRST} to {_LAST} seconds, and 0 to {_SECOND - 1} nanos"
         )
     return time.seconds * _SECOND + time.nanos

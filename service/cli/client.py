@@ -86,7 +86,7 @@ def calls_supervisor(function: Callable[..., None]) -> Callable[..., None]:
         except _ENDS:
             raise
         except UnicodeError:  # whose words have the whole text, which may be secret
-            raise usage("what was given is no text in UTF-8, which is what is allowed") from None
+            raise usage("an argument cannot be read; allowed is text in UTF-8") from None
         except Exception as error:
             drop_output()  # which may be what has failed
             what = str(error) if isinstance(error, OSError) else repr(error)

@@ -78,7 +78,9 @@ def _options(
         say(f"area-supervisor {__version__}")
         raise typer.Exit
     if any(connection.values()) and ctx.invoked_subcommand in _WITHOUT_A_CONNECTION:
-        raise usage(f"{ctx.invoked_subcommand}: calls no supervisor that could be chosen")
+        raise usage(
+            f"{ctx.invoked_subcommand}: calls no supervisor; allowed are its own options only"
+        )
 
 
 _options.__signature__ = with_options(_options)  # type: ignore[attr-defined]

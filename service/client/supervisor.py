@@ -143,7 +143,9 @@ class Supervisor:
         """The error that a command ends with."""
         code, details = error.code(), printable(error.details() or "")
         if code == grpc.StatusCode.UNIMPLEMENTED:
-            return CommandError(f"{self.target}: is no supervisor that knows this, or an older one")
+            return CommandError(
+                f"{self.target}: is not a supervisor, or one that is too old for this"
+            )
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
             details = f"{self.target}: has not answered in time"
         exit_code = _CODES.get(code, ExitCode.FAILED)

@@ -92,7 +92,7 @@ def _address(server: Value) -> tuple[str, int]:
     if _is_v6(server.text):
         return server.text, _PORT
     raise usage(
-        f"{server.origin}: {printable(server.text)}: is no address of a supervisor;"
+        f"{server.origin}: {printable(server.text)}: is not the address of a supervisor;"
         " allowed is HOST or HOST:PORT, such as localhost:50051 or [::1]:50051"
     )
 

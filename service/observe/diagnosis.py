@@ -60,7 +60,7 @@ class Diagnosis:
         try:
             return await asyncio.wait_for(asyncio.shield(self._asking), _TIMEOUT)
         except TimeoutError:
-            slow = f"it has not told about itself within {_TIMEOUT:g} s"
+            slow = f"it has not answered within {_TIMEOUT:g} s"
             helps = "see how loaded its host is (docs/runbook.md#supervisorlaunchesslow)"
             return [Finding(Status.WARNING, slow, helps, check="engine")]
 

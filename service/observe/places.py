@@ -46,13 +46,13 @@ class Tokens:
         found = _TOKEN.fullmatch(_decoded(token))
         if found is None:
             raise InvalidRequest(
-                f"page_token: {shown(token)} is none; allowed is the next_page_token of the page"
-                " before, or nothing"
+                f"page_token: {shown(token)} is no token; allowed is the next_page_token of the"
+                " page before, or nothing"
             )
         part, number, epoch, digest = found.groups()
         if digest != _digest(f"{part}{number}.{epoch}", include, wanted):
             raise InvalidRequest(
-                "page_token: is of a list with other filters; allowed are those of the page before"
+                "page_token: belongs to other filters; allowed are the filters of the page before"
             )
         if part == "l" and epoch != self._epoch:
             raise InvalidRequest(

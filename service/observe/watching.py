@@ -162,5 +162,5 @@ def _read(token: str) -> tuple[str, int, str]:
 
 def _not_a_token(token: str) -> InvalidRequest:
     return InvalidRequest(
-        f"resume_token: {shown(token)} is none; allowed is that of a message of a watch, or nothing"
+        f"resume_token: {shown(token)} is no token; allowed is one of an earlier message, or none"
     )

@@ -135,11 +135,13 @@ def test_a_time_of_zero_is_not_the_same_as_none() -> None:
     assert wanted_of(ListJobsRequest()).since is None
 
 
-_NO_TOKEN = "page_token: 'x' is none; allowed is the next_page_token of the page before, or nothing"
+_NO_TOKEN = (
+    "page_token: 'x' is no token; allowed is the next_page_token of the page before, or nothing"
+)
 
 _NO_TIME = (
-    "since: {} seconds and {} nanos are no time; allowed are -62135596800 to 253402300799 seconds,"
-    " and 0 to 999999999 nanos"
+    "since: {} seconds and {} nanos are not a time; allowed are -62135596800 to 253402300799"
+    " seconds, and 0 to 999999999 nanos"
 )
 
 

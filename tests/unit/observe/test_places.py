@@ -31,7 +31,7 @@ def test_a_token_is_read_back_and_fits_into_a_url(place: Place) -> None:
 )
 def test_a_token_is_refused_with_other_filters(include: Include, wanted: Wanted) -> None:
     token = _TOKENS.write(_LIVE, "both", EVERY_JOB)
-    with pytest.raises(InvalidRequest, match="page_token: is of a list with other filters"):
+    with pytest.raises(InvalidRequest, match="page_token: belongs to other filters"):
         _TOKENS.read(token, include, wanted)
 
 
@@ -53,7 +53,7 @@ def test_a_place_among_live_jobs_is_lost_with_the_process_and_one_in_the_history
     ],
 )
 def test_what_is_no_token_is_refused(token: str) -> None:
-    with pytest.raises(InvalidRequest, match=r"page_token: .* is none; allowed is"):
+    with pytest.raises(InvalidRequest, match=r"page_token: .* is no token; allowed is"):
         _TOKENS.read(token, "live", EVERY_JOB)
 
 
