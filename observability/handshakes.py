@@ -21,7 +21,7 @@ class FailedHandshakes:
     """Counts and logs the failed handshakes of a port."""
 
     def __init__(self, port: str, metrics: Metrics) -> None:
-        """`port` is one of `TLS_PORTS`."""
+        """`port` is one of `HANDSHAKE_PORTS`."""
         self._port = port
         self._failures = metrics.tls_handshake_failures
 

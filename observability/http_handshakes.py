@@ -1,4 +1,4 @@
-"""TLS handshakes of the HTTP endpoint.
+"""TLS handshakes of the ports of HTTP.
 
 asyncio's server tells neither of connections before their handshake nor of handshakes that fail.
 So this accepts connections by itself: their number is limited from the start, and failures count.
@@ -7,7 +7,7 @@ So this accepts connections by itself: their number is limited from the start, a
 import asyncio
 import socket
 import ssl
-from asyncio import StreamReader, StreamReaderProtocol, StreamWriter
+from asyncio import BaseProtocol, StreamReader, StreamReaderProtocol, StreamWriter, Transport
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -43,22 +43,30 @@ async def shake_hands(accepted: socket.socket, tls: Tls) -> tuple[StreamReader, 
     loop = asyncio.get_running_loop()
     reader = StreamReader(loop=loop)
     protocol = _Stream(reader, loop=loop)
+    transport = await secure(accepted, tls, protocol, _SHUTDOWN_TIMEOUT)
+    return reader, StreamWriter(transport, protocol, reader, loop)
+
+
+async def secure(
+    accepted: socket.socket, tls: Tls, protocol: BaseProtocol, shutdown_timeout: float
+) -> Transport:
+    """Connect a protocol after a handshake. Raises `OSError`, also for a timeout."""
     peer = ""
     try:
         peer = _address(accepted)
-        transport, _ = await loop.connect_accepted_socket(
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
             lambda: protocol,
             accepted,
             ssl=tls.context(),
             ssl_handshake_timeout=_TIMEOUT,
-            ssl_shutdown_timeout=_SHUTDOWN_TIMEOUT,
+            ssl_shutdown_timeout=shutdown_timeout,
         )
     except BaseException as error:
         accepted.close()
         if isinstance(error, ssl.SSLError):
             tls.on_failure(str(error), peer)
         raise
-    return reader, StreamWriter(transport, protocol, reader, loop)
+    return transport
 
 
 class _Stream(StreamReaderProtocol):

@@ -13,6 +13,7 @@ CrashReportOutcome = Literal["sent", "failed", "dropped"]
 """What has become of a report: answered; refused or not answered; never sent."""
 
 TLS_PORTS: Final = ("grpc", "http")
+HANDSHAKE_PORTS: Final = (*TLS_PORTS, "console")  # it has the certificate of "http"
 HANDSHAKE_REASONS: Final = (
     "no_certificate",
     "bad_certificate",

@@ -1,6 +1,6 @@
 """The metrics of the ports: gRPC's calls, watches, access and TLS."""
 
-from observability.label_values import HANDSHAKE_REASONS, TLS_PORTS, Labels
+from observability.label_values import HANDSHAKE_PORTS, HANDSHAKE_REASONS, TLS_PORTS, Labels
 from observability.metric_series import Series
 
 
@@ -61,6 +61,6 @@ class PortMetrics:
         self.tls_handshake_failures = series.counter(
             "supervisor_tls_handshake_failures",
             "Connections that failed before they could be used.",
-            port=TLS_PORTS,
+            port=HANDSHAKE_PORTS,
             reason=HANDSHAKE_REASONS,
         )

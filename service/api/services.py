@@ -50,6 +50,10 @@ class Closing:
     def __init__(self) -> None:
         self._closed = asyncio.Event()
 
+    @property
+    def closed(self) -> bool:
+        return self._closed.is_set()
+
     def close(self) -> None:
         self._closed.set()
 

@@ -30,18 +30,17 @@ def open_console(
         return None
     # Certificates of the gRPC port name no browser: without an access file nobody can log in.
     known = access if settings.access_file else None
-    callers = Callers(known, secure=tls.http is not None)
+    callers = Callers(known, secure=tls.console is not None)
     links = Links(settings.grafana_url, settings.trace_url_template)
     console = Console(jobs, observer, callers, links)
-    address = address_of(settings, closed=known is not None and tls.http is not None)
-    context = tls.http.context if tls.http else None
+    address = address_of(settings, closed=known is not None and tls.console is not None)
     with binding("CONSOLE_PORT", address, settings.console_port):
         server = ConsoleServer(
             console.app(Hosts(settings.console_names)),
             address,
             settings.console_port,
             close=console.close,
-            tls=context,
+            tls=tls.console,
         )
     log.info("console.opened", address=address, port=settings.console_port)
     return server

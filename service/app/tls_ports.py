@@ -26,6 +26,7 @@ class TlsPorts:
         """Read the files. Raises `StartError`."""
         self.grpc: Callable[[], Certificates] | None = None
         self.http: Tls | None = None
+        self.console: Tls | None = None
         self._native_lines: NativeLines | None = None
         self._metrics = metrics
         self._ports: list[_TlsPort] = []
@@ -34,8 +35,10 @@ class TlsPorts:
             self.grpc = port.latest
         if files := http_files(settings):
             port = self._open("http", files, watcher)
-            on_failure = FailedHandshakes("http", metrics).report
-            self.http = Tls(lambda: port.latest().context, on_failure)
+            self.http, self.console = (
+                Tls(lambda: port.latest().context, FailedHandshakes(name, metrics).report)
+                for name in ("http", "console")  # which have one certificate
+            )
 
     def certificates(self) -> Sequence[PortCertificate]:
         """Those in use, and why changed files are refused, if they are."""

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from starlette.datastructures import QueryParams
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from observability.escaping import shown
 
@@ -84,4 +84,6 @@ async def _read(request: Request, *, most: int) -> bytes:
                 parts.append(part)
     except TimeoutError:
         raise BadBody(f"the request: has not arrived within {_LONGEST:g} s") from None
+    except ClientDisconnect:
+        raise BadBody("the request: has not arrived whole") from None
     return b"".join(parts)

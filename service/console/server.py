@@ -3,26 +3,80 @@
 import asyncio
 import logging
 import socket
-import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from observability.http_endpoint import bound_socket
+from observability.http_handshakes import Tls, accept_each, secure
+from service.console.connections import Connection
 
 # Open pages need a connection each, and a log another one.
 _MOST_CONNECTIONS = 200
-# How long a stop waits for requests under way (seconds): pages reconnect by themselves.
-_GRACE = 1
+# For what is under way at a stop, and again for its end: pages reconnect by themselves (seconds).
+_TICK, _TICKS = 0.05, 20
+# For what is still to be sent when a connection is closed: browsers may be slow (seconds).
+_CLOSING = 30.0
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, tls: Tls | None) -> None:
+        super().__init__(config)
+        self._tls = tls
+        self._accepting: asyncio.Task[None] | None = None
+        self._handshakes: dict[asyncio.Task[None], None] = {}  # the oldest first
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to the process."""
         yield
+
+    async def startup(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        """Listen. With TLS by our own means: asyncio's would not tell of failed handshakes."""
+        listening = list(sockets or ())
+        if self._tls is None:
+            await super().startup(listening)
+            return
+        await super().startup([])
+        (bound,) = listening
+        self._accepting = asyncio.create_task(accept_each(bound, self._shake_hands))
+
+    async def shutdown(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        """End all connections. uvicorn's own would log an error for one that does not end."""
+        for task in filter(None, (self._accepting, *self._handshakes)):
+            task.cancel()
+        for server in self.servers:
+            server.close()
+        for listening in sockets or ():
+            listening.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self._until_idle()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await self._until_idle()
+
+    async def _until_idle(self) -> None:
+        state = self.server_state
+        for _ in range(_TICKS):
+            if not (state.connections or state.tasks):
+                return
+            await asyncio.sleep(_TICK)
+
+    def _shake_hands(self, accepted: socket.socket) -> None:
+        if len(self._handshakes) >= _MOST_CONNECTIONS:
+            next(iter(self._handshakes)).cancel()
+        task = asyncio.create_task(self._connect(accepted))
+        self._handshakes[task] = None
+        task.add_done_callback(self._handshakes.pop)
+
+    async def _connect(self, accepted: socket.socket) -> None:
+        assert self._tls is not None
+        protocol = Connection(self.config, self.server_state, self.lifespan.state)
+        with suppress(OSError):
+            await secure(accepted, self._tls, protocol, _CLOSING)
 
 
 class ConsoleServer:
@@ -35,31 +89,26 @@ class ConsoleServer:
         port: int,
         *,
         close: Callable[[], None],
-        tls: Callable[[], ssl.SSLContext] | None = None,
+        tls: Tls | None = None,
     ) -> None:
-        """`close` ends the streams of the app.
-
-        With `tls`, which gives the latest certificate, the port speaks TLS.
-        """
+        """`close` ends the streams of the app."""
         self._close = close
         config = uvicorn.Config(
             app,
             access_log=False,
-            http="httptools",
+            http=Connection,
             lifespan="off",
             ws="none",
             limit_concurrency=_MOST_CONNECTIONS,
             log_config=None,
             proxy_headers=False,
             server_header=False,
-            timeout_graceful_shutdown=_GRACE,
         )
         config.load()
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # starts and stops are ours
-        if tls is not None:
-            config.ssl = _following(tls)
+        # Starts and stops are ours, and who sends what is no request is answered, and no news.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         self._socket: socket.socket = bound_socket(address, port)
-        self._server = _Server(config)
+        self._server = _Server(config, tls)
         self._serving: asyncio.Task[None] | None = None
 
     @property
@@ -77,15 +126,3 @@ class ConsoleServer:
         if self._serving is not None:
             await self._serving
         self._socket.close()
-
-
-def _following(latest: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    """A context that has the latest certificate for each new connection."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-
-    def take_latest(connection: ssl.SSLObject, _name: str | None, _: ssl.SSLContext) -> None:
-        connection.context = latest()
-
-    context.sni_callback = take_latest
-    return context

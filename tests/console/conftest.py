@@ -51,6 +51,14 @@ class Served:
         self._server = ConsoleServer(console.app(Hosts()), "127.0.0.1", port, close=console.close)
         self._server.start()
 
+    @property
+    def open_connections(self) -> int:
+        return len(self._server._server.server_state.connections)
+
+    @property
+    def under_way(self) -> int:
+        return len(self._server._server.server_state.tasks)
+
     def stop(self) -> None:
         self.run(self._server.stop)
 
@@ -71,6 +79,9 @@ class Served:
 
     def change(self, *jobs: Any) -> None:
         self.run(lambda: self.api.change(*jobs))
+
+    def say(self, *texts: str) -> None:
+        self.run(lambda: self.api.say(*texts))
 
 
 @pytest.fixture(scope="module")  # while it is open, no coroutine can be tested

@@ -1,13 +1,16 @@
 """An API of jobs in memory, for what a real supervisor does not show on demand: 10,000 jobs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from itertools import chain, count, islice
 from typing import Any
 
 import grpc
 
 from service._generated.area_types_pb2 import Error, Response
 from service._generated.supervisor.v1 import observer_pb2 as api
+
+_GUSHES = "gush {} " + "x" * 90
 
 
 class StubApi:
@@ -16,12 +19,16 @@ class StubApi:
     def __init__(self, jobs: Sequence[api.Job] = ()) -> None:
         self.jobs = {job.launch_id: job for job in jobs}
         self.ended: list[api.Job] = []
+        self.more = False  # jobs than a page has
         self.findings: list[api.Finding] = []
         self.log: list[str] = []
         self.log_ends = True
+        self.gush = 0  # lines that follow at once
+        self.logs_read: list[api.StreamLogsRequest] = []
         self.killed: list[str] = []
         self.launched: list[str] = []
-        self._watchers: list[asyncio.Queue[bytes]] = []
+        self._followers: list[asyncio.Queue[api.LogLine]] = []
+        self.watched: list[asyncio.Queue[bytes]] = []
         self._sequence = 0
 
     def change(self, *jobs: api.Job) -> None:
@@ -36,8 +43,15 @@ class StubApi:
         message = api.WatchJobsResponse(
             resume_token=f"e.{self._sequence}", kind="changes", jobs=jobs
         )
-        for watcher in self._watchers:
+        for watcher in self.watched:
             watcher.put_nowait(message.SerializeToString())
+
+    def say(self, *texts: str) -> None:
+        """Tell who follows a log more of it. Runs in the loop."""
+        for text in texts:
+            self.log.append(text)
+            for follower in self._followers:
+                follower.put_nowait(_line(len(self.log) - 1, text))
 
     async def GetJob(self, request: api.GetJobRequest, context: Any) -> api.Job:
         for job in (*self.jobs.values(), *self.ended):
@@ -49,12 +63,14 @@ class StubApi:
     async def ListJobs(self, request: api.ListJobsRequest, _: Any) -> api.ListJobsResponse:
         live = list(self.jobs.values()) if request.include != "ended" else []
         ended = self.ended if request.include in ("ended", "both") else []
-        return api.ListJobsResponse(jobs=[*live, *ended][: request.page_size or 100])
+        ended = [job for job in ended if request.outcome in ("", job.outcome)]
+        jobs = [*live, *ended][: request.page_size or 100]
+        return api.ListJobsResponse(jobs=jobs, next_page_token="next" if self.more else "")
 
     async def WatchJobs(self, request: api.WatchJobsRequest, _: Any) -> AsyncIterator[bytes]:
         del request
         changes: asyncio.Queue[bytes] = asyncio.Queue()
-        self._watchers.append(changes)
+        self.watched.append(changes)
         jobs = list(self.jobs.values())
         for start in range(0, max(1, len(jobs)), 1000):
             part = jobs[start : start + 1000]
@@ -68,18 +84,28 @@ class StubApi:
     async def StreamLogs(
         self, request: api.StreamLogsRequest, _: Any
     ) -> AsyncIterator[api.StreamLogsResponse]:
-        lines = self.log[-request.tail :] if request.HasField("tail") else self.log
-        for start in range(0, len(lines), 500):
-            part = [api.LogLine(stream="stdout", text=each) for each in lines[start : start + 500]]
+        self.logs_read.append(request)
+        since = request.since.ToNanoseconds()
+        told = [
+            line for line in map(_line, count(), self.log) if line.time.ToNanoseconds() >= since
+        ]
+        tail = told[-request.tail :] if request.HasField("tail") else told
+        gush = (_line(len(self.log) + n, _GUSHES.format(n)) for n in range(self.gush))
+        for part in _parts(chain(tail, gush if request.follow else ()), 500):
             yield api.StreamLogsResponse(lines=part)
-        if not self.log_ends:
-            await asyncio.Event().wait()
+        more: asyncio.Queue[api.LogLine] = asyncio.Queue()
+        self._followers.append(more)
+        while not self.log_ends:
+            yield api.StreamLogsResponse(lines=[await more.get()])
 
     async def Stats(self, _: api.StatsRequest, __: Any) -> api.StatsResponse:
         return api.StatsResponse()
 
     async def Diagnose(self, _: api.DiagnoseRequest, __: Any) -> api.DiagnoseResponse:
         return api.DiagnoseResponse(findings=self.findings)
+
+    async def ListNames(self, _: api.ListNamesRequest, __: Any) -> api.ListNamesResponse:
+        return api.ListNamesResponse(names=["timer", "weather"])
 
     async def LaunchJob(self, request: Any, _: Any) -> Response:
         if request.name == "unknown":
@@ -90,6 +116,19 @@ class StubApi:
     async def KillJob(self, request: Any, _: Any) -> Response:
         self.killed.append(request.identifier)
         return Response()
+
+
+def _line(number: int, text: str) -> api.LogLine:
+    """A line, with the time that lines of this number have."""
+    line = api.LogLine(stream="stdout", text=text)
+    line.time.FromMilliseconds(1_790_000_000_000 + number)
+    return line
+
+
+def _parts(lines: Iterable[api.LogLine], most: int) -> Iterator[list[api.LogLine]]:
+    waiting = iter(lines)
+    while part := list(islice(waiting, most)):
+        yield part
 
 
 def job(number: int, **fields: Any) -> api.Job:

@@ -2,12 +2,13 @@
 
 import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from http.client import HTTPSConnection
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -15,12 +16,19 @@ from scripts.certificates import Authority
 from scripts.ports import free_port
 from service.access.tokens import hash_line
 from service.app.console import address_of
+from service.console import connections
 from service.settings import Settings
+from tests.console.conftest import Served
+from tests.console.stub import StubApi, job
 from tests.support.supervised import Supervised, eventually
 
 _OURS = Authority("ours")
 _TOKEN = "of-eva"
 _ANY = {"0.0.0.0", "::"}
+_HALF = (
+    "POST /api/kill HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n"
+    "Content-Length: 100\r\n\r\n{"
+)
 
 
 @pytest.mark.parametrize(
@@ -102,3 +110,57 @@ def test_plain_text_is_not_answered_where_there_is_tls(secured: _Secured) -> Non
     with socket.create_connection(("localhost", secured.console), timeout=10) as line:
         line.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b"HTTP/1" not in line.recv(100)
+
+
+def test_connections_that_say_nothing_keep_nobody_out(serve: Callable[..., Served]) -> None:
+    console = serve(StubApi([job(1)]))
+    port = int(console.url.rpartition(":")[2])
+    with ExitStack() as silent:
+        for _ in range(250):
+            line = silent.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            line.sendall(b"GET / HTTP/1.1\r\nHost: local")
+        with urlopen(f"{console.url}/api/jobs", timeout=10) as answer:
+            assert b"action-00001" in answer.read()
+
+
+def test_who_does_not_finish_a_request_or_does_not_read_is_hung_up_on(
+    serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_HEAD", 0.2)
+    monkeypatch.setattr(connections, "_STALLED", 0.2)
+    console = serve(StubApi([job(number, identifier="x" * 600) for number in range(1000)]))
+    port = int(console.url.rpartition(":")[2])
+    list_all = b"GET /api/jobs?page_size=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for sent in (b"", b"GET / HTTP/1.1\r\nHost", list_all * 9):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
+            line.sendall(sent)
+            eventually(lambda: console.open_connections == 1)
+            eventually(lambda: console.open_connections == 0)
+
+
+@pytest.mark.parametrize("sent", ["", "GET / HTTP/1.1\r\nHost", _HALF])
+def test_what_is_under_way_at_a_stop_ends_without_a_word(
+    serve: Callable[..., Served], caplog: pytest.LogCaptureFixture, sent: str
+) -> None:
+    console = serve(StubApi())
+    port = int(console.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
+        line.sendall(sent.encode())
+        eventually(lambda: console.open_connections == 1)
+        eventually(lambda: console.under_way == (sent == _HALF))
+        console.stop()
+        assert b"" == line.recv(100)
+    assert [] == caplog.records
+
+
+def test_a_request_that_is_broken_off_is_no_news(
+    serve: Callable[..., Served], caplog: pytest.LogCaptureFixture
+) -> None:
+    console = serve(StubApi())
+    port = int(console.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
+        line.sendall(_HALF.encode())
+        eventually(lambda: console.under_way == 1)
+    eventually(lambda: console.open_connections == 0)
+    console.stop()
+    assert [] == caplog.records

@@ -130,7 +130,7 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     "supervisor_tls_files_refused": ("gauge", {"port": {"grpc", "http"}}),
     "supervisor_tls_handshake_failures": (
         "counter",
-        {"port": {"grpc", "http"}, "reason": set(HANDSHAKE_REASONS)},
+        {"port": {"grpc", "http", "console"}, "reason": set(HANDSHAKE_REASONS)},
     ),
     "grpc_server_call_started": ("counter", {"grpc_method": _METHODS}),
     "grpc_server_call_duration_seconds": (

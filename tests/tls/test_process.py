@@ -13,6 +13,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from scripts.certificates import EXPIRED, Authority, Files, Pair
+from scripts.ports import free_port
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceStub
 from service._generated.area_types_pb2 import AuthenticatedJobData
 from tests.support.supervised import Scrape, Supervised, eventually, refusal, run_command
@@ -29,10 +30,12 @@ class _Secured(Supervised):
     def __init__(self, directory: Path) -> None:
         self.folder = directory / "mounted"
         self.mount(_SUPERVISOR)
+        self.console_port = free_port()
         (directory / "clients.crt").write_bytes(_OURS.pem)
         self.settings = {
             "DOCKER_HOST": f"unix://{directory}/none.sock",
             "GRPC_TLS_CLIENT_CA_FILE": str(directory / "clients.crt"),
+            "CONSOLE_PORT": str(self.console_port),
             **self.files.settings("GRPC"),
             **self.files.settings("METRICS"),
         }
@@ -172,11 +175,13 @@ def test_failed_handshakes_are_counted_events_of_ours_and_no_lines_of_grpc(
         json.loads(line)
 
 
-def test_failed_handshakes_of_the_http_port_are_events_too(secured: _Secured) -> None:
-    before = secured.failures("no_tls", "http")
-    _send(secured.metrics_port, b"GET / HTTP/1.1\r\n\r\n")
-    eventually(lambda: before + 1 == secured.failures("no_tls", "http"))
-    told = [e for e in secured.events("tls.handshake_failed") if e["port"] == "http"]
+@pytest.mark.parametrize("port", ["http", "console"])
+def test_failed_handshakes_of_the_other_ports_are_events_too(secured: _Secured, port: str) -> None:
+    before = secured.failures("no_tls", port)
+    number = {"http": secured.metrics_port, "console": secured.console_port}[port]
+    _send(number, b"GET / HTTP/1.1\r\n\r\n")
+    eventually(lambda: before + 1 == secured.failures("no_tls", port))
+    told = [e for e in secured.events("tls.handshake_failed") if e["port"] == port]
     assert told[-1]["peer"].startswith("127.0.0.1:")
 
 

@@ -131,7 +131,7 @@ PRESET = [
     ("supervisor_tls_files_refused", {"port": ("grpc", "http")}),
     (
         "supervisor_tls_handshake_failures_total",
-        {"port": ("grpc", "http"), "reason": HANDSHAKE},
+        {"port": ("grpc", "http", "console"), "reason": HANDSHAKE},
     ),
 ]
 
