@@ -35,7 +35,7 @@ coverage: setup ## Say how much of the code is run by the tests that need neithe
 
 test-long: setup ## Run the larger cases of what `make test` shows with smaller ones
 	@$(BIN)/python -m scripts.prepare
-	$(PYTEST) -m long tests/chaos tests/e2e/test_limits.py tests/simulation $(ARGS)
+	$(PYTEST) -m long tests/chaos tests/console tests/e2e/test_limits.py tests/simulation $(ARGS)
 
 test-swarm: setup ## Run the tests of several machines in a Swarm, and of supervisors that share it
 	@$(BIN)/python -m scripts.prepare

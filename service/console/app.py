@@ -81,11 +81,13 @@ class Console:
         get, post = ["GET"], ["POST"]
         routes = [
             Route("/", self._page, methods=get),
+            Route("/login", self._to_page, methods=get),
             Route("/login", self._log_in, methods=post),
             Route("/logout", self._log_out, methods=post),
             Route("/api/me", self._me, methods=get),
             Route("/api/job", self._asks("GetJob", observer.GetJobRequest), methods=get),
             Route("/api/jobs", self._asks("ListJobs", observer.ListJobsRequest), methods=get),
+            Route("/api/names", self._asks("ListNames", observer.ListNamesRequest), methods=get),
             Route("/api/stats", self._asks("Stats", observer.StatsRequest), methods=get),
             Route("/api/findings", self._asks("Diagnose", observer.DiagnoseRequest), methods=get),
             Route("/api/day", self._last_day, methods=get),
@@ -108,7 +110,7 @@ class Console:
             )
         except CallFailed as failed:
             return HTMLResponse(page((), failed.text))
-        return HTMLResponse(page(map(plain, answer.jobs)))
+        return HTMLResponse(page(map(plain, answer.jobs), more=bool(answer.next_page_token)))
 
     def _ask_to_log_in(self, refusal: Refusal) -> Response:
         wrong = "" if refusal.reason is Reason.MISSING else refusal.text
@@ -129,6 +131,9 @@ class Console:
         answer = RedirectResponse("/", 303)
         self._callers.log_in(answer, token)
         return answer
+
+    async def _to_page(self, _: Request) -> Response:
+        return RedirectResponse("/", 303)
 
     async def _log_out(self, _: Request) -> Response:
         answer = RedirectResponse("/", 303)
@@ -204,7 +209,7 @@ class Console:
         found = self._callers.admit(request, method)
         if isinstance(found, Refusal):
             return await self._refuse(request, method, found)
-        token = request.headers.get("last-event-id") or request.query_params.get("resume_token", "")
+        token = request.query_params.get("resume_token", "")
         changes = stream(self._observer.WatchJobs, observer.WatchJobsRequest(resume_token=token))
         return StreamingResponse(
             events_of(self._closing.until_closed(changes), self._check(request, method)),
@@ -221,8 +226,8 @@ class Console:
             asked = message_of(observer.StreamLogsRequest, request.query_params)
         except BadBody as bad:
             return _error(400, str(bad))
-        answers = self._closing.until_closed(stream(self._observer.StreamLogs, asked))
-        lines = lines_of(answers, self._check(request, method))
+        answers = stream(self._observer.StreamLogs, asked)
+        lines = lines_of(answers, self._check(request, method), self._closing)
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
     def _check(self, request: Request, method: str) -> Check:

@@ -1,4 +1,4 @@
-"""Changes of jobs as server-sent events, which browsers ask for again by themselves."""
+"""Changes of jobs as server-sent events."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -22,14 +22,14 @@ _AT_ONCE = 100
 async def events_of(changes: AsyncGenerator[Any, None], check: Check) -> AsyncIterator[bytes]:
     """Events of a watch's encoded messages, each with its token as id; it ends with the watch.
 
-    A browser that comes back sends the last id. A client that may not watch any more is told, and
-    its stream ends.
+    A page that comes back sends the last id. It sees each beat, so that it notices a dead line. A
+    client that may not watch any more is told, and its stream ends.
     """
     try:
         async with aclosing(with_beats(changes, check)) as messages:
             async for message in messages:
                 if message is None:
-                    yield b": beat\n\n"
+                    yield b"event: beat\ndata: {}\n\n"
                     continue
                 async for event in _events(WatchJobsResponse.FromString(message)):
                     yield event
@@ -37,7 +37,7 @@ async def events_of(changes: AsyncGenerator[Any, None], check: Check) -> AsyncIt
     except Revoked:
         yield b"event: refused\ndata: {}\n\n"
     except (CallFailed, OtherJobs):
-        return  # the browser comes back with its last id
+        return  # the page comes back with its last id
 
 
 async def _events(message: WatchJobsResponse) -> AsyncIterator[bytes]:

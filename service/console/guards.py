@@ -16,6 +16,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "same-origin",  # without any, browsers hide the origin of a form
+    "X-Accel-Buffering": "no",  # a proxy between has to pass on streams as they come
     "X-Content-Type-Options": "nosniff",
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from service.api.open_streams import OtherJobs, Revoked
+from service.api.services import Closing
 from service.console.calls import CallFailed
 from service.console.plain import plain
 
@@ -39,12 +40,27 @@ async def with_beats(answers: AsyncGenerator[Any, None], check: Check) -> AsyncG
         await answers.aclose()  # at once: a watch is open for as long as nobody closes it
 
 
-async def lines_of(answers: AsyncGenerator[Any, None], check: Check) -> AsyncIterator[bytes]:
-    """The lines of a log, each as JSON; the last one has the error, if there is one."""
+async def lines_of(
+    answers: AsyncGenerator[Any, None], check: Check, closing: Closing
+) -> AsyncIterator[bytes]:
+    """The lines of a log, each as JSON, and empty ones now and then.
+
+    The last one has the error, if there is one, and the status that it would have had.
+    """
     try:
-        async with aclosing(with_beats(answers, check)) as found:
+        async with aclosing(with_beats(closing.until_closed(answers), check)) as found:
             async for answer in found:
-                if answer is not None:
-                    yield b"".join(orjson.dumps(plain(line)) + b"\n" for line in answer.lines)
-    except (CallFailed, Revoked, OtherJobs) as failed:
-        yield orjson.dumps({"error": str(failed)}) + b"\n"
+                lines = () if answer is None else answer.lines
+                yield b"".join(orjson.dumps(plain(line)) + b"\n" for line in lines) or b"\n"
+        if closing.closed:
+            yield _last_line(503, "the supervisor is stopping")
+    except CallFailed as failed:
+        yield _last_line(failed.status, failed.text)
+    except Revoked as revoked:
+        yield _last_line(401, str(revoked))
+    except OtherJobs as others:
+        yield _last_line(503, str(others))  # it may ask again
+
+
+def _last_line(status: int, text: str) -> bytes:
+    return orjson.dumps({"status": status, "error": text}) + b"\n"

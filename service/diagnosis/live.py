@@ -1,5 +1,6 @@
 """Checks of a running supervisor: what it knows itself, without asking the engine."""
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from service.state.rooms import Rooms
 _LATELY, _MOST_ENDS = 900.0, 1000
 _RUNBOOK = "docs/runbook.md"
 _MOST_OF_A_LINE = 200  # characters of a job's output
+_STEERING = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # such as the colours of a terminal
 
 
 class PortCertificate(NamedTuple):
@@ -113,10 +115,10 @@ def _failing(live: Live) -> Iterator[Finding]:
     for name, jobs in live.ends.by_name(live.scope).items():
         last = jobs[-1]
         code = "" if last.exit_code is None else f" with exit code {last.exit_code}"
-        said = last.last_lines.rstrip().splitlines()[-1:] or [""]
-        words = f", and said last: {said[0][:_MOST_OF_A_LINE]}" if said[0] else ""
+        said = _STEERING.sub("", last.last_lines).strip().splitlines()[-1:] or [""]
+        words = f", and said last: {said[0].strip()[:_MOST_OF_A_LINE]}" if said[0] else ""
         yield warning(
-            f"{len(jobs)} have ended badly in the last 15 min; the last, {last.identifier!r}, as"
+            f"{len(jobs)} ended badly in the last 15 min; the last, {last.identifier!r}, as"
             f" {last.outcome}{code}{words}",
             "see `area-supervisor describe` of it, and have the backend launch it again"
             f" ({_RUNBOOK}#supervisoractionended)",
@@ -128,7 +130,7 @@ def _backing_off(live: Live) -> Iterator[Finding]:
     by_name = _identifiers(live.jobs(State.BACKING_OFF))
     for name, identifiers in by_name.items():
         yield warning(
-            f"{len(identifiers)} have ended, and wait to be started again: {some(identifiers)}",
+            f"{len(identifiers)} waiting to be started again: {some(identifiers)}",
             "see what they said last (`area-supervisor describe`); a kill ends it"
             f" ({_RUNBOOK}#which-jobs-are-started-again-and-how-often)",
             name,
@@ -138,7 +140,7 @@ def _backing_off(live: Live) -> Iterator[Finding]:
 def _unhealthy(live: Live) -> Iterator[Finding]:
     for name, identifiers in _identifiers([j for j in live.jobs() if j.is_sick]).items():
         yield warning(
-            f"{len(identifiers)} run, and their health check fails: {some(identifiers)}",
+            f"{len(identifiers)} running, with a health check that fails: {some(identifiers)}",
             f"mend what the probe complains about ({_RUNBOOK}#supervisorjobunhealthy)",
             name,
         )
@@ -147,7 +149,7 @@ def _unhealthy(live: Live) -> Iterator[Finding]:
 def _paused(live: Live) -> Iterator[Finding]:
     for name, identifiers in _identifiers(live.jobs(State.PAUSED)).items():
         yield warning(
-            f"{len(identifiers)} are paused by somebody, and do nothing: {some(identifiers)}",
+            f"{len(identifiers)} paused by somebody, doing nothing: {some(identifiers)}",
             f"let them go on (`docker unpause`; {_RUNBOOK}"
             "#is-a-job-paused-or-was-it-restarted-by-hand)",
             name,

@@ -115,6 +115,9 @@ class StubApi:
 
     async def KillJob(self, request: Any, _: Any) -> Response:
         self.killed.append(request.identifier)
+        for each in [job for job in self.jobs.values() if job.identifier == request.identifier]:
+            each.state, each.outcome = "gone", "killed"
+            self.change(each)
         return Response()
 
 

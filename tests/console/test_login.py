@@ -54,7 +54,7 @@ def test_an_observer_may_look_only(page: Page, serve: Serve, known: Access) -> N
     _log_in(page, "eye-token")
     expect(page.get_by_role("row", name="action-00001")).to_be_visible()
     expect(page.get_by_role("button", name="Launch a job")).to_have_count(0)
-    page.get_by_role("row", name="action-00001").click()
+    page.locator(".window").get_by_role("row", name="action-00001").click()
     expect(page.get_by_text("Logs are for operators.")).to_be_visible()
     expect(page.get_by_role("button", name="Kill")).to_have_count(0)
     refused = page.evaluate(
@@ -73,6 +73,44 @@ def test_who_is_removed_while_a_page_is_open_has_to_log_in_again(
     console.run(lambda: known.replace(Clients()))
     console.change(job(2))
     expect(page.get_by_label("Token")).to_be_visible()
+
+
+def test_who_logs_in_again_sees_what_was_seen_before(
+    page: Page, serve: Serve, known: Access
+) -> None:
+    page.goto(f"{serve(StubApi([job(1)]), known).url}/#/job/l-1")
+    _log_in(page, "wrong")
+    expect(page.get_by_role("alert")).to_be_visible()
+    _log_in(page, "root-token")
+    expect(page.get_by_role("heading", name="job-1")).to_be_visible()
+
+
+def test_a_link_of_another_site_asks_for_no_token_again(
+    page: Page, serve: Serve, known: Access
+) -> None:
+    """Its request has no cookie, because the cookie is strict."""
+    console = serve(StubApi([job(1)]), known)
+    page.goto(console.url)
+    _log_in(page, "root-token")
+    expect(page.get_by_role("row", name="action-00001")).to_be_visible()
+    page.goto(f"data:text/html,<a href='{console.url}/%23/job/l-1'>link</a>")
+    page.get_by_role("link").click()
+    expect(page.get_by_role("heading", name="job-1")).to_be_visible()
+
+
+def test_other_rights_are_seen_once_the_page_is_back(
+    page: Page, serve: Serve, known: Access
+) -> None:
+    console = serve(StubApi([job(1)]), known)
+    page.goto(console.url)
+    _log_in(page, "root-token")
+    expect(page.get_by_role("button", name="Launch a job")).to_be_visible()
+    observer = Client("root", Role.OBSERVER, JobScope(["job-1"]))
+    credentials = Credentials(observer, [sha256(b"root-token").digest()])
+    console.run(lambda: known.replace(Clients([credentials])))
+    console.change(job(1, state="paused"))
+    expect(page.get_by_text("root · observer")).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("button", name="Launch a job")).to_have_count(0)
 
 
 @pytest.mark.parametrize("path", ["/api/me", "/api/jobs", "/api/events", "/api/logs?launch_id=l-1"])
@@ -181,10 +219,15 @@ def _open(console: Served, path: str, token: str) -> HTTPResponse:
 
 
 def test_without_scripts_the_jobs_are_there(browser: Any, serve: Serve) -> None:
-    console = serve(StubApi([job(1, identifier="<b>x</b>")]))
+    console = serve(StubApi([job(1, identifier="<b>x</b>\u202e" + "é" * 600)]))
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(console.url)
-    expect(page.get_by_role("row", name="<b>x</b>")).to_be_visible()
+    expect(page.get_by_role("row", name="<b>x</b>U+202Eééé")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     expect(page.get_by_text("does not update itself")).to_be_visible()
+    expect(page.get_by_text("More jobs run than")).to_have_count(0)
+    console.api.more = True
+    page.reload()
+    expect(page.get_by_text("More jobs run than are shown here.")).to_be_visible()
     context.close()

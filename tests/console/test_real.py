@@ -1,23 +1,33 @@
 """The console of a real supervisor, on a real Engine, in a real browser."""
 
+import json
 import signal
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
 
 import docker
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from scripts.ports import free_port
 from service._generated.area_types_pb2 import Response
 from service.access.tokens import hash_line
 from tests.conftest import Start
-from tests.support import containers
+from tests.console.measuring import kept, measured
+from tests.support import containers, worker
 from tests.support.supervised import Supervised, eventually
 
 _TOKEN = "area-" + "x" * 43
+_GUSHES = """
+line=$(/bin/busybox printf '%090d' 0)
+/bin/busybox yes $line | /bin/busybox head -n LINES; echo 'the end'
+while :; do /bin/busybox sleep 1; done
+"""
 
 
 def _access(client: str, token: str) -> str:
@@ -44,7 +54,7 @@ def test_a_job_is_watched_from_its_launch_to_its_end(
     page.goto(console.url)
     expect(page.get_by_text("No job runs.")).to_be_visible()
     assert Response() == console.supervisor.launch("timer", "t-1", {"say": "hello from the job"})
-    row = page.get_by_role("row", name="t-1")
+    row = page.locator(".window").get_by_role("row", name="t-1")
     expect(row).to_contain_text("running")
     row.click()
     expect(page.locator("pre.log")).to_contain_text("hello from the job")
@@ -60,7 +70,7 @@ def test_it_launches_and_kills(page: Page, console: Console) -> None:
     page.get_by_label("Job, as the catalogue").fill("timer")
     page.get_by_label("Identifier", exact=True).fill("by-hand")
     page.get_by_role("button", name="Launch", exact=True).click()
-    row = page.get_by_role("row", name="by-hand")
+    row = page.locator(".window").get_by_role("row", name="by-hand")
     expect(row).to_contain_text("running")
     row.click()
     page.get_by_role("button", name="Kill").click()
@@ -106,3 +116,57 @@ def test_a_browser_that_goes_leaves_no_watch(console: Console, after: float) -> 
         eventually(lambda: opened() == 1)
         time.sleep(after)
     eventually(lambda: opened() == 0)
+
+
+@pytest.fixture
+def gushing(start: Start, catalog: Path, docker_client: docker.DockerClient, lines: int) -> Console:
+    """With a job `gushes`, which prints so many lines, and `the end`."""
+    script = _GUSHES.replace("LINES", str(lines)).strip().replace("\n", "; ")
+    entrypoint = f"ENTRYPOINT {json.dumps(['/bin/busybox', 'sh', '-c', script])}"
+    image = worker.variant(docker_client, "supervisor-test-gushes", entrypoint)
+    with catalog.open("a") as file:
+        file.write(f'gushes = {{ kind = "action", image = "{image}" }}\n')
+    port = free_port()
+    return Console(start(CONSOLE_PORT=str(port)), port)
+
+
+@pytest.mark.parametrize("lines", [30_000, 1_000_000])  # of 100 bytes
+def test_a_log_of_a_hundred_megabytes_is_kept_by_nobody(
+    page: Page, browser: Browser, gushing: Console, lines: int
+) -> None:
+    """Neither by the page nor, if its browser is slow, by the supervisor."""
+    before = _memory(gushing.supervisor)
+    assert Response() == gushing.supervisor.launch("gushes", "g-1")
+    with measured(browser, page) as work:
+        page.goto(gushing.url)
+        page.locator(".window").get_by_role("row", name="g-1").click()
+        last = page.locator("pre.log > div").last
+        expect(last).to_have_text("the end", timeout=120_000)
+    page.locator("pre.log").scroll_into_view_if_needed()
+    expect(last).to_be_in_viewport()
+    assert 0 < work.longest < 100, f"{work.longest} ms"
+    assert kept(page) < 60
+    read, most = 0, before
+    for part in _read_slowly(gushing, page.url.rpartition("/")[2]):
+        read += part.count(b"\n")
+        most = max(most, _memory(gushing.supervisor))
+    assert read >= lines
+    assert most - before < 60, f"{most - before} MiB"
+
+
+def _read_slowly(console: Console, launch_id: str) -> Iterator[bytes]:
+    """A whole log, up to its end: first nothing of it, then a bit at a time."""
+    with closing(HTTPConnection(console.url.removeprefix("http://"), timeout=60)) as connection:
+        connection.request("GET", f"/api/logs?launch_id={launch_id}&follow=true")
+        answer = connection.getresponse()
+        time.sleep(2)
+        last = b""
+        while b"the end" not in last:
+            last = last[-10:] + answer.read1(2**20)
+            yield last[10:]
+
+
+def _memory(supervisor: Supervised) -> float:
+    """What a supervisor has in memory (MiB)."""
+    status = Path(f"/proc/{supervisor.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024

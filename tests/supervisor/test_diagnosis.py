@@ -59,7 +59,7 @@ async def test_jobs_that_have_ended_badly_lately(world: World) -> None:
     await until(lambda: not world.states())
     (found,) = await _found(world)
     assert ("failing", "timer") == (found.check, found.subject)
-    words = "2 have ended badly in the last 15 min; the last, 'a-2', as error with exit code 3"
+    words = "2 ended badly in the last 15 min; the last, 'a-2', as error with exit code 3"
     assert f"{words}, and said last: " in found.message
     assert [] == await _found(world, JobScope(["web*"]))
     assert 1 == len(await _found(world, JobScope(["ti*"])))

@@ -52,6 +52,8 @@ LONG = frozenset(
     {
         "chaos/test_chaos.py::test_after_turmoil_everything_is_true_again[2]",
         "chaos/test_chaos.py::test_after_turmoil_everything_is_true_again[3]",
+        ("console/test_log.py::test_a_log_that_gushes_neither_stalls_nor_fills_the_page[1000000]"),
+        "console/test_real.py::test_a_log_of_a_hundred_megabytes_is_kept_by_nobody[1000000]",
         "e2e/test_limits.py::test_a_burst_waits_its_turn_and_loses_none[500]",
         (
             "simulation/test_simulation.py::"

@@ -1,9 +1,28 @@
 // Requests of the page. An error is thrown with the text that the supervisor gives.
 
+import { learnTime } from "./dom.js";
+
+const PATIENCE = 30_000; // for what only looks (milliseconds)
+
 export class Refused extends Error {}
 
+export class Failed extends Error {
+  constructor(text, status) {
+    super(text);
+    this.status = status; // 0: not reached
+  }
+}
+
+let refused = () => {};
+
+// Call a function whenever the client has to log in (again).
+export function whenRefused(act) {
+  refused = act;
+}
+
 export async function get(path, fields = {}) {
-  return answered(await reach(`${path}?${new URLSearchParams(fields)}`));
+  const signal = AbortSignal.timeout(PATIENCE);
+  return answered(await reach(`${path}?${new URLSearchParams(fields)}`, { signal }));
 }
 
 export async function post(path, fields) {
@@ -17,15 +36,21 @@ async function reach(path, options = {}) {
   try {
     return await fetch(path, options);
   } catch {
-    throw new Error("the supervisor cannot be reached");
+    throw new Failed("the supervisor cannot be reached", 0);
   }
 }
 
 async function answered(response) {
+  learnTime(response.headers.get("date"));
   const value = await response.json().catch(() => ({}));
-  if (response.status === 401) throw new Refused(value.error);
-  if (!response.ok) throw new Error(value.error ?? `the supervisor answers ${response.status}`);
+  if (!response.ok) throw failure(response.status, value.error);
   return value;
+}
+
+function failure(status, text = `the supervisor answers ${status}`) {
+  if (status !== 401) return new Failed(text, status);
+  refused();
+  return new Refused(text);
 }
 
 // The lines of a log, in parts, until it ends or the signal aborts.
@@ -35,11 +60,16 @@ export async function* lines(fields, signal) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read().catch(() => {
+      throw new Failed("the connection is lost", 0);
+    });
     if (done) return;
     const parts = (rest + value).split("\n");
     rest = parts.pop();
-    yield parts.map((part) => JSON.parse(part));
+    const found = parts.filter(Boolean).map((part) => JSON.parse(part));
+    const last = found.at(-1);
+    yield last?.error ? found.slice(0, -1) : found;
+    if (last?.error) throw failure(last.status, last.error);
   }
 }
 

@@ -3,7 +3,8 @@
 import { get } from "./api.js";
 import { el, svg } from "./dom.js";
 
-const WIDTH = 720, HEIGHT = 120, LEFT = 40, BOTTOM = 20;
+const HEIGHT = 120, TOP = 4, BOTTOM = 20; // pixels
+const LEFT = 8; // percent
 
 export function dayPage(me) {
   const view = el("div", {}, el("h2", {}, "The last 24 hours"));
@@ -25,34 +26,44 @@ export function dayPage(me) {
     }
   }
 
-  const timer = setInterval(show, 60_000);
+  const timer = setInterval(() => document.hidden || show(), 60_000);
   show();
   return { view, close: () => clearInterval(timer) };
 }
 
+// Widths are in percent, so that a narrow screen has the same letters.
 function plot(title, begun, step, values, look) {
   const most = Math.max(1, ...values);
-  const x = (at) => LEFT + ((WIDTH - LEFT) * at) / values.length;
-  const y = (value) => (HEIGHT - BOTTOM) * (1 - value / most) + 4;
-  const total = look === "line-of" ? `now ${values.at(-1)}, at most ${most}` : `${values.reduce((a, b) => a + b, 0)} in all`;
-  const drawn = look === "line-of"
-    ? [svg("polyline", { class: look, points: values.map((value, at) => `${x(at + 0.5)},${y(value)}`).join(" ") })]
-    : values.map((value, at) => svg("rect", { class: look, x: x(at) + 1, y: y(value), width: x(1) - x(0) - 2, height: HEIGHT - BOTTOM + 4 - y(value) }));
-  const hours = [0, 0.25, 0.5, 0.75].map((part) => {
-    const at = new Date(1000 * (begun + part * step * values.length));
-    return svg("text", { x: LEFT + part * (WIDTH - LEFT), y: HEIGHT }, at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
-  });
+  const x = (at) => LEFT + ((100 - LEFT) * at) / values.length;
+  const y = (value) => TOP + (HEIGHT - BOTTOM - TOP) * (1 - value / most);
+  const floor = y(0);
+  const total = look === "line-of" ? `now ${values.at(-1)}, at most ${Math.max(...values)}` : `${values.reduce((a, b) => a + b, 0)} in all`;
+  const when = (at) => clock(begun + at * step);
+  const told = (value, at) => svg("title", {}, `${when(at)} to ${when(at + 1)}: ${value}`);
+  const drawn = values.map((value, at) =>
+    look === "line-of"
+      ? svg("line", { class: look, x1: `${x(at)}%`, x2: `${x(at + 1)}%`, y1: y(value), y2: y(value) }, told(value, at))
+      : svg("rect", { class: look, x: `${x(at + 0.1)}%`, y: y(value), width: `${x(0.8) - x(0)}%`, height: floor - y(value) }, told(value, at)),
+  );
+  const hours = [0, 0.25, 0.5, 0.75].map((part) =>
+    svg("text", { x: `${x(part * values.length)}%`, y: HEIGHT - 4 }, when(part * values.length)),
+  );
   return el(
     "figure",
     {},
     el("figcaption", {}, `${title}: ${total}`),
     svg(
       "svg",
-      { class: "plot", viewBox: `0 0 ${WIDTH} ${HEIGHT + 4}`, role: "img", "aria-label": `${title}: ${total}` },
-      svg("line", { class: "axis", x1: LEFT, x2: WIDTH, y1: HEIGHT - BOTTOM + 4, y2: HEIGHT - BOTTOM + 4 }),
-      svg("text", { x: 0, y: 14 }, String(most)),
+      { class: "plot", height: HEIGHT, role: "img", "aria-label": `${title}: ${total}` },
+      svg("line", { class: "axis", x1: `${LEFT}%`, x2: "100%", y1: floor, y2: floor }),
+      svg("text", { x: 0, y: TOP + 10 }, String(most)),
+      svg("text", { x: 0, y: floor }, "0"),
       ...drawn,
       ...hours,
     ),
   );
+}
+
+function clock(seconds) {
+  return new Date(1000 * seconds).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }

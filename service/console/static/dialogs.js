@@ -1,6 +1,6 @@
 // Questions to the person: a yes or no, and what to launch.
 
-import { post } from "./api.js";
+import { get, post } from "./api.js";
 import { el } from "./dom.js";
 
 // Ask, or only tell if there is no word for yes. True if the person agrees.
@@ -10,12 +10,15 @@ export function ask(title, words, yes) {
       dialog.remove();
       resolve(agreed);
     };
+    const question = el("h2", { id: "question" }, ...title);
+    const agree = yes && el("button", { class: "danger", click: end(true) }, yes);
+    const not = el("button", { click: end(false), autofocus: true }, yes ? "Cancel" : "Close");
     const dialog = el(
       "dialog",
-      { close: end(false), "aria-label": title },
-      el("h2", {}, title),
-      el("p", {}, words),
-      el("div", { class: "bar" }, yes && el("button", { class: "danger", click: end(true) }, yes), el("button", { click: end(false) }, yes ? "Cancel" : "Close")),
+      { close: end(false), "aria-labelledby": "question" },
+      question,
+      el("p", {}, ...words),
+      el("div", { class: "bar" }, agree, not),
     );
     document.getElementById("dialogs").append(dialog);
     dialog.showModal();
@@ -24,8 +27,9 @@ export function ask(title, words, yes) {
 
 export function launchDialog() {
   const wrong = el("p", { class: "wrong", role: "alert" });
-  const name = el("input", { required: true, autocomplete: "off" });
-  const identifier = el("input", { required: true, autocomplete: "off" });
+  const names = el("datalist", { id: "names" });
+  const name = el("input", { required: true, autocomplete: "off", autocapitalize: "off", list: "names" });
+  const identifier = el("input", { required: true, autocomplete: "off", autocapitalize: "off" });
   const params = el("textarea", { rows: 4, spellcheck: "false" });
   params.value = "{}";
   const send = el("button", { type: "submit" }, "Launch");
@@ -33,6 +37,7 @@ export function launchDialog() {
   async function submit(event) {
     event.preventDefault();
     send.disabled = true;
+    send.textContent = "Launching …"; // its image may have to be pulled
     wrong.textContent = "";
     try {
       await post("/api/launch", { name: name.value, identifier: identifier.value, params: object(params.value) });
@@ -41,6 +46,7 @@ export function launchDialog() {
       wrong.textContent = error.message;
     }
     send.disabled = false;
+    send.textContent = "Launch";
   }
 
   const dialog = el(
@@ -50,7 +56,7 @@ export function launchDialog() {
       "form",
       { submit },
       el("h2", {}, "Launch a job"),
-      el("label", {}, "Job, as the catalogue names it", name),
+      el("label", {}, "Job, as the catalogue names it", name, names),
       el("label", {}, "Identifier", identifier),
       el("label", {}, "Parameters, a JSON object", params),
       wrong,
@@ -59,6 +65,8 @@ export function launchDialog() {
   );
   document.getElementById("dialogs").append(dialog);
   dialog.showModal();
+  const offer = ({ names: known = [] }) => names.append(...known.map((value) => el("option", { value })));
+  get("/api/names").then(offer, () => {}); // one can do without
 }
 
 function object(written) {

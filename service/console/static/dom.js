@@ -25,20 +25,34 @@ const LONGEST = 120;
 
 // A text from outside, by itself whatever its direction, with what cannot be seen shown as codes.
 export function text(value, most = LONGEST) {
-  const characters = [...value];
-  const whole = characters.length <= most;
-  const isolated = el("bdi", whole ? {} : { title: plainly(value) });
+  const characters = value.length <= most ? null : [...value];
+  if (!characters || characters.length <= most) return el("bdi", {}, ...parts(value));
+  return el("bdi", { title: plainly(value) }, ...parts(characters.slice(0, most).join("")), "…");
+}
+
+// A line of output, or several. What steers a terminal is left out, and a line that it would have
+// written over is a line of its own.
+export function output(value) {
+  const lines = value.replace(STEERING, "").replace(/\r+(?=\n|$)/g, "").replace(/\r+/g, "\n");
+  return parts(lines, ODD_IN_LINES);
+}
+
+const STEERING = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[ -/]*[0-~])/g;
+const ODD_IN_LINES = new RegExp(`(?![\\t\\n])${ODD.source}`, "u");
+
+function parts(value, odd = ODD) {
+  if (!odd.test(value)) return [value];
+  const found = [];
   let run = "";
-  for (const each of whole ? characters : characters.slice(0, most)) {
-    if (!ODD.test(each)) {
+  for (const each of value) {
+    if (!odd.test(each)) {
       run += each;
       continue;
     }
-    isolated.append(run, el("span", { class: "odd" }, code(each)));
+    found.push(run, el("span", { class: "odd" }, code(each)));
     run = "";
   }
-  isolated.append(run, whole ? "" : "…");
-  return isolated;
+  return [...found, run];
 }
 
 function plainly(value) {
@@ -67,14 +81,35 @@ const LOOKS = {
   timed_out: ["⧖", "bad"],
 };
 
+export const STATES = ["starting", "running", "unhealthy", "paused", "stopping", "backing_off", "exited"];
+
+export function stateOf(job) {
+  return job.outcome || (job.unhealthy ? "unhealthy" : job.state);
+}
+
 export function state(job) {
-  const name = job.outcome || (job.unhealthy ? "unhealthy" : job.state);
+  const name = stateOf(job);
   const [sign, look] = LOOKS[name] ?? ["!", "bad"];
   const sign_ = el("span", { "aria-hidden": "true" }, `${sign} `);
   return el("span", { class: `state ${look}` }, sign_, name.replace("_", " "));
 }
 
 export const FAILED = new Set(["ended", "error", "oom", "lost", "timed_out"]);
+
+export function counted(number, what) {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
+}
+
+// The supervisor's time, as far as its answers tell it: the clock of this machine may be wrong.
+let ahead = 0;
+const EXACT = 5000; // an answer may have been on its way for so long (milliseconds)
+
+export function learnTime(told) {
+  const difference = Date.parse(told) - Date.now();
+  if (!Number.isNaN(difference)) ahead = Math.abs(difference) < EXACT ? 0 : difference;
+}
+
+export const now = () => Date.now() + ahead;
 
 // How long ago, or how long: 5 s, 3 min, 2 h, 4 d.
 export function span(milliseconds) {
@@ -83,6 +118,11 @@ export function span(milliseconds) {
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h`;
   return `${Math.floor(seconds / 86400)} d`;
+}
+
+// The same, with tenths of the first seconds.
+export function short(milliseconds) {
+  return milliseconds < 10_000 ? `${Math.max(0, milliseconds / 1000).toFixed(1)} s` : span(milliseconds);
 }
 
 export function time(value) {

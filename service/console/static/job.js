@@ -1,58 +1,82 @@
-// One job: what is known of it, its life, its last lines and its log.
+// One job: what is known of it, its life, and its last lines.
 
-import { get, lines, post } from "./api.js";
-import { el, span, state, svg, text, time } from "./dom.js";
+import { get, post } from "./api.js";
 import { ask } from "./dialogs.js";
-
-const MOST_LINES = 5000; // of a log that are kept on the page
+import { counted, el, now, output, short, state, svg, text, time } from "./dom.js";
+import { logOf } from "./log.js";
 
 export function jobPage(launchId, store, me) {
-  const view = el("div", {}, el("p", { class: "dim" }, "Reading …"));
-  let log = null;
+  const head = el("div", {}, el("h2", {}, "Job"));
+  const wrong = el("p", { class: "wrong", role: "alert" });
+  const kill = el("button", { class: "danger", click: killIt }, "Kill");
+  const line = el("div"), about = el("div", {}, el("p", { class: "dim" }, "Reading …"));
+  const view = el("div", {}, head, wrong, line, about);
+  let shown = null, log = null;
 
   async function show() {
     try {
       draw(await get("/api/job", { launch_id: launchId }));
+      wrong.textContent = "";
     } catch (error) {
-      view.replaceChildren(el("h2", {}, "Job"), el("p", { class: "wrong", role: "alert" }, error.message));
+      wrong.textContent = error.message;
+      if (!shown) about.replaceChildren();
     }
   }
 
+  // The log and the button stay the same elements: who reads or is about to press is not disturbed.
   function draw(job) {
-    const live = job.state !== "gone";
-    log ??= me.may.logs ? logOf(job, live) : el("p", { class: "dim" }, "Logs are for operators.");
-    view.replaceChildren(
-      el("h2", {}, text(job.name, 200), " ", text(job.identifier, 1000)),
-      el("p", {}, state(job), " ", job.exit_code === undefined ? "" : `exit code ${job.exit_code}`),
-      live && me.may.kill ? el("p", {}, el("button", { class: "danger", click: () => kill(job) }, "Kill")) : "",
-      life(job),
-      facts(job, me),
-      ...(job.last_lines ? [el("h3", {}, "Last lines"), el("pre", {}, text(job.last_lines, 100_000))] : []),
-      el("h3", {}, "Log"),
-      log.view ?? log,
-    );
+    shown = job;
+    head.replaceChildren(...title(job));
+    line.replaceChildren(life(job));
+    about.replaceChildren(...known(job, me));
+    if (job.state === "gone" || !me.may.kill) kill.remove();
+    else if (!kill.isConnected) head.after(kill);
+    if (log) return;
+    log = me.may.logs ? logOf(job, store) : { view: el("p", { class: "dim" }, "Logs are for operators.") };
+    view.append(el("h3", {}, "Log"), log.view);
   }
 
-  async function kill(job) {
-    if (!(await ask(`Kill ${job.name}?`, "All jobs of this identifier are stopped.", "Kill"))) return;
+  async function killIt() {
+    const { name, identifier } = shown;
+    const words = ["All jobs of the identifier ", text(identifier, 200), " are stopped."];
+    if (!(await ask(["Kill ", text(name), "?"], words, "Kill"))) return;
     try {
-      await post("/api/kill", { identifier: job.identifier });
+      await post("/api/kill", { identifier });
     } catch (error) {
-      await ask("The job could not be killed", error.message);
+      await ask(["The job could not be killed"], [error.message]);
     }
     await show();
   }
 
-  const changed = (event) => event.detail.launch_id === launchId && draw(event.detail);
+  const changed = ({ detail }) => detail.launch_id === launchId && draw(detail);
+  const again = () => (store.jobs.has(launchId) ? draw(store.jobs.get(launchId)) : shown && show());
+  const grow = () => shown && shown.state !== "gone" && line.replaceChildren(life(shown));
   store.addEventListener("job", changed);
+  store.addEventListener("snapshot", again);
+  const ages = setInterval(grow, 10_000);
   show();
   return {
     view,
     close() {
       store.removeEventListener("job", changed);
+      store.removeEventListener("snapshot", again);
+      clearInterval(ages);
       log?.close?.();
     },
   };
+}
+
+function title(job) {
+  const code = job.exit_code === undefined ? "" : `exit code ${job.exit_code}`;
+  return [
+    el("h2", {}, text(job.name, 200), " ", text(job.identifier, 1000)),
+    el("p", {}, state(job), " ", code),
+  ];
+}
+
+function known(job, me) {
+  const last = job.last_lines ? [el("h3", {}, "Last lines"), el("pre", {}, ...output(job.last_lines))] : [];
+  return [facts(job, me), ...last];
 }
 
 function facts(job, me) {
@@ -62,7 +86,7 @@ function facts(job, me) {
     ["Created", time(job.created)],
     ["Started", time(job.started)],
     ["Ended", time(job.ended)],
-    ["Started again", job.restarts ? `${job.restarts} times` : ""],
+    ["Started again", job.restarts ? counted(job.restarts, "time") : ""],
     ["Next start", time(job.restart_at)],
     ["Out of memory", job.out_of_memory ? "yes" : ""],
     ["Image", job.image && text(job.image, 500)],
@@ -88,67 +112,28 @@ function trace(id, template) {
   return el("a", { href: template.replaceAll("{trace_id}", id), rel: "noreferrer" }, id);
 }
 
-// The life of a job as a line in time.
+// The life of a job as a line in time: thin until it has started.
 function life(job) {
   const marks = [["created", job.created], ["started", job.started], ["ended", job.ended]]
     .filter(([, at]) => at)
-    .map(([name, at]) => [name, Date.parse(at)]);
+    .map(([name, at]) => [name, Math.max(Date.parse(at), Date.parse(job.created ?? at))]); // clocks differ
   if (!marks.length) return "";
   const first = marks[0][1];
-  const last = Math.max(job.ended ? Date.parse(job.ended) : Date.now(), first + 1);
-  const x = (at) => 10 + (880 * (at - first)) / (last - first);
-  const described = marks.map(([name, at]) => `${name} ${new Date(at).toLocaleString()}`).join(", ");
-  const started = job.started ? Date.parse(job.started) : last;
-  return svg(
-    "svg",
-    { class: "life", viewBox: "0 0 900 46", role: "img", "aria-label": described },
-    svg("line", { class: "axis", x1: 10, x2: 890, y1: 16, y2: 16 }),
-    svg("line", { class: "span", x1: x(started), x2: 890, y1: 16, y2: 16 }),
-    ...marks.flatMap(([name, at], index) => [
-      svg("circle", { class: "mark", cx: x(at), cy: 16, r: 4 }),
-      svg("text", { x: Math.min(x(at), 780), y: 34 + 11 * (index % 2), "text-anchor": "start" }, label(name, at, first)),
-    ]),
+  const last = Math.max(job.ended ? Date.parse(job.ended) : now(), first + 1);
+  const x = (at) => `${(100 * (at - first)) / (last - first)}%`;
+  const told = marks.map(([name, at]) => (at === first ? `${name} ${new Date(at).toLocaleString()}` : `${name} ${short(at - first)} later`));
+  if (!job.ended) told.push(`${short(last - first)} old`);
+  const words = told.join(", ");
+  return el(
+    "figure",
+    {},
+    svg(
+      "svg",
+      { class: "life", height: 16, role: "img", "aria-label": `Its life: ${words}` },
+      svg("line", { class: "axis", x1: 0, x2: "100%", y1: 8, y2: 8 }),
+      job.started && svg("line", { class: "span", x1: x(Date.parse(job.started)), x2: "100%", y1: 8, y2: 8 }),
+      ...marks.map(([, at]) => svg("circle", { class: "mark", cx: x(at), cy: 8, r: 4 })),
+    ),
+    el("figcaption", { class: "dim" }, words),
   );
-}
-
-function label(name, at, first) {
-  return at === first ? name : `${name} +${span(at - first)}`;
-}
-
-function logOf(job, live) {
-  const stop = new AbortController();
-  const output = el("pre", { tabindex: "0", "aria-label": "Log", class: "log" });
-  const note = el("p", { class: "dim", role: "status" }, "Reading …");
-  let left = 0;
-
-  async function read() {
-    const fields = { launch_id: job.launch_id, tail: "1000", follow: String(live) };
-    try {
-      for await (const part of lines(fields, stop.signal)) take(part);
-      note.textContent = output.childElementCount ? "The log has ended." : "The log is empty.";
-    } catch (error) {
-      if (!stop.signal.aborted) note.textContent = error.message;
-    }
-  }
-
-  function take(part) {
-    const atEnd = output.scrollTop + output.clientHeight > output.scrollHeight - 30;
-    const drawn = part.slice(-MOST_LINES).map(line);
-    left += part.length - drawn.length;
-    output.append(...drawn);
-    while (output.childElementCount > MOST_LINES) {
-      output.firstElementChild.remove();
-      left += 1;
-    }
-    note.textContent = left ? `${left} earlier lines are left out here.` : live ? "Following." : "";
-    if (atEnd) output.scrollTop = output.scrollHeight;
-  }
-
-  function line({ stream, text: shown, error }) {
-    if (error) return el("div", { class: "wrong" }, error);
-    return el("div", { class: stream || "stdout" }, text(shown ?? "", 10_000));
-  }
-
-  read();
-  return { view: el("div", {}, note, output), close: () => stop.abort() };
 }

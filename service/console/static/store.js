@@ -1,42 +1,80 @@
-// The live jobs, as the supervisor tells each change of them.
+// The live jobs, as the supervisor tells each change of them, while somebody looks.
+
+import { get, Refused } from "./api.js";
 
 const PAUSE = 200; // between two drawings (milliseconds)
-const AGAIN = 2000; // before the stream is opened again, if the browser does not do so by itself
+const AGAIN = 2000; // before the stream is opened again
+const SILENCE = 30_000; // the supervisor says something every ten seconds, or the line is dead
 
+// Events: `jobs` (draw them), `job` (one has changed), `snapshot` (all may have changed),
+// `connection` (whether the supervisor answers), `me` (what the client is, asked anew).
 export class Store extends EventTarget {
   jobs = new Map(); // by launch id
   complete = false;
   #coming = null; // a snapshot that is not complete yet
   #planned = false;
+  #source = null;
+  #token = "";
+  #heard = 0;
+  #again = 0;
 
-  // `refused` is called if the client may not watch (any more).
-  constructor(refused) {
-    super();
-    this.refused = refused;
+  // A browser opens six connections at most, for all tabs together: those that nobody sees have none.
+  open() {
+    document.addEventListener("visibilitychange", () => this.#follow());
+    setInterval(() => this.#listen(), SILENCE / 6);
+    this.#follow();
   }
 
-  open(token = "") {
-    const source = new EventSource(`/api/events?${new URLSearchParams({ resume_token: token })}`);
-    source.onopen = () => this.#tell("connection", true);
+  #follow() {
+    this.#close();
+    if (document.hidden) return;
+    if (!this.#token) this.#coming = null;
+    const source = new EventSource(`/api/events?${new URLSearchParams({ resume_token: this.#token })}`);
+    this.#source = source;
+    this.#heard = Date.now();
+    source.onopen = () => this.#hear(true);
+    source.addEventListener("beat", () => this.#hear());
     source.onmessage = (event) => {
-      token = event.lastEventId || token;
+      this.#hear();
+      this.#token = event.lastEventId || this.#token;
       this.#take(JSON.parse(event.data));
     };
     source.addEventListener("refused", () => {
-      source.close();
-      this.refused();
+      this.#close();
+      this.#retry();
     });
-    source.onerror = () => {
-      this.#tell("connection", false);
-      if (source.readyState !== EventSource.CLOSED) return;
-      setTimeout(() => this.#reopen(token), AGAIN);
-    };
+    source.onerror = () => this.#lose(AGAIN);
   }
 
-  async #reopen(token) {
-    const response = await fetch("/api/me").catch(() => null);
-    if (response?.status === 401) this.refused();
-    else this.open(token);
+  #close() {
+    clearTimeout(this.#again);
+    this.#source?.close();
+    this.#source = null;
+  }
+
+  #hear(opened = false) {
+    this.#heard = Date.now();
+    if (opened) this.#tell("connection", true);
+  }
+
+  #listen() {
+    if (this.#source && Date.now() - this.#heard > SILENCE) this.#lose(0);
+  }
+
+  #lose(pause) {
+    this.#close();
+    this.#again = setTimeout(() => this.#retry(), pause);
+    this.#tell("connection", false);
+  }
+
+  async #retry() {
+    try {
+      this.#tell("me", await get("/api/me"));
+    } catch (error) {
+      if (!(error instanceof Refused)) this.#lose(AGAIN);
+      return;
+    }
+    this.#follow();
   }
 
   #take({ kind, jobs, complete }) {
@@ -45,15 +83,19 @@ export class Store extends EventTarget {
     } else if (kind === "snapshot") {
       this.#coming ??= new Map();
       for (const job of jobs) this.#coming.set(job.launch_id, job);
-      if (complete) {
-        this.jobs = this.#coming;
-        this.#coming = null;
-        this.complete = true;
-      }
+      if (!this.complete) this.jobs = this.#coming;
+      if (complete) this.#replace();
     } else {
       for (const job of jobs) this.#change(job);
     }
     this.#plan();
+  }
+
+  #replace() {
+    this.jobs = this.#coming;
+    this.#coming = null;
+    this.complete = true;
+    this.#tell("snapshot");
   }
 
   #change(job) {
