@@ -1,5 +1,6 @@
 """Diagnose: what needs attention in a running supervisor, and nothing else."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -128,6 +129,17 @@ async def test_files_that_were_refused_and_a_full_log(world: World) -> None:
         ("certificates", "error", "grpc port"),
         ("log", "error", ""),
     } <= {*await _told(world)}
+
+
+async def test_of_certificates_the_refused_files_and_the_time_are_told_apart(world: World) -> None:
+    refused = PortCertificate("grpc", 0.0, time.time() + 1e9, "is not the key")
+    expired = PortCertificate("http", 0.0, 1.0, "")
+    world.observer.diagnosis.look_outside(
+        _outside(Engine(), certificates=lambda: [refused, expired])
+    )
+    found = [each for each in await _found(world) if each.check == "certificates"]
+    assert ["grpc port", "http port"] == [each.subject for each in found]
+    assert ["is not the key" in each.message for each in found] == [True, False]
 
 
 async def test_what_the_engine_tells_is_shared_and_kept_for_a_while() -> None:
