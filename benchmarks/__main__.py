@@ -1,5 +1,6 @@
 """`make bench`: measures, prints tables, draws plots, and updates the docs."""
 
+import platform
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -126,7 +127,8 @@ def _checkout(named: str) -> tuple[str, Path]:
 
 def _measure(name: Name, bench: Bench) -> Result:
     began, load = machine.now(), machine.load()
-    return replace(_MEASUREMENTS[name](bench), began=began, load=load)
+    python = platform.python_version()
+    return replace(_MEASUREMENTS[name](bench), began=began, python=python, load=load)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ def table(result: Result) -> Table:
 
 def markdown(result: Result) -> str:
     """A table for a page, with the time of the measurement."""
-    return f"{_table(result.rows)}\n\nMeasured {result.began}, load average before: {result.load}."
+    facts = f"Python {result.python}, load average before: {result.load}"
+    return f"{_table(result.rows)}\n\nMeasured {result.began}, {facts}."
 
 
 def goals(results: Iterable[Result]) -> str:

@@ -71,11 +71,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The table of a measurement, and the load of the machine at its start."""
+    """The table of a measurement, the Python, and the load of the machine at its start."""
 
     name: str
     rows: Sequence[Row]
     began: str = ""
+    python: str = ""
     load: float = 0.0
 
 
