@@ -31,7 +31,7 @@ def measure(bench: Bench) -> Result:
             for who in (NOTHING, MEMORY, FILE)
         }
         contenders[again] = Watched(stack, settings=_settings(NOTHING, bench.directory))
-        for who in bench.rounds(list(contenders), bench.size(6, 2), "history"):
+        for who in bench.rounds(list(contenders), bench.size(8, 2), "history"):
             _, cpu = contenders[who].measure(bench.size(250, 25))
             found.add(_CPU, who, cpu * 1000)
     for who in bench.rounds([NOTHING, MEMORY, FILE, again], bench.size(8, 2), "history, alone"):

@@ -35,7 +35,8 @@ def _rounds() -> Rounds:
 
 def _result() -> Result:
     goals = {"ours": Goal(1.15)}
-    return Result("kill", _rounds().rows("time", "ms", baseline="bare", goals=goals), "today", 0.1)
+    rows = _rounds().rows("time", "ms", baseline="bare", goals=goals)
+    return Result("kill", rows, began="today", python="3.11.2", load=0.1)
 
 
 def test_an_estimate_is_the_median_with_an_interval_around_it() -> None:
