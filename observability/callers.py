@@ -6,7 +6,7 @@ agents. OpenTelemetry's interceptor puts the same facts on the span of a call (`
 """
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -51,9 +51,9 @@ def caller() -> Caller:
     return _current.get()
 
 
-def note_caller(peer: str, user_agent: str) -> Caller:
-    """Note the client whose request this task works for; its name is not known yet."""
-    noted = Caller(peer, user_agent[:_MOST_KEPT])
+def note_caller(peer: str, user_agent: str, client: str = "") -> Caller:
+    """Note the client whose request this task works for; and its name, if it is known yet."""
+    noted = Caller(peer, user_agent[:_MOST_KEPT], client)
     _current.set(noted)
     return noted
 
@@ -77,14 +77,18 @@ class CallContext:
 
     __slots__ = ("_context", "_metadata", "_peer")
 
-    def __init__(self, context: Any) -> None:
+    def __init__(
+        self, context: Any, identify: "Callable[[CallContext], str] | None" = None
+    ) -> None:
+        """`identify` gives the name of the client, or nothing."""
         self._context = context
         known = _metadata.get()
         _metadata.set(None)
         self._metadata = context.invocation_metadata() if known is None else known
         self._peer: str = context.peer()
         sent = dict(self._metadata)
-        note_caller(_address(self._peer), sent.get("user-agent", ""))
+        client = identify(self) if identify else ""
+        note_caller(_address(self._peer), sent.get("user-agent", ""), client)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)

@@ -147,7 +147,7 @@ def _report(call: EndedCall, method: Method) -> None:
     if call.error:
         fail_span(span, call.error.type, call.error.message)
     duration = method.duration.labels(call.method, call.status.name)
-    duration.observe(call.seconds, trace_exemplar())
+    duration.observe(call.seconds, trace_exemplar(span))
 
 
 def _log_crash(method: str, error: Exception) -> None:

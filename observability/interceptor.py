@@ -16,7 +16,7 @@ its wrapper: without other interceptors, each method is wrapped once.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import grpc
 from grpc.aio import InternalError, ServerInterceptor
@@ -29,13 +29,15 @@ from observability.metrics import Metrics
 _Deserialize = Callable[[bytes], Any]
 _Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
 
-Guard = Callable[[str, Handler], Handler]
-"""Puts a check before a method, which is SERVICE/METHOD. It is asked once for each handler."""
 
+class Guard(Protocol):
+    """Says who may call a method, which is SERVICE/METHOD."""
 
-def unguarded(_: str, handler: Handler) -> Handler:
-    """Let every call through."""
-    return handler
+    def identify(self, method: str, context: CallContext) -> str:
+        """Decide about a call. Return the name of its client, or nothing."""
+
+    def before(self, method: str, handler: Handler) -> Handler:
+        """A handler that refuses what must not go on. It is kept with the one that it guards."""
 
 
 class ObservedMethod(NamedTuple):
@@ -73,7 +75,7 @@ class CallObserver(ServerInterceptor):
         metrics: Metrics,
         methods: Iterable[ObservedMethod],
         tracing: ServerInterceptor,
-        guard: Guard = unguarded,
+        guard: Guard | None = None,
     ) -> None:
         self._metrics = metrics
         self._tracing = tracing
@@ -98,14 +100,18 @@ class CallObserver(ServerInterceptor):
         pass_on_metadata(handler_call_details.invocation_metadata)
         inner, outer = observed.kept
         if handler is not inner:
-            guarded = self._guard(path[1:], handler)
-            outer = await self._wrap(observed, guarded, handler_call_details)
+            outer = await self._wrap(observed, handler, handler_call_details)
             observed.kept = handler, outer
         return outer
 
     async def _wrap(
         self, observed: _Observed, handler: Handler, details: grpc.HandlerCallDetails
     ) -> Handler:
+        identify = None
+        if self._guard:
+            method: str = details.method[1:]
+            handler = self._guard.before(method, handler)
+            identify = partial(self._guard.identify, method)
         serve, takes_stream = as_coroutine(handler), handler.request_streaming
         if observed.takes_stream and not takes_stream:
             serve, takes_stream = _without_request(serve), True
@@ -115,7 +121,7 @@ class CallObserver(ServerInterceptor):
             serve = await self._trace(serve, details)
 
         async def serve_caller(request: Any, context: Any) -> Any:
-            return await serve(request, CallContext(context))
+            return await serve(request, CallContext(context, identify))
 
         return make_handler(
             serve_caller,

@@ -94,9 +94,9 @@ class Metrics(JobMetrics, RequestMetrics, EngineMetrics, PortMetrics, UpkeepMetr
         self.failures.labels(self.job_label(job), operation, reason).inc()
 
 
-def trace_exemplar() -> dict[str, str] | None:
-    """The current trace as an exemplar, if it is sampled."""
-    context = trace.get_current_span().get_span_context()
+def trace_exemplar(span: trace.Span | None = None) -> dict[str, str] | None:
+    """The trace of a span, by default the current one, as an exemplar, if it is sampled."""
+    context = (span or trace.get_current_span()).get_span_context()
     if not context.is_valid or not context.trace_flags.sampled:
         return None
     return {"trace_id": format(context.trace_id, "032x")}

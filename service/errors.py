@@ -222,7 +222,7 @@ class Denied(Exception):
     The text says for what it has asked. `job` and `identifier` are for the audit.
     """
 
-    def __init__(self, what: str, *, job: str, identifier: str) -> None:
+    def __init__(self, what: str, *, job: str = "", identifier: str = "") -> None:
         super().__init__(what)
         self.job, self.identifier = job, identifier
 

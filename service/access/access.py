@@ -35,6 +35,9 @@ class Refusal(NamedTuple):
     identifier: str = ""
 
 
+MISSING = Refusal(Reason.MISSING, _TEXTS[Reason.MISSING])
+
+
 class Access:
     """The clients as they are now. For both ports, whose threads differ."""
 

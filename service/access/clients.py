@@ -25,6 +25,11 @@ class JobScope:
         self.patterns = patterns
         self._match = None if patterns is None or "*" in patterns else _any_of(patterns)
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether it has every job, whatever its name."""
+        return self._match is None
+
     def allows(self, job: str) -> bool:
         if self._match is None:
             return True
@@ -48,6 +53,11 @@ class Client:
     name: str
     role: Role
     jobs: JobScope = ALL_JOBS
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether it has shown no credential."""
+        return self.name == ANONYMOUS
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from observability.callers import name_caller
 from service.access.clients import ALL_JOBS, Client, JobScope
 
 
@@ -21,8 +20,7 @@ _current: ContextVar[CurrentCall | None] = ContextVar("current_call", default=No
 
 
 def note_call(call: CurrentCall) -> None:
-    """Note the call that the current task works for, and the name of its client."""
-    name_caller(call.client.name)
+    """Note the call that the current task works for."""
     _current.set(call)
 
 

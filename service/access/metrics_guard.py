@@ -24,7 +24,8 @@ def metrics_guard(access: Access) -> Guard:
         sent = [] if value is None else [value.encode("latin-1")]
         found = access.decide(METRICS_PAGE, sent)
         if not isinstance(found, Refusal):
-            throttle.forget(caller.address)
+            if not found.is_stranger:
+                throttle.forget(caller.address)
             return None
         access.report(METRICS_PAGE, found)
         if found.reason is Reason.UNKNOWN:

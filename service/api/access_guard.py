@@ -4,17 +4,18 @@ Its refusals are observed as calls. It parses requests itself, after its decisio
 """
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
 import grpc
 
-from observability.callers import caller
+from observability.callers import CallContext, caller
 from observability.grpc_handlers import Behavior, Handler, as_coroutine, make_handler
 from observability.interceptor import reader
-from service.access.access import Access, Refusal
+from service.access.access import MISSING, Access, Refusal
 from service.access.clients import Client, JobScope, Reason
-from service.access.current_call import CurrentCall, note_call, scope_of_call
+from service.access.current_call import CurrentCall, current_call, note_call, scope_of_call
 from service.access.roles import OPEN
 from service.access.throttle import Throttle
 from service.api.open_streams import OpenStreams, OtherJobs, Revoked
@@ -28,6 +29,9 @@ _STATUS = {
 # Answers to wrong tokens that are delayed at a time: about as many as a connection has streams.
 _MOST_WAITING = 1000
 
+# Of a call that is not admitted.
+_refusal: ContextVar[Refusal] = ContextVar("refusal", default=MISSING)
+
 
 class AccessGuard:
     """Refuses calls, and ends the open streams of clients that have been removed."""
@@ -40,8 +44,19 @@ class AccessGuard:
         self._streams = OpenStreams()
         access.subscribe(self._streams.check)
 
+    def identify(self, method: str, context: CallContext) -> str:
+        """Admit a call or not, before its request is parsed. Return the name of its client."""
+        if method in OPEN:
+            return ""
+        found = self._decide(method, context)
+        if isinstance(found, Refusal):
+            _refusal.set(found)
+            return found.client.name if found.client else ""
+        note_call(CurrentCall(found, method, partial(self._certificate_names, context)))
+        return found.name
+
     def before(self, method: str, handler: Handler) -> Handler:
-        """A handler that serves only the calls of a method that are allowed."""
+        """A handler that serves the calls of a method that are admitted."""
         if method in OPEN:
             return handler
         takes_stream, gives_stream = handler.request_streaming, handler.response_streaming
@@ -51,16 +66,18 @@ class AccessGuard:
         read = reader(None if takes_stream else handler.request_deserializer)
 
         async def guarded(request: Any, context: Any) -> Any:
-            refusal = self._admit(method, context)
-            if refusal is None:
-                try:
-                    return await serve(read(request), context)
-                except Denied as denied:
-                    refusal = self._access.denied(denied)
-                except Revoked as revoked:
-                    refusal = revoked.refusal
-                except OtherJobs as other:
-                    text = str(other)
+            if (call := current_call()) is None:
+                return await self._refuse(method, _refusal.get(), context)
+            if self._throttle.in_use and not call.client.is_stranger:
+                self._throttle.forget(caller().address)
+            try:
+                return await serve(read(request), context)
+            except Denied as denied:
+                refusal = self._access.denied(denied)
+            except Revoked as revoked:
+                refusal = revoked.refusal
+            except OtherJobs as other:
+                text, refusal = str(other), None
             if refusal is None:
                 return await context.abort(grpc.StatusCode.UNAVAILABLE, text)
             return await self._refuse(method, refusal, context)
@@ -72,16 +89,6 @@ class AccessGuard:
             request_deserializer=handler.request_deserializer if takes_stream else None,
             response_serializer=handler.response_serializer,
         )
-
-    def _admit(self, method: str, context: Any) -> Refusal | None:
-        """Let a call go on, under its client's name, or return why not."""
-        found = self._decide(method, context)
-        if isinstance(found, Refusal):
-            return found
-        note_call(CurrentCall(found, method, partial(self._certificate_names, context)))
-        if self._throttle.in_use:
-            self._throttle.forget(caller().address)
-        return None
 
     def _decide(self, method: str, context: Any) -> Client | Refusal:
         tokens = _tokens(context.invocation_metadata()) if self._access.heeds_tokens else ()

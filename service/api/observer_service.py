@@ -118,13 +118,13 @@ class ObserverService(JobObserverServicer):
         self, request: messages.CordonRequest, context: Any
     ) -> messages.CordonResponse:
         async with aborting(context):
-            self._observer.cordoning.cordon(request.reason)
+            self._observer.cordoning.cordon(request.reason, scope_of_call())
         return messages.CordonResponse()
 
     async def Uncordon(
         self, request: messages.UncordonRequest, context: Any
     ) -> messages.UncordonResponse:
-        self._observer.cordoning.uncordon()
+        self._observer.cordoning.uncordon(scope_of_call())
         return messages.UncordonResponse()
 
     def _add_to(self, server: Any) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from grpc import aio
 from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
-from observability.interceptor import CallObserver, Guard, unguarded
+from observability.interceptor import CallObserver, Guard
 from observability.logs import get_logger
 from observability.metrics import Metrics
 from service.api.health import Health
@@ -78,7 +78,7 @@ class GrpcServer:
         metrics: Metrics,
         *,
         launches: int,
-        guard: Guard = unguarded,
+        guard: Guard | None = None,
         interceptors: Sequence[aio.ServerInterceptor] = (),
         certificates: Callable[[], Certificates] | None = None,
     ) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from observability.callers import certificate_names
 from observability.http_endpoint import HttpEndpoint, all_interfaces
-from observability.interceptor import Guard, unguarded
 from observability.metrics import Metrics
 from service.access.access import Access
 from service.access.metrics_guard import metrics_guard
@@ -93,11 +92,11 @@ class Ports:
         readiness.subscribe(lambda _: server.health.set_alive(alive=not readiness.needs_restart))
         return server
 
-    def _guard(self) -> Guard:
+    def _guard(self) -> AccessGuard | None:
         if self._access is None:
-            return unguarded
+            return None
         asked = self._settings.grpc_tls_client_ca_file is not None
-        return AccessGuard(self._access, certificate_names if asked else lambda _: ()).before
+        return AccessGuard(self._access, certificate_names if asked else lambda _: ())
 
     def _bind_http(self, probes: "_Probes", metrics: Metrics) -> HttpEndpoint:
         address, port = self._address, self._settings.metrics_port

@@ -24,7 +24,6 @@ from service.access.access import Refusal
 from service.access.clients import Reason
 from service.access.current_call import scope_of_call
 from service.access.roles import may_call
-from service.access.throttle import Throttle
 from service.api.jobs_service import MAX_MESSAGE_BYTES, JobsService
 from service.api.services import Closing
 from service.console.bodies import BadBody, message_of, parsed, read_field, read_json
@@ -37,6 +36,7 @@ from service.console.hosts import Hosts
 from service.console.pages import login_page, page
 from service.console.plain import plain
 from service.console.streams import Check, lines_of
+from service.errors import Denied
 
 log = get_logger(__name__)
 
@@ -47,7 +47,6 @@ _LIST = f"{_OBSERVER}/ListJobs"
 # The largest body that is no launch (bytes), and the most jobs in the list without JavaScript.
 _MOST_BODY = 64 * 2**10
 _MOST_ROWS = 200
-_MOST_WAITING = 16  # answers to wrong tokens that are delayed at a time
 _MOST_ERROR = 500  # of an error of our scripts, which a browser tells (characters)
 
 
@@ -67,7 +66,6 @@ class Console:
         self._jobs, self._observer = jobs, jobs_observer
         self._callers = callers
         self._links = links
-        self._throttle = Throttle(_MOST_WAITING)
         self._closing = Closing()
         self._day = Day(jobs_observer.ListJobs)
 
@@ -103,6 +101,7 @@ class Console:
     async def _page(self, request: Request) -> Response:
         found = self._callers.admit(request, _LIST)
         if isinstance(found, Refusal):
+            await self._report_unless_missing(found)
             return self._ask_to_log_in(found)
         try:
             answer = await call(
@@ -126,7 +125,7 @@ class Console:
             return HTMLResponse(login_page(str(bad)), 400)
         found = self._callers.identify(request, _LIST, token)
         if isinstance(found, Refusal):
-            await self._refuse(request, _LIST, found)
+            await self._callers.report(_LIST, found)
             return self._ask_to_log_in(found)
         answer = RedirectResponse("/", 303)
         self._callers.log_in(answer, token)
@@ -144,7 +143,8 @@ class Console:
         """Who the client is, what it may do, and where other tools are."""
         found = self._callers.admit(request, _LIST)
         if isinstance(found, Refusal):
-            return _refused(found)  # an open page asks this to know whether it has to log in
+            await self._report_unless_missing(found)
+            return _refused(found)
         methods = {
             "launch": f"{_CONTRACT}/LaunchJob",
             "kill": f"{_CONTRACT}/KillJob",
@@ -183,20 +183,24 @@ class Console:
         """The answer of a call as JSON, or its error."""
         found = self._callers.admit(request, method)
         if isinstance(found, Refusal):
-            return await self._refuse(request, method, found)
+            return await self._refuse(method, found)
         try:
             return _json(await work())
         except CallFailed as failed:
             return _error(failed.status, failed.text)
+        except Denied as denied:
+            return await self._refuse(method, self._callers.denied(denied))
         except BadBody as bad:
             return _error(400, str(bad))
 
-    async def _refuse(self, request: Request, method: str, refusal: Refusal) -> Response:
-        """Report a refusal, and answer a wrong token late."""
-        self._callers.report(method, refusal)
-        if refusal.reason is Reason.UNKNOWN:
-            await self._throttle.wait(request.client.host if request.client else "")
+    async def _refuse(self, method: str, refusal: Refusal) -> Response:
+        await self._callers.report(method, refusal)
         return _refused(refusal)
+
+    async def _report_unless_missing(self, refusal: Refusal) -> None:
+        """A page asks without a token whether one has to log in."""
+        if refusal.reason is not Reason.MISSING:
+            await self._callers.report(_LIST, refusal)
 
     async def _last_day(self, request: Request) -> Response:
         async def figures() -> dict[str, Any]:
@@ -208,7 +212,7 @@ class Console:
         method = f"{_OBSERVER}/WatchJobs"
         found = self._callers.admit(request, method)
         if isinstance(found, Refusal):
-            return await self._refuse(request, method, found)
+            return await self._refuse(method, found)
         token = request.query_params.get("resume_token", "")
         changes = stream(self._observer.WatchJobs, observer.WatchJobsRequest(resume_token=token))
         return StreamingResponse(
@@ -221,7 +225,7 @@ class Console:
         method = f"{_OBSERVER}/StreamLogs"
         found = self._callers.admit(request, method)
         if isinstance(found, Refusal):
-            return await self._refuse(request, method, found)
+            return await self._refuse(method, found)
         try:
             asked = message_of(observer.StreamLogsRequest, request.query_params)
         except BadBody as bad:

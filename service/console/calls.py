@@ -8,7 +8,6 @@ import grpc
 from google.protobuf.message import Message
 
 from service._generated.area_types_pb2 import Response
-from service.errors import Denied
 
 # What a browser gets for a gRPC status.
 _HTTP: Mapping[grpc.StatusCode, int] = {
@@ -49,11 +48,8 @@ class _Context:
 
 
 async def call(method: Callable[[Any, Any], Awaitable[Message]], request: Message) -> Any:
-    """The answer of a method with one answer. Raises `CallFailed`."""
-    try:
-        answer = await method(request, _Context())
-    except Denied as denied:
-        raise CallFailed(403, f"not allowed for {denied}") from None
+    """The answer of a method with one answer. Raises `CallFailed`, and `Denied` as the method."""
+    answer = await method(request, _Context())
     if isinstance(answer, Response) and answer.HasField("error"):
         raise CallFailed(answer.error.code, answer.error.message)
     return answer
@@ -63,9 +59,6 @@ async def stream(
     method: Callable[[Any, Any], AsyncGenerator[Any, None]], request: Message
 ) -> AsyncGenerator[Any, None]:
     """The answers of a method with many answers. Raises `CallFailed`."""
-    try:
-        async with aclosing(method(request, _Context())) as answers:
-            async for answer in answers:
-                yield answer
-    except Denied as denied:
-        raise CallFailed(403, f"not allowed for {denied}") from None
+    async with aclosing(method(request, _Context())) as answers:
+        async for answer in answers:
+            yield answer

@@ -12,8 +12,10 @@ from service.api.services import Closing
 from service.console.calls import CallFailed
 from service.console.plain import plain
 
-# The longest silence (seconds): proxies close silent streams, and writing finds clients that left.
-_BEAT = 10.0
+# How often the right to a stream is checked (seconds).
+_CHECK = 1.0
+# The longest silence, in checks: proxies close silent streams, and writing finds clients that left.
+_SILENT = 10
 _END: Any = object()
 
 Check = Callable[[], None]
@@ -21,19 +23,21 @@ Check = Callable[[], None]
 
 
 async def with_beats(answers: AsyncGenerator[Any, None], check: Check) -> AsyncGenerator[Any, None]:
-    """The answers, and None after each silence, for as long as the client may have them."""
-    upcoming = asyncio.ensure_future(anext(answers, _END))
+    """The answers, and None after long silences, for as long as the client may have them."""
+    upcoming, silent = asyncio.ensure_future(anext(answers, _END)), 0
     try:
         while True:
-            done, _ = await asyncio.wait((upcoming,), timeout=_BEAT)
+            done, _ = await asyncio.wait((upcoming,), timeout=_CHECK)
             check()
             if not done:
-                yield None
+                silent += 1
+                if silent % _SILENT == 0:
+                    yield None
                 continue
             if (answer := upcoming.result()) is _END:
                 return
             yield answer
-            upcoming = asyncio.ensure_future(anext(answers, _END))
+            upcoming, silent = asyncio.ensure_future(anext(answers, _END)), 0
     finally:
         upcoming.cancel()
         await asyncio.wait((upcoming,))

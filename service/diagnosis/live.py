@@ -95,6 +95,10 @@ class Live:
             if (state is None or job.state is state) and self.scope.allows(job.name)
         ]
 
+    def of_all(self, text: str) -> str:
+        """A text about the jobs of all; nothing for a client that may know of some jobs only."""
+        return text if self.scope is ALL_JOBS else ""
+
 
 def _readiness(live: Live) -> Iterator[Finding]:
     readiness = live.readiness
@@ -159,7 +163,7 @@ def _paused(live: Live) -> Iterator[Finding]:
 def _room(live: Live) -> Iterator[Finding]:
     if waiting := live.rooms.waiting:
         yield warning(
-            f"{waiting} launches wait for the end of other jobs",
+            f"{live.of_all(f'{waiting} ')}launches wait for the end of other jobs",
             f"see whether those should still run, or raise the limit ({_RUNBOOK}"
             "#supervisorlauncheswaitforroom)",
         )
@@ -180,7 +184,7 @@ def _room(live: Live) -> Iterator[Finding]:
 def _catalogue(live: Live) -> Iterator[Finding]:
     if live.outside and (fault := live.outside.catalogue_fault()):
         yield error(
-            f"the changed file is refused, and the one before in use: {fault}",
+            f"the changed file is refused, and the one before in use{live.of_all(f': {fault}')}",
             f"correct it ({_RUNBOOK}#supervisorcatalogrefused)",
         )
 
@@ -188,7 +192,7 @@ def _catalogue(live: Live) -> Iterator[Finding]:
 def _access(live: Live) -> Iterator[Finding]:
     if live.outside and (fault := live.outside.access_fault()):
         yield error(
-            f"the changed file is refused, and the one before in use: {fault}",
+            f"the changed file is refused, and the one before in use{live.of_all(f': {fault}')}",
             f"correct it ({_RUNBOOK}#supervisoraccessfilerefused)",
         )
 
@@ -215,7 +219,7 @@ def _history(live: Live) -> Iterator[Finding]:
 def _leftovers(live: Live) -> Iterator[Finding]:
     if stuck := live.stuck_removals():
         yield error(
-            f"{stuck} containers cannot be removed",
+            f"{live.of_all(f'{stuck} ')}containers cannot be removed",
             f"see what holds their files ({_RUNBOOK}#a-container-that-cannot-be-removed)",
         )
 

@@ -1,7 +1,8 @@
 """The use cases that have new launches refused, for maintenance, and allow them again."""
 
 from service.access.audit import audited
-from service.errors import InvalidRequest
+from service.access.clients import ALL_JOBS, JobScope
+from service.errors import Denied, InvalidRequest
 from service.state.cordon import Cordon
 
 LONGEST_REASON = 500
@@ -9,14 +10,15 @@ LONGEST_REASON = 500
 
 
 class Cordoning:
-    """Sets and lifts the cordon. Both may be repeated."""
+    """Sets and lifts the cordon. Both may be repeated. Raises `Denied` for a scope of some jobs."""
 
     def __init__(self, cordon: Cordon) -> None:
         self._cordon = cordon
 
-    def cordon(self, reason: str) -> None:
+    def cordon(self, reason: str, scope: JobScope = ALL_JOBS) -> None:
         """Refuse new launches, with this reason. Raises `InvalidRequest`."""
         with audited("", "") as audit:
+            _check(scope)
             if (length := len(reason)) > LONGEST_REASON:
                 raise InvalidRequest(
                     f"reason: has {length} characters; at most {LONGEST_REASON} are allowed"
@@ -24,7 +26,13 @@ class Cordoning:
             self._cordon.set(reason.strip())
             audit.outcome = "cordoned"
 
-    def uncordon(self) -> None:
+    def uncordon(self, scope: JobScope = ALL_JOBS) -> None:
         """Launch again."""
         with audited("", "") as audit:
+            _check(scope)
             audit.outcome = "uncordoned" if self._cordon.lift() else "not_cordoned"
+
+
+def _check(scope: JobScope) -> None:
+    if not scope.is_everything:
+        raise Denied("the launches of all jobs")

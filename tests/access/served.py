@@ -23,6 +23,10 @@ from service.api.access_guard import AccessGuard
 from service.api.jobs_service import JobsService
 from service.api.observer_service import ObserverService
 from service.api.server import GrpcServer
+from service.console.app import Console, Links
+from service.console.callers import Callers
+from service.console.hosts import Hosts
+from service.console.server import ConsoleServer
 from service.support.tls_files import Certificates
 from tests.supervisor.world import World, a_world
 from tests.support.supervised import free_port
@@ -124,7 +128,7 @@ async def served(
             [jobs.as_service(), observer.as_service()],
             world.metrics,
             launches=50,
-            guard=AccessGuard(access, certificate_names).before,
+            guard=AccessGuard(access, certificate_names),
             certificates=certificates,
         )
         server.health.set_ready(True)
@@ -147,6 +151,21 @@ async def served(
         finally:
             await server.stop(0)
             http.close()
+
+
+@asynccontextmanager
+async def console_of(door: Served) -> AsyncIterator[int]:
+    """The port of a console, during the block."""
+    world, port = door.world, free_port()
+    jobs = JobsService(world.supervisor, world.readiness, world.metrics)
+    callers = Callers(door.access, secure=False)
+    console = Console(jobs, ObserverService(world.observer), callers, Links())
+    server = ConsoleServer(console.app(Hosts()), "127.0.0.1", port, close=console.close)
+    server.start()
+    try:
+        yield port
+    finally:
+        await server.stop()
 
 
 def page_of(port: int, page: str, *authorizations: str) -> tuple[int, str, dict[str, str]]:

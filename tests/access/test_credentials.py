@@ -126,3 +126,13 @@ async def test_wrong_tokens_in_a_row_are_answered_slower_and_right_ones_as_fast_
     assert time.monotonic() - began < 20, "a second each, if they were delayed"
     assert [UNKNOWN] * 300 == await asyncio.gather(*guesses)
     assert {"unknown": 301} == door.failures()
+
+
+async def test_calls_without_a_token_end_no_row_of_wrong_ones() -> None:
+    """Where strangers may call something, somebody who guesses could do so in between."""
+    async with served(FILE + ANONYMOUS) as door:
+        began = time.monotonic()
+        for _ in range(6):
+            assert UNKNOWN == await refusal(_list(door, ("authorization", "Bearer x")))
+            await door.listed("")
+        assert time.monotonic() - began > 0.6, "0.01 s, and each time twice as much"

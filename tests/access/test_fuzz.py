@@ -9,19 +9,23 @@ import os
 import re
 import socket
 import threading
+from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import pytest
+from google.protobuf.message import Message
+from grpc import aio
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from service._generated.supervisor.v1 import observer_pb2 as observer
 from service.access import throttle
 from service.access.access_file import clients_in
 from service.access.clients import Client, Reason
 from service.access.tokens import hash_line
-from tests.access.served import FILE, Served, served
+from tests.access.served import FILE, Served, bearer, console_of, served
 from tests.support import http2_raw
 
 T = TypeVar("T")
@@ -30,14 +34,20 @@ _INPUTS = int(os.environ.get("FUZZ_INPUTS", "600"))
 _LONG = os.environ.get("FUZZ_INPUTS") is not None
 # gRPC takes a tenth of a second to end a connection that breaks the rules of HTTP/2.
 _AT_ONCE = 10
-# Half of the inputs are files, and a quarter each goes to a port.
+# Half of the inputs are files, and an eighth each is for one of the others.
 FILES = settings(max_examples=_INPUTS // 2, derandomize=not _LONG)
-CALLS = settings(max_examples=_INPUTS // 4, derandomize=not _LONG)
+CALLS = settings(max_examples=_INPUTS // 8, derandomize=not _LONG)
 
 _TOKEN = b"of-prometheus"
 _RIGHT = b"Bearer " + _TOKEN
 _SECRET = "s3cr3t-in-clear"  # as a value: a wrong key is named
 _LIST = "/area_supervisor.AreaSupervisorService/ListJobs"
+_SOME = f"""
+[clients.some]
+tokens = ["{hash_line("of-some")}"]
+role = "operator"
+jobs = ["timer*"]
+"""
 
 
 class _Running:
@@ -45,6 +55,7 @@ class _Running:
 
     def __init__(self) -> None:
         self.door: Served
+        self.console: int  # its port
         self._loop = asyncio.new_event_loop()
         self._up, self._over = threading.Event(), asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
@@ -60,8 +71,9 @@ class _Running:
         self._loop.close()
 
     async def _run(self) -> None:
-        async with served() as self.door:
+        async with served(FILE + _SOME) as self.door, console_of(self.door) as self.console:
             await self.door.launch("timer", "t-1")
+            await self.door.launch("mail", "m-1")
             self._up.set()
             await self._over.wait()
 
@@ -91,7 +103,7 @@ def _watched() -> Iterator[_Running]:
     logging.getLogger().addHandler(handler)
     try:
         yield made
-        assert ["t-1"] == made.do(made.door.listed("prometheus")), "it still serves"
+        assert ["m-1", "t-1"] == made.do(made.door.listed("prometheus")), "it still serves"
         ours = [event for event in made.door.world.logs if event["log_level"] in _BAD]
         assert [] == ours
         # gRPC's own report on metadata that is not UTF-8; observability/logs.py takes it off.
@@ -190,7 +202,7 @@ _HEADERS = st.lists(st.tuples(_NAMES, _VALUES), max_size=4)
 
 
 @given(st.lists(_HEADERS, min_size=_AT_ONCE, max_size=_AT_ONCE))
-@settings(CALLS, max_examples=_INPUTS // 4 // _AT_ONCE)
+@settings(CALLS, max_examples=_INPUTS // 8 // _AT_ONCE)
 @example([[(b"authorization", _RIGHT)], [(b"authorization", _RIGHT)] * 2])
 def test_metadata_let_in_a_right_token_and_nothing_else(
     running: _Running, calls: list[list[tuple[bytes, bytes]]]
@@ -245,3 +257,92 @@ def test_http_requests_let_nobody_in_without_the_right_token(
     answer = _ask(running.door.http_port, asked)
     assert _RIGHT_HEADER.search(asked) or b"supervisor_ready" not in answer
     assert b" 500 " not in answer
+
+
+# What JobObserver is asked for, by a client that may see timers only
+
+
+_ASKED: dict[str, Message] = {
+    "GetJob": observer.GetJobRequest(identifier="m-1"),
+    "ListJobs": observer.ListJobsRequest(include="both", name="m*", page_size=2, page_token="x"),
+    "ListNames": observer.ListNamesRequest(prefix="m"),
+    "Stats": observer.StatsRequest(launch_ids=["x"]),
+    "Diagnose": observer.DiagnoseRequest(),
+    "Cordon": observer.CordonRequest(reason="mail"),
+    "Uncordon": observer.UncordonRequest(),
+    "WatchJobs": observer.WatchJobsRequest(name="m*", identifier_prefix="m", resume_token="x"),
+    "StreamLogs": observer.StreamLogsRequest(identifier="m-1", follow=True),
+}
+_STREAMS = ("WatchJobs", "StreamLogs")
+_REQUESTS = st.sampled_from(list(_ASKED)).flatmap(
+    lambda method: st.tuples(
+        st.just(method),
+        st.one_of(_mutated(_ASKED[method].SerializeToString(), _BYTES), st.binary(max_size=64)),
+    )
+)
+
+
+@given(_REQUESTS)
+@CALLS
+@example(("GetJob", observer.GetJobRequest(identifier="m-1").SerializeToString()))
+@example(("ListJobs", b""))
+@example(("WatchJobs", b""))
+def test_requests_of_any_bytes_tell_a_client_of_its_own_jobs_only(
+    running: _Running, asked: tuple[str, bytes]
+) -> None:
+    status, answer = running.do(_observed(running.door.channel, *asked))
+    assert status not in ("UNKNOWN", "INTERNAL")
+    assert b"m-1" not in answer
+    assert b"mail" not in answer
+
+
+async def _observed(channel: Any, method: str, request: bytes) -> tuple[str, bytes]:
+    """The status, and the first answer."""
+    path, metadata = f"/supervisor.v1.JobObserver/{method}", bearer("some")
+    try:
+        if method not in _STREAMS:
+            return "OK", await channel.unary_unary(path)(request, metadata=metadata, timeout=30)
+        stream = channel.unary_stream(path)(request, metadata=metadata, timeout=0.5)
+        return "OK", await stream.read() or b""
+    except aio.AioRpcError as error:
+        return error.code().name, b""
+
+
+# The console
+
+
+_COOKIE = b64encode(_TOKEN)
+_PAGE = (
+    b"GET /api/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+    b"Cookie: area_supervisor=" + _COOKIE.lower() + b"\r\n\r\n"
+)
+_OF_PAGES = st.one_of(
+    _PARTS,
+    st.sampled_from(
+        [
+            *(b"/api/me", b"/api/day", b"/api/logs?launch_id=x", b"/api/launch", b"/static/../"),
+            *(b"?page_size=x", b"&since=1", b"; ", b"=", b"area_supervisor=", b"Origin: null\r\n"),
+        ]
+    ),
+)
+_COOKIES = re.compile(rb"area_supervisor=([^;\r\n]*)")
+
+
+def _names_a_client(cookie: bytes) -> bool:
+    """Whether the console may take it for the right one: its base64 may have other characters."""
+    try:
+        return _TOKEN == urlsafe_b64decode(cookie)
+    except ValueError:
+        return False
+
+
+@given(_mutated(_PAGE, _OF_PAGES))
+@CALLS
+@example(_PAGE)
+@example(_PAGE.replace(_COOKIE.lower(), _COOKIE))
+def test_the_console_lets_nobody_in_without_the_right_cookie(
+    running: _Running, asked: bytes
+) -> None:
+    answer = _ask(running.console, asked)
+    assert b"t-1" not in answer or any(map(_names_a_client, _COOKIES.findall(asked)))
+    assert b" 500 " not in answer.partition(b"\r\n")[0]

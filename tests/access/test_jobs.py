@@ -1,11 +1,18 @@
 """What a client may do that is there for some jobs only, and what is told of who did what."""
 
 import asyncio
+from functools import partial
 from typing import Any
+
+import pytest
+from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
 from service._generated.supervisor.v1.observer_pb2 import CordonRequest, UncordonRequest
 from service._generated.supervisor.v1.observer_pb2_grpc import JobObserverStub
-from tests.access.served import Served, bearer, refusal
+from service.access.access_file import clients_in
+from service.api import server
+from tests.access.served import FILE, Served, bearer, refusal, served
+from tests.support.recorded_spans import Recorded
 
 _SERVICE = "area_supervisor.AreaSupervisorService"
 
@@ -159,3 +166,41 @@ async def test_who_has_cordoned_it_is_audited(door: Served) -> None:
     ]
     (told,) = door.events("supervisor.cordoned")
     assert "night-shift" == told["client"]
+
+
+async def test_who_may_touch_some_jobs_only_does_not_hold_up_those_of_others(door: Served) -> None:
+    """Whatever the role is."""
+    some = FILE.replace("[clients.night-shift]", '[clients.night-shift]\njobs = ["timer*"]')
+    door.access.replace(clients_in(some))
+    observer = JobObserverStub(door.channel)
+    refused = (
+        "client night-shift may not call supervisor.v1.JobObserver/{} for the launches of all jobs;"
+        " its role operator is for timer*"
+    )
+    for name, request in (("Cordon", CordonRequest()), ("Uncordon", UncordonRequest())):
+        call = getattr(observer, name)(request, metadata=bearer("night-shift"))
+        assert ("PERMISSION_DENIED", refused.format(name)) == await refusal(call)
+    assert "" == door.world.cordon.notice
+    assert {"denied": 2} == door.failures()
+    assert [("Cordon", "denied"), ("Uncordon", "denied")] == [
+        (event["method"].rpartition("/")[2], event["outcome"])
+        for event in door.events("call.audited")
+    ]
+
+
+async def test_the_name_of_the_client_is_on_the_spans_of_its_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorded = Recorded()
+    tracing = partial(aio_server_interceptor, recorded.provider)
+    monkeypatch.setattr(server, "aio_server_interceptor", tracing)
+    async with served() as door:
+        await door.launch("timer", "t-1", "timers")
+        await door.launch("timer", "t-1", "backend")
+        await refusal(door.launch("mail", "m-1", "timers"))
+        await refusal(door.launch("timer", "t-2", "nobody"))
+        await door.kill("t-1", "night-shift")
+    calls = [span for span in recorded.spans if span.name.startswith(f"/{_SERVICE}/")]
+    assert ["timers", "backend", "timers", None, "night-shift"] == [
+        (span.attributes or {}).get("supervisor.client") for span in calls
+    ]

@@ -186,7 +186,7 @@ def test_credentials_are_in_no_answer(serve: Serve, auth: str) -> None:
 def test_an_open_stream_ends_when_its_client_is_removed(
     serve: Serve, known: Access, monkeypatch: pytest.MonkeyPatch, path: str, told: bytes
 ) -> None:
-    monkeypatch.setattr("service.console.streams._BEAT", 0.01)
+    monkeypatch.setattr("service.console.streams._CHECK", 0.01)
     console = serve(StubApi([job(1)]), known)
     console.api.log, console.api.log_ends = ["one"], False
     stream = _open(console, path, "root-token")
@@ -199,7 +199,7 @@ def test_an_open_stream_ends_when_its_client_is_removed(
 def test_an_open_stream_ends_when_its_client_may_touch_other_jobs(
     serve: Serve, known: Access, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr("service.console.streams._BEAT", 0.01)
+    monkeypatch.setattr("service.console.streams._CHECK", 0.01)
     console = serve(StubApi([job(1)]), known)
     console.api.log, console.api.log_ends = ["one"], False
     stream = _open(console, path, "root-token")

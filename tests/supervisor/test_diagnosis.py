@@ -164,3 +164,15 @@ async def test_an_engine_that_is_slow_holds_nobody_up() -> None:
         world.cordon.set("")
         assert [("cordon", "warning", ""), ("engine", "warning", "")] == await _told(world)
         engine.answers.set()
+
+
+async def test_who_may_know_of_some_jobs_only_is_not_told_of_others(world: World) -> None:
+    """Nor of other clients, which the faults of the files name."""
+    told = {"catalogue_fault": "jobs.secret: is wrong", "access_fault": "clients.eve: is wrong"}
+    faults: dict[str, Any] = {name: lambda text=text: text for name, text in told.items()}
+    world.observer.diagnosis.look_outside(_outside(**faults))
+    found = await _found(world, JobScope(["timer"]))
+    assert {"catalogue", "access"} <= {each.check for each in found}
+    assert not [text for each in found for text in told.values() if text in each.message]
+    everything = [each.message for each in await _found(world)]
+    assert all(any(text in message for message in everything) for text in told.values())
