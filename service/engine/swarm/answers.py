@@ -266,6 +266,7 @@ class _Swarm(Answer):
 class Info(Answer):
     """What an engine says of itself."""
 
+    LiveRestoreEnabled: bool = False
     Swarm: _Swarm = _Swarm()
 
 

@@ -19,11 +19,13 @@ def check_swarm(client: Client) -> None:
             f"{_WHERE} speaks API {client.api_version}, which is too old;"
             " update it to Docker 20.10 or later"
         )
-    swarm = Manager(client).info().Swarm
+    info = Manager(client).info()
+    swarm = info.Swarm
     if swarm.LocalNodeState == _INACTIVE:
+        first = "turn `live-restore` off, which Docker refuses in a Swarm, and "
         raise StartError(
-            f"{_WHERE} is in no Swarm; run `docker swarm init` there, or let DOCKER_HOST name a"
-            " manager"
+            f"{_WHERE} is in no Swarm; {first if info.LiveRestoreEnabled else ''}run `docker swarm"
+            " init` there, or let DOCKER_HOST name a manager"
         )
     if swarm.LocalNodeState == _LOCKED:
         raise StartError(f"{_WHERE} is locked; run `docker swarm unlock` there")
