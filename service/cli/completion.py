@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+_PROGRAM = "area-supervisor"
+
 
 class Shell(StrEnum):
     """The shells that there is a script for."""
@@ -23,10 +25,18 @@ def completion(shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> No
 
     from service.cli.output import say
 
-    say(
-        get_completion_script(
-            prog_name="area-supervisor",
-            complete_var="_AREA_SUPERVISOR_COMPLETE",
-            shell=shell.value,
-        )
+    script = get_completion_script(
+        prog_name=_PROGRAM, complete_var="_AREA_SUPERVISOR_COMPLETE", shell=shell.value
     )
+    say(_answering(script) if shell is Shell.ZSH else script)
+
+
+def _answering(script: str) -> str:
+    """The script for zsh, which also answers the first Tab if it is a file in a folder of `fpath`.
+
+    zsh runs such a file for the first Tab, and typer's would only define a function then.
+    """
+    *before, registers = script.splitlines()
+    function = registers.split()[1]
+    called = f'if [[ "$funcstack[1]" = "_{_PROGRAM}" ]]; then'
+    return "\n".join((*before, called, f"  {function}", "else", f"  {registers}", "fi"))

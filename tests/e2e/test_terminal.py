@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import apt
 from scripts.private_engine import PrivateEngine
 from tests.support import worker
 from tests.support.supervised import Supervised, eventually
@@ -101,16 +102,33 @@ def test_a_person_sees_what_has_failed_and_why(terminal: Terminal) -> None:
 
 
 def test_tab_completes_commands_jobs_and_identifiers(terminal: Terminal) -> None:
-    for typed, completed in (
-        ("area-supervisor hist", "area-supervisor history"),
-        ("area-supervisor launch tim", "area-supervisor launch timer-seconds-interval"),
-        ("area-supervisor describe weath", "area-supervisor describe weather-fetch-weather-Paris"),
-    ):
-        terminal.clear()
-        terminal.type(typed)
-        terminal.press("Tab")
-        terminal.shows(completed)
-        terminal.press("C-u")
+    completes(terminal, "area-supervisor hist", "area-supervisor history")
+    completes_what_the_supervisor_knows(terminal)
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_tab_does_so_in_other_shells_from_the_first_time_on(
+    long_running: Supervised, shell: str, tmp_path: Path
+) -> None:
+    apt.ensure(shell, shell)
+    server = {"AREA_SUPERVISOR_SERVER": f"localhost:{long_running.port}"}
+    with a_terminal(tmp_path, server, shell=shell) as one:
+        completes_what_the_supervisor_knows(one)
+
+
+def completes_what_the_supervisor_knows(terminal: Terminal) -> None:
+    launch, describe = "area-supervisor launch tim", "area-supervisor describe weath"
+    completes(terminal, launch, "area-supervisor launch timer-seconds-interval")
+    completes(terminal, describe, "area-supervisor describe weather-fetch-weather-Paris")
+
+
+def completes(terminal: Terminal, typed: str, completed: str) -> None:
+    """See what a Tab makes of a line."""
+    terminal.clear()
+    terminal.type(typed)
+    terminal.press("Tab")
+    terminal.shows(completed)
+    terminal.press("C-u")
 
 
 def test_a_screen_that_follows_ends_with_ctrl_c(terminal: Terminal) -> None:

@@ -1,4 +1,4 @@
-"""A terminal with a person at it: bash in Debian's tmux."""
+"""A terminal with a person at it: a shell in Debian's tmux."""
 
 import os
 import subprocess
@@ -11,6 +11,35 @@ from tests.support.supervised import eventually
 
 PROMPT = "$ "
 _BIN = Path(sys.executable).parent
+# The file that each shell reads first, what is in it, and the command. All have the completion as
+# docs/command-line.md says.
+_SHELLS = {
+    "bash": (
+        "bashrc",
+        [f"PS1='{PROMPT}'", "source <(area-supervisor completion bash)"],
+        "bash --rcfile {start} -i",
+    ),
+    "zsh": (
+        ".zshrc",
+        [
+            f"PS1='{PROMPT}'",
+            "mkdir ~/functions; fpath=(~/functions $fpath)",
+            "area-supervisor completion zsh > ~/functions/_area-supervisor",
+            "autoload -U compinit; compinit -u -D",
+        ],
+        "zsh --no-globalrcs -i",
+    ),
+    "fish": (
+        ".config/fish/config.fish",
+        [
+            f"function fish_prompt; echo -n '{PROMPT}'; end",
+            "set -g fish_greeting; set -g fish_autosuggestion_enabled 0",
+            "mkdir -p ~/.config/fish/completions",
+            "area-supervisor completion fish > ~/.config/fish/completions/area-supervisor.fish",
+        ],
+        "fish",
+    ),
+}
 
 
 class Terminal:
@@ -55,14 +84,17 @@ class Terminal:
         done = "\n" in screen and screen.splitlines()[-1] == PROMPT.rstrip()
         return screen if done else ""
 
-    def begin(self, folder: Path, environment: Mapping[str, str], columns: int, lines: int) -> None:
-        start = folder / "bashrc"
-        start.write_text(f"PS1='{PROMPT}'\nsource <(area-supervisor completion bash)\n")
+    def begin(
+        self, folder: Path, environment: Mapping[str, str], shell: str, columns: int, lines: int
+    ) -> None:
+        name, first, command = _SHELLS[shell]
+        start = folder / name
+        start.parent.mkdir(parents=True, exist_ok=True)
+        start.write_text("\n".join((*first, "")))
         size = ["-x", str(columns), "-y", str(lines)]
-        shell = f"bash --rcfile {start} -i"
         path = f"{_BIN}:{os.environ['PATH']}"
         ours = {"PATH": path, "HOME": str(folder), "LANG": "C.UTF-8"} | dict(environment)
-        self._run("new-session", "-d", *size, shell, env=ours)
+        self._run("new-session", "-d", *size, command.format(start=start), env=ours)
         self.shows(PROMPT.rstrip())
 
     def end(self) -> None:
@@ -77,11 +109,16 @@ class Terminal:
 
 @contextmanager
 def a_terminal(
-    folder: Path, environment: Mapping[str, str], *, columns: int = 110, lines: int = 30
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    shell: str = "bash",
+    columns: int = 110,
+    lines: int = 30,
 ) -> Iterator[Terminal]:
     """A terminal with a shell in an environment of its own."""
     terminal = Terminal(folder / "tmux.sock")
-    terminal.begin(folder, environment, columns, lines)
+    terminal.begin(folder, environment, shell, columns, lines)
     try:
         yield terminal
     finally:
