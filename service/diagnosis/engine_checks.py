@@ -21,6 +21,11 @@ _RUNTIME_HANGS = (
 RESTART_IT = (
     "restart Docker, and then install a version without this fault (docs/reliability.md#the-engine)"
 )
+_NODE_DOWN = "the node is down: its jobs are lost, and run on unseen if it is only cut off"
+_MEND_THE_NODE = (
+    "start its Docker, or mend its network; if it is gone for good, `docker node rm --force` it"
+    " (docs/swarm.md#when-nodes-fail)"
+)
 # By how much two clocks may differ (seconds): less than the request for the time may take.
 _CLOCKS_DIFFER, _CLOCKS_ARE_WRONG = 2.0, 30.0
 
@@ -130,6 +135,8 @@ def _engine(case: Case) -> Iterator[Finding]:
     yield ok(f"{facts.product} {facts.version} answers at {case.examiner.shown} ({facts.system})")
     for fault in known_faults(facts):
         yield warning(f"{facts.product} {facts.version} {fault.what}", fault.helps, facts.version)
+    for node in facts.lost_nodes:
+        yield warning(_NODE_DOWN, _MEND_THE_NODE, node)
 
 
 def _limits(case: Case) -> Iterator[Finding]:

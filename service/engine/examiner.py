@@ -27,6 +27,7 @@ class EngineFacts:
     limits: Mapping[str, bool] = field(default_factory=dict)
     clock: float = 0.0  # by how much it is ahead of ours, as far as can be told (seconds)
     folder: str = ""  # where images and containers are, on its host
+    lost_nodes: Sequence[str] = ()  # machines of a Swarm that are down, by name
     traits: frozenset[Trait] = frozenset()
     offers: Offers = field(default_factory=Offers)
 

@@ -200,5 +200,6 @@ def _is_told_everywhere(observed: Supervised, lost: Sequence[str], node: SwarmNo
     assert "State:        lost\n" in page
     assert "(the output cannot be read: the node that it ran on is not available)\n" in page
     assert f"Node:         {name}\n" in page
+    eventually(lambda: any("the node is down" in each for each in _findings(observed, "engine")))
     (failing,) = _findings(observed, "failing")
     assert f"{len(lost)} have ended badly" in failing

@@ -6,6 +6,7 @@ from service.engine.configuration import Offers, Trait
 from service.engine.docker.error_mapping import translated_errors
 from service.engine.docker.examiner import DockerExaminer
 from service.engine.examiner import EngineFacts
+from service.engine.swarm.manager import Manager
 from service.engine.swarm.setup_check import check_swarm
 from service.engine.swarm.specs import can_gain_privileges
 
@@ -18,5 +19,7 @@ class SwarmExaminer(DockerExaminer):
         with translated_errors("info", ""):
             check_swarm(self._client())
             gains = can_gain_privileges(self._client().api_version)
+            nodes = Manager(self._client()).nodes()
         traits = frozenset({Trait.GAINS_PRIVILEGES} if gains else ())
-        return replace(super().facts(), traits=traits, offers=Offers())
+        lost = sorted(map(nodes.name, nodes.lost))
+        return replace(super().facts(), traits=traits, offers=Offers(), lost_nodes=lost)

@@ -69,6 +69,13 @@ def test_known_faults(tmp_path: Path, product: str, version: str, words: str) ->
     assert all(each.help for each in warnings)
 
 
+def test_nodes_of_a_swarm_that_are_down(tmp_path: Path) -> None:
+    found = _found(Engine(lost_nodes=["node-2", "node-3"]), tmp_path)["engine"]
+    assert [("node-2", Status.WARNING), ("node-3", Status.WARNING)] == [
+        (each.subject, each.status) for each in found if "is down" in each.message
+    ]
+
+
 @pytest.mark.parametrize(
     ("ahead", "status", "words"),
     [
