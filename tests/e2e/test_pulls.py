@@ -4,10 +4,12 @@ import json
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import docker
 import pytest
+from docker.errors import APIError
 
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
@@ -32,7 +34,8 @@ def image(registry: Registry, docker_client: docker.DockerClient) -> Iterator[Pu
     yield pushed
     for name in (pushed.name, pushed.by_digest):
         if docker_client.images.list(name):
-            docker_client.images.remove(name, force=True)
+            with suppress(APIError):  # Podman knows no tag that has a digest
+                docker_client.images.remove(name, force=True)
 
 
 @pytest.fixture

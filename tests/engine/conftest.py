@@ -24,6 +24,8 @@ _SELDOM = {
     "POST /containers/{container}/unpause",
     "POST /networks/{network}/disconnect",
     "GET /networks",
+    "GET /v4.0.0/libpod/info",
+    "GET /v4.0.0/libpod/containers/{container}/json",
 }
 _FAKES: Mapping[str, Callable[..., FakeEngine]] = {
     "fake": FakeEngine,

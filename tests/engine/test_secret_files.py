@@ -18,7 +18,7 @@ _PATH = "/run/area-auth/auth.json"
 _SECRET = '{"token":"t0p-s3cret-{{.Node.ID}}"}'
 _HAS_USERS = "supervisor-test-has-users"
 _SHOWS_IT = f"/bin/busybox cat {_PATH}; echo; while :; do /bin/busybox sleep 1; done"
-_PASSWD = b"root:x:0:0::/:/bin/sh\nodd\nworker:x:4321:99:A Worker:/:/bin/sh\n"
+_PASSWD = b"root:x:0:0::/:/bin/sh\nworker:x:4321:99:A Worker:/:/bin/sh\nodd\n"
 
 
 def _secret(name: str = "area-auth-1") -> SecretFile:
@@ -172,7 +172,7 @@ async def test_a_user_whose_number_nobody_knows_is_refused_with_what_helps(
     docker_rig: DockerRig, has_users: str
 ) -> None:
     for image in (has_users, worker.IMAGE):
-        with pytest.raises(EngineRefused, match=r"'nobody', which is not in .*`user` in the"):
+        with pytest.raises(EngineRefused, match=r"nobody.*: give `user` in the catalogue"):
             await _start(docker_rig, image=image, confinement=Confinement(user="nobody:99"))
     assert [] == _volumes(docker_rig)
     assert [] == list(await docker_rig.engine.list())
@@ -199,12 +199,13 @@ async def test_a_successor_gets_the_file_of_its_predecessor(
 ) -> None:
     confinement = Confinement(read_only=True)
     first = await _start(docker_rig, image=has_users, confinement=confinement)
-    config = (await docker_rig.inspect(first))["HostConfig"]
+    client = Clients(Connection(docker_rig.private.host)).negotiate()
+    config = (await asyncio.to_thread(client.inspect_to_repeat, first))["HostConfig"]
     api: Any = docker_rig.client.api
-    body = {"Image": has_users, "HostConfig": {"Mounts": config["Mounts"], "ReadonlyRootfs": True}}
+    given = {key: config[key] for key in ("Mounts", "NetworkMode", "ReadonlyRootfs")}
+    body = {"Image": has_users, "HostConfig": given}
     made = await asyncio.to_thread(api.create_container_from_config, body, "a-2")
     assert has_file(config["Mounts"])
-    client = Clients(Connection(docker_rig.private.host)).negotiate()
     await asyncio.to_thread(copy_file, client, first, made["Id"], "a-2")
     await docker_rig.start_by_hand(made["Id"])
     await _says(docker_rig, made["Id"], _SECRET)

@@ -153,6 +153,8 @@ async def test_docker_gives_a_successor_all_that_the_one_before_had(docker_rig: 
     )
     new = (await _again(docker_rig, old)).id
     before, after = await docker_rig.inspect(old), await docker_rig.inspect(new)
+    for each in (before, after):
+        each["Config"]["Env"].sort()
     assert before["Config"].pop("Labels") | {_ATTEMPT: "1"} == after["Config"].pop("Labels")
     assert before["Config"] == after["Config"]
     assert 3 == after["Config"]["StopTimeout"]  # whole seconds

@@ -138,7 +138,7 @@ async def test_a_folder_that_is_not_to_be_had_is_refused_and_nothing_is_left(
     [
         (Surroundings(runtime="runsc"), "runsc.*`runtime` in the catalogue"),
         (Surroundings(gpus=Gpus(count=-1)), "gpu.*`gpus` in the catalogue"),
-        (Surroundings(log=Log("no-such-driver")), "no-such-driver.*`log` in the catalogue"),
+        (Surroundings(log=Log("no-such-driver")), "driver.*`log` in the catalogue"),
         (Surroundings(log=Log("json-file", (("no-such", "1"),))), "no-such"),
     ],
 )

@@ -30,6 +30,7 @@ http: { addr: "ADDRESS" }
 """
 _ASK = 'auth: { htpasswd: { realm: tests, path: "FOLDER/logins" } }\n'
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 # Makes a command of one that runs where the registry is.
@@ -70,8 +71,16 @@ class Registry:
         )
         assert [] == [line for line in lines if "error" in line]
         client.images.remove(pushed)
-        (digest,) = (line["aux"]["Digest"] for line in lines if "aux" in line)
-        return Pushed(pushed, digest)
+        return Pushed(pushed, self._digest(name))
+
+    def _digest(self, name: str) -> str:
+        """That of an image, NAME:TAG, as the registry has it: Podman does not tell it."""
+        repository, _, tag = name.rpartition(":")
+        url = f"http://{self.address}/v2/{repository}/manifests/{tag}"
+        login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        headers = {"Accept": f"{_MANIFEST}, {_OCI_MANIFEST}", "Authorization": f"Basic {login}"}
+        with urlopen(Request(url, headers=headers, method="HEAD")) as answer:
+            return str(answer.headers["Docker-Content-Digest"])
 
     def push_list(self, pushed: Pushed, name: str, platform: str) -> str:
         """Push a list that has a pushed image as its only one, for a platform; its name."""

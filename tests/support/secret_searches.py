@@ -7,6 +7,8 @@ from pathlib import Path
 
 import docker
 
+from scripts import engines
+from service.engine.docker.secret_volumes import has_no_name
 from service.engine.workload_spec import AUTH_FOLDER
 
 
@@ -35,10 +37,11 @@ def _read(path: Path) -> bytes:
 
 
 def volumes(client: docker.DockerClient, labels: Mapping[str, str]) -> Sequence[str]:
-    """The names of the volumes with these labels."""
-    wanted = [f"{key}={value}" for key, value in labels.items()]
-    found = client.api.volumes(filters={"label": wanted})
-    return [each["Name"] for each in found["Volumes"] or ()]
+    """The names of the volumes with these labels; on Podman, which keeps none, of those of jobs."""
+    labelled = engines.kind() != "Podman"
+    wanted = [f"{key}={value}" for key, value in labels.items()] if labelled else []
+    found = client.api.volumes(filters={"label": wanted})["Volumes"] or ()
+    return [each["Name"] for each in found if labelled or has_no_name(each["Name"])]
 
 
 def content(client: docker.DockerClient, container_id: str, name: str) -> tuple[int, int, bytes]:

@@ -15,11 +15,12 @@ from docker.transport import UnixHTTPAdapter
 from docker.utils import convert_filters, parse_host
 from docker.utils.proxy import ProxyConfig
 
-from service.engine.docker.engine_info import Version
+from service.engine.docker.engine_info import About, Version
 from service.engine.docker.inspections import Inspected
 from service.engine.docker.list_reader import elements
 from service.engine.docker.parsing import read
 from service.engine.docker.unix_socket import UnixSocket
+from service.engine.workload_spec import WorkloadSpec
 
 # The default (seconds). Calls set their own limits.
 _TIMEOUT = 10
@@ -124,6 +125,17 @@ class Client(docker.APIClient):
         url = self._url("/containers/{0}/stats", container_id)  # type: ignore[attr-defined]
         answer = self._get(url, params={"stream": 0, "one-shot": 1})  # type: ignore[attr-defined]
         return self._result(answer, json=True)  # type: ignore[attr-defined]
+
+    def check(self, spec: WorkloadSpec) -> None:
+        """Raise `EngineRefused` for what the Engine would leave out without a word."""
+
+    def inspect_to_repeat(self, container_id: str) -> Any:
+        """An inspection that has what the container was given, for another one like it."""
+        return self.inspect_container(container_id)
+
+    def default_log_driver(self) -> str:
+        """The name of the log driver of containers that are given none."""
+        return read(About, self.info()).LoggingDriver
 
     def ping_deeply(self) -> None:
         """Ask for the version, for which Docker calls containerd. Raises `Unreadable`."""

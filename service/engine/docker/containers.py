@@ -55,10 +55,16 @@ def _raise_clearer(client: docker.APIClient, spec: WorkloadSpec, error: APIError
     if status == HTTPStatus.NOT_FOUND and _has_image(client, spec.image):
         message = f"the Docker Engine refused: create for {spec.name}: {reason}"
         raise EngineRefused(message) from None
+    raise_if_taken(client, spec.name, error, reason)
+
+
+def raise_if_taken(client: docker.APIClient, name: str, error: APIError, reason: str) -> None:
+    """Raise `NameTaken` with the holder of a name if a create has failed for that reason."""
+    status = error.status_code or 0
     # Podman has another text, and its status may be 500.
     unclear = status == HTTPStatus.CONFLICT and not HOLDER.search(str(error.explanation))
     if (unclear or status >= HTTPStatus.INTERNAL_SERVER_ERROR) and (
-        holder := _holder_of(client, spec.name)
+        holder := _holder_of(client, name)
     ):
         raise NameTaken(f"the container's name is taken: {reason}", holder) from None
 

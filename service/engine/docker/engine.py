@@ -16,7 +16,7 @@ from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.containers import create, last_output, set_aside, start
-from service.engine.docker.engine_info import About, offers, traits
+from service.engine.docker.engine_info import offers, traits
 from service.engine.docker.event_stream import EventStream
 from service.engine.docker.exit_waiters import ExitWaiters
 from service.engine.docker.inspections import inspection
@@ -24,7 +24,6 @@ from service.engine.docker.list_reader import with_pauses
 from service.engine.docker.logs import Logs
 from service.engine.docker.names import DOCKER_NAMES, DOCKER_TITLE
 from service.engine.docker.own_container import find_own_container
-from service.engine.docker.parsing import read
 from service.engine.docker.pulls import Pulls
 from service.engine.docker.secret_files import SecretFiles
 from service.engine.docker.shutdown_check import ShutdownCheck, ping_new_connection
@@ -137,6 +136,7 @@ class DockerEngine:
         deadline = clock() + timeout
 
         def create_named(client: Client) -> str:
+            client.check(spec)
             about[_ID] = create(client, spec, self._reader)
             return about[_ID]
 
@@ -278,7 +278,7 @@ class DockerEngine:
         return await self._calls.call(look, timeout=_SHORT)
 
     async def _learn_log_driver(self) -> None:
-        look = Call("info", lambda c: read(About, c.info()).LoggingDriver)
+        look = Call("info", lambda c: c.default_log_driver())
         try:
             self._log_driver = await self._calls.call(look, timeout=_INFO)
         except EngineUnavailable:

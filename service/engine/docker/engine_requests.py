@@ -85,9 +85,13 @@ REQUESTS: Sequence[EngineRequest] = (
     EngineRequest("GET", "/_ping", "whether it is there"),
     EngineRequest("GET", "/version", "which API it has, and whether containerd answers"),
     EngineRequest("GET", "/info", "whether it is rootless or remaps users, and its log driver"),
+    EngineRequest("GET", "/v4.0.0/libpod/info", "its log driver, with Podman"),
     EngineRequest("GET", "/events", "what happens to our containers"),
     EngineRequest("GET", "/containers/json", "which containers there are"),
     EngineRequest("GET", "/containers/{container}/json", "how one has ended"),
+    EngineRequest(
+        "GET", "/v4.0.0/libpod/containers/{container}/json", "how long a log may be, with Podman"
+    ),
     EngineRequest("GET", "/containers/{container}/logs", "what one prints"),
     EngineRequest("GET", "/containers/{container}/stats", "what one uses"),
     EngineRequest("GET", "/containers/{container}/top", "whether its program has begun"),

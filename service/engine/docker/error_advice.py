@@ -5,6 +5,7 @@ _PRIVILEGES = (
     " `security_opt: [label:disable]`"
 )
 _RUNTIME = "`runtime` in the catalogue: `docker info` lists those that the Engine has"
+_LOG = "`log` in the catalogue: `docker info` lists the drivers that the Engine has"
 _ADVICE = {
     "cannot share the host's network namespace when user namespaces are enabled": (
         "with userns-remap JOB_NETWORK has to be a network of the Engine"
@@ -12,6 +13,9 @@ _ADVICE = {
     "is already in use by an external entity": (
         "Podman has not finished to create or to remove one, and no list shows what is left of it:"
         " free the name with `podman rm NAME` on its host"
+    ),
+    "unknown user error looking up user": (  # Podman's, for a file that is for this user
+        "the image has no such user: give `user` in the catalogue as a number"
     ),
     "no matching entries in ": "the image has no such user or group; a number needs no entry there",
     "could not select device driver": (
@@ -23,9 +27,8 @@ _ADVICE = {
     "error setting rlimit": (
         "`ulimits` in the catalogue: one of them is more than the host of the Engine allows"
     ),
-    "error looking up logging plugin": (
-        "`log` in the catalogue: `docker info` lists the drivers that the Engine has"
-    ),
+    "error looking up logging plugin": _LOG,
+    "invalid log driver": _LOG,  # Podman's
     "bind source path does not exist": (
         "`volumes` in the catalogue: make the folder on the host of the Engine first"
     ),

@@ -15,6 +15,9 @@ from docker.errors import APIError
 
 from service.engine.docker.client import Client, explanation
 from service.engine.docker.parsing import Unreadable
+from service.engine.docker.podman_set_up import as_given
+from service.engine.workload_spec import WorkloadSpec
+from service.errors import EngineRefused
 
 T = TypeVar("T")
 
@@ -24,17 +27,60 @@ _STATUSES = (
     ("is in state paused", HTTPStatus.CONFLICT),
     ("can only stop created or running containers", HTTPStatus.NOT_MODIFIED),
     ("container state improper", HTTPStatus.CONFLICT),
+    ("top can only be used on running containers", HTTPStatus.CONFLICT),
     ("is already in use by an external entity", HTTPStatus.CONFLICT),
     ("network not found", HTTPStatus.NOT_FOUND),
     ("no such container", HTTPStatus.NOT_FOUND),  # it was removed during the call
     ("container-init binary not found", HTTPStatus.BAD_REQUEST),
+    ("invalid log driver", HTTPStatus.BAD_REQUEST),
+    ("unknown user error looking up user", HTTPStatus.BAD_REQUEST),
+    # Of a program without an init.
+    ("attempted to invoke a command that was not found", HTTPStatus.BAD_REQUEST),
+    ("OCI permission denied", HTTPStatus.BAD_REQUEST),
 )
+# The log driver that Docker calls in another way, and Podman in both.
+_LIKE_DOCKERS = {"k8s-file": "json-file"}
 # Podman puts one of these before the name of an image that has no registry.
 _PREFIXES = ("localhost/", "docker.io/library/")
 
 
 class PodmanClient(Client):
     """A client for one thread."""
+
+    def check(self, spec: WorkloadSpec) -> None:
+        """Refuse what Podman takes over Docker's API, and does not use."""
+        wanted = spec.surroundings.runtime
+        if wanted and wanted != (own := self.info()["DefaultRuntime"]):
+            raise EngineRefused(
+                f"runtime {wanted}: Podman gives each container that of its service, {own}: leave"
+                " out `runtime` in the catalogue"
+            )
+        if spec.surroundings.gpus:
+            raise EngineRefused(
+                "Podman gives no container a gpu over this API: leave out `gpus` in the catalogue"
+            )
+
+    def inspect_to_repeat(self, container_id: str) -> Any:
+        """See `Client`."""
+        return as_given(self.inspect_container(container_id), self._log_size(container_id))
+
+    def _log_size(self, container_id: str) -> str:
+        """How long the log of a container may be, which only Podman's own API tells."""
+        try:
+            found = self._libpod(f"containers/{container_id}/json")
+        except APIError:  # a proxy lets only Docker's through
+            return ""
+        return str(found["HostConfig"]["LogConfig"].get("Size") or "")
+
+    def default_log_driver(self) -> str:
+        """See `Client`. Only Podman's own API tells it."""
+        driver = str(self._libpod("info")["host"]["logDriver"])
+        return _LIKE_DOCKERS.get(driver, driver)
+
+    def _libpod(self, what: str) -> Any:
+        """An answer of Podman's own API."""
+        answer = self._get(f"{self.base_url}/v4.0.0/libpod/{what}")  # type: ignore[attr-defined]
+        return self._result(answer, json=True)  # type: ignore[attr-defined]
 
     def ping_deeply(self) -> None:
         """Ping. Podman has no containerd, and its version takes 0.1 s: it asks dpkg or rpm."""
@@ -85,15 +131,21 @@ class PodmanClient(Client):
         found = super().containers(*args, **options)
         return [each | {"Image": plain_name(each["Image"])} for each in found]
 
-    def info(self) -> Any:
-        """Leave out what is not as with Docker.
+    def networks(self, *args: Any, **options: Any) -> Any:
+        """Add those that need no entry with Podman."""
+        return [*super().networks(*args, **options), {"Name": "host"}, {"Name": "none"}]
 
-        Rootless Podman has the host's real network, and takes log drivers that it does not list.
+    def info(self) -> Any:
+        """Tell what is not as with Docker.
+
+        Rootless Podman has the host's real network. It lists runtimes that are not installed, and
+        gives containers only one of them. It takes log drivers that it does not list.
         """
         found = super().info()
         options = found.get("SecurityOptions") or ()
         kept = [each for each in options if each != "name=rootless"]
-        return found | {"SecurityOptions": kept, "Plugins": None}
+        runtimes: dict[str, Any] = {str(found.get("DefaultRuntime")): {}}
+        return found | {"SecurityOptions": kept, "Runtimes": runtimes, "Plugins": None}
 
     def _raise_for_status(self, response: requests.Response) -> None:
         if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -47,11 +47,18 @@ class _ListedVolumes(Answer):
 
 def mounts_of(spec: WorkloadSpec) -> Sequence[Mapping[str, Any]]:
     """The mounts of a container for its file."""
-    if spec.secret is None:
-        return []
+    return [] if spec.secret is None else [mount_of(spec.labels)]
+
+
+def mount_of(labels: Mapping[str, str]) -> Mapping[str, Any]:
+    """The mount of a container with these labels for its file."""
     # The keys are in the order that a proxy expects (CREATE_BODY).
-    labels = {"Labels": dict(spec.labels)}
-    return [{"Type": "volume", "Target": AUTH_FOLDER, "VolumeOptions": labels}]
+    return {"Type": "volume", "Target": AUTH_FOLDER, "VolumeOptions": {"Labels": dict(labels)}}
+
+
+def has_no_name(volume: str) -> bool:
+    """Whether a volume goes with its container."""
+    return bool(_WITHOUT_NAME.fullmatch(volume))
 
 
 def write_file(client: Client, container_id: str, spec: WorkloadSpec) -> None:
@@ -161,7 +168,7 @@ def _names(client: Client, labels: Mapping[str, str], *, only_unused: bool) -> S
         filters["dangling"] = True
     answer = client.volumes(filters=filters)
     names = [each.Name for each in read(_ListedVolumes, answer).Volumes or ()]
-    return [name for name in names if _WITHOUT_NAME.fullmatch(name)]
+    return [name for name in names if has_no_name(name)]
 
 
 def _remove(client: Client, name: str) -> bool:

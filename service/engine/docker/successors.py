@@ -12,6 +12,8 @@ import docker
 from docker.errors import APIError
 
 from observability.redaction.redactor import Redactor
+from service.engine.docker.client import Client
+from service.engine.docker.containers import raise_if_taken
 from service.engine.docker.host_paths import check_binds
 from service.engine.docker.inspections import Created, inspection
 from service.engine.docker.names import name_before, name_ended
@@ -54,7 +56,7 @@ class Plan:
 
 
 def look(
-    client: docker.APIClient,
+    client: Client,
     container_id: str,
     labels: Mapping[str, str],
     allowed_folders: Sequence[str],
@@ -63,7 +65,7 @@ def look(
 
     Raises `EngineRefused` if it has not exited, or has a folder of the host that it may not have.
     """
-    answer = client.inspect_container(container_id)
+    answer = client.inspect_to_repeat(container_id)
     if inspection(answer).status is not Status.EXITED:
         raise EngineRefused(f"container {container_id}: has not exited")
     check_binds(answer["HostConfig"].get("Mounts") or (), allowed_folders)
@@ -131,7 +133,12 @@ def free_name(client: docker.APIClient, plan: Plan) -> None:
 def create(client: docker.APIClient, plan: Plan, redact: Redactor, reader: TolerantReader) -> str:
     """Create the successor. Return its id."""
     client_: Any = client
-    made = read(Created, client_.create_container_from_config(dict(plan.body), plan.name))
+    try:
+        answer = client_.create_container_from_config(dict(plan.body), plan.name)
+    except APIError as error:
+        raise_if_taken(client, plan.name, error, redact(str(error.explanation)))
+        raise
+    made = read(Created, answer)
     for warning in made.Warnings or ():
         reader.log_warning(redact(warning))
     return made.Id

@@ -136,7 +136,7 @@ class _Engine:
         self._mounts = [{"Type": "bind", "Source": str(folder), "Target": "/data"}]
         self._runtime = runtime
 
-    def inspect_container(self, _: str) -> dict[str, Any]:
+    def inspect_to_repeat(self, _: str) -> dict[str, Any]:
         state = {"Status": "exited", "Paused": False, "OOMKilled": False, "ExitCode": 1}
         state |= {"StartedAt": "2026-11-29T04:00:00Z", "FinishedAt": "2026-11-29T04:00:01Z"}
         config = {"Image": "x", "Labels": {}}

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from requests import Response
 
+from observability.redaction.redactor import NO_SECRETS
 from service.app.metric_labels import new_metrics
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.engine import DockerEngine
 from service.engine.docker.legacy import LegacyContainer, LegacyContainers
 from service.engine.docker.podman import PodmanClient
-from service.engine.workload_spec import Limits, WorkloadSpec
+from service.engine.workload_spec import Gpus, Limits, Surroundings, WorkloadSpec
 from service.engine.workloads import Begun
 from service.errors import (
     EngineError,
@@ -212,6 +213,133 @@ async def test_what_does_not_run_is_stopped() -> None:
     assert None is await an_engine(Recorded({"POST stop": failure(STOPPED)})).stop(ID, grace=1)
 
 
+async def test_a_program_that_is_not_there_is_refused_where_there_is_no_init() -> None:
+    told = failure(
+        'runc: exec: "/nope": stat /nope: no such file or directory: OCI runtime attempted to'
+        " invoke a command that was not found"
+    )
+    client = Recorded({"POST create": (201, {"Id": ID, "Warnings": []}), "POST start": told})
+    with pytest.raises(EngineRefused) as caught:
+        await an_engine(client).start(a_spec(init=False), timeout=5)
+    assert EngineRefused is type(caught.value)
+    assert f"DELETE {ID}" in client.asked
+
+
+# What it takes and does not use
+
+ABOUT = {"DefaultRuntime": "runc", "Runtimes": {"runc": {}, "runsc": {}, "kata": {}}}
+
+
+@pytest.mark.parametrize(
+    ("surroundings", "told"),
+    [
+        (Surroundings(runtime="runsc"), "runsc: .* runc: leave out `runtime` in the catalogue"),
+        (Surroundings(gpus=Gpus(count=-1)), "no container a gpu .*`gpus` in the catalogue"),
+    ],
+)
+async def test_what_it_would_leave_out_is_refused(surroundings: Surroundings, told: str) -> None:
+    client = Recorded({"GET info": (200, ABOUT)})
+    with pytest.raises(EngineRefused, match=told):
+        await an_engine(client).start(a_spec(surroundings=surroundings), timeout=5)
+    assert "POST create" not in client.asked
+
+
+async def test_its_own_runtime_may_be_asked_for_and_is_the_only_one() -> None:
+    create = (201, {"Id": ID, "Warnings": []})
+    client = Recorded({"GET info": (200, ABOUT), "POST create": create})
+    one = an_engine(client)
+    spec = a_spec(surroundings=Surroundings(runtime="runc"), init=False)
+    assert Begun(ID) == await one.start(spec, timeout=5)
+    assert frozenset({"runc"}) == (await one.offers()).runtimes
+
+
+# Another container like one that has exited
+
+
+def a_predecessor(**host: Any) -> Answer:
+    status, found = inspected(Image="worker", Labels={"a": "b"})
+    mounts = [
+        ("volume", "e1" * 32, "/run/area-auth", True),
+        ("volume", "0d" * 32, "/of-the-image", True),
+        ("volume", "cache", "/cache", True),
+        ("bind", "", "/data", False),
+    ]
+    told = {
+        "Mounts": [
+            {"Type": kind, "Name": name, "Source": "/srv/x", "Destination": path, "RW": writes}
+            for kind, name, path, writes in mounts
+        ],
+        "HostConfig": {
+            "Binds": ["/srv/x:/data:ro,rprivate,rbind", f"{'e1' * 32}:/run/area-auth:rw"],
+            "NanoCpus": 5 * 10**8,
+            "CpuPeriod": 100_000,
+            "CpuQuota": 50_000,
+            "Runtime": "oci",
+            "MemorySwappiness": -1,
+            "PidMode": "private",
+            "UTSMode": "private",
+            "LogConfig": {"Type": "json-file", "Config": None},
+            **host,
+        },
+        "Image": "sha256:f2",
+    }
+    return status, found | told
+
+
+def test_a_successor_has_what_the_one_before_was_given_and_volumes_of_its_own() -> None:
+    size = {"LogConfig": {"Type": "json-file", "Config": None, "Size": "10MB"}}
+    client = Recorded({"GET json": [a_predecessor(), a_predecessor(**size)]})
+    found = client.inspect_to_repeat(ID)["HostConfig"]
+    file = {"Target": "/run/area-auth", "VolumeOptions": {"Labels": {"a": "b"}}}
+    assert {
+        "NanoCpus": 5 * 10**8,
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": "10MB"}},
+        "Mounts": [
+            {"Type": "volume", **file},
+            {"Type": "volume", "Source": "cache", "Target": "/cache", "ReadOnly": False},
+            {"Type": "bind", "Source": "/srv/x", "Target": "/data", "ReadOnly": True},
+        ],
+    } == found
+
+
+def test_behind_a_proxy_that_lets_through_dockers_api_alone_a_log_may_be_long() -> None:
+    client = Recorded({"GET json": [a_predecessor(), failure("not allowed", 403)]})
+    assert not client.inspect_to_repeat(ID)["HostConfig"]["LogConfig"]["Config"]
+
+
+async def test_a_folder_that_is_not_allowed_any_more_is_refused() -> None:
+    client = Recorded({"GET json": a_predecessor()})
+    with pytest.raises(EngineRefused, match="/srv/x: is not in ALLOWED_HOST_PATHS"):
+        await start_successor(client)
+    assert "POST create" not in client.asked
+
+
+async def test_a_name_that_somebody_has_taken_is_told_with_its_holder() -> None:
+    gone = failure("no such image", 404)
+    found = [*[a_predecessor()] * 2, gone, (200, {"Id": "sha256:f2"}), inspected(OTHER)]
+    about = (200, ABOUT)
+    client = Recorded({"GET json": found, "GET info": about, "POST create": failure(IN_USE)})
+    with pytest.raises(NameTaken) as caught:
+        await start_successor(client, "/srv")
+    assert OTHER == caught.value.holder
+
+
+async def start_successor(client: Recorded, *allowed: str) -> None:
+    await an_engine(client).start_successor(
+        ID, {}, allowed_folders=allowed, redact=NO_SECRETS, timeout=5
+    )
+
+
+@pytest.mark.parametrize(
+    ("driver", "called"), [("k8s-file", "json-file"), ("journald", "journald")]
+)
+def test_the_log_driver_of_a_job_without_one_is_called_as_docker_calls_it(
+    driver: str, called: str
+) -> None:
+    told = {"host": {"logDriver": driver}}
+    assert called == Recorded({"GET info": (200, told)}).default_log_driver()
+
+
 # What it does in another way
 
 
@@ -257,6 +385,11 @@ async def test_a_list_may_take_longer_than_other_calls(monkeypatch: pytest.Monke
     assert [] == await an_engine(client).list()
     with pytest.raises(EngineTimeout):
         await an_engine(client).traits()
+
+
+def test_jobs_may_be_in_the_hosts_network_and_in_none() -> None:
+    client = Recorded({"GET networks": (200, [{"Name": "podman"}])})
+    assert ["podman", "host", "none"] == [each["Name"] for each in client.networks()]
 
 
 async def test_without_root_the_hosts_network_is_the_hosts_all_the_same() -> None:
