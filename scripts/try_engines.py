@@ -29,7 +29,8 @@ _SECONDS = 3600.0  # for one part on one Engine, on a busy machine
 _ENDS = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 # As in `make test`, without the fake engine, which is the same everywhere.
 _OPTIONS = (
-    *("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder", "-k", "not fake"),
+    *("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
+    *("-k", "not fake", "-m", "not long"),
     *("--reruns=1", "--only-rerun=^EngineLockedOutError", "--rerun-show-tracebacks"),
 )
 # A run writes these itself.

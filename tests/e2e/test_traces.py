@@ -41,6 +41,11 @@ def _rpc(collector: Collector, method: str) -> Seen:
     return span
 
 
+def _calls(collector: Collector, span: Seen) -> list[str]:
+    """Its calls to the Engine, without the wait for one that a busy machine has made seem away."""
+    return [each for each in collector.children(span) if each != "wait for engine"]
+
+
 def test_a_launch_is_a_trace_that_continues_the_callers(
     traced: Supervised, collector: Collector, docker_client: docker.DockerClient
 ) -> None:
@@ -51,7 +56,7 @@ def test_a_launch_is_a_trace_that_continues_the_callers(
     assert "t-1" == call.attributes["supervisor.job.identifier"]
     assert "timer" == call.attributes["supervisor.job.name"]
     assert "launched" == call.attributes["supervisor.launch.outcome"]
-    created, started, *looks = collector.children(call)
+    created, started, *looks = _calls(collector, call)
     assert ["create", "start"] == [created, started]
     assert {"top"} <= set(looks) <= {"top", "inspect"}  # the first launch of its image
     container = containers.one(docker_client, "t-1")
@@ -92,7 +97,7 @@ def test_a_kill_is_a_trace_with_a_span_for_each_call_to_the_engine(
     assert Response() == traced.stub.KillJob(job_id, timeout=30, metadata=_METADATA)
     call = _rpc(collector, "KillJob")
     assert (_TRACE_ID, _CALLER, "SERVER") == (call.trace_id, call.parent_id, call.kind)
-    assert ["stop", "remove"] == collector.children(call)
+    assert ["stop", "remove"] == _calls(collector, call)
     assert "ERROR" != call.status
 
 
@@ -104,7 +109,7 @@ def test_a_question_about_a_job_is_a_trace_that_continues_the_callers(
     assert "t-1" == traced.observer.GetJob(request, timeout=9, metadata=_METADATA).identifier
     (call,) = eventually(lambda: collector.spans("/supervisor.v1.JobObserver/GetJob"))
     assert (_TRACE_ID, _CALLER, "SERVER") == (call.trace_id, call.parent_id, call.kind)
-    assert ["inspect"] == collector.children(call)
+    assert ["inspect"] == _calls(collector, call)
     assert "t-1" == call.attributes["supervisor.job.identifier"]
 
 
@@ -256,7 +261,7 @@ def test_a_kill_of_everything_is_one_trace(traced: Supervised, collector: Collec
     for number in range(3):
         assert Response() == traced.launch("timer", f"t-{number}")
     assert Response() == traced.kill_all()
-    children = collector.children(_rpc(collector, "KillAllJobs"))
+    children = _calls(collector, _rpc(collector, "KillAllJobs"))
     assert ["remove"] * 3 + ["stop"] * 3 == sorted(children)
 
 
@@ -303,7 +308,7 @@ def test_the_last_spans_are_sent_before_the_end(start: Start, collector: Collect
     assert Response() == traced.launch("timer", "t-1")
     assert [] == collector.spans()
     assert 0 == traced.stop()
-    assert ["create", "start"] == collector.children(_rpc(collector, "LaunchJob"))[:2]
+    assert ["create", "start"] == _calls(collector, _rpc(collector, "LaunchJob"))[:2]
 
 
 def test_the_standard_variables_name_the_service(start: Start, collector: Collector) -> None:

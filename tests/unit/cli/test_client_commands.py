@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +53,9 @@ def test_jobs_are_a_table_that_programs_can_read(fake: Fake, server: str) -> Non
     fake.jobs += [a_job("a", created=ago(125), restarts=2), a_job("bcd", state="starting")]
     titles, first, second = on(server, "jobs").out.splitlines()
     assert ["IDENTIFIER", "JOB", "STATE", "RESTARTS", "AGE"] == titles.split()
-    assert ["a", "timer-seconds-interval", "running", "2", "2m5s"] == first.split()
+    *told, age = first.split()
+    assert ["a", "timer-seconds-interval", "running", "2"] == told
+    assert re.fullmatch(r"2m\d+s", age)  # on a busy machine
     assert ["bcd", "timer-seconds-interval", "starting", "0"] == second.split()[:4]
 
 
@@ -122,7 +125,9 @@ def test_history_says_how_and_why(fake: Fake, server: str) -> None:
     fake.jobs.append(ended("a", started=ago(70), ended=ago(10), exit_code=3, last_lines=lines))
     titles, row = on(server, "history").out.splitlines()
     assert ["IDENTIFIER", "JOB", "OUTCOME", "ENDED", "RAN", "LAST", "LINE"] == titles.split()
-    assert ["a", "timer-seconds-interval", "error", "(3)", "10s", "1m", "boom"] == row.split()
+    *told, since, ran, last = row.split()
+    assert ["a", "timer-seconds-interval", "error", "(3)", "1m", "boom"] == [*told, ran, last]
+    assert re.fullmatch(r"1\ds", since)  # on a busy machine
 
 
 def test_names_cannot_break_a_terminal_or_a_list(fake: Fake, server: str) -> None:
@@ -157,7 +162,7 @@ def test_describe_tells_all_that_is_known(fake: Fake, server: str) -> None:
         out = on(server, "describe", which).out
         for words in ("error (3)", "out of memory", "worker-1", "sha256:12", "ab" * 16):
             assert words in out
-        assert "(1m5s ago)" in out
+        assert re.search(r"\(1m\d+s ago\)", out)
         assert "backend, 10.0.0.7:1" in out
         assert out.endswith("Last lines:\n  one\n  two\n")
     assert "a" == json.loads(on(server, "describe", "a", "-o", "json").out)["identifier"]
