@@ -173,7 +173,7 @@ async def test_a_label_of_megabytes_is_cut_and_loses_no_job(port: Port) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("resume_token", "yesterday", "resume_token: 'yesterday' is none"),
+        ("resume_token", "yesterday", "resume_token: 'yesterday' is no token"),
         ("name", "x" * 1001, "name: has 1001 characters; at most 1000 are allowed"),
     ],
 )
