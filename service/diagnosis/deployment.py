@@ -54,10 +54,12 @@ def _networks(case: Case) -> Iterator[Finding]:
         what = "it has locked itself out: nothing starts and nothing ends" if locked_out else hangs
         yield error(f"it does not tell its networks: {what}", RESTART_IT)
         return
+    who, how = ("Swarm", "--driver overlay ") if case.on_swarm else ("Engine", "")
     for network in sorted(wanted - there):
         yield error(
-            "the Engine has no such network: each launch in it gets 502",
-            f"make it (`docker network create {network}`), or correct JOB_NETWORK or `network`",
+            f"the {who} has no such network: each launch in it gets 502",
+            f"make it (`docker network create {how}{network}`), or correct JOB_NETWORK or"
+            " `network`",
             network,
         )
     if found := sorted(wanted & there):

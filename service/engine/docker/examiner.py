@@ -50,8 +50,11 @@ class _Host(Answer):
         return limited | {"cpus": self.CpuCfsQuota, "pids": self.PidsLimit}
 
 
-class _Network(Answer):
+class Network(Answer):
+    """A network, and how far it reaches."""
+
     Name: str
+    Scope: str = ""
 
 
 class DockerExaminer:
@@ -93,9 +96,11 @@ class DockerExaminer:
             ping_new_connection(client)
 
     def networks(self) -> Collection[str]:
+        return [each.Name for each in self._networks()]
+
+    def _networks(self) -> Sequence[Network]:
         with translated_errors("list", "networks"):
-            listed = read_list(self._client().networks())
-            return [read(_Network, each).Name for each in listed]
+            return [read(Network, each) for each in read_list(self._client().networks())]
 
     def images(self, names: Iterable[str]) -> frozenset[str]:
         return self._images.find(names)

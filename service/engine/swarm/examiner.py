@@ -1,5 +1,6 @@
 """Examines a manager of a Swarm for `area-supervisor doctor`."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from service.engine.configuration import Offers, Trait
@@ -9,6 +10,8 @@ from service.engine.examiner import EngineFacts
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.setup_check import check_swarm
 from service.engine.swarm.specs import can_gain_privileges
+
+_OF_EACH_NODE = ("host", "bridge")
 
 
 class SwarmExaminer(DockerExaminer):
@@ -23,3 +26,7 @@ class SwarmExaminer(DockerExaminer):
         traits = frozenset({Trait.GAINS_PRIVILEGES} if gains else ())
         lost = sorted(map(nodes.name, nodes.lost))
         return replace(super().facts(), traits=traits, offers=Offers(), lost_nodes=lost)
+
+    def networks(self) -> Collection[str]:
+        """See `Examiner`. Those of the Swarm, and those that each node has."""
+        return [n.Name for n in self._networks() if n.Scope == "swarm" or n.Name in _OF_EACH_NODE]
