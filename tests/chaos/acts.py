@@ -8,12 +8,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import docker.errors
-import grpc
 import requests
 from google.protobuf.empty_pb2 import Empty
 
 from service._generated.area_supervisor_pb2 import JobId
 from service._generated.area_types_pb2 import AuthenticatedJobData
+from tests.chaos.killed import Killed
 from tests.chaos.plan import (
     Act,
     ByHand,
@@ -27,6 +27,7 @@ from tests.chaos.plan import (
     Shortage,
 )
 from tests.chaos.stage import Stage
+from tests.chaos.telling import answer_of, told_of
 from tests.support.containers import PREFIX
 from tests.support.supervised import struct
 
@@ -43,6 +44,8 @@ _ALWAYS = {"OK", "404", "422", "503", "504", "UNAVAILABLE", "CANCELLED", "DEADLI
 _ALONE = ("engine", "supervisor", "log", "means")
 # A launch may wait in vain for the end of another job (429), or be killed while it waits (499).
 _LAUNCHED = _ALWAYS | {"429", "499"}
+# After these a launch has no effect any more.
+_SURE = {"OK", "404", "422", "429", "499"}
 _ALLOWED = {Launch: _LAUNCHED, Kill: _ALWAYS | {"502"}, KillAll: _ALWAYS | {"502"}}
 
 
@@ -54,6 +57,7 @@ class Acts:
         self.answers: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self.wrong: list[str] = []  # answers and ends that must not be
+        self.killed = Killed()
         self._stage = stage
         self._lanes = {
             lane: ThreadPoolExecutor(threads, thread_name_prefix=lane)
@@ -63,6 +67,7 @@ class Acts:
     def play(self, plan: Round) -> None:
         """Carry out a round, step by step at its time; return when everything has been done."""
         began = time.monotonic()
+        self.killed.begin_round()
         doing: dict[Future[None], Act] = {}
         for step in plan.steps:
             time.sleep(max(0.0, began + step.at - time.monotonic()))
@@ -98,17 +103,32 @@ class Acts:
     # Requests
 
     def _ask(self, act: Launch | Kill | KillAll) -> None:
-        told = _told(act)
+        told = told_of(act)
         self.operations[told.partition(" ")[0]] += 1
+        before = self._begin(act)
         call = self._call(act)
         if isinstance(act, Launch) and act.hang_up is not None:
             time.sleep(act.hang_up)
             call.cancel()
-        answer, message = _answer(call)
+        answer, message = answer_of(call)
         self.answers[answer] += 1
+        if isinstance(act, Launch):
+            self.killed.launched(act.identifier, sure=answer in _SURE)
+        elif answer == "OK":
+            self.killed.killed(before)
         self._stage.say(f"{told} -> {answer} {message}")
         if answer not in _ALLOWED[type(act)]:
             self.wrong.append(f"{told} was answered {answer} {message}")
+
+    def _begin(self, act: Launch | Kill | KillAll) -> Mapping[str, int]:
+        match act:
+            case Launch():
+                self.killed.launching(act.identifier)
+                return {}
+            case Kill(identifier):
+                return self.killed.killing(identifier)
+            case KillAll():
+                return self.killed.killing()
 
     def _call(self, act: Launch | Kill | KillAll) -> Any:
         stub = self._stage.supervised.stub
@@ -181,6 +201,7 @@ class Acts:
     def _restart(self, act: Restart) -> None:
         self._stage.say(f"supervisor: {act.signal}")
         self._stage.end_life(signal.Signals[act.signal])
+        self.killed.forget()
         time.sleep(act.seconds)
         self._stage.begin_life(act.life)
         self.faults[f"supervisor {act.signal}, {act.life.on_start}"] += 1
@@ -222,31 +243,6 @@ _HANDS: Mapping[str, Callable[[docker.APIClient, str], object]] = {
 }
 
 
-def _told(act: Launch | Kill | KillAll) -> str:
-    match act:
-        case Launch(name, identifier, params, deadline, hang_up):
-            patience = "" if deadline is None else f" within {deadline:.2f} s"
-            patience += "" if hang_up is None else f" hanging up after {hang_up:.2f} s"
-            return f"launch {name} {identifier} {dict(params) or ''}{patience}"
-        case Kill(identifier):
-            return f"kill {identifier}"
-        case KillAll():
-            return "kill_all"
-
-
 def _waiting(deadline: float | None = None) -> dict[str, Any]:
     """How a call is made: a client outlives the supervisor, and comes when it is there again."""
     return {"timeout": deadline or _PATIENCE, "wait_for_ready": True}
-
-
-def _answer(call: Any) -> tuple[str, str]:
-    """The code inside the answer, or the call's status, in a word; and what it says."""
-    try:
-        response = call.result()
-    except grpc.FutureCancelledError:
-        return "CANCELLED", ""
-    except grpc.RpcError as error:
-        return str(error.code().name), ""
-    if response.HasField("error"):
-        return str(response.error.code), response.error.message
-    return "OK", ""

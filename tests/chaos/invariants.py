@@ -54,6 +54,12 @@ class Sight:
         )
 
     @property
+    def live_ids(self) -> Sequence[tuple[str, str]]:
+        """Identifier and id of the containers that run."""
+        found = [item for item in self.containers if item["State"] in _LIVE]
+        return [(_label(item, "identifier"), item["Id"]) for item in found]
+
+    @property
     def listed(self) -> Counter[tuple[str, str]]:
         """Name and identifier of the jobs."""
         return Counter((name, identifier) for name, identifier, _ in self.jobs)

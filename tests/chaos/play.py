@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -27,6 +28,7 @@ _OTHER_CHECKS = (
     "an answer that must not be",
     "two containers of a grouped identifier at a time",
     "a job ended that nobody has touched",
+    "a killed identifier runs",
     "a crash in the log",
     "a job started again too often",
 )
@@ -155,12 +157,19 @@ class Play:
             witness.ledger.forget()
         if self._steady and self._steady != (now := invariants.steady_ids(sight)):
             wrong.append(f"nobody has touched {self._steady}, and now there is {now}")
+        wrong += self._runs_after_its_kill(sight)
         for lines in self._stage.logs().values():
             wrong += [line for line in lines if any(sign in line for sign in _CRASHES)]
             wrong += invariants.restarted_too_often(lines)
         self.report.checked.update(_OTHER_CHECKS)
         if wrong or self._acts.wrong:
             self._complain(number, wrong)
+
+    def _runs_after_its_kill(self, sight: Sight) -> Iterator[str]:
+        """Containers of identifiers that were killed, if no third party has started them."""
+        for identifier, container_id in sight.live_ids:
+            if identifier in self._acts.killed and container_id not in self._stage.touched:
+                yield f"{identifier} was killed, and {container_id[:12]} runs"
 
     def _complain(self, number: int, wrong: list[str]) -> None:
         logs = [

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.invariants import CHECKS, Sight, restarted_too_often, wrong_with
+from tests.chaos.killed import Killed
 from tests.chaos.ledger import Ledger
 from tests.chaos.plan import Launch, LogFault, Restart, Shortage, first_life, rounds
 from tests.chaos.stage import RESTARTS
@@ -73,6 +74,42 @@ def test_a_new_round_remembers_what_runs() -> None:
     assert [] == list(ledger.twins(excused=()))
     ledger.began("three", "a", 3)
     assert 1 == len(list(ledger.twins(excused=())))
+
+
+# What was killed
+
+
+def test_what_was_killed_and_not_launched_since_is_dead() -> None:
+    killed = Killed()
+    for identifier in ("a", "b"):
+        killed.launching(identifier)
+        killed.launched(identifier, sure=True)
+    killed.killed(killed.killing("a"))
+    assert ("a" in killed, "b" in killed) == (True, False)
+    killed.killed(killed.killing())
+    assert "b" in killed
+    killed.launching("a")
+    assert "a" not in killed
+
+
+def test_a_launch_beside_a_kill_is_no_evidence() -> None:
+    killed = Killed()
+    before = killed.killing("a")
+    killed.launching("a")
+    killed.killed(before)
+    assert "a" not in killed
+    killed.killed(killed.killing("a"))
+    assert "a" not in killed  # it is under way
+    killed.launched("a", sure=False)
+    killed.killed(killed.killing("a"))
+    assert "a" not in killed  # it may have an effect yet
+    killed.begin_round()
+    before = killed.killing("a")
+    killed.forget()
+    killed.killed(before)
+    assert "a" not in killed
+    killed.killed(killed.killing("a"))
+    assert "a" in killed
 
 
 # The invariants
