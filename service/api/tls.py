@@ -3,23 +3,31 @@
 gRPC does the handshakes. It speaks TLS 1.2 or later only.
 """
 
+import time
 from collections.abc import Callable
 
 import grpc
 
 from service.support.tls_files import Certificates
 
+# A client may resume an earlier session, and its certificate is not looked at again. With another
+# configuration, even of the same certificates, it cannot: so one that has expired in the meantime
+# lets nobody in for longer than this (seconds).
+_RESUMABLE = 60.0
+
 
 def server_credentials(latest: Callable[[], Certificates]) -> grpc.ServerCredentials:
     """Credentials that use the latest certificates for each new connection."""
-    in_use = latest()
+    in_use, since = latest(), time.monotonic()
 
     def fetch() -> grpc.ServerCertificateConfiguration | None:
-        """The certificates, if they are new. gRPC asks before each handshake, in its threads."""
-        nonlocal in_use
-        if (found := latest()) is in_use:
+        """A new configuration, if it is time. gRPC asks before each handshake, in its threads."""
+        nonlocal in_use, since
+        found, now = latest(), time.monotonic()
+        asked = found.client_authorities is not None
+        if found is in_use and not (asked and now - since >= _RESUMABLE):
             return None
-        in_use = found
+        in_use, since = found, now
         return _configuration(found)
 
     return grpc.dynamic_ssl_server_credentials(

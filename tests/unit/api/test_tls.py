@@ -205,6 +205,35 @@ async def test_other_authorities_count_for_the_next_connection(closed: _Port) ->
     assert ["dns:backend.area.internal"] == await closed.names(theirs)
 
 
+async def test_for_how_long_an_earlier_handshake_counts(
+    closed: _Port, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate that has expired since would let in whoever resumes a session for days."""
+    client = ssl.create_default_context(cadata=_OURS.pem.decode())
+    client.load_cert_chain(*_BACKEND.write(tmp_path / "client"))
+    client.maximum_version = ssl.TLSVersion.TLSv1_2  # it tells of the session at once
+    assert await asyncio.to_thread(_resumes, closed, client)
+    monkeypatch.setattr("service.api.tls._RESUMABLE", 0.0)
+    assert not await asyncio.to_thread(_resumes, closed, client)
+    async with closed.channel(_BACKEND) as before:
+        for _ in range(3):
+            assert await closed.names(_BACKEND)
+            assert await names_over(before), "what is open goes on"
+
+
+def _resumes(port: _Port, client: ssl.SSLContext) -> bool:
+    """Whether a second connection has the session of the first."""
+    session = None
+    for _ in range(2):
+        with (
+            socket.create_connection(("127.0.0.1", port.number), _SECONDS) as raw,
+            client.wrap_socket(raw, server_hostname="supervisor", session=session) as secured,
+        ):
+            session = secured.session
+            resumed = bool(secured.session_reused)
+    return resumed
+
+
 async def test_slow_handshakes_by_the_hundred_keep_nobody_out(port: _Port) -> None:
     with ExitStack() as stack:
         address = ("127.0.0.1", port.number)
