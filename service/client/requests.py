@@ -1,4 +1,4 @@
-"""Finds and lists jobs."""
+"""The requests of a client for jobs: page by page, or one job; and what is no success."""
 
 import re
 from collections.abc import Callable, Iterator

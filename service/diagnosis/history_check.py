@@ -1,4 +1,4 @@
-"""The check of the file with the history, which is only looked at, and of the backend's reports."""
+"""The checks of the file with the history, which is only read, and of the backend for reports."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""How often and when a job is started again, and the labels that keep it. Pure."""
+"""The policy of restarts of a job, and the labels that keep it. Pure."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Decides whether a job that has ended is started again, and when. Pure."""
+"""Decides whether a job that has ended is started again, and computes the pause before. Pure."""
 
 import random
 from dataclasses import dataclass

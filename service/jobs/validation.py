@@ -1,4 +1,4 @@
-"""Validates requests. Pure. Each error names the field, and never a value of `auth`."""
+"""Validates launches and kills. Pure. Each error names the field, and never a value of `auth`."""
 
 import math
 import re

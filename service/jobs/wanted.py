@@ -1,4 +1,4 @@
-"""Which jobs somebody asks for, live or ended. Pure."""
+"""The filters of lists and watches: which jobs somebody asks for, live or ended. Pure."""
 
 import fnmatch
 import re

@@ -1,4 +1,4 @@
-"""Finds and lists jobs, live ones and those that have ended."""
+"""Answers which jobs there are, live ones and those that have ended, page by page."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""Retries of calls to the engine while it is away for a moment, or fails. There are no others."""
+"""Retries of calls to the engine while it is away for a moment, or fails."""
 
 import asyncio
 import random

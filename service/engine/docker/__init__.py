@@ -1,1 +1,1 @@
-"""The adapter for Docker and Podman; the only code that knows Docker."""
+"""The adapter for Docker and Podman. With engine/swarm, the only code that knows Docker."""
