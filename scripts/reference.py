@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from scripts import engine_outcomes, rooms, sbom, socket_proxy
+from scripts import engine_outcomes, engines, rooms, sbom, socket_proxy
 from scripts.marked import written
 from service.jobs.catalog_file import SCHEMA
 from service.jobs.catalog_keys import Entry
@@ -20,6 +20,7 @@ from service.jobs.keys.health import HealthcheckTable
 from service.jobs.keys.restarting import Restart
 from service.jobs.keys.table import Table
 from service.settings import Settings
+from tests.support.exclusions import EXCLUDED
 
 _ROOT = Path(__file__).resolve().parent.parent
 _DOCS = _ROOT / "docs"
@@ -46,6 +47,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         ("architecture.md", "rooms", rooms.drawing_and_table()),
         ("modules.md", "modules", rooms.module_tables()),
         ("licences.md", "licences", sbom.licences()),
+        ("swarm.md", "left-out", _left_out(engines.SWARM)),
     ):
         page = _DOCS / name
         text = texts.get(page) or page.read_text(encoding="utf-8")
@@ -54,6 +56,12 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield SCHEMA, schema_text()
     yield from engine_outcomes.pages().items()
     yield socket_proxy.PAGE, socket_proxy.configuration()
+
+
+def _left_out(engine: str) -> str:
+    """Why tests do not apply to an Engine, and how many."""
+    reasons = sorted(EXCLUDED[engine].items())
+    return "\n".join(f"- {why}: {sum(map(len, files.values()))}" for why, files in reasons)
 
 
 def _settings() -> str:

@@ -3,9 +3,11 @@
 import json
 import signal
 import time
+from typing import Any
 
 import docker
 
+from scripts import engines
 from scripts.ports import free_port
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
@@ -84,7 +86,10 @@ def test_a_backend_that_comes_back_is_told_once_and_a_stop_does_not_wait_for_it(
     start: Start, docker_client: docker.DockerClient
 ) -> None:
     port = free_port()
-    supervised = start(REPORT_CRASHES="true", GRPC_CALLBACK_PORT=str(port))
+    # On a Swarm, the callback is another host's.
+    on_swarm = engines.chosen() == engines.SWARM
+    target: dict[str, Any] = {"REPORT_CRASHES_TARGET": f"localhost:{port}"} if on_swarm else {}
+    supervised = start(REPORT_CRASHES="true", GRPC_CALLBACK_PORT=str(port), **target)
     assert Response() == supervised.launch("timer", "a-1", {"exit": "3"})
     eventually(lambda: _waiting(supervised) == 1)
     (told,) = eventually(lambda: list(supervised.events("crash_report.delayed")))

@@ -10,6 +10,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from scripts import engines
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers, node, secret_searches, worker
@@ -19,6 +20,8 @@ _AUTH = {"token": "t0p-s3cret-31337", "nested": {"key": "{{.Node.ID}} n3sted-s3c
 _JSON = json.dumps(_AUTH, separators=(",", ":"), sort_keys=True)
 _PIECES = ("t0p-s3cret", "n3sted-s3cret")
 _WAYS = ["file", "environment"]
+# On a Swarm, a file needs a user with a number.
+_USER = ', user = "0"' if engines.chosen() == engines.SWARM else ""
 _ROOT = Path(__file__).parents[2]
 
 
@@ -26,7 +29,8 @@ _ROOT = Path(__file__).parents[2]
 def supervised(start: Start, tmp_path: Path) -> Supervised:
     """A supervisor with a job for each way, under its name."""
     path = tmp_path / "ways.toml"
-    jobs = (f'{w} = {{ kind = "action", image = "{worker.IMAGE}", auth = "{w}" }}' for w in _WAYS)
+    keys = f'kind = "action", image = "{worker.IMAGE}"{_USER}'
+    jobs = (f'{way} = {{ {keys}, auth = "{way}" }}' for way in _WAYS)
     path.write_text("\n".join(["[jobs]", *jobs]))
     return start(JOB_CATALOG=str(path), SUPERVISOR_ON_START="adopt")
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import engines
 from scripts.certificates import Authority
 from service._generated.supervisor.v1.observer_pb2 import (
     CordonRequest,
@@ -26,7 +27,8 @@ def _found(supervised: Supervised) -> dict[tuple[str, str], Finding]:
     order = [each.status for each in answer.findings]
     assert order == sorted(order)  # errors come before warnings
     found = {(each.check, each.subject): each for each in answer.findings}
-    return {key: each for key, each in found.items() if "46661" not in each.message}
+    of_the_version = ("46661", "services of this Swarm can gain privileges")
+    return {k: f for k, f in found.items() if not any(each in f.message for each in of_the_version)}
 
 
 @pytest.fixture
@@ -50,6 +52,8 @@ def test_what_needs_attention(supervised: Supervised, catalog: Path) -> None:
     catalog.write_text(_GOOD + "[jobs.wrong]\n")
     eventually(lambda: ("catalogue", "") in _found(supervised))
     assert "jobs.wrong.kind: is missing" in _found(supervised)["catalogue", ""].message
+    if engines.chosen() == engines.SWARM:  # its nodes pull images by themselves
+        return
     catalog.write_text(_GOOD + 'gone = { kind = "action", image = "no-such-image" }\n')
     eventually(lambda: ("images", "no-such-image") in _found(supervised), within=30)
     assert ("catalogue", "") not in _found(supervised)
