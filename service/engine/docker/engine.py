@@ -6,16 +6,14 @@ from functools import partial
 
 import docker
 
-from observability.logs import get_logger
 from observability.metrics import Metrics
 from observability.redaction.redactor import Redactor
 from service.engine.capabilities import Capabilities
 from service.engine.configuration import Offers, Trait
-from service.engine.docker import successors
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
-from service.engine.docker.containers import create, last_output, set_aside, start
+from service.engine.docker.containers import last_output, set_aside
 from service.engine.docker.engine_info import offers, traits
 from service.engine.docker.event_stream import EventStream
 from service.engine.docker.exit_waiters import ExitWaiters
@@ -25,27 +23,19 @@ from service.engine.docker.logs import Logs
 from service.engine.docker.names import DOCKER_NAMES, DOCKER_TITLE
 from service.engine.docker.own_container import find_own_container
 from service.engine.docker.pulls import Pulls
+from service.engine.docker.removals import Removals
 from service.engine.docker.secret_files import SecretFiles
 from service.engine.docker.shutdown_check import ShutdownCheck, ping_new_connection
 from service.engine.docker.start_check import StartCheck
+from service.engine.docker.starts import Starts
 from service.engine.docker.stops import Stops
-from service.engine.docker.surroundings import rotated
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.docker.usage import Usages
 from service.engine.events import Change, Event, Listing
 from service.engine.output import UNREADABLE_LOG, Printed, Usage
 from service.engine.workload_spec import WorkloadSpec
 from service.engine.workloads import Begun, Exit, Inspection, Status, Whereabouts, Workload
-from service.errors import (
-    EngineError,
-    EngineFailed,
-    EngineRefused,
-    EngineTimeout,
-    EngineUnavailable,
-    NoSuchWorkload,
-)
-
-log = get_logger(__name__)
+from service.errors import EngineError, EngineRefused, EngineUnavailable
 
 # The time limits of calls (seconds). Pings are short because readiness depends on them: together
 # with the pause of a second or two between them, a ping has to stay below 5 s.
@@ -57,17 +47,14 @@ _PING = 2.0
 _DEEP_PING = 2.5
 # Longer, because a failure makes an exit count as lost, and the machine may be busy.
 _SHUTDOWN_CHECK = 5.0
-# A name is free 50 to 90 ms after a removal that another client began.
-_REMOVAL_POLL = 0.05
-_UNDER_WAY = "already in progress"
 # Of a call whose answer can be done without.
 _INFO = 2.0
 
 # How long after an exit Docker may report that memory ran out (seconds): containerd may send it
 # after the exit (its pull request 12714).
 _LACK_OF_MEMORY = 0.25
-# OpenTelemetry's semantic conventions for containers.
-_ID, _NAME, _IMAGE = "container.id", "container.name", "container.image.name"
+# OpenTelemetry's semantic convention for containers.
+_ID = "container.id"
 
 
 class DockerEngine:
@@ -90,19 +77,26 @@ class DockerEngine:
         self._calls = Calls(self._clients, metrics, launches=launches)
         self._start_check = StartCheck(self._calls)
         self._selector = selector
-        self._log_driver = ""  # the Engine's default; unknown yet
         self._exits = ExitWaiters()
         self._stops = Stops(self._calls, self._exits, self._is_live)
         self._reader = TolerantReader()
         self._shutdown_check = ShutdownCheck(partial(self._ping_new_connection, _SHUTDOWN_CHECK))
-        self._secret_files = SecretFiles(self._calls, selector)
+        secret_files = SecretFiles(self._calls, selector)
+        self._removals = Removals(self._calls, self.inspect)
+        self._starts = Starts(
+            self._calls,
+            self._reader,
+            check=self._start_check,
+            secret_files=secret_files,
+            removals=self._removals,
+        )
         self._logs = Logs(self._calls, connection)
         self._usages = Usages(self._calls)
         self.capabilities = Capabilities(
             pull=Pulls(self._calls, self._clients).pull,
             set_aside=self.set_aside,
-            read_file=self._secret_files.read,
-            sweep_files=self._secret_files.sweep,
+            read_file=secret_files.read,
+            sweep_files=secret_files.sweep,
             tells_lack_of_memory_within=_LACK_OF_MEMORY,
             streams_events=True,
         )
@@ -125,38 +119,7 @@ class DockerEngine:
         await self._calls.call(Call("ping", ping_new_connection), timeout=timeout)
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> Begun:
-        """See `Engine.start`. Two calls, create and start, and a check of the program if needed.
-
-        A file with a secret is written between them.
-        """
-        spec = rotated(spec, self._log_driver)
-        about = {_IMAGE: spec.image, _NAME: spec.name}
-        epoch = self._start_check.epoch  # before the Engine looks the image up
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + timeout
-
-        def create_named(client: Client) -> str:
-            client.check(spec)
-            about[_ID] = create(client, spec, self._reader)
-            return about[_ID]
-
-        self._secret_files.expect(spec)
-        make = Call("create", create_named, about, spec.redact)
-        container_id = await self._calls.call(make, timeout=timeout)
-        by_name = {_NAME: spec.name, **about}
-        begin = Call("start", lambda c: start(c, container_id, spec), by_name, spec.redact)
-        try:
-            left = deadline - clock()
-            await self._secret_files.write(container_id, spec, by_name, timeout=left)
-            await self._calls.call(begin, timeout=deadline - clock())
-            left = deadline - clock()
-            await self._start_check.confirm(container_id, spec, epoch, timeout=left)
-        except EngineFailed:
-            raise  # it may have started
-        except EngineRefused:
-            await self._undo(container_id)
-            raise
-        return Begun(container_id)
+        return await self._starts.start(spec, timeout=timeout)
 
     async def start_successor(
         self,
@@ -167,50 +130,15 @@ class DockerEngine:
         redact: Redactor,
         timeout: float,
     ) -> Begun:
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + timeout
-        about = {_ID: workload_id}
-        look = Call(
-            "inspect", lambda c: successors.look(c, workload_id, labels, allowed_folders), about
+        return await self._starts.start_successor(
+            workload_id, labels, allowed_folders=allowed_folders, redact=redact, timeout=timeout
         )
-        plan = await self._calls.call(look, timeout=_SHORT)
-        free = Call("rename", lambda c: successors.free_name(c, plan), about)
-        await self._calls.call(free, timeout=_SHORT)
-        about = {_NAME: plan.name, _IMAGE: plan.image}
-        make = Call(
-            "create", lambda c: successors.create(c, plan, redact, self._reader), about, redact
-        )
-        container_id = await self._calls.call(make, timeout=deadline - clock())
-        begin = Call("start", lambda c: c.start(container_id), {_ID: container_id}, redact)
-        try:
-            if plan.has_file:
-                left = deadline - clock()
-                await self._secret_files.copy(workload_id, container_id, plan.name, timeout=left)
-            await self._calls.call(begin, timeout=deadline - clock())
-        except EngineFailed:
-            raise  # it may have started
-        except EngineRefused:
-            await self._undo(container_id)
-            raise
-        return Begun(container_id)
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:
         return await self._stops.stop(workload_id, grace)
 
     async def remove(self, workload_id: str, *, force: bool = False) -> bool:
-        remove = Call(
-            "remove",
-            lambda c: c.remove_container(workload_id, v=True, force=force),
-            {_ID: workload_id},
-        )
-        try:
-            await self._calls.call(remove, timeout=_SHORT)
-        except NoSuchWorkload:
-            return False
-        except EngineRefused as refusal:
-            await self._await_removal(workload_id, refusal)
-            return False
-        return True
+        return await self._removals.remove(workload_id, force=force)
 
     async def set_aside(self, workload_id: str) -> str:
         call = Call("rename", lambda c: set_aside(c, workload_id), {_ID: workload_id})
@@ -280,7 +208,7 @@ class DockerEngine:
     async def _learn_log_driver(self) -> None:
         look = Call("info", lambda c: c.default_log_driver())
         try:
-            self._log_driver = await self._calls.call(look, timeout=_INFO)
+            self._starts.log_driver = await self._calls.call(look, timeout=_INFO)
         except EngineUnavailable:
             raise
         except EngineError:  # it refuses this, or hangs at this alone: nothing has to wait for it
@@ -327,27 +255,6 @@ class DockerEngine:
 
     async def _is_live(self, container_id: str) -> bool:
         return (await self.inspect(container_id)).status is Status.LIVE
-
-    async def _undo(self, container_id: str) -> None:
-        try:
-            await self.remove(container_id, force=True)
-        except EngineError as error:
-            log.warning("container.left_behind", container_id=container_id, error=error.message)
-
-    async def _await_removal(self, container_id: str, refusal: EngineRefused) -> None:
-        """Wait for the removal by another client. Raise the refusal if there is none."""
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + _SHORT
-        while clock() < deadline:
-            try:
-                found = await self.inspect(container_id)
-            except NoSuchWorkload:
-                return
-            # During a forced removal, the container counts as running until its process is dead.
-            if found.status is not Status.REMOVING and _UNDER_WAY not in refusal.message:
-                raise refusal
-            await asyncio.sleep(_REMOVAL_POLL)
-        raise EngineTimeout(f"the Docker Engine took too long: remove for {container_id}")
 
 
 def _filter(labels: Mapping[str, str]) -> list[str]:
