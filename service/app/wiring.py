@@ -13,6 +13,7 @@ from service.lifecycle.health_waits import HealthWaits
 from service.lifecycle.image_pulls import ImagePulls
 from service.lifecycle.killer import Killer
 from service.lifecycle.launch_tasks import LaunchTasks
+from service.lifecycle.launch_waits import LaunchWaits
 from service.lifecycle.launcher import Launcher
 from service.lifecycle.other_supervisors import OtherSupervisors
 from service.lifecycle.reaper import Reaper
@@ -174,6 +175,7 @@ class Core:
         return LaunchTasks(
             registry=self.registry,
             readiness=self.readiness,
+            waits=self._make_launch_waits(launches, rooms),
             launcher=self._make_launcher(),
             pulls=ImagePulls(self._engine, self._metrics, self._settings),
             launches=launches,
@@ -182,6 +184,14 @@ class Core:
             admission=admission,
             rooms=rooms,
             metrics=self._metrics,
+        )
+
+    def _make_launch_waits(self, launches: Launches, rooms: Rooms) -> LaunchWaits:
+        return LaunchWaits(
+            registry=self.registry,
+            readiness=self.readiness,
+            launches=launches,
+            rooms=rooms,
             settings=self._settings,
         )
 

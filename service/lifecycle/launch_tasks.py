@@ -1,6 +1,5 @@
-"""The task of each launch: it waits for earlier jobs and for a slot, and starts the workload."""
+"""The task of each launch: it waits for its turn, and starts the workload."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from observability.metrics import Metrics
 from observability.spans import annotate, wait_span
 from service.engine.workload_spec import PullPolicy, WorkloadSpec
 from service.errors import (
-    EngineTimeout,
     ImageMissing,
     LimitReached,
     SharedFailure,
@@ -26,6 +24,7 @@ from service.jobs.request_differences import differing
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.health_waits import HealthWaits
 from service.lifecycle.image_pulls import Image, ImagePulls
+from service.lifecycle.launch_waits import LaunchWaits
 from service.lifecycle.launcher import Launcher, RunsAlready, StartedWorkload
 from service.reporting.request_reports import (
     log_failure,
@@ -33,7 +32,6 @@ from service.reporting.request_reports import (
     record_dedup,
     record_failure,
 )
-from service.settings import Settings
 from service.state.admission import Admission
 from service.state.pending_launches import Launches, LaunchOutcome
 from service.state.readiness import Readiness
@@ -42,9 +40,6 @@ from service.state.rooms import Rooms
 
 log = get_logger(__name__)
 
-# How long a launch waits for the identifier's earlier workload to be gone (seconds), beside the
-# grace of its stop.
-_EXIT_SECONDS = 60.0
 _DISPLACED = (
     "launches: as many wait as may (MAX_LAUNCHES_WAITING), most of them {most}; try again in a"
     " moment"
@@ -57,6 +52,7 @@ class LaunchTasks:
 
     registry: Registry
     readiness: Readiness
+    waits: LaunchWaits
     launcher: Launcher
     pulls: ImagePulls
     launches: Launches
@@ -65,7 +61,6 @@ class LaunchTasks:
     admission: Admission
     rooms: Rooms
     metrics: Metrics
-    settings: Settings
 
     def begin(self, job: Job, spec: JobSpec, workload: WorkloadSpec) -> None:
         """Reserve the identifier and start the task, in one step of the event loop.
@@ -137,8 +132,8 @@ class LaunchTasks:
         began = time.perf_counter()
         try:
             if full:
-                await self._wait_for_room(job, full)
-            if runs_on := await self._wait_for_predecessors(earlier):
+                await self.waits.wait_for_room(job, full)
+            if runs_on := await self.waits.wait_for_predecessors(earlier):
                 self.registry.observe(job.launch_id, StartFailed())
                 return await self.join(runs_on, spec)
             started = await self._start(job, workload)
@@ -184,44 +179,6 @@ class LaunchTasks:
             raise record_crash(
                 self.metrics, "launch", job.name, job.identifier, workload.redact
             ) from None
-
-    async def _wait_for_room(self, job: Job, full: str) -> None:
-        """Wait until a launch may go on. `full` is the limit that was reached when it came.
-
-        Raises `LimitReached` after a while, and `LaunchKilled`.
-        """
-        log.info(
-            "launch.waiting", job=job.name, identifier=job.identifier, limit=full, **caller().fields
-        )
-        seconds = self.settings.wait_seconds
-        wait = partial(self.rooms.wait, job.launch_id)
-        try:
-            with self.launches.endable(job.launch_id), wait_span("room"):
-                async with asyncio.timeout(seconds):
-                    await self.readiness.when_ready(wait)
-        except TimeoutError:
-            raise LimitReached(f"{full}; waited {seconds:g} s") from None
-
-    async def _wait_for_predecessors(self, earlier: Sequence[Job]) -> Job | None:
-        """Wait until the identifier is free; the job that keeps it, if it runs on or again."""
-        default = self.settings.job_stop_grace_seconds
-        grace = max((job.grace(default) for job in earlier), default=0.0)
-        try:
-            async with asyncio.timeout(grace + _EXIT_SECONDS):
-                for job in earlier:
-                    with wait_span("earlier container", linked=job.traceparent):
-                        runs_on = await self.readiness.when_ready(
-                            partial(self._wait_until_steady, job)
-                        )
-                    if runs_on:
-                        return job
-        except TimeoutError:
-            raise EngineTimeout("the identifier's earlier container is not gone yet") from None
-        return None
-
-    async def _wait_until_steady(self, earlier: Job) -> Job | None:
-        """Wait until a job is gone (None), runs on since its kill has failed, or runs again."""
-        return await self.registry.wait(earlier.launch_id, lambda j: j.steady or j.backing_off)
 
     async def _start(self, job: Job, workload: WorkloadSpec) -> StartedWorkload:
         """Start the workload. Its image is pulled before, or if it is missing, as `pull` says."""

@@ -18,6 +18,7 @@ from observability.redaction.redactor import Redactor
 from service.lifecycle.exit_hints import Signals
 from service.lifecycle.killer import Killer
 from service.lifecycle.launch_tasks import LaunchTasks
+from service.lifecycle.launch_waits import LaunchWaits
 from service.lifecycle.launcher import Launcher
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.use_cases import Supervisor
@@ -72,14 +73,14 @@ MUTANTS: Mapping[str, Mutant] = {
     "a job whose kill has failed does not keep its identifier": Mutant(
         "two live containers of an action",
         [
-            Patch(LaunchTasks, "_wait_for_predecessors", "if runs_on:", "if False:"),
+            Patch(LaunchWaits, "wait_for_predecessors", "if runs_on:", "if False:"),
             _LAUNCHES_BESIDE_A_RIVAL,
         ],
         control=[_LAUNCHES_BESIDE_A_RIVAL],
     ),
     "a launch waits for the end of a job whose kill has failed": Mutant(
         "a request unanswered",
-        [Patch(LaunchTasks, "_wait_until_steady", "lambda j: j.steady", "lambda _: False")],
+        [Patch(LaunchWaits, "_wait_until_steady", "lambda j: j.steady", "lambda _: False")],
     ),
     "readiness leaves a task that waits": Mutant(
         "tasks left",

@@ -1,0 +1,72 @@
+"""What a launch waits for before it takes a slot: room, and the end of earlier jobs."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from observability.callers import caller
+from observability.logs import get_logger
+from observability.spans import wait_span
+from service.errors import EngineTimeout, LimitReached
+from service.jobs.model import Job
+from service.settings import Settings
+from service.state.pending_launches import Launches
+from service.state.readiness import Readiness
+from service.state.registry import Registry
+from service.state.rooms import Rooms
+
+log = get_logger(__name__)
+
+# How long a launch waits for the identifier's earlier workload to be gone (seconds), beside the
+# grace of its stop.
+_EXIT_SECONDS = 60.0
+
+
+@dataclass(kw_only=True, eq=False)
+class LaunchWaits:
+    """Waits that occupy no slot."""
+
+    registry: Registry
+    readiness: Readiness
+    launches: Launches
+    rooms: Rooms
+    settings: Settings
+
+    async def wait_for_room(self, job: Job, full: str) -> None:
+        """Wait until a launch may go on. `full` is the limit that was reached when it came.
+
+        Raises `LimitReached` after a while, and `LaunchKilled`.
+        """
+        log.info(
+            "launch.waiting", job=job.name, identifier=job.identifier, limit=full, **caller().fields
+        )
+        seconds = self.settings.wait_seconds
+        wait = partial(self.rooms.wait, job.launch_id)
+        try:
+            with self.launches.endable(job.launch_id), wait_span("room"):
+                async with asyncio.timeout(seconds):
+                    await self.readiness.when_ready(wait)
+        except TimeoutError:
+            raise LimitReached(f"{full}; waited {seconds:g} s") from None
+
+    async def wait_for_predecessors(self, earlier: Sequence[Job]) -> Job | None:
+        """Wait until the identifier is free; the job that keeps it, if it runs on or again."""
+        default = self.settings.job_stop_grace_seconds
+        grace = max((job.grace(default) for job in earlier), default=0.0)
+        try:
+            async with asyncio.timeout(grace + _EXIT_SECONDS):
+                for job in earlier:
+                    with wait_span("earlier container", linked=job.traceparent):
+                        runs_on = await self.readiness.when_ready(
+                            partial(self._wait_until_steady, job)
+                        )
+                    if runs_on:
+                        return job
+        except TimeoutError:
+            raise EngineTimeout("the identifier's earlier container is not gone yet") from None
+        return None
+
+    async def _wait_until_steady(self, earlier: Job) -> Job | None:
+        """Wait until a job is gone (None), runs on since its kill has failed, or runs again."""
+        return await self.registry.wait(earlier.launch_id, lambda j: j.steady or j.backing_off)
