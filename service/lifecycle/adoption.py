@@ -10,7 +10,7 @@ from service.jobs.labels import job_from_labels
 from service.jobs.model import Job
 from service.jobs.observations import ExitSeen, Started
 from service.lifecycle.exit_hints import Hint, Recent
-from service.lifecycle.health import note_health
+from service.lifecycle.live_jobs import note_health
 from service.lifecycle.other_supervisors import OtherSupervisors
 from service.lifecycle.reaper import Reaper
 from service.reporting.job_reports import log_adoption

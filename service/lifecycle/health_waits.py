@@ -16,8 +16,8 @@ from service.errors import Draining, EngineError, NotReady
 from service.jobs.model import Job, Outcome
 from service.jobs.observations import KillIntended
 from service.lifecycle.exit_hints import Recent
-from service.lifecycle.health import note_health
 from service.lifecycle.last_lines import probe_lines
+from service.lifecycle.live_jobs import note_health
 from service.lifecycle.run_ends import RunEnds
 from service.reporting.job_reports import log_not_ready
 from service.settings import Settings

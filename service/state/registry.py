@@ -68,6 +68,10 @@ class Registry:
         self._add(replace(job, adopted=True))
         self.observe(job.launch_id, started)
 
+    def current(self, job: Job) -> Job:
+        """A job as it is now; as it was if it is gone."""
+        return self._jobs.get(job.launch_id, job)
+
     def observe(self, launch_id: str, observation: Observation) -> Job | None:
         """Apply an observation to a job; the job after it, None if there is no such live job."""
         before = self._jobs.get(launch_id)

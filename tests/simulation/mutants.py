@@ -15,6 +15,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from observability.redaction.redactor import Redactor
+from service.lifecycle.closing import Closing
 from service.lifecycle.exit_hints import Signals
 from service.lifecycle.killer import Killer
 from service.lifecycle.launch_tasks import LaunchTasks
@@ -67,7 +68,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "hints while the last lines are read are dropped": Mutant(
         "a wrong outcome",
-        [Patch(Reaper, "_close_exited", "if job.launch_id in self._hints:", "if False:")],
+        [Patch(Closing, "close_exited", "if job.launch_id in self._hints:", "if False:")],
     ),
     # By itself it cannot be seen from outside: the launcher, too, finds the job running.
     "a job whose kill has failed does not keep its identifier": Mutant(
