@@ -18,6 +18,7 @@ from docker.utils.proxy import ProxyConfig
 from service.engine.docker.engine_info import About, Version
 from service.engine.docker.inspections import Inspected
 from service.engine.docker.list_reader import elements
+from service.engine.docker.log_parser import text_of
 from service.engine.docker.parsing import read
 from service.engine.docker.unix_socket import UnixSocket
 from service.engine.workload_spec import WorkloadSpec
@@ -90,13 +91,20 @@ class Client(docker.APIClient):
         return response
 
     def each_container(self, labels: Sequence[str]) -> Iterator[Any]:
-        """All containers with these labels, one by one while the answer arrives.
+        """All containers with these labels."""
+        return self.each("/containers/json", {"label": labels}, all=1)
 
-        docker-py's `containers` decodes the whole answer at once.
+    def each(
+        self, path: str, filters: Mapping[str, Sequence[str]], **parameters: Any
+    ) -> Iterator[Any]:
+        """The elements of a list, one by one while the answer arrives.
+
+        docker-py decodes a whole answer at once.
         """
-        params = {"all": 1, "filters": convert_filters({"label": list(labels)})}
-        url = self._url("/containers/json")  # type: ignore[attr-defined]
-        answer = self._get(url, params=params, stream=True)  # type: ignore[attr-defined]
+        if filters:
+            parameters["filters"] = convert_filters({k: list(v) for k, v in filters.items()})
+        url = self._url(path)  # type: ignore[attr-defined]
+        answer = self._get(url, params=parameters, stream=True)  # type: ignore[attr-defined]
         with closing(answer):
             self._raise_for_status(answer)
             yield from elements(answer.iter_content(_CHUNK))
@@ -116,6 +124,17 @@ class Client(docker.APIClient):
                 if len(received) > most:
                     break
         return bytes(received)
+
+    def last_output(self, kind: str, workload_id: str, lines: int) -> str:
+        """The last lines of an output; `kind` is `containers` or `services`.
+
+        docker-py asks for an inspection as well, to know whether there is a terminal.
+        """
+        url = self._url("/" + kind + "/{0}/logs", workload_id)  # type: ignore[attr-defined]
+        params = {"stdout": 1, "stderr": 1, "timestamps": 1, "tail": lines}
+        answer = self._get(url, params=params)  # type: ignore[attr-defined]
+        self._raise_for_status(answer)
+        return text_of(answer.content)
 
     def stats_now(self, container_id: str) -> Any:
         """What a container uses at this moment.
@@ -186,6 +205,11 @@ class Client(docker.APIClient):
 
     def _raise_for_status(self, response: requests.Response) -> None:
         raise_for_status(response)
+
+
+def label_filter(labels: Mapping[str, str]) -> list[str]:
+    """Labels as a filter of the Engine has them."""
+    return [f"{key}={value}" for key, value in labels.items()]
 
 
 def raise_for_status(response: requests.Response) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import docker
 from docker.errors import APIError
 
+from service.engine.docker.client import Client
 from service.engine.docker.error_mapping import HOLDER
 from service.engine.docker.host_paths import check_folders
-from service.engine.docker.inspections import Created, Holder, Inspected
+from service.engine.docker.inspections import Holder, Inspected
 from service.engine.docker.names import name_aside
 from service.engine.docker.parsing import Unreadable, read
 from service.engine.docker.secret_volumes import mounts_of
@@ -38,10 +39,7 @@ def create(client: docker.APIClient, spec: WorkloadSpec, reader: TolerantReader)
     except APIError as error:
         _raise_clearer(client, spec, error)
         raise
-    created = read(Created, answer)
-    for warning in created.Warnings or ():
-        reader.log_warning(spec.redact(warning))
-    return created.Id
+    return reader.created(answer, spec.redact)
 
 
 def _raise_clearer(client: docker.APIClient, spec: WorkloadSpec, error: APIError) -> None:
@@ -207,15 +205,14 @@ def _options(tmpfs: Tmpfs) -> str:
     return ",".join(["noexec", *options])
 
 
-def last_output(client: docker.APIClient, container_id: str, lines: int) -> str | None:
+def last_output(client: Client, container_id: str, lines: int) -> str | None:
     """The last lines of output, or None if the container's log driver does not give them back."""
     try:
-        output: bytes = client.logs(container_id, tail=lines, stdout=True, stderr=True)
+        return client.last_output("containers", container_id, lines)
     except APIError as error:
         if is_unreadable_log(error):
             return None
         raise
-    return output.decode(errors="replace")
 
 
 def is_unreadable_log(error: APIError) -> bool:

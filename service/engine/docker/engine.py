@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 
-import docker
-
 from observability.metrics import Metrics
 from observability.redaction.redactor import Redactor
 from service.engine.capabilities import Capabilities
 from service.engine.configuration import Offers, Trait
 from service.engine.docker.calls import Call, Calls
-from service.engine.docker.client import Client
+from service.engine.docker.client import Client, label_filter
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.containers import last_output, set_aside
 from service.engine.docker.engine_info import offers, traits
@@ -152,7 +150,7 @@ class DockerEngine:
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
 
-        def read(client: docker.APIClient) -> str | None:
+        def read(client: Client) -> str | None:
             output = last_output(client, workload_id, lines)
             return None if output is None else edit(output)
 
@@ -188,7 +186,7 @@ class DockerEngine:
         self, labels: Mapping[str, str], unless: Callable[[Workload], bool]
     ) -> Sequence[Workload]:
         def read(client: Client) -> Sequence[Workload]:
-            items = with_pauses(client.each_container(_filter(labels)))
+            items = with_pauses(client.each_container(label_filter(labels)))
             return [each for each in self._reader.workloads(items) if not unless(each)]
 
         return await self._calls.call(Call("list", read), timeout=_LIST)
@@ -255,7 +253,3 @@ class DockerEngine:
 
     async def _is_live(self, container_id: str) -> bool:
         return (await self.inspect(container_id)).status is Status.LIVE
-
-
-def _filter(labels: Mapping[str, str]) -> list[str]:
-    return [f"{key}={value}" for key, value in labels.items()]

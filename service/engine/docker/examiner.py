@@ -8,6 +8,7 @@ from typing import Any
 
 from docker.errors import APIError
 
+from service.engine.docker.client import label_filter
 from service.engine.docker.connection import Clients, Connection
 from service.engine.docker.engine_info import offers, traits
 from service.engine.docker.error_mapping import translated_errors
@@ -110,7 +111,7 @@ class DockerExaminer:
         with translated_errors("list", "containers"):
             client = self._client()
             client.timeout = _LIST
-            for item in client.each_container([f"{k}={v}" for k, v in labels.items()]):
+            for item in client.each_container(label_filter(labels)):
                 with suppress(Unreadable):
                     found.append(workload(item))
         return found

@@ -128,6 +128,13 @@ class LogParser:
             yield line.take(len(line.data), ends=True)
 
 
+def text_of(answer: bytes) -> str:
+    """What a whole answer has printed. Raises `Unreadable` and `EngineRefused`."""
+    parser = LogParser()
+    printed = [*parser.feed(answer), *parser.rest()]
+    return "".join(f"{each.text}\n" if each.ends else each.text for each in printed)
+
+
 def _timed(payload: bytes) -> tuple[int, bytes]:
     """The time of a line or frame, and the rest of it. The time is 0 if there is none."""
     match = _TIME.match(payload[:_LONGEST_TIME])

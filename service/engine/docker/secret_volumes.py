@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from docker.errors import APIError
 
 from observability.redaction.redactor import NO_SECRETS, Redactor
-from service.engine.docker.client import Client
+from service.engine.docker.client import Client, label_filter
 from service.engine.docker.inspections import Inspected
 from service.engine.docker.parsed_fields import NotEmpty
 from service.engine.docker.parsing import Answer, read
@@ -163,7 +163,7 @@ def _content(client: Client, container_id: str, path: str) -> bytes | None:
 
 
 def _names(client: Client, labels: Mapping[str, str], *, only_unused: bool) -> Sequence[str]:
-    filters: dict[str, Any] = {"label": [f"{key}={value}" for key, value in labels.items()]}
+    filters: dict[str, Any] = {"label": label_filter(labels)}
     if only_unused:
         filters["dangling"] = True
     answer = client.volumes(filters=filters)

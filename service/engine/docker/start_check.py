@@ -15,11 +15,11 @@ from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import TypeVar
 
-import docker
 from docker.errors import APIError
 
 from service.engine.base import EngineCall
 from service.engine.docker.calls import Call, Calls
+from service.engine.docker.client import Client
 from service.engine.docker.containers import last_output
 from service.engine.docker.inspections import Inspected, Processes, inspection
 from service.engine.docker.parsing import read
@@ -138,7 +138,7 @@ class StartCheck:
     async def _call(
         self,
         operation: EngineCall,
-        function: Callable[[docker.APIClient, str], T],
+        function: Callable[[Client, str], T],
         container_id: str,
         timeout: float,
     ) -> T:
@@ -162,7 +162,7 @@ def _first_argument(spec: WorkloadSpec) -> str:
     return next(iter(spec.arguments), "")
 
 
-def _runs(client: docker.APIClient, container_id: str) -> bool:
+def _runs(client: Client, container_id: str) -> bool:
     """Whether the program runs, or a process that it has started.
 
     The init forks before its child executes the program, so the init's name does not count. Nor
@@ -179,7 +179,7 @@ def _runs(client: docker.APIClient, container_id: str) -> bool:
     return len(names) > 1
 
 
-def _is_shell_expected(client: docker.APIClient, container_id: str) -> bool:
+def _is_shell_expected(client: Client, container_id: str) -> bool:
     """Whether the program is a shell, or a script with `#!/usr/bin/env sh`.
 
     `env` starts a shell by its name, the C library by its path. The arguments, which hold secrets,
@@ -196,13 +196,13 @@ def _last_column(found: object) -> Iterator[str]:
     return (row[-1] for row in read(Processes, found).Processes or ())
 
 
-def _exit_code(client: docker.APIClient, container_id: str) -> int | None:
+def _exit_code(client: Client, container_id: str) -> int | None:
     """The exit code, or None while the container runs."""
     seen = inspection(client.inspect_container(container_id))
     return seen.exit_code if seen.status is Status.EXITED else None
 
 
-def _init_error(client: docker.APIClient, container_id: str) -> str:
+def _init_error(client: Client, container_id: str) -> str:
     """The error of an init or a shell that could not run the program, or ""."""
     output = last_output(client, container_id, _LAST_LINES) or ""
     return obstacle_in(output, lambda: _program(client, container_id))
@@ -218,7 +218,7 @@ def obstacle_in(output: str, program: Callable[[], str]) -> str:
     return _FORMAT if _READ_AS_SCRIPT.search(output) else ""
 
 
-def _program(client: docker.APIClient, container_id: str) -> str:
+def _program(client: Client, container_id: str) -> str:
     """The program that the init runs. An empty entrypoint counts as none."""
     config = read(Inspected, client.inspect_container(container_id)).Config
     return next(filter(None, [*(config.Entrypoint or ()), *(config.Cmd or ())]), "")

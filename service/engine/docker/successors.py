@@ -15,9 +15,8 @@ from observability.redaction.redactor import Redactor
 from service.engine.docker.client import Client
 from service.engine.docker.containers import raise_if_taken
 from service.engine.docker.host_paths import check_binds
-from service.engine.docker.inspections import Created, inspection
+from service.engine.docker.inspections import inspection
 from service.engine.docker.names import name_before, name_ended
-from service.engine.docker.parsing import read
 from service.engine.docker.secret_volumes import has_file
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.workloads import Status
@@ -138,7 +137,4 @@ def create(client: docker.APIClient, plan: Plan, redact: Redactor, reader: Toler
     except APIError as error:
         raise_if_taken(client, plan.name, error, redact(str(error.explanation)))
         raise
-    made = read(Created, answer)
-    for warning in made.Warnings or ():
-        reader.log_warning(redact(warning))
-    return made.Id
+    return reader.created(answer, redact)

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from observability.logs import get_logger
+from observability.redaction.redactor import Redactor
 from service.engine.docker.event_parser import event
+from service.engine.docker.inspections import Created
 from service.engine.docker.listings import ListedNames, workload
 from service.engine.docker.parsing import Unreadable, read, read_list
 from service.engine.events import Event
@@ -26,10 +28,13 @@ class TolerantReader:
         if self._is_new(error):
             log.warning("answer.unreadable", operation=operation, error=error)
 
-    def log_warning(self, warning: str) -> None:
-        """Log a warning from the Engine, unless it was logged before."""
-        if self._is_new(warning):
-            log.warning("engine.warned", warning=warning)
+    def created(self, answer: object, redact: Redactor) -> str:
+        """The id of a container that was made. Each warning of the Engine is logged once."""
+        made = read(Created, answer)
+        for warning in map(redact, made.Warnings or ()):
+            if self._is_new(warning):
+                log.warning("engine.warned", warning=warning)
+        return made.Id
 
     def _is_new(self, text: str) -> bool:
         if len(self._logged) >= _REMEMBERED:

@@ -4,18 +4,16 @@ What is not as described is `Unreadable`, as in `engine/docker/parsing.py`.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from enum import IntEnum
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
-from service.engine.docker.parsing import Answer, Unreadable
+from service.engine.docker.parsed_fields import NotEmpty, timestamp
+from service.engine.docker.parsing import Answer
 from service.engine.swarm.templates import plain
 
 _NO_LOG = "none"
-
-_Id = Annotated[str, Field(min_length=1)]
 
 
 class TaskState(IntEnum):
@@ -118,7 +116,7 @@ class _Status(Answer):
 class Task(Answer):
     """A task: one run of a service's container on one node."""
 
-    ID: _Id
+    ID: NotEmpty
     Version: _Version
     CreatedAt: str
     ServiceID: str = ""
@@ -197,7 +195,7 @@ class _ServiceSpec(Answer):
 class Service(Answer):
     """A service: what is to run, and its name, which is unique in the Swarm."""
 
-    ID: _Id
+    ID: NotEmpty
     Version: _Version
     CreatedAt: str
     Spec: _ServiceSpec
@@ -236,7 +234,7 @@ class _SecretSpec(Answer):
 class Secret(Answer):
     """A secret. A manager does not tell what is in it."""
 
-    ID: _Id
+    ID: NotEmpty
     Spec: _SecretSpec
 
 
@@ -251,7 +249,7 @@ class _NodeDescription(Answer):
 class Node(Answer):
     """A machine of the Swarm."""
 
-    ID: _Id
+    ID: NotEmpty
     Status: _NodeStatus
     Description: _NodeDescription = _NodeDescription()
 
@@ -271,8 +269,5 @@ class Info(Answer):
 
 
 def seconds(text: str) -> float:
-    """A time as seconds since the epoch. Raises `Unreadable`."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ArithmeticError, ValueError):
-        raise Unreadable("a time is none") from None
+    """A time as seconds since the epoch, 0 for none. Raises `Unreadable`."""
+    return timestamp(text) or 0.0

@@ -1,25 +1,20 @@
 """What a manager is asked. Everything here blocks, and runs in a thread (`Calls`)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from http import HTTPStatus
 from typing import Any
 
 from docker.errors import APIError
-from docker.utils import convert_filters
 
-from service.engine.docker.client import Client
-from service.engine.docker.list_reader import elements
+from service.engine.docker.client import Client, label_filter
 from service.engine.docker.parsing import read
 from service.engine.swarm.answers import Info, Node, Secret, Service, Task
 from service.engine.swarm.errors import StaleVersion, told
-from service.engine.swarm.output import output_of
 from service.engine.swarm.specs import service_of, stopped, without_nodes
 from service.engine.swarm.tasks import Nodes
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineFailed
 
-_CHUNK = 64 * 1024  # bytes of a long answer that are read at once
 # How often a service is changed anew that somebody else changes at the same time.
 _TRIES = 10
 # Of a node that does not answer any more, and that Swarm has given up.
@@ -62,7 +57,8 @@ class Manager:
 
     def secrets(self, labels: Mapping[str, str]) -> Sequence[Secret]:
         """All with these labels."""
-        return [read(Secret, item) for item in self._each("/secrets", {"label": _pairs(labels)})]
+        listed = self._each("/secrets", {"label": label_filter(labels)})
+        return [read(Secret, item) for item in listed]
 
     def stop(self, service_id: str) -> None:
         """Have the task of a service ended. Raises `NoSuchWorkload`."""
@@ -83,7 +79,8 @@ class Manager:
 
     def services(self, labels: Mapping[str, str]) -> Sequence[Service]:
         """All with these labels."""
-        return [read(Service, item) for item in self._each("/services", {"label": _pairs(labels)})]
+        listed = self._each("/services", {"label": label_filter(labels)})
+        return [read(Service, item) for item in listed]
 
     def named(self, name: str) -> Service | None:
         """The service that has a name, or one that is the same to Swarm."""
@@ -104,7 +101,7 @@ class Manager:
 
     def each_task(self, labels: Mapping[str, str]) -> Iterator[Any]:
         """All whose services have these labels, as they come."""
-        return self._each("/tasks", {"label": _pairs(labels)})
+        return self._each("/tasks", {"label": label_filter(labels)})
 
     def nodes(self) -> Nodes:
         """All machines. A manager that has just become the leader knows nothing of them yet."""
@@ -127,16 +124,9 @@ class Manager:
 
         None if nobody has kept them. A manager answers nothing then, and no error.
         """
-        output = self._logs(service_id, lines)
-        return output or (None if self.service(service_id).keeps_no_log else output)
-
-    def _logs(self, service_id: str, lines: int) -> str:
         with told("logs", service_id):
-            client: Any = self._client
-            params = {"stdout": 1, "stderr": 1, "tail": lines}
-            answer = client._get(client._url("/services/{0}/logs", service_id), params=params)  # noqa: SLF001
-            client._raise_for_status(answer)  # noqa: SLF001
-        return output_of(answer.content).decode(errors="replace")
+            output = self._client.last_output("services", service_id, lines)
+        return output or (None if self.service(service_id).keeps_no_log else output)
 
     def change(self, service_id: str, change: Any) -> None:
         """Change the spec of a service; not at all if there is no new one."""
@@ -164,15 +154,5 @@ class Manager:
         return client._result(answer, json=True)  # noqa: SLF001
 
     def _each(self, path: str, filters: Filters, target: str = "") -> Iterator[Any]:
-        client: Any = self._client
-        given = {name: list(values) for name, values in filters.items()}
-        params = {"filters": convert_filters(given)} if given else {}
         with told("list", target):
-            answer = client._get(client._url(path), params=params, stream=True)  # noqa: SLF001
-            with closing(answer):
-                client._raise_for_status(answer)  # noqa: SLF001
-                yield from elements(answer.iter_content(_CHUNK))
-
-
-def _pairs(labels: Mapping[str, str]) -> Sequence[str]:
-    return [f"{key}={value}" for key, value in labels.items()]
+            yield from self._client.each(path, filters)

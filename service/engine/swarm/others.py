@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from service.engine.docker.client import Client
+from service.engine.docker.client import Client, label_filter
 from service.engine.docker.own_container import OwnContainer
 from service.engine.docker.parsing import read
 from service.engine.docker.tolerant_reader import TolerantReader
@@ -22,7 +22,7 @@ def names_of_others(
     for task in (read(Task, item) for item in manager.each_task(labels)):
         if task.runs and not here.may_be(task.container):
             yield services.get(task.ServiceID, task.ServiceID)
-    for each in reader.workloads(client.each_container([f"{k}={v}" for k, v in labels.items()])):
+    for each in reader.workloads(client.each_container(label_filter(labels))):
         alone = each.status is Status.LIVE and _TASK_LABEL not in each.labels
         if alone and not here.may_be(each.id, each.network_of):
             yield each.name

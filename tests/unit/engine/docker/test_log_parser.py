@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.engine.docker.log_parser import LogParser
+from service.engine.docker.log_parser import LogParser, text_of
 from service.engine.docker.parsing import Unreadable
 from service.engine.output import Printed
 from service.errors import EngineRefused
@@ -107,3 +107,9 @@ def test_what_a_manager_reports_in_the_stream_is_an_error() -> None:
 def test_a_malformed_frame_is_no_output(kind: tuple[int, int]) -> None:
     with pytest.raises(Unreadable):
         read(frame(b"x\n"), pack(">BxxxL", *kind) + b"s3cr")
+
+
+def test_a_whole_answer_becomes_a_text() -> None:
+    assert "one\ntwo\n" == text_of(frame(b"one\n") + frame(b"two\n", "stderr"))
+    assert "said\n" == text_of(_TIME + b"said")
+    assert "" == text_of(b"")

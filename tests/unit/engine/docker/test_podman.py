@@ -469,3 +469,9 @@ async def test_an_init_that_names_no_program_is_understood(
     with pytest.raises(EngineRefused) as caught:
         await an_engine(client).start(a_spec(limits=limits), timeout=5)
     assert told in caught.value.message
+
+
+async def test_the_last_lines_cost_one_call() -> None:
+    client = Recorded({"GET logs": (200, b"said\n")})
+    assert "said\n" == await an_engine(client).tail(ID, lines=1)
+    assert ["GET logs"] == client.asked
