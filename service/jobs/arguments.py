@@ -1,4 +1,4 @@
-"""The arguments of a job's workload, and how large they may be. Pure."""
+"""The arguments and variables of a job's workload, and how large they may be. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -6,7 +6,12 @@ from observability.escaping import shown
 from service.errors import InvalidRequest, TooLarge
 from service.jobs.catalog_keys import Entry
 from service.jobs.compact_json import compact_json
-from service.jobs.credentials import AUTH_VARIABLE, auth_arguments
+from service.jobs.credentials import (
+    AUTH_VARIABLE,
+    auth_arguments,
+    auth_environment,
+    check_file,
+)
 from service.jobs.model import JobSpec
 from service.jobs.validation import RESERVED_PARAMETERS, check_identifier
 
@@ -18,6 +23,20 @@ MAX_TOTAL_BYTES = 1_048_576
 _POINTER_BYTES = 8
 # The field of a request that a variable comes from.
 _SOURCES = {AUTH_VARIABLE: "auth"}
+
+
+def invocation_of(
+    spec: JobSpec, entry: Entry, callback: str, variables: Mapping[str, str]
+) -> tuple[Sequence[str], Mapping[str, str]]:
+    """The arguments and variables of a job's workload. Raises `TooLarge`.
+
+    `variables` are those that do not come from the request.
+    """
+    arguments = arguments_of(spec, entry, callback)
+    environment = {**variables, **auth_environment(spec, entry)}
+    check_size(arguments, environment)
+    check_file(spec, entry)
+    return arguments, environment
 
 
 def arguments_of(spec: JobSpec, entry: Entry, callback: str) -> Sequence[str]:

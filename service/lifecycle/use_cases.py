@@ -15,9 +15,9 @@ from service.access.audit import audited
 from service.access.clients import ALL_JOBS, JobScope
 from service.engine.base import Engine
 from service.errors import Denied, KillAllFailed, SharedFailure, SupervisorError, UnknownJob
-from service.jobs.arguments import arguments_of, can_run, check_size
+from service.jobs.arguments import can_run, invocation_of
 from service.jobs.catalog import Catalog
-from service.jobs.credentials import auth_environment, check_file, reserved_parameters
+from service.jobs.credentials import reserved_parameters
 from service.jobs.labels import IDENTIFIER_LABEL, INSTANCE_LABEL
 from service.jobs.model import Job, JobSpec, Kind, State
 from service.jobs.validation import check_spec
@@ -179,14 +179,8 @@ class Supervisor:
         if entry is None:
             so_far = "no longer" if spec.name in self.catalog.gone else "not"
             raise UnknownJob(f"name: {shown(spec.name)} is {so_far} a job of the catalogue")
-        arguments = arguments_of(spec, entry, self.settings.callback)
-        environment = {
-            **entry.variables(os.environ),
-            **trace_environment(),
-            **auth_environment(spec, entry),
-        }
-        check_size(arguments, environment)
-        check_file(spec, entry)
+        variables = {**entry.variables(os.environ), **trace_environment()}
+        arguments, environment = invocation_of(spec, entry, self.settings.callback, variables)
         await self._wait_for_listing()
         if earlier := self._find_by_key(spec):
             return await self.launch_tasks.join(earlier, spec, key=spec.idempotency_key)
