@@ -86,7 +86,6 @@ class InstantEngine:
         workload_id: str,
         labels: Mapping[str, str],
         *,
-        allowed_folders: Sequence[str],
         redact: Redactor,
         timeout: float,
     ) -> Begun:

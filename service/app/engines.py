@@ -42,32 +42,44 @@ class OpenedEngine:
 class EngineKind:
     """A kind of engine. Metrics use its name.
 
-    `open` takes the labels that select our workloads, and the limit of concurrent starts. It does
-    not connect yet. It raises `StartError` if the environment is wrong. `check` raises it for
-    settings and a catalogue that do not fit this engine.
+    `open` takes the labels that select our workloads. It does not connect yet, and raises
+    `StartError` if the environment is wrong. `check` raises it for settings and a catalogue that do
+    not fit this engine.
     """
 
     name: str
     title: str
-    open: Callable[[Mapping[str, str], Metrics, int], OpenedEngine]
+    open: Callable[[Mapping[str, str], Metrics, Settings], OpenedEngine]
     check: Callable[[Settings, Catalog], None] = lambda _, __: None
 
 
-def _open_docker(selector: Mapping[str, str], metrics: Metrics, launches: int) -> OpenedEngine:
+def _open_docker(selector: Mapping[str, str], metrics: Metrics, settings: Settings) -> OpenedEngine:
     from service.engine.docker.connection import connection_from_env
     from service.engine.docker.engine import DockerEngine
 
     connection = connection_from_env()
-    engine = DockerEngine(connection, selector, metrics, launches=launches)
+    engine = DockerEngine(
+        connection,
+        selector,
+        metrics,
+        launches=settings.max_launches_under_way,
+        allowed_folders=settings.allowed_folders,
+    )
     return OpenedEngine(engine, connection.address, connection.shown)
 
 
-def _open_swarm(selector: Mapping[str, str], metrics: Metrics, launches: int) -> OpenedEngine:
+def _open_swarm(selector: Mapping[str, str], metrics: Metrics, settings: Settings) -> OpenedEngine:
     from service.engine.docker.connection import connection_from_env
     from service.engine.swarm.engine import SwarmEngine
 
     connection = connection_from_env()
-    engine = SwarmEngine(connection, selector, metrics, launches=launches)
+    engine = SwarmEngine(
+        connection,
+        selector,
+        metrics,
+        launches=settings.max_launches_under_way,
+        allowed_folders=settings.allowed_folders,
+    )
     return OpenedEngine(engine, connection.address, connection.shown)
 
 

@@ -157,8 +157,7 @@ class _Process:
         None if others of our instance may use the engine, too.
         """
         instance = self._settings.supervisor_instance
-        launches = self._settings.max_launches_under_way
-        opened = kind.open({INSTANCE_LABEL: instance}, metrics, launches)
+        opened = kind.open({INSTANCE_LABEL: instance}, metrics, self._settings)
         lock = None
         if not opened.engine.capabilities.shared:
             lock = hold_instance(instance, opened.address, kind.title)

@@ -87,7 +87,6 @@ class Engine(Protocol):
         workload_id: str,
         labels: Mapping[str, str],
         *,
-        allowed_folders: Sequence[str],
         redact: Redactor,
         timeout: float,
     ) -> Begun:
@@ -95,10 +94,10 @@ class Engine(Protocol):
 
         The exited one gives up its name, and stays. An engine may also start the same workload
         again, with its id. A second call, after one that may have been carried out, may find its
-        name taken by the successor. What its folders of the host have to be within may have changed
-        since its start.
+        name taken by the successor.
 
-        Raises NoSuchWorkload, and the errors of `start`; EngineRefused also if it has not exited.
+        Raises NoSuchWorkload, and the errors of `start`; EngineRefused also if it has not exited,
+        or has a folder of the host that is not allowed any more.
         """
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:

@@ -171,8 +171,6 @@ class WorkloadSpec:
     stop_grace: float = 10.0
     stop_signal: str = "SIGTERM"
     init: bool = True  # whether an init of the engine's is its first process
-    # What the folders of the host among its volumes have to be within.
-    allowed_folders: Sequence[str] = ()
     confinement: Confinement = field(default_factory=Confinement)
     surroundings: Surroundings = field(default_factory=Surroundings)
     healthcheck: Healthcheck = field(default_factory=Healthcheck)

@@ -75,7 +75,6 @@ def workload_of(
         stop_grace=job.grace(settings.job_stop_grace_seconds),
         stop_signal=entry.stop_signal,
         init=entry.init,
-        allowed_folders=settings.allowed_folders,
         confinement=entry.confinement,
         source=entry.source,
         surroundings=entry.surroundings,

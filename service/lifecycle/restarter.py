@@ -162,7 +162,6 @@ class Restarter:
             return await self.engine.start_successor(
                 job.workload_id,
                 restart_labels(job.restarts),
-                allowed_folders=self.settings.allowed_folders,
                 redact=_redactor(seen),
                 timeout=self.settings.launch_timeout_seconds,
             )

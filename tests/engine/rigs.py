@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import docker
@@ -107,7 +107,19 @@ class DockerRig:
         self.private = private
         self.client = client
         self.metrics = new_metrics([], version="test", engine="docker", mode="test")
-        self.engine: Engine = DockerEngine(Connection(host), self.selector, self.metrics)
+        self._host = host
+        self.engine: Engine = self._engine()
+
+    def _engine(self, allowed_folders: Sequence[str] = ()) -> DockerEngine:
+        connection = Connection(self._host)
+        return DockerEngine(
+            connection, self.selector, self.metrics, allowed_folders=allowed_folders
+        )
+
+    async def allow(self, *folders: str) -> None:
+        """Let workloads have these folders of the host from now on."""
+        await self.engine.close()
+        self.engine = self._engine(folders)
 
     async def stranger(self, name: str, labels: dict[str, str] | None = None) -> str:
         def run() -> str:
@@ -162,9 +174,17 @@ class SwarmRig:
         self.metrics = new_metrics([], version="test", engine="swarm", mode="test")
         self.engine: Engine = self.engine_at(swarm.manager)
 
-    def engine_at(self, node: SwarmNode) -> SwarmEngine:
+    def engine_at(self, node: SwarmNode, allowed_folders: Sequence[str] = ()) -> SwarmEngine:
         """The adapter as another supervisor has it, which talks to another manager."""
-        return SwarmEngine(Connection(node.host), self.selector, self.metrics)
+        connection = Connection(node.host)
+        return SwarmEngine(
+            connection, self.selector, self.metrics, allowed_folders=allowed_folders
+        )
+
+    async def allow(self, *folders: str) -> None:
+        """See `DockerRig.allow`."""
+        await self.engine.close()
+        self.engine = self.engine_at(self.swarm.manager, folders)
 
     def kills_on_lost_nodes(self) -> float:
         """How many the adapters have counted."""

@@ -1,7 +1,6 @@
 """Starting again what has exited (`Engine.start_successor`), on every engine."""
 
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from service.engine.workload_spec import (
 )
 from service.engine.workloads import Begun, Status
 from service.errors import EngineRefused, ImageMissing, NameTaken, NoSuchWorkload
-from tests.engine.rigs import DockerRig, Rig, until_async
+from tests.engine.rigs import DockerRig, Rig, SwarmRig, until_async
 from tests.support import worker
 
 _TIMEOUT = 30.0
@@ -47,15 +46,9 @@ async def _exited(rig: Rig, workload_id: str) -> None:
     await until_async(check)
 
 
-async def _again(
-    rig: Rig, workload_id: str, attempt: int = 1, *, allowed_folders: Sequence[str] = ()
-) -> Begun:
+async def _again(rig: Rig, workload_id: str, attempt: int = 1) -> Begun:
     return await rig.engine.start_successor(
-        workload_id,
-        {_ATTEMPT: str(attempt)},
-        allowed_folders=allowed_folders,
-        redact=NO_SECRETS,
-        timeout=_TIMEOUT,
+        workload_id, {_ATTEMPT: str(attempt)}, redact=NO_SECRETS, timeout=_TIMEOUT
     )
 
 
@@ -163,13 +156,18 @@ async def test_docker_gives_a_successor_all_that_the_one_before_had(docker_rig: 
 
 
 @pytest.mark.parametrize("rig", ["docker", "swarm"], indirect=True)
-async def test_a_folder_that_is_no_longer_allowed_is_refused(rig: Rig, tmp_path: Path) -> None:
-    folder, allowed = str(tmp_path), [str(tmp_path.parent)]
+async def test_a_folder_that_is_no_longer_allowed_is_refused(
+    rig: DockerRig | SwarmRig, tmp_path: Path
+) -> None:
+    folder, allowed = str(tmp_path), str(tmp_path.parent)
+    await rig.allow(allowed)
     surroundings = Surroundings(volumes=(Volume(folder, "/data"),))
-    old = await _start_ended(rig, "a-1", surroundings=surroundings, allowed_folders=allowed)
+    old = await _start_ended(rig, "a-1", surroundings=surroundings)
+    await rig.allow("/srv")
     with pytest.raises(EngineRefused, match=f"volumes: {folder}: is not in ALLOWED_HOST_PATHS"):
-        await _again(rig, old, allowed_folders=["/srv"])
-    new = (await _again(rig, old, allowed_folders=allowed)).id
+        await _again(rig, old)
+    await rig.allow(allowed)
+    new = (await _again(rig, old)).id
     assert {"a-1": new} == await _live(rig)
 
 

@@ -100,9 +100,8 @@ async def test_a_folder_of_the_host_is_there_if_it_is_allowed(
     (tmp_path / "file").write_text("hello")
     folder = Surroundings(volumes=(Volume(str(tmp_path), "/data", read_only=True),))
     confinement = Confinement(read_only=True)
-    workload_id = await _start(
-        docker_rig, folder, allowed_folders=[str(tmp_path)], confinement=confinement
-    )
+    await docker_rig.allow(str(tmp_path))
+    workload_id = await _start(docker_rig, folder, confinement=confinement)
     assert "hello" == await output_of(docker_rig, workload_id, "cat", "/data/file")
 
 
@@ -125,9 +124,18 @@ async def test_a_folder_that_is_not_to_be_had_is_refused_and_nothing_is_left(
     if not target:
         source.symlink_to(docker_rig.private.socket.parent)
     folder = Surroundings(volumes=(Volume(str(source), "/data"),))
+    await docker_rig.allow(str(tmp_path))
     with pytest.raises(EngineRefused, match=told):
-        await _start(docker_rig, folder, allowed_folders=[str(tmp_path)])
+        await _start(docker_rig, folder)
     assert [] == list(await docker_rig.engine.list())
+
+
+@pytest.mark.parametrize("rig", ["docker", "swarm"], indirect=True)
+async def test_a_folder_that_is_not_allowed_is_refused(rig: Rig) -> None:
+    folder = Surroundings(volumes=(Volume("/srv/data", "/data"),))
+    with pytest.raises(EngineRefused, match="volumes: /srv/data: is not in ALLOWED_HOST_PATHS"):
+        await _start(rig, folder)
+    assert [] == list(await rig.engine.list())
 
 
 # What the Engine lacks
@@ -205,13 +213,8 @@ async def test_a_service_finds_what_the_catalogue_says(swarm_rig: SwarmRig, tmp_
         log=Log("local", (("max-size", "1m"),)),
     )
     environment = {"LEVEL": "{{x}}"}
-    await on_swarm.start(
-        swarm_rig,
-        "a-1",
-        surroundings=surroundings,
-        environment=environment,
-        allowed_folders=[str(tmp_path)],
-    )
+    await swarm_rig.allow(str(tmp_path))
+    await on_swarm.start(swarm_rig, "a-1", surroundings=surroundings, environment=environment)
     found = await asyncio.to_thread(on_swarm.only_container, swarm_rig)
     assert "/srv/app" == found["Config"]["WorkingDir"]
     assert "LEVEL={{x}}" in found["Config"]["Env"]

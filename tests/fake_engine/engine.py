@@ -190,7 +190,6 @@ class FakeEngine:
         workload_id: str,
         labels: Mapping[str, str],
         *,
-        allowed_folders: Sequence[str],  # noqa: ARG002 - see base
         redact: Redactor,
         timeout: float,
     ) -> Begun:

@@ -42,7 +42,6 @@ class SharedEngine(PolledEngine):
         workload_id: str,
         labels: Mapping[str, str],
         *,
-        allowed_folders: Sequence[str],  # noqa: ARG002 - see base
         redact: Redactor,  # noqa: ARG002 - see base
         timeout: float,
     ) -> Begun:

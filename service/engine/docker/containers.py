@@ -10,7 +10,6 @@ from docker.errors import APIError
 
 from service.engine.docker.client import Client
 from service.engine.docker.error_mapping import HOLDER
-from service.engine.docker.host_paths import check_folders
 from service.engine.docker.inspections import Holder, Inspected
 from service.engine.docker.names import name_aside
 from service.engine.docker.parsing import Unreadable, read
@@ -29,7 +28,6 @@ _UNREADABLE = ("configured logging driver does not support reading", "is not log
 
 def create(client: docker.APIClient, spec: WorkloadSpec, reader: TolerantReader) -> str:
     """Create a container. Return its id."""
-    check_folders(spec)
     try:
         answer = client.create_container(
             name=spec.name,

@@ -68,8 +68,12 @@ class DockerEngine:
         metrics: Metrics,
         *,
         launches: int = 8,
+        allowed_folders: Sequence[str] = (),
     ) -> None:
-        """`launches` is the limit of concurrent `start`s."""
+        """`launches` is the limit of concurrent `start`s.
+
+        `allowed_folders` is what the folders of the host among volumes have to be within.
+        """
         self._connection = connection
         self._clients = Clients(connection)
         self._calls = Calls(self._clients, metrics, launches=launches)
@@ -87,6 +91,7 @@ class DockerEngine:
             check=self._start_check,
             secret_files=secret_files,
             removals=self._removals,
+            allowed_folders=allowed_folders,
         )
         self._logs = Logs(self._calls, connection)
         self._usages = Usages(self._calls)
@@ -124,12 +129,11 @@ class DockerEngine:
         workload_id: str,
         labels: Mapping[str, str],
         *,
-        allowed_folders: Sequence[str],
         redact: Redactor,
         timeout: float,
     ) -> Begun:
         return await self._starts.start_successor(
-            workload_id, labels, allowed_folders=allowed_folders, redact=redact, timeout=timeout
+            workload_id, labels, redact=redact, timeout=timeout
         )
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:

@@ -23,13 +23,13 @@ _UNIX = "unix://"
 _SETTING = "ALLOWED_HOST_PATHS"
 
 
-def check_folders(spec: WorkloadSpec) -> None:
+def check_folders(spec: WorkloadSpec, allowed: Sequence[str]) -> None:
     """Raise `EngineRefused` if a workload asks for a folder that it may not have.
 
     It blocks. A job with a folder may have made a link of it since the start.
     """
     for volume in spec.surroundings.volumes:
-        if volume.is_folder and (reason := obstacle(volume.source, spec.allowed_folders)):
+        if volume.is_folder and (reason := obstacle(volume.source, allowed)):
             raise EngineRefused(f"volumes: {volume.source}: {reason}")
 
 

@@ -10,6 +10,7 @@ from service.engine.docker import successors
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
 from service.engine.docker.containers import create, start
+from service.engine.docker.host_paths import check_folders
 from service.engine.docker.removals import Removals
 from service.engine.docker.secret_files import SecretFiles
 from service.engine.docker.start_check import StartCheck
@@ -37,12 +38,14 @@ class Starts:
         check: StartCheck,
         secret_files: SecretFiles,
         removals: Removals,
+        allowed_folders: Sequence[str],
     ) -> None:
         self._calls = calls
         self._reader = reader
         self._check = check
         self._secret_files = secret_files
         self._removals = removals
+        self._allowed_folders = allowed_folders
         self.log_driver = ""  # the Engine's default; unknown yet
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> Begun:
@@ -58,6 +61,7 @@ class Starts:
 
         def create_named(client: Client) -> str:
             client.check(spec)
+            check_folders(spec, self._allowed_folders)
             about[_ID] = create(client, spec, self._reader)
             return about[_ID]
 
@@ -79,7 +83,6 @@ class Starts:
         workload_id: str,
         labels: Mapping[str, str],
         *,
-        allowed_folders: Sequence[str],
         redact: Redactor,
         timeout: float,
     ) -> Begun:
@@ -87,9 +90,8 @@ class Starts:
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
         about = {_ID: workload_id}
-        look = Call(
-            "inspect", lambda c: successors.look(c, workload_id, labels, allowed_folders), about
-        )
+        allowed = self._allowed_folders
+        look = Call("inspect", lambda c: successors.look(c, workload_id, labels, allowed), about)
         plan = await self._calls.call(look, timeout=_SHORT)
         free = Call("rename", lambda c: successors.free_name(c, plan), about)
         await self._calls.call(free, timeout=_SHORT)

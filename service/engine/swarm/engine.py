@@ -19,6 +19,7 @@ from service.engine.configuration import Offers, Trait
 from service.engine.docker.calls import Call, Calls
 from service.engine.docker.client import Client
 from service.engine.docker.connection import Clients, Connection
+from service.engine.docker.host_paths import check_folders
 from service.engine.docker.logs import Logs
 from service.engine.docker.own_container import find_own_container
 from service.engine.docker.shutdown_check import ShutdownCheck, ping_new_connection
@@ -68,8 +69,13 @@ class SwarmEngine:
         metrics: Metrics,
         *,
         launches: int = 8,
+        allowed_folders: Sequence[str] = (),
     ) -> None:
-        """`launches` is how many `start`s there may be at once."""
+        """`launches` is how many `start`s there may be at once.
+
+        `allowed_folders` is what the folders of the host among volumes have to be within.
+        """
+        self._allowed_folders = allowed_folders
         self.capabilities = Capabilities(find_others=self.find_others, sweep_files=self.sweep_files)
         self._connection = connection
         self._calls = Calls(Clients(connection), metrics, launches=launches)
@@ -111,7 +117,12 @@ class SwarmEngine:
         launch = Launch(spec, self._beginnings, self._nodes)
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
-        make = Call("create", launch.create, about, spec.redact)
+
+        def create(client: Client) -> str:
+            check_folders(spec, self._allowed_folders)
+            return launch.create(client)
+
+        make = Call("create", create, about, spec.redact)
         service_id = await self._calls.call(make, timeout=timeout)
         about = {**about, _ID: service_id}
         begin = Call("start", lambda c: launch.follow(c, service_id), about, spec.redact)
@@ -124,7 +135,6 @@ class SwarmEngine:
         workload_id: str,
         labels: Mapping[str, str],
         *,
-        allowed_folders: Sequence[str],
         redact: Redactor,
         timeout: float,
     ) -> Begun:
@@ -133,7 +143,7 @@ class SwarmEngine:
             start_again,
             service_id=workload_id,
             labels=labels,
-            allowed_folders=allowed_folders,
+            allowed_folders=self._allowed_folders,
             redact=redact,
             nodes=self._nodes,
         )

@@ -19,7 +19,6 @@ from docker.types import (
 from docker.utils import version_lt
 
 from service.engine.docker.containers import ulimit
-from service.engine.docker.host_paths import check_folders
 from service.engine.docker.surroundings import mount
 from service.engine.swarm.names import NO_HEALTHCHECKS
 from service.engine.swarm.tasks import NAME_LABEL, NOWHERE
@@ -61,7 +60,6 @@ def service_of(spec: WorkloadSpec, api_version: str, secret_id: str = "") -> Map
     Of a job mode Swarm never stops what runs (moby issue 44312), so it is `Replicated`. Raises
     `EngineRefused` for what the catalogue asks for and a service cannot have.
     """
-    check_folders(spec)
     if spec.healthcheck != Healthcheck():
         key = "ready" if spec.healthcheck.required else "healthcheck"
         raise EngineRefused(f"{key}: {NO_HEALTHCHECKS}")

@@ -45,7 +45,7 @@ async def test_docker_is_opened_where_the_environment_says(
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2375")
     kind = ENGINES["docker"]
     opened = kind.open(
-        {"test": "1"}, new_metrics([], version="test", engine="docker", mode="test"), 8
+        {"test": "1"}, new_metrics([], version="test", engine="docker", mode="test"), Settings()
     )
     assert isinstance(opened.engine, DockerEngine)
     assert ("tcp://127.0.0.1:2375", "Docker Engine") == (opened.shown, kind.title)
@@ -62,7 +62,7 @@ async def test_a_stand_in_has_what_the_engine_has_once_that_is_named(
     late = EnginePlaceholder(kind.title)
     assert "Docker Engine" == late.as_engine().title
     opened = kind.open(
-        {"test": "1"}, new_metrics([], version="test", engine="docker", mode="test"), 8
+        {"test": "1"}, new_metrics([], version="test", engine="docker", mode="test"), Settings()
     )
     late.set(opened.engine)
     assert opened.engine.capabilities is late.as_engine().capabilities
@@ -74,7 +74,7 @@ async def test_swarm_is_opened_where_the_environment_says(monkeypatch: pytest.Mo
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2375")
     kind = ENGINES["swarm"]
     metrics = new_metrics([], version="test", engine="swarm", mode="test")
-    opened = kind.open({"test": "1"}, metrics, 8)
+    opened = kind.open({"test": "1"}, metrics, Settings())
     assert isinstance(opened.engine, SwarmEngine)
     assert ("tcp://127.0.0.1:2375", "Docker Swarm") == (opened.shown, kind.title)
     assert opened.engine.capabilities.shared

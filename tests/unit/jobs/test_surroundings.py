@@ -38,7 +38,7 @@ def workload(found: Entry, auth: dict[str, JsonValue] | None = None) -> Workload
         job_of(spec, found, None),
         spec,
         found,
-        Settings(job_network="area", allowed_host_paths="/srv:/data"),
+        Settings(job_network="area"),
         arguments=arguments_of(spec, found, "localhost:50050"),
         environment=found.variables({"OURS": _SECRET}),
         names=DOCKER_NAMES,
@@ -75,7 +75,7 @@ def test_every_key_becomes_a_part_of_the_workload(path: Path) -> None:
         gpus=Gpus(count=2),
     )
     assert {"LOG_LEVEL": "debug", "OURS": _SECRET} == made.environment
-    assert ("weather", ["/srv", "/data"]) == (made.network, made.allowed_folders)
+    assert "weather" == made.network
     assert "weather" == made.labels["org.example.team"]
     assert "x-1" == made.labels["area.supervisor.identifier"]
 

@@ -109,7 +109,6 @@ def test_a_service_has_the_surroundings_of_the_catalogue() -> None:
         arguments=(),
         confinement=confinement,
         surroundings=surroundings,
-        allowed_folders=["/srv"],
     )
     task = service_of(spec, _NEW)["TaskTemplate"]
     container = task["ContainerSpec"]
@@ -134,13 +133,6 @@ def test_a_service_without_surroundings_has_the_defaults_of_its_node_and_image()
     task = _task(Limits())
     assert not {"Dir", "Hosts", "DNSConfig"} & {*task["ContainerSpec"]}
     assert "LogDriver" not in task
-
-
-def test_a_service_gets_no_folder_that_is_not_allowed() -> None:
-    folder = Surroundings(volumes=(Volume("/srv/data", "/data"),))
-    spec = WorkloadSpec(name="a", image="x", arguments=(), surroundings=folder)
-    with pytest.raises(EngineRefused, match="volumes: /srv/data: is not in ALLOWED_HOST_PATHS"):
-        service_of(spec, _NEW)
 
 
 @pytest.mark.parametrize(
