@@ -41,9 +41,9 @@ from service.engine.swarm.services import inspect, remove, running_containers, t
 from service.engine.swarm.setup_check import check_swarm
 from service.engine.swarm.specs import can_gain_privileges
 from service.engine.swarm.successors import start_again
-from service.engine.swarm.tasks import has_ended
+from service.engine.swarm.tasks import has_ended, just_launched
 from service.engine.workload_spec import WorkloadSpec
-from service.engine.workloads import Begun, Exit, Inspection, Status, Whereabouts, Workload
+from service.engine.workloads import Begun, Exit, Inspection, Whereabouts, Workload
 from service.errors import EngineRefused, NoSuchWorkload
 
 T = TypeVar("T")
@@ -127,7 +127,7 @@ class SwarmEngine:
         about = {**about, _ID: service_id}
         begin = Call("start", lambda c: launch.follow(c, service_id), about, spec.redact)
         node = await self._calls.call(begin, timeout=deadline - clock())
-        self._launched.append(_just_launched(service_id, spec, node))
+        self._launched.append(just_launched(service_id, spec, node, time.time()))
         return Begun(service_id, node)
 
     async def start_successor(
@@ -172,14 +172,11 @@ class SwarmEngine:
         return True
 
     async def inspect(self, workload_id: str, *, timeout: float = _SHORT) -> Inspection:
-        """See `Engine.inspect`."""
         return await self._ask(
             "inspect", workload_id, lambda m: inspect(m, workload_id, self._nodes), timeout=timeout
         )
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
-        """See `Engine.tail`."""
-
         def read(manager: Manager) -> str | None:
             output = manager.logs(workload_id, lines=lines)
             return None if output is None else edit(output)
@@ -197,7 +194,7 @@ class SwarmEngine:
         since: int = 0,
         tail: int | None = None,
     ) -> AsyncGenerator[Sequence[Printed], None]:
-        """See `Engine.logs`. A manager answers nothing, and no error, if nobody has kept it."""
+        """A manager answers nothing, and no error, if nobody has kept it."""
         if await self._ask("inspect", workload_id, lambda m: m.service(workload_id).keeps_no_log):
             raise EngineRefused(UNREADABLE_LOG)
         lines = self._logs.read("services", workload_id, _ID, follow=follow, since=since, tail=tail)
@@ -208,7 +205,7 @@ class SwarmEngine:
     async def stats(
         self, workload_ids: Sequence[str], *, timeout: float
     ) -> Mapping[str, Usage | None]:
-        """See `Engine.stats`. A manager can only be asked for what runs on its own machine."""
+        """A manager can only be asked for what runs on its own machine."""
         running = Call("list", lambda c: running_containers(Manager(c), self._selector))
         containers = await self._calls.call(running, timeout=timeout)
         wanted = {each: containers[each] for each in workload_ids if each in containers}
@@ -237,23 +234,23 @@ class SwarmEngine:
         return await self._calls.call(read, timeout=_LISTING)
 
     async def find_others(self, labels: Mapping[str, str]) -> Sequence[str]:
-        """See `FindOthers`. Services, and containers on the machine of the manager."""
+        """Services, and containers on the machine of the manager."""
         here = find_own_container()
         call = Call("list", lambda c: sorted(names_of_others(c, labels, here, self._reader)))
         return await self._calls.call(call, timeout=_LISTING)
 
     async def sweep_files(self, *, grace: float) -> int:
-        """See `SweepFiles`. One call if there are no secrets, else two."""
+        """One call if there are no secrets, else two."""
         call = Call("list", lambda c: self._left_secrets.remove(c, grace=grace))
         return await self._calls.call(call, timeout=_LISTING)
 
     async def names(self) -> Sequence[str]:
-        """See `Engine.names`."""
         return await self._calls.call(Call("list", lambda c: Manager(c).names()), timeout=_SHORT)
 
     async def traits(self) -> frozenset[Trait]:
         """What the API tells. Each node has others of its own, which a manager does not tell."""
-        gains = await self._calls.call(Call("info", _can_gain_privileges), timeout=_SHORT)
+        ask = Call("info", lambda c: can_gain_privileges(c.api_version))
+        gains = await self._calls.call(ask, timeout=_SHORT)
         return frozenset({Trait.GAINS_PRIVILEGES} if gains else ())
 
     async def offers(self) -> Offers:
@@ -282,7 +279,6 @@ class SwarmEngine:
         return polled
 
     async def close(self) -> None:
-        """See `Engine.close`."""
         self._calls.close()
 
     async def _ask(
@@ -295,18 +291,3 @@ class SwarmEngine:
     ) -> T:
         call = Call(operation, lambda client: function(Manager(client)), {_ID: service_id})
         return await self._calls.call(call, timeout=timeout)
-
-
-def _just_launched(service_id: str, spec: WorkloadSpec, node: str) -> Workload:
-    return Workload(
-        id=service_id,
-        name=spec.name,
-        status=Status.LIVE,
-        labels=spec.labels,
-        created_at=time.time(),
-        node=node,
-    )
-
-
-def _can_gain_privileges(client: Client) -> bool:
-    return can_gain_privileges(client.api_version)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.engine.swarm.answers import Service, Task, TaskState
+from service.engine.workload_spec import WorkloadSpec
 from service.engine.workloads import Inspection, Status, Workload
 
 NOWHERE = "node.id==stopped"
@@ -130,6 +131,18 @@ def bare_workload(service: Service) -> Workload:
         labels=service.labels,
         created_at=service.created_at,
         stopping=is_stopped(service),
+    )
+
+
+def just_launched(service_id: str, spec: WorkloadSpec, node: str, at: float) -> Workload:
+    """A workload whose launch ended at a time, as a listing will have it."""
+    return Workload(
+        id=service_id,
+        name=spec.name,
+        status=Status.LIVE,
+        labels=spec.labels,
+        created_at=at,
+        node=node,
     )
 
 
