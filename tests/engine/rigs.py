@@ -177,9 +177,7 @@ class SwarmRig:
     def engine_at(self, node: SwarmNode, allowed_folders: Sequence[str] = ()) -> SwarmEngine:
         """The adapter as another supervisor has it, which talks to another manager."""
         connection = Connection(node.host)
-        return SwarmEngine(
-            connection, self.selector, self.metrics, allowed_folders=allowed_folders
-        )
+        return SwarmEngine(connection, self.selector, self.metrics, allowed_folders=allowed_folders)
 
     async def allow(self, *folders: str) -> None:
         """See `DockerRig.allow`."""

@@ -23,7 +23,7 @@ async def test_both_ports_are_open_before_the_engine_is_loaded(
     ports = [free_port(), free_port()]
     connected = []
 
-    def connect(_: Mapping[str, str], __: Metrics, ___: int) -> OpenedEngine:
+    def connect(_: Mapping[str, str], __: Metrics, ___: Settings) -> OpenedEngine:
         for port in ports:
             with socket.create_connection(("127.0.0.1", port), timeout=10):
                 connected.append(port)

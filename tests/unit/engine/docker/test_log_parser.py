@@ -98,9 +98,20 @@ def test_a_long_line_of_a_terminal_comes_in_parts() -> None:
     assert Printed("stdout", "end", _AT) == lines[-1]
 
 
-def test_what_a_manager_reports_in_the_stream_is_an_error() -> None:
-    with pytest.raises(EngineRefused, match="node is gone"):
-        read(frame(b"x\n"), pack(">BxxxL", 3, 12) + b"node is gone")
+@pytest.mark.parametrize(
+    ("reported", "told"),
+    [
+        (b"Error grabbing logs: who knows\n", "Error grabbing logs: who knows"),
+        (
+            b"Error grabbing logs: rpc error: node n1 is not available",
+            "the node that it ran on is not available",
+        ),
+    ],
+)
+def test_what_a_manager_reports_in_the_stream_is_an_error(reported: bytes, told: str) -> None:
+    with pytest.raises(EngineRefused) as caught:
+        read(frame(b"x\n"), pack(">BxxxL", 3, len(reported)) + reported)
+    assert told == caught.value.message
 
 
 @pytest.mark.parametrize("kind", [(9, 4), (1, 2**31)])

@@ -113,9 +113,10 @@ class Recorded(PodmanClient):
         return response
 
 
-def an_engine(client: Recorded) -> DockerEngine:
+def an_engine(client: Recorded, *allowed: str) -> DockerEngine:
     metrics = new_metrics([], version="test", engine="docker", mode="test")
-    one = DockerEngine(Connection("unix:///nowhere"), {"a": "b"}, metrics)
+    connection = Connection("unix:///nowhere")
+    one = DockerEngine(connection, {"a": "b"}, metrics, allowed_folders=allowed)
     one._clients.get = lambda: client  # type: ignore[method-assign]
     return one
 
@@ -325,9 +326,7 @@ async def test_a_name_that_somebody_has_taken_is_told_with_its_holder() -> None:
 
 
 async def start_successor(client: Recorded, *allowed: str) -> None:
-    await an_engine(client).start_successor(
-        ID, {}, allowed_folders=allowed, redact=NO_SECRETS, timeout=5
-    )
+    await an_engine(client, *allowed).start_successor(ID, {}, redact=NO_SECRETS, timeout=5)
 
 
 @pytest.mark.parametrize(
