@@ -8,6 +8,9 @@ import pytest
 from scripts import engines
 from tests.support import needs
 
+_OTHER_ROOT = "it runs in another root, which lacks the Python of the tests"
+_NEEDS_THIS_PYTHON = ("test_inside_of_the_supervisors_own_container",)
+
 # For each Engine and reason: the file, and in it the tests. With its `[…]` a name is one case of
 # several, and without it all of them.
 EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
@@ -221,7 +224,11 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
             "tests/e2e/test_metrics.py": ("test_an_engine_that_dies",),
         },
     },
+    "docker-26.1": {
+        _OTHER_ROOT: {"tests/e2e/test_doctor.py": _NEEDS_THIS_PYTHON},
+    },
     "podman-5.4": {
+        _OTHER_ROOT: {"tests/e2e/test_doctor.py": _NEEDS_THIS_PYTHON},
         "after a 429 of a registry it tries again by itself, for minutes": {
             "tests/engine/test_pulls.py": (
                 "test_what_a_registry_answers_is_told_apart[429-6]",

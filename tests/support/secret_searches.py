@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import docker
+from docker.errors import NotFound
 
 from scripts import engines
 from service.engine.docker.secret_volumes import has_no_name
@@ -20,8 +21,9 @@ def places_with(secret: str, client: docker.DockerClient) -> Sequence[str]:
     sought = secret.encode()
     told = [str(path) for path in _processes() if sought in _read(path)]
     for item in client.api.containers(all=True):
-        found = client.api.inspect_container(item["Id"])
-        told += [item["Id"]] if secret in json.dumps([item, found]) else []
+        with suppress(NotFound):  # it has ended, and is removed
+            found = client.api.inspect_container(item["Id"])
+            told += [item["Id"]] if secret in json.dumps([item, found]) else []
     return [*told, *(["volumes"] if secret in json.dumps(client.api.volumes()) else [])]
 
 
