@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from dashboards.reading import Panel
 from scripts.units import written
 
-_COLORS: Final = {
+COLORS: Final = {
     "green": "#56a64b",
     "yellow": "#e0b400",
     "orange": "#ff780a",
@@ -20,7 +20,9 @@ _COLORS: Final = {
     "dark-red": "#8f1d2c",
     "blue": "#3274d9",
     "light-blue": "#8ab8ff",
+    "light-orange": "#ffb357",
     "purple": "#a352cc",
+    "light-purple": "#ca95e5",
 }
 _PALETTE: Final = (
     "#56a64b", "#e0b400", "#3274d9", "#ff780a", "#a352cc",
@@ -93,7 +95,7 @@ def _timeline(axes: Axes, answers: Answers) -> None:
 
 def _bars(axes: Axes, answers: Answers) -> None:
     values = [curve[0] for curve in answers.curves.values()]
-    bars = axes.barh([*answers.curves], values, color=_COLORS["blue"], height=0.6)
+    bars = axes.barh([*answers.curves], values, color=COLORS["blue"], height=0.6)
     axes.bar_label(bars, [written(value, answers.panel.unit) for value in values], padding=3)
     axes.invert_yaxis()
     axes.xaxis.set_visible(False)
@@ -130,12 +132,12 @@ KINDS: Final[Mapping[str, Callable[[Axes, Answers], None]]] = {
 
 
 def _yes(value: float) -> str:
-    return _COLORS["green" if value else "red"]
+    return COLORS["green" if value else "red"]
 
 
 def _colors(panel: Panel, names: Sequence[str]) -> list[str]:
     fixed = {
-        override["matcher"]["options"]: _COLORS[override["properties"][0]["value"]["fixedColor"]]
+        override["matcher"]["options"]: COLORS[override["properties"][0]["value"]["fixedColor"]]
         for override in panel.raw["fieldConfig"]["overrides"]
     }
     return [fixed.get(name, _PALETTE[at % len(_PALETTE)]) for at, name in enumerate(names)]

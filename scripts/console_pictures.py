@@ -7,12 +7,12 @@ from playwright.sync_api import Page, ViewportSize
 
 from scripts import browser
 
-_SIZE = ViewportSize(width=1100, height=700)
+_SIZE = ViewportSize(width=1100, height=800)
 _SMALL = ViewportSize(width=360, height=640)
 # Pictures, the view that each of them shows, and what of it comes last.
 _VIEWS: Mapping[str, tuple[str, str]] = {
     "console-live": ("#/", ".window .row"),
-    "console-history": ("#/history", "tbody tr"),
+    "console-history": ("#/history", ".ended tbody tr"),
     "console-day": ("#/day", "figure"),
 }
 
@@ -26,6 +26,8 @@ def take(url: str, folder: Path) -> list[Path]:
             page.goto(f"{url}/{view}")
             page.locator(last).first.wait_for()
             pictures.append(_shot(page, folder / f"{name}.png"))
+            if len(pictures) == 1:
+                page.get_by_text("Needs attention").click()  # folds it: one picture of it will do
         page.goto(f"{url}/#/")
         page.locator(".window .row").first.click()
         page.locator("pre.log > div").first.wait_for()
@@ -38,5 +40,6 @@ def take(url: str, folder: Path) -> list[Path]:
 
 
 def _shot(page: Page, picture: Path) -> Path:
+    page.locator("#attention li").first.wait_for(state="attached")  # an image is missing
     page.screenshot(path=picture)
     return picture

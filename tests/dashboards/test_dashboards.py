@@ -8,6 +8,7 @@ import promql_parser as promql
 import pytest
 
 from dashboards.reading import FILES, Panel, as_grafana_would, panels
+from scripts.charts import COLORS
 from service.app.metric_labels import new_metrics
 
 each_dashboard = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -32,6 +33,18 @@ def _metrics_in(expression: str) -> set[str]:
 def _shown() -> set[str]:
     questions = [question for panel in _PANELS for question in panel.questions]
     return {name for each in questions for name in _metrics_in(each.filled_in(_VARIABLES))}
+
+
+def test_a_picture_can_be_drawn_with_each_colour() -> None:
+    used = {
+        each["value"]["fixedColor"]
+        for panel in _PANELS
+        for override in panel.raw.get("fieldConfig", {}).get("overrides", ())
+        for each in override["properties"]
+        if each["id"] == "color"
+    }
+    assert used
+    assert used <= COLORS.keys()
 
 
 def test_the_uids_stay_what_they_are() -> None:
