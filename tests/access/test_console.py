@@ -15,7 +15,7 @@ from service.access.access_file import clients_in
 from service.console.app import Console, Links
 from service.console.callers import Callers
 from service.console.hosts import Hosts
-from tests.access.served import FILE, Served, console_of
+from tests.access.served import ANONYMOUS, FILE, Served, console_of
 
 _JOBS = "area_supervisor.AreaSupervisorService"
 _TIMERS = FILE.replace("[clients.night-shift]", '[clients.night-shift]\njobs = ["timer*"]')
@@ -77,6 +77,7 @@ MAY_ASK: Mapping[tuple[str, str], set[str]] = {
     ("GET", "/api/me"): _LOOK,
     ("GET", "/api/job?launch_id=x"): _LOOK,
     ("GET", "/api/jobs"): _LOOK,
+    ("GET", "/api/names"): _LOOK,
     ("GET", "/api/stats"): _LOOK,
     ("GET", "/api/findings"): _LOOK,
     ("GET", "/api/day"): _LOOK,
@@ -86,7 +87,7 @@ MAY_ASK: Mapping[tuple[str, str], set[str]] = {
     ("POST", "/api/kill"): _DO | {"backend"},
     ("POST", "/api/errors"): _LOOK,
 }
-_OPEN = {("POST", "/login"), ("POST", "/logout")}
+_OPEN = {("GET", "/login"), ("POST", "/login"), ("POST", "/logout")}
 
 
 def test_the_table_has_every_route() -> None:
@@ -195,3 +196,14 @@ async def test_a_silent_stream_of_a_removed_client_ends_within_seconds(
     began = time.monotonic()
     assert b"event: refused" in await asyncio.to_thread(stream.read)
     assert time.monotonic() - began < 4
+
+
+async def test_what_strangers_may_see_ends_no_row_of_wrong_tokens(
+    door: Served, asking: Asking
+) -> None:
+    door.access.replace(clients_in(FILE + ANONYMOUS))
+    began = time.monotonic()
+    for _ in range(6):
+        assert 401 == (await asking.get("/api/jobs", "nobody")).status
+        assert 200 == (await asking.get("/api/jobs", "")).status
+    assert time.monotonic() - began > 0.6, "0.01 s, and each time twice as much"
