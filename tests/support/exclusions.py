@@ -20,6 +20,20 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
                 "test_a_sigkill_at_any_moment_of_a_restart_leaves_each_job_once",
             ),
         },
+        "its jobs have a node, for which other screens have no room or no row": {
+            "tests/e2e/test_terminal.py": (
+                "test_a_person_sees_what_has_failed_and_why",
+                "test_top_shows_what_jobs_use_until_ctrl_c",
+            ),
+        },
+        "the test examines an Engine alone, and its node is in a network of its own": {
+            "tests/e2e/test_doctor.py": (
+                "test_where_all_is_well_every_check_says_so",
+                "test_images_and_networks_that_are_missing",
+                "test_beside_a_running_supervisor",
+                "test_inside_of_the_supervisors_own_container",
+            ),
+        },
         "a file with credentials is a secret there, and no volume": {
             "tests/e2e/test_credentials.py": (
                 "test_a_file_is_seen_by_nobody_on_the_host_and_goes_with_its_container",
