@@ -6,7 +6,6 @@ wait occupies no slot of the engine.
 
 import asyncio
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from observability.spans import wait_span
@@ -113,7 +112,7 @@ class HealthWaits:
             seen = await self._look(job)
             if left > 0:
                 pause = min(next(pauses), left)
-                await self._changes_within(launch_id, pause)
+                await self.registry.wait_within(launch_id, _is_decided, pause)
             elif self._still_waits(job):
                 await self._end(job, seen)
                 return
@@ -144,10 +143,9 @@ class HealthWaits:
     def _grace(self, job: Job) -> float:
         return job.grace(self.settings.job_stop_grace_seconds)
 
-    async def _changes_within(self, launch_id: str, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.registry.wait(launch_id, lambda now: not now.awaits_health)
+
+def _is_decided(job: Job) -> bool:
+    return not job.awaits_health
 
 
 def _left(job: Job) -> float:

@@ -5,10 +5,8 @@ Whoever has launched a job or is killing it knows more than the others, so they 
 long as it takes if that supervisor works, and for some seconds if it does not.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable
-from contextlib import suppress
 
 from service.engine.base import Engine
 from service.engine.workloads import Inspection
@@ -64,9 +62,7 @@ class OtherSupervisors:
         job = self._registry.get(launch_id)
         if job is None or not self._is_theirs(job):
             return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
-                await self._registry.wait(launch_id, lambda job: job.being_killed)
+        await self._registry.wait_within(launch_id, lambda job: job.being_killed, _PATIENCE)
 
     def _is_theirs(self, job: Job) -> bool:
         if not self.may_exist or job.being_killed:

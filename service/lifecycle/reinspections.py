@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from service.errors import EngineError, EngineRefused, EngineTimeout
+from service.jobs.model import Job
 from service.state.registry import Registry
 from service.support.retry import Backoff
 from service.support.tasks import Background
@@ -49,7 +50,7 @@ class Reinspections:
     async def _repeat(self, launch_id: str, error: EngineError) -> None:
         pauses = iter(_PAUSES)
         try:
-            while not await self._is_gone_within(launch_id, next(pauses)):
+            while not await self._registry.wait_within(launch_id, _never, next(pauses)):
                 try:
                     async with self._turn_after(error):
                         await self._inspect(launch_id)
@@ -61,14 +62,10 @@ class Reinspections:
             self._launch_ids.discard(launch_id)
             self._forget(launch_id)
 
-    async def _is_gone_within(self, launch_id: str, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._registry.wait(launch_id, lambda _: False)
-        except TimeoutError:
-            return False
-        return True
-
     def _turn_after(self, error: EngineError) -> AbstractAsyncContextManager[None]:
         """Only after a timeout does an inspection need a turn: others are answered soon."""
         return self._turns if isinstance(error, EngineTimeout) else nullcontext()
+
+
+def _never(_: Job) -> bool:
+    return False

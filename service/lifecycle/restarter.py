@@ -4,7 +4,6 @@ The exited workload is kept until its successor is there, which the engine makes
 is to be started again is known from the workloads alone, also after a crash at any moment.
 """
 
-import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -104,19 +103,13 @@ class Restarter:
                 return job
             # The clock may have been set meanwhile.
             assert job.restart is not None
-            await self._changes_within(job, min(left, job.restart.most + _RETRIES.longest))
+            seconds = min(left, job.restart.most + _RETRIES.longest)
+            await self.registry.wait_within(launch_id, lambda now: not now.backing_off, seconds)
         return None
 
     def _backing_off(self, launch_id: str) -> Job | None:
         job = self.registry.get(launch_id)
         return job if job is not None and job.state is State.BACKING_OFF else None
-
-    async def _changes_within(self, job: Job, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self.registry.wait(job.launch_id, lambda now: not now.backing_off)
-        except TimeoutError:
-            pass
 
     async def _restart_in_turn(self, job: Job) -> None:
         """Take a slot as a launch does. The job may be killed meanwhile."""

@@ -1,7 +1,7 @@
 """Ends the runs of jobs that a supervisor has a reason to end, without a kill."""
 
-import asyncio
 from contextlib import suppress
+from functools import partial
 
 from service.engine.base import Engine
 from service.errors import EngineError, NoSuchWorkload
@@ -37,12 +37,8 @@ class RunEnds:
 
     async def ends_within(self, job: Job, seconds: float) -> bool:
         """Wait until a run of a job has ended, at most so long; whether it has."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._registry.wait(job.launch_id, lambda now: not _is_same_run(job, now))
-        except TimeoutError:
-            return False
-        return True
+        has_ended = partial(_has_ended, job)
+        return await self._registry.wait_within(job.launch_id, has_ended, seconds)
 
     async def _stop(self, job: Job) -> None:
         assert job.workload_id is not None
@@ -52,6 +48,6 @@ class RunEnds:
         await self._reaper.reap(job.launch_id, Hint(witnessed=True), workload_id=workload_id)
 
 
-def _is_same_run(job: Job, now: Job) -> bool:
-    """Whether a job still runs as it did, and was not started again."""
-    return now.runs and (now.run, now.exits) == (job.run, job.exits)
+def _has_ended(job: Job, now: Job) -> bool:
+    """Whether a job does not run any more, or was started again."""
+    return not now.runs or (now.run, now.exits) != (job.run, job.exits)

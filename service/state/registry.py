@@ -133,6 +133,17 @@ class Registry:
             await woken
         return job
 
+    async def wait_within(
+        self, launch_id: str, until: Callable[[Job], bool], seconds: float
+    ) -> bool:
+        """Wait at most so long; whether a job fulfils a condition by then, or is gone."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.wait(launch_id, until)
+        except TimeoutError:
+            return False
+        return True
+
     def when_closed(self, launch_id: str) -> asyncio.Future[Job]:
         """A future of a live job, as it will be when it is gone: it then has its outcome."""
         return self._closings.setdefault(launch_id, asyncio.get_running_loop().create_future())
