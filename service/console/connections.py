@@ -6,6 +6,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # For the head of a request, and for a client to read on (seconds).
 _HEAD, _STALLED = 10.0, 60.0
+# Of a request without its body (bytes): the parser has no limit, and would fill the memory.
+_MOST_HEAD = 64 * 2**10
 
 
 class Connection(HttpToolsProtocol):
@@ -13,6 +15,7 @@ class Connection(HttpToolsProtocol):
 
     idle_since: float | None = None  # waits for a request
     _due: TimerHandle | None = None
+    _head = 0  # bytes of a request that are not of its body, so far
     _unsent = 0  # bytes, when it was last seen
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn
@@ -23,6 +26,20 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._await_nothing()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._head += len(data)
+        super().data_received(data)
+        if self._head > _MOST_HEAD:
+            self.transport.abort()
+
+    def on_body(self, body: bytes) -> None:
+        self._head -= len(body)
+        super().on_body(body)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head = 0
 
     def on_headers_complete(self) -> None:
         self._await_nothing()

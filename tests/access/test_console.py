@@ -5,7 +5,7 @@ import json
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from typing import Any, NamedTuple
 
@@ -207,3 +207,15 @@ async def test_what_strangers_may_see_ends_no_row_of_wrong_tokens(
         assert 401 == (await asking.get("/api/jobs", "nobody")).status
         assert 200 == (await asking.get("/api/jobs", "")).status
     assert time.monotonic() - began > 0.6, "0.01 s, and each time twice as much"
+
+
+async def test_headers_without_end_are_hung_up_on(asking: Asking) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", asking.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+    with suppress(ConnectionError):
+        for number in range(1000):
+            writer.write(b"x-%d: %s\r\n" % (number, b"a" * 50_000))
+            await writer.drain()
+    assert number < 999
+    assert reader.at_eof() or reader.exception()
+    assert 200 == (await asking.get("/", "prometheus")).status
