@@ -10,7 +10,7 @@ from service.jobs.outcomes import outcome_of, reason_of
 from service.jobs.restart_policy import RestartPolicy, Restarts
 
 NotRestarted = Literal["", "success", "exit_code", "attempts", "refused"]
-"""Why a job is not started again: "" if it was killed or has no policy."""
+"""Why a job is not started again: "" if it was killed, also after its end, or has no policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Again:
 def after_end(job: Job, exited: Closed) -> Again | NotRestarted:
     """What follows the end of a job's run."""
     outcome, policy = outcome_of(job, exited), job.restart
-    if policy is None or outcome is Outcome.KILLED:
+    if policy is None or outcome is Outcome.KILLED or job.being_killed:
         return ""
     if job.gave_up:
         return "refused"

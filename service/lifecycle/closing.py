@@ -83,8 +83,8 @@ class Closing:
     async def close_gone(self, job: Job, hint: Hint) -> None:
         """Close a job whose workload somebody else has removed."""
         now = self._registry.current(job)
-        if now.backing_off and now.last_end:
-            self._close(job, now.last_end)
+        if (now.backing_off or now.gave_up) and now.last_end:
+            self._close(job, now.last_end, "refused" if now.gave_up else "")
         else:
             self._close(job, exit_without_workload(await self._last_hint(job, hint)))
 

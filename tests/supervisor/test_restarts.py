@@ -151,6 +151,21 @@ async def test_a_kill_of_all_ends_it_too(world: World) -> None:
     assert ([], {}) == (world.left(), world.states())
 
 
+async def test_a_kill_right_after_the_end_comes_before_a_restart(world: World) -> None:
+    await world.launch("a-1", "again")
+    hold = world.faults.hold("inspect")
+    end(world)
+    await hold.reached()  # nobody has decided yet what follows
+    kill = world.killing("a-1")
+    await pass_time()
+    hold.release()
+    await kill
+    assert ([], {}) == (world.left(), world.states())
+    (exited,) = world.logged("job.exited")
+    assert "error" == exited["outcome"]
+    assert [] == world.logged("job.backing_off")
+
+
 async def test_a_kill_that_fails_lets_it_go_on_waiting(world: World) -> None:
     await world.launch("a-1", "again")
     end(world)
@@ -228,6 +243,22 @@ async def test_what_somebody_has_removed_while_it_waits_is_gone(world: World) ->
     assert ("error", 5) == (exited["outcome"], exited["exit_code"])
     await pass_time(9999)
     assert [] == world.left()
+
+
+async def test_what_somebody_removes_during_its_last_restart_ends_with_its_last_outcome(
+    world: World,
+) -> None:
+    await world.launch("a-1", "carefully again")
+    end(world, 3)
+    await runs_again(world)
+    hold = world.faults.hold("rename")
+    old = end(world, 5)
+    await hold.reached()
+    await world.host.remove(old.id)
+    hold.release()
+    await until(lambda: not world.states())
+    (exited,) = world.logged("job.exited")
+    assert ("error", 5) == (exited["outcome"], exited["exit_code"])
 
 
 async def test_what_somebody_starts_while_it_waits_is_the_job(world: World) -> None:
