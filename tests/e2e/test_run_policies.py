@@ -4,6 +4,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -88,6 +89,22 @@ def test_what_is_over_its_time_when_a_supervisor_comes_back_is_ended_at_once(
     adopting.start()
     eventually(lambda: not containers.everything(docker_client))
     assert ["timed_out"] == eventually(lambda: _outcomes(adopting))
+
+
+def test_a_sigkill_while_a_job_is_ended_after_its_time_does_not_spare_it(
+    start: Start, catalog: Path, docker_client: docker.DockerClient
+) -> None:
+    keys = f'kind = "action", image = "{worker.IMAGE}", time_limit = "1s", stop_grace = "3s"'
+    catalog.write_text(f"{catalog.read_text()}briefer = {{ {keys} }}\n")
+    adopting = start(SUPERVISOR_ON_START="adopt")
+    assert Response() == adopting.launch("briefer", "b-1", {"stubborn": "1"})
+    eventually(lambda: list(adopting.events("job.time_limit_passed")))
+    adopting.stop(signal.SIGKILL)  # during its grace
+    assert containers.runs(containers.one(docker_client, "b-1"))
+    adopting.start()
+    (exited,) = eventually(lambda: _exits(adopting))
+    assert [] == containers.everything(docker_client)
+    assert ("timed_out", 137) == (exited["outcome"], exited["exit_code"])
 
 
 # Whether it is started again

@@ -1,5 +1,6 @@
 """The anonymous volumes of an image go with the containers of its jobs, however those go."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,11 @@ from tests.support.volumes import Volumes
 _JOBS = f"""
 storing = {{ kind = "action", image = "{volumes.IMAGE}" }}
 broken = {{ kind = "action", image = "{volumes.BROKEN}" }}
+
+[jobs.storing-again]
+kind = "action"
+image = "{volumes.IMAGE}"
+restart = {{ back_off = "100ms", most = "200ms" }}
 """
 
 
@@ -89,6 +95,23 @@ def test_one_container_too_many_takes_its_volume_along(
     eventually(lambda: 1 == len(left))
     assert 1 == len(list(supervised.events("job.surplus")))
     assert Response() == supervised.kill_all()
+
+
+def test_a_job_that_is_started_again_has_one_volume_also_after_a_sigkill(
+    start: Start, docker_client: docker.DockerClient, left: Volumes
+) -> None:
+    supervised = start(SUPERVISOR_ON_START="adopt", ORPHAN_GRACE_SECONDS="0")
+    assert Response() == supervised.launch("storing-again", "a-1")
+    containers.one(docker_client, "a-1").kill()
+    eventually(lambda: 1 == supervised.metric("supervisor_restarts_total"))
+    eventually(lambda: 1 == len(left))
+    containers.one(docker_client, "a-1").kill()
+    supervised.stop(signal.SIGKILL)
+    supervised.start()
+    eventually(lambda: supervised.has_only("a-1"))
+    eventually(lambda: 1 == len(left), within=60)
+    assert Response() == supervised.kill("a-1")
+    assert 0 == len(left)
 
 
 def test_the_go_supervisors_containers_take_their_volumes_along(
