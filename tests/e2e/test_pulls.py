@@ -151,8 +151,16 @@ def test_a_kill_ends_a_launch_that_pulls(
     launch = _begin(pool, stalling)
     assert [("f-1", "starting")] == [(job.identifier, job.status) for job in supervised.jobs()]
     assert 1 == _under_way(supervised)
+    repeated = pool.submit(supervised.launch, "far", "f-1")
+    for _ in range(2):  # all else goes on meanwhile
+        assert Response() == supervised.launch("timer", "t-1")
+    assert 1 == supervised.metric("supervisor_dedups_total", job_name="timer")
+    assert Response() == supervised.kill("t-1")
+    eventually(lambda: 4 == supervised.calls("LaunchJob"))
+    assert not launch.done()
+    assert not repeated.done()
     assert Response() == (supervised.kill_all() if everything else supervised.kill("f-1"))
-    assert 499 == launch.result(30).error.code
+    assert (499, 499) == (launch.result(30).error.code, repeated.result(30).error.code)
     assert failing.left.wait(30)
     eventually(supervised.is_idle)
     eventually(lambda: _under_way(supervised) == 0)
