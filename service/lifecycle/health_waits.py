@@ -103,28 +103,37 @@ class HealthWaits:
             self.background.spawn_once(lambda: self._follow(job.launch_id), name)
 
     async def _follow(self, launch_id: str) -> None:
-        """Look at a job until it is ready or has ended, and end it when its time is over."""
-        clock, pauses = asyncio.get_running_loop().time, iter(_LOOKS)
-        deadline = None
-        while (job := self.registry.get(launch_id)) and job.awaits_health:
-            deadline = clock() + _left(job) if deadline is None else deadline
+        """Until the job is ready or gone. It may end and run again meanwhile."""
+        while job := await self.registry.wait(
+            launch_id, lambda now: now.ready or now.awaits_health
+        ):
+            if job.ready:
+                return
+            await self._follow_run(job)
+
+    async def _follow_run(self, job: Job) -> None:
+        """Look at a run of a job until it is ready or over, and end it when its time is over."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + _left(job)
+        for pause in _LOOKS:
             left = deadline - clock()
             seen = await self._look(job)
-            if left > 0:
-                pause = min(next(pauses), left)
-                await self.registry.wait_within(launch_id, _is_decided, pause)
-            elif self._still_waits(job):
+            if not self._still_waits(job):
+                return
+            if left <= 0:
                 await self._end(job, seen)
                 return
+            await self.registry.wait_within(
+                job.launch_id, lambda now: not _is_same_run(job, now), min(pause, left)
+            )
 
     def _still_waits(self, job: Job) -> bool:
         now = self.registry.get(job.launch_id)
-        return now is not None and now.awaits_health and now.workload_id == job.workload_id
+        return now is not None and _is_same_run(job, now)
 
     async def _look(self, job: Job) -> Inspection | None:
         """Inspect a job. What has ended, or cannot be inspected, is left to events and listings."""
-        if job.workload_id is None:  # it is being started again
-            return None
+        assert job.workload_id is not None
         try:
             seen = await self.engine.inspect(job.workload_id)
         except EngineError:
@@ -144,8 +153,9 @@ class HealthWaits:
         return job.grace(self.settings.job_stop_grace_seconds)
 
 
-def _is_decided(job: Job) -> bool:
-    return not job.awaits_health
+def _is_same_run(job: Job, now: Job) -> bool:
+    """Whether a job still waits for its health, and was not started again."""
+    return now.awaits_health and (now.run, now.exits) == (job.run, job.exits)
 
 
 def _left(job: Job) -> float:

@@ -119,6 +119,23 @@ async def test_a_worker_that_exits_before_it_is_healthy_has_failed_unless_it_is_
     assert [] == world.left()
 
 
+@pytest.mark.parametrize("name", ["api", "healthy first"])
+async def test_a_job_that_runs_again_before_it_is_healthy_has_its_whole_time_again(
+    world: World, name: str
+) -> None:
+    launch, container = await _waiting(world, name)
+    await pass_time(READY_WITHIN / 2)
+    world.host.exit(container.id, 143)
+    if name == "api":  # which the supervisor does not start again
+        world.host.start(container.id)
+    await until(lambda: bool(world.host.live) and world.listed() == {"a-1": "starting"})
+    await pass_time(READY_WITHIN - 2)
+    assert {"a-1": "starting"} == world.listed()
+    assert 502 == await launch.answer()
+    assert 1 == len(world.logged("job.not_ready"))
+    assert ([], {}) == (world.left(), world.states())
+
+
 async def test_a_kill_ends_the_wait(world: World) -> None:
     for everything in (False, True):
         launch, _ = await _waiting(world)
