@@ -45,6 +45,7 @@ class Workload:
     network_of: str = ""  # the id of the workload whose network it shares
     node: str = ""  # the machine that it runs on, if the engine has several
     aside: bool = False  # it could not be removed, and was renamed to free its name
+    replaced: bool = False  # it has ended, and its successor has its name
     stopping: bool = False  # a supervisor is stopping it, as far as the engine tells that
     health: Health = Health.UNTOLD
     image: str = ""  # as it was named for its launch, if the listing tells
@@ -77,6 +78,7 @@ class Inspection:
     log_options: Sequence[str] = field(default=(), repr=False)
     paused: bool = False
     aside: bool = False  # see `Workload`
+    replaced: bool = False  # likewise
     stopping: bool = False  # likewise
     health: Health = Health.UNTOLD
     probe: Probe | None = field(default=None, repr=False)

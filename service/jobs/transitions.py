@@ -74,8 +74,8 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: C901, PLR0911 -
             intended = job.kill_intended or job.being_killed  # the kill ends it, too
             same: EndReason = "" if job.exit_seen else job.ended_for  # the end is that of a run
             live = replace(job, exit_seen=False, exit_signal=None, kill_intended=intended)
-            live = replace(live, ended_for=same)
-            return _moved(replace(live, backing_off=False, started_at=at or job.started_at))
+            live = replace(live, ended_for=same, backing_off=False, gave_up=False)
+            return _moved(replace(live, started_at=at or job.started_at))
         case PauseSeen(paused):
             return _moved(replace(job, paused=paused))
         case HealthSeen() | ImageSeen():

@@ -124,7 +124,8 @@ class Adopter:
             if seen.status is Status.LIVE:
                 log.warning("container.unreadable", container_id=seen.id, **job_fields(seen.labels))
             return
-        if self.registry.get(job.launch_id):
+        if known := self.registry.get(job.launch_id):
+            self._stop_if_replaced(known, seen)
             return
         removes = self.settings.production or job.restart is not None
         if seen.status is Status.EXITED and removes and not seen.aside:
@@ -142,6 +143,12 @@ class Adopter:
         labels = {LAUNCH_LABEL: job.launch_id}
         for workload in await self.engine.find(labels) if job.restarts.total else ():
             await self.examine(workload.id, workload.labels)
+
+    def _stop_if_replaced(self, job: Job, seen: Inspection) -> None:
+        """Stop the predecessor of a job's workload, if a third party has started it again."""
+        is_another = job.workload_id not in (None, seen.id)
+        if seen.replaced and is_another and seen.status is Status.LIVE:
+            self.surplus.stop(job, seen.id)
 
     def _adopt_or_stop(self, job: Job, seen: Inspection) -> None:
         """Adopt a live workload, or stop it if its identifier has a job."""

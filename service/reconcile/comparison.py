@@ -96,10 +96,11 @@ class Comparison:
     def _is_known(self, workload: Workload) -> bool:
         """Whether it is the workload of a job, or a live one with the labels of a job.
 
-        A failed try of a launch can leave a second workload, which a third party has renamed.
+        A failed try of a launch can leave a second workload, which a third party has renamed. One
+        that was replaced may run, too: a third party has started it again.
         """
         job = self.registry.get(launch_id_in(workload.labels))
-        live = workload.status is Status.LIVE
+        live = workload.status is Status.LIVE and not workload.replaced
         return job is not None and (live or job.workload_id in (None, workload.id))
 
     def _may_be_a_job(self, workload: Workload) -> bool:

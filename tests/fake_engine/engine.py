@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from observability.redaction.redactor import Redactor
 from service.engine.capabilities import Capabilities, PullProgress
 from service.engine.configuration import Offers, Trait
-from service.engine.docker.names import DOCKER_NAMES, is_aside
+from service.engine.docker.names import DOCKER_NAMES, has_ended, is_aside
 from service.engine.events import Event, Listing
 from service.engine.output import UNREADABLE_LOG, Printed, Usage
 from service.engine.workload_spec import WorkloadSpec
@@ -409,6 +409,7 @@ def _workload(container: Container) -> Workload:
         image=container.spec.image,
         image_digest=digest_of(container.spec.image),
         aside=is_aside(container.spec.name, container.id),
+        replaced=has_ended(container.spec.name, container.id),
         node=container.node,
     )
 
@@ -446,5 +447,6 @@ def _inspection(container: Container) -> Inspection:
         log_options=tuple(value for _, value in log.options) if log else (),
         paused=container.paused,
         aside=is_aside(container.spec.name, container.id),
+        replaced=has_ended(container.spec.name, container.id),
         node=container.node,
     )

@@ -504,7 +504,7 @@ async def test_a_launch_meets_what_waits_from_before(adopting: World) -> None:
     assert 0 == adopting.metric("supervisor_launches_total")
 
 
-@pytest.mark.parametrize("stage", ["renamed", "created", "dead", "started", "ended"])
+@pytest.mark.parametrize("stage", ["renamed", "created", "dead", "started", "ended", "both run"])
 async def test_a_crash_in_the_middle_of_a_restart_leaves_one_job(
     adopting: World, stage: str
 ) -> None:
@@ -520,6 +520,8 @@ async def test_a_crash_in_the_middle_of_a_restart_leaves_one_job(
             created.status = Status.EXITED if stage == "dead" else Status.CREATED
         elif stage == "ended":
             world.host.exit(new.id, 1)
+        elif stage == "both run":  # somebody has started the old one
+            world.host.start(old.id)
     await begin(world)
     await runs_again(world)
     await pass_time(300)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from service.engine.docker.names import is_aside
+from service.engine.docker.names import has_ended, is_aside
 from service.engine.docker.parsed_fields import MaybeLabels, NotEmpty, digest, status, timestamp
 from service.engine.docker.parsing import Answer, read
 from service.engine.workloads import Health, Inspection, Probe
@@ -136,6 +136,7 @@ def inspection(answer: object) -> Inspection:
         health=_health(state),
         probe=_last_probe(state.Health),
         aside=is_aside(found.Name, found.Id),
+        replaced=has_ended(found.Name, found.Id),
     )
 
 

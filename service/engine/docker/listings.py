@@ -1,6 +1,6 @@
 """Lists of containers."""
 
-from service.engine.docker.names import is_aside
+from service.engine.docker.names import has_ended, is_aside
 from service.engine.docker.parsed_fields import MaybeLabels, NotEmpty, digest, status
 from service.engine.docker.parsing import Answer, read
 from service.engine.workloads import Health, Workload
@@ -44,6 +44,7 @@ def workload(item: object) -> Workload:
         id=found.Id,
         name=name,
         aside=is_aside(name, found.Id),
+        replaced=has_ended(name, found.Id),
         status=status(found.State),
         labels=found.Labels or {},
         created_at=found.Created,

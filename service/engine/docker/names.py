@@ -30,6 +30,11 @@ def name_ended(name: str, container_id: str) -> str:
     return f"{name_before(name, container_id)}{_ended(container_id)}"
 
 
+def has_ended(name: str, container_id: str) -> bool:
+    """Whether the container with this name is one whose successor has its old name."""
+    return _ended(container_id) in name
+
+
 def name_before(name: str, container_id: str) -> str:
     """The old name of such a container."""
     return name.removesuffix(_ended(container_id))
