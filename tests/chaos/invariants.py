@@ -16,10 +16,6 @@ from tests.support.containers import PREFIX
 from tests.support.supervised import Scrape
 
 _LIVE = frozenset({"running", "paused", "restarting"})
-_NAMES = (
-    *("timer", "narrow", "weather", "webhook", "far", "hardy", "limited", "moody"),
-    *("mail", "unknown"),
-)
 # At most 98 threads talk to the Engine, each over one connection; gRPC has some of its own.
 _MOST_THREADS = 160
 _MOST_FILES = 200
@@ -132,7 +128,8 @@ def _neighbours_untouched(sight: Sight) -> Iterator[str]:
 
 def _counters_add_up(sight: Sight) -> Iterator[str]:
     listed = Counter(name for name, _, _ in sight.jobs)
-    for name in _NAMES:
+    named = {each.labels["job_name"] for each in sight.scrape.of("supervisor_jobs_running")}
+    for name in sorted(named | listed.keys()):
         gauge, begun, adopted, ended = (
             sight.scrape.sum(f"supervisor_{metric}", job_name=name)
             for metric in ("jobs_running", "launches_total", "adoptions_total", "exits_total")

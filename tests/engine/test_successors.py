@@ -112,8 +112,9 @@ async def test_what_is_gone_has_no_successor(rig: Rig) -> None:
 async def test_the_one_before_stays_until_it_is_removed(rig: Rig) -> None:
     old = await _start_ended(rig, "a-1")
     new = (await _again(rig, old)).id
-    names = {w.id: (w.name, w.aside) for w in await rig.engine.list()}
-    assert {old: (f"a-1.ended-{old[:12]}", False), new: ("a-1", False)} == names
+    seen = {w.id: (w.name, w.aside, w.replaced) for w in await rig.engine.list()}
+    assert {old: (f"a-1.ended-{old[:12]}", False, True), new: ("a-1", False, False)} == seen
+    assert [True, False] == [(await rig.engine.inspect(each)).replaced for each in (old, new)]
     assert await rig.engine.remove(old)
 
 

@@ -1,17 +1,18 @@
 """The answers that each request may get. Each rule yields what is wrong with one."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from service._generated.area_supervisor_pb2 import JobList
+from tests.simulation.asked import Asked
+from tests.simulation.catalog import READY
+from tests.simulation.excuses import Excuses
 from tests.simulation.facts import Fact, Facts
 from tests.simulation.life import Life
 from tests.simulation.listener import KEY_SECONDS
 from tests.simulation.plan import REACTION
 from tests.simulation.spill import spills
-from tests.simulation.steps import Kill, KillAll, Launch, ListAll, Mistake, Request, Wrong
+from tests.simulation.steps import Kill, KillAll, Launch, ListAll, Mistake, Wrong
 from tests.simulation.trouble import STALE, Trouble
 from tests.simulation.wire import Aborted
 
@@ -28,58 +29,16 @@ _AWAY = {"503", "504"}  # the Engine, or the supervisor itself
 _BROKEN = {"409", "502", *_AWAY}
 # For so long (seconds) a job may be taken for running after its end; where something is broken.
 _HEARD, _LONGEST_ERROR = 0.25, 75.0
-# A launch may share the failure of one that was asked for so long before (seconds).
-_SHARED = 100.0
-_EVERYBODY = ""
-
-
-@dataclass(slots=True)
-class Asked:
-    """A request, and the state in which it was made."""
-
-    act: Request
-    at: float
-    life: Life
-    knew_jobs: bool  # whether the supervisor knew by then what runs
-    launches: Collection[str] = ()  # that a kill is about
-    kills_since: float = 0.0  # since when these are being killed
-    hung_up: bool = False
-    task: "asyncio.Task[object] | None" = None
 
 
 class Answers:
     """Checks answers against the facts, and against what clients and third parties have done."""
 
-    def __init__(self, facts: Facts, trouble: Trouble) -> None:
+    def __init__(self, facts: Facts, trouble: Trouble, excuses: Excuses) -> None:
         self._facts = facts
         self._trouble = trouble
-        self._images_missing: dict[str, float] = {}  # identifiers launched without an image, when
-        self._strangers: dict[str, float] = {}  # identifiers whose name strangers have, until when
-        self._keys: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-        self._kills: dict[str, float] = {}  # identifiers, and when a kill was asked for last
-        self._unrunnable_until = 0.0
+        self._excuses = excuses
         self._claimed: set[str] = set()  # containers that a launch was answered for
-
-    def note_asked(self, asked: Asked) -> None:
-        """A request is made."""
-        match asked.act:
-            case Launch(name, identifier, key=key):
-                if name == "missing":
-                    self._images_missing[identifier] = asked.at
-                if key:
-                    self._keys[key].add((name, identifier))
-            case Kill(identifier):
-                self._kills[identifier] = asked.at
-            case KillAll():
-                self._kills[_EVERYBODY] = asked.at
-
-    def note_stranger(self, identifier: str, until: float) -> None:
-        """Somebody else has a name until then."""
-        self._strangers[identifier] = until
-
-    def note_unrunnable(self, until: float) -> None:
-        """No job can be run until then."""
-        self._unrunnable_until = max(self._unrunnable_until, until)
 
     def wrong_with(self, asked: Asked, answer: str) -> Iterator[str]:
         """What is wrong with an answer."""
@@ -114,44 +73,12 @@ class Answers:
                 return {"OK"} if asked.knew_jobs else {"OK", "UNAVAILABLE"}
             case Launch():
                 allowed = {"OK"} | (_BROKEN if broken else set())
-                may_be = answer not in allowed and self._may_be(asked, asked.act, answer)
+                may_be = answer not in allowed and self._excuses.may_be(
+                    asked, asked.act, answer, broken=broken
+                )
                 return allowed | ({answer} if may_be else set())
             case Kill() | KillAll():
                 return {"OK"} | (_BROKEN if broken or self._was_touched(asked) else set())
-
-    def _may_be(  # noqa: PLR0911 - a case, a return
-        self, asked: Asked, act: Launch, answer: str
-    ) -> bool:
-        """Whether a launch may fail like this although nothing is broken."""
-        identifier, recent = act.identifier, asked.at - STALE
-        match answer:
-            case "400":
-                return act.key != "" and len(self._keys[act.key]) > 1
-            case "409":
-                held = self._strangers.get(identifier, 0.0) > recent
-                return held or any(
-                    _has_name(fact, identifier, recent) for fact in self._facts.all()
-                )
-            case "422":
-                return self._images_missing.get(identifier, 0.0) > asked.at - _SHARED
-            case "429":
-                return asked.life.tight
-            case "499":
-                killed = max(self._kills.get(each, 0.0) for each in (identifier, _EVERYBODY))
-                return asked.life.tight and killed > recent
-            case "503":
-                return asked.life.record.cordoned_until >= asked.at
-            case "502":
-                return self._unrunnable_until > recent or self._holder_was_touched(act, recent)
-        return False
-
-    def _holder_was_touched(self, act: Launch, since: float) -> bool:
-        """Whether a third party has started the holder of the name before its removal."""
-        return any(
-            fact.was_touched_since(since)
-            for fact in self._facts.all()
-            if act.identifier in (fact.identifier, fact.named_as)
-        )
 
     def _was_touched(self, asked: Asked) -> bool:
         """Whether a third party has started a container that was to be killed."""
@@ -181,6 +108,28 @@ class Answers:
             found = found or self._has_run(act.key, asked)
         if not found:
             yield f"a launch without a container: {act}"
+        if self._is_too_early(asked, act):
+            yield f"a launch that was answered too early: {act}, and it was never healthy"
+
+    def _is_too_early(self, asked: Asked, act: Launch) -> bool:
+        """Whether all that it can have been answered for still have to become healthy."""
+        seen = [
+            fact
+            for fact in self._facts.of_identifier(act.identifier)
+            if fact.live or max(fact.ended_at, fact.let_go_at) >= asked.at - _HEARD
+        ]
+        by_key = self._facts.of_key(act.key) if act.key else ()
+        if any(fact not in seen for fact in by_key):  # it may be the answer to an earlier launch
+            return False
+        return bool(seen) and all(self._has_to_be_healthy(fact, asked.life) for fact in seen)
+
+    def _has_to_be_healthy(self, fact: Fact, life: Life) -> bool:
+        """Whether a life has launched it, nobody has touched it, and it runs."""
+        launch = list(self._facts.of_launches([fact.launch_id]))
+        ours = any(life.record.jobs.get(each.id) == 0.0 for each in launch)
+        healthy = any(each.healthy_at for each in launch)
+        untouched = all(each.touched_at is None for each in launch)
+        return fact.name in READY and fact.live and ours and untouched and not healthy
 
     def _longest_error(self, asked: Asked, act: Launch, *, broken: bool) -> float:
         """For how long a job may count as running after its exit (seconds)."""
@@ -204,11 +153,6 @@ class Answers:
             fact.starts and (fact.live or max(fact.ended_at, asked.life.began) > since)
             for fact in self._facts.of_key(key)
         )
-
-
-def _has_name(fact: Fact, identifier: str, since: float) -> bool:
-    """Whether a third party has given a container an identifier's name, and it was there since."""
-    return fact.named_as == identifier and (fact.removed_at is None or fact.removed_at > since)
 
 
 def answer_of(task: "asyncio.Task[object]") -> str:

@@ -3,8 +3,11 @@
 import asyncio
 from typing import Any
 
-from tests.simulation.answers import Answers, Asked, answer_of
-from tests.simulation.life import KillAsked, Life
+from tests.simulation.answers import Answers, answer_of
+from tests.simulation.asked import Asked
+from tests.simulation.excuses import Excuses
+from tests.simulation.life import Life
+from tests.simulation.record import KillAsked
 from tests.simulation.steps import Kill, KillAll, Launch, Request
 from tests.simulation.trouble import Trouble
 from tests.simulation.virtual import VirtualLoop
@@ -15,7 +18,13 @@ class Clients:
     """Every request of an episode."""
 
     def __init__(
-        self, loop: VirtualLoop, witness: Witness, answers: Answers, trouble: Trouble
+        self,
+        loop: VirtualLoop,
+        witness: Witness,
+        *,
+        answers: Answers,
+        trouble: Trouble,
+        excuses: Excuses,
     ) -> None:
         self.pending: list[Asked] = []
         self.longest_answer = 0.0
@@ -23,6 +32,7 @@ class Clients:
         self._witness = witness
         self._answers = answers
         self._trouble = trouble
+        self._excuses = excuses
 
     def ask(self, act: Request, life: Life | None) -> None:
         """Make a request. A supervisor that does not listen is not asked."""
@@ -32,7 +42,7 @@ class Clients:
         asked = Asked(act, self._loop.time(), life, life.core.readiness.listed)
         asked.launches = self._note_kill(asked)
         asked.kills_since = self._kills_since(asked)
-        self._answers.note_asked(asked)
+        self._excuses.note_asked(asked)
         task = asked.task = life.call(act)
         self.pending.append(asked)
         task.add_done_callback(lambda done: self._answered(asked, done))

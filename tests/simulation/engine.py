@@ -2,12 +2,14 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from service.engine.capabilities import PullProgress
 from service.engine.events import Change, Event, Listing
 from service.engine.workloads import Inspection, Status, Workload
 from service.errors import (
@@ -23,6 +25,10 @@ from tests.simulation.steps import Failure, NewsTrouble, Unrunnable
 
 INSTANCE = "default"
 IMAGE, NETWORK = "worker", "host"
+FAR = ("far", "farther", "fresh")
+"""The images that the registry has."""
+
+MAX_PULLS = 2
 # Of the containers that are nobody's job.
 OTHERS_IMAGE, OTHERS_NETWORK = "another", "others"
 # Inspections, removals and the like that a supervisor may have under way: 20 in the process, with
@@ -30,6 +36,7 @@ OTHERS_IMAGE, OTHERS_NETWORK = "another", "others"
 BULK_THREADS = 8
 
 _LONGEST_LATENCY = 0.01
+_LONGEST_PULL = 1.0
 _SHARE_OF_ODD_ANSWERS = 0.15
 _UNSETTLED = 0.02
 # A removal that fails is tried again within this time, without another look (seconds).
@@ -62,10 +69,13 @@ class SimulatedEngine(FakeEngine):
         self.removals_asked: dict[str, Removal] = {}  # the last one of each container
         self.out_of_memory_told: dict[str, float] = {}  # since when a listener knows of it
         self.on_trouble: Callable[[float], None] = lambda _: None
+        self.pulling: Counter[str] = Counter()  # images, by the pulls that somebody waits for
+        self.wrong: list[str] = []  # what must not be asked for
         self.on_loss: Callable[[], None] = lambda: None
         self._chance = chance
         self._news: NewsTrouble | None = None
         self._news_until = self._odd_until = 0.0
+        self.publish()
 
     def trouble_news(self, what: NewsTrouble, seconds: float) -> None:
         """Disturb the events for so many seconds."""
@@ -91,12 +101,27 @@ class SimulatedEngine(FakeEngine):
         self.host.broken.clear()
         self.host.networks.add(NETWORK)
 
+    def publish(self) -> None:
+        """Have the registry offer its images, as it does from the first."""
+        self.host.registry.update(FAR)
+
     def repair(self) -> None:
         """Remove all faults that have not struck yet."""
         self.faults.clear()
         self.stuck.clear()
         self.run_again()
+        self.publish()
         self._news_until = self._odd_until = 0.0
+
+    async def pull(self, image: str, platform: str, tell: Callable[[PullProgress], None]) -> None:
+        self.pulling[image] += 1
+        if self.pulling[image] > 1 or self.pulling.total() > MAX_PULLS:
+            self.wrong.append(f"too many pulls: {dict(self.pulling)}")
+        try:
+            await asyncio.sleep(self._chance.uniform(0, _LONGEST_PULL))
+            await super().pull(image, platform, tell)
+        finally:
+            self.pulling[image] -= 1
 
     async def remove(self, workload_id: str, *, force: bool = False) -> bool:
         before = self.removals_asked.get(workload_id)

@@ -14,10 +14,12 @@ from service.jobs.labels import (
     KIND_LABEL,
     LAUNCH_LABEL,
     NAME_LABEL,
+    restarts_in,
 )
+from service.jobs.restart_policy import NO_RESTARTS, Restarts
 from tests.fake_engine.host import FakeHost
+from tests.simulation.catalog import CATALOG
 from tests.simulation.engine import INSTANCE
-from tests.simulation.life import CATALOG
 from tests.simulation.spill import spills
 from tests.simulation.trouble import PUT_RIGHT, STALE, Trouble
 from tests.simulation.witness import Witness
@@ -59,6 +61,12 @@ class Fact:
     misnamed: bool = False  # so that its name is in no launch's way
     closed: int = 0  # times that its job was told to be over
     retold: int = 0  # of these, those that may be told twice
+    restarts: Restarts = NO_RESTARTS  # as its labels tell
+    waits: bool = False  # it has exited, and its job is to be started again
+    let_go_at: float = 0.0  # when that was over, the last time
+    healthy_at: float | None = None  # when it became healthy for the first time
+    was_sick: bool = False  # since its start
+    removed_by_hand: bool = False
 
     @property
     def ended_by_hand(self) -> int | None:
@@ -115,9 +123,18 @@ class Facts:
             yield from self._by_launch.get(launch_id, ())
 
     def last_alive(self, identifier: str) -> float:
-        """When a container of an identifier ran last, or was launched; now, where one runs."""
-        now, facts = self._now(), self.of_identifier(identifier)
-        return max((now if f.live else max(f.ended_at, f.launched_at) for f in facts), default=0.0)
+        """When a job of an identifier ran or waited last, or was launched; now, where one does."""
+        return max(map(self._last_alive, self.of_identifier(identifier)), default=0.0)
+
+    def _last_alive(self, fact: Fact) -> float:
+        if fact.live or fact.waits:
+            return self._now()
+        return max(fact.ended_at, fact.launched_at, fact.let_go_at)
+
+    def let_go(self, fact: Fact) -> None:
+        """It is not to be started again any more, or its successor is there."""
+        if fact.waits:
+            fact.waits, fact.let_go_at = False, self._now()
 
     def rivals(self) -> Iterator[tuple[str, float]]:
         """Identifiers with more than one live container, though actions; and since when."""
@@ -157,8 +174,13 @@ class Facts:
                 fact.codes.append(event.exit_code or 0)
             case Change.OUT_OF_MEMORY:
                 fact.out_of_memory = True
+            case Change.HEALTHY:
+                fact.healthy_at = fact.healthy_at or now
+            case Change.UNHEALTHY:
+                fact.was_sick = True
             case Change.REMOVED:
                 fact.removed_at = now
+                self.let_go(fact)
 
     def _new(self, event: Event) -> Fact:
         labels = event.labels
@@ -170,7 +192,9 @@ class Facts:
             launch_id=labels[LAUNCH_LABEL],
             key=labels.get(KEY_LABEL, ""),
             created_at=self._now(),
+            restarts=restarts_in(labels),
         )
+        self._inherit_name(fact)
         self._facts[fact.id] = fact
         self._by_identifier[fact.identifier].append(fact)
         self._by_launch[fact.launch_id].append(fact)
@@ -182,8 +206,15 @@ class Facts:
             self._witness.wrong.append(f"a container that must not be: {fact}")
         return fact
 
+    def _inherit_name(self, fact: Fact) -> None:
+        """A successor has the name of the one before, also if a third party has given it that."""
+        for before in self._by_launch.get(fact.launch_id, ()):
+            if before.restarts.total < fact.restarts.total:
+                fact.misnamed, fact.named_as = before.misnamed, before.named_as
+
     def _start(self, fact: Fact) -> None:
         fact.live, fact.started_at = True, self._now()
+        fact.waits = fact.was_sick = False
         fact.starts += 1
         left_behind = fact.created_at <= self._crashed_in_development_at
         if not fact.action or fact.touched_at == fact.started_at or left_behind:

@@ -7,7 +7,7 @@ from signal import SIGCONT, SIGHUP, SIGKILL, SIGTERM, SIGWINCH
 
 from service.engine.docker.names import DOCKER_NAMES, is_aside
 from service.engine.workload_spec import WorkloadSpec
-from service.engine.workloads import Status
+from service.engine.workloads import Health, Status
 from service.errors import SupervisorError
 from service.jobs.workload_names import base_name
 from tests.fake_engine.host import Container
@@ -82,8 +82,10 @@ class Hands:
         if act.what in ("crash", "wipe"):
             self._end_all(_SIGNALLED + SIGKILL)
         if act.what == "wipe":
-            for container in [c for c in self._host.containers if self._is_ours(c)]:
-                await self.remove(container.id)
+            for container in self._host.containers:
+                if fact := self._facts.get(container.id):
+                    fact.removed_by_hand = True
+                    await self.remove(container.id)
         self._engine.come_back()
 
     async def _shut_down(self) -> None:
@@ -101,7 +103,7 @@ class Hands:
                 self._host.signal(container.id, signal)
             self._host.exit(container.id, code)
 
-    async def _do(self, act: Hand, fact: Fact) -> None:
+    async def _do(self, act: Hand, fact: Fact) -> None:  # noqa: C901 - a case for each work
         host, container_id = self._host, fact.id
         match act.what:
             case "exit":
@@ -112,7 +114,10 @@ class Hands:
                 host.exit(container_id, _SIGNALLED + SIGKILL, oom_killed=True)
             case "late oom":
                 await self._run_out_of_memory(container_id)
+            case "heal" | "sicken":
+                host.probe(container_id, int(act.what == "sicken"))
             case "remove" | "rm":
+                fact.removed_by_hand = True
                 await host.remove(container_id, force=act.what == "remove")
             case "pause" | "unpause":
                 host.pause(container_id, paused=act.what == "pause")
@@ -155,9 +160,6 @@ class Hands:
         fact = self._facts.get(container.id)
         return fact if fact and fact.identifier not in STEADY else None
 
-    def _is_ours(self, container: Container) -> bool:
-        return self._facts.get(container.id) is not None
-
 
 def _runs(container: Container) -> bool:
     return container.status is Status.LIVE and not container.paused
@@ -169,6 +171,10 @@ def _is_live(container: Container) -> bool:
 
 def _is_paused(container: Container) -> bool:
     return container.status is Status.LIVE and container.paused
+
+
+def _is_checked(container: Container) -> bool:
+    return _runs(container) and container.health is not Health.UNTOLD
 
 
 def _runs_not(container: Container) -> bool:
@@ -198,4 +204,6 @@ _FIT: Mapping[HandWork, Callable[[Container], bool]] = {
     "start": _runs_not,
     "rm": _runs_not,
     "rename": _may_be_renamed,
+    "heal": _is_checked,
+    "sicken": _is_checked,
 }

@@ -8,11 +8,14 @@ from prometheus_client.samples import Sample
 
 from service.app.metric_labels import LABELS
 from service.engine.workloads import Status
+from service.jobs.model import State
 from tests.chaos.invariants import Sight, wrong_with
 from tests.fake_engine.host import Container
-from tests.simulation.life import CATALOG, Life
+from tests.simulation.catalog import CATALOG
+from tests.simulation.life import Life
 from tests.simulation.limits import wrong_with_limits
 from tests.simulation.plan import STEADY
+from tests.simulation.policies import wrong_with_policies, wrong_with_policies_at_rest
 from tests.simulation.spill import spills
 from tests.simulation.stage import Stage
 from tests.simulation.trouble import COMPARED, PUT_RIGHT
@@ -26,6 +29,8 @@ _RECOVERED = 40.0
 # A removal that the janitor has failed at is tried again after 30 s, and then twice as long.
 _FIRST_RETRY = 30.0
 _LASTING_TASKS = frozenset({"watcher", "events", "ping", "deep ping", "compare"})
+# And one for each job, of these.
+_FOLLOWED = ("time limit", "unhealthy")
 
 
 def wrong_after_a_step(stage: Stage) -> Iterator[str]:
@@ -40,6 +45,7 @@ def wrong_after_a_step(stage: Stage) -> Iterator[str]:
     yield from _metrics_differ(life)
     yield from life.follower.wrong()
     yield from wrong_with_limits(life)
+    yield from wrong_with_policies(stage, life)
     yield from _launched_while_cordoned(life)
     calm = stage.trouble.calm()
     if calm > _RECOVERED:
@@ -58,6 +64,7 @@ def wrong_at_rest(stage: Stage) -> Iterator[str]:
     collected = _Collected(life.metrics.registry)
     yield from wrong_with(_sight(stage, life, collected))
     yield from _left_over_in_the_process(stage, life)
+    yield from wrong_with_policies_at_rest(stage, life)
     for metric in collected.spilling():
         yield f"a secret in the labels: {metric}"
     for identifier in STEADY:
@@ -102,7 +109,8 @@ def _exits_unnoticed(stage: Stage, life: Life) -> Iterator[str]:
     now = stage.loop.time()
     for job in life.core.registry.jobs():
         fact = stage.facts.get(job.workload_id)
-        if fact is not None and not fact.live and now - fact.ended_at > _NOTICED:
+        waits = job.state is State.BACKING_OFF
+        if fact is not None and not fact.live and not waits and now - fact.ended_at > _NOTICED:
             yield f"an exit unnoticed for {now - fact.ended_at:.1f} s: {job}"
 
 
@@ -122,7 +130,10 @@ def _rivals_left(stage: Stage) -> Iterator[str]:
 def _left_over_in_the_process(stage: Stage, life: Life) -> Iterator[str]:
     if stage.clients.pending:
         yield f"requests unanswered: {[asked.act for asked in stage.clients.pending]}"
-    left = [t for t in life.tasks if t.get_name() not in _LASTING_TASKS]
+    followed = {
+        f"{what} {job.launch_id}" for what in _FOLLOWED for job in life.core.registry.jobs()
+    }
+    left = [t for t in life.tasks if t.get_name() not in _LASTING_TASKS | followed]
     if left:
         yield f"tasks left: {[_told(task) for task in left]}"
 

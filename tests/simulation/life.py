@@ -2,11 +2,10 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass, field
 from inspect import CORO_CREATED, getcoroutinestate
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from google.protobuf.empty_pb2 import Empty
 
@@ -17,16 +16,17 @@ from service.app.metric_labels import new_metrics
 from service.app.wiring import Core
 from service.engine.base import Engine
 from service.errors import StartError
-from service.jobs.catalog import Catalog
-from service.jobs.catalog_keys import Entry
-from service.jobs.model import Job, Kind
+from service.jobs.model import Job
 from service.observe.cordoning import Cordoning
 from service.settings import Settings
 from tests.fake_engine.host import Container
-from tests.simulation.engine import IMAGE, INSTANCE, SimulatedEngine
+from tests.simulation.catalog import CATALOG, TIGHT_CATALOG, TIGHT_MOST
+from tests.simulation.engine import INSTANCE, MAX_PULLS, SimulatedEngine
 from tests.simulation.follower import Follower
+from tests.simulation.record import Record
 from tests.simulation.spill import AUTH, TRACER
 from tests.simulation.steps import Kill, KillAll, Launch, ListAll, Mistake, Request, Wrong
+from tests.simulation.turns import WatchedLine
 from tests.simulation.virtual import OWNER, Task, VirtualLoop
 from tests.simulation.wire import Context, Wire
 from tests.support.supervised import launch_request
@@ -34,37 +34,16 @@ from tests.support.supervised import launch_request
 GRACE = 2
 LAUNCH_TIMEOUT = 6.0
 ORPHAN_GRACE = 5.0
+_PULL_TIMEOUT = 20.0
 _DRAIN_GRACE = 10.0  # as in service/app/process.py
 _TURNS_TO_DIE = 100
 
-CATALOG = Catalog(
-    {
-        "timer": Entry(kind=Kind.ACTION, image=IMAGE),
-        "weather": Entry(kind=Kind.ACTION, image=IMAGE, first_argument="fetch"),
-        "webhook": Entry(kind=Kind.ACTION, image=IMAGE, ends=True),
-        "mail": Entry(kind=Kind.REACTION, image=IMAGE),
-        "missing": Entry(kind=Kind.ACTION, image="missing"),
-        "nothing": Entry(kind=Kind.ACTION),
-    }
-)
-TIGHT_MOST = 5
-"""How many jobs may run in a life with room for few, where most launches wait for it."""
 _TIGHT = {
     "max_launches_under_way": 2,
     "max_launches_waiting": 4,
     "max_running_jobs": TIGHT_MOST,
     "wait_seconds": 5,
 }
-_TIGHT_KEYS: Mapping[str, Mapping[str, object]] = {
-    "timer": {"max_running": 2, "when_full": "wait"},
-    "weather": {"when_full": "wait", "priority": 1},
-    "webhook": {"max_running": 1},
-    "mail": {"max_running": 2, "when_full": "wait", "priority": -1},
-}
-TIGHT_CATALOG = Catalog(
-    {name: job.model_copy(update=_TIGHT_KEYS.get(name)) for name, job in CATALOG.items()},
-    image_limits={IMAGE: 4},
-)
 _MISTAKES: dict[Wrong, tuple[AuthenticatedJobData, str | None]] = {
     "blank": (launch_request("timer", " ", auth=AUTH), None),
     "nul": (launch_request("timer", "a\0", auth=AUTH), None),
@@ -73,30 +52,6 @@ _MISTAKES: dict[Wrong, tuple[AuthenticatedJobData, str | None]] = {
     "large": (launch_request("timer", "a", {"much": "x" * 140_000}, AUTH), None),
     "blank key": (launch_request("timer", "bad", auth=AUTH), " "),
 }
-
-
-class KillAsked(NamedTuple):
-    """Of which identifier, and when."""
-
-    identifier: str
-    at: float
-
-
-@dataclass(slots=True)
-class Record:
-    """The requests to a life, and the events of its log."""
-
-    jobs: dict[str, float] = field(default_factory=dict)  # containers, and since when it has them
-    kills: dict[str, float] = field(default_factory=dict)  # launches whose end was asked for, when
-    kills_under_way: dict[str, KillAsked] = field(default_factory=dict)  # of those that ran
-    # Until when new launches are refused, and those that were accepted before.
-    cordoned_until: float = 0.0
-    accepted: frozenset[str] = frozenset()
-    early_kill: bool = False  # whether one was asked for before it knew its jobs
-    # Launches that waited for room when they were killed, and since when that is seen.
-    taking_out: dict[str, float] = field(default_factory=dict)
-    # Of the janitor, by container: how many, and when the last one was.
-    removal_failures: dict[str, tuple[int, float]] = field(default_factory=dict)
 
 
 class Life:
@@ -157,10 +112,32 @@ class Life:
         """Whether a launch waits because as many jobs run as may."""
         return job.launch_id in self.core.supervisor.launch_tasks.rooms._line
 
+    def waits_for_image(self, job: Job) -> bool:
+        """Whether a launch waits for the pull of its image."""
+        waiting = self.core.supervisor.launch_tasks.pulls._waiting
+        return any(job.launch_id in launches for launches in waiting.values())
+
     def was_ended(self, job: Job) -> bool:
         """Whether a launch is about to fail, such as one that made place for another."""
         launch = self.core.supervisor.launches._under_way.get(job.launch_id)
         return launch is not None and launch.error is not None
+
+    @property
+    def lines(self) -> Sequence[WatchedLine]:
+        """Where launches wait for their turn."""
+        tasks = self.core.supervisor.launch_tasks
+        lines = tasks.rooms._line, tasks.admission._line
+        return [line for line in lines if isinstance(line, WatchedLine)]
+
+    def ended(self, launch_id: str) -> Job | None:
+        """A job of its history."""
+        kept = self.core.history._kept._entries.get(launch_id)
+        return kept.job if kept else None
+
+    @property
+    def history(self) -> Collection[str]:
+        """The launches of its history."""
+        return self.core.history._kept._entries
 
     @property
     def tasks(self) -> list[Task]:
@@ -244,6 +221,8 @@ class Life:
             "supervisor_on_start": "adopt" if self.adopt else "remove",
             "orphan_grace_seconds": ORPHAN_GRACE,
             "supervisor_instance": INSTANCE,
+            "max_pulls": MAX_PULLS,
+            "pull_timeout_seconds": _PULL_TIMEOUT,
             **(_TIGHT if self.tight else {}),
         }
         return Settings.model_validate(chosen)

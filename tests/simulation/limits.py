@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from service.jobs.model import Job, State
-from tests.simulation.life import TIGHT_CATALOG, TIGHT_MOST, Life
+from tests.simulation.catalog import TIGHT_CATALOG, TIGHT_MOST
+from tests.simulation.life import Life
 
-# How long a kill of a launch that waits for room may take (seconds).
+# How long a kill of a launch that waits for room or for its image may take (seconds).
 _TAKEN_OUT = 0.5
 
 
@@ -36,6 +37,9 @@ _LIMITS = _limits()
 def wrong_with_limits(life: Life) -> Iterator[str]:
     """What is wrong after a step."""
     jobs = life.core.registry.jobs()
+    for line in life.lines:
+        yield from line.wrong
+    yield from _not_taken_out(life, jobs)
     waiting = {job.launch_id for job in jobs if life.waits_for_room(job)}
     told = life.metrics.launches_waiting.labels("room")._value.get()
     if told != len(waiting):
@@ -67,7 +71,12 @@ def _in_vain(life: Life, waiting: Collection[Job]) -> Iterator[str]:
         seen[job.name] += 1
         if job.state is State.STARTING and seen[job.name] == 1 and not rooms.limit_reached(job):
             yield f"a launch that waits while there is room: {job}"
-        if job.kill_intended:
+
+
+def _not_taken_out(life: Life, jobs: Collection[Job]) -> Iterator[str]:
+    """A kill takes out a launch that waits for room or for its image."""
+    for job in jobs:
+        if job.kill_intended and (life.waits_for_room(job) or life.waits_for_image(job)):
             since = life.record.taking_out.setdefault(job.launch_id, life.now)
             if life.now - since > _TAKEN_OUT:
                 yield f"a kill that waits for a launch: {job}"

@@ -12,6 +12,7 @@ from structlog.typing import EventDict, WrappedLogger
 from tests.simulation.ends import Ends
 from tests.simulation.facts import Fact, Facts
 from tests.simulation.life import Life
+from tests.simulation.restarting import Restarting
 from tests.simulation.spill import spills
 from tests.simulation.trouble import STALE
 from tests.simulation.virtual import OWNER
@@ -26,9 +27,10 @@ _KILLS = ("kill", "kill_all")
 class Listener:
     """Hears each event of each life."""
 
-    def __init__(self, facts: Facts, ends: Ends) -> None:
+    def __init__(self, facts: Facts, ends: Ends, restarting: Restarting) -> None:
         self._facts = facts
         self._ends = ends
+        self._restarting = restarting
 
     def wrong_with(
         self, life: Life, event: str, told: Mapping[str, Any], now: float
@@ -38,20 +40,51 @@ class Listener:
             yield f"a secret in the log: {event} {told}"
         if told["level"] in _BAD_LEVELS:
             yield f"an error in the log: {event} {told}\n{traceback.format_exc()}"
+        yield from self._wrong_with_event(life, event, told, now)
+
+    def _wrong_with_event(
+        self, life: Life, event: str, told: Mapping[str, Any], now: float
+    ) -> Iterator[str]:
+        record = life.record
         match event:
             case "job.exited":
                 yield from self._ends.wrong_with(life, told, now)
+            case "job.backing_off":
+                yield from self._ends.wrong_with_run(life, told, now)
+            case "job.restarted" | "restart.failed" | "job.not_ready":
+                yield from self._wrong_with_policy(life, event, told, now)
             case "job.launched":
+                record.begun[told["job"]] += 1
                 yield from self._wrong_with_launch(life, told["container_id"], now)
             case "job.adopted":
-                life.record.jobs.setdefault(told["container_id"], now)
+                self._note_adopted(life, told["container_id"], now)
             case "launch.abandoned":
                 self._facts.abandoned.add(told["launch_id"])
             case "request.failed" if told["operation"] in _KILLS:
                 self._end_kills(life, told["identifier"])
             case "janitor.failed":
-                failures, _ = life.record.removal_failures.get(told["container_id"], (0, 0.0))
-                life.record.removal_failures[told["container_id"]] = failures + 1, now
+                failures, _ = record.removal_failures.get(told["container_id"], (0, 0.0))
+                record.removal_failures[told["container_id"]] = failures + 1, now
+
+    def _wrong_with_policy(
+        self, life: Life, event: str, told: Mapping[str, Any], now: float
+    ) -> Iterator[str]:
+        record, fact = life.record, self._facts.get(told["container_id"])
+        if fact is None:
+            yield f"nothing that could be so: {event} {told}"
+        elif event == "job.restarted":
+            record.restarted[fact.name] += 1
+            record.jobs.setdefault(fact.id, now)
+            yield from self._restarting.wrong_with_restart(life, fact, now)
+        elif event == "restart.failed":
+            yield from self._restarting.wrong_with_failure(life, fact, now)
+        else:
+            record.not_ready.add(fact.launch_id)
+
+    def _note_adopted(self, life: Life, container_id: str, now: float) -> None:
+        life.record.jobs.setdefault(container_id, now)
+        if fact := self._facts.get(container_id):
+            self._restarting.let_go(fact)
 
     def _wrong_with_launch(self, life: Life, container_id: str, now: float) -> Iterator[str]:
         fact = self._facts.get(container_id)

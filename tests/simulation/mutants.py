@@ -1,16 +1,13 @@
 """Mutants of the core that the simulation has to notice: `MUTANT=NAME make simulate`.
 
-Each replaces parts of the source of methods, in memory. `make simulate-mutants` tries all.
+`make simulate-mutants` tries all, or those whose names contain NAMED=...
 """
 
-import inspect
 import os
 import re
 import subprocess
 import sys
-import textwrap
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
 
 from rich.console import Console
 
@@ -30,29 +27,11 @@ from service.state.pending_launches import Launches
 from service.state.readiness import Readiness
 from service.state.registry import Registry
 from service.state.rooms import Rooms
+from tests.simulation.mutating import Mutant, Patch, apply
+from tests.simulation.policy_mutants import POLICY_MUTANTS
 
 _STEPS = 100_000
 _FOUND = re.compile(r"^Found after (\d+) steps, in episode (\d+)/(\d+)", re.MULTILINE)
-
-
-class Patch(NamedTuple):
-    """A method, and the part of its source that is replaced."""
-
-    owner: type
-    method: str
-    old: str
-    new: str
-
-
-class Mutant(NamedTuple):
-    """A mutant, and how the simulation reports it.
-
-    `control` is a part of the patches that must pass the same episode by itself.
-    """
-
-    seen_as: str
-    patches: Sequence[Patch]
-    control: Sequence[Patch] = ()
 
 
 _LAUNCHES_BESIDE_A_RIVAL = Patch(Launcher, "_is_rival", "return same", "return False and same")
@@ -172,35 +151,26 @@ MUTANTS: Mapping[str, Mutant] = {
         "a rival unnoticed",
         [Patch(Watcher, "_start", "await self.single_instance.check()", "pass")],
     ),
+    **POLICY_MUTANTS,
 }
 
 
 def mutate(name: str, *, control: bool = False) -> None:
     """Break the code of this process."""
     mutant = MUTANTS[name]
-    for patch in mutant.control if control else mutant.patches:
-        made: dict[str, object] = {}
-        exec(patched(patch), vars(sys.modules[patch.owner.__module__]), made)
-        setattr(patch.owner, patch.method, made[patch.method])
-
-
-def patched(patch: Patch) -> str:
-    """The method's source, broken. Raises ValueError where the code is another by now."""
-    source = textwrap.dedent(inspect.getsource(getattr(patch.owner, patch.method)))
-    if (times := source.count(patch.old)) != 1:
-        raise ValueError(f"{patch.owner.__name__}.{patch.method}: has {patch.old!r} {times} times")
-    return source.replace(patch.old, patch.new)
+    apply(mutant.control if control else mutant.patches)
 
 
 def main() -> int:
     """Try each; 1 where one has survived."""
     console = Console(soft_wrap=True)
+    tried = [name for name in MUTANTS if os.environ.get("NAMED", "") in name]
     survivors = []
-    for name in MUTANTS:
+    for name in tried:
         told = _found(name)
         console.out(f"{name}: {told or 'SURVIVED'}", highlight=False)
         survivors += [] if told else [name]
-    console.out(f"{len(MUTANTS)} mutants, survivors: {survivors or 'none'}", highlight=False)
+    console.out(f"{len(tried)} mutants, survivors: {survivors or 'none'}", highlight=False)
     return 1 if survivors else 0
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar, get_args
 
 from tests.fake_engine.faults import Operation
+from tests.simulation.catalog import READY
+from tests.simulation.engine import FAR
 from tests.simulation.steps import (
     Absence,
     Act,
@@ -17,6 +19,7 @@ from tests.simulation.steps import (
     Episode,
     Failure,
     Fault,
+    Forget,
     Hand,
     HandWork,
     Kill,
@@ -36,6 +39,7 @@ from tests.simulation.steps import (
     Step,
     Stranger,
     Stuck,
+    Unpublished,
     Unrunnable,
     Wrong,
 )
@@ -48,7 +52,11 @@ STEADY = ("steady-1", "steady-2")
 ACTIONS = ("a", "b", "c", "e/e")
 REACTIONS = ("r-a", "r-b")
 REACTION = "mail"
-_NAMES = ("timer", "timer", "weather", "webhook")
+# Half of all actions are started again, have limits, or need something before they are there.
+_NAMES = (
+    *("timer",) * 4, *("weather", "webhook") * 2,
+    "hardy", "careful", "limited", "checked", "moody", "far", "farther", "fresh",
+)  # fmt: skip
 _ROUNDS = 3
 _STEPS_OF_A_ROUND = 120
 _SHARE_OF_JUMPS = 0.08
@@ -57,6 +65,7 @@ _JUMP = (300, 800)
 _OPERATIONS: Sequence[Operation] = (
     "create", "create", "start", "start", "stop", "stop", "remove", "remove", "inspect", "inspect",
     "list", "list", "tail", "set aside", "names", "watch", "ping", "deep ping", "traits",
+    "rename", "pull",
 )  # fmt: skip
 
 
@@ -96,6 +105,8 @@ def _round(chance: random.Random, *, gentle: bool) -> Iterator[Step]:
             act = _request(chance, gentle=gentle)
         elif fate < 0.8:
             act = _hand(chance)
+        elif fate < 0.81:
+            act = Forget(chance.choice(FAR))
         elif calm:
             act = _small_trouble(chance, gentle=gentle)
         elif fate < 0.83:
@@ -153,16 +164,18 @@ def _params(chance: random.Random, name: str) -> dict[str, int]:
     """Most run on; some end at once, or are killed for want of memory; few ignore a SIGTERM."""
     fate = chance.random()
     if fate < 0.12 or (name == REACTION and fate < 0.6):
-        return {"exit": chance.choice((0, 1))}
+        return {"exit": chance.choice((0, 1, 3))}
     if fate < 0.14:
         return {"eat": 1}
+    if name in READY and fate < 0.3:
+        return {chance.choice(("sick", "silent")): 1}
     return {"stubborn": 1} if fate > 0.93 else {}
 
 
 def _hand(chance: random.Random) -> Hand:
     kinds: dict[HandWork, int] = {
         "exit": 8, "kill": 3, "remove": 3, "restart": 3, "pause": 3, "unpause": 3, "start": 4,
-        "rm": 2, "rename": 1, "signal": 2, "oom": 1, "late oom": 2,
+        "rm": 2, "rename": 1, "signal": 2, "oom": 1, "late oom": 2, "heal": 1, "sicken": 3,
     }  # fmt: skip
     (what,) = chance.choices(list(kinds), list(kinds.values()))
     return Hand(what, chance.random(), chance.choice((0, 0, 1, 3, 137)))
@@ -171,7 +184,7 @@ def _hand(chance: random.Random) -> Hand:
 def _trouble(chance: random.Random, *, gentle: bool) -> Act:
     kinds: dict[Callable[..., Act], float] = {
         _fault: 0 if gentle else 10, _slow: 6, _news: 3, _odd: 1, _stuck: 1, _unrunnable: 0.5,
-        _away: 1, _restart: 1, _rival: 0.2,
+        _unpublished: 0.5, _away: 1, _restart: 1, _rival: 0.2,
     }  # fmt: skip
     (kind,) = chance.choices(list(kinds), list(kinds.values()))
     return kind(chance, gentle=gentle)
@@ -214,6 +227,10 @@ def _stuck(chance: random.Random, **_: object) -> Act:
 
 def _unrunnable(chance: random.Random, **_: object) -> Act:
     return Unrunnable(chance.choice(get_args(Obstacle)), _seconds(chance))
+
+
+def _unpublished(chance: random.Random, **_: object) -> Act:
+    return Unpublished(_seconds(chance))
 
 
 def _rival(chance: random.Random, **_: object) -> Act:

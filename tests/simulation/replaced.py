@@ -10,8 +10,11 @@ from opentelemetry import trace
 
 from service.lifecycle.reinspections import Reinspections
 from service.reconcile.comparison import Comparison
+from service.state.admission import Admission
+from service.state.rooms import Rooms
 from tests.simulation.listener import heard
 from tests.simulation.spill import PROVIDER
+from tests.simulation.turns import WatchedLine
 
 # How many threads a comparison and repeated inspections occupy at most: 8 and 4 of 20 in the
 # process, and these of `BULK_THREADS` here.
@@ -20,13 +23,15 @@ _INSPECTIONS, _REINSPECTIONS = 3, 2
 
 @contextmanager
 def replaced() -> Iterator[None]:
-    """Replace the log, the spans and these limits."""
+    """Replace the log, the spans, these limits, and the lines of launches."""
     with ExitStack() as stack:
         stack.enter_context(heard())
         stack.enter_context(patch.object(trace, "get_tracer_provider", lambda: PROVIDER))
         for module, name, value in (
             (_module_of(Comparison), "_AT_ONCE", _INSPECTIONS),
             (_module_of(Reinspections), "_AT_ONCE", _REINSPECTIONS),
+            (_module_of(Rooms), "Line", WatchedLine),
+            (_module_of(Admission), "Line", WatchedLine),
         ):
             stack.enter_context(patch.object(module, name, value))
         yield

@@ -14,17 +14,21 @@ from tests.simulation.answers import Answers
 from tests.simulation.clients import Clients
 from tests.simulation.ends import Ends
 from tests.simulation.engine import INSTANCE, SimulatedEngine, error_of
+from tests.simulation.excuses import Excuses
 from tests.simulation.facts import Facts
 from tests.simulation.hands import Hands, is_there
 from tests.simulation.life import Life
 from tests.simulation.listener import Listener
 from tests.simulation.lives import Lives
+from tests.simulation.probes import Probes
+from tests.simulation.restarting import Restarting
 from tests.simulation.steps import (
     Act,
     Away,
     Cordon,
     Episode,
     Fault,
+    Forget,
     Hand,
     Kill,
     KillAll,
@@ -39,6 +43,7 @@ from tests.simulation.steps import (
     Slow,
     Stranger,
     Stuck,
+    Unpublished,
     Unrunnable,
 )
 from tests.simulation.trouble import COMPARED, PUT_RIGHT, Trouble
@@ -64,9 +69,18 @@ class Stage:
         self.neighbours = {
             name: self.hands.put(name, labels) for name, labels in _NEIGHBOURS.items()
         }
-        self._answers = Answers(self.facts, self.trouble)
-        self._listener = Listener(self.facts, Ends(self.facts, self.engine, self.trouble))
-        self.clients = Clients(loop, self.witness, self._answers, self.trouble)
+        Probes(self.engine.host, loop, random.Random(f"{episode.seed}/probes"))
+        self._excuses = excuses = Excuses(self.facts)
+        restarting = Restarting(self.facts, self.trouble, excuses)
+        ends = Ends(self.facts, self.engine, self.trouble, restarting)
+        self._listener = Listener(self.facts, ends, restarting)
+        self.clients = Clients(
+            loop,
+            self.witness,
+            answers=Answers(self.facts, self.trouble, excuses),
+            trouble=self.trouble,
+            excuses=excuses,
+        )
         self.lives = Lives(
             loop,
             self.engine,
@@ -95,17 +109,18 @@ class Stage:
         match act:
             case Launch() | Mistake() | Kill() | KillAll() | ListAll():
                 self.clients.ask(act, self.life)
-            case Fault() | Slow() | News() | Odd():
+            case Fault() | Slow() | News() | Odd() | Forget():
                 self._break(act)
             case Quiet():
                 self.engine.repair()
             case Cordon() | Hand() | Stranger() | Stuck():
                 self._begin(self._course_of(act))
-            case Unrunnable() | Away() | Restart() | Rival():
+            case Unrunnable() | Unpublished() | Away() | Restart() | Rival():
                 self._begin(self._course_of(act))
 
     def _course_of(  # noqa: PLR0911 - a case, a return
-        self, act: Cordon | Hand | Stranger | Stuck | Unrunnable | Away | Restart | Rival
+        self,
+        act: Cordon | Hand | Stranger | Stuck | Unrunnable | Unpublished | Away | Restart | Rival,
     ) -> Coroutine[Any, Any, None]:
         """The part of an act that goes on beside later steps."""
         match act:
@@ -119,6 +134,8 @@ class Stage:
                 return self._get_stuck(act)
             case Unrunnable():
                 return self._run_nothing(act)
+            case Unpublished():
+                return self._withdraw_images(act)
             case Away():
                 return self._go_away(act)
             case Restart():
@@ -146,7 +163,7 @@ class Stage:
         self.engine.on_trouble = self.trouble.upsets
         self.engine.on_loss = lambda: self.trouble.lasts(COMPARED)
 
-    def _break(self, act: Fault | Slow | News | Odd) -> None:
+    def _break(self, act: Fault | Slow | News | Odd | Forget) -> None:
         match act:
             case Fault(operation, failure, after, times):
                 error = error_of(failure)
@@ -157,6 +174,9 @@ class Stage:
                 self.engine.trouble_news(what, seconds)
             case Odd(seconds):
                 self.engine.answer_oddly(seconds)
+            case Forget(image):
+                self._excuses.note_forgotten(self.loop.time())
+                self.engine.host.images.discard(image)
 
     async def _get_stuck(self, act: Stuck) -> None:
         """It excuses only this container's identifier."""
@@ -167,10 +187,16 @@ class Stage:
         await self.hands.get_stuck(fact.id, act.seconds)
 
     async def _run_nothing(self, act: Unrunnable) -> None:
-        self._answers.note_unrunnable(self.loop.time() + act.seconds)
+        self._excuses.note_unrunnable(self.loop.time() + act.seconds)
         self.engine.run_nothing(act)
         await asyncio.sleep(act.seconds)
         self.engine.run_again()
+
+    async def _withdraw_images(self, act: Unpublished) -> None:
+        self._excuses.note_unpublished(self.loop.time() + act.seconds)
+        self.engine.host.registry.clear()
+        await asyncio.sleep(act.seconds)
+        self.engine.publish()
 
     async def _go_away(self, act: Away) -> None:
         if self._away:
@@ -188,10 +214,10 @@ class Stage:
             container = self.hands.put(base_name(act.identifier, INSTANCE, DOCKER_NAMES), {})
         except SupervisorError:
             return
-        self._answers.note_stranger(act.identifier, math.inf)
+        self._excuses.note_stranger(act.identifier, math.inf)
         await asyncio.sleep(act.seconds)
         await self.hands.remove(container.id)
-        self._answers.note_stranger(act.identifier, self.loop.time())
+        self._excuses.note_stranger(act.identifier, self.loop.time())
 
     # The rest
 

@@ -20,6 +20,8 @@ HandWork: TypeAlias = Literal[
     "rename",
     "oom",
     "late oom",
+    "heal",
+    "sicken",
 ]
 Failure: TypeAlias = Literal["refused", "faltered", "timeout", "unavailable"]
 NewsTrouble: TypeAlias = Literal["late", "lost", "twice", "shuffled", "cut"]
@@ -138,6 +140,20 @@ class Unrunnable:
 
 
 @dataclass(frozen=True, slots=True)
+class Forget:
+    """Somebody removes an image that can be pulled again."""
+
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """The registry has none of the images, for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Away:
     """The Engine hangs, or goes away and comes back after so many seconds.
 
@@ -180,7 +196,8 @@ class Quiet:
 
 Act: TypeAlias = (
     Launch | Mistake | Kill | KillAll | ListAll | Cordon | Hand | Stranger
-    | Fault | Slow | News | Odd | Stuck | Unrunnable | Away | Restart | Rival | Later | Quiet
+    | Fault | Slow | News | Odd | Stuck | Unrunnable | Forget | Unpublished
+    | Away | Restart | Rival | Later | Quiet
 )  # fmt: skip
 Request: TypeAlias = Launch | Mistake | Kill | KillAll | ListAll
 

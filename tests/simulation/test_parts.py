@@ -14,7 +14,8 @@ import pytest
 from tests.simulation import invariants
 from tests.simulation.engine import SimulatedEngine, error_of
 from tests.simulation.episode import play
-from tests.simulation.mutants import MUTANTS, patched
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.mutating import patched
 from tests.simulation.plan import episodes
 from tests.simulation.shrink import shrunk
 from tests.simulation.spill import AUTH, TRACER, spills

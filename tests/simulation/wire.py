@@ -10,7 +10,7 @@ from service.engine.capabilities import Capabilities
 from tests.simulation.engine import BULK_THREADS, SimulatedEngine
 
 _BULK = frozenset({"inspect", "remove", "set_aside", "tail"})
-_CHANGES = frozenset({"start", "stop", "remove", "set_aside"})
+_CHANGES = frozenset({"start", "start_successor", "stop", "remove", "set_aside"})
 
 
 class Aborted(Exception):
@@ -54,7 +54,7 @@ class Wire:
     @property
     def capabilities(self) -> Capabilities:
         """Those of the engine; their calls come this way as well."""
-        return replace(self._engine.capabilities, set_aside=self.set_aside)
+        return replace(self._engine.capabilities, set_aside=self.set_aside, pull=self.pull)
 
     async def _call(
         self, name: str, method: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any

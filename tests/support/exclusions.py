@@ -65,6 +65,7 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
                 "test_kills_exits_and_failed_starts_leave_no_volume",
                 "test_what_an_earlier_run_has_left_takes_its_volumes_along",
                 "test_one_container_too_many_takes_its_volume_along",
+                "test_a_job_that_is_started_again_has_one_volume_also_after_a_sigkill",
                 "test_the_go_supervisors_containers_take_their_volumes_along",
             ),
         },
