@@ -46,8 +46,8 @@ POLICY_MUTANTS: Mapping[str, Mutant] = {
         [Patch(Restarter, "_waited", "time.time()) <= 0", "time.time()) <= 0.2")],
     ),
     "nothing is started again": Mutant(
-        "a job that is not started again",
-        [Patch(Restarter, "_follow", "await self._restart_in_turn(job)", "await asyncio.sleep(5)")],
+        "a job without a live container",
+        [Patch(Restarter, "_follow", "await self._restart_in_turn(job)", "return")],
     ),
     "a successor does not know how often": Mutant(
         "restarts miscounted",
