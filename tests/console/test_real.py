@@ -34,6 +34,10 @@ def _access(client: str, token: str) -> str:
     return f'[clients.{client}]\nrole = "operator"\ntokens = ["{hash_line(token)}"]\n'
 
 
+# While files of a log are replaced, Docker 20.10 may stop telling a follower of it.
+_ALL_OF_IT = '{ driver = "json-file", options = { max-size = "500m" } }'
+
+
 class Console:
     """A supervisor with a console."""
 
@@ -125,7 +129,7 @@ def gushing(start: Start, catalog: Path, docker_client: docker.DockerClient, lin
     entrypoint = f"ENTRYPOINT {json.dumps(['/bin/busybox', 'sh', '-c', script])}"
     image = worker.variant(docker_client, "supervisor-test-gushes", entrypoint)
     with catalog.open("a") as file:
-        file.write(f'gushes = {{ kind = "action", image = "{image}" }}\n')
+        file.write(f'gushes = {{ kind = "action", image = "{image}", log = {_ALL_OF_IT} }}\n')
     port = free_port()
     return Console(start(CONSOLE_PORT=str(port)), port)
 
