@@ -1,9 +1,9 @@
 """Pulls of images: one at a time for each image, shared by all launches that wait for it."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from functools import partial
-from time import monotonic, perf_counter
 from typing import Literal
 
 from observability.logs import get_logger
@@ -112,7 +112,7 @@ class ImagePulls:
 
     async def _pull(self, wanted: Image, pull: Pull) -> None:
         """Pull, and report how it went."""
-        began = perf_counter()
+        began = time.perf_counter()
         outcome: PullOutcome = "failed"
         log.info("pull.started", **wanted.fields)
         try:
@@ -125,7 +125,7 @@ class ImagePulls:
             log.warning("pull.failed", **wanted.fields, code=error.code, error=error.message)
             raise
         finally:
-            seconds = perf_counter() - began
+            seconds = time.perf_counter() - began
             self._metrics.pull_duration.labels(outcome).observe(seconds, trace_exemplar())
             if outcome != "failed":
                 log.info("pull.ended", **wanted.fields, outcome=outcome, seconds=round(seconds, 3))
@@ -145,11 +145,11 @@ class Progress:
 
     def __init__(self, wanted: Image) -> None:
         self._wanted = wanted
-        self._told = monotonic()
+        self._told = time.monotonic()
 
     def __call__(self, seen: PullProgress) -> None:
         """Called in a thread, for each piece of news."""
-        if (now := monotonic()) - self._told >= PROGRESS_SECONDS:
+        if (now := time.monotonic()) - self._told >= PROGRESS_SECONDS:
             self._told = now
             log.info(
                 "pull.progressed",

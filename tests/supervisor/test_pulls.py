@@ -318,7 +318,7 @@ def test_progress_is_told_every_few_seconds_at_most(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("service.lifecycle.image_pulls.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     told = Progress(Image("far", ""))
     with capture_logs() as logs:
         for seconds in (1.0, PROGRESS_SECONDS - 1, 0.5, PROGRESS_SECONDS):
