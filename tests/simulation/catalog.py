@@ -12,7 +12,7 @@ _READY = {"ready": "healthcheck", "ready_timeout": "4s", "healthcheck": _HEALTHC
 # None of them is started again for long: at rest, each of their jobs runs or is gone.
 _POLICIES: Mapping[str, Mapping[str, object]] = {
     "hardy": {
-        "restart": {"on": "end", "attempts": 3, "window": "1h", "back_off": "1s", "most": "4s"}
+        "restart": {"on": "end", "attempts": 3, "window": "20s", "back_off": "1s", "most": "4s"}
     },
     "careful": {
         "restart": {"attempts": 2, "window": "1m", "back_off": "200ms", "most": "2s"},

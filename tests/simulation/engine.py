@@ -28,7 +28,7 @@ IMAGE, NETWORK = "worker", "host"
 FAR = ("far", "farther", "fresh")
 """The images that the registry has."""
 
-MAX_PULLS = 2
+MAX_PULLS = 1
 # Of the containers that are nobody's job.
 OTHERS_IMAGE, OTHERS_NETWORK = "another", "others"
 # Inspections, removals and the like that a supervisor may have under way: 20 in the process, with

@@ -5,7 +5,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Patch(NamedTuple):
@@ -33,9 +33,12 @@ def apply(patches: Sequence[Patch]) -> None:
     for patch in patches:
         owner = patch.owner
         module = owner if isinstance(owner, ModuleType) else sys.modules[owner.__module__]
-        made: dict[str, object] = {}
+        made: dict[str, Any] = {}
         exec(patched(patch), vars(module), made)
-        setattr(owner, patch.method, made[patch.method])
+        if isinstance(owner, ModuleType):  # also for those who have imported it by its name
+            getattr(owner, patch.method).__code__ = made[patch.method].__code__
+        else:
+            setattr(owner, patch.method, made[patch.method])
 
 
 def patched(patch: Patch) -> str:

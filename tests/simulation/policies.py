@@ -41,6 +41,8 @@ def wrong_with_policies_at_rest(stage: Stage, life: Life) -> Iterator[str]:
     for job in life.core.registry.jobs():
         if container := containers.get(job.workload_id or ""):
             yield from _wrong_with_health(job, container)
+        if (fact := stage.facts.get(job.workload_id)) and fact.touched_at is None:
+            yield from _far_past_its_time(stage, job, fact)
     for container in containers.values():
         if is_restartable(container.spec.labels) and container.status is not Status.LIVE:
             yield f"a container left that was started again: {container.spec.name}"
@@ -83,6 +85,13 @@ def _past_its_time(stage: Stage, job: Job, fact: Fact) -> Iterator[str]:
     late = stage.loop.time() - due - job.grace(GRACE)
     if late > _LATE and not stage.trouble.was_since(due - LINGERS, fact.identifier):
         yield f"a job past its time: {late:.1f} s, {job}"
+
+
+def _far_past_its_time(stage: Stage, job: Job, fact: Fact) -> Iterator[str]:
+    """At rest nothing excuses it."""
+    limit = CATALOG[job.name].time_limit
+    if limit is not None and stage.loop.time() - fact.started_at > limit + job.grace(GRACE) + _LATE:
+        yield f"a job past its time: {job}"
 
 
 def _waits_for_too_long(stage: Stage, life: Life, job: Job, fact: Fact) -> Iterator[str]:
