@@ -20,6 +20,7 @@ from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
 from service.lifecycle.restarter import Restarter
 from service.lifecycle.run_ends import RunEnds
+from service.lifecycle.successors import Successors
 from service.lifecycle.surplus_workloads import SurplusWorkloads
 from service.lifecycle.time_limits import TimeLimits
 from service.lifecycle.unhealthy_jobs import UnhealthyJobs
@@ -124,6 +125,7 @@ class Core:
             readiness=self.readiness,
             admission=admission,
             abandoned=self._abandoned,
+            successors=Successors(self._engine, self._settings),
             surplus=self._surplus,
             background=self.background,
             settings=self._settings,

@@ -6,13 +6,14 @@ is to be started again is known from the workloads alone, also after a crash at 
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from observability.logs import get_logger
 from observability.redaction.redactor import Redactor
 from service.engine.base import Engine
-from service.engine.workloads import Begun, Inspection, Status, Workload
+from service.engine.workloads import Begun, Inspection
 from service.errors import (
     Draining,
     EngineError,
@@ -20,24 +21,17 @@ from service.errors import (
     EngineRefused,
     EngineTimeout,
     EngineUnavailable,
-    NoSuchWorkload,
 )
 from service.jobs.catalog_secrets import secrets_of
 from service.jobs.credentials import auth_in
-from service.jobs.labels import (
-    INSTANCE_LABEL,
-    LAUNCH_LABEL,
-    RESTARTS_LABEL,
-    labels_of,
-    restart_labels,
-    restarts_in,
-)
+from service.jobs.labels import labels_of, restart_labels
 from service.jobs.model import Job, State
 from service.jobs.observations import RestartBegun, RestartFailed, Started
 from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.exit_hints import Hint
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
+from service.lifecycle.successors import Successors
 from service.lifecycle.surplus_workloads import SurplusWorkloads
 from service.settings import Settings
 from service.state.admission import Admission
@@ -52,6 +46,8 @@ log = get_logger(__name__)
 _RETRIES = Backoff(1.0, 30.0)
 # After these, nobody knows whether there is a successor: the next try looks.
 _UNSURE = (EngineUnavailable, EngineTimeout, EngineFailed)
+# How often such a successor is looked for while the exited workload runs again: for some minutes.
+_LOOKS = 15
 
 
 @dataclass(kw_only=True, eq=False)
@@ -65,11 +61,10 @@ class Restarter:
     readiness: Readiness
     admission: Admission
     abandoned: AbandonedLaunches
+    successors: Successors
     surplus: SurplusWorkloads
     background: Background
     settings: Settings
-    # Launch ids of jobs that may have a successor without this process knowing.
-    _unsure: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         self.registry.subscribe(self._note_state)
@@ -78,10 +73,14 @@ class Restarter:
         if job.state is State.BACKING_OFF:
             name = f"restart {job.launch_id}"
             self.background.spawn_once(lambda: self._follow(job.launch_id), name)
-        elif job.state is State.GONE and job.launch_id in self._unsure:
-            self._unsure.discard(job.launch_id)
+        elif not self.successors.in_doubt(job):
+            return
+        elif job.state is State.GONE:
+            self.successors.settle(job)
             labels = labels_of(job, self.settings.supervisor_instance)
             self.abandoned.add(labels, job.workload_name)
+        elif job.runs:  # a third party has started the exited workload
+            self.background.spawn_once(lambda: self._look(job), f"successor {job.launch_id}")
 
     async def _follow(self, launch_id: str) -> None:
         """Until the job runs again, or is not to be started again any more."""
@@ -127,12 +126,15 @@ class Restarter:
         began = time.monotonic()
         self.registry.observe(job.launch_id, RestartBegun())
         try:
-            found = await self._find_successor(job)
+            found = await self.successors.find(job)
             begun = found or await self._make_successor(job)
         except BaseException:
             self.registry.observe(job.launch_id, RestartFailed(job.restart_at))
             raise
-        self._unsure.discard(job.launch_id)
+        self._note_restart(job, begun, began=began, made=found is None)
+
+    def _note_restart(self, job: Job, begun: Begun, *, began: float, made: bool) -> None:
+        self.successors.settle(job)
         started = Started(begun.id, time.time(), node=begun.node)
         self.registry.observe(job.launch_id, started)
         log.info(
@@ -145,8 +147,32 @@ class Restarter:
             seconds=round(time.monotonic() - began, 3),
             **({"node": begun.node} if begun.node else {}),
         )
-        work = self._finish(job, begun.id, made=found is None)
+        work = self._finish(job, begun.id, made=made)
         self.background.spawn(work, f"restarted {job.launch_id}")
+
+    async def _look(self, job: Job) -> None:
+        """Let a job go on with its successor, whose exited workload somebody has started again.
+
+        The engine may be late with it.
+        """
+        has_ended = partial(_has_ended, job)
+        for pause in islice(_RETRIES, _LOOKS):
+            with suppress(EngineError):  # it is tried again
+                if await self._has_given_way(job):
+                    return
+            if await self.registry.wait_within(job.launch_id, has_ended, pause):
+                return
+
+    async def _has_given_way(self, job: Job) -> bool:
+        """Whether there is a successor: then it is the job, and the other workload is stopped."""
+        began = time.monotonic()
+        found = await self.successors.find(job)
+        now = self.registry.get(job.launch_id)
+        if found is None or now is None or now.ended_here or _has_ended(job, now):
+            return False
+        self.registry.observe(job.launch_id, RestartBegun())
+        self._note_restart(now, found, began=began, made=False)
+        return True
 
     async def _make_successor(self, job: Job) -> Begun:
         assert job.workload_id is not None
@@ -159,29 +185,8 @@ class Restarter:
                 timeout=self.settings.launch_timeout_seconds,
             )
         except _UNSURE:
-            self._unsure.add(job.launch_id)
+            self.successors.doubt(job)
             raise
-
-    async def _find_successor(self, job: Job) -> Begun | None:
-        """What an earlier try has started, or an earlier process. What never ran is removed."""
-        instance = self.settings.supervisor_instance
-        labels = {INSTANCE_LABEL: instance, LAUNCH_LABEL: job.launch_id}
-        found = None
-        for workload in await self.engine.find(labels):
-            if workload.id != job.workload_id and _is_successor(job, workload):
-                if await self._has_run(workload):
-                    found = Begun(workload.id, workload.node)
-                else:
-                    await self.engine.remove(workload.id, force=True)
-        return found
-
-    async def _has_run(self, workload: Workload) -> bool:
-        if workload.status is Status.LIVE:
-            return True
-        try:
-            return (await self.engine.inspect(workload.id)).started_at > 0
-        except NoSuchWorkload:
-            return False
 
     async def _finish(self, job: Job, workload_id: str, *, made: bool) -> None:
         """Remove the predecessor, and look at a successor that may have exited unseen.
@@ -228,9 +233,6 @@ def _redactor(seen: Inspection) -> Redactor:
     return Redactor([auth, given])
 
 
-def _is_successor(job: Job, workload: Workload) -> bool:
-    """Whether a workload has the labels of the restart that is due."""
-    return (
-        RESTARTS_LABEL in workload.labels
-        and restarts_in(workload.labels).total >= job.restarts.total
-    )
+def _has_ended(job: Job, now: Job) -> bool:
+    """Whether a run of a job has ended."""
+    return not now.runs or (now.run, now.exits) != (job.run, job.exits)

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -295,6 +296,63 @@ async def test_what_somebody_starts_before_its_successor_is_made_is_the_job(worl
     await until(lambda: world.listed() == {"a-1": "running"})
     await pass_time(9999)
     assert [old.id] == [c.id for c in world.host.containers]
+    assert {"a-1": "running"} == world.states()
+
+
+async def unanswered(world: World) -> Container:
+    """A job that backs off, though the successor of this one runs: the engine has not told."""
+    await world.launch("a-1", "again")
+    old = end(world)
+    world.faults.fail("start", EngineTimeout("slow"), after=True)
+    await until(lambda: bool(world.logged("restart.failed")), within=60)
+    assert (["a-1"], {"a-1": "backing_off"}) == (world.running(), world.states())
+    return old
+
+
+async def test_what_somebody_starts_beside_a_successor_without_an_answer_is_stopped(
+    world: World,
+) -> None:
+    old = await unanswered(world)
+    world.host.start(old.id)
+    await until(lambda: [old.id] == [told["container_id"] for told in world.logged("job.surplus")])
+    new = await runs_again(world)
+    assert old.id != new.id
+    assert [new.id] == [c.id for c in world.host.containers]
+    assert 1 == world.metric("supervisor_restarts_total")
+    assert 1 == world.metric("supervisor_jobs_running")
+    await world.kill("a-1")
+    assert [] == world.left()
+
+
+async def test_what_somebody_starts_gives_way_to_a_successor_that_the_engine_is_late_with(
+    world: World,
+) -> None:
+    await world.launch("a-1", "again")
+    old = end(world)
+    world.faults.fail("create", EngineTimeout("slow"))
+    await until(lambda: bool(world.logged("restart.failed")), within=60)
+    world.host.start(old.id)
+    await until(lambda: world.states() == {"a-1": "running"})
+    await pass_time(40)
+    labels = {**old.spec.labels, **restart_labels(Restarts(1, 1, time.time(), 1))}
+    new = world.host.create(replace(old.spec, name="a-1", labels=labels))
+    world.host.start(new.id)
+    await until(lambda: [new.id] == [c.id for c in world.host.containers], within=60)
+    assert {"a-1": "running"} == world.states()
+    assert 1 == len(world.logged("job.surplus"))
+
+
+async def test_what_somebody_starts_and_what_ends_again_leaves_the_successor(world: World) -> None:
+    old = await unanswered(world)
+    look = world.faults.hold("list")
+    world.host.start(old.id)
+    await look.reached()
+    world.host.exit(old.id, 1)
+    new = await runs_again(world)
+    look.release()
+    await pass_time(100)
+    assert old.id != new.id
+    assert [new.id] == [c.id for c in world.host.containers]
     assert {"a-1": "running"} == world.states()
 
 
