@@ -1,5 +1,6 @@
 """Of the containers that development keeps, the oldest are removed, with their volumes."""
 
+import signal
 from pathlib import Path
 
 import docker
@@ -61,7 +62,7 @@ def test_past_a_number_or_an_age_the_oldest_go_and_nobody_elses(
     # A list lacks a container a moment before its volume is gone and its removal is answered.
     eventually(lambda: 3 == len(left))
     eventually(lambda: 2 == _removed(supervised, "count"))
-    supervised.stop()
+    supervised.stop(signal.SIGKILL)
     supervised.start(RETAIN_EXITED_HOURS=_SOON)
     eventually(lambda: ["stranger", "theirs"] == _exited(docker_client), within=30)
     eventually(lambda: 2 == _removed(supervised, "hours"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import docker
 import docker.errors
 import pytest
+from opentelemetry import trace
 from structlog.testing import capture_logs
 
 from scripts.ports import free_port
@@ -37,6 +38,7 @@ from tests.support.failing_registry import (
     refusal,
 )
 from tests.support.line import a_tcp_line
+from tests.support.recorded_spans import Recorded
 from tests.support.registry import PASSWORD, USER, Pushed, Registry, a_local_registry
 
 _WRONG = "a-wrong-password"
@@ -137,6 +139,17 @@ async def test_an_image_is_pulled_with_news_of_its_layers(
     last = told[-1]
     assert (1, 1) == (last.layers, last.layers_done)
     assert last.size == last.size_done
+
+
+async def test_a_pull_is_a_span_with_its_image(
+    adapter: DockerEngine, failing: FailingRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = Recorded()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: recorded.provider)
+    with recorded.tracer.start_as_current_span("request"):
+        await pull(adapter, failing.image())
+    (span,) = [each for each in recorded.spans if each.name == "pull"]
+    assert {"container.image.name": failing.image()}.items() <= (span.attributes or {}).items()
 
 
 async def test_an_image_is_pulled_by_its_digest(

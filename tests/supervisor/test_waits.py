@@ -60,3 +60,12 @@ async def test_a_kill_tells_of_the_engine_that_it_waits_for(
         world.engine.come_back()
         assert 0 == await kill.answer()
     assert ["wait for engine"] == _waits(recorded)
+
+
+async def test_a_launch_tells_of_the_image_that_it_waits_for(
+    world: World, recorded: Recorded
+) -> None:
+    world.host.registry.add("far")
+    with recorded.tracer.start_as_current_span("request"):
+        await world.launch("a-1", "far")
+    assert ["wait for image"] == _waits(recorded)

@@ -37,7 +37,6 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
         "a file with credentials is a secret there, and no volume": {
             "tests/e2e/test_credentials.py": (
                 "test_a_file_is_seen_by_nobody_on_the_host_and_goes_with_its_container",
-                "test_no_file_stays_behind_of_launches_whose_supervisor_was_killed",
                 ("test_a_file_that_is_left_behind_when_somebody_removes_its_container_is_removed"),
                 "test_a_job_that_is_started_again_has_its_file_and_leaves_none",
             ),
