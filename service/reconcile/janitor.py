@@ -12,6 +12,7 @@ from service.engine.base import Engine
 from service.engine.workloads import Status, Workload
 from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, NoSuchWorkload
 from service.jobs.labels import is_restartable, job_fields, launch_id_in, restarts_in, stop_grace_in
+from service.jobs.model import Job
 from service.lifecycle.removal import Removal, Remover
 from service.reconcile.earlier_jobs import EarlierJobs
 from service.settings import Settings
@@ -66,6 +67,7 @@ class Janitor:
         self._orphan_grace = settings.orphan_grace_seconds
         self._dry_run = settings.orphan_dry_run
         self._plans: dict[str, Plan] = {}  # by workload id
+        self._untold: dict[str, Job] = {}  # by the id of a workload that the start has left
 
     @property
     def stuck(self) -> int:
@@ -92,6 +94,8 @@ class Janitor:
                 await self._stop(workload)
             ended = await self._earlier.ended(workload) or ended
             if not await self._remove(workload, force=True):
+                if ended and workload is runs[-1]:
+                    self._untold[workload.id] = ended
                 return
         if ended:
             self._earlier.tell(ended)
@@ -105,6 +109,7 @@ class Janitor:
         orphans: set[str] = set()
         await run_concurrently(partial(self._sweep, orphans), unknown, at_once=_AT_ONCE)
         self._plans = {each: plan for each, plan in self._plans.items() if each in orphans}
+        self._untold = {each: job for each, job in self._untold.items() if each in orphans}
         self._metrics.orphans.set(len(orphans))
         await self._sweep_files()
 
@@ -130,8 +135,14 @@ class Janitor:
             plan = plan or self._plan(workload)
             if plan.due <= time.monotonic() and not self._dry_run:
                 plan.postpone(time.monotonic())
-                await self._remove(workload, force=False)
+                if await self._remove(workload, force=False):
+                    self._tell_late(workload)
         orphans.add(workload.id)
+
+    def _tell_late(self, workload: Workload) -> None:
+        """Tell how its job has ended, if the start could not remove it."""
+        if ended := self._untold.pop(workload.id, None):
+            self._earlier.tell(ended)
 
     def _plan(self, orphan: Workload) -> Plan:
         """The plan for a new orphan. One that was set aside needs no long grace."""

@@ -125,6 +125,32 @@ async def test_what_cannot_be_removed_is_left_to_the_next_start(
         await removing.observer.jobs.get(launch_id=_LAUNCH)
 
 
+@pytest.mark.parametrize(("ran", "outcome"), [(True, Outcome.KILLED), (False, Outcome.LOST)])
+async def test_what_is_removed_later_is_told_then_as_it_was_at_the_start(
+    ran: bool, outcome: Outcome
+) -> None:
+    async with a_world(started=False, real_time=True, orphan_grace_seconds=0) as world:
+        told = Told()
+        reports_to(told, world)
+        container = left(world)
+        if not ran:
+            world.host.exit(container.id, 3)
+        world.faults.fail("remove", EngineTimeout("too long"))
+        world.faults.fail("set aside", EngineFailed("not permitted"))
+        world.watch()
+        await world.ready()
+        await until(lambda: [] == world.left())
+        assert 1 == len(world.logged("janitor.failed"))
+        assert outcome is (await _once_told(world)).outcome
+        await until(lambda: told.identifiers == ([] if ran else ["t-1"]))
+
+
+async def _once_told(world: World) -> Job:
+    """The job, which the history gets right after the removal."""
+    await until(lambda: bool(world.logged("janitor.removed")))
+    return await world.observer.jobs.get(launch_id=_LAUNCH)
+
+
 async def test_what_never_ran_is_no_job_that_has_ended(removing: World) -> None:
     left(removing, started=False)
     with pytest.raises(NoSuchJob):
