@@ -16,6 +16,7 @@ import pytest
 
 from scripts.certificates import Authority
 from scripts.private_engine import PrivateEngine
+from service.app.engines import runs_in_container
 from service.diagnosis.doctor import CHECKS
 from tests.conftest import Start
 from tests.support import containers, worker
@@ -143,7 +144,8 @@ def test_the_callback_is_tried_from_here_if_no_container_can(doctor: Doctor) -> 
 
     assert "from this process it is reached" in callback()["message"]
     found = callback(GRPC_CALLBACK_PORT=str(free_port()))
-    assert ("error", True) == (found["status"], "Connection refused" in found["message"])
+    status = "skipped" if runs_in_container() else "error"  # these tests themselves
+    assert (status, True) == (found["status"], "Connection refused" in found["message"])
     job = 'x = { kind = "action", image = "no-such-image", network = "elsewhere" }'
     (doctor.directory / "examined.toml").write_text(f"[jobs]\n{job}")
     found = callback(container=True)

@@ -1,5 +1,6 @@
 """docker-compose.proxy.yml as it is, with the proxy's image built from Debian's packages."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -110,6 +111,14 @@ def test_compose_builds_the_proxy_and_the_supervisor_works_behind_it(
     assert ["t-1"] == [job.identifier for job in ended]
     assert "refused" not in compose("logs", "engine-proxy")
     supervisor = docker_client.containers.get("area_supervisor")
+    _, told = supervisor.exec_run(["area-supervisor", "doctor", "--json"])
+    assert isinstance(told, bytes)
+    found = json.loads(told)
+    # What the proxy keeps it from seeing is no error; an image of the tests' catalogue is missing.
+    assert {"images"} == {each["check"] for each in found if each["status"] == "error"}, found
+    (callback,) = (each for each in found if each["check"] == "callback")
+    assert "skipped" == callback["status"]
+    assert "the socket proxy does not allow this request" in callback["message"]
     # Whoever takes over the supervisor, and asks for more.
     _, output = supervisor.exec_run(["/opt/supervisor/bin/python3", "-c", _ASKS_FOR_MORE])
     assert b"403" in output, output

@@ -34,6 +34,9 @@ _ADVICE = {
     ),
     "container-init binary not found": "install catatonit on its host, the init of Podman",
     "Permission denied": _PRIVILEGES,
+    "the socket proxy does not allow this": (
+        "examples/socket-proxy/README.md says what the proxy before the Engine lets through"
+    ),
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from observability.corrected_variables import Correction
+from scripts.ports import free_port
 from service.app.engines import ENGINES, adapted
 from service.diagnosis import deployment
 from service.diagnosis.case import Case, Environment
@@ -25,7 +26,12 @@ _GIB = 2**20  # in the blocks of `df`
 
 
 def _found(
-    engine: Engine, directory: Path, catalog: str = "", **settings: Any
+    engine: Engine,
+    directory: Path,
+    catalog: str = "",
+    *,
+    in_container: bool = False,
+    **settings: Any,
 ) -> dict[str, list[Finding]]:
     """All findings by check."""
     path = directory / "jobs.toml"
@@ -37,6 +43,7 @@ def _found(
         tls_files=lambda _: {},
         open=lambda _: engine,
         is_supervisor=lambda *_: False,
+        in_container=in_container,
     )
     return {check.name: list(make(check, case)) for check in CHECKS}
 
@@ -157,6 +164,25 @@ def test_the_callback_is_tried_with_the_first_image_that_can(tmp_path: Path) -> 
     engine.ran = Ran(77, "")
     (found,) = _found(engine, tmp_path)["callback"]
     assert "no program that can connect" in found.message
+
+
+@pytest.mark.parametrize(
+    ("in_container", "status", "words"),
+    [
+        (False, Status.ERROR, "from this process: Connection refused"),
+        (True, Status.SKIPPED, "which is in a container, it is not reached: Connection refused"),
+    ],
+)
+def test_what_a_process_in_a_container_does_not_reach_a_job_might(
+    tmp_path: Path, in_container: bool, status: Status, words: str
+) -> None:
+    engine = Engine()
+    engine.socket, engine.ran = "/var/run/docker.sock", EngineRefused("not allowed")
+    port = free_port()
+    all_found = _found(engine, tmp_path, in_container=in_container, grpc_callback_port=port)
+    (found,) = all_found["callback"]
+    assert (status, True) == (found.status, words in found.message), found
+    assert "no container could try it (worker: not allowed)" in found.message
 
 
 def test_what_an_engine_is_set_up_for(tmp_path: Path) -> None:

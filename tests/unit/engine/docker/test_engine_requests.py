@@ -12,6 +12,7 @@ import pytest
 from scripts.socket_proxy import PAGE, configuration
 from service.engine.docker.containers import container_options
 from service.engine.docker.engine_requests import CREATE_BODY, REQUESTS
+from service.engine.docker.error_advice import with_advice
 from service.engine.docker.surroundings import rotated
 from service.engine.workload_spec import (
     Confinement,
@@ -166,6 +167,11 @@ def test_a_container_that_may_do_more_does_not_pass(member: str) -> None:
 @pytest.mark.parametrize("tail", ['{"x":', '"', '"a":1', '\\"Privileged":true', '"\\'])
 def test_what_follows_a_create_is_looked_at_too(tail: str) -> None:
     assert not _passes(_body() + tail)
+
+
+def test_what_it_refuses_is_told_with_the_page_that_helps() -> None:
+    (message,) = re.findall(r'"message":"([^"]+)"', configuration())
+    assert "examples/socket-proxy/README.md" in with_advice(message)
 
 
 def test_files_are_written_and_read_in_their_folder_alone() -> None:
