@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -176,6 +177,14 @@ def test_a_pattern_of_the_access_file_that_no_job_matches_is_a_warning(
         "access.toml: client a: no job of the catalogue matches mail-*",
         "access.toml: client anonymous: no job of the catalogue matches slack",
     ] == told.err.splitlines()
+
+
+def test_a_token_is_printed_with_its_line_and_another_one_each_time() -> None:
+    first, second = (CliRunner().invoke(app, ["token"]).output.split() for _ in range(2))
+    for token, line in (first, second):
+        assert hash_line(token) == line
+        assert 32 == len(urlsafe_b64decode(f"{token}="))
+    assert first != second
 
 
 def test_an_engine_that_is_not_there_ends_the_removal_in_one_line(
