@@ -1,4 +1,4 @@
-"""The ports of the process: gRPC, metrics and probes, and the console if it is wanted."""
+"""The ports of the process: gRPC, metrics, the console; and what the probes answer."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -6,7 +6,7 @@ import typer
 
 from service.cli.client import calls_supervisor
 from service.cli.formats import Format, Output
-from service.cli.jobs import Name, Outcome, Prefix, Since
+from service.cli.job_options import Name, Outcome, Prefix, Since
 from service.cli.output import say
 
 if TYPE_CHECKING:

@@ -5,35 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.client import calls_supervisor
-from service.cli.completions import complete_identifier, complete_job_name
 from service.cli.formats import Format, Output
+from service.cli.job_options import Name, Outcome, Prefix, Since
 from service.cli.output import end_with_reader, flush, tell
 
 if TYPE_CHECKING:
     from service.client.supervisor import Supervisor
-
-Name = Annotated[
-    str,
-    typer.Option(
-        "--name",
-        help="Only jobs of this name in the catalogue; * stands for any characters.",
-        autocompletion=complete_job_name,
-    ),
-]
-Prefix = Annotated[
-    str,
-    typer.Option(
-        "--identifier",
-        help="Only jobs whose identifier begins so.",
-        autocompletion=complete_identifier,
-    ),
-]
-Since = Annotated[
-    str | None, typer.Option("--since", help="Only jobs since then: 10m, 2h, or a time.")
-]
-Outcome = Annotated[
-    str, typer.Option("--outcome", help="Only jobs that have ended so, such as error.")
-]
 
 
 @calls_supervisor

@@ -6,7 +6,7 @@ import typer
 
 from service.cli.client import calls_supervisor
 from service.cli.describe import Which
-from service.cli.jobs import Since
+from service.cli.job_options import Since
 
 if TYPE_CHECKING:
     from service._generated.supervisor.v1.observer_pb2 import StreamLogsRequest

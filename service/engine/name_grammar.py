@@ -1,4 +1,4 @@
-"""The rules of an engine for the names of workloads."""
+"""An engine's rules for the names of workloads: their characters, and how long they may be."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class NameGrammar:
     usable: re.Pattern[str]
     """Matches an identifier that can be a name, unless it looks like one with a hash."""
     longest: int
-    """The maximum length of such an identifier."""
+    """The maximum length of such an identifier, without what a launch appends."""
     unclean: re.Pattern[str]
     """Matches characters that are not allowed."""
     longest_cleaned: int

@@ -1,4 +1,4 @@
-"""The names of workloads, from identifiers. Pure."""
+"""The names of workloads, from identifiers, by the engine's grammar. Pure."""
 
 import hashlib
 import re

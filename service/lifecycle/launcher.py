@@ -1,4 +1,4 @@
-"""Starts the workload of a launch: its name, the retries, and what a failed try has left."""
+"""Starts the workload of a launch: its name, also while that is held; what a failed try left."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A line of launches that wait: the highest priority first, and equal ones in turn by job name."""
+"""A line of launches that wait, how many and how long: by priority, then in turn by job name."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Docker's name in messages, and the names of its containers. Does not import docker-py."""
+"""How messages call Docker, and what its containers may be called. Loads nothing of docker-py."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Removes containers, also those that another client is removing."""
+"""Removes a container, once; if another client is removing it, waits until it is gone."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -70,7 +70,10 @@ def being_stopped(tasks: Iterable[Task]) -> Collection[str]:
 
 
 def has_ended(task: Task) -> bool:
-    """Whether its node has said so, or it never comes to a node."""
+    """Whether its node has said so, or it never comes to a node.
+
+    An orphaned task counts as well. It has no exit code, so its job is lost.
+    """
     unassigned = task.state < TaskState.ASSIGNED
     return task.state >= TaskState.COMPLETE or (unassigned and is_ending(task))
 
