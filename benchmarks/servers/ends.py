@@ -41,7 +41,7 @@ async def _end(ends: int, per_second: int, *, kept: bool, file: Path | None) -> 
         job = an_end(number)
         if kept:
             history.add(job)
-    await asyncio.sleep(1)  # the last are written half a second later
+    await asyncio.sleep(1)  # the last are written 0.8 seconds later
     took = time.process_time() - before
     await history.close(within=5)
     return took / ends

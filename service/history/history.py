@@ -53,7 +53,7 @@ class History:
 
     def add(self, job: Job) -> None:
         """Keep a job that has ended. Never blocks."""
-        for_long = not self._writer or self._writer.fault  # else for half a second
+        for_long = not self._writer or self._writer.fault  # else for less than a second
         dropped = self._kept.add(record_of(job) if for_long else job)
         if self._writer:
             self._writer.notice()

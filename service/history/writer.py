@@ -20,7 +20,7 @@ log = get_logger(__name__)
 T = TypeVar("T")
 
 # How long jobs are gathered (seconds): a transaction for each would cost more than the rows do.
-_GATHERING = 0.5
+_GATHERING = 0.8
 _AT_ONCE = 500
 # Between two tries while there is a fault, and between two looks for rows that are too old.
 _FIRST_TRY, _LAST_TRY, _LOOK = 1.0, 10.0, 600.0
