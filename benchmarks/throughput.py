@@ -71,11 +71,17 @@ def layered(
 
 
 def take_turns(
-    bench: Bench, servers: Mapping[str, Server], load: Load, text: str, rounds: int
+    bench: Bench,
+    servers: Mapping[str, Server],
+    load: Load,
+    text: str,
+    rounds: int,
+    *,
+    calls: int = 4000,
 ) -> Rounds:
-    """Calls per second, and microseconds of CPU time per call."""
+    """Calls per second, and microseconds of CPU time per call, with so many calls in a turn."""
     found = Rounds()
-    calls = bench.size(4000, 400)
+    calls = bench.size(calls, 400)
     for server in servers.values():  # warm up
         headers = {**load.headers, **server.headers}
         bench.h2load.rate(server.port, load.call, calls // 4, headers, tls=server.tls)

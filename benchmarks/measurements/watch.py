@@ -108,9 +108,9 @@ def measure(bench: Bench) -> Result:
     watched = f"{watchers:,} watch"
     with ExitStack() as stack:
         contenders = {who: Watched(stack) for who in (NOBODY, watched, NOBODY + AGAIN)}
-        for who in bench.rounds(list(contenders), bench.size(6, 2), "watch"):
+        for who in bench.rounds(list(contenders), bench.size(12, 2), "watch"):
             with contenders[who].watchers(watchers if who == watched else 0):
-                took, cpu = contenders[who].measure(bench.size(250, 50))
+                took, cpu = contenders[who].measure(bench.size(600, 50))
             found.add(_P99, who, percentile(took, 99) * 1000)
             found.add(_P50, who, percentile(took, 50) * 1000)
             found.add(_CPU, who, cpu * 1000)

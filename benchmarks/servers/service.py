@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from benchmarks.servers.instant_engine import InstantEngine
+from observability.interceptor import Guard
 from observability.metrics import Metrics
 from service.api.jobs_service import JobsService
 from service.api.observer_service import ObserverService
@@ -30,19 +31,31 @@ class Service:
     def __init__(self, port: int, certificates: Callable[[], Certificates] | None = None) -> None:
         self.engine = InstantEngine()
         self.metrics = new_metrics()
-        settings = Settings.model_validate({"go_env": "production", **_history()})
-        self.core = Core(self.engine, _CATALOG, self.metrics, settings)
+        self._settings = Settings.model_validate({"go_env": "production", **_history()})
+        self.core = Core(self.engine, _CATALOG, self.metrics, self._settings)
         self._jobs = JobsService(self.core.supervisor, self.core.readiness, self.metrics)
         self._observer = ObserverService(self.core.observer)
-        self._server = GrpcServer(
+        self._servers: list[GrpcServer] = []
+        self.open(port, certificates=certificates)
+
+    def open(
+        self,
+        port: int,
+        guard: Guard | None = None,
+        certificates: Callable[[], Certificates] | None = None,
+    ) -> None:
+        """Serve gRPC at this port, too."""
+        server = GrpcServer(
             "127.0.0.1",
             port,
             [self._jobs.as_service(), self._observer.as_service()],
             self.metrics,
-            launches=settings.max_launches,
+            launches=self._settings.max_launches,
+            guard=guard,
             certificates=certificates,
         )
-        self.core.readiness.subscribe(self._server.health.set_ready)
+        self.core.readiness.subscribe(server.health.set_ready)
+        self._servers.append(server)
 
     def open_console(self, port: int) -> None:
         """Serve the console, too, which everybody may use."""
@@ -52,7 +65,8 @@ class Service:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve during the block. It is SERVING at its start."""
-        await self._server.start()
+        for server in self._servers:
+            await server.start()
         self.core.history.start()
         watching = asyncio.create_task(self.core.watcher.run())
         try:
@@ -60,7 +74,8 @@ class Service:
             yield
         finally:
             watching.cancel()
-            await self._server.stop(0)
+            for server in self._servers:
+                await server.stop(0)
 
 
 def _history() -> Mapping[str, str]:
