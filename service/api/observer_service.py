@@ -17,7 +17,7 @@ from service.access.current_call import scope_of_call
 from service.api.aborting import aborting
 from service.api.job_messages import message_of
 from service.api.output_messages import logs_message, logs_wanted, stats_message
-from service.api.services import GrpcService
+from service.api.services import GrpcService, OneQueue
 from service.api.timestamps import nanoseconds_of
 from service.api.watch_messages import EncodedJobs, watch_message
 from service.errors import InvalidRequest
@@ -128,12 +128,13 @@ class ObserverService(JobObserverServicer):
         return messages.UncordonResponse()
 
     def _add_to(self, server: Any) -> None:
-        add_JobObserverServicer_to_server(self, server)
-        # In place of the generated one, which would encode what is encoded.
+        # Before the generated one, which would encode what is encoded.
         watch: Any = grpc.unary_stream_rpc_method_handler(
             self.WatchJobs, request_deserializer=messages.WatchJobsRequest.FromString
         )
-        server.add_registered_method_handlers(SERVICE, {"WatchJobs": watch})
+        one_queue: Any = OneQueue(server)
+        one_queue.add_registered_method_handlers(SERVICE, {"WatchJobs": watch})
+        add_JobObserverServicer_to_server(self, one_queue)
 
     async def _page(self, request: messages.ListJobsRequest) -> messages.ListJobsResponse:
         """As many jobs as were asked for, or as fit into a message."""

@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
     ServerReflectionResponse,
 )
 
-from service.api.services import Closing, GrpcService
+from service.api.services import Closing, GrpcService, OneQueue
 
 _METHOD = "ServerReflectionInfo"
 _NAMES = tuple(reflection.SERVICE_NAME.replace("v1alpha", v) for v in ("v1", "v1alpha"))
@@ -55,7 +55,7 @@ def reflection_services(described: Iterable[str]) -> list[GrpcService]:
 
 
 def _add(name: str, handler: Any, server: Any) -> None:
-    server.add_registered_method_handlers(name, {_METHOD: handler})
+    OneQueue(server).add_registered_method_handlers(name, {_METHOD: handler})
 
 
 def _describe_v1() -> None:

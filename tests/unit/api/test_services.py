@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 
 import grpc
@@ -19,10 +20,12 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
 from service.api import server
 from service.api.jobs_service import SERVICE, JobsService
+from service.api.observer_service import ObserverService
 from service.api.server import GrpcServer
 from service.api.services import Closing, GrpcService
 from service.app.metric_labels import new_metrics
 from service.lifecycle.use_cases import Supervisor
+from service.observe.observer import Observer
 from service.state.readiness import Readiness
 from tests.support.counted_calls import ended, eventually, started
 from tests.support.recorded_spans import Recorded
@@ -246,3 +249,21 @@ async def test_a_client_that_keeps_asking_for_descriptions_holds_up_no_stop(
         assert await call.read()
         assert await world.stop(_LONG) < _PROMPT
         assert grpc.StatusCode.OK is await call.code()
+
+
+async def test_only_what_backends_and_probes_call_has_queues_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of them costs every call some microseconds."""
+    queues: list[str] = []
+
+    def note(_: aio.Server, service: str, handlers: dict[str, Any]) -> None:
+        queues.extend(f"{service}/{name}" for name in handlers)
+
+    monkeypatch.setattr(type(aio.server()), "add_registered_method_handlers", note)
+    metrics = new_metrics([], version="test", engine="none", mode="test")
+    jobs = JobsService(cast("Supervisor", None), Readiness("an Engine"), metrics)
+    observer = ObserverService(cast("Observer", SimpleNamespace(close=lambda: None)))
+    services = [jobs.as_service(), observer.as_service()]
+    GrpcServer("127.0.0.1", free_port(), services, metrics, launches=1)
+    assert {SERVICE, "grpc.health.v1.Health"} == {each.partition("/")[0] for each in queues}
