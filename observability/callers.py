@@ -1,4 +1,4 @@
-"""The client that has sent a request, for log events and for the span of a job.
+"""The client that has sent a request: its address, the names in its certificate, its log fields.
 
 It is never a label of a metric: each connection has another port, and clients choose their user
 agents. OpenTelemetry's interceptor puts the same facts on the span of a call (`net.peer.ip`,

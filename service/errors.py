@@ -1,4 +1,4 @@
-"""The errors of the service, each with its code, reason and gRPC status.
+"""The errors of the service: the code, reason and gRPC status of each; when to come back.
 
 A class has a `code` for the contract's `Response.error.code`, a `reason` for the label of metrics,
 and a gRPC `status` for methods whose answer has no field for errors. Classes with the same code

@@ -1,5 +1,7 @@
 """Events for an engine without an event stream: the differences between two listings.
 
+Swarm uses `changes` alone: what it polls, and how often, is in `engine/swarm/news`.
+
 Polling is coarser than a stream. A workload that starts and exits between two listings is reported
 as exited; one that is also removed is not reported at all. Exit codes and signals are not known.
 Exits count as not witnessed: the engine may have been away in between (`Event.witnessed`).

@@ -1,4 +1,4 @@
-"""What the catalogue gives a job that may be secret: of a launch, and of a workload. Pure."""
+"""Says which values of the catalogue are secret: for a launch, and from a workload. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Finds out what has to be removed from the output of a job."""
+"""Finds out which secrets have to be removed from the output of a job."""
 
 from observability.redaction.redactor import Redactor
 from service.engine.base import Engine

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from service.jobs.model import Job
 
+# Also how far a slow watch may be behind, before it is ended.
 KEPT = 10_000
 # The place before the first change. There is no change 0, so a client with it has missed some.
 BEGINNING = 1

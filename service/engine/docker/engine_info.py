@@ -1,4 +1,4 @@
-"""What the Engine says of itself: its version, and how it is configured."""
+"""What the Engine says of itself that affects containers: version, traits, runtimes, drivers."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Waiting for the ends of tasks: one request for all that are awaited, again and again."""
+"""Lets stops wait for the ends of their tasks: one request for all of them, again and again."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""News of a Swarm: what one listing of tasks has that the last one did not have.
+"""News of a Swarm: what a listing has that the last one had not; how often one is made.
 
 Unlike other engines that are polled, Swarm keeps how a task has ended: its exit code is told, and
 was seen by the node that ran it. How often tasks are listed depends on what a listing takes.
