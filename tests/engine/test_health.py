@@ -1,22 +1,27 @@
 """The health checks of containers on a real Engine, and of a Swarm, which has none."""
 
 import asyncio
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import docker
 import pytest
 
 from service.engine.workload_spec import Healthcheck
-from service.engine.workloads import Health
+from service.engine.workloads import Health, Status
 from service.errors import EngineRefused
 from tests.engine import on_swarm
-from tests.engine.rigs import DockerRig, SwarmRig, until
+from tests.engine.rigs import DockerRig, SwarmRig, until, until_async
 from tests.engine.test_contract import a_listener, start
 from tests.support import worker
 
 _IMAGE = "supervisor-test-with-health-check"
 _OF_IMAGE = ("/bin/busybox", "true")
 _SECOND = 10**9
+_IF_THERE = ("/bin/busybox", "test", "-e", "/healthy")
+# How many probes Docker keeps in the log of a container.
+_LOGGED = 5
 # It succeeds once, and fails after that.
 _ONCE = ("/bin/busybox", "mkdir", "/probed")
 
@@ -90,3 +95,43 @@ async def test_a_swarm_refuses_health_checks_by_name(
     with pytest.raises(EngineRefused, match=f"^{key}: a Swarm waits for a health check by itself"):
         await on_swarm.start(swarm_rig, "a-1", healthcheck=check)
     assert [] == list(await swarm_rig.engine.list())
+
+
+async def test_a_swarm_waits_for_the_health_check_of_an_image_and_ends_what_is_unhealthy(
+    swarm_rig: SwarmRig,
+) -> None:
+    check = (
+        f"HEALTHCHECK --interval=100ms --start-period=1m --retries=1 CMD {json.dumps(_IF_THERE)}"
+    )
+    await asyncio.to_thread(_on_manager, swarm_rig, worker.variant, _IMAGE, check)
+    launch = asyncio.create_task(on_swarm.start(swarm_rig, "a-1", image=_IMAGE))
+    await until(lambda: _probes(swarm_rig) == _LOGGED, within=30)
+    (listed,) = await swarm_rig.engine.list()
+    assert (Status.CREATED, False) == (listed.status, launch.done())
+    await asyncio.to_thread(_on_manager, swarm_rig, _exec, "touch")
+    service_id = await launch
+    assert Status.LIVE is (await swarm_rig.engine.inspect(service_id)).status
+    await asyncio.to_thread(_on_manager, swarm_rig, _exec, "rm")
+
+    async def has_ended() -> bool:
+        return (await swarm_rig.engine.inspect(service_id)).status is Status.EXITED
+
+    await until_async(has_ended, within=30)
+    assert 143 == (await swarm_rig.engine.inspect(service_id)).exit_code
+
+
+def _on_manager(rig: SwarmRig, act: Callable[..., object], *arguments: str) -> None:
+    with rig.swarm.manager.client() as client:
+        act(client, *arguments)
+
+
+def _exec(client: docker.DockerClient, program: str) -> None:
+    (container,) = client.containers.list()
+    assert 0 == container.exec_run(["/bin/busybox", program, "/healthy"]).exit_code
+
+
+def _probes(rig: SwarmRig) -> int:
+    """How many the Engine has logged of the only container, once there is one."""
+    if not rig.swarm.manager.containers():
+        return 0
+    return len(on_swarm.only_container(rig)["State"].get("Health", {}).get("Log") or ())
