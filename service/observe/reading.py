@@ -15,11 +15,11 @@ from service.errors import (
     NoSuchWorkload,
 )
 from service.jobs.model import Job, State
+from service.observe.seen_lines import SeenLines
+from service.observe.silence import Silence
 from service.state.registry import Registry
 from service.support.retry import Backoff
 
-# The two streams of an output may come in another order than that of their times (nanoseconds).
-_OVERLAP = 10**9
 _PAUSES = Backoff(0.2, 5.0)
 # How long a follower waits for an engine that is away (seconds).
 _MOST_AWAY = 60.0
@@ -52,9 +52,10 @@ class Reading:
         self._job = job
         self._follow = follow
         self._closing = closing
-        self._seen = _Seen(since)
+        self._seen = SeenLines(since)
+        self._silence = Silence(engine, self._seen)
         self._away_since: float | None = None
-        self._is_gone = self._was_told = False
+        self._is_gone = self._was_told = self._is_behind = False
 
     @property
     def came_too_late(self) -> bool:
@@ -71,13 +72,17 @@ class Reading:
         while True:
             live = self._registry.get(self._job.launch_id)
             self._job = live or self._job
+            self._is_behind = False
             async with aclosing(self._of_run(time_left, follow=self._follow and bool(live))) as run:
                 async for fresh in run:
-                    pauses = iter(_PAUSES) if fresh else pauses
+                    if fresh:
+                        pauses = iter(_PAUSES)
+                        self._silence.note_output()
                     yield fresh
             if not (self._follow and live):
                 return
-            await self._await_change(live, next(pauses))
+            if not self._is_behind:
+                await self._await_change(live, next(pauses))
 
     async def _of_run(
         self, time_left: _TimeLeft, *, follow: bool
@@ -85,8 +90,9 @@ class Reading:
         if (workload_id := self._job.workload_id) is None:
             return
         found = self._engine.logs(workload_id, follow=follow, since=self._seen.begin())
+        behind = self._silence.follow(workload_id) if follow else None
         try:
-            async with aclosing(self._until_over(found, time_left)) as lines:
+            async with aclosing(self._until_over(found, behind, time_left)) as lines:
                 async for each in lines:
                     self._away_since = None
                     self._was_told = self._was_told or bool(each)
@@ -106,27 +112,35 @@ class Reading:
         return now is None or now.state is not State.STARTING
 
     async def _until_over(
-        self, found: AsyncGenerator[Sequence[Printed], None], time_left: _TimeLeft
+        self,
+        found: AsyncGenerator[Sequence[Printed], None],
+        behind: asyncio.Task[bool] | None,
+        time_left: _TimeLeft,
     ) -> AsyncGenerator[Sequence[Printed], None]:
-        """Pass on the output that is found, until the job has ended and its output is complete."""
+        """Pass on the output that is found, until the job has ended and its output is complete.
+
+        Or until the engine has more, and keeps it to itself.
+        """
         last_output = _LastOutput(self._registry, self._job, self._closing)
         upcoming: asyncio.Future[Any] | None = None
         try:
             while not last_output.is_over:
                 upcoming = upcoming or asyncio.ensure_future(anext(found, _END))
-                await last_output.wait(upcoming, time_left())
-                if not upcoming.done():
-                    yield ()
-                    continue
-                item, upcoming = upcoming.result(), None
-                if item is _END:
+                self._silence.awaited = upcoming
+                await last_output.wait(upcoming, time_left(), behind)
+                if upcoming.done():
+                    item, upcoming = upcoming.result(), None
+                    if item is _END:
+                        return
+                    yield item
+                    last_output.note_output()
+                elif behind is not None and behind.done():
+                    self._is_behind = behind.result()
                     return
-                yield item
-                last_output.note_output()
+                else:
+                    yield ()
         finally:
-            if upcoming is not None:
-                upcoming.cancel()
-                await asyncio.gather(upcoming, return_exceptions=True)
+            await _cancel(upcoming, behind)
             await found.aclose()
 
     async def _await_change(self, job: Job, pause: float) -> None:
@@ -167,12 +181,19 @@ class _LastOutput:
         """The job has printed something."""
         self._printed_at = _now()
 
-    async def wait(self, upcoming: asyncio.Future[Any], timeout: float | None) -> None:
+    async def wait(
+        self,
+        upcoming: asyncio.Future[Any],
+        timeout: float | None,
+        behind: asyncio.Future[Any] | None = None,
+    ) -> None:
         """Wait for what comes next, for the end of the job, or for the timeout (seconds).
 
-        Raises `Draining`.
+        `behind` is done if nothing comes, although there is more. Raises `Draining`.
         """
         awaited: set[asyncio.Future[Any]] = {upcoming, self._closing}
+        if behind is not None:
+            awaited.add(behind)
         if self._gone is not None and self._gone_at is None:
             awaited.add(self._gone)
         elif self._gone_at is not None:
@@ -183,36 +204,11 @@ class _LastOutput:
             self._gone_at = _now()
 
 
-class _Seen:
-    """The last line of each stream, so that it is found again: its time, and how many have it."""
-
-    def __init__(self, since: int) -> None:
-        self._since = since
-        self._last: dict[str, tuple[int, int]] = {}
-        self._known: dict[str, tuple[int, int]] = {}
-
-    def begin(self) -> int:
-        """Begin anew; from which time on."""
-        self._known = dict(self._last)
-        newest = max((at for at, _ in self._last.values()), default=0)
-        return max(self._since, newest - _OVERLAP)
-
-    def fresh(self, lines: Sequence[Printed]) -> Sequence[Printed]:
-        """Those that were not there before it began anew."""
-        return [line for line in lines if self._is_new(line)]
-
-    def _is_new(self, line: Printed) -> bool:
-        if known := self._known.get(line.stream):
-            at, left = known
-            if line.at < at:
-                return False
-            if line.at == at and left:
-                self._known[line.stream] = at, left - 1
-                return False
-            del self._known[line.stream]
-        at, number = self._last.get(line.stream, (0, 0))
-        self._last[line.stream] = line.at, number + 1 if line.at == at else 1
-        return True
+async def _cancel(*futures: asyncio.Future[Any] | None) -> None:
+    begun = [each for each in futures if each is not None]
+    for each in begun:
+        each.cancel()
+    await asyncio.gather(*begun, return_exceptions=True)
 
 
 def _check_open(closing: asyncio.Future[None]) -> None:

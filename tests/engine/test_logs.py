@@ -65,6 +65,7 @@ async def test_logs_may_be_of_the_end_only(rig: Rig) -> None:
     assert whole[-2:] == await logs(rig, workload_id, tail=2)
     since = await logs(rig, workload_id, since=whole[-1].at)
     assert whole[-1] == since[-1]
+    assert whole[-1] == (await logs(rig, workload_id, since=whole[-1].at, tail=1))[-1]
 
 
 async def test_followed_logs_go_on_until_the_workload_has_ended(rig: Rig) -> None:

@@ -254,9 +254,10 @@ class FakeEngine:
         told = max(0, len(container.printed) - tail) if tail is not None else 0
         while self._here:
             live = follow and container.status is Status.LIVE
-            if new := [each for each in container.printed[told:] if each.at >= since]:
-                yield new
+            new = [each for each in container.printed[told:] if each.at >= since]
             told = max(told, len(container.printed))
+            if new:
+                yield new
             if not live:
                 return
             await asyncio.sleep(_LOG_POLL)

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -13,6 +14,7 @@ from service.engine.output import Printed, Usage
 from service.engine.workload_spec import AUTH_FILE, Log, Surroundings, WorkloadSpec
 from service.errors import (
     Draining,
+    EngineFailed,
     EngineTimeout,
     EngineUnavailable,
     LimitReached,
@@ -193,6 +195,121 @@ async def test_a_follower_is_told_of_an_engine_that_stays_away(world: World) -> 
     await pass_time(30)
     with pytest.raises(EngineUnavailable):
         await client.done
+
+
+class _Asked:
+    """How often the engine is asked for output. Of what a follower wants, it may keep back."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch, *, keeps_back: int) -> None:
+        """To so many followers it tells nothing more once they have what is there."""
+        self.search = 0.0  # how long it searches for the first line of a follower (seconds)
+        self.follows: list[int] = []  # from which times on
+        self.looks = 0
+        self._keeps_back = keeps_back
+        self._tell = world.engine.logs
+        monkeypatch.setattr(world.engine, "logs", self._logs)
+
+    async def _logs(
+        self, workload_id: str, **wanted: Any
+    ) -> AsyncGenerator[Sequence[Printed], None]:
+        follow = wanted.pop("follow", False)
+        if follow:
+            self.follows.append(wanted["since"])
+        else:
+            assert 1 == wanted["tail"]  # or a long log would be read as a whole
+            self.looks += 1
+        keeps_back = follow and len(self.follows) <= self._keeps_back
+        await asyncio.sleep(self.search if follow else 0)
+        told = self._tell(workload_id, follow=follow and not keeps_back, **wanted)
+        async with aclosing(told) as found:
+            async for lines in found:
+                yield lines
+        if keeps_back:
+            await asyncio.Event().wait()
+
+
+async def test_a_follower_is_told_what_the_engine_keeps_to_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = _Asked(world, monkeypatch, keeps_back=2)
+    job, container = await _a_job(world)
+    container.say("one")
+    client = _Client(world, job, follow=True)
+    for text in ("two", "three"):
+        await until(lambda: len(container.printed) == len(client.lines), within=25)
+        container.say(f"{text}!", stream="stderr")
+        container.say(text)
+    await until(lambda: client.has("three"), within=25)
+    assert ["one", "two!", "two", "three!", "three"] == client.texts[-5:]
+    assert [line.at for line in container.printed] == [line.at for line in client.lines]
+    assert 3 == len(asked.follows)
+    client.done.cancel()
+
+
+async def test_a_job_that_says_nothing_is_followed_once_and_looked_at_now_and_then(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = _Asked(world, monkeypatch, keeps_back=1)
+    job, _ = await _a_job(world)
+    client = _Client(world, job, follow=True)
+    await pass_time(600)
+    assert client.lines
+    assert 1 == len(asked.follows)
+    assert 5 == asked.looks  # after 10, 20, 40, 80 and 160 s more
+    client.done.cancel()
+
+
+async def test_a_client_that_reads_slowly_is_no_silence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = _Asked(world, monkeypatch, keeps_back=0)
+    job, container = await _a_job(world)
+    logs = JobLogs(world.engine, world.registry)
+    async with aclosing(logs.stream(job, LogsWanted(follow=True))) as found:
+        assert await anext(found)
+        container.say("one")
+        await pass_time(100)
+        assert ["one"] == [line.text for line in await anext(found)]
+    assert (1, 0) == (len(asked.follows), asked.looks)
+
+
+async def test_a_long_search_for_the_first_line_is_no_silence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = _Asked(world, monkeypatch, keeps_back=0)
+    asked.search = 1000.0
+    job, _ = await _a_job(world)
+    client = _Client(world, job, follow=True)
+    await until(lambda: bool(client.lines), within=1100)
+    assert (1, 0) == (len(asked.follows), asked.looks)
+    client.done.cancel()
+
+
+async def test_no_look_at_a_silent_job_holds_up_its_lines_or_a_stop(world: World) -> None:
+    job, container = await _a_job(world)
+    client = _Client(world, job, follow=True)
+    await until(lambda: bool(client.lines))
+    look = world.faults.hold("logs")
+    await look.reached()
+    container.say("one")
+    await until(lambda: client.has("one"))
+    client.logs.close()
+    with pytest.raises(Draining):
+        await client.done
+    look.release()
+
+
+async def test_a_look_that_fails_ends_no_stream(world: World) -> None:
+    job, container = await _a_job(world)
+    client = _Client(world, job, follow=True)
+    await until(lambda: bool(client.lines))
+    world.faults.fail("logs", EngineFailed("not now"))
+    await pass_time(30)
+    assert 2 == world.engine.calls["logs"]
+    container.say("one")
+    await until(lambda: client.has("one"))
+    assert len(container.printed) == len(client.lines)
+    client.done.cancel()
 
 
 async def test_whoever_does_not_follow_is_told_at_once(world: World) -> None:

@@ -4,59 +4,17 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, cast
 
-import pytest
-
 from service.engine.output import Printed
 from service.jobs.model import Job
 from service.observe.logs import _from
-from service.observe.reading import _OVERLAP, Reading, _LastOutput, _Seen
+from service.observe.reading import Reading, _LastOutput
 from tests.support.clock import skipping_waits
 from tests.support.samples import a_job
 
 
-def printed(text: str, at: int, stream: str = "stdout") -> Printed:
-    return Printed(stream, text, at)
-
-
-def test_reading_begins_anew_a_while_before_the_last_line() -> None:
-    seen = _Seen(since=7)
-    assert 7 == seen.begin()
-    seen.fresh([printed("a", 5 * _OVERLAP), printed("b", 3 * _OVERLAP, "stderr")])
-    assert 4 * _OVERLAP == seen.begin()
-
-
-@pytest.mark.parametrize(
-    ("before", "again"),
-    [
-        (["one"], ["one", "two", "three"]),
-        (["one", "two"], ["one", "two", "three"]),
-        (["one", "two", "three"], ["one", "two", "three"]),
-    ],
-)
-def test_of_lines_with_the_same_time_each_comes_once(
-    before: Sequence[str], again: Sequence[str]
-) -> None:
-    seen = _Seen(0)
-    seen.fresh([printed("older", 4)])
-    assert [*before] == [x.text for x in seen.fresh([printed(text, 5) for text in before])]
-    for text in ("at once", "and once more"):
-        seen.begin()
-        lines = [printed("older", 4), *(printed(each, 5) for each in again)]
-        fresh = seen.fresh([*lines, printed(text, 6)] if text == "at once" else lines)
-        expected = [*again[len(before) :], "at once"] if text == "at once" else []
-        assert expected == [line.text for line in fresh]
-
-
-def test_each_stream_has_a_last_line_of_its_own() -> None:
-    seen = _Seen(0)
-    seen.fresh([printed("a", 9)])
-    seen.begin()
-    assert ["b"] == [x.text for x in seen.fresh([printed("a", 9), printed("b", 3, "stderr")])]
-
-
 def test_an_empty_part_of_a_line_is_no_line_and_an_empty_line_is_one() -> None:
     part, line = Printed("stdout", "", 5, ends=False), Printed("stdout", "", 5)
-    assert [line] == _from(5, [part, line, printed("older", 4)])
+    assert [line] == _from(5, [part, line, Printed("stdout", "older", 4)])
 
 
 _LOOKS = 3
@@ -118,7 +76,7 @@ class _Trickle:
     ) -> AsyncGenerator[Sequence[Printed], None]:
         del since
         for number in range(4 * follow):
-            yield [printed(str(number), number + 1)]
+            yield [Printed("stdout", str(number), number + 1)]
             await asyncio.sleep(0.9)
         if follow:
             await asyncio.Event().wait()
