@@ -75,6 +75,43 @@ def test_who_is_removed_while_a_page_is_open_has_to_log_in_again(
     expect(page.get_by_label("Token")).to_be_visible()
 
 
+def test_what_is_typed_stays_when_the_token_is_valid_no_more(
+    page: Page, serve: Serve, known: Access
+) -> None:
+    console = serve(StubApi([job(1)]), known)
+    page.goto(console.url)
+    _log_in(page, "root-token")
+    page.get_by_role("button", name="Launch a job").click()
+    page.get_by_label("Job, as the catalogue").fill("timer")
+    page.get_by_label("Identifier", exact=True).fill("typed")
+    other = Credentials(Client("root", Role.OPERATOR), [sha256(b"new-token").digest()])
+    console.run(lambda: known.replace(Clients([other])))
+    page.get_by_role("button", name="Launch", exact=True).click()
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Log in in another tab").click()
+    _log_in(opened.value, "new-token")
+    expect(opened.value.get_by_role("row", name="action-00001")).to_be_visible()
+    opened.value.close()
+    page.get_by_role("button", name="Launch", exact=True).click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert ["typed"] == console.api.launched
+    expect(page.get_by_text("root · operator")).to_be_visible()
+
+
+def test_who_closes_a_dialog_without_a_valid_token_has_to_log_in(
+    page: Page, serve: Serve, known: Access
+) -> None:
+    console = serve(StubApi([job(1)]), known)
+    page.goto(console.url)
+    _log_in(page, "root-token")
+    page.get_by_role("button", name="Launch a job").click()
+    console.run(lambda: known.replace(Clients()))
+    console.change(job(2))
+    expect(page.get_by_role("alert")).to_contain_text("You are not logged in any more")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_label("Token")).to_be_visible()
+
+
 def test_who_logs_in_again_sees_what_was_seen_before(
     page: Page, serve: Serve, known: Access
 ) -> None:

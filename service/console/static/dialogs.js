@@ -1,6 +1,6 @@
 // Questions to the person: a yes or no, and what to launch.
 
-import { get, post } from "./api.js";
+import { get, post, Refused } from "./api.js";
 import { el } from "./dom.js";
 
 // Ask, or only tell if there is no word for yes. True if the person agrees.
@@ -43,7 +43,7 @@ export function launchDialog() {
       await post("/api/launch", { name: name.value, identifier: identifier.value, params: object(params.value) });
       dialog.close();
     } catch (error) {
-      wrong.textContent = error.message;
+      if (!(error instanceof Refused)) wrong.textContent = error.message;
     }
     send.disabled = false;
     send.textContent = "Launch";
@@ -67,6 +67,21 @@ export function launchDialog() {
   dialog.showModal();
   const offer = ({ names: known = [] }) => names.append(...known.map((value) => el("option", { value })));
   get("/api/names").then(offer, () => {}); // one can do without
+}
+
+// Act at once, or when the dialog with a form is closed: what somebody types is kept until then.
+export function onceNothingIsTyped(act) {
+  const typed = document.querySelector("dialog:has(form)");
+  if (typed) typed.addEventListener("close", act);
+  else act();
+}
+
+// Say in such a dialog that its client is not known any more: all tabs share a login.
+export function askToLogIn() {
+  const wrong = document.querySelector("dialog form .wrong");
+  if (!wrong || wrong.querySelector("a")) return;
+  const other = el("a", { href: "/", target: "_blank" }, "Log in in another tab");
+  wrong.replaceChildren("You are not logged in any more. ", other, ", and launch then: what is typed here stays.");
 }
 
 function object(written) {

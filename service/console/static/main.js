@@ -3,7 +3,7 @@
 import { get, Refused, reportErrors, whenRefused } from "./api.js";
 import { watchAttention } from "./attention.js";
 import { dayPage } from "./day.js";
-import { launchDialog } from "./dialogs.js";
+import { askToLogIn, launchDialog, onceNothingIsTyped } from "./dialogs.js";
 import { el } from "./dom.js";
 import { historyPage } from "./history.js";
 import { jobPage } from "./job.js";
@@ -18,7 +18,7 @@ async function start() {
   const me = await get("/api/me");
   const store = new Store();
   store.addEventListener("connection", ({ detail: open }) => tell(open));
-  store.addEventListener("me", ({ detail }) => isOther(detail, me) && location.reload());
+  store.addEventListener("me", ({ detail }) => isOther(detail, me) && onceNothingIsTyped(reload));
   tell(true);
   showAccount(me);
   watchAttention(document.getElementById("attention"), store);
@@ -79,15 +79,20 @@ function isOther(now, before) {
 }
 
 function showAccount({ client, role, version }) {
-  const out = () => fetch("/logout", { method: "POST" }).finally(logIn);
+  const out = () => fetch("/logout", { method: "POST" }).finally(reload);
   const account = document.getElementById("account");
   account.replaceChildren(el("span", { class: "dim" }, [client, role, version].filter(Boolean).join(" · ")));
   if (role) account.append(el("button", { click: out }, "Log out"));
 }
 
+function reload() {
+  location.reload();
+}
+
 // The same address asks for a token, and shows the same view after it.
 function logIn() {
-  location.reload();
+  askToLogIn();
+  onceNothingIsTyped(reload);
 }
 
 function begin() {
