@@ -11,6 +11,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from playwright.sync_api import Browser, expect
 
 from scripts.certificates import Authority
 from scripts.ports import free_port
@@ -98,6 +99,19 @@ def test_with_tls_the_cookie_is_for_tls_only(secured: _Secured) -> None:
         cookie = answer.headers["Set-Cookie"]
     assert (303, True, True) == (answer.status, "Secure" in cookie, "HttpOnly" in cookie)
     assert _TOKEN not in cookie
+
+
+def test_a_browser_logs_in_with_tls(secured: _Secured, browser: Browser) -> None:
+    with closing(browser.new_context(ignore_https_errors=True)) as context:
+        page = context.new_page()
+        page.goto(f"https://localhost:{secured.console}")
+        page.get_by_label("Token").fill(_TOKEN)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_text("eva · operator")).to_be_visible()
+        page.reload()
+        expect(page.get_by_text("eva · operator")).to_be_visible()
+        (cookie,) = context.cookies()
+    assert (True, True, "Strict") == (cookie["secure"], cookie["httpOnly"], cookie["sameSite"])
 
 
 def test_a_renewed_certificate_is_used_for_the_next_connection(secured: _Secured) -> None:
