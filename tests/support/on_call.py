@@ -74,6 +74,7 @@ class Shell:
         self._directory = tools
         self.pid = pid
         self._environment = {"PATH": f"{tools}:{os.environ['PATH']}", "DOCKER_HOST": engine}
+        address = f"AREA_SUPERVISOR_SERVER=127.0.0.1:{supervised.port}"
         self.replaced = {
             "localhost:9464": f"127.0.0.1:{supervised.metrics_port}",
             "sport = :9464": f"sport = :{supervised.metrics_port}",
@@ -81,6 +82,11 @@ class Shell:
             "/var/log/area_supervisor.log": str(supervised.log_file),
             " IMAGE ": f" {worker.IMAGE} ",
             "/var/lib/docker": "$(docker info --format '{{.DockerRootDir}}')",
+            "exec -i $tty area_supervisor area-supervisor": (
+                f"exec -i -e {address} $tty area_supervisor {COMMAND}"
+            ),
+            "/opt/area-supervisor/.venv/bin/area-supervisor": f"{address} {COMMAND}",
+            "{ .venv/bin/area-supervisor": f"{{ {address} {COMMAND}",
         }
         tried = f'{shutil.which("journalctl")} --directory {tools}/journal "$@" >/dev/null 2>&1'
         self._tool("journalctl", f"{tried} && exec cat {supervised.log_file}")
