@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from service.cli.tables import Column
+from service.cli.tables import READABLE, Column
 from service.cli.times import ago, duration
 from service.client.messages import seconds_of
 
@@ -56,7 +56,7 @@ def last_line(job: "Job") -> str:
 
 
 JOBS: Sequence[Column["Job"]] = (
-    Column("IDENTIFIER", lambda job: job.identifier),
+    Column("IDENTIFIER", lambda job: job.identifier, least=READABLE),
     Column("JOB", lambda job: job.name),
     Column("STATE", state_of, colour_of),
     Column("RESTARTS", lambda job: str(job.restarts)),
@@ -69,7 +69,7 @@ JOBS: Sequence[Column["Job"]] = (
     Column("IMAGE", lambda job: job.image, wide=True),
 )
 HISTORY: Sequence[Column["Job"]] = (
-    Column("IDENTIFIER", lambda job: job.identifier),
+    Column("IDENTIFIER", lambda job: job.identifier, least=READABLE),
     Column("JOB", lambda job: job.name),
     Column("OUTCOME", outcome_of, colour_of),
     Column("ENDED", lambda job: ago(seconds_of(job.ended)) if job.HasField("ended") else ""),

@@ -11,8 +11,11 @@ from service.cli.terminal import coloured, width
 
 T = TypeVar("T")
 
+READABLE = 36
+"""Identifiers are not cut below the length of a UUID: people copy them."""
+
 _GAP = "   "
-_NARROW = 12  # no column is cut below this
+_NARROW = 12  # most columns are not cut below this
 _PADDED = 80  # in a pipe, a longer cell does not make all others longer
 
 
@@ -24,6 +27,8 @@ class Column(Generic[T]):
     text: Callable[[T], str]
     colour: Callable[[T], str] = lambda _: ""
     wide: bool = False  # only of `-o wide`
+    least: int = _NARROW  # it is not cut below this
+    spare: int = 0  # `with_room` leaves it out where there is none, the highest first
 
 
 class Table(Generic[T]):
@@ -36,7 +41,7 @@ class Table(Generic[T]):
 
     def lines(self, rows: Sequence[T]) -> Iterator[str]:
         """The rows, below the titles if these are the first."""
-        cells = [[printable(each.text(row)) or "-" for each in self._columns] for row in rows]
+        cells = [[_cell(each, row) for each in self._columns] for row in rows]
         titles = [each.title for each in self._columns]
         first = not self._natural
         self._widen([titles, *cells])
@@ -48,7 +53,7 @@ class Table(Generic[T]):
     def _widen(self, rows: Sequence[Sequence[str]]) -> None:
         widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
         self._natural = list(map(max, widths, self._natural or widths))
-        self._widths = _fitting(self._natural)
+        self._widths = _fitting(self._natural, [each.least for each in self._columns])
 
     def _line(self, texts: Sequence[str], colours: Sequence[str]) -> str:
         last = len(texts) - 1
@@ -59,16 +64,41 @@ class Table(Generic[T]):
         return _GAP.join(map(coloured, padded, colours))
 
 
-def _fitting(natural: Sequence[int]) -> list[int]:
-    """How wide the columns are: on a terminal, no column is wider than lets all of them fit."""
+def with_room(columns: Sequence[Column[T]], rows: Sequence[T]) -> Sequence[Column[T]]:
+    """The columns that a terminal has room for."""
+    there, left = width(), list(columns)
+    spare = sorted((each for each in columns if each.spare), key=lambda each: each.spare)
+    while there is not None and spare and _least_width(left, rows) > there:
+        left.remove(spare.pop())
+    return left
+
+
+def _least_width(columns: Sequence[Column[T]], rows: Sequence[T]) -> int:
+    natural = [
+        max(map(cell_len, (each.title, *(_cell(each, row) for row in rows)))) for each in columns
+    ]
+    cut = [min(size, each.least) for size, each in zip(natural, columns, strict=True)]
+    return sum(cut) + len(_GAP) * (len(cut) - 1)
+
+
+def _cell(column: Column[T], row: T) -> str:
+    return printable(column.text(row)) or "-"
+
+
+def _fitting(natural: Sequence[int], least: Sequence[int]) -> list[int]:
+    """How wide the columns are: on a terminal, no wider than lets all of them fit, if they can."""
     there = width()
     if there is None:
         return [min(each, _PADDED) for each in natural]
     room = there - len(_GAP) * (len(natural) - 1)
     most = max(natural)
-    while most > _NARROW and sum(min(each, most) for each in natural) > room:
+    while most > _NARROW and sum(_cut(natural, least, most)) > room:
         most -= 1
-    return [min(each, most) for each in natural]
+    return _cut(natural, least, most)
+
+
+def _cut(natural: Sequence[int], least: Sequence[int], most: int) -> list[int]:
+    return [min(each, max(most, low)) for each, low in zip(natural, least, strict=True)]
 
 
 def _fitted(text: str, size: int, *, last: bool) -> str:

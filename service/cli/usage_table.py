@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from service._generated.supervisor.v1.observer_pb2 import JobStats, StatsResponse, UnmeasuredJob
-from service.cli.tables import Column, Table
+from service.cli.tables import READABLE, Column, Table, with_room
 from service.cli.terminal import has_colours
 
 _Row = JobStats | UnmeasuredJob
@@ -25,7 +25,7 @@ _WHY_NOT = {
 def lines_of(stats: StatsResponse) -> Iterator[str]:
     """The lines of the table, with its titles."""
     rows: list[_Row] = [*stats.jobs, *stats.unmeasured]
-    return Table(_columns(rows), wide=False).lines(rows)
+    return Table(with_room(_columns(rows), rows), wide=False).lines(rows)
 
 
 def notes_on(stats: StatsResponse) -> Iterator[str]:
@@ -52,18 +52,18 @@ def live_console() -> Console:
 
 def _columns(rows: Sequence[_Row]) -> Sequence[Column[_Row]]:
     columns: list[Column[_Row]] = [
-        Column("IDENTIFIER", lambda each: each.identifier),
-        Column("JOB", lambda each: each.name),
+        Column("IDENTIFIER", lambda each: each.identifier, least=READABLE),
+        Column("JOB", lambda each: each.name, spare=1),
         Column("CPU", _if_measured(lambda each: f"{each.cpu:.2f}")),
         Column(
             "MEMORY", _if_measured(lambda each: _size(each.memory_bytes)), _if_measured(_colour)
         ),
-        Column("LIMIT", _if_measured(_limit)),
+        Column("LIMIT", _if_measured(_limit), spare=3),
         Column("OF LIMIT", _if_measured(_share), _if_measured(_colour)),
-        Column("PROCESSES", _if_measured(lambda each: str(each.processes))),
+        Column("PROCESSES", _if_measured(lambda each: str(each.processes)), spare=4),
     ]
     nodes = any(each.node for each in rows)
-    return [*columns, Column("NODE", lambda each: each.node)] if nodes else columns
+    return [*columns, Column("NODE", lambda each: each.node, spare=2)] if nodes else columns
 
 
 def _if_measured(text: Callable[[JobStats], str]) -> Callable[[_Row], str]:

@@ -1,8 +1,11 @@
+from collections.abc import Sequence
+
 import pytest
 from rich.cells import cell_len
 
-from service.cli import tables
-from service.cli.tables import Column, Table
+from service._generated.supervisor.v1.observer_pb2 import Job, JobStats, StatsResponse
+from service.cli import job_columns, tables, usage_table
+from service.cli.tables import READABLE, Column, Table
 
 COLUMNS: list[Column[list[str]]] = [
     Column("ONE", lambda row: row[0]),
@@ -56,3 +59,58 @@ def test_on_a_terminal_the_widest_columns_are_cut_until_all_fit() -> None:
 @pytest.mark.usefixtures("_terminal")
 def test_on_a_terminal_what_fits_is_not_cut() -> None:
     assert ["ONE    TWO", f"a      {'b' * 33}", "cccc   d"] == lines(["a", "b" * 33], ["cccc", "d"])
+
+
+_IDENTIFIER = "0b6f4f6e-3c0d-4d0e-9b1a-2f6c1d7e8a90"
+
+
+def usage(monkeypatch: pytest.MonkeyPatch, columns: int | None, identifier: str) -> list[str]:
+    """The table of `top` for a job on a node of a Swarm, on a terminal or not."""
+    monkeypatch.setattr(tables, "width", lambda: columns)
+    stats = JobStats(
+        identifier=identifier,
+        name="weather-fetch-weather",
+        cpu=0.5,
+        memory_bytes=3 * 2**20,
+        memory_limit_bytes=4 * 2**20,
+        processes=2,
+        node="worker-7.eu-west.example.org",
+    )
+    return list(usage_table.lines_of(StatsResponse(jobs=[stats])))
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (None, "IDENTIFIER JOB CPU MEMORY LIMIT OF LIMIT PROCESSES NODE"),
+        (130, "IDENTIFIER JOB CPU MEMORY LIMIT OF LIMIT PROCESSES NODE"),
+        (110, "IDENTIFIER JOB CPU MEMORY LIMIT OF LIMIT NODE"),
+        (100, "IDENTIFIER JOB CPU MEMORY OF LIMIT NODE"),
+        (90, "IDENTIFIER JOB CPU MEMORY OF LIMIT"),
+        (70, "IDENTIFIER CPU MEMORY OF LIMIT"),
+    ],
+)
+def test_a_narrow_terminal_shows_fewer_columns_and_whole_identifiers(
+    monkeypatch: pytest.MonkeyPatch, columns: int | None, shown: str
+) -> None:
+    titles, row = usage(monkeypatch, columns, _IDENTIFIER)
+    assert shown == " ".join(titles.split())
+    assert row.startswith(f"{_IDENTIFIER}   ")
+    assert all(columns is None or cell_len(line) <= columns for line in (titles, row))
+
+
+def test_an_identifier_without_end_is_cut_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    titles, row = usage(monkeypatch, 80, "x" * 5000)
+    assert "IDENTIFIER JOB CPU MEMORY OF LIMIT" == " ".join(titles.split())
+    assert cell_len(row) <= 80
+    assert row.startswith((READABLE - 1) * "x" + "…")
+
+
+@pytest.mark.parametrize("columns", [job_columns.JOBS, job_columns.HISTORY])
+def test_lists_of_jobs_cut_other_columns_before_identifiers(
+    columns: Sequence[Column[Job]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "width", lambda: 60)
+    job = Job(identifier=_IDENTIFIER, name="weather-fetch-weather", state="running")
+    _, row = Table(columns, wide=True).lines([job])
+    assert row.startswith(f"{_IDENTIFIER}   weather-fet…   ")
