@@ -158,6 +158,12 @@ class NotReady(SupervisorError):
     code, reason, status = 502, "engine_refused", "INTERNAL"
 
 
+class TooLargeForEngine(EngineRefused):
+    """The Engine could not keep, or could not stop, a workload with so much of text."""
+
+    code, reason, status = 413, "invalid", "INVALID_ARGUMENT"
+
+
 class EngineFailed(EngineRefused):
     """The Engine failed for an internal reason. Another try may succeed."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import docker
@@ -184,11 +184,11 @@ class SwarmRig:
         await self.engine.close()
         self.engine = self.engine_at(self.swarm.manager, folders)
 
-    def kills_on_lost_nodes(self) -> float:
-        """How many the adapters have counted."""
+    def kills_on_lost_nodes(self) -> Mapping[str, float]:
+        """How many the adapters have counted, by node."""
         name = "supervisor_kills_on_lost_nodes_total"
         samples = (each for family in self.metrics.registry.collect() for each in family.samples)
-        return sum(each.value for each in samples if each.name == name)
+        return {each.labels["node"]: each.value for each in samples if each.name == name}
 
     async def stranger(self, name: str, labels: dict[str, str] | None = None) -> str:
         def run() -> str:

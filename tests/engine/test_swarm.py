@@ -16,7 +16,15 @@ from service.engine.events import Change
 from service.engine.swarm.engine import SwarmEngine
 from service.engine.workload_spec import Limits
 from service.engine.workloads import Begun, Status
-from service.errors import EngineTimeout, ImageMissing, NameTaken, NoRoom, NoSuchWorkload
+from service.errors import (
+    EngineRefused,
+    EngineTimeout,
+    ImageMissing,
+    NameTaken,
+    NoRoom,
+    NoSuchWorkload,
+    TooLargeForEngine,
+)
 from tests.engine.on_swarm import TIMEOUT, a_spec, node_of, nodes_of, start
 from tests.engine.rigs import Listener, SwarmRig, until, until_async
 from tests.support import worker
@@ -108,6 +116,33 @@ async def test_what_no_node_may_run_has_no_room_and_leaves_nothing(swarm_rig: Sw
     await start(swarm_rig, "a-1")
 
 
+async def test_a_network_that_services_cannot_have_is_refused_with_what_helps(
+    swarm_rig: SwarmRig,
+) -> None:
+    with swarm_rig.swarm.manager.client() as client:
+        local = client.networks.create("of-one-node")
+        try:
+            for network in ("no-such-network", "of-one-node"):
+                with pytest.raises(EngineRefused, match=f"{network}.*docker network create"):
+                    await start(swarm_rig, "a-1", network=network)
+        finally:
+            local.remove()
+    assert [] == await swarm_rig.engine.list()
+
+
+async def test_many_of_the_largest_run_and_end_at_once_and_larger_ones_are_refused(
+    swarm_rig: SwarmRig,
+) -> None:
+    """Raft takes changes of up to 1.5 MiB, and several changes at once are one."""
+    large = ["x" * 100_000] * 4
+    starts = [start(swarm_rig, f"a-{number}", *large) for number in range(6)]
+    services = await asyncio.gather(*starts)
+    exits = await asyncio.gather(*(swarm_rig.engine.stop(each, grace=5) for each in services))
+    assert [143] * 6 == [each.code for each in exits if each]
+    with pytest.raises(TooLargeForEngine, match="params"):
+        await start(swarm_rig, "a-9", *large, "x" * 100_000)
+
+
 async def test_what_was_stopped_is_started_again_at_once_also_by_a_busy_manager(
     swarm_rig: SwarmRig,
 ) -> None:
@@ -194,7 +229,7 @@ async def test_a_placement_is_heeded(rig_of_three: SwarmRig) -> None:
     for number in range(3):
         placed = await start(rig_of_three, f"a-{number}", placement=[f"node.id=={node_id}"])
         assert node is node_of(rig_of_three, placed)
-    with pytest.raises(NoRoom, match="scheduling constraints not satisfied on 3 nodes"):
+    with pytest.raises(NoRoom, match=r"constraints not satisfied on 3 nodes\).*`placement`"):
         await start(rig_of_three, "a-9", placement=["node.labels.tier==nowhere"])
     assert 3 == len(await rig_of_three.engine.list())
 

@@ -15,15 +15,17 @@ _NEEDS_THIS_PYTHON = ("test_inside_of_the_supervisors_own_container",)
 # several, and without it all of them.
 EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
     "swarm": {
+        "its managers know no digest of an image that is in no registry": {
+            "tests/e2e/test_terminal.py": ("test_a_person_sees_what_has_failed_and_why",),
+        },
+        "it takes requests of at most 400 KiB": {
+            "tests/e2e/test_bad_input.py": (
+                "test_arguments_close_to_the_limit_of_all_of_them_run",
+            ),
+        },
         "it refuses so short a grace of orphans": {
             "tests/e2e/test_run_policies.py": (
                 "test_a_sigkill_at_any_moment_of_a_restart_leaves_each_job_once",
-            ),
-        },
-        "its jobs have a node, for which other screens have no room or no row": {
-            "tests/e2e/test_terminal.py": (
-                "test_a_person_sees_what_has_failed_and_why",
-                "test_top_shows_what_jobs_use_until_ctrl_c",
             ),
         },
         "the test examines an Engine alone, and its node is in a network of its own": {

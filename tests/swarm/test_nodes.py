@@ -3,10 +3,13 @@
 import asyncio
 import time
 
+from structlog.testing import capture_logs
+
 from service.engine.events import Change
 from service.engine.workloads import Status
 from tests.engine.on_swarm import node_of, runs_on, start
 from tests.engine.rigs import Listener, SwarmRig, until
+from tests.support.recorded_spans import Recorded
 from tests.support.swarm import SwarmNode
 
 _LOST_WITHIN = 40.0  # seconds
@@ -50,11 +53,16 @@ async def test_a_kill_on_a_node_that_is_lost_meanwhile_is_a_success(
     rig_of_three: SwarmRig,
 ) -> None:
     service_id, node = await _one_on_a_worker(rig_of_three)
+    name, recorded = node.machine.name, Recorded()
     node.machine.cut_off()
     try:
         began = time.monotonic()
-        assert None is await rig_of_three.engine.stop(service_id, grace=1)
-        assert 1 == rig_of_three.kills_on_lost_nodes()
+        with capture_logs() as logs, recorded.tracer.start_as_current_span("kill"):
+            assert None is await rig_of_three.engine.stop(service_id, grace=1)
+        assert {name: 1} == rig_of_three.kills_on_lost_nodes()
+        assert [name] == [each["node"] for each in logs if each["event"] == "node.lost"]
+        (kill,) = [each for each in recorded.spans if each.name == "kill"]
+        assert name == (kill.attributes or {})["supervisor.node.lost"]
         assert time.monotonic() - began < _LOST_WITHIN
         await rig_of_three.engine.remove(service_id)
         again = await start(rig_of_three, "again")

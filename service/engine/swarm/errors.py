@@ -39,14 +39,24 @@ _LEADERLESS = (
     "raft: ",
     "can't initialize raft node",
 )
+# What a supervisor before this one has launched may be so; time does not mend it.
+_TOO_LARGE = "raft message is too large"
 _STALE = "update out of sequence"
 _NO_IMAGE = ("No such image", "manifest unknown", "pull access denied", "repository does not exist")
 _NO_NODE = "no suitable node"
 _NONE_THERE = re.compile(r"no suitable node \(\d+ nodes? not available for new tasks\)")
-_NOT_SCOPED = "Only networks scoped to the swarm can be used"
+# It fails, as it says, where a service is to have a network that there is not.
+_NO_NETWORK = re.compile("network .+ not found")
+# What would help, by what a manager says: the first that fits.
 _HELPS = {
-    _NOT_SCOPED: "make it with `docker network create --driver overlay`",
-    "invalid mount config": "",
+    "Only networks scoped to the swarm can be used|network .+ not found": (
+        "make it with `docker network create --driver overlay`"
+    ),
+    "scheduling constraints not satisfied": (
+        "give a node the label (`docker node update --label-add`), or change the job's `placement`"
+    ),
+    "insufficient resources": "add a node, or lower the job's `memory_reservation`",
+    "not available for new tasks": "`docker node ls` shows which are down, drained or paused",
 }
 
 
@@ -69,7 +79,7 @@ def _from_answer(  # noqa: PLR0911 - a case, a return
     words = str(error.explanation or error)
     text = redact(words)
     status = error.status_code or 0
-    if any(phrase in words for phrase in _LEADERLESS):
+    if _TOO_LARGE not in words and any(phrase in words for phrase in _LEADERLESS):
         # Also with 404, where a launch asks for the host's network.
         return EngineUnavailable(f"the {SWARM_TITLE} has no leader at the moment: {text}")
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
@@ -81,13 +91,13 @@ def _from_answer(  # noqa: PLR0911 - a case, a return
     if operation != "create" and status == HTTPStatus.NOT_FOUND:
         return NoSuchWorkload(f"service {target}: does not exist")
     about = f"{operation} for {target}" if target else operation
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not _NO_NETWORK.search(words):
         return EngineFailed(f"the {SWARM_TITLE} failed: {about}: {text}")
     return EngineRefused(f"the {SWARM_TITLE} refused: {about}: {_with_help(text)}")
 
 
 def _with_help(text: str) -> str:
-    helps = next((helps for words, helps in _HELPS.items() if helps and words in text), None)
+    helps = next((helps for words, helps in _HELPS.items() if re.search(words, text)), None)
     return f"{text} ({helps})" if helps else text
 
 
@@ -124,7 +134,7 @@ def image_missing(image: str, words: str) -> EngineError:
 
 def no_room(name: str, task: Task) -> EngineError:
     """No node takes it."""
-    return NoRoom(f"the {SWARM_TITLE} has no node for {name}: {task.Status.Err}")
+    return NoRoom(f"the {SWARM_TITLE} has no node for {name}: {_with_help(task.Status.Err)}")
 
 
 def refused(name: str, task: Task, redact: Redactor = NO_SECRETS) -> EngineError:

@@ -1,6 +1,6 @@
 """From a workload to a service, and what a service is changed to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -34,7 +34,7 @@ from service.engine.workload_spec import (
     Volume,
     WorkloadSpec,
 )
-from service.errors import EngineRefused
+from service.errors import EngineRefused, TooLargeForEngine
 
 _NANO = 10**9
 _SHM = "/dev/shm"  # noqa: S108 - in the container
@@ -45,6 +45,11 @@ _SECRET_MODE = 0o400
 # deleted the one that never starts, the successor waits for its end, for a minute (SwarmKit's
 # task_reaper.go and restart.go).
 _KEPT = 3
+# Raft takes changes of up to 1.5 MiB (SwarmKit's store/memory.go). A stop changes a service, which
+# keeps its old spec, too. Changes of several tasks are put together up to three quarters of that:
+# one of more than a quarter may be lost, with the others. This is a bit more than a quarter: an
+# identifier, which is there three times, may be as long as with other engines.
+_MOST_BYTES = 400 * 1024
 # Docker 25: the first whose services can be kept from new privileges. Others do not know the field.
 _CONFINING_API = "1.44"
 
@@ -54,15 +59,32 @@ def can_gain_privileges(api_version: str) -> bool:
     return bool(version_lt(api_version, _CONFINING_API))
 
 
+def _check_size(spec: WorkloadSpec) -> None:
+    """Raise `TooLargeForEngine` if Swarm might not stop it, or might lose what happens to it."""
+    texts = [*spec.arguments, *_pairs(spec.environment), *_pairs(spec.labels), *_pairs(spec.labels)]
+    size = sum(len(each.encode()) for each in texts)
+    if size > _MOST_BYTES:
+        raise TooLargeForEngine(
+            f"identifier, params and auth: are {size} bytes with variables and labels; on a Swarm"
+            f" at most {_MOST_BYTES} are allowed together"
+        )
+
+
+def _pairs(texts: Mapping[str, str]) -> Iterator[str]:
+    return (f"{name}={text}" for name, text in texts.items())
+
+
 def service_of(spec: WorkloadSpec, api_version: str, secret_id: str = "") -> Mapping[str, Any]:
     """The service that a workload is: one task, which is never started again.
 
     Of a job mode Swarm never stops what runs (moby issue 44312), so it is `Replicated`. Raises
-    `EngineRefused` for what the catalogue asks for and a service cannot have.
+    `EngineRefused` for what the catalogue asks for and a service cannot have, `TooLargeForEngine`
+    for more than Swarm could change again.
     """
     if spec.healthcheck != Healthcheck():
         key = "ready" if spec.healthcheck.required else "healthcheck"
         raise EngineRefused(f"{key}: {NO_HEALTHCHECKS}")
+    _check_size(spec)
     if spec.confinement.no_new_privileges and can_gain_privileges(api_version):
         raise EngineRefused(
             f"no_new_privileges: the manager speaks API {api_version}, and services take this key"

@@ -55,6 +55,7 @@ HISTORY_FAULTS = (
 )
 HANDSHAKE = ("no_certificate", "bad_certificate", "refused", "old_tls", "no_tls", "other")
 ENGINE_REASONS = (
+    "invalid",
     "name_taken",
     "image_missing",
     "engine_refused",

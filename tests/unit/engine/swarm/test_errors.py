@@ -66,11 +66,12 @@ def _raised(operation: str, status: int, words: str, secret: str = "") -> BaseEx
             NameTaken,
         ),
         ("stop", 500, "rpc error: code = Unknown desc = update out of sequence", StaleVersion),
-        ("create", 404, "network nope not found", EngineRefused),
+        ("create", 500, "network nope not found", EngineRefused),
         ("create", 400, "name must be valid as a DNS name component", EngineRefused),
         ("inspect", 404, "service a-1 not found", NoSuchWorkload),
         ("list", 404, "service a-1 not found", NoSuchWorkload),
         ("create", 500, "something else", EngineFailed),
+        ("stop", 500, "desc = raft: raft message is too large and can't be sent", EngineFailed),
     ],
 )
 def test_what_a_manager_answers(
@@ -79,12 +80,14 @@ def test_what_a_manager_answers(
     assert kind is type(_raised(operation, status, words))
 
 
-def test_a_network_of_one_machine_is_refused_with_what_helps() -> None:
+def test_a_network_that_the_swarm_lacks_is_refused_with_what_helps() -> None:
     words = (
         "The network bridge cannot be used with services. Only networks scoped to the swarm can be"
         " used, such as those created with the overlay driver."
     )
-    assert "docker network create --driver overlay" in str(_raised("create", 403, words))
+    for status, told_so in ((403, words), (500, "network nope not found")):
+        error = str(_raised("create", status, told_so))
+        assert "(make it with `docker network create --driver overlay`)" in error
 
 
 def test_no_secret_is_told() -> None:
@@ -115,13 +118,23 @@ def test_a_missing_image_is_told_from_another_refusal() -> None:
     assert "invalid mount" in str(refused("a-1", a_task("rejected", err="invalid mount config")))
 
 
-def test_a_task_that_waits_for_a_node_says_why() -> None:
-    task = a_task("pending", err="no suitable node (insufficient resources on 1 node)")
+@pytest.mark.parametrize(
+    ("words", "helps"),
+    [
+        ("insufficient resources on 1 node", "lower the job's `memory_reservation`"),
+        ("scheduling constraints not satisfied on 3 nodes", "change the job's `placement`"),
+        ("2 nodes not available for new tasks", "`docker node ls` shows which"),
+        ("max replicas per node limit exceed", ""),
+    ],
+)
+def test_a_task_that_waits_for_a_node_says_why_and_what_helps(words: str, helps: str) -> None:
+    task = a_task("pending", err=f"no suitable node ({words})")
     assert waits_for_node(task)
     assert not waits_for_node(a_task("pending"))
     error = no_room("a-1", task)
     assert 429 == error.code
-    assert "insufficient resources" in error.message
+    assert words in error.message
+    assert helps in error.message
 
 
 @pytest.mark.parametrize(

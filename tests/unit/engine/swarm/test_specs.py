@@ -18,7 +18,7 @@ from service.engine.workload_spec import (
     Volume,
     WorkloadSpec,
 )
-from service.errors import EngineRefused
+from service.errors import EngineRefused, TooLargeForEngine
 
 _OLD, _NEW = "1.43", "1.44"
 
@@ -58,6 +58,23 @@ def test_an_old_manager_is_refused_only_if_the_catalogue_asks_for_what_it_cannot
     _container(Confinement(no_new_privileges=False), _OLD)
     with pytest.raises(EngineRefused, match=re.escape("no_new_privileges: the manager speaks API")):
         _container(Confinement(no_new_privileges=True), _OLD)
+
+
+# Size
+
+
+@pytest.mark.parametrize("place", ["arguments", "environment", "labels"])
+def test_what_raft_could_not_take_together_with_its_old_spec_is_refused(place: str) -> None:
+    def make(size: int) -> None:
+        text = "s3cret" * (size // 6)
+        given: dict[str, Any] = {place: [text] if place == "arguments" else {"A": text}}
+        service_of(WorkloadSpec(**{"name": "a", "image": "x", "arguments": ()} | given), _NEW)
+
+    twice = 2 if place == "labels" else 1  # on the service and on its containers
+    make(409_000 // twice)
+    with pytest.raises(TooLargeForEngine, match="at most 409600 are allowed together") as caught:
+        make(410_000 // twice)
+    assert "s3cret" not in caught.value.message
 
 
 # Limits
