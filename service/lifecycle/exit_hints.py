@@ -8,6 +8,7 @@ from signal import SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG,
 from typing import Generic, TypeVar
 
 from service.engine.workloads import Exit
+from service.support.loop_time import loop_time
 
 T = TypeVar("T")
 
@@ -100,7 +101,7 @@ class Recent(Generic[T]):
 
     def note(self, key: str, value: T) -> None:
         """Remember a value from now on."""
-        self._noted[key] = value, _now()
+        self._noted[key] = value, loop_time()
         self._noted.move_to_end(key)
         while not self._is_fresh(next(iter(self._noted.values()))[1]):
             self._noted.popitem(last=False)
@@ -115,7 +116,7 @@ class Recent(Generic[T]):
         self._noted.pop(key, None)
 
     def _is_fresh(self, at: float) -> bool:
-        return _now() - at < self._seconds
+        return loop_time() - at < self._seconds
 
 
 class Signals:
@@ -143,7 +144,3 @@ class Signals:
     def get(self, workload_id: str) -> int | None:
         """The signal that a workload got last; None if that was long ago, or never."""
         return self._sent.get(workload_id)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

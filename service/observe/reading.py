@@ -18,6 +18,7 @@ from service.jobs.model import Job, State
 from service.observe.seen_lines import SeenLines
 from service.observe.silence import Silence
 from service.state.registry import Registry
+from service.support.loop_time import loop_time
 from service.support.retry import Backoff
 
 _PAUSES = Backoff(0.2, 5.0)
@@ -102,8 +103,8 @@ class Reading:
             self._is_gone = True
             return
         except _AWAY:
-            self._away_since = self._away_since or _now()
-            if not self._follow or _now() - self._away_since > _MOST_AWAY:
+            self._away_since = self._away_since or loop_time()
+            if not self._follow or loop_time() - self._away_since > _MOST_AWAY:
                 raise
 
     def _has_started(self) -> bool:
@@ -173,13 +174,13 @@ class _LastOutput:
         """Whether it is complete, as far as one can tell."""
         if self._gone_at is None:
             return False
-        now = _now()
+        now = loop_time()
         is_quiet = now - max(self._gone_at, self._printed_at) >= _LAST_OUTPUT
         return is_quiet or now - self._gone_at >= _MOST_LAST_OUTPUT
 
     def note_output(self) -> None:
         """The job has printed something."""
-        self._printed_at = _now()
+        self._printed_at = loop_time()
 
     async def wait(
         self,
@@ -201,7 +202,7 @@ class _LastOutput:
         await asyncio.wait(awaited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         _check_open(self._closing)
         if self._gone is not None and self._gone_at is None and self._gone.done():
-            self._gone_at = _now()
+            self._gone_at = loop_time()
 
 
 async def _cancel(*futures: asyncio.Future[Any] | None) -> None:
@@ -214,10 +215,6 @@ async def _cancel(*futures: asyncio.Future[Any] | None) -> None:
 def _check_open(closing: asyncio.Future[None]) -> None:
     if closing.done():
         raise Draining("the supervisor is stopping, and has ended the stream")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _differs(now: Job, job: Job) -> bool:

@@ -1,6 +1,5 @@
 """Removes the secrets from the output of a job while it is printed, and keeps its order."""
 
-import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from observability.redaction.line_redactor import LineRedactor
 from observability.redaction.redactor import Redactor
 from service.engine.output import Printed
+from service.support.loop_time import loop_time
 
 # How long a line may wait for the next one, which shows whether it is the beginning of a secret
 # (seconds). After that, the part in question is hidden.
@@ -38,7 +38,7 @@ class Scrubber:
         """How long lines may still be held back (seconds); None if none is."""
         if not self._lines:
             return None
-        return max(0.0, self._lines[0].since + LONGEST_HELD - _now())
+        return max(0.0, self._lines[0].since + LONGEST_HELD - loop_time())
 
     def add(self, printed: Printed) -> None:
         """Add a line."""
@@ -46,7 +46,7 @@ class Scrubber:
         if stream not in self._redactors:
             self._redactors[stream] = LineRedactor(self._redact)
             self._held[stream] = deque()
-        line = _Line(printed, _now())
+        line = _Line(printed, loop_time())
         self._lines.append(line)
         self._held[stream].append(line)
         self._note(stream, self._redactors[stream].add(printed.text, ends=printed.ends))
@@ -73,7 +73,3 @@ class Scrubber:
         held = self._held[stream]
         for shown in decided:
             held.popleft().shown = shown
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

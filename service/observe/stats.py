@@ -10,6 +10,7 @@ from service.engine.base import Engine
 from service.engine.output import Usage
 from service.jobs.model import Job
 from service.state.registry import Registry
+from service.support.loop_time import loop_time
 
 # Two measurements give the use of processors. The shortest and the longest time between them
 # (seconds): beyond that, the first one is too old to say something about this moment.
@@ -85,18 +86,18 @@ class JobStats:
         known |= await self._measure([each for each in workload_ids if each not in known])
         if known:
             newest = max(measured.at for measured in known.values())
-            await asyncio.sleep(max(0.0, newest + _LEAST_APART - _now()))
+            await asyncio.sleep(max(0.0, newest + _LEAST_APART - loop_time()))
         return known
 
     def _is_fresh(self, workload_id: str) -> bool:
         last = self._last.get(workload_id)
-        return last is not None and _now() - last.at <= _MOST_APART
+        return last is not None and loop_time() - last.at <= _MOST_APART
 
     async def _measure(self, workload_ids: Sequence[str]) -> Mapping[str, _Measured]:
         if not workload_ids:
             return {}
         found = await self._engine.stats(workload_ids, timeout=_TIMEOUT)
-        now = _now()
+        now = loop_time()
         measured = {each: _Measured(now, usage) for each, usage in found.items()}
         kept = {each: last for each, last in self._last.items() if now - last.at <= _MOST_APART}
         self._last = kept | measured
@@ -115,7 +116,3 @@ def _usage(job: Job, before: _Measured | None, now: _Measured | None) -> JobUsag
 def _why_not(measured: _Measured | None) -> Unmeasured:
     elsewhere = measured is not None and measured.usage is None
     return Unmeasured.OTHER_MACHINE if elsewhere else Unmeasured.NO_ANSWER
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -20,6 +20,7 @@ from service.errors import (
     EngineUnavailable,
 )
 from service.jobs.labels import INSTANCE_LABEL
+from service.support.loop_time import loop_time
 from tests.fake_engine.engine import FakeEngine
 from tests.simulation.steps import Failure, NewsTrouble, Unrunnable
 
@@ -83,11 +84,11 @@ class SimulatedEngine(FakeEngine):
             self.on_trouble(0.0)
             self.disconnect()
         else:
-            self._news, self._news_until = what, _now() + seconds
+            self._news, self._news_until = what, loop_time() + seconds
 
     def answer_oddly(self, seconds: float) -> None:
         """Give some answers that cannot be parsed, for so many seconds."""
-        self._odd_until = _now() + seconds
+        self._odd_until = loop_time() + seconds
 
     def run_nothing(self, what: Unrunnable) -> None:
         """Make all starts fail: the program cannot run, or the network is missing."""
@@ -125,9 +126,9 @@ class SimulatedEngine(FakeEngine):
 
     async def remove(self, workload_id: str, *, force: bool = False) -> bool:
         before = self.removals_asked.get(workload_id)
-        again = before is not None and _now() - before.last < _TRIED_AGAIN
-        first = before.first if before is not None and again else _now()
-        self.removals_asked[workload_id] = Removal(first, _now())
+        again = before is not None and loop_time() - before.last < _TRIED_AGAIN
+        first = before.first if before is not None and again else loop_time()
+        self.removals_asked[workload_id] = Removal(first, loop_time())
         return await super().remove(workload_id, force=force)
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
@@ -149,12 +150,12 @@ class SimulatedEngine(FakeEngine):
 
     def _note_told(self, event: Event) -> None:
         if event.change is Change.OUT_OF_MEMORY:
-            self.out_of_memory_told.setdefault(event.id, _now())
+            self.out_of_memory_told.setdefault(event.id, loop_time())
         elif event.change is Change.STARTED:
             self.out_of_memory_told.pop(event.id, None)
 
     def _is_odd(self) -> bool:
-        odd = _now() < self._odd_until and self._chance.random() < _SHARE_OF_ODD_ANSWERS
+        odd = loop_time() < self._odd_until and self._chance.random() < _SHARE_OF_ODD_ANSWERS
         if odd:
             self.on_trouble(0.0)
         return odd
@@ -180,7 +181,7 @@ class SimulatedEngine(FakeEngine):
 
     def _delays(self) -> Iterator[float]:
         """A delay for each time that an event is sent."""
-        trouble = self._news if _now() < self._news_until else None
+        trouble = self._news if loop_time() < self._news_until else None
         if trouble == "late":
             yield _LATE
         elif trouble == "shuffled":
@@ -202,7 +203,3 @@ def error_of(failure: Failure) -> EngineError:
         "unavailable": EngineUnavailable("the connection to the fake Engine is broken"),
     }
     return kinds[failure]
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
