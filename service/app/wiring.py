@@ -1,7 +1,8 @@
 """Creates the parts of the core around an engine, and connects them."""
 
 from observability.metrics import Metrics
-from service.diagnosis.live import Live, RecentEnds
+from service.diagnosis.live import Live
+from service.diagnosis.recent_ends import RecentEnds
 from service.engine.base import Engine
 from service.history.history import History
 from service.jobs.catalog import Catalog

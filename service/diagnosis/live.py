@@ -1,8 +1,6 @@
 """Checks of a running supervisor: what it knows itself, without asking the engine."""
 
 import re
-import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,11 +9,12 @@ from service.access.clients import ALL_JOBS, JobScope
 from service.diagnosis.checks import Check, Finding, error, warning
 from service.diagnosis.configuration import of_certificate
 from service.diagnosis.engine_checks import some
+from service.diagnosis.recent_ends import RecentEnds
 from service.engine.examiner import Examiner
 from service.history.faults import HELP, Fault
 from service.history.history import History
 from service.jobs.catalog import Catalog
-from service.jobs.model import FAILED_OUTCOMES, Job, State
+from service.jobs.model import Job, State
 from service.settings import Settings
 from service.state.admission import Admission
 from service.state.cordon import Cordon
@@ -23,8 +22,6 @@ from service.state.readiness import Readiness
 from service.state.registry import Registry
 from service.state.rooms import Rooms
 
-# How long a bad end counts as recent (seconds), and how many are remembered.
-_LATELY, _MOST_ENDS = 900.0, 1000
 _RUNBOOK = "docs/runbook.md"
 _MOST_OF_A_LINE = 200  # characters of a job's output
 _STEERING = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # such as the colours of a terminal
@@ -48,26 +45,6 @@ class Outside:
     certificates: Callable[[], Sequence[PortCertificate]]
     log_is_full: Callable[[], bool]
     examine: Callable[[], Examiner]  # may raise `StartError`
-
-
-class RecentEnds:
-    """The jobs that have ended badly, the oldest first."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._ends: deque[tuple[float, Job]] = deque(maxlen=_MOST_ENDS)
-        registry.subscribe(self._note)
-
-    def by_name(self, scope: JobScope) -> Mapping[str, Sequence[Job]]:
-        """Those of the last quarter of an hour."""
-        since, found = time.monotonic() - _LATELY, dict[str, list[Job]]()
-        for at, job in self._ends:
-            if at >= since and scope.allows(job.name):
-                found.setdefault(job.name, []).append(job)
-        return found
-
-    def _note(self, job: Job) -> None:
-        if job.state is State.GONE and job.outcome in FAILED_OUTCOMES:
-            self._ends.append((time.monotonic(), job))
 
 
 @dataclass(kw_only=True, eq=False)
