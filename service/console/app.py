@@ -9,7 +9,7 @@ import orjson
 from google.protobuf.message import Message
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -26,14 +26,15 @@ from service.access.current_call import scope_of_call
 from service.access.roles import may_call
 from service.api.jobs_service import MAX_MESSAGE_BYTES, JobsService
 from service.api.services import Closing
-from service.console.bodies import BadBody, message_of, parsed, read_field, read_json
+from service.console.bodies import BadBody, message_of, parsed, read_json
 from service.console.callers import Callers
 from service.console.calls import CallFailed, call, stream
 from service.console.day import Day
 from service.console.events import events_of
 from service.console.guards import Guards
 from service.console.hosts import Hosts
-from service.console.pages import login_page, page
+from service.console.login import Login
+from service.console.pages import page
 from service.console.plain import plain
 from service.console.streams import Check, lines_of
 from service.errors import Denied
@@ -64,7 +65,7 @@ class Console:
         self, jobs: JobsService, jobs_observer: Any, callers: Callers, links: Links
     ) -> None:
         self._jobs, self._observer = jobs, jobs_observer
-        self._callers = callers
+        self._callers, self._login = callers, Login(callers, _LIST)
         self._links = links
         self._closing = Closing()
         self._day = Day(jobs_observer.ListJobs)
@@ -79,9 +80,7 @@ class Console:
         get, post = ["GET"], ["POST"]
         routes = [
             Route("/", self._page, methods=get),
-            Route("/login", self._to_page, methods=get),
-            Route("/login", self._log_in, methods=post),
-            Route("/logout", self._log_out, methods=post),
+            *self._login.routes(),
             Route("/api/me", self._me, methods=get),
             Route("/api/job", self._asks("GetJob", observer.GetJobRequest), methods=get),
             Route("/api/jobs", self._asks("ListJobs", observer.ListJobsRequest), methods=get),
@@ -102,7 +101,7 @@ class Console:
         found = self._callers.admit(request, _LIST)
         if isinstance(found, Refusal):
             await self._report_unless_missing(found)
-            return self._ask_to_log_in(found)
+            return self._login.ask(found)
         try:
             answer = await call(
                 self._observer.ListJobs, observer.ListJobsRequest(page_size=_MOST_ROWS)
@@ -110,34 +109,6 @@ class Console:
         except CallFailed as failed:
             return HTMLResponse(page((), failed.text))
         return HTMLResponse(page(map(plain, answer.jobs), more=bool(answer.next_page_token)))
-
-    def _ask_to_log_in(self, refusal: Refusal) -> Response:
-        wrong = "" if refusal.reason is Reason.MISSING else refusal.text
-        answer = HTMLResponse(login_page(wrong), 401)
-        if refusal.reason is Reason.UNKNOWN:
-            self._callers.log_out(answer)
-        return answer
-
-    async def _log_in(self, request: Request) -> Response:
-        try:
-            token = await read_field(request, "token", most=_MOST_BODY)
-        except BadBody as bad:
-            return HTMLResponse(login_page(str(bad)), 400)
-        found = self._callers.identify(request, _LIST, token)
-        if isinstance(found, Refusal):
-            await self._callers.report(_LIST, found)
-            return self._ask_to_log_in(found)
-        answer = RedirectResponse("/", 303)
-        self._callers.log_in(answer, token)
-        return answer
-
-    async def _to_page(self, _: Request) -> Response:
-        return RedirectResponse("/", 303)
-
-    async def _log_out(self, _: Request) -> Response:
-        answer = RedirectResponse("/", 303)
-        self._callers.log_out(answer)
-        return answer
 
     async def _me(self, request: Request) -> Response:
         """Who the client is, what it may do, and where other tools are."""
