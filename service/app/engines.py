@@ -17,6 +17,7 @@ from service.engine.swarm.names import NO_HEALTHCHECKS, SWARM_TITLE
 from service.engine.workload_spec import ImageSource, PullPolicy
 from service.errors import StartError
 from service.jobs.catalog import Catalog
+from service.jobs.catalog_keys import Entry
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -111,12 +112,7 @@ _NOT_ON_SWARM = {
 def _check_swarm(settings: Settings, catalog: Catalog) -> None:
     _check_folders(settings, catalog)
     for name, entry in catalog.items():
-        _check_image_on_swarm(name, entry.source)
-        for key, reason in _NOT_ON_SWARM.items():
-            if getattr(entry, key):
-                raise StartError(
-                    f"jobs.{printable(name)}.{key}: is not for SUPERVISOR_ENGINE=swarm: {reason}"
-                )
+        _check_job_on_swarm(name, entry)
     if not settings.production:
         raise StartError(
             f"GO_ENV={settings.go_env}: with SUPERVISOR_ENGINE=swarm allowed is production: what is"
@@ -133,15 +129,23 @@ def _check_swarm(settings: Settings, catalog: Catalog) -> None:
             f" allowed is more than LAUNCH_TIMEOUT_SECONDS={settings.launch_timeout_seconds:g}:"
             " what does not run yet may be the launch of another supervisor"
         )
-    for name, entry in catalog.items():
-        if entry.checks_health:
-            key = "ready" if entry.ready_within is not None else "healthcheck"
-            raise StartError(f"jobs.{printable(name)}.{key}: {NO_HEALTHCHECKS}")
-        if entry.image and entry.auth == "file" and not _is_number(entry.user or ""):
+
+
+def _check_job_on_swarm(name: str, entry: Entry) -> None:
+    _check_image_on_swarm(name, entry.source)
+    for key, reason in _NOT_ON_SWARM.items():
+        if getattr(entry, key):
             raise StartError(
-                f'jobs.{printable(name)}.auth: "file" needs a `user` that is a number, with'
-                " SUPERVISOR_ENGINE=swarm: a manager does not know the users of images"
+                f"jobs.{printable(name)}.{key}: is not for SUPERVISOR_ENGINE=swarm: {reason}"
             )
+    if entry.checks_health:
+        key = "ready" if entry.ready_within is not None else "healthcheck"
+        raise StartError(f"jobs.{printable(name)}.{key}: {NO_HEALTHCHECKS}")
+    if entry.image and entry.auth == "file" and not _is_number(entry.user or ""):
+        raise StartError(
+            f'jobs.{printable(name)}.auth: "file" needs a `user` that is a number, with'
+            " SUPERVISOR_ENGINE=swarm: a manager does not know the users of images"
+        )
 
 
 def _is_number(user: str) -> bool:

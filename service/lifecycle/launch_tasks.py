@@ -144,10 +144,15 @@ class LaunchTasks:
             self.registry.observe(job.launch_id, StartFailed())
             self._report(error, job, workload, began)
             raise
+        self._note_start(job, started, began)
+        await self._await_health(job, workload, began)
+        return "launched"
+
+    def _note_start(self, job: Job, started: StartedWorkload, began: float) -> None:
         if started.node:
             annotate({"supervisor.node": started.node})
-        began_at, node, name = time.time(), started.node, started.name
-        self.registry.observe(job.launch_id, Started(started.id, began_at, node=node, name=name))
+        begun = Started(started.id, time.time(), node=started.node, name=started.name)
+        self.registry.observe(job.launch_id, begun)
         log.info(
             "job.launched",
             job=job.name,
@@ -158,8 +163,6 @@ class LaunchTasks:
             **({"node": started.node} if started.node else {}),
             **caller().fields,
         )
-        await self._await_health(job, workload, began)
-        return "launched"
 
     async def _await_health(self, job: Job, workload: WorkloadSpec, began: float) -> None:
         """Wait until a job is ready. Raises `NotReady` and `Draining`."""
