@@ -86,7 +86,7 @@ class InstantEngine:
         workload_id: str,
         labels: Mapping[str, str],
         *,
-        redact: Redactor,
+        redact: Callable[[Inspection], Redactor],
         timeout: float,
     ) -> Begun:
         raise NotImplementedError  # no job of the benchmarks is started again

@@ -87,7 +87,7 @@ class Engine(Protocol):
         workload_id: str,
         labels: Mapping[str, str],
         *,
-        redact: Redactor,
+        redact: Callable[[Inspection], Redactor],
         timeout: float,
     ) -> Begun:
         """Start a workload like one that has exited, with its name, and with these labels as well.
@@ -95,6 +95,9 @@ class Engine(Protocol):
         The exited one gives up its name, and stays. An engine may also start the same workload
         again, with its id. A second call, after one that may have been carried out, may find its
         name taken by the successor.
+
+        `redact` makes of the exited one what removes secrets from what the engine says of its
+        successor.
 
         Raises NoSuchWorkload, and the errors of `start`; EngineRefused also if it has not exited,
         or has a folder of the host that is not allowed any more.

@@ -176,12 +176,11 @@ class Restarter:
 
     async def _make_successor(self, job: Job) -> Begun:
         assert job.workload_id is not None
-        seen = await self.engine.inspect(job.workload_id)
         try:
             return await self.engine.start_successor(
                 job.workload_id,
                 restart_labels(job.restarts),
-                redact=_redactor(seen),
+                redact=_redactor,
                 timeout=self.settings.launch_timeout_seconds,
             )
         except _UNSURE:

@@ -1,12 +1,13 @@
 """Starting again what has exited (`Engine.start_successor`), on every engine."""
 
 import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from observability.redaction.redactor import NO_SECRETS
+from observability.redaction.redactor import NO_SECRETS, Redactor
 from service.engine.workload_spec import (
     Confinement,
     Limits,
@@ -15,7 +16,7 @@ from service.engine.workload_spec import (
     Volume,
     WorkloadSpec,
 )
-from service.engine.workloads import Begun, Status
+from service.engine.workloads import Begun, Inspection, Status
 from service.errors import EngineRefused, ImageMissing, NameTaken, NoSuchWorkload
 from tests.engine.rigs import DockerRig, Rig, SwarmRig, until_async
 from tests.support import worker
@@ -46,9 +47,19 @@ async def _exited(rig: Rig, workload_id: str) -> None:
     await until_async(check)
 
 
-async def _again(rig: Rig, workload_id: str, attempt: int = 1) -> Begun:
+def _nothing(_: Inspection) -> Redactor:
+    return NO_SECRETS
+
+
+async def _again(
+    rig: Rig,
+    workload_id: str,
+    attempt: int = 1,
+    *,
+    redact: Callable[[Inspection], Redactor] = _nothing,
+) -> Begun:
     return await rig.engine.start_successor(
-        workload_id, {_ATTEMPT: str(attempt)}, redact=NO_SECRETS, timeout=_TIMEOUT
+        workload_id, {_ATTEMPT: str(attempt)}, redact=redact, timeout=_TIMEOUT
     )
 
 
@@ -72,7 +83,14 @@ async def test_a_successor_is_like_the_one_before_and_has_its_name(rig: Rig) -> 
     arguments = ("first", "--auth", '{"a":"$HOME {{b}}"}', "", "two words", "line\nline")
     environment = {"TRACEPARENT": "00-abc"}
     old = await _start_ended(rig, "a-1", *arguments, environment=environment)
-    new = (await _again(rig, old)).id
+    shown: list[Sequence[str]] = []
+
+    def redact(before: Inspection) -> Redactor:
+        shown.append(tuple(before.arguments))
+        return NO_SECRETS
+
+    new = (await _again(rig, old, redact=redact)).id
+    assert [arguments] == shown
     seen = await rig.engine.inspect(new)
     assert (Status.LIVE, arguments) == (seen.status, tuple(seen.arguments))
     labels = rig.selector | {"test.contract.name": "a-1", _ATTEMPT: "1"}

@@ -190,13 +190,14 @@ class FakeEngine:
         workload_id: str,
         labels: Mapping[str, str],
         *,
-        redact: Redactor,
+        redact: Callable[[Inspection], Redactor],
         timeout: float,
     ) -> Begun:
-        """See `Engine.start_successor`. Three calls, so that each can fail by itself."""
+        """See `Engine.start_successor`. Four calls, so that each can fail by itself."""
+        seen = await self.inspect(workload_id)
         renamed = at_once(lambda: self.host.free_name_of(workload_id))
         spec = await self._call("rename", self._once_free(workload_id, renamed), _SHORT)
-        spec = replace(spec, labels={**spec.labels, **labels}, redact=redact)
+        spec = replace(spec, labels={**spec.labels, **labels}, redact=redact(seen))
         return await self.start(spec, timeout=timeout)
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:

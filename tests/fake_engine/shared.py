@@ -1,7 +1,7 @@
 """An engine in memory that several supervisors share, as they share a Swarm."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -42,7 +42,7 @@ class SharedEngine(PolledEngine):
         workload_id: str,
         labels: Mapping[str, str],
         *,
-        redact: Redactor,  # noqa: ARG002 - see base
+        redact: Callable[[Inspection], Redactor],  # noqa: ARG002 - see base
         timeout: float,
     ) -> Begun:
         """With the same id, as a service has other tasks one after another."""

@@ -129,7 +129,7 @@ class DockerEngine:
         workload_id: str,
         labels: Mapping[str, str],
         *,
-        redact: Redactor,
+        redact: Callable[[Inspection], Redactor],
         timeout: float,
     ) -> Begun:
         return await self._starts.start_successor(

@@ -1,7 +1,7 @@
 """Starts containers: creates them, starts them, and removes again what cannot be started."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from observability.logs import get_logger
@@ -17,7 +17,7 @@ from service.engine.docker.start_check import StartCheck
 from service.engine.docker.surroundings import rotated
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.workload_spec import WorkloadSpec
-from service.engine.workloads import Begun
+from service.engine.workloads import Begun, Inspection
 from service.errors import EngineError, EngineFailed, EngineRefused
 
 log = get_logger(__name__)
@@ -83,7 +83,7 @@ class Starts:
         workload_id: str,
         labels: Mapping[str, str],
         *,
-        redact: Redactor,
+        redact: Callable[[Inspection], Redactor],
         timeout: float,
     ) -> Begun:
         """See `Engine.start_successor`."""
@@ -96,11 +96,12 @@ class Starts:
         free = Call("rename", lambda c: successors.free_name(c, plan), about)
         await self._calls.call(free, timeout=_SHORT)
         about = {_NAME: plan.name, _IMAGE: plan.image}
+        scrub = redact(plan.predecessor)
         make = Call(
-            "create", lambda c: successors.create(c, plan, redact, self._reader), about, redact
+            "create", lambda c: successors.create(c, plan, scrub, self._reader), about, scrub
         )
         container_id = await self._calls.call(make, timeout=deadline - clock())
-        begin = Call("start", lambda c: c.start(container_id), {_ID: container_id}, redact)
+        begin = Call("start", lambda c: c.start(container_id), {_ID: container_id}, scrub)
         async with self._removed_if_refused(container_id):
             if plan.has_file:
                 left = deadline - clock()

@@ -19,7 +19,7 @@ from service.engine.docker.inspections import inspection
 from service.engine.docker.names import name_before, name_ended
 from service.engine.docker.secret_volumes import has_file
 from service.engine.docker.tolerant_reader import TolerantReader
-from service.engine.workloads import Status
+from service.engine.workloads import Inspection, Status
 from service.errors import EngineRefused, ImageMissing
 
 # What an inspection tells and no launch asks for: the Engine fills it in again. A proxy that lets
@@ -42,7 +42,7 @@ _CAPABILITIES = ("CapAdd", "CapDrop")
 class Plan:
     """A successor to create: its name, its image, and the body of the request."""
 
-    predecessor: str  # its id
+    predecessor: Inspection
     held: str  # the name that it has now
     name: str
     image: str
@@ -65,7 +65,8 @@ def look(
     Raises `EngineRefused` if it has not exited, or has a folder of the host that it may not have.
     """
     answer = client.inspect_to_repeat(container_id)
-    if inspection(answer).status is not Status.EXITED:
+    seen = inspection(answer)
+    if seen.status is not Status.EXITED:
         raise EngineRefused(f"container {container_id}: has not exited")
     check_binds(answer["HostConfig"].get("Mounts") or (), allowed_folders)
     held = str(answer["Name"]).removeprefix("/")
@@ -77,7 +78,7 @@ def look(
         "Labels": {**(config.get("Labels") or {}), **labels},
         "HostConfig": _host_config(client, answer["HostConfig"]),
     }
-    return Plan(container_id, held, name_before(held, container_id), image, body)
+    return Plan(seen, held, name_before(held, container_id), image, body)
 
 
 def _image(client: docker.APIClient, name: str, image_id: str) -> tuple[str, Mapping[str, Any]]:
@@ -124,9 +125,9 @@ def _host_config(client: Any, config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def free_name(client: docker.APIClient, plan: Plan) -> None:
     """Give the exited container another name."""
-    aside = name_ended(plan.name, plan.predecessor)
+    aside = name_ended(plan.name, plan.predecessor.id)
     if aside != plan.held:
-        client.rename(plan.predecessor, aside)
+        client.rename(plan.predecessor.id, aside)
 
 
 def create(client: docker.APIClient, plan: Plan, redact: Redactor, reader: TolerantReader) -> str:

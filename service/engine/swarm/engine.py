@@ -135,19 +135,20 @@ class SwarmEngine:
         workload_id: str,
         labels: Mapping[str, str],
         *,
-        redact: Redactor,
+        redact: Callable[[Inspection], Redactor],
         timeout: float,
     ) -> Begun:
         """With the same id: Swarm makes a new task of the service."""
+        scrub = redact(await self.inspect(workload_id))
         again = partial(
             start_again,
             service_id=workload_id,
             labels=labels,
             allowed_folders=self._allowed_folders,
-            redact=redact,
+            redact=scrub,
             nodes=self._nodes,
         )
-        begin = Call("start", again, {_ID: workload_id}, redact)
+        begin = Call("start", again, {_ID: workload_id}, scrub)
         return Begun(workload_id, await self._calls.call(begin, timeout=timeout))
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:  # noqa: ARG002 - see base
