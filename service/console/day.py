@@ -1,4 +1,7 @@
-"""The last day in figures: launches, failures and running jobs, for those without Prometheus."""
+"""The last day in figures: launches, failures and running jobs, for those without Prometheus.
+
+The console shows only what the API says, so the figures are counted from the pages of ListJobs.
+"""
 
 import asyncio
 import time
