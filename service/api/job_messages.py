@@ -33,6 +33,7 @@ def message_of(job: KnownJob) -> Job:
         trace_id=encodable(job.trace_id),
         node=encodable(job.node),
         unhealthy=job.is_sick,
+        pulling=job.pulling,
     )
     _set_times(message, job)
     if job.launched_by != NO_CALLER:

@@ -24,6 +24,8 @@ def state_of(job: "Job") -> str:
         return outcome_of(job)
     if job.unhealthy:
         return f"{job.state} (unhealthy)"
+    if job.pulling and job.state == "starting":
+        return f"{job.state} (pulling)"
     if job.state == "backing_off" and job.HasField("restart_at"):
         return f"{job.state} ({duration(seconds_of(job.restart_at) - time.time())})"
     return job.state

@@ -55,6 +55,7 @@ _VISIBLE = attrgetter(
     "node",
     "image_digest",
     "started_at",
+    "pulling",
     "unhealthy",
     "restarts",
     "restart_at",
@@ -115,6 +116,7 @@ class Job:
     restarts: Restarts = NO_RESTARTS  # so far; while it backs off, with the one that follows
     adopted: bool = False  # it was running before this process knew of it
     state: State = State.STARTING
+    pulling: bool = False  # its launch waits for the pull of its image
     workload_id: str | None = None
     workload_name: str = ""  # with the count that development adds
     node: str = ""  # the machine of its workload, if the engine has several

@@ -72,6 +72,13 @@ class HealthSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class PullSeen:
+    """The launch waits for the pull of its image, or does so no more."""
+
+    under_way: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ImageSeen:
     """An inspection has told which image the workload runs."""
 
@@ -133,6 +140,7 @@ Observation = (
     | FoundLive
     | PauseSeen
     | HealthSeen
+    | PullSeen
     | ImageSeen
     | RunEnded
     | RestartBegun

@@ -28,6 +28,7 @@ from service.jobs.observations import (
     KillIntended,
     Observation,
     PauseSeen,
+    PullSeen,
     RestartBegun,
     RestartFailed,
     RunEnded,
@@ -78,7 +79,7 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: C901, PLR0911 -
             return _moved(replace(live, started_at=at or job.started_at))
         case PauseSeen(paused):
             return _moved(replace(job, paused=paused))
-        case HealthSeen() | ImageSeen():
+        case HealthSeen() | PullSeen() | ImageSeen():
             return _moved(_inspected(job, observation))
         case RunEnded() | RestartBegun() | RestartFailed():
             return _moved(_restarted(job, observation))
@@ -88,10 +89,12 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: C901, PLR0911 -
             return replace(job, state=State.GONE)
 
 
-def _inspected(job: Job, observation: HealthSeen | ImageSeen) -> Job:
+def _inspected(job: Job, observation: HealthSeen | PullSeen | ImageSeen) -> Job:
     match observation:
         case HealthSeen(healthy, unhealthy):
             return replace(job, ready=job.ready or healthy, unhealthy=unhealthy)
+        case PullSeen(under_way):
+            return replace(job, pulling=under_way)
         case ImageSeen(workload_id, digest):
             told = digest and workload_id == job.workload_id
             return replace(job, image_digest=digest) if told else job

@@ -55,6 +55,11 @@ class ImagePulls:
         self._waiting: dict[str, dict[str, None]] = {}  # launch ids by image; the first one first
         metrics.pulls_in_progress.labels("limit").set(settings.max_pulls)
 
+    @property
+    def are_possible(self) -> bool:
+        """Whether the engine pulls for a launch. A Swarm's nodes do so by themselves."""
+        return self._engine.capabilities.pull is not None
+
     def displace(self, wanted: Image) -> str | None:
         """Take the launch out that has to make place for one of this image; its launch id.
 

@@ -19,7 +19,7 @@ from service.errors import (
     UnknownJob,
 )
 from service.jobs.model import Job, JobSpec
-from service.jobs.observations import Started, StartFailed
+from service.jobs.observations import PullSeen, Started, StartFailed
 from service.jobs.request_differences import differing
 from service.lifecycle.adoption import Adoption
 from service.lifecycle.health_waits import HealthWaits
@@ -201,8 +201,12 @@ class LaunchTasks:
     async def _pull(self, job: Job, workload: WorkloadSpec) -> None:
         """Pull the image. That may take minutes, occupies no slot, and ends with a kill."""
         pull = partial(self.pulls.pull, job.launch_id, _image_of(workload))
-        with self.launches.endable(job.launch_id):
-            await self.readiness.when_ready(pull)
+        self.registry.observe(job.launch_id, PullSeen(under_way=self.pulls.are_possible))
+        try:
+            with self.launches.endable(job.launch_id):
+                await self.readiness.when_ready(pull)
+        finally:
+            self.registry.observe(job.launch_id, PullSeen(under_way=False))
 
     async def _start_in_slot(self, job: Job, workload: WorkloadSpec) -> StartedWorkload:
         await self._acquire_slot(job)

@@ -27,6 +27,8 @@ def test_what_runs_is_shown_and_follows_each_change(page: Page, serve: Serve) ->
     console.change(job(1, state="stopping"), job(3, state="starting"))
     expect(page.get_by_role("row", name="action-00001")).to_contain_text("stopping")
     expect(page.get_by_role("row", name="action-00003")).to_contain_text("starting")
+    console.change(job(3, state="starting", pulling=True))
+    expect(page.get_by_role("row", name="action-00003")).to_contain_text("pulling")
     console.change(job(1, state="gone", outcome="killed"))
     expect(page.get_by_role("row", name="action-00001")).to_have_count(0)
 

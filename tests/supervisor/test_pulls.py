@@ -93,6 +93,28 @@ async def test_a_pull_takes_up_no_slot(pulling: World) -> None:
     assert ["a-1"] == pulling.running()
 
 
+async def test_a_job_tells_that_it_waits_for_its_image(pulling: World) -> None:
+    seen: list[bool] = []
+    pulling.registry.subscribe_to_changes(lambda job: seen.append(job.pulling))
+    hold = pulling.faults.hold("pull")
+    launch = pulling.launching("a-1", "far")
+    await hold.reached()
+    assert [False, True] == seen
+    hold.release()
+    await launch
+    assert [False, True, False, False] == seen
+    await pulling.launch("a-2", "far")
+    assert not any(seen[4:])
+
+
+async def test_a_launch_whose_pull_fails_waits_no_more(pulling: World) -> None:
+    seen: list[tuple[str, bool]] = []
+    pulling.registry.subscribe_to_changes(lambda job: seen.append((job.state, job.pulling)))
+    pulling.faults.fail("pull", RegistryDenied("no"))
+    assert 424 == await pulling.launching("a-1", "far").answer()
+    assert [("starting", False), ("starting", True), ("starting", False), ("gone", False)] == seen
+
+
 async def test_a_pull_has_a_time_limit_of_its_own() -> None:
     async with a_world(launch_timeout_seconds=1.0, pull_timeout_seconds=20) as world:
         world.host.registry.add("far")

@@ -66,6 +66,7 @@ function code(character) {
 // What a state or an outcome looks like: a sign, so that nobody depends on its colour.
 const LOOKS = {
   starting: ["◌", "busy"],
+  pulling: ["⇣", "busy"],
   running: ["▶", "good"],
   paused: ["‖", "warn"],
   stopping: ["▽", "busy"],
@@ -81,9 +82,10 @@ const LOOKS = {
   timed_out: ["⧖", "bad"],
 };
 
-export const STATES = ["starting", "running", "unhealthy", "paused", "stopping", "backing_off", "exited"];
+export const STATES = ["starting", "pulling", "running", "unhealthy", "paused", "stopping", "backing_off", "exited"];
 
 export function stateOf(job) {
+  if (job.state === "starting" && job.pulling) return "pulling";
   return job.outcome || (job.unhealthy ? "unhealthy" : job.state);
 }
 

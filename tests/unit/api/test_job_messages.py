@@ -91,6 +91,10 @@ def test_a_job_that_runs_again_tells_nothing_of_the_run_before() -> None:
     assert set() == {"exit_code", "last_lines", "restart_at"} & set(runs)
 
 
+def test_a_job_that_waits_for_its_image_says_so() -> None:
+    assert told(a_job(pulling=True))["pulling"] is True
+
+
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("outcome", Outcome)
 def test_states_and_outcomes_are_those_of_the_metrics(state: State, outcome: Outcome) -> None:

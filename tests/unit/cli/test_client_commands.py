@@ -59,6 +59,13 @@ def test_jobs_are_a_table_that_programs_can_read(fake: Fake, server: str) -> Non
     assert ["bcd", "timer-seconds-interval", "starting", "0"] == second.split()[:4]
 
 
+def test_a_job_that_waits_for_its_image_says_so(fake: Fake, server: str) -> None:
+    fake.jobs += [a_job("a", state="starting", pulling=True), a_job("b", pulling=True)]
+    _, first, second = on(server, "jobs").out.splitlines()
+    assert "starting (pulling)" in first
+    assert "pulling" not in second
+
+
 def test_no_jobs_are_the_titles_alone_or_an_empty_list(server: str) -> None:
     assert 1 == len(on(server, "jobs").out.splitlines())
     assert [] == json.loads(on(server, "jobs", "-o", "json").out)

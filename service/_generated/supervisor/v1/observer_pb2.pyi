@@ -53,6 +53,7 @@ class Job(_message.Message):
     NODE_FIELD_NUMBER: _builtins.int
     UNHEALTHY_FIELD_NUMBER: _builtins.int
     RESTART_AT_FIELD_NUMBER: _builtins.int
+    PULLING_FIELD_NUMBER: _builtins.int
     launch_id: _builtins.str
     """Unique for each launch."""
     name: _builtins.str
@@ -84,6 +85,8 @@ class Job(_message.Message):
     """The machine that it runs on, if the engine has several."""
     unhealthy: _builtins.bool
     """Its health check says that it is not healthy."""
+    pulling: _builtins.bool
+    """Its launch waits until its image has been pulled."""
     @_builtins.property
     def created(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -128,10 +131,11 @@ class Job(_message.Message):
         node: _builtins.str = ...,
         unhealthy: _builtins.bool = ...,
         restart_at: _timestamp_pb2.Timestamp | None = ...,
+        pulling: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "created", b"created", "ended", b"ended", "exit_code", b"exit_code", "killed_by", b"killed_by", "launched_by", b"launched_by", "restart_at", b"restart_at", "started", b"started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "container_id", b"container_id", "container_name", b"container_name", "created", b"created", "ended", b"ended", "exit_code", b"exit_code", "identifier", b"identifier", "image", b"image", "image_digest", b"image_digest", "killed_by", b"killed_by", "kind", b"kind", "last_lines", b"last_lines", "launch_id", b"launch_id", "launched_by", b"launched_by", "name", b"name", "node", b"node", "out_of_memory", b"out_of_memory", "outcome", b"outcome", "restart_at", b"restart_at", "restarts", b"restarts", "started", b"started", "state", b"state", "trace_id", b"trace_id", "unhealthy", b"unhealthy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "container_id", b"container_id", "container_name", b"container_name", "created", b"created", "ended", b"ended", "exit_code", b"exit_code", "identifier", b"identifier", "image", b"image", "image_digest", b"image_digest", "killed_by", b"killed_by", "kind", b"kind", "last_lines", b"last_lines", "launch_id", b"launch_id", "launched_by", b"launched_by", "name", b"name", "node", b"node", "out_of_memory", b"out_of_memory", "outcome", b"outcome", "pulling", b"pulling", "restart_at", b"restart_at", "restarts", b"restarts", "started", b"started", "state", b"state", "trace_id", b"trace_id", "unhealthy", b"unhealthy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
