@@ -7,15 +7,16 @@ from contextlib import contextmanager
 
 import pytest
 
-from service._generated.area_types_pb2 import Response
 from tests.support.node_events import watching
 from tests.support.supervised import Supervised, eventually
 from tests.support.swarm import Swarm, SwarmNode, set_availability
 from tests.swarm.conftest import Begin
 from tests.swarm.two import (
     AGREE,
+    ELECTION,
     LABEL,
     Both,
+    at_last,
     at_once,
     launch,
     runs_on,
@@ -25,8 +26,6 @@ from tests.swarm.two import (
 
 _JOBS = [f"a-{n}" for n in range(10)]
 _LOST_WITHIN = 40.0
-# Until there is a leader again, on a busy machine (seconds).
-_ELECTION = 90.0
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -84,7 +83,7 @@ def test_jobs_of_a_worker_that_is_cut_off_run_twice_until_it_is_back_and_no_long
     at_once(lambda name: launch(both[1], name), lost)
     assert lost == runs_on(node)  # Swarm can promise no more
     node.machine.plug_in()
-    eventually(lambda: runs_on(node) == [], within=_ELECTION)
+    eventually(lambda: runs_on(node) == [], within=ELECTION)
     until_both_have(both, *_JOBS)
 
 
@@ -124,11 +123,7 @@ def test_launches_outlive_the_leader(both: Both, managers: Swarm) -> None:
 
 
 def _launch_at_last(supervised: Supervised, name: str) -> None:
-    """As a backend does it that tries again while the supervisor says 503."""
-    deadline = time.monotonic() + _ELECTION
-    while (answer := supervised.launch("timer", name)) != Response():
-        assert answer.error.code in (429, 503, 504), answer  # 429: no node is known yet
-        assert time.monotonic() < deadline, answer
+    at_last(lambda: supervised.launch("timer", name))
 
 
 def test_without_quorum_lists_and_dedups_answer_and_all_is_well_afterwards(
@@ -146,5 +141,5 @@ def test_without_quorum_lists_and_dedups_answer_and_all_is_well_afterwards(
     for node in managers.managers[:2]:
         node.start()
     _launch_at_last(two, "new")
-    until_both_have(both, *_JOBS[:3], "new", within=_ELECTION)
+    until_both_have(both, *_JOBS[:3], "new", within=ELECTION)
     assert 4 == total(both, "supervisor_launches_total")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from service.engine.docker.connection import Connection
 from service.engine.swarm.engine import SwarmEngine
 from service.errors import StartError
 from tests.support import worker
-from tests.support.supervised import run_command
+from tests.support.supervised import Supervised, run_command
 from tests.support.swarm import Swarm, SwarmNode
 
 _CATALOG = f"""
@@ -37,11 +37,32 @@ async def _refusal(node: PrivateEngine) -> str:
 
 async def test_an_engine_that_is_in_no_swarm_is_refused(engine: PrivateEngine) -> None:
     assert "is in no Swarm; run `docker swarm init` there" in await _refusal(engine)
+    engine.live_restore(on=True)
+    try:
+        assert "is in no Swarm; turn `live-restore` off" in await _refusal(engine)
+    finally:
+        engine.live_restore(on=False)
 
 
 async def test_a_worker_is_refused(swarm_of_three: Swarm) -> None:
     refusal = await _refusal(swarm_of_three.workers[0])
     assert "is a worker; let DOCKER_HOST name a manager" in refusal
+
+
+def test_a_start_at_a_worker_ends_and_says_what_to_do(
+    swarm_of_three: Swarm, catalog: Path, tmp_path: Path
+) -> None:
+    settings = {
+        "DOCKER_HOST": swarm_of_three.workers[0].host,
+        "SUPERVISOR_ENGINE": "swarm",
+        "GRPC_CALLBACK_HOST": "backend.test",
+        "JOB_CATALOG": str(catalog),
+    }
+    with ExitStack() as stack:
+        supervised = stack.push(Supervised(tmp_path, settings)).start(ready=False)
+        assert 1 == supervised.ended()
+        (event,) = supervised.events("supervisor.refused")
+    assert "let DOCKER_HOST name a manager" in event["reason"]
 
 
 def _found(folder: Path, node: SwarmNode) -> Mapping[tuple[str, str], Mapping[str, Any]]:

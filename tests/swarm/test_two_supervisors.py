@@ -3,16 +3,28 @@
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Literal
 
 import grpc
 import pytest
 
+from service._generated.area_types_pb2 import Response
 from tests.support import containers, worker
 from tests.support.node_events import watching
 from tests.support.supervised import Supervised, eventually
 from tests.support.swarm import Swarm
 from tests.swarm.conftest import Begin
-from tests.swarm.two import AGREE, LABEL, Both, at_once, launch, total, until_both_have
+from tests.swarm.two import (
+    AGREE,
+    ELECTION,
+    LABEL,
+    Both,
+    at_last,
+    at_once,
+    launch,
+    total,
+    until_both_have,
+)
 
 pytestmark = pytest.mark.timeout(300)
 # Each supervisor compares its jobs with the Swarm every 30 s (seconds, on a busy machine).
@@ -55,24 +67,31 @@ def test_both_that_launch_the_same_succeed_and_it_runs_once(both: Both, managers
     assert len(names) == total(both, "supervisor_dedups_total")
 
 
-def test_one_that_dies_among_launches_and_kills_leaves_nothing_undone(
-    both: Both, managers: Swarm
+@pytest.mark.parametrize("dies", ["one", "one with its manager", "both"])
+def test_whoever_dies_among_launches_and_kills_leaves_nothing_undone(
+    dies: Literal["one", "one with its manager", "both"], both: Both, managers: Swarm
 ) -> None:
-    one, two = both
+    (one, two), manager = both, managers.managers[1]
     old, new = [f"old-{n}" for n in range(8)], [f"new-{n}" for n in range(8)]
     at_once(lambda name: launch(one, name), old)
     until_both_have(both, *old)
-    with watching(managers.nodes, LABEL) as running, ThreadPoolExecutor(16) as pool:
+    with watching(managers.workers, LABEL) as running, ThreadPoolExecutor(16) as pool:
         asked = [pool.submit(_without_answer, one, "launch", name) for name in new]
         asked += [pool.submit(_without_answer, one, "kill", name) for name in old[:4]]
         eventually(lambda: asked[0].done() or _is_stopping(two))
         one.stop(signal.SIGKILL)
+        if dies == "one with its manager":
+            manager.lose_power()
+        if dies == "both":
+            two.stop(signal.SIGKILL)
+            two.start()
         for each in asked:
             each.result()
-        at_once(lambda name: launch(two, name), new)
-        at_once(two.kill, old[:4])
-    until_both_have([two], *old[4:], *new)
+        at_once(lambda name: at_last(lambda: two.launch("timer", name)), new)
+        at_once(lambda name: at_last(lambda: two.kill(name)), old[:4])
+    until_both_have([two], *old[4:], *new, within=ELECTION)
     assert {1} == set(running.most_at_once().values())
+    manager.start()
     one.start()
     until_both_have(both, *old[4:], *new)
 
@@ -113,7 +132,11 @@ def test_what_is_nobodys_is_removed_by_one_of_them_once_it_has_had_its_grace(
     labels = containers.labels_of_another("default", "left")
     theirs = containers.labels_of_another("another", "theirs")
     with managers.manager.client() as client:
-        for name, given in (("left", labels), ("theirs", theirs)):
+
+        def names() -> list[str]:
+            return sorted(service.name for service in client.services.list())
+
+        for name, given in (("left", labels), ("theirs", theirs), ("stack_web", {})):
             client.services.create(  # type: ignore[no-untyped-call]
                 worker.IMAGE,
                 name=name,
@@ -123,10 +146,12 @@ def test_what_is_nobodys_is_removed_by_one_of_them_once_it_has_had_its_grace(
             )
         removed = "supervisor_orphans_removed_total"
         eventually(lambda: 1 == total(both, removed), within=_TWO_COMPARISONS)
-        eventually(lambda: ["a-1", "theirs"] == sorted(s.name for s in client.services.list()))
-    told = [event for each in both for event in each.events("janitor.removed")]
-    assert [("left", "created")] == [(each["identifier"], each["status"]) for each in told]
-    until_both_have(both, "a-1")
+        eventually(lambda: ["a-1", "stack_web", "theirs"] == names())
+        told = [event for each in both for event in each.events("janitor.removed")]
+        assert [("left", "created")] == [(each["identifier"], each["status"]) for each in told]
+        until_both_have(both, "a-1")
+        assert Response() == both[1].kill_all()
+        assert ["stack_web", "theirs"] == names()
 
 
 def test_nobody_ends_the_jobs_of_another_at_its_start(

@@ -1,5 +1,6 @@
 """What tests ask of two supervisors together."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +14,10 @@ LABEL = "area.supervisor.identifier"
 AT_ONCE = 16
 # Until each lists what the other has done (seconds), on a busy machine.
 AGREE = 30.0
+# Until there is a leader again (seconds), on a busy machine.
+ELECTION = 90.0
+# What is answered meanwhile; 429 while no node is known yet.
+_LATER = (429, 503, 504)
 
 
 def at_once(work: Callable[[str], T], names: Iterable[str]) -> list[T]:
@@ -35,6 +40,14 @@ def launch(supervised: Supervised, name: str, **params: str) -> None:
     """Launch a job that has to succeed."""
     answer = supervised.launch("timer", name, params)
     assert answer == Response(), (name, answer)
+
+
+def at_last(ask: Callable[[], Response]) -> None:
+    """Ask until it is done, as a backend does that asks again while a leader is elected."""
+    deadline = time.monotonic() + ELECTION
+    while (answer := ask()) != Response():
+        assert answer.error.code in _LATER, answer
+        assert time.monotonic() < deadline, answer
 
 
 def runs_on(node: SwarmNode) -> list[str]:
