@@ -1,4 +1,4 @@
-"""Translates between the messages about outputs and usage and what the use cases know."""
+"""Reads what is asked of outputs, and makes the messages about outputs and usage."""
 
 from collections.abc import Sequence
 

@@ -106,7 +106,9 @@ class Job:
     traceparent: str | None = None  # the span of its launch
     launched_by: Caller = NO_CALLER  # only the name of the client if the job was adopted
     created_at: float = 0.0  # when its launch began
-    number: int = field(default=0, compare=False)  # counts the jobs that this process has known
+    number: int = field(
+        default=0, compare=False
+    )  # of the jobs that this process has known; set after its labels
     image: str = ""  # as the catalogue names it
     image_digest: str = ""  # what an inspection has told, if there was one
     ready_within: float | None = None  # how long it has to become healthy; None: it has to run

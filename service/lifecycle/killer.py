@@ -1,4 +1,4 @@
-"""Kills jobs: SIGTERM, the grace, SIGKILL, and the wait until the job is closed."""
+"""Kills jobs, all that are asked for at once: SIGTERM, the grace, SIGKILL, until each is closed."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Notices when files change, also through a link that is swapped, as Kubernetes does it."""
+"""Notices when files change, also through links that are swapped, until the change is accepted."""
 
 import hashlib
 import threading
