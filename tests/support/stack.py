@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from docker.models.containers import Container
+
 from tests.support import catalog, worker
 from tests.support.swarm import Swarm, SwarmNode
 
 _STACK = Path(__file__).parents[2] / "examples" / "swarm" / "stack.yml"
-_NAME, _NETWORK = "area", "area"
+_NAME, _NETWORK, _BACKEND = "area", "area", "backend"
 _SOCKET = "/var/run/docker.sock"
 # A shell that has the look-ups of a container, and becomes what follows.
 _LOOKS_UP = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
@@ -22,7 +24,7 @@ class Stack:
 
     def __init__(self, swarm: Swarm, folder: Path, image: str) -> None:
         self._node, self._folder = swarm.manager, folder
-        self._environment = {"SUPERVISOR_IMAGE": image, "GRPC_CALLBACK_HOST": "backend"}
+        self._environment = {"SUPERVISOR_IMAGE": image, "GRPC_CALLBACK_HOST": _BACKEND}
         self._file = folder / "swarm" / "stack.yml"
         self._file.parent.mkdir()
         (folder / "catalog.toml").write_text(catalog.TEXT)
@@ -57,6 +59,12 @@ class Stack:
         """Remove the stack. Its containers end later, and its network may have jobs."""
         self.docker("stack", "rm", _NAME)
 
+    def supervisor(self, client: Any) -> Container:
+        """The container of the supervisor that runs on a machine."""
+        label = f"com.docker.swarm.service.name={_NAME}_supervisor"
+        (found,) = client.containers.list(filters={"label": label})
+        return found  # type: ignore[no-any-return]
+
     def states(self, client: Any) -> Sequence[str]:
         """Those of the tasks that are to run."""
         filters = {"service": f"{_NAME}_supervisor", "desired-state": "running"}
@@ -84,15 +92,28 @@ def in_the_network(node: SwarmNode) -> Iterator[Sequence[str]]:
 
     It has the container's network and look-ups of names, and the files of this machine.
     """
-    with node.client() as client:
-        container = client.containers.create(
-            worker.IMAGE, entrypoint=["/bin/busybox", "sleep", "3600"], network=_NETWORK
-        )
-        container.start()
-        container.reload()
+    with _a_container(node, "sleep", "3600") as container:
         target = f"--target={container.attrs['State']['Pid']}"
         looks_up = container.attrs["ResolvConfPath"]
+        yield "nsenter", target, "--net", "unshare", "--mount", "sh", "-c", _LOOKS_UP, looks_up
+
+
+@contextmanager
+def a_backend(node: SwarmNode) -> Iterator[None]:
+    """Something that takes connections under the name and port of the stack's backend."""
+    with _a_container(node, "httpd", "-f", "-p", "50050", name=_BACKEND):
+        yield
+
+
+@contextmanager
+def _a_container(node: SwarmNode, *command: str, name: str | None = None) -> Iterator[Container]:
+    with node.client() as client:
+        container = client.containers.create(
+            worker.IMAGE, entrypoint=["/bin/busybox", *command], network=_NETWORK, name=name
+        )
         try:
-            yield "nsenter", target, "--net", "unshare", "--mount", "sh", "-c", _LOOKS_UP, looks_up
+            container.start()
+            container.reload()
+            yield container
         finally:
             container.remove(force=True)

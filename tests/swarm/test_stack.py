@@ -4,7 +4,7 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import docker
@@ -12,7 +12,7 @@ import pytest
 
 from scripts.private_engine import ensure_installed
 from tests.support import node
-from tests.support.stack import Stack, in_the_network
+from tests.support.stack import Stack, a_backend, in_the_network
 from tests.support.supervised import eventually
 from tests.support.swarm import Swarm, SwarmNode, a_swarm
 from tests.swarm.two import runs_on
@@ -37,7 +37,7 @@ def _load(machine: SwarmNode, source: docker.DockerClient, image: str) -> None:
         client.images.load(b"".join(source.images.get(image).save(named=True)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stack(
     two_managers: Swarm, supervisor_image: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
@@ -95,3 +95,23 @@ def _until_updated(stack: Stack, client: docker.DockerClient) -> None:
         assert "running" in stack.states(client)
         assert time.monotonic() < deadline, stack.states(client)
         time.sleep(0.5)
+
+
+def test_the_doctor_finds_nothing_wrong_inside_of_a_supervisor_of_the_stack(
+    stack: Stack, two_managers: Swarm
+) -> None:
+    node = two_managers.manager
+    with a_backend(node), node.client() as client:
+        ended = stack.supervisor(client).exec_run(["area-supervisor", "doctor", "--json"])
+    assert isinstance(ended.output, bytes)
+    found = {each["check"]: each for each in reversed(json.loads(ended.output))}
+    assert (0, set()) == (ended.exit_code, {*_checks(found, "error")}), found
+    assert {"images", "leftovers"} == {*_checks(found, "skipped")}
+    assert "any number may share the Swarm" in found["supervisor"]["message"]
+    assert "a running supervisor has it" == found["ports"]["message"]
+    assert "a container of this manager reaches it" in found["callback"]["message"]
+    assert "there: area" == found["networks"]["message"]
+
+
+def _checks(found: Mapping[str, Mapping[str, str]], status: str) -> list[str]:
+    return [check for check, each in found.items() if each["status"] == status]
