@@ -49,8 +49,8 @@ class GrpcService:
 class OneQueue:
     """A server to which a service is added whose methods do not need a queue each.
 
-    gRPC waits for the next call of each registered method, which costs 3 µs of every call of any
-    method. The calls of all other methods wait in one queue.
+    At each call of any method, gRPC waits anew for the next call of each registered method, which
+    takes 3 µs each (grpcio 1.85, grpc/grpc#43461). The calls of all others wait in one queue.
     """
 
     def __init__(self, server: Any) -> None:

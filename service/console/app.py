@@ -26,7 +26,7 @@ from service.access.current_call import scope_of_call
 from service.access.roles import may_call
 from service.api.jobs_service import MAX_MESSAGE_BYTES, JobsService
 from service.api.services import Closing
-from service.console.bodies import BadBody, message_of, parsed, read_json
+from service.console.bodies import MOST_BODY, BadBody, message_of, parsed, read_json
 from service.console.callers import Callers
 from service.console.calls import CallFailed, call, stream
 from service.console.day import Day
@@ -45,9 +45,7 @@ _CONTRACT = "area_supervisor.AreaSupervisorService"
 _OBSERVER = "supervisor.v1.JobObserver"
 _LIST = f"{_OBSERVER}/ListJobs"
 
-# The largest body that is no launch (bytes), and the most jobs in the list without JavaScript.
-_MOST_BODY = 64 * 2**10
-_MOST_ROWS = 200
+_MOST_ROWS = 200  # of jobs in the list without JavaScript
 _MOST_ERROR = 500  # of an error of our scripts, which a browser tells (characters)
 
 
@@ -228,7 +226,7 @@ class Console:
         """An error of our scripts goes to our log, and to nobody else."""
 
         async def note() -> dict[str, Any]:
-            body = await read_json(request, most=_MOST_BODY)
+            body = await read_json(request, most=MOST_BODY)
             text, where = (str(body.get(key, ""))[:_MOST_ERROR] for key in ("text", "where"))
             log.warning("console.script_failed", text=text, where=where, **caller().fields)
             return {}

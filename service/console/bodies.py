@@ -14,6 +14,9 @@ from starlette.requests import ClientDisconnect, Request
 
 from observability.escaping import shown
 
+MOST_BODY = 64 * 2**10
+"""The largest body that is no launch (bytes)."""
+
 # How long a body may take to arrive (seconds): it occupies one of the few connections.
 _LONGEST = 30.0
 

@@ -8,11 +8,9 @@ from starlette.routing import Route
 
 from service.access.access import Refusal
 from service.access.clients import Reason
-from service.console.bodies import BadBody, read_field
+from service.console.bodies import MOST_BODY, BadBody, read_field
 from service.console.callers import Callers
 from service.console.pages import login_page
-
-_MOST_FORM = 64 * 2**10  # bytes
 
 
 class Login:
@@ -42,7 +40,7 @@ class Login:
 
     async def _log_in(self, request: Request) -> Response:
         try:
-            token = await read_field(request, "token", most=_MOST_FORM)
+            token = await read_field(request, "token", most=MOST_BODY)
         except BadBody as bad:
             return HTMLResponse(login_page(str(bad)), 400)
         found = self._callers.identify(request, self._method, token)

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from service.observe import turns as module
-from service.observe.turns import AT_ONCE, Turns
+from service.observe.turns import AT_ONCE, PAUSE, Turns
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +127,14 @@ async def test_idle_watches_without_news_need_no_timer() -> None:
     await idle
     await a_while()
     assert turns._timer is None
+
+
+async def test_at_most_five_hundred_have_a_turn_in_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "PAUSE", PAUSE)
+    watchers, loop = Watchers(Turns(no_round)), asyncio.get_running_loop()
+    began = loop.time()
+    watchers.wait(*map(str, range(100)))
+    await asyncio.gather(*watchers.tasks.values())
+    assert loop.time() - began >= 0.9 * 100 / 500
