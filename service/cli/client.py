@@ -81,20 +81,33 @@ def calls_supervisor(function: Callable[..., None]) -> Callable[..., None]:
             with Supervisor(find_target(given_options(ctx), os.environ)) as supervisor:
                 function(supervisor, **own)
                 flush()
-        except BrokenPipeError:
-            drop_output()
         except _ENDS:
             raise
         except UnicodeError:  # whose words have the whole text, which may be secret
             raise usage("an argument cannot be read; allowed is text in UTF-8") from None
         except Exception as error:
+            end = _end_behind(error)
+            if isinstance(end, KeyboardInterrupt):
+                raise end from None
             drop_output()  # which may be what has failed
+            if end:
+                return
             what = str(error) if isinstance(error, OSError) else repr(error)
             raise CommandError(printable(what)) from error
 
     command.__signature__ = with_options(function, without=1, context=True)  # type: ignore[attr-defined]
     command.__annotations__ = {}  # or typer would look for the types that are not there at run time
     return command
+
+
+def _end_behind(error: BaseException | None) -> BaseException | None:
+    """Ctrl-C or the end of the reader, if an error is one or comes of one.
+
+    Their signals may arrive while grpc releases a lock, which then fails with another error.
+    """
+    while error and not isinstance(error, KeyboardInterrupt | BrokenPipeError):
+        error = error.__context__
+    return error
 
 
 def given_options(ctx: typer.Context) -> Mapping[str, str | None]:

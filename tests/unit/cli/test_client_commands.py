@@ -3,10 +3,12 @@
 import io
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import grpc
 import pytest
@@ -44,6 +46,23 @@ def ended(identifier: str, outcome: str = "error", **more: Any) -> api.Job:
 
 def on(server: str, *arguments: str, **more: Any) -> Ran:
     return run("--server", server, *arguments, **more)
+
+
+# Ends
+
+
+@pytest.mark.parametrize(("end", "code"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 0)])
+def test_a_signal_in_the_middle_of_a_lock_ends_a_command_like_any_other(
+    end: BaseException, code: int, server: str
+) -> None:
+    def in_the_middle(*_arguments: Any, **_more: Any) -> None:
+        lock = threading.Lock()
+        with lock:
+            lock.release()
+            raise end
+
+    with mock.patch("service.client.supervisor.Supervisor.call", in_the_middle):
+        assert Ran(code, "", "") == on(server, "jobs")
 
 
 # Lists
