@@ -26,6 +26,7 @@ _NOTICED = "until an end is noticed"
 _WITHIN = {size: Goal(2 if size <= 1_000 else 5, absolute=True) for size in _SIZES}  # noqa: PLR2004
 _IMAGE = "supervisor-bench-worker"
 _FILLED = 600.0
+_WINDOW = 30  # seconds: each has a comparison
 _LOOK = 0.05
 _RUNNING = re.compile(r'^supervisor_jobs_running\{job_name="timer"\} (\S+)$', re.MULTILINE)
 _COMPARED = "supervisor_reconcile_last_success_timestamp_seconds"
@@ -37,8 +38,8 @@ def measure(bench: Bench) -> Result:
     for size in _SIZES[:2] if bench.quick else _SIZES:
         who = _jobs(size)
         with _followed(bench, size) as (swarm, supervised):
-            for _ in bench.rounds([None], bench.size(10, 2), f"polling, {who}"):
-                found.add(_SHARE, who, _share(supervised.pid, bench.size(12, 2)) * 100)
+            for _ in bench.rounds([None], bench.size(8, 2), f"polling, {who}"):
+                found.add(_SHARE, who, _share(supervised.pid, bench.size(_WINDOW, 2)) * 100)
                 found.add(_NOTICED, who, _until_noticed(swarm, supervised))
     rows = found.rows(_SHARE, "%", goals={_jobs(size): _CPU for size in _SIZES})
     rows += found.rows(_NOTICED, "s", goals={_jobs(size): goal for size, goal in _WITHIN.items()})

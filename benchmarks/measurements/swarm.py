@@ -53,7 +53,7 @@ def _many(
 ) -> list[Row]:
     found, jobs = Rounds(), bench.size(50, 8)
     rate, end = f"rate, {_AT_ONCE} in flight", f"end of {jobs} jobs"
-    for who in bench.rounds(list(entrants), bench.size(6, 2), f"swarm, {jobs} jobs"):
+    for who in bench.rounds(list(entrants), bench.size(18, 2), f"swarm, {jobs} jobs"):
         began = time.perf_counter()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(entrants[who].launch, range(jobs)))

@@ -31,7 +31,7 @@ from service.engine.swarm.beginnings import Beginnings
 from service.engine.swarm.ends import Ends
 from service.engine.swarm.launch import Launch
 from service.engine.swarm.left_secrets import LeftSecrets
-from service.engine.swarm.listing import Listings, Poll, list_all
+from service.engine.swarm.listing import Listings, Poll
 from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_NAMES, SWARM_TITLE
@@ -228,11 +228,8 @@ class SwarmEngine:
     async def _list(
         self, labels: Mapping[str, str], unless: Callable[[Workload], bool]
     ) -> Sequence[Workload]:
-        read = Call(
-            "list",
-            lambda c: list_all(c, labels, unless, nodes=self._nodes, reader=self._reader),
-        )
-        return await self._calls.call(read, timeout=_LISTING)
+        call = Call("list", lambda c: self._listings.all(c, labels, unless))
+        return await self._calls.call(call, timeout=_LISTING)
 
     async def find_others(self, labels: Mapping[str, str]) -> Sequence[str]:
         """Services, and containers on the machine of the manager."""

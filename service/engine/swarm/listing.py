@@ -52,7 +52,7 @@ class Poll:
 
 
 class Listings:
-    """Lists what has certain labels, again and again; in one thread at a time."""
+    """Lists what has certain labels, again and again; polls in one thread at a time."""
 
     def __init__(
         self, labels: Mapping[str, str], nodes: KnownNodes, reader: TolerantReader
@@ -66,7 +66,8 @@ class Listings:
         """By their tasks alone. What was there before and has none now is asked for."""
         cpu, began = time.thread_time(), time.monotonic()
         manager = Manager(client)
-        every = self._tasks(manager)
+        every = self._tasks(manager, self._labels)
+        self._known = {task.ID: task for task in every}
         wanted = [task for task in every if _is_wanted(task)]
         tasks, stopping = by_service(wanted), being_stopped(wanted)
         nodes = self._nodes.of(manager, every)
@@ -77,39 +78,29 @@ class Listings:
         spent = time.thread_time() - cpu, time.monotonic() - began
         return Poll(found, tasks, nodes, *spent, torn)
 
-    def _tasks(self, manager: Manager) -> Sequence[Task]:
-        """As `_readable`, with those that are as they were taken from the last listing."""
-        before, now = self._known, {}
-        for item in with_pauses(manager.each_task(self._labels)):
+    def all(self, client: Client, labels: Mapping[str, str], unless: Unless) -> Sequence[Workload]:
+        """All workloads with these labels. Two requests, and maybe one for the nodes.
+
+        The services are listed last: what has none any more was removed meanwhile.
+        """
+        manager = Manager(client)
+        wanted = [task for task in self._tasks(manager, labels) if _is_wanted(task)]
+        tasks, stopping = by_service(wanted), being_stopped(wanted)
+        services = manager.services(labels)
+        nodes = self._nodes.of(manager, tasks.values())
+        every = (_workload(s, tasks.get(s.ID), nodes, stopping=s.ID in stopping) for s in services)
+        return [each for each in every if not unless(each)]
+
+    def _tasks(self, manager: Manager, labels: Mapping[str, str]) -> Sequence[Task]:
+        """The readable ones; those that are as they were are taken from the last poll."""
+        before, now = self._known, []
+        for item in with_pauses(manager.each_task(labels)):
             known = before.get(_text(item, "ID"))
             if known is None or known.Version.Index != _version(item):
                 known = _readable(item, self._reader)
             if known is not None:
-                now[known.ID] = known
-        self._known = now
-        return list(now.values())
-
-
-def list_all(
-    client: Client,
-    labels: Mapping[str, str],
-    unless: Unless,
-    *,
-    nodes: KnownNodes,
-    reader: TolerantReader,
-) -> Sequence[Workload]:
-    """All workloads with these labels. Two requests, and maybe one for the nodes.
-
-    The services are listed last: what has none any more was removed meanwhile.
-    """
-    manager = Manager(client)
-    read_tasks = (_readable(item, reader) for item in with_pauses(manager.each_task(labels)))
-    wanted = [task for task in read_tasks if task is not None and _is_wanted(task)]
-    tasks, stopping = by_service(wanted), being_stopped(wanted)
-    services = manager.services(labels)
-    where = nodes.of(manager, tasks.values())
-    every = (_workload(s, tasks.get(s.ID), where, stopping=s.ID in stopping) for s in services)
-    return [each for each in every if not unless(each)]
+                now.append(known)
+        return now
 
 
 def _workload(service: Service, task: Task | None, nodes: Nodes, *, stopping: bool) -> Workload:
