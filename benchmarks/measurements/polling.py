@@ -1,4 +1,4 @@
-"""What it costs to poll a Swarm by the number of jobs, and how soon ends are noticed.
+"""What it costs to poll a Swarm by its jobs and nodes, and how soon ends are noticed.
 
 The manager is simulated, in this process: it answers as a real one does, and runs nothing.
 """
@@ -20,10 +20,10 @@ from tests.simulated_manager.server import SimulatedManager
 from tests.simulated_manager.swarm import SimulatedSwarm
 from tests.support.supervised import Supervised, eventually
 
-_SIZES = (100, 1_000, 10_000)
+_SIZES = ((100, 1), (1_000, 1), (1_000, 100), (10_000, 1))  # jobs, nodes
 _SHARE, _CPU = "of a core, for polling", Goal(10, absolute=True)
 _NOTICED = "until an end is noticed"
-_WITHIN = {size: Goal(2 if size <= 1_000 else 5, absolute=True) for size in _SIZES}  # noqa: PLR2004
+_AT_ONCE, _LATER = Goal(2, absolute=True), Goal(5, absolute=True)
 _IMAGE = "supervisor-bench-worker"
 _FILLED = 600.0
 _WINDOW = 30  # seconds: each has a comparison
@@ -35,22 +35,22 @@ _COMPARED = "supervisor_reconcile_last_success_timestamp_seconds"
 def measure(bench: Bench) -> Result:
     """Let a supervisor follow so many jobs, and let some of them end."""
     found = Rounds()
-    for size in _SIZES[:2] if bench.quick else _SIZES:
-        who = _jobs(size)
-        with _followed(bench, size) as (swarm, supervised):
-            for _ in bench.rounds([None], bench.size(8, 2), f"polling, {who}"):
+    for jobs, nodes in _SIZES[:2] if bench.quick else _SIZES:
+        who = _who(jobs, nodes)
+        with _followed(bench, jobs, nodes) as (swarm, supervised):
+            for _ in bench.rounds([None], bench.size(6, 2), f"polling, {who}"):
                 found.add(_SHARE, who, _share(supervised.pid, bench.size(_WINDOW, 2)) * 100)
                 found.add(_NOTICED, who, _until_noticed(swarm, supervised))
-    rows = found.rows(_SHARE, "%", goals={_jobs(size): _CPU for size in _SIZES})
-    rows += found.rows(_NOTICED, "s", goals={_jobs(size): goal for size, goal in _WITHIN.items()})
+    rows = found.rows(_SHARE, "%", goals={_who(*size): _CPU for size in _SIZES})
+    rows += found.rows(_NOTICED, "s", goals={_who(*size): _within(*size) for size in _SIZES})
     return Result("polling", rows)
 
 
 @contextmanager
-def _followed(bench: Bench, size: int) -> Iterator[tuple[SimulatedSwarm, Supervised]]:
+def _followed(bench: Bench, jobs: int, nodes: int) -> Iterator[tuple[SimulatedSwarm, Supervised]]:
     """A supervisor that has taken over so many jobs."""
-    swarm = SimulatedSwarm([_IMAGE])
-    manager = SimulatedManager(bench.directory / f"manager-{size}.sock", swarm)
+    swarm = SimulatedSwarm([_IMAGE], nodes=nodes)
+    manager = SimulatedManager(bench.directory / f"manager-{jobs}-{nodes}.sock", swarm)
     manager.start()
     settings = {
         "DOCKER_HOST": manager.host,
@@ -60,8 +60,8 @@ def _followed(bench: Bench, size: int) -> Iterator[tuple[SimulatedSwarm, Supervi
     with bench.new_supervisor(**settings) as supervised:
         launch(supervised.stub, identifier_of(0))
         (service,) = swarm.services()
-        swarm.copy(service["ID"], size - 1, _renamed)
-        eventually(lambda: supervised.metric("supervisor_jobs") == size, within=_FILLED)
+        swarm.copy(service["ID"], jobs - 1, _renamed)
+        eventually(lambda: supervised.metric("supervisor_jobs") == jobs, within=_FILLED)
         _settle(supervised)
         yield swarm, supervised
     manager.stop()
@@ -102,5 +102,9 @@ def _running(supervised: Supervised) -> str:
     return str(found)
 
 
-def _jobs(number: int) -> str:
-    return f"{number:,} jobs"
+def _who(jobs: int, nodes: int) -> str:
+    return f"{jobs:,} jobs" + (f" on {nodes} nodes" if nodes > 1 else "")
+
+
+def _within(jobs: int, _nodes: int) -> Goal:
+    return _AT_ONCE if jobs <= 1_000 else _LATER  # noqa: PLR2004

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.simulated_manager.swarm import Refused, SimulatedSwarm
-from tests.simulated_manager.tasks import HOSTNAME, NODE
+from tests.simulated_manager.tasks import HOSTNAME, NODE, node_id
 
 _API = "1.41"
 _VERSION = {"Version": "20.10.24", "ApiVersion": _API, "MinAPIVersion": "1.12"}
@@ -21,16 +21,6 @@ _INFO = {
     "Name": HOSTNAME,
     "Swarm": {"NodeID": NODE, "LocalNodeState": "active", "ControlAvailable": True, "Error": ""},
 }
-_NODES = [
-    {
-        "ID": NODE,
-        "Version": {"Index": 9},
-        "Spec": {"Role": "manager", "Availability": "active"},
-        "Description": {"Hostname": HOSTNAME},
-        "Status": {"State": "ready", "Addr": "127.0.0.1"},
-        "ManagerStatus": {"Leader": True, "Reachability": "reachable"},
-    }
-]
 
 
 class SimulatedManager:
@@ -128,6 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return b"OK"
             case "GET", [name] if name in _FIXED:
                 return json.dumps(_FIXED[name]).encode()
+            case "GET", ["nodes"]:
+                return json.dumps([_node(number) for number in range(swarm.nodes)]).encode()
             case "GET", ["tasks"]:
                 found = swarm.tasks(asked.filter("label"), asked.filter("service"))
                 return b"[" + b",".join(found) + b"]"
@@ -151,10 +143,22 @@ class _Handler(BaseHTTPRequestHandler):
         raise Refused(HTTPStatus.NOT_FOUND, "page not found")
 
 
+def _node(number: int) -> Mapping[str, Any]:
+    """The first is the manager."""
+    found = {
+        "ID": node_id(number),
+        "Version": {"Index": 9},
+        "Spec": {"Role": "worker" if number else "manager", "Availability": "active"},
+        "Description": {"Hostname": f"{HOSTNAME}-{number + 1}" if number else HOSTNAME},
+        "Status": {"State": "ready", "Addr": "127.0.0.1"},
+    }
+    manages = {"ManagerStatus": {"Leader": True, "Reachability": "reachable"}}
+    return found if number else found | manages
+
+
 _FIXED: Mapping[str, Any] = {
     "version": _VERSION,
     "info": _INFO,
-    "nodes": _NODES,
     "swarm": {"ID": "simulatedswarm00000000001"},
 }
 

@@ -16,7 +16,15 @@ from itertools import count
 from signal import Signals
 from typing import Any
 
-from tests.simulated_manager.tasks import HOSTNAME, NODE, Service, Task, framed, new_id
+from tests.simulated_manager.tasks import (
+    HOSTNAME,
+    NODE,
+    Service,
+    Task,
+    framed,
+    new_id,
+    node_id,
+)
 
 _SIGNALLED, _SIGKILLED, _NOT_RUN = 128, 137, 127
 _SHUTDOWN, _REMOVE = "shutdown", "remove"
@@ -37,8 +45,14 @@ class Refused(Exception):
 class SimulatedSwarm:
     """Its methods are for any thread. Those that a request calls raise `Refused`."""
 
-    def __init__(self, images: Collection[str], broken: Mapping[str, str] | None = None) -> None:
-        """`broken` are images, with why their program cannot be run."""
+    def __init__(
+        self, images: Collection[str], broken: Mapping[str, str] | None = None, nodes: int = 1
+    ) -> None:
+        """`broken` are images, with why their program cannot be run.
+
+        Of several nodes, all but the first have only what `copy` makes.
+        """
+        self.nodes = nodes
         self._images, self._broken = {*images, *(broken or {})}, broken or {}
         self._services: dict[str, Service] = {}
         self._tasks: dict[str, list[Task]] = {}  # by service
@@ -141,7 +155,9 @@ class SimulatedSwarm:
                 service = Service(renamed(deepcopy(spec), number), time.time(), next(self._numbers))
                 self._services[service.id] = service
                 self._tasks[service.id] = []
-                self._run(self._add_task(service))
+                task = self._add_task(service)
+                task.node = node_id(number % self.nodes)
+                self._run(task)
 
     # How tasks get on
 

@@ -8,13 +8,20 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-NODE, HOSTNAME = "simulatednode0000000000001", "simulated"
 _FRAME = b"\x01\x00\x00\x00"  # what comes next is standard output
+
+
+def node_id(number: int) -> str:
+    """The id of a node; that of the first is `NODE`."""
+    return f"simulatednode{number + 1:013}"
 
 
 def new_id() -> str:
     """25 characters, as SwarmKit's ids have."""
     return secrets.token_hex(13)[:25]
+
+
+NODE, HOSTNAME = node_id(0), "simulated"
 
 
 def shown(seconds: float) -> str:
