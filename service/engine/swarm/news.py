@@ -19,7 +19,7 @@ from service.engine.workloads import Workload
 # so long that our part and the comparisons together take a tenth of a core, and the manager's part
 # a third of one.
 _SHORTEST, _LONGEST = 0.5, 4.0
-_OWN_SHARE, _MANAGERS_SHARE = 0.06, 1 / 3
+_OWN_SHARE, _MANAGERS_SHARE = 0.05, 1 / 3
 
 
 async def follow(
