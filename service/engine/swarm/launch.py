@@ -125,6 +125,7 @@ class Launch:
     def _follow(self, client: Client, service_id: str) -> Task | None:
         """What has begun; None if another supervisor has killed it, as it may what runs."""
         while True:
+            self._pause(_LOOK)  # also before the first look: no task runs at once
             try:
                 tasks = self._ask(client).tasks_of(service_id)
                 if any(NOWHERE in task.constraints for task in tasks):
@@ -135,7 +136,6 @@ class Launch:
                 return None
             except _SLOW:
                 pass
-            self._pause(_LOOK)
 
     def _runs(self, client: Client, service_id: str, task: Task) -> bool:
         """Whether its container runs, or has. Raises why it will not."""
