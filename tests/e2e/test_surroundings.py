@@ -53,6 +53,10 @@ class _Remapping(PrivateEngine):
         if program != "dockerd":
             return super().command("unshare", "--mount", program, *arguments)
         assert self._containerd is not None
+        # As long as it is `unshare`, it may not have its namespace yet, and containers of a daemon
+        # in another one would have no files.
+        comm = Path(f"/proc/{self._containerd.pid}/comm")
+        eventually(lambda: "containerd\n" == comm.read_text())
         self.socket.parent.chmod(0o711)  # the remapped root has to get to its folders
         ids = self.socket.parent / "ids"
         ids.write_text("daemon:200000:65536\n", encoding="ascii")
