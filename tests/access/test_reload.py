@@ -19,6 +19,7 @@ from service.app.metric_labels import new_metrics
 from service.settings import Settings
 from service.support.file_watcher import FileWatcher
 from tests.access.served import FILE, Served, bearer, refusal
+from tests.support.files import put
 
 _REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 WITHOUT_PROMETHEUS = FILE.partition("[clients.prometheus]")[0]
@@ -148,7 +149,7 @@ async def test_a_changed_file_is_read_and_a_broken_one_refused_as_a_whole(
         broken = WITHOUT_PROMETHEUS + '[clients.more]\nrole = "king"\n'
         for text in (broken, "", WITHOUT_PROMETHEUS[:-30]):
             before = len(logs)
-            path.write_text(text)
+            put(path, text)
             await followed.eventually(lambda: len(logs) > before)  # noqa: B023 - called here
             assert "access.refused" == logs[-1]["event"]
             assert str(path) in logs[-1]["reason"]
@@ -156,7 +157,7 @@ async def test_a_changed_file_is_read_and_a_broken_one_refused_as_a_whole(
             assert "prometheus" == followed.finds("prometheus")
         path.unlink()
         await followed.eventually(lambda: "No such file" in str(logs[-1]))
-        path.write_text(WITHOUT_PROMETHEUS)
+        put(path, WITHOUT_PROMETHEUS)
         await followed.eventually(lambda: followed.finds("prometheus") is Reason.UNKNOWN)
         await followed.eventually(lambda: 3 == logs[-1].get("clients"))
         assert 1 == followed.reload()

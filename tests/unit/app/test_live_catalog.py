@@ -20,13 +20,10 @@ from service.jobs.catalog import Catalog
 from service.settings import Settings
 from service.support import text_file
 from service.support.file_watcher import FileWatcher
+from tests.support.files import put
 
 ONE = '[jobs]\none = { kind = "action", image = "x" }\n'
 TWO = ONE + 'two = { kind = "action", image = "x" }\n'
-
-
-def write(path: Path, text: str) -> None:
-    path.write_text(text)
 
 
 def remove(path: Path) -> None:
@@ -71,7 +68,7 @@ async def eventually(check: Callable[[], object]) -> None:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "jobs.toml"
-    write(path, ONE)
+    put(path, ONE)
     return path
 
 
@@ -99,7 +96,7 @@ async def test_a_changed_file_is_used(follow: Follow, path: Path) -> None:
     assert (1, []) == (followed.reload(), followed.events("catalog.read"))
     started = followed.reload("_timestamp_seconds")
     assert abs(began - started) < 60
-    write(path, TWO.replace('"x"', '"y"', 1))
+    put(path, TWO.replace('"x"', '"y"', 1))
     await eventually(lambda: followed.used)
     assert [{"one", "two"}] == followed.used
     (told,) = followed.events("catalog.read")
@@ -129,13 +126,13 @@ async def test_a_file_with_a_fault_is_refused_as_a_whole(
 ) -> None:
     followed = follow(path)
     before, started = Catalog(followed.live.catalog), followed.reload("_timestamp_seconds")
-    write(path, BROKEN[fault])
+    put(path, BROKEN[fault])
     reason = await followed.refused()
     assert reason
     assert "\n" not in reason
     assert (before, started) == (followed.live.catalog, followed.reload("_timestamp_seconds"))
     assert "error" == followed.events("catalog.refused")[0]["log_level"]
-    write(path, TWO)
+    put(path, TWO)
     await eventually(lambda: 1 == followed.reload())
     assert [{"one", "two"}] == followed.used
     assert 1 == len(followed.events("catalog.refused"))
@@ -147,7 +144,7 @@ async def test_a_file_that_goes_away_is_told_and_one_that_comes_back_is_read(
     followed = follow(path)
     remove(path)
     assert "No such file" in await followed.refused()
-    write(path, ONE)
+    put(path, ONE)
     await eventually(lambda: followed.used)
     assert (1, ["one"]) == (followed.reload(), [*followed.live.catalog])
 
@@ -161,7 +158,7 @@ async def test_a_pipe_in_its_place_holds_nothing_up(
     os.mkfifo(path)
     assert "no program has written into this named pipe" in await followed.refused()
     remove(path)
-    write(path, TWO)
+    put(path, TWO)
     await eventually(lambda: 2 == len(followed.live.catalog))
 
 
@@ -182,7 +179,7 @@ async def test_a_swapped_link_is_a_change(follow: Follow, tmp_path: Path) -> Non
 async def test_of_many_changes_in_a_row_the_last_one_counts(follow: Follow, path: Path) -> None:
     followed = follow(path)
     for number in range(50):
-        write(path, ONE.replace("one", f"job-{number}"))
+        path.write_text(ONE.replace("one", f"job-{number}"))  # noqa: ASYNC240 - a few bytes
         await asyncio.sleep(0.005)
     await eventually(lambda: ["job-49"] == [*followed.live.catalog])
     assert [] == followed.events("files.crashed")
@@ -191,7 +188,7 @@ async def test_of_many_changes_in_a_row_the_last_one_counts(follow: Follow, path
 async def test_a_signal_has_it_read_at_once_changed_or_not(follow: Follow, path: Path) -> None:
     followed = follow(path, interval=3600)
     for text, jobs in ((TWO, 2), (TWO, 2), ("[jobs]", 0)):
-        write(path, text)
+        put(path, text)
         count = len(followed.used)
         os.kill(os.getpid(), signal.SIGHUP)
         await eventually(lambda count=count: len(followed.used) > count)  # type: ignore[misc]
@@ -204,7 +201,7 @@ async def test_a_signal_before_the_files_are_watched_is_not_lost(
     with monkeypatch.context() as patch:
         patch.setattr(FileWatcher, "start", lambda _: None)
         followed = follow(path, interval=3600)
-    write(path, TWO)
+    put(path, TWO)
     os.kill(os.getpid(), signal.SIGHUP)
     followed.watcher.start()
     await eventually(lambda: 2 == len(followed.live.catalog))
@@ -212,7 +209,7 @@ async def test_a_signal_before_the_files_are_watched_is_not_lost(
 
 async def test_jobs_without_room_are_told_at_each_reading(follow: Follow, path: Path) -> None:
     followed = follow(path)
-    write(path, ONE.replace('"x"', '"x", pids = 1'))
+    put(path, ONE.replace('"x"', '"x", pids = 1'))
     await eventually(lambda: followed.events("catalog.too_few_pids"))
     assert "one" == followed.events("catalog.too_few_pids")[0]["job"]
 
@@ -225,7 +222,7 @@ async def test_the_packaged_catalogue_is_not_followed(follow: Follow) -> None:
 
 
 def test_a_start_with_a_fault_is_refused(path: Path) -> None:
-    write(path, "[jobs]\nx = { kind = 'action', placement = ['node.role==worker'] }")
+    put(path, "[jobs]\nx = { kind = 'action', placement = ['node.role==worker'] }")
     settings = Settings.model_validate({"job_catalog": path})
     with pytest.raises(StartError, match="placement"):
         LiveCatalog(settings, ENGINES["docker"].check, FileWatcher())
