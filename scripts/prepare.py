@@ -22,8 +22,14 @@ _OF_THE_RUNBOOK = {
     "journalctl": "systemd",
     "ss": "iproute2",
 }
-# Where a person types in tests.
-_TERMINAL = "tmux"
+# What tests start by themselves.
+_OF_THE_TESTS = {
+    "tmux": "tmux",
+    "zsh": "zsh",
+    "fish": "fish",
+    "haproxy": "haproxy",
+    "chattr": "e2fsprogs",
+}
 
 
 def main() -> int:
@@ -48,9 +54,8 @@ def prepare() -> tuple[str, str]:
     apt.ensure("docker", "docker-cli")  # which Debian 12 has in docker.io
     apt.ensure("promtool", "prometheus")
     apt.ensure("docker-registry", "docker-registry")
-    for program, package in _OF_THE_RUNBOOK.items():
+    for program, package in (_OF_THE_RUNBOOK | _OF_THE_TESTS).items():
         apt.ensure(program, package)
-    apt.ensure(_TERMINAL, _TERMINAL)
     apt.ensure("chromium", "chromium")
     browser.ensure_installed()
     node.ensure_installed()
