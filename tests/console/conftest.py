@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from scripts import browser as browser_program
 from scripts.ports import free_port
@@ -24,6 +24,8 @@ from tests.console.stub import StubApi
 from tests.support.samples import NAMES
 
 _NO_LINKS = Links()
+
+expect.set_options(timeout=30_000)  # a browser on a busy machine takes seconds now and then
 
 
 class Served:

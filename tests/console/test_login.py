@@ -146,7 +146,7 @@ def test_other_rights_are_seen_once_the_page_is_back(
     credentials = Credentials(observer, [sha256(b"root-token").digest()])
     console.run(lambda: known.replace(Clients([credentials])))
     console.change(job(1, state="paused"))
-    expect(page.get_by_text("root · observer")).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("root · observer")).to_be_visible()
     expect(page.get_by_role("button", name="Launch a job")).to_have_count(0)
 
 

@@ -43,7 +43,7 @@ def test_it_says_so_when_the_supervisor_is_away_and_comes_back_by_itself(
     expect(page.locator("#connection")).to_contain_text("does not answer")
     console.api.jobs = {"l-2": job(2)}
     console.start()
-    expect(page.get_by_role("row", name="action-00002")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("row", name="action-00002")).to_be_visible()
     expect(page.get_by_role("row", name="action-00001")).to_have_count(0)
     expect(page.locator("#connection")).to_be_empty()
 

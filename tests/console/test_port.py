@@ -140,8 +140,8 @@ def test_connections_that_say_nothing_keep_nobody_out(serve: Callable[..., Serve
 def test_who_does_not_finish_a_request_or_does_not_read_is_hung_up_on(
     serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "_HEAD", 0.2)
-    monkeypatch.setattr(connections, "_STALLED", 0.2)
+    monkeypatch.setattr(connections, "_HEAD", 0.6)
+    monkeypatch.setattr(connections, "_STALLED", 0.6)
     console = serve(StubApi([job(number, identifier="x" * 600) for number in range(1000)]))
     port = int(console.url.rpartition(":")[2])
     list_all = b"GET /api/jobs?page_size=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n"

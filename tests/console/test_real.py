@@ -92,7 +92,7 @@ def test_a_restart_of_the_supervisor_is_told_and_the_page_comes_back(
     console.supervisor.stop(signal.SIGKILL)
     expect(page.locator("#connection")).to_contain_text("does not answer")
     console.supervisor.start()
-    expect(page.locator("#connection")).to_be_empty(timeout=15_000)
+    expect(page.locator("#connection")).to_be_empty()
     expect(page.get_by_role("row", name="t-1")).to_contain_text("running")
 
 
@@ -106,7 +106,7 @@ def test_with_an_access_file_it_asks_who_is_there(page: Page, start: Start, tmp_
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_text("eva · operator")).to_be_visible()
     access.write_text(_access("max", "another"))
-    expect(page.get_by_label("Token")).to_be_visible(timeout=20_000)
+    expect(page.get_by_label("Token")).to_be_visible()
     assert _TOKEN not in supervisor.log_file.read_text()
 
 
