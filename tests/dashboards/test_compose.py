@@ -97,6 +97,22 @@ def test_alloy_finds_the_supervisors_container_and_no_other(
     assert [[f"/{name}"]] == [container["Names"] for container in found]
 
 
+def test_the_log_of_each_service_is_rotated(services: Mapping[str, Any]) -> None:
+    sizes = {"supervisor": ("20m", "5")} | dict.fromkeys(_OBSERVERS, ("10m", "3"))
+    for name, (size, files) in sizes.items():
+        options = {"max-size": size, "max-file": files}
+        assert {"driver": "json-file", "options": options} == services[name]["logging"], name
+
+
+def test_another_log_driver_comes_without_the_sizes_of_this_one(
+    compose: Compose, tmp_path: Path
+) -> None:
+    override = tmp_path / "override.yml"
+    override.write_text("services: {supervisor: {logging: {driver: journald}}}")
+    found = compose.config("--file", str(override))["supervisor"]["logging"]
+    assert ("journald", {}) == (found["driver"], found.get("options", {}))
+
+
 def test_traces_are_exported_only_if_somebody_asks_for_it(
     services: Mapping[str, Any], compose: Compose
 ) -> None:

@@ -78,3 +78,13 @@ def test_the_base_image_is_the_dockerfiles_unless_another_is_asked_for(
     (default,) = re.findall(r"^ARG BASE_IMAGE=(\S+)", dockerfile, re.MULTILINE)
     assert f"${{BASE_IMAGE:-{default}}}" == supervisor["build"]["args"]["BASE_IMAGE"]
     assert f"#BASE_IMAGE={default}\n" in EXAMPLE
+
+
+@pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.proxy.yml"])
+def test_no_log_of_a_service_fills_the_disk(name: str) -> None:
+    services = yaml.safe_load((ROOT / name).read_text())["services"]
+    if name != "docker-compose.yml":
+        del services["supervisor"]  # which has it there
+    for service, described in services.items():
+        assert "json-file" == described["logging"]["driver"], service
+        assert {"max-size", "max-file"} == described["logging"]["options"].keys(), service
