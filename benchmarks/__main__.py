@@ -104,7 +104,7 @@ def main(
         console.print(f"The machine is busy (load average {load}), and the figures will tell.")
     others = dict(_checkout(each) for each in beside or ())
     with (
-        Progress(console=console) as progress,
+        Progress(console=console, refresh_per_second=1) as progress,
         Bench(progress, quick=quick, beside=others) as bench,
     ):
         results: list[Result] = []
