@@ -37,7 +37,7 @@ class Guard(Protocol):
         """Decide about a call. Return the name of its client, or nothing."""
 
     def before(self, method: str, handler: Handler) -> Handler:
-        """A handler that refuses what must not go on. It is kept with the one that it guards."""
+        """Guard a handler: the result refuses calls, or serves them. It is kept, and used again."""
 
 
 class ObservedMethod(NamedTuple):

@@ -11,7 +11,7 @@ _LIFE_BUCKETS: Final = (1, 10, 60, 600, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 8
 
 
 class JobMetrics:
-    """What is counted of jobs, whoever has begun or ended them."""
+    """The metrics of jobs, for launches and exits of all kinds."""
 
     def __init__(self, series: Series, labels: Labels) -> None:
         self._make_states(series, labels)

@@ -110,7 +110,7 @@ class LineRedactor:
                 piece.covered[at : at + length] = b"\1" * length
 
     def _release(self, open_since: int) -> Iterator[str]:
-        """The pieces in which nothing more can be covered, or nothing is left to be."""
+        """The pieces that are final: no open match reaches into them, or they are covered."""
         while self._pieces:
             piece = self._pieces[0]
             if 0 in piece.covered[max(0, open_since - piece.start) :]:

@@ -39,10 +39,10 @@ MISSING = Refusal(Reason.MISSING, _TEXTS[Reason.MISSING])
 
 
 class Access:
-    """The clients as they are now. For both ports, whose threads differ."""
+    """Decides by the clients of the moment. Both ports use it, each in a thread of its own."""
 
-    # Whether a token names a client. If not, a client that sends one is not asked for it.
-    heeds_tokens = True
+    # Whether a token names a client. Otherwise the tokens that clients send are ignored.
+    accepts_tokens = True
 
     def __init__(self, clients: Clients, metrics: Metrics) -> None:
         self._clients = clients
@@ -56,7 +56,7 @@ class Access:
         return self._clients
 
     def replace(self, clients: Clients) -> None:
-        """Decide by other clients from now on."""
+        """Replace the clients."""
         self._clients, self.fault = clients, ""
         for changed in self._subscribers:
             changed()
@@ -105,7 +105,7 @@ class ByCertificate(Access):
     Each of them may do everything, under the first name of its certificate.
     """
 
-    heeds_tokens = False
+    accepts_tokens = False
 
     def __init__(self, metrics: Metrics) -> None:
         super().__init__(Clients(), metrics)

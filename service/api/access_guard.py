@@ -91,7 +91,7 @@ class AccessGuard:
         )
 
     def _decide(self, method: str, context: Any) -> Client | Refusal:
-        tokens = _tokens(context.invocation_metadata()) if self._access.heeds_tokens else ()
+        tokens = _tokens(context.invocation_metadata()) if self._access.accepts_tokens else ()
         certificate = () if tokens else self._certificate_names(context)
         return self._access.decide(method, tokens, certificate)
 

@@ -128,7 +128,7 @@ class ObserverService(JobObserverServicer):
         return messages.UncordonResponse()
 
     def _add_to(self, server: Any) -> None:
-        # Before the generated one, which would encode what is encoded.
+        # Added before the generated handler, which would encode encoded messages again.
         watch: Any = grpc.unary_stream_rpc_method_handler(
             self.WatchJobs, request_deserializer=messages.WatchJobsRequest.FromString
         )

@@ -37,7 +37,7 @@ def logs_message(lines: Sequence[Printed], *, timestamps: bool) -> messages.Stre
 
 
 def stats_message(found: Measurement) -> messages.StatsResponse:
-    """What some jobs use, and of which that is not known."""
+    """The usage of jobs, and the jobs that could not be measured."""
     told = [
         messages.JobStats(
             launch_id=each.job.launch_id,

@@ -1,4 +1,4 @@
-"""The messages of watches. A job is encoded once, for all watches that tell of it."""
+"""The messages of watches. A job is encoded once for all watches that send it."""
 
 from service._generated.supervisor.v1.observer_pb2 import WatchJobsResponse
 from service.api.job_messages import message_of
@@ -10,17 +10,17 @@ _MOST_BYTES = 16 * 2**20
 
 
 class EncodedJobs:
-    """Jobs as they stand in a message, those of the last time."""
+    """Encodes jobs, and keeps the newest results up to a size."""
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
-        # By the identity of the job, which is kept with it: a job is never changed, and to compare
-        # two of them takes longer than this.
+        # By the identity of the job, which is kept, too. A job never changes, and comparing two of
+        # them would take longer.
         self._kept: dict[int, tuple[Job, bytes]] = {}
 
     def of(self, job: Job) -> bytes:
-        """A job, encoded as the only one of a message."""
+        """An encoded message with this job alone."""
         if kept := self._kept.get(id(job)):
             return kept[1]
         encoded = WatchJobsResponse(jobs=[message_of(job)]).SerializeToString()
@@ -33,6 +33,6 @@ class EncodedJobs:
 
 
 def watch_message(told: Told) -> bytes:
-    """A message, encoded. Encoded messages that follow each other are one, with all of the jobs."""
+    """An encoded message. Joined encodings are one message, which has the jobs of all of them."""
     own = WatchJobsResponse(resume_token=told.token, kind=told.kind, complete=told.complete)
     return own.SerializeToString() + b"".join(told.jobs)

@@ -20,7 +20,7 @@ log = get_logger(__name__)
 
 
 class TlsPorts:
-    """The ports that speak TLS: how each of them does, None if it does not."""
+    """The certificates of each port; None for a port that does not speak TLS."""
 
     def __init__(self, settings: Settings, metrics: Metrics, watcher: FileWatcher) -> None:
         """Read the files. Raises `StartError`."""
@@ -41,8 +41,8 @@ class TlsPorts:
             )
 
     def certificates(self) -> Sequence[PortCertificate]:
-        """Those in use, and why changed files are refused, if they are."""
-        return [port.told() for port in self._ports]
+        """The certificates in use, and why changed files were refused, if they were."""
+        return [port.in_use() for port in self._ports]
 
     def _open(self, name: str, files: TlsFiles, watcher: FileWatcher) -> "_TlsPort":
         port = _TlsPort(name, files, self._metrics, watcher)
@@ -76,7 +76,7 @@ class _TlsPort:
     def latest(self) -> Certificates:
         return self._certificates
 
-    def told(self) -> PortCertificate:
+    def in_use(self) -> PortCertificate:
         used = self._certificates
         return PortCertificate(self._port, used.not_before, used.not_after, self._refused)
 
@@ -99,7 +99,7 @@ class _TlsPort:
         return True
 
     def _refuse(self, reason: str) -> None:
-        """Tell why the files do not fit, once: they are read again until they do."""
+        """Report once why the files do not fit. They are read again until they do."""
         self._metrics.tls_files_refused.labels(self._port).set(1)
         if reason != self._refused:
             log.error("tls.refused", port=self._port, reason=reason)

@@ -74,12 +74,12 @@ def launch(
     else:
         with progress(f"Launching {name}"):
             made = launch.finish()
-        emit(_told(identifier, made))
+        emit(_summary(identifier, made))
     if wait or logs:  # with --logs, standard output has the output of the job alone
         _await_end(supervisor, made, say=tell if logs else emit)
 
 
-def _told(identifier: str, made: "Launched") -> str:
+def _summary(identifier: str, made: "Launched") -> str:
     if made.job is None:
         return f"{printable(identifier)} launched"
     what = "launched" if made.is_own else "runs already"
@@ -96,7 +96,7 @@ def _with_output(supervisor: "Supervisor", launch: "Launch", identifier: str) ->
         failure = _print_output(supervisor, first)
     made = launch.finish()
     if not first:
-        tell(_told(identifier, made))
+        tell(_summary(identifier, made))
         failure = _print_output(supervisor, made.job) if made.job else None
     if failure:
         tell(str(failure))

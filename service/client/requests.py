@@ -1,4 +1,4 @@
-"""The requests of a client for jobs: page by page, or one job; and what is no success."""
+"""The requests of a client for jobs, page by page or for one job, and errors in their answers."""
 
 import re
 from collections.abc import Callable, Iterator

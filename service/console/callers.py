@@ -46,7 +46,7 @@ class Callers:
         return found
 
     def identify(self, request: Request, method: str, token: str | None) -> Client | Refusal:
-        """The client of a token, or of whoever has none, if it may call a method."""
+        """The client of a token, or of a request without one, if it may call a method."""
         _note_peer(request)
         found = self._decide(method, token)
         if isinstance(found, Client) and not found.is_stranger:

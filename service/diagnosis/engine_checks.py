@@ -33,7 +33,7 @@ _Numbers = tuple[int, ...]
 
 
 class _Fault(NamedTuple):
-    """A fault of some versions of a product: from one, and before another that has it no more."""
+    """A fault of some versions of a product: from `since` on, and mended in `before`."""
 
     product: str
     since: _Numbers

@@ -23,7 +23,7 @@ def _leftovers(case: Case) -> Iterator[Finding]:
     if any(_is_left(case, each) for each in found):
         time.sleep(_BETWEEN)
         still = {each.id for each in _look(case) if _is_left(case, each)}
-        yield from _told(case, [each for each in found if each.id in still], served=served)
+        yield from _findings(case, [each for each in found if each.id in still], served=served)
     live = [each.name for each in found if each.status is Status.LIVE]
     if live and not served:
         what = "adopts" if case.settings.supervisor_on_start == "adopt" else "ends"
@@ -47,7 +47,7 @@ def _is_left(case: Case, workload: Workload) -> bool:
     return old and (ends or ended)
 
 
-def _told(case: Case, left: Sequence[Workload], *, served: bool) -> Iterator[Finding]:
+def _findings(case: Case, left: Sequence[Workload], *, served: bool) -> Iterator[Finding]:
     aside = [each.name for each in left if each.aside or each.status is Status.REMOVING]
     orphans = [each.name for each in left if each.name not in aside]
     if aside:

@@ -82,7 +82,7 @@ def _was_paused(before: Workload | None) -> bool:
 
 
 def _was_so(before: Workload | None, after: Workload) -> bool:
-    """Whether its health is what it was."""
+    """Whether its health has not changed."""
     return before is not None and before.health is after.health
 
 

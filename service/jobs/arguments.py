@@ -52,7 +52,7 @@ def arguments_of(spec: JobSpec, entry: Entry, callback: str) -> Sequence[str]:
 
 
 def can_run(identifier: str) -> bool:
-    """Whether a job may have it. Nothing is to be asked about another, which may be megabytes."""
+    """Whether a job may have this identifier. The engine is not asked about any other."""
     try:
         check_identifier(identifier)
     except InvalidRequest:

@@ -23,7 +23,7 @@ class Catalog(dict[str, Entry]):
         self.image_limits: Mapping[str, int] = image_limits or {}
 
     def replace(self, newer: "Catalog") -> None:
-        """Become another catalogue, for all who hold this one."""
+        """Take over the entries of another catalogue: all parts of the service hold this one."""
         self.gone = frozenset(self.gone | self.keys()) - newer.keys()
         self.clear()
         self.update(newer)

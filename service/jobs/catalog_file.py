@@ -17,7 +17,7 @@ from service.support.text_file import read_text
 
 # The catalogue of Area, the default of JOB_CATALOG.
 PACKAGED = Path(str(files("service"))) / "catalogs" / "area.toml"
-# For editors; beside it.
+# The schema for editors, in the same folder.
 SCHEMA = PACKAGED.with_name("catalog.schema.json")
 # Some thousand jobs. Each has its series in the metrics.
 _MOST_BYTES = 2**20

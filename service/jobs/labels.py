@@ -36,7 +36,7 @@ RESTART_LABEL = LABEL_PREFIX + "restart"
 RESTARTS_LABEL = LABEL_PREFIX + "restarts"
 VARIABLES_LABEL = LABEL_PREFIX + "variables"
 SERVES_LABEL = LABEL_PREFIX + "serves"
-"""On a supervisor's own container: its instance. Whoever deploys the supervisor sets it."""
+"""On a supervisor's own container: its instance. The operator sets it."""
 
 
 def labels_of(job: Job, instance: str) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""Waits until jobs are healthy whose launch is answered only then, and ends those that are not.
+"""Waits until jobs with `ready = "healthcheck"` are healthy, and ends those that are not in time.
 
 The time counts from the start of the workload, and goes on across a restart of the supervisor. A
 wait occupies no slot of the engine.
@@ -25,11 +25,11 @@ from service.state.registry import Registry
 from service.support.retry import Backoff
 from service.support.tasks import Background
 
-# When a job is looked at whose health no event has told (seconds): not every engine has events.
+# The pauses between inspections of a job (seconds): not every engine has events about health.
 _LOOKS = Backoff(0.5, 5.0)
 # How long a request waits for the end of a job that has not become healthy, beside its grace.
 _END_SECONDS = 30.0
-# How long it is remembered why a job was ended (seconds).
+# How long the reason for the end of a job is remembered (seconds).
 _REMEMBERED = 600.0
 # Characters of a probe's output in an error message.
 _SHOWN_CHARACTERS = 500
@@ -74,12 +74,12 @@ class HealthWaits:
     async def _decided(self, job: Job) -> bool:
         """Wait until a job is ready or gone, or the process stops; whether it is ready."""
         assert job.ready_within is not None
-        patience = job.ready_within + self._grace(job) + _END_SECONDS
+        longest = job.ready_within + self._grace(job) + _END_SECONDS
         ready = asyncio.ensure_future(self.registry.wait(job.launch_id, lambda now: now.ready))
         drained = asyncio.ensure_future(self._draining.wait())
         try:
             first = asyncio.FIRST_COMPLETED
-            await asyncio.wait((ready, drained), timeout=patience, return_when=first)
+            await asyncio.wait((ready, drained), timeout=longest, return_when=first)
             return ready.done() and ready.result() is not None
         finally:
             ready.cancel()

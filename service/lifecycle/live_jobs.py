@@ -1,4 +1,4 @@
-"""What is seen of a job whose workload is live: it is noted, and logged if it is news."""
+"""Notes the state of a job's live workload as it was seen, and logs it if it is new."""
 
 from service.engine.workloads import Health, Inspection
 from service.jobs.model import Job

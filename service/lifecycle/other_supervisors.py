@@ -1,7 +1,7 @@
 """Which of several supervisors of one instance reports the exit of a job: the one that removes it.
 
 The engine lets one of them remove a workload. The others then find it gone, and report nothing.
-Whoever has launched a job or is killing it knows more than the others, so they wait for it: for as
+The supervisor that has launched or is killing a job knows more, so the others wait for it: for as
 long as it takes if that supervisor works, and for some seconds if it does not.
 """
 
@@ -19,8 +19,8 @@ from service.reporting.job_reports import log_closed_elsewhere
 from service.settings import Settings
 from service.state.registry import Registry
 
-# How long the others wait (seconds).
-_PATIENCE = 5.0
+# How long the others wait for it (seconds).
+_WAIT = 5.0
 # How much earlier than here a time limit may be over for another supervisor (seconds).
 _SKEW = 5.0
 
@@ -62,7 +62,7 @@ class OtherSupervisors:
         job = self._registry.get(launch_id)
         if job is None or not self._is_theirs(job):
             return
-        await self._registry.wait_within(launch_id, lambda job: job.being_killed, _PATIENCE)
+        await self._registry.wait_within(launch_id, lambda job: job.being_killed, _WAIT)
 
     def _is_theirs(self, job: Job) -> bool:
         if not self.may_exist or job.being_killed:

@@ -1,4 +1,4 @@
-"""Finds the successor of an exited workload that an earlier try has made, or an earlier process."""
+"""Finds the successor of an exited workload if an earlier try or an earlier process has made it."""
 
 from service.engine.base import Engine
 from service.engine.workloads import Begun, Status, Workload
@@ -9,7 +9,7 @@ from service.settings import Settings
 
 
 class Successors:
-    """Knows, too, of which jobs there may be one that the engine has not told of."""
+    """Also remembers the jobs whose successor may exist although the engine has not said so."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
@@ -25,11 +25,11 @@ class Successors:
         return job.launch_id in self._in_doubt
 
     def settle(self, job: Job) -> None:
-        """It is found, or others remove it."""
+        """The successor is found, or others remove it."""
         self._in_doubt.pop(job.launch_id, None)
 
     async def find(self, job: Job) -> Begun | None:
-        """What was started in place of a job's workload. What never ran is removed."""
+        """The successor of a job's workload. One that never ran is removed."""
         labels = {INSTANCE_LABEL: self._instance, LAUNCH_LABEL: job.launch_id}
         found = None
         for workload in await self._engine.find(labels):

@@ -1,4 +1,4 @@
-"""Finds out what needs attention now: what the supervisor knows, and what the engine tells."""
+"""Finds out what needs attention now, from what the supervisor knows and from the engine."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Which lines of an output have been seen, so that each is told once, however often it is read."""
+"""Remembers which lines of an output have been sent, so that none is sent twice."""
 
 from collections.abc import Sequence
 

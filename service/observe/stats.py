@@ -1,4 +1,4 @@
-"""What live jobs use at this moment, as the engine tells it."""
+"""Measures the usage of live jobs."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

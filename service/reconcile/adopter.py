@@ -158,7 +158,7 @@ class Adopter:
         if other is None:
             self.adoption.adopt(job, seen)
         elif other.workload_id is None or self.engine.capabilities.shared:
-            self.background.spawn(self._examine_after(other.launch_id, seen), f"meet {seen.id}")
+            self.background.spawn(self._examine_after(other.launch_id, seen), f"examine {seen.id}")
         else:
             self.surplus.stop(job, seen.id)
 

@@ -1,4 +1,4 @@
-"""Tells how jobs of an earlier run have ended, which the start removes."""
+"""Reports how the jobs of an earlier run have ended whose workloads the start removes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -17,13 +17,13 @@ from service.lifecycle.exits import exit_of
 from service.lifecycle.last_lines import last_lines
 from service.settings import Settings
 
-# The start does not wait for long for a container that the engine does not answer about (seconds).
+# A short time limit, since the engine may not answer about some workloads (seconds).
 _TIMEOUT = 2.0
 
 
 @dataclass(kw_only=True, eq=False)
 class EarlierJobs:
-    """What runs is ended by the start: that is a kill. What has exited, has done so unseen."""
+    """A job that the start ends was killed. One that had exited before is reported as it ended."""
 
     engine: Engine
     settings: Settings
@@ -33,18 +33,18 @@ class EarlierJobs:
         """Call the listener with each job that has ended."""
         self._listeners.append(listener)
 
-    def tell(self, job: Job) -> None:
-        """A job has ended, and its workload is removed: no later start finds it."""
+    def report(self, job: Job) -> None:
+        """Report the end of a job whose workload is removed, so that no later start finds it."""
         for listener in self._listeners:
             listener(job)
 
     async def ended(self, workload: Workload) -> Job | None:
         """The job of a workload that does not run any more, before its removal.
 
-        None if it was none, or if the earlier run has told its end.
+        None if it was no job's, or if the earlier run has reported its end.
         """
         job = job_from_labels(workload.labels)
-        if job is None or workload.aside or self._is_told(workload):
+        if job is None or workload.aside or self._is_reported(workload):
             return None
         try:
             seen = await self.engine.inspect(workload.id, timeout=_TIMEOUT)
@@ -52,7 +52,7 @@ class EarlierJobs:
         except EngineError:
             return None
 
-    def _is_told(self, workload: Workload) -> bool:
+    def _is_reported(self, workload: Workload) -> bool:
         """Whether it has exited for good, and development keeps it; or has never run."""
         if workload.status is not Status.EXITED:
             return workload.status not in (Status.LIVE, Status.UNKNOWN)

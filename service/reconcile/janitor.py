@@ -67,7 +67,7 @@ class Janitor:
         self._orphan_grace = settings.orphan_grace_seconds
         self._dry_run = settings.orphan_dry_run
         self._plans: dict[str, Plan] = {}  # by workload id
-        self._untold: dict[str, Job] = {}  # by the id of a workload that the start has left
+        self._unreported: dict[str, Job] = {}  # by the id of a workload that the start has left
 
     @property
     def stuck(self) -> int:
@@ -95,10 +95,10 @@ class Janitor:
             ended = await self._earlier.ended(workload) or ended
             if not await self._remove(workload, force=True):
                 if ended and workload is runs[-1]:
-                    self._untold[workload.id] = ended
+                    self._unreported[workload.id] = ended
                 return
         if ended:
-            self._earlier.tell(ended)
+            self._earlier.report(ended)
 
     async def sweep(self, unknown: Sequence[Workload]) -> None:
         """Remove those orphans among unknown workloads whose grace is over.
@@ -109,7 +109,7 @@ class Janitor:
         orphans: set[str] = set()
         await run_concurrently(partial(self._sweep, orphans), unknown, at_once=_AT_ONCE)
         self._plans = {each: plan for each, plan in self._plans.items() if each in orphans}
-        self._untold = {each: job for each, job in self._untold.items() if each in orphans}
+        self._unreported = {each: job for each, job in self._unreported.items() if each in orphans}
         self._metrics.orphans.set(len(orphans))
         await self._sweep_files()
 
@@ -136,13 +136,13 @@ class Janitor:
             if plan.due <= time.monotonic() and not self._dry_run:
                 plan.postpone(time.monotonic())
                 if await self._remove(workload, force=False):
-                    self._tell_late(workload)
+                    self._report_late(workload)
         orphans.add(workload.id)
 
-    def _tell_late(self, workload: Workload) -> None:
-        """Tell how its job has ended, if the start could not remove it."""
-        if ended := self._untold.pop(workload.id, None):
-            self._earlier.tell(ended)
+    def _report_late(self, workload: Workload) -> None:
+        """Report the end of a job whose workload the start could not remove."""
+        if ended := self._unreported.pop(workload.id, None):
+            self._earlier.report(ended)
 
     def _plan(self, orphan: Workload) -> Plan:
         """The plan for a new orphan. One that was set aside needs no long grace."""

@@ -85,7 +85,7 @@ class Admission:
             raise
 
     def release(self) -> None:
-        """Give a slot to whoever is next, or back."""
+        """Give a slot to the next launch in the line, or back if there is none."""
         if not self._line.call_next():
             self._under_way -= 1
             self._update_metrics()

@@ -21,7 +21,7 @@ class Cordon:
 
     @property
     def notice(self) -> str:
-        """What it means for launches, and the reason if one was given; "" if it is not set."""
+        """A text about it for people, with the reason if one was given; "" if it is not set."""
         if self._since is None:
             return ""
         notice = "cordoned: no new launches"

@@ -50,7 +50,7 @@ class Registry:
 
     def add(self, job: Job) -> None:
         """Reserve the identifier for a launch."""
-        self._tell_change(self._add(job))
+        self._notify_of_change(self._add(job))
 
     def _add(self, job: Job) -> Job:
         assert job.launch_id not in self._jobs
@@ -85,7 +85,7 @@ class Registry:
         self._update_metrics(before, after)
         self._wake(launch_id)
         if after.visible != before.visible:
-            self._tell_change(after)
+            self._notify_of_change(after)
         if isinstance(observation, Started):
             for listener in self._start_listeners:
                 listener(after)
@@ -179,7 +179,7 @@ class Registry:
         if closing := self._closings.pop(job.launch_id, None):
             closing.set_result(job)
 
-    def _tell_change(self, job: Job) -> None:
+    def _notify_of_change(self, job: Job) -> None:
         for listener in self._change_listeners:
             listener(job)
 

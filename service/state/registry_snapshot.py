@@ -23,7 +23,7 @@ class Snapshot:
         return job is not None and job.workload_id in (None, workload.id)
 
     def confirms(self, workload: Workload) -> bool:
-        """Whether a listed workload is that of a job, in the same state: nothing is to be done."""
+        """Whether a listed workload is that of a job in the same state, so that nothing differs."""
         launch_id = launch_id_in(workload.labels)
         job = self._jobs.get(launch_id)
         listed = {workload.id: workload}

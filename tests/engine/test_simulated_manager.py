@@ -21,7 +21,7 @@ _LOOK = 0.02  # seconds
 async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SimulatedRig]:
     """The adapter looks more often: here, that slows nothing down."""
     monkeypatch.setattr(launch, "_LOOK", _LOOK)
-    monkeypatch.setattr(beginnings, "_PATIENCE", 0.1)
+    monkeypatch.setattr(beginnings, "_WATCHED", 0.1)
     monkeypatch.setattr(news, "_SHORTEST", _LOOK)
     made = SimulatedRig(tmp_path)
     yield made

@@ -141,7 +141,7 @@ MUTANTS: Mapping[str, Mutant] = {
         [
             Patch(
                 Registry,
-                "_tell_change",
+                "_notify_of_change",
                 "for listener in",
                 "for listener in () if job.adopted else",
             )

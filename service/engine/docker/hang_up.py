@@ -1,4 +1,4 @@
-"""Hanging up on the Engine from another thread, whatever a call waits for."""
+"""Cuts connections to the Engine from another thread, whatever a call waits for."""
 
 import socket
 import threading
@@ -22,7 +22,7 @@ class Line:
         self._sockets: list[socket.socket] = []
 
     def watch(self, client: Client) -> None:
-        """Know the connections that this client makes from now on."""
+        """Keep track of the connections that this client makes from now on."""
         client.close()  # the one that it has would be used again
         adapter: Any = client.get_adapter(client.base_url)
         find = adapter.get_connection_with_tls_context
@@ -35,7 +35,7 @@ class Line:
         adapter.get_connection_with_tls_context = find_watched
 
     def cut(self) -> None:
-        """End what waits for the Engine, and what will. It ends with an error, or as if at EOF."""
+        """End all waits for the Engine, now and later: with an error, or as if at EOF."""
         with self._lock:
             self._cut = True
             for each in self._sockets:
@@ -68,6 +68,6 @@ class Line:
 
 
 def _shut(each: socket.socket) -> None:
-    # Not the method of an SSLSocket, which takes the encryption away from whoever reads.
+    # Not the method of an SSLSocket, which would remove the encryption while another thread reads.
     with suppress(OSError):
         socket.socket.shutdown(each, socket.SHUT_RDWR)

@@ -34,9 +34,9 @@ def check_folders(spec: WorkloadSpec, allowed: Sequence[str]) -> None:
 
 
 def check_binds(mounts: Sequence[Mapping[str, Any]], allowed: Sequence[str]) -> None:
-    """Raise `EngineRefused` if a workload has one of the Engine's mounts that it may not have now.
+    """Raise `EngineRefused` if a workload has a folder of the host that is not allowed any more.
 
-    It blocks. What was allowed at its launch may not be allowed any more.
+    It blocks. The setting may have changed since its launch.
     """
     for source in (str(each.get("Source")) for each in mounts if each.get("Type") == "bind"):
         if reason := obstacle(source, allowed):
@@ -69,9 +69,9 @@ def _obstacle(path: str, allowed: Sequence[str]) -> str:
 
 
 def _without_links(folder: str) -> str:
-    """Where a folder really is. Raises `OSError` if there may be links that cannot be seen.
+    """The path of a folder without links. Raises `OSError` if some links cannot be seen.
 
-    In a folder that this process' user may not search, `realpath` itself takes all for no links.
+    In a folder that this process may not search, a lenient `realpath` would overlook links.
     """
     try:
         return os.path.realpath(folder, strict=True)
@@ -80,7 +80,7 @@ def _without_links(folder: str) -> str:
 
 
 def _own_socket() -> Iterable[str]:
-    """That of this process' engine, if it has one in this file system."""
+    """The socket of this process' engine, if that is in this file system."""
     host = os.environ.get("DOCKER_HOST", "")
     return [host.removeprefix(_UNIX)] if host.startswith(_UNIX) else []
 

@@ -1,7 +1,7 @@
-"""Makes lines of what the Engine answers to a request for logs with timestamps. Pure.
+"""Parses the Engine's answer to a request for logs with timestamps. Makes no calls.
 
-A container with a terminal has one stream, of lines. Any other output comes in frames, which say
-what stream they are of; a long line comes in several, each with its own time.
+The output of a container with a terminal is a stream of lines. Any other output comes in frames,
+which name their stream. A long line is in several frames, each with its own time.
 """
 
 import re
@@ -15,7 +15,7 @@ from service.engine.docker.parsing import Unreadable
 from service.engine.output import Printed
 from service.errors import EngineRefused
 
-# Before each part of an output: its kind, and its length.
+# The header of a frame: its kind and its length.
 _FRAME = Struct(">BxxxL")
 _LONGEST_FRAME = 16 * 2**20  # Docker's have 16 KiB
 _STREAMS = {0: "stdout", 1: "stdout", 2: "stderr"}
@@ -23,14 +23,14 @@ _ERRORS = 3  # of a Swarm's manager, which reports them in the stream
 _NODE_AWAY = re.compile(rb"node \w+ is not available")
 _TIME = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ?")
 _LONGEST_TIME = 40
-# Of a line. The parts of a longer one are told one by one.
+# Of a line. A longer one is returned in parts.
 _LONGEST = 32 * 1024
 _LONGEST_CHARACTER = 4  # bytes
 _INSIDE = range(0x80, 0xC0)  # what follows the first byte of a character in UTF-8
 
 
 def reported_error(payload: bytes) -> EngineRefused:
-    """What a Swarm's manager reports in the stream: mostly that a node is gone."""
+    """The error that a Swarm's manager reports in the stream: mostly that a node is gone."""
     if _NODE_AWAY.search(payload):
         return EngineRefused("the node that it ran on is not available")
     return EngineRefused(payload.decode(errors="replace").strip())
@@ -55,7 +55,7 @@ class _Line:
         return Printed(self.stream, data.decode(errors="replace"), self.at, ends)
 
     def whole_parts(self) -> Iterator[Printed]:
-        """What is longer than a line may be. No character is cut in two."""
+        """The parts of a line that is too long. No character is cut in two."""
         while len(self.data) > _LONGEST:
             first = _LONGEST - _LONGEST_CHARACTER
             begun = (at for at in range(_LONGEST, first, -1) if self.data[at] not in _INSIDE)
@@ -80,7 +80,7 @@ class LogParser:
         return list(self._read()) if self._read else []
 
     def rest(self) -> list[Printed]:
-        """What has come of lines that did not end. There is no more to come."""
+        """The lines that have not ended, once the answer is complete."""
         if self._read == self._read_lines and self._left:
             self._left += b"\n"
             return list(self._read_lines())

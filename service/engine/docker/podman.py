@@ -48,7 +48,7 @@ class PodmanClient(Client):
     """A client for one thread."""
 
     def check(self, spec: WorkloadSpec) -> None:
-        """Refuse what Podman takes over Docker's API, and does not use."""
+        """Refuse options that Podman accepts over Docker's API and ignores."""
         wanted = spec.surroundings.runtime
         if wanted and wanted != (own := self.info()["DefaultRuntime"]):
             raise EngineRefused(
@@ -132,14 +132,14 @@ class PodmanClient(Client):
         return [each | {"Image": plain_name(each["Image"])} for each in found]
 
     def networks(self, *args: Any, **options: Any) -> Any:
-        """Add those that need no entry with Podman."""
+        """Add the networks that Podman does not list."""
         return [*super().networks(*args, **options), {"Name": "host"}, {"Name": "none"}]
 
     def info(self) -> Any:
-        """Tell what is not as with Docker.
+        """Correct what means something else than with Docker.
 
-        Rootless Podman has the host's real network. It lists runtimes that are not installed, and
-        gives containers only one of them. It takes log drivers that it does not list.
+        Rootless Podman has the host's real network. Podman lists runtimes that are not installed,
+        and gives containers only one of them. It accepts log drivers that it does not list.
         """
         found = super().info()
         options = found.get("SecurityOptions") or ()

@@ -1,4 +1,4 @@
-"""What a container on Podman was given, as Docker tells it: its successor is made of that."""
+"""Turns Podman's inspection of a container into Docker's, to make the successor from it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 from service.engine.docker.secret_volumes import has_no_name, mount_of
 from service.engine.workload_spec import AUTH_FOLDER
 
-# Podman tells mounts as `Binds`, in which a volume without a name has one: the successor would have
-# the volume of its predecessor, and nobody would remove it. The period and the quota are what
-# Podman has made of `NanoCpus`, and refuses beside it. The runtime is a word for its service's. The
-# rest is what nobody has asked for.
+# Podman lists mounts in `Binds`, where an anonymous volume has a name: the successor would get the
+# volume of its predecessor, and nobody would remove it. Podman derives the period and the quota
+# from `NanoCpus`, and refuses all three together. The runtime is that of its service. The others
+# are defaults of Podman.
 _ITS_OWN = (
     *("Binds", "CpuPeriod", "CpuQuota", "Runtime"),
     *("MemorySwappiness", "PidMode", "UTSMode"),
@@ -18,7 +18,7 @@ _UNLIMITED = ("", "0B")
 
 
 def as_given(found: Mapping[str, Any], log_size: str) -> Mapping[str, Any]:
-    """An inspection of Podman's as Docker would have it. `log_size` is how long the log may be."""
+    """Podman's inspection as Docker would return it. `log_size` is the maximum size of the log."""
     host = {key: value for key, value in found["HostConfig"].items() if key not in _ITS_OWN}
     host["Mounts"] = [*_mounts(found.get("Mounts") or (), found["Config"].get("Labels") or {})]
     if log_size not in _UNLIMITED:

@@ -172,7 +172,7 @@ def _names(client: Client, labels: Mapping[str, str], *, only_unused: bool) -> S
 
 
 def _remove(client: Client, name: str) -> bool:
-    """Whether it was there, and in no use."""
+    """Remove a volume. False if it is gone or in use."""
     try:
         client.remove_volume(name)
     except APIError as error:

@@ -1,4 +1,4 @@
-"""Asks the Engine what containers use: their processors' time, memory and processes."""
+"""Asks the Engine for the usage of containers: processor time, memory and processes."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,10 @@ from service.engine.docker.parsing import Answer, read
 from service.engine.output import Usage
 from service.errors import EngineError, NoSuchWorkload
 
-# At once, of all that are asked. The threads are those of kills, which must not wait for them.
+# The number of concurrent requests. They use the threads of kills, which must not wait for them.
 _AT_ONCE = 8
 _NANOSECONDS = 1e9
-# What the kernel would give back at once: in version 1 of cgroups, and in version 2.
+# The memory that the kernel would free at once, in versions 1 and 2 of cgroups.
 _REUSABLE = ("total_inactive_file", "inactive_file")
 
 
@@ -54,7 +54,7 @@ class Usages:
         self._memory = 0  # of the Engine's machine, once it is known
 
     async def of(self, container_ids: Sequence[str], *, timeout: float) -> Mapping[str, Usage]:
-        """What they use. Raises the `EngineError` if there is nothing else to tell."""
+        """The usage of containers. Raises the `EngineError` if that is not known of any."""
         if not container_ids:
             return {}
         tasks = {each: asyncio.create_task(self._one(each, timeout)) for each in container_ids}
@@ -110,7 +110,7 @@ def usage(answer: object, machine: int) -> Usage | None:
 
 
 def _in_use(memory: _Memory) -> int:
-    """As Docker's own command shows it."""
+    """The memory in use, as `docker stats` shows it."""
     used, stats = memory.usage or 0, memory.stats or {}
     reusable = next((stats[name] for name in _REUSABLE if name in stats), 0)
     return used - reusable if reusable < used else used

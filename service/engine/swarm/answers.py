@@ -1,6 +1,6 @@
-"""What a manager's answers look like, as far as they are used here.
+"""The fields of a manager's answers that are used here.
 
-What is not as described is `Unreadable`, as in `engine/docker/parsing.py`.
+An answer that does not fit is `Unreadable`, as in `engine/docker/parsing.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,12 +66,12 @@ class _ContainerSpec(Answer):
 
     @property
     def environment(self) -> Sequence[str]:
-        """As the program has it, as NAME=VALUE."""
+        """The variables as the program gets them, as NAME=VALUE."""
         return tuple(map(plain, self.Env or ()))
 
     @property
     def secrets(self) -> Sequence[str]:
-        """The names of those that it gets as files."""
+        """The names of the secrets that it gets as files."""
         return [each.SecretName for each in self.Secrets or ()]
 
 
@@ -91,7 +91,7 @@ class _TaskSpec(Answer):
 
     @property
     def log_driver(self) -> str:
-        """The name of its log driver; empty if it is that of its node."""
+        """The name of its log driver; empty for the default of its node."""
         return self.LogDriver.Name if self.LogDriver else ""
 
     @property
@@ -127,32 +127,30 @@ class Task(Answer):
 
     @property
     def state(self) -> TaskState:
-        """Where it is, as its node has said last."""
+        """The state that its node has reported last."""
         return self.Status.State
 
     @property
     def runs(self) -> bool:
-        """Whether it runs, as far as its node has told, and may go on."""
+        """Whether its node has reported that it runs, and Swarm lets it go on."""
         return self.state is TaskState.RUNNING and self.DesiredState < TaskState.SHUTDOWN
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Those of its container."""
+        """The labels of its container."""
         return self.Spec.ContainerSpec.Labels or {}
 
     @property
     def image(self) -> str:
-        """What it runs."""
         return self.Spec.ContainerSpec.Image
 
     @property
     def arguments(self) -> Sequence[str]:
-        """Those of its container; they hold secrets."""
+        """The arguments of its container, which contain secrets."""
         return tuple(self.Spec.ContainerSpec.Args or ())
 
     @property
     def constraints(self) -> Sequence[str]:
-        """Where it may run."""
         return self.Spec.Placement.Constraints or ()
 
     @property
@@ -173,7 +171,7 @@ class Task(Answer):
 
     @property
     def since(self) -> float:
-        """When it came into its state (seconds since the epoch)."""
+        """When it entered its state (seconds since the epoch)."""
         return seconds(self.Status.Timestamp)
 
 
@@ -193,7 +191,7 @@ class _ServiceSpec(Answer):
 
 
 class Service(Answer):
-    """A service: what is to run, and its name, which is unique in the Swarm."""
+    """A service: what Swarm has to run, under a name that is unique in the Swarm."""
 
     ID: NotEmpty
     Version: _Version
@@ -202,23 +200,22 @@ class Service(Answer):
 
     @property
     def name(self) -> str:
-        """Its name."""
         return self.Spec.Name
 
     @property
     def keeps_no_log(self) -> bool:
-        """Whether nobody keeps what it writes. Docker keeps a copy of what other drivers send."""
+        """Whether its output is not kept. With any other driver, Docker keeps a copy."""
         driver = self.Spec.TaskTemplate.LogDriver
         return driver is not None and driver.Name == _NO_LOG
 
     @property
     def wanted(self) -> int:
-        """How many tasks Swarm has for it, if it is no other kind of service than ours."""
+        """How many tasks Swarm runs for it; 1 for services of another mode than ours."""
         return self.Spec.Mode.Replicated.Replicas if self.Spec.Mode.Replicated else 1
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Its own, which are those of its containers, too."""
+        """Its labels, which its containers have, too."""
         return self.Spec.Labels or {}
 
     @property
@@ -232,7 +229,7 @@ class _SecretSpec(Answer):
 
 
 class Secret(Answer):
-    """A secret. A manager does not tell what is in it."""
+    """A secret. A manager does not return its content."""
 
     ID: NotEmpty
     Spec: _SecretSpec
@@ -262,7 +259,7 @@ class _Swarm(Answer):
 
 
 class Info(Answer):
-    """What an engine says of itself."""
+    """What an engine reports about itself."""
 
     LiveRestoreEnabled: bool = False
     Swarm: _Swarm = _Swarm()

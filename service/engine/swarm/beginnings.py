@@ -1,7 +1,7 @@
 """Whether the program of a container runs, or only the init that could not run it.
 
-A manager does not tell which processes a container has. An init that could not run the program
-ends at once, and has said why: so a launch waits for a moment, once for each image.
+A manager does not list the processes of a container. An init that cannot run the program prints
+why and ends at once, so a launch waits for a moment, once for each image.
 """
 
 import time
@@ -19,14 +19,14 @@ from service.engine.swarm.tasks import exit_code
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineError, EngineRefused
 
-# How long a task is looked at that runs (seconds): an init ends within 0.1 s.
-_PATIENCE = 0.5
+# How long a running task is watched (seconds). An init that fails ends within 0.1 s.
+_WATCHED = 0.5
 _LOOK = 0.1
 _LINES = 20
 
 
 class Beginnings:
-    """Tells a launch whose program does not run from one that does. Called in any thread."""
+    """Finds out whether the program of a launch runs. Any thread may call it."""
 
     def __init__(self) -> None:
         self._trusted: set[Program] = set()
@@ -39,7 +39,7 @@ class Beginnings:
     ) -> None:
         """Return once the program has begun. Raises `EngineRefused`, with the reason, if not.
 
-        `look` finds the task, which is running or has been so; `words` reads its last lines.
+        `look` returns the task, which runs or has run; `words` returns its last lines.
         """
         program = program_of(spec)
         if program in self._trusted:
@@ -50,11 +50,11 @@ class Beginnings:
         self._trusted.add(program)
 
     def distrust(self, image: str) -> None:
-        """Look at an image again, after an exit that may mean that it was made anew."""
+        """Check an image again, after an exit that may mean that the image has changed."""
         self._trusted = {each for each in self._trusted if each.image != image}
 
     def _settled(self, look: Callable[[], Task | None]) -> Task | None:
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + _WATCHED
         while (task := look()) and task.state is TaskState.RUNNING and time.monotonic() < end:
             time.sleep(_LOOK)
         return task
@@ -62,7 +62,7 @@ class Beginnings:
     def _check(self, spec: WorkloadSpec, words: Callable[[int], str]) -> None:
         try:
             obstacle = obstacle_in(words(_LINES), lambda: "the program")
-        except EngineError:  # what came of it shows later
+        except EngineError:  # the exit is noticed later
             return
         if obstacle:
             told = spec.redact(obstacle + advice(obstacle, spec))

@@ -1,4 +1,4 @@
-"""Lets stops wait for the ends of their tasks: one request for all of them, again and again."""
+"""Lets stops wait for the ends of their tasks. Polls all of these tasks with one request."""
 
 import asyncio
 import time
@@ -20,10 +20,10 @@ from service.errors import EngineError, EngineTimeout, NoSuchWorkload
 
 log = get_logger(__name__)
 
-_SHORT = 10.0  # what a call may take (seconds)
-# Between two looks (seconds), or twice as long as a look takes.
+_SHORT = 10.0  # the time limit of a call (seconds)
+# The pause between two requests (seconds), or twice as long as a request has taken.
 _LOOK = 0.1
-# How often nodes are asked for that are gone, with what they ran (seconds).
+# How often the nodes are listed, to find those that are gone (seconds).
 _NODES = 2.0
 # Beyond the grace (seconds): a node waits for 2 s before it sends SIGTERM, and Swarm takes up to
 # 20 s to give up a node that is gone.
@@ -35,42 +35,42 @@ _Found = tuple[Mapping[str, Task | None], Nodes | None]
 
 @dataclass(frozen=True, slots=True)
 class _LostWith:
-    """The node is gone, so that nobody can tell how the task ends."""
+    """The node is gone, so the end of the task is unknown."""
 
     node: str
 
 
-_Told = Exit | _LostWith | None
+_End = Exit | _LostWith | None
 
 
 class Ends:
-    """Tells whoever waits how a task has ended."""
+    """Reports the end of each task to the stops that wait for it."""
 
     def __init__(self, calls: Calls, metrics: Metrics) -> None:
         self._calls = calls
         self._metrics = metrics
-        self._awaited: dict[str, list[asyncio.Future[_Told]]] = {}  # by service
+        self._awaited: dict[str, list[asyncio.Future[_End]]] = {}  # by service
         self._looking: asyncio.Task[None] | None = None
-        self._nodes_at = 0.0  # when they were asked for (`monotonic`)
+        self._nodes_at = 0.0  # when they were listed (`monotonic`)
 
     async def of(self, task: Task) -> Exit | None:
-        """Wait for the end of a task that is being ended; how it was, if that is known.
+        """Wait for the end of a task that is being stopped. Return its exit, if that is known.
 
-        None also where the service is gone, or the node. Raises the `EngineError`s.
+        None also if the service or the node is gone. Raises the `EngineError`s.
         """
-        told: asyncio.Future[_Told] = asyncio.get_running_loop().create_future()
+        end: asyncio.Future[_End] = asyncio.get_running_loop().create_future()
         waiting = self._awaited.setdefault(task.ServiceID, [])
-        waiting.append(told)
+        waiting.append(end)
         self._begin()
         try:
             async with asyncio.timeout(task.grace + _DELAY):
-                found = await told
+                found = await end
         except TimeoutError:
             raise EngineTimeout(
                 f"the {SWARM_TITLE} took too long: stop for service {task.ServiceID}"
             ) from None
         finally:
-            waiting.remove(told)
+            waiting.remove(end)
             if not waiting and self._awaited.get(task.ServiceID) is waiting:
                 del self._awaited[task.ServiceID]
         if isinstance(found, _LostWith):
@@ -86,7 +86,7 @@ class Ends:
 
     def _begin(self) -> None:
         if self._looking is None or self._looking.done():
-            # Of nobody's trace: it looks for all.
+            # In no trace, because it polls for all stops.
             self._looking = asyncio.get_running_loop().create_task(
                 self._look(), name="ends", context=Context()
             )
@@ -117,27 +117,27 @@ class Ends:
 
     def _consider(self, service: str, task: Task | None, nodes: Nodes | None) -> None:
         if task is None:
-            self._tell(service, None)
+            self._resolve(service, None)
         elif has_ended(task):
             code = exit_code(task)
-            self._tell(service, None if code is None else Exit(code, task.since))
+            self._resolve(service, None if code is None else Exit(code, task.since))
         elif nodes is not None and is_lost(task, nodes):
-            self._tell(service, _LostWith(nodes.name(task.NodeID)))
+            self._resolve(service, _LostWith(nodes.name(task.NodeID)))
 
-    def _tell(self, service: str, found: _Told) -> None:
-        for told in self._awaited.pop(service, ()):
-            if not told.done():
-                told.set_result(found)
+    def _resolve(self, service: str, found: _End) -> None:
+        for end in self._awaited.pop(service, ()):
+            if not end.done():
+                end.set_result(found)
 
     def _fail(self, services: Sequence[str], error: EngineError) -> None:
         for service in services:
-            for told in self._awaited.pop(service, ()):
-                if not told.done():
-                    told.set_exception(error)
+            for end in self._awaited.pop(service, ()):
+                if not end.done():
+                    end.set_exception(error)
 
 
 def _tasks_of(manager: Manager, services: Sequence[str]) -> Mapping[str, Task | None]:
-    """The task of each service; None where that is gone, or has none."""
+    """The task of each service; None if the service is gone or has no task."""
     try:
         found = by_service(manager.tasks_of(*services))
     except NoSuchWorkload:

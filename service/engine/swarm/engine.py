@@ -1,7 +1,6 @@
-"""The adapter for one Swarm. A workload is a service with one task, and its id that of the service.
+"""The adapter for one Swarm. A workload is a service with one task, and has the service's id.
 
-A manager's API is that of its Docker, so calls, threads and connections are those of the adapter
-for Docker.
+A manager is a Docker Engine, so calls, threads and connections come from the adapter for Docker.
 """
 
 import asyncio
@@ -48,16 +47,16 @@ from service.errors import EngineRefused, NoSuchWorkload
 
 T = TypeVar("T")
 
-# What a call may take (seconds). A manager answers a listing of thousands in some seconds.
+# The time limits of calls (seconds). A manager needs some seconds to list thousands of tasks.
 _SHORT, _LISTING = 10.0, 30.0
 _PING, _DEEP_PING, _SHUTDOWN_CHECK = 2.0, 2.5, 5.0
-# A manager asks a node for what a task has written, and that node may be gone.
+# A manager fetches the output of a task from its node, which may be gone.
 _LOGS = 5.0
 _ID, _NAME, _IMAGE = "docker.swarm.service.id", "container.name", "container.image.name"
 
 
 class SwarmEngine:
-    """Runs workloads as services; ours are those that carry the labels of `selector`."""
+    """Runs workloads as services. Those with the labels of `selector` are ours."""
 
     title = SWARM_TITLE
     name_grammar = SWARM_NAMES
@@ -71,9 +70,9 @@ class SwarmEngine:
         launches: int = 8,
         allowed_folders: Sequence[str] = (),
     ) -> None:
-        """`launches` is how many `start`s there may be at once.
+        """`launches` is the limit of concurrent `start`s.
 
-        `allowed_folders` is what the folders of the host among volumes have to be within.
+        Volumes may use only folders of the host that are within `allowed_folders`.
         """
         self._allowed_folders = allowed_folders
         self.capabilities = Capabilities(find_others=self.find_others, sweep_files=self.sweep_files)
@@ -93,11 +92,11 @@ class SwarmEngine:
         self._launched: list[Workload] = []  # since the last listing
 
     def whereabouts(self, workloads: Sequence[Workload]) -> Whereabouts:  # noqa: ARG002 - see base
-        # Supervisors may share a Swarm, so that none has to know which of them it is.
+        # Supervisors may share a Swarm, so none of them has to find its own workload.
         return Whereabouts()
 
     async def ping(self, *, deep: bool = False) -> None:
-        """A deep one asks whether there is a leader."""
+        """With `deep`, check that the Swarm has a leader."""
         if deep:
             call = Call("ping", lambda c: Manager(c).check_leader())
             await self._calls.call(call, timeout=_DEEP_PING)
@@ -108,11 +107,11 @@ class SwarmEngine:
         await self._calls.call(Call("ping", ping_new_connection), timeout=timeout)
 
     async def leaving(self) -> bool:
-        """Of the manager; what it leaves behind runs on with others."""
+        """Whether the manager is stopping. Workloads on other nodes run on."""
         return await self._shutdown_check.leaving()
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> Begun:
-        """Pulling the image is part of it, and of its time."""
+        """A node that lacks the image pulls it, within the timeout."""
         about = {_NAME: spec.name, _IMAGE: spec.image}
         launch = Launch(spec, self._beginnings, self._nodes)
         clock = asyncio.get_running_loop().time
@@ -138,7 +137,7 @@ class SwarmEngine:
         redact: Callable[[Inspection], Redactor],
         timeout: float,
     ) -> Begun:
-        """With the same id: Swarm makes a new task of the service."""
+        """Have Swarm make a new task of the service, which keeps its id."""
         scrub = redact(await self.inspect(workload_id))
         again = partial(
             start_again,
@@ -152,7 +151,7 @@ class SwarmEngine:
         return Begun(workload_id, await self._calls.call(begin, timeout=timeout))
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:  # noqa: ARG002 - see base
-        """The grace is that of the start, which Swarm keeps."""
+        """Swarm uses the grace that the workload was started with."""
         task = await self._ask("inspect", workload_id, lambda m: task_of(m, workload_id))
         if task is None or has_ended(task):
             return None
@@ -160,7 +159,7 @@ class SwarmEngine:
         return await self._ends.of(task)
 
     async def remove(self, workload_id: str, *, force: bool = False) -> bool:
-        """By force it is stopped first: its name holds others off so long."""
+        """With `force`, stop it first, so that its name stays taken until it has ended."""
         try:
             if force:
                 await self.stop(workload_id, grace=0.0)
@@ -195,7 +194,7 @@ class SwarmEngine:
         since: int = 0,
         tail: int | None = None,
     ) -> AsyncGenerator[Sequence[Printed], None]:
-        """A manager answers nothing, and no error, if nobody has kept it."""
+        """If the output was not kept, a manager returns an empty answer and no error."""
         if await self._ask("inspect", workload_id, lambda m: m.service(workload_id).keeps_no_log):
             raise EngineRefused(UNREADABLE_LOG)
         lines = self._logs.read("services", workload_id, _ID, follow=follow, since=since, tail=tail)
@@ -206,7 +205,7 @@ class SwarmEngine:
     async def stats(
         self, workload_ids: Sequence[str], *, timeout: float
     ) -> Mapping[str, Usage | None]:
-        """A manager can only be asked for what runs on its own machine."""
+        """A manager knows only the usage of containers on its own machine."""
         running = Call("list", lambda c: running_containers(Manager(c), self._selector))
         containers = await self._calls.call(running, timeout=timeout)
         wanted = {each: containers[each] for each in workload_ids if each in containers}
@@ -218,11 +217,11 @@ class SwarmEngine:
     async def list(
         self, *, unless: Callable[[Workload], bool] = lambda _: False
     ) -> Sequence[Workload]:
-        """Two calls."""
+        """Make two calls."""
         return await self._list(self._selector, unless)
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[Workload]:
-        """Two calls."""
+        """Make two calls."""
         return await self._list(labels, lambda _: False)
 
     async def _list(
@@ -232,13 +231,13 @@ class SwarmEngine:
         return await self._calls.call(call, timeout=_LISTING)
 
     async def find_others(self, labels: Mapping[str, str]) -> Sequence[str]:
-        """Services, and containers on the machine of the manager."""
+        """The names of services, and of containers on the manager's machine."""
         here = find_own_container()
         call = Call("list", lambda c: sorted(names_of_others(c, labels, here, self._reader)))
         return await self._calls.call(call, timeout=_LISTING)
 
     async def sweep_files(self, *, grace: float) -> int:
-        """One call if there are no secrets, else two."""
+        """Make one call if there are no secrets, else two."""
         call = Call("list", lambda c: self._left_secrets.remove(c, grace=grace))
         return await self._calls.call(call, timeout=_LISTING)
 
@@ -246,17 +245,17 @@ class SwarmEngine:
         return await self._calls.call(Call("list", lambda c: Manager(c).names()), timeout=_SHORT)
 
     async def traits(self) -> frozenset[Trait]:
-        """What the API tells. Each node has others of its own, which a manager does not tell."""
+        """Those that follow from the API's version. A manager does not know those of its nodes."""
         ask = Call("info", lambda c: can_gain_privileges(c.api_version))
         gains = await self._calls.call(ask, timeout=_SHORT)
         return frozenset({Trait.GAINS_PRIVILEGES} if gains else ())
 
     async def offers(self) -> Offers:
-        """Unknown: each node has its own, which a manager does not tell."""
+        """Unknown: a manager does not know what its nodes offer."""
         return Offers()
 
     async def watch(self) -> AsyncGenerator[Listing | Event, None]:
-        """Raises `StartError` where there never will be a Swarm."""
+        """Raises `StartError` if the Engine cannot be a manager of a Swarm."""
         if not self._checked:
             await self._calls.call(Call("info", check_swarm), timeout=_SHORT)
             self._checked = True

@@ -1,7 +1,7 @@
-"""What a manager refuses, and why a task does not run, as our errors.
+"""Makes our errors of a manager's answers, and of tasks that do not run.
 
-A manager passes on the errors of SwarmKit, whose codes moby turns into statuses that say little:
-the words tell more. They were seen on 20.10, or read in moby (daemon/cluster) and in SwarmKit.
+A manager passes on the errors of SwarmKit. moby turns their codes into statuses that say little, so
+the texts decide. These were seen on 20.10, or found in moby (daemon/cluster) and in SwarmKit.
 """
 
 import re
@@ -25,7 +25,7 @@ from service.errors import (
     NoSuchWorkload,
 )
 
-# No quorum, an election, or a manager that is about to be one. What was asked may have been done.
+# No quorum, an election, or a manager that is starting. The request may have been carried out.
 _LEADERLESS = (
     "does not have a leader",
     "no leader",
@@ -39,15 +39,15 @@ _LEADERLESS = (
     "raft: ",
     "can't initialize raft node",
 )
-# What a supervisor before this one has launched may be so; time does not mend it.
+# An earlier version of the supervisor may have launched such a service. Waiting does not help.
 _TOO_LARGE = "raft message is too large"
 _STALE = "update out of sequence"
 _NO_IMAGE = ("No such image", "manifest unknown", "pull access denied", "repository does not exist")
 _NO_NODE = "no suitable node"
 _NONE_THERE = re.compile(r"no suitable node \(\d+ nodes? not available for new tasks\)")
-# It fails, as it says, where a service is to have a network that there is not.
+# A manager answers 500 if the network of a service does not exist.
 _NO_NETWORK = re.compile("network .+ not found")
-# What would help, by what a manager says: the first that fits.
+# Advice, by the text of an error. The first match counts.
 _HELPS = {
     "Only networks scoped to the swarm can be used|network .+ not found": (
         "make it with `docker network create --driver overlay`"
@@ -65,8 +65,8 @@ class StaleVersion(Exception):
 
 
 @contextmanager
-def told(operation: str, target: str, redact: Redactor = NO_SECRETS) -> Iterator[None]:
-    """Turn what a manager answers into the `EngineError`s; `target` says what it was about."""
+def translated_errors(operation: str, target: str, redact: Redactor = NO_SECRETS) -> Iterator[None]:
+    """Turn errors of a manager into `EngineError`s. `target` names the object in messages."""
     try:
         yield
     except APIError as error:
@@ -80,7 +80,7 @@ def _from_answer(  # noqa: PLR0911 - a case, a return
     text = redact(words)
     status = error.status_code or 0
     if _TOO_LARGE not in words and any(phrase in words for phrase in _LEADERLESS):
-        # Also with 404, where a launch asks for the host's network.
+        # Also with 404, if a launch asks for the host's network.
         return EngineUnavailable(f"the {SWARM_TITLE} has no leader at the moment: {text}")
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return EngineUnavailable(f"the {SWARM_TITLE} cannot be reached: {text}")
@@ -102,12 +102,12 @@ def _with_help(text: str) -> str:
 
 
 def lacks_image(task: Task) -> bool:
-    """Whether its node has refused it because it has no such image, and could not pull it."""
+    """Whether its node has refused it, since the node lacks the image and could not pull it."""
     return task.state is TaskState.REJECTED and any(words in task.Status.Err for words in _NO_IMAGE)
 
 
 def waits_for_node(task: Task) -> bool:
-    """Whether no node takes it at the moment."""
+    """Whether no node can take it at the moment."""
     return task.state is TaskState.PENDING and task.Status.Err.startswith(_NO_NODE)
 
 
@@ -133,7 +133,7 @@ def image_missing(image: str, words: str) -> EngineError:
 
 
 def no_room(name: str, task: Task) -> EngineError:
-    """No node takes it."""
+    """No node can take it."""
     return NoRoom(f"the {SWARM_TITLE} has no node for {name}: {_with_help(task.Status.Err)}")
 
 

@@ -1,7 +1,7 @@
-"""One launch: the service, its name, and its task up to the moment when the program runs.
+"""One launch: makes the service, and follows its task until the program runs.
 
-It blocks, and runs in one of the threads for launches: Swarm has no events for tasks, and a task
-takes half a second to run, or several where many are started at once.
+It blocks a thread for launches, since Swarm has no events for tasks. A task needs half a second to
+run, or several seconds if many are started at once.
 """
 
 import time
@@ -42,19 +42,21 @@ from service.errors import (
 
 log = get_logger(__name__)
 
-# Between two looks at a task (seconds). It takes half a second to run, and looks of many launches
-# slow the manager down: with one every 0.05 to 0.25 s, a quarter fewer came to run each second.
+# The pause between two requests for a task (seconds). Requests of many launches slow the manager
+# down: with one every 0.05 to 0.25 s, a quarter fewer tasks began each second.
 _LOOK = 0.3
-# Between two tries to take a name.
+# The pause between two tries to take a name (seconds).
 _NAME_LOOK = 0.05
-# How long one call may take (seconds). While a leader is elected, calls hang, and are made anew.
+# The time limit of a call (seconds). Calls hang while a leader is elected, and are then repeated.
 _CALL = 5.0
-# Of the launch's time, what is kept for removing what does not come to run (seconds).
+# The part of a launch's time that is reserved for removing a service that has failed (seconds).
 _FOR_REMOVAL = 1.0
-# How long no node may take it (seconds); longer if none is there, as after an election until they
-# have found the leader. And how long an ended holder of its name is left to its own supervisor.
-_PATIENCE, _PATIENCE_WITHOUT_NODES, _PATIENCE_WITH_HOLDER = 5.0, 12.0, 5.0
-# How often a name is asked for whose holder is gone as soon as it is looked for.
+# How long a task may wait for a node (seconds). Longer if no node is there, as after an election
+# until they have found the leader.
+_PLACEMENT, _PLACEMENT_WITHOUT_NODES = 5.0, 12.0
+# How long the supervisor of an ended service may take to remove it (seconds).
+_REMOVAL_BY_OTHERS = 5.0
+# How often a taken name is tried again if its holder cannot be found.
 _TRIES = 5
 _SLOW = (TimeoutError, requests.exceptions.Timeout)
 
@@ -67,22 +69,22 @@ class Launch:
         self._beginnings = beginnings
         self._nodes = nodes
         self._deadline = 0.0
-        self._refusals: dict[str, str] = {}  # by node that lacks the image, what it has said
+        self._refusals: dict[str, str] = {}  # the errors of nodes that lack the image
         self._waits_since: float | None = None
         self._ended_since: tuple[str, float] | None = None  # the holder of the name, and when
 
     def create(self, client: Client) -> str:
-        """Make the service; its id. The client's time limit is that of the launch.
+        """Make the service and return its id. The client's time limit is that of the launch.
 
-        Where the name is taken this waits until the holder has settled: of two supervisors that
-        launch the same thing at once, one has to hear that it runs, and not that it may.
+        If the name is taken, wait until the holder has settled: if two supervisors launch the same
+        job at once, one of them has to learn that it runs, and not that it may run.
         Raises `NameTaken`, with the holder.
         """
         self._deadline = time.monotonic() + float(client.timeout)
         try:
             return self._create(client)
         except EngineFailed:
-            raise  # there may be one
+            raise  # the service may have been made
         except (NameTaken, EngineRefused):
             self._remove_secret(client)
             raise
@@ -110,20 +112,20 @@ class Launch:
             self._pause(_NAME_LOOK)
 
     def follow(self, client: Client, service_id: str) -> str:
-        """Return the node when the program has begun. Removes the service where it will not."""
+        """Return the node once the program has begun. If it cannot begin, remove the service."""
         try:
             task = self._follow(client, service_id)
             if task is not None:
                 self._confirm(client, service_id)
         except EngineUnavailable:
-            raise  # it may run all the same, and the next try finds it
+            raise  # it may run, and the next try finds it
         except EngineError:
             self._undo(client, service_id)
             raise
         return self._nodes.name(self._ask(client), task) if task else ""
 
     def _follow(self, client: Client, service_id: str) -> Task | None:
-        """What has begun; None if another supervisor has killed it, as it may what runs."""
+        """The task that has begun; None if another supervisor has killed the job."""
         while True:
             self._pause(_LOOK)  # also before the first look: no task runs at once
             try:
@@ -138,7 +140,7 @@ class Launch:
                 pass
 
     def _runs(self, client: Client, service_id: str, task: Task) -> bool:
-        """Whether its container runs, or has. Raises why it will not."""
+        """Whether its program has begun. Raises an error if it never will."""
         if has_begun(task):
             return True
         if lacks_image(task):
@@ -163,13 +165,13 @@ class Launch:
             )
 
     def _try_elsewhere(self, client: Client, service_id: str, task: Task) -> None:
-        """Without a registry, an image may be on some nodes only."""
+        """Exclude a node that lacks the image. Without a registry, only some nodes may have it."""
         if task.NodeID not in self._refusals:
             self._refusals[task.NodeID] = task.Status.Err
             self._ask(client).avoid(service_id, [task.NodeID])
 
     def _check_room(self, task: Task) -> None:
-        """Raise once no node takes it for a while."""
+        """Raise `NoRoom` or `ImageMissing` if the task has waited too long for a node."""
         if not waits_for_node(task):
             self._waits_since = None
             return
@@ -177,14 +179,14 @@ class Launch:
         self._waits_since = self._waits_since or now
         if self._refusals and "scheduling constraints" in task.Status.Err:
             raise image_missing(self._spec.image, "; ".join(self._refusals.values()))
-        patience = _PATIENCE_WITHOUT_NODES if no_node_is_there(task) else _PATIENCE
-        if now - self._waits_since >= patience:
+        limit = _PLACEMENT_WITHOUT_NODES if no_node_is_there(task) else _PLACEMENT
+        if now - self._waits_since >= limit:
             raise no_room(self._spec.name, task)
 
     def _undo(self, client: Client, service_id: str) -> None:
-        """Remove the service. If its task may run, only stop it: its name is held until that ends.
+        """Remove the service. If its task may run, only stop it: the name has to stay taken.
 
-        The caller abandons such a launch, which removes the service after the end.
+        The caller then abandons the launch, and the service is removed after its task has ended.
         """
         client.timeout = _FOR_REMOVAL  # type: ignore[assignment]  # fractions are fine
         manager = Manager(client)
@@ -200,19 +202,19 @@ class Launch:
             log.warning("container.left_behind", container_id=service_id, error=str(error))
 
     def _remove_secret(self, client: Client) -> None:
-        """Remove the secret of a service that will not be. What fails is found later."""
+        """Remove the secret, as there is no service. If that fails, `LeftSecrets` finds it."""
         if self._spec.secret is not None:
             client.timeout = _FOR_REMOVAL  # type: ignore[assignment]  # fractions are fine
             remove_if_possible(Manager(client), self._spec.secret.name)
 
     def _is_ours(self, holder: Service) -> bool:
-        """Whether an earlier try has made it: no other has our launch id in its labels."""
+        """Whether an earlier try of this launch has made it: its labels have our launch id."""
         return self._spec.labels.items() <= holder.labels.items() and bool(self._spec.labels)
 
     def _has_settled(self, client: Client, holder: Service) -> bool:
-        """Whether the holder of the name runs, or nobody cares for it.
+        """Whether the holder of the name runs, or its supervisor is gone.
 
-        What has ended is removed by its supervisor soon, or tried on another node.
+        A supervisor soon removes a service that has ended, or tries it on another node.
         """
         try:
             tasks = self._ask(client).tasks_of(holder.ID)
@@ -226,11 +228,11 @@ class Launch:
         return self._is_left_alone(holder.ID)
 
     def _is_left_alone(self, service_id: str) -> bool:
-        """Whether it has been as it is for a while: its supervisor is gone."""
+        """Whether it ended so long ago that its supervisor must be gone."""
         now = time.monotonic()
         if self._ended_since is None or self._ended_since[0] != service_id:
             self._ended_since = service_id, now
-        return now - self._ended_since[1] >= _PATIENCE_WITH_HOLDER
+        return now - self._ended_since[1] >= _REMOVAL_BY_OTHERS
 
     @property
     def _left(self) -> float:

@@ -1,4 +1,4 @@
-"""Secrets whose service is gone, or never came to be: their supervisor has died meanwhile."""
+"""Removes secrets without a service: their supervisor died during a launch or a removal."""
 
 import time
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from service.errors import EngineError, EngineFailed, EngineRefused, NoSuchWorkl
 class LeftSecrets:
     """Remembers since when secrets with the labels of `selector` belong to no service.
 
-    Any supervisor finds them, whoever has made them. Swarm keeps those that a service uses.
+    It finds those of other supervisors, too. Swarm does not remove a secret that a service uses.
     """
 
     def __init__(self, selector: Mapping[str, str]) -> None:
@@ -22,12 +22,12 @@ class LeftSecrets:
         self._since: dict[str, float] = {}  # by id (`monotonic`)
 
     def remove(self, client: Client, *, grace: float) -> int:
-        """Remove those that have been left for so long (seconds); how many.
+        """Remove secrets that have had no service for `grace` seconds. Return their number.
 
-        Another supervisor may be about to make the service. It gives up before that.
+        Another supervisor may be about to make the service, but gives up before that.
         """
         manager, now = Manager(client), time.monotonic()
-        secrets = manager.secrets(self._selector)  # before the services: so none is newer
+        secrets = manager.secrets(self._selector)  # first: each service of these is listed
         used = self._used(manager) if secrets else set()
         left = [secret.ID for secret in secrets if secret.Spec.Name not in used]
         self._since = {each: self._since.get(each, now) for each in left}
@@ -40,7 +40,7 @@ class LeftSecrets:
 
 
 def _remove(manager: Manager, secret: str) -> bool:
-    """Whether it was there, and in no use."""
+    """Remove a secret. False if it is gone or in use."""
     try:
         manager.remove_secret(secret)
     except EngineFailed:

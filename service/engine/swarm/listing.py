@@ -1,7 +1,7 @@
 """The workloads of an instance, as a manager lists its tasks and services.
 
-A listing of tasks says all that there is to say of a workload, except its name, and what it is
-before it has a task. Tasks that have not changed since the last listing are not read again.
+A listing of tasks has everything about a workload except its name, and lacks services without a
+task. Tasks that have not changed since the last listing are not parsed again.
 """
 
 import time
@@ -35,7 +35,7 @@ Unless = Callable[[Workload], bool]
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What one listing of tasks has brought, and what it took: our CPU time, and all (seconds)."""
+    """The result of one listing of tasks, and how long it took, also in our CPU time (seconds)."""
 
     workloads: Sequence[Workload]
     tasks: Mapping[str, Task]  # by service
@@ -46,13 +46,13 @@ class Poll:
 
     @property
     def doubtful(self) -> Collection[str]:
-        """The images of those whose end may mean that their program could not be run."""
+        """The images of tasks whose end may mean that their program could not be run."""
         failed = (t for t in self.tasks.values() if t.state is TaskState.FAILED)
         return {task.image for task in failed if exit_code(task) in MAYBE_NOT_RUN}
 
 
 class Listings:
-    """Lists what has certain labels, again and again; polls in one thread at a time."""
+    """Lists workloads with certain labels again and again. Polls in one thread at a time."""
 
     def __init__(
         self, labels: Mapping[str, str], nodes: KnownNodes, reader: TolerantReader
@@ -63,7 +63,7 @@ class Listings:
         self._known: Mapping[str, Task] = {}  # by id
 
     def poll(self, client: Client, before: Sequence[Workload]) -> Poll:
-        """By their tasks alone. What was there before and has none now is asked for."""
+        """List tasks only. Services that were there before and have no task now are inspected."""
         cpu, began = time.thread_time(), time.monotonic()
         manager = Manager(client)
         every = self._tasks(manager, self._labels)
@@ -79,9 +79,9 @@ class Listings:
         return Poll(found, tasks, nodes, *spent, torn)
 
     def all(self, client: Client, labels: Mapping[str, str], unless: Unless) -> Sequence[Workload]:
-        """All workloads with these labels. Two requests, and maybe one for the nodes.
+        """All workloads with these labels. Makes two requests, and perhaps one for the nodes.
 
-        The services are listed last: what has none any more was removed meanwhile.
+        The services are listed last: a task whose service is missing then was removed meanwhile.
         """
         manager = Manager(client)
         wanted = [task for task in self._tasks(manager, labels) if _is_wanted(task)]
@@ -92,7 +92,7 @@ class Listings:
         return [each for each in every if not unless(each)]
 
     def _tasks(self, manager: Manager, labels: Mapping[str, str]) -> Sequence[Task]:
-        """The readable ones; those that are as they were are taken from the last poll."""
+        """All tasks that are readable. Unchanged ones are taken from the last poll."""
         before, now = self._known, []
         for item in with_pauses(manager.each_task(labels)):
             known = before.get(_text(item, "ID"))
@@ -119,7 +119,7 @@ def _workload(service: Service, task: Task | None, nodes: Nodes, *, stopping: bo
 
 
 def _without_task(manager: Manager, services: Sequence[str]) -> Iterator[Workload]:
-    """Those of some services that there are."""
+    """Those of these services that still exist."""
     for service_id in services:
         try:
             yield bare_workload(manager.service(service_id))
@@ -128,7 +128,7 @@ def _without_task(manager: Manager, services: Sequence[str]) -> Iterator[Workloa
 
 
 def _is_wanted(task: Task) -> bool:
-    """Whether its service is there: what is to be removed has lost it."""
+    """Whether its service exists. Without one, Swarm wants the task to be removed."""
     return task.DesiredState is not TaskState.REMOVE
 
 

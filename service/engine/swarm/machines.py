@@ -1,4 +1,4 @@
-"""The nodes that tasks are on. Their names are asked for once, their states where they matter."""
+"""The nodes of tasks. Their names are requested once, their states only where they matter."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,13 +9,13 @@ from service.errors import EngineError
 
 
 class KnownNodes:
-    """What is known of the nodes; for any thread."""
+    """The nodes that are known. Any thread may use it."""
 
     def __init__(self) -> None:
         self._names: Mapping[str, str] = {}
 
     def of(self, manager: Manager, tasks: Iterable[Task]) -> Nodes:
-        """What there is to know for these tasks: a request only if one may be lost, or is new."""
+        """The nodes of these tasks. Makes a request only if a node is new, or may be lost."""
         names = self._names
         if any(_may_be_lost(task) or _is_elsewhere(task, names) for task in tasks):
             found = manager.nodes()
@@ -24,7 +24,7 @@ class KnownNodes:
         return Nodes(names)
 
     def name(self, manager: Manager, task: Task) -> str:
-        """The name of its node; the node's id if nobody can be asked."""
+        """The name of its node; the node's id if the manager cannot be asked."""
         try:
             return self.of(manager, [task]).name(task.NodeID)
         except (EngineError, OSError):  # those of `requests` are OSErrors

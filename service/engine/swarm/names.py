@@ -1,4 +1,4 @@
-"""How messages call Swarm, and what its services may be called. Loads nothing of docker-py."""
+"""The name of Swarm in messages, and the allowed names of services. Does not load docker-py."""
 
 import re
 

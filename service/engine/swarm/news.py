@@ -1,7 +1,7 @@
-"""News of a Swarm: what a listing has that the last one had not; how often one is made.
+"""Makes events of a Swarm from the differences between listings, and decides how often to list.
 
-Unlike other engines that are polled, Swarm keeps how a task has ended: its exit code is told, and
-was seen by the node that ran it. How often tasks are listed depends on what a listing takes.
+Unlike other engines that are polled, Swarm keeps the exit code of a task, which the task's node has
+seen. The pause between two listings depends on how long they take.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
@@ -28,10 +28,10 @@ async def follow(
     pause: Callable[[float], Awaitable[None]],
     launched: Callable[[], Sequence[Workload]] = tuple,
 ) -> AsyncGenerator[Listing | Event, None]:
-    """As `Engine.watch`; it never ends, but raises what a poll raises.
+    """As `Engine.watch`; it never ends, but raises the errors of a poll.
 
-    `launched` are those that this supervisor has started since it was called last: one that another
-    supervisor removes before it was ever listed is missed as well.
+    `launched` returns the workloads that this supervisor has started since the last call. If one of
+    these is removed by another supervisor before it was ever listed, that is an event as well.
     """
     before = first
     yield Listing(before)
@@ -62,21 +62,21 @@ def _with_what_swarm_knows(event: Event, polled: Poll) -> Iterator[Event]:
         yield event
         return
     if _was_told_to_end(task):
-        yield _told(event, Change.SIGNALLED, signal=SIGTERM)
+        yield _changed(event, Change.SIGNALLED, signal=SIGTERM)
     code = exit_code(task)
     known = code is not None and task.NodeID not in polled.nodes.lost
-    yield _told(event, Change.EXITED, code=code, witnessed=known)
+    yield _changed(event, Change.EXITED, code=code, witnessed=known)
 
 
 def _was_told_to_end(task: Task) -> bool:
-    """Whether Swarm has ended it: for us, or because its node is drained, or for somebody else.
+    """Whether Swarm has ended it: for us, for somebody else, or because its node is drained.
 
-    One that has ended by itself is `failed` or `complete`, and only then told to end.
+    One that has ended by itself is `failed` or `complete`, even if Swarm wants it to end by now.
     """
     return is_ending(task) and task.state.name == "SHUTDOWN"
 
 
-def _told(
+def _changed(
     event: Event,
     change: Change,
     *,

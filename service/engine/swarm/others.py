@@ -1,4 +1,4 @@
-"""What else runs with certain labels: services, and containers on the machine of the manager."""
+"""Finds what else runs with certain labels: services, and containers on the manager's machine."""
 
 from collections.abc import Iterator, Mapping
 
@@ -16,7 +16,7 @@ _TASK_LABEL = "com.docker.swarm.task.id"
 def names_of_others(
     client: Client, labels: Mapping[str, str], here: OwnContainer, reader: TolerantReader
 ) -> Iterator[str]:
-    """The names of all that runs with these labels, but for this process. It blocks."""
+    """The names of everything that runs with these labels, except this process. It blocks."""
     manager = Manager(client)
     services = {service.ID: service.name for service in manager.services(labels)}
     for task in (read(Task, item) for item in manager.each_task(labels)):

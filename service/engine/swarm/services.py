@@ -1,4 +1,4 @@
-"""What is asked of a manager about one service, in more than one request. It blocks."""
+"""Calls to a manager about one service that take more than one request. They block."""
 
 from collections.abc import Mapping
 
@@ -25,7 +25,7 @@ def task_of(manager: Manager, service_id: str) -> Task | None:
 
 
 def inspect(manager: Manager, service_id: str, nodes: KnownNodes) -> Inspection:
-    """A close look. Raises `NoSuchWorkload`."""
+    """The details of a workload. Raises `NoSuchWorkload`."""
     tasks = manager.tasks_of(service_id)
     task = by_service(tasks).get(service_id)
     if task is None:
@@ -50,7 +50,7 @@ def remove(manager: Manager, service_id: str, nodes: KnownNodes, *, force: bool)
 
 
 def running_containers(manager: Manager, labels: Mapping[str, str]) -> Mapping[str, str | None]:
-    """The containers that run, by their service; None for one on another machine."""
+    """The running containers by service; None for one on another machine."""
     here = manager.info().Swarm.NodeID
     tasks = (read(Task, item) for item in manager.each_task(labels))
     return {

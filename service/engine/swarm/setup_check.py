@@ -1,4 +1,4 @@
-"""Whether what answers is a manager of a Swarm, which is told in one line if it never will be."""
+"""Checks that the Engine is a manager of a Swarm, and says what to do if it cannot be one."""
 
 from docker.utils import version_lt
 
@@ -6,14 +6,14 @@ from service.engine.docker.client import Client
 from service.engine.swarm.manager import Manager
 from service.errors import EngineUnavailable, StartError
 
-# Docker 20.10: the first that limits the processes of a service's containers.
+# Docker 20.10, the first version that limits the processes of a service's containers.
 _OLDEST_API = "1.41"
 _INACTIVE, _LOCKED, _ACTIVE = "inactive", "locked", "active"
 _WHERE = "SUPERVISOR_ENGINE=swarm: the engine of DOCKER_HOST"
 
 
 def check_swarm(client: Client) -> None:
-    """Raise `StartError` with what to do; `EngineUnavailable` where time will mend it."""
+    """Raise `StartError` with advice, or `EngineUnavailable` if waiting may help."""
     if version_lt(client.api_version, _OLDEST_API):
         raise StartError(
             f"{_WHERE} speaks API {client.api_version}, which is too old;"

@@ -1,4 +1,4 @@
-"""From a workload to a service, and what a service is changed to."""
+"""Makes the spec of a service from a workload, and changes it: for a stop, or for other nodes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -40,27 +40,28 @@ _NANO = 10**9
 _SHM = "/dev/shm"  # noqa: S108 - in the container
 _SECRET_MODE = 0o400
 # How many tasks of a service Swarm keeps: one more than its restart policy has attempts, whatever
-# the cluster's task-history-limit is. Without one, it makes what has ended anew. What is started
-# again after a stop has three: what was stopped, what never starts, and the successor. If Swarm has
-# deleted the one that never starts, the successor waits for its end, for a minute (SwarmKit's
-# task_reaper.go and restart.go).
+# the cluster's task-history-limit is. Without a policy, Swarm starts ended tasks again. A service
+# that is started again after a stop has three: the stopped one, the one that never starts, and the
+# successor. If Swarm has deleted the second one, the successor waits for its end, for a minute
+# (SwarmKit's task_reaper.go and restart.go).
 _KEPT = 3
-# Raft takes changes of up to 1.5 MiB (SwarmKit's store/memory.go). A stop changes a service, which
-# keeps its old spec, too. Changes of several tasks are put together up to three quarters of that:
-# one of more than a quarter may be lost, with the others. This is a bit more than a quarter: an
-# identifier, which is there three times, may be as long as with other engines.
+# Raft accepts changes of up to 1.5 MiB (SwarmKit's store/memory.go). A stop changes a service,
+# which also keeps its old spec. Swarm combines changes of several tasks up to three quarters of
+# that, so a change of more than a quarter may be lost, together with the others. This is slightly
+# more than a quarter: an identifier, which is in it three times, may be as long as with other
+# engines.
 _MOST_BYTES = 400 * 1024
-# Docker 25: the first whose services can be kept from new privileges. Others do not know the field.
+# Docker 25. Services of earlier versions cannot be kept from gaining privileges.
 _CONFINING_API = "1.44"
 
 
 def can_gain_privileges(api_version: str) -> bool:
-    """Whether services cannot be kept from new privileges."""
+    """Whether services cannot be kept from gaining privileges."""
     return bool(version_lt(api_version, _CONFINING_API))
 
 
 def _check_size(spec: WorkloadSpec) -> None:
-    """Raise `TooLargeForEngine` if Swarm might not stop it, or might lose what happens to it."""
+    """Raise `TooLargeForEngine` if Swarm could not stop it, or might lose changes of its task."""
     texts = [*spec.arguments, *_pairs(spec.environment), *_pairs(spec.labels), *_pairs(spec.labels)]
     size = sum(len(each.encode()) for each in texts)
     if size > _MOST_BYTES:
@@ -75,11 +76,11 @@ def _pairs(texts: Mapping[str, str]) -> Iterator[str]:
 
 
 def service_of(spec: WorkloadSpec, api_version: str, secret_id: str = "") -> Mapping[str, Any]:
-    """The service that a workload is: one task, which is never started again.
+    """The service of a workload, with one task that is never started again.
 
-    Of a job mode Swarm never stops what runs (moby issue 44312), so it is `Replicated`. Raises
-    `EngineRefused` for what the catalogue asks for and a service cannot have, `TooLargeForEngine`
-    for more than Swarm could change again.
+    It is `Replicated`, because Swarm never stops running tasks of a job (moby issue 44312). Raises
+    `EngineRefused` if the catalogue asks for something that a service cannot have, and
+    `TooLargeForEngine` if Swarm could not change the service again.
     """
     if spec.healthcheck != Healthcheck():
         key = "ready" if spec.healthcheck.required else "healthcheck"
@@ -95,7 +96,7 @@ def service_of(spec: WorkloadSpec, api_version: str, secret_id: str = "") -> Map
         "Labels": dict(spec.labels),
         "Mode": {"Replicated": {"Replicas": 1}},
         "TaskTemplate": _task(spec, api_version, secret_id),
-        "EndpointSpec": {"Mode": "dnsrr"},  # or each service would get an address for itself
+        "EndpointSpec": {"Mode": "dnsrr"},  # otherwise each service would get its own address
     }
 
 
@@ -106,7 +107,7 @@ def _task(spec: WorkloadSpec, api_version: str, secret_id: str) -> Mapping[str, 
         env=[f"{name}={literal(value)}" for name, value in spec.environment.items()],
         labels={**spec.labels, NAME_LABEL: spec.name},
         stop_grace_period=int(spec.stop_grace * _NANO),
-        stop_signal=spec.stop_signal,  # whatever the image says: it is what workers are promised
+        stop_signal=spec.stop_signal,  # as promised to workers, whatever the image says
         init=spec.init,  # with one, SIGTERM reaches a worker without a handler of its own
         mounts=_mounts(spec),
         secrets=_secrets(spec, secret_id),
@@ -151,7 +152,7 @@ def _confined(confinement: Confinement) -> Mapping[str, Any]:
 
 
 def _mounts(spec: WorkloadSpec) -> Sequence[Mount]:
-    """Volumes and folders. Swarm has no size of `/dev/shm`, but mounts one like any other."""
+    """Volumes and folders. A service has no option for the size of `/dev/shm`, but can mount it."""
     folders = list(spec.confinement.tmpfs)
     if spec.limits.shm_size and not any(each.path == _SHM for each in folders):
         folders.append(Tmpfs(_SHM, spec.limits.shm_size, 0o1777))
@@ -194,12 +195,12 @@ def _resources(limits: Limits) -> Resources | None:
 
 
 def stopped(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The spec of a service whose task is to end; None if it has that already."""
+    """The spec with which Swarm ends the task of a service; None if the service has it already."""
     return None if NOWHERE in _constraints(spec) else _placed(spec, [NOWHERE])
 
 
 def without_nodes(spec: Mapping[str, Any], nodes: Sequence[str]) -> Mapping[str, Any]:
-    """The spec of a service whose task these nodes do not get."""
+    """The spec that keeps the task of a service away from these nodes."""
     more = [f"node.id!={node}" for node in nodes]
     return _placed(spec, [each for each in more if each not in _constraints(spec)])
 

@@ -1,7 +1,6 @@
-"""Starts what a service has run again. It blocks, as a launch does.
+"""Starts a service again whose task has ended. It blocks, as a launch does.
 
-A service keeps its name and its id: with other labels Swarm makes a new task of it, in one step, so
-that there never is a moment without either.
+The service keeps its name and its id. In one step it gets new labels, and Swarm makes a new task.
 """
 
 import time
@@ -21,8 +20,8 @@ from service.engine.swarm.tasks import NOWHERE, by_service, chief, has_ended, is
 from service.errors import EngineFailed, EngineRefused, EngineTimeout
 
 _LOOK = 0.3
-# How long no node may take it (seconds).
-_PATIENCE = 12.0
+# How long a task may wait for a node (seconds).
+_PLACEMENT = 12.0
 
 
 def start_again(
@@ -36,8 +35,8 @@ def start_again(
 ) -> str:
     """Have a service run a new task, and return its node once the program has begun.
 
-    The client's time limit is that of the whole. Raises `EngineRefused` if its task has not ended,
-    or has a folder of the host that it may not have.
+    The client's time limit is that of the whole start. Raises `EngineRefused` if the last task has
+    not ended, or uses a folder of the host that is not allowed.
     """
     deadline = time.monotonic() + float(client.timeout)
     manager = Manager(client)
@@ -53,10 +52,10 @@ def start_again(
 def restarted(
     spec: Mapping[str, Any], labels: Mapping[str, str], allowed_folders: Sequence[str]
 ) -> Mapping[str, Any]:
-    """The spec of a service that runs a new task, with these labels as well.
+    """The spec with which a service runs a new task, with these labels as well.
 
-    A supervisor may have stopped the last one, because its time was over. Raises `EngineRefused`
-    if it has a folder of the host that it may not have.
+    Nodes may run it again, although a supervisor may have stopped the last task at its time limit.
+    Raises `EngineRefused` if it uses a folder of the host that is not allowed.
     """
     changed = deepcopy(dict(spec))
     template = changed["TaskTemplate"]
@@ -87,7 +86,7 @@ def _follow(
             if _never_ran(task):
                 raise refused(service_id, task, redact)
             waits_since = (waits_since or time.monotonic()) if waits_for_node(task) else None
-            if waits_since and time.monotonic() - waits_since > _PATIENCE:
+            if waits_since and time.monotonic() - waits_since > _PLACEMENT:
                 raise no_room(service_id, task)
         elif is_stopped(manager.service(service_id)):
             raise EngineFailed(f"service {service_id}: is being stopped")

@@ -1,8 +1,8 @@
-"""What the tasks of a service say of the workload that it is. Pure.
+"""Derives a workload from its service and its tasks. Makes no calls.
 
 A service has one task that Swarm never restarts. A stop gives the service a placement that no node
-has (`NOWHERE`): Swarm then ends the task, keeps how it ended, and adds a task that never starts. To
-scale the service to none would end the task as well, but Swarm forgets it within 0.25 s.
+has (`NOWHERE`). Swarm then ends the task, keeps its exit code, and adds a task that never starts.
+Scaling the service to zero would end the task as well, but Swarm forgets it within 0.25 s.
 """
 
 from collections import defaultdict
@@ -17,11 +17,11 @@ NOWHERE = "node.id==stopped"
 """A constraint that no node fulfils: no id of a node has seven characters."""
 
 NAME_LABEL = "area.supervisor.service"
-"""On the containers: the name of the service, which a listing of tasks does not tell."""
+"""On containers: the name of the service, which a listing of tasks does not contain."""
 
-# What has ended by itself, and how its node has seen that.
+# The states of a task that has ended by itself, as its node has seen.
 _BY_ITSELF = (TaskState.COMPLETE, TaskState.FAILED)
-# A task that Swarm has ended itself is `shutdown`, one that has ended by itself one of the others.
+# The states of a task that has run and ended. `SHUTDOWN` means that Swarm has ended it.
 _RAN = (TaskState.COMPLETE, TaskState.SHUTDOWN, TaskState.FAILED)
 
 
@@ -47,19 +47,19 @@ def by_service(tasks: Iterable[Task]) -> Mapping[str, Task]:
 
 
 def chief(tasks: Sequence[Task]) -> Task:
-    """The one that runs, or else the newest: somebody else may have made Swarm start another."""
+    """The running task, or else the newest: somebody may have made Swarm start another one."""
     return max(tasks, key=lambda task: (task.state is TaskState.RUNNING, task.created_at))
 
 
 def is_ending(task: Task) -> bool:
-    """Whether Swarm ends it, or has been told to."""
+    """Whether Swarm wants it to end."""
     return task.DesiredState >= TaskState.SHUTDOWN
 
 
 def being_stopped(tasks: Iterable[Task]) -> Collection[str]:
-    """The services that a supervisor is stopping, or has stopped, by their tasks.
+    """The services that a supervisor is stopping, or has stopped, according to their tasks.
 
-    The task that never starts is the newest one then: a restart makes another one.
+    Their newest task is the one that never starts. A restart adds a newer one.
     """
     newest: dict[str, Task] = {}
     for task in tasks:
@@ -70,7 +70,7 @@ def being_stopped(tasks: Iterable[Task]) -> Collection[str]:
 
 
 def has_ended(task: Task) -> bool:
-    """Whether its node has said so, or it never comes to a node.
+    """Whether its node has reported its end, or no node will get it.
 
     An orphaned task counts as well. It has no exit code, so its job is lost.
     """
@@ -84,9 +84,9 @@ def may_run(task: Task) -> bool:
 
 
 def is_lost(task: Task, nodes: Nodes) -> bool:
-    """Whether its node is gone, or no part of the Swarm any more: nobody can tell what it does.
+    """Whether its node is down or has left the Swarm, so that its state is unknown.
 
-    Swarm has given it up then, and does not take it back when the node returns.
+    Swarm has given such a task up, and does not take it back when the node returns.
     """
     gone = task.NodeID in nodes.lost or task.NodeID not in nodes.names
     return is_ending(task) and not has_ended(task) and gone
@@ -100,18 +100,18 @@ def status(task: Task, nodes: Nodes) -> Status:
 
 
 def exit_code(task: Task) -> int | None:
-    """What its program has exited with; None if nobody knows."""
+    """The exit code of its program; None if that is unknown."""
     container = task.Status.ContainerStatus
     if task.state is TaskState.COMPLETE:
         return 0
     if task.state not in _RAN or container is None or not container.ContainerID:
         return None
-    # A node that could not look when it ended a task tells 0 all the same.
+    # A node that could not inspect the container when it ended a task reports 0, too.
     return container.ExitCode
 
 
 def workload(task: Task, nodes: Nodes, *, stopping: bool = False) -> Workload:
-    """As a listing has it."""
+    """The workload, as a listing shows it."""
     return Workload(
         id=task.ServiceID,
         name=task.labels.get(NAME_LABEL, ""),
@@ -126,7 +126,7 @@ def workload(task: Task, nodes: Nodes, *, stopping: bool = False) -> Workload:
 
 
 def bare_workload(service: Service) -> Workload:
-    """A service without a task: the task is about to be made, or has been removed by somebody."""
+    """A service without a task: Swarm is about to make the task, or somebody has removed it."""
     return Workload(
         id=service.ID,
         name=service.name,
@@ -138,7 +138,7 @@ def bare_workload(service: Service) -> Workload:
 
 
 def just_launched(service_id: str, spec: WorkloadSpec, node: str, at: float) -> Workload:
-    """A workload whose launch ended at a time, as a listing will have it."""
+    """A workload whose launch has ended at a time, as the next listing will show it."""
     return Workload(
         id=service_id,
         name=spec.name,
@@ -150,7 +150,7 @@ def just_launched(service_id: str, spec: WorkloadSpec, node: str, at: float) -> 
 
 
 def inspection(task: Task, nodes: Nodes, *, stopping: bool = False) -> Inspection:
-    """A close look. A task does not tell when it was started, once it has ended."""
+    """The details of a workload. A task that has ended does not say when it was started."""
     now = status(task, nodes)
     ran = task.state is TaskState.RUNNING or task.state in _RAN
     lost = is_lost(task, nodes)
@@ -178,7 +178,7 @@ def inspection(task: Task, nodes: Nodes, *, stopping: bool = False) -> Inspectio
 
 
 def bare_inspection(service: Service) -> Inspection:
-    """As `bare_workload`."""
+    """The details of a service without a task."""
     status, container = _bare_status(service), service.Spec.TaskTemplate.ContainerSpec
     return Inspection(
         id=service.ID,
@@ -201,12 +201,12 @@ def bare_inspection(service: Service) -> Inspection:
 
 
 def _digest(image: str) -> str:
-    """The digest of an image that is named with it: its nodes know what the others are."""
+    """The digest in the name of an image. If there is none, only the nodes know it."""
     return image.partition("@")[2]
 
 
 def is_stopped(service: Service) -> bool:
-    """Whether a supervisor is stopping it, or has stopped it, by its spec."""
+    """Whether a supervisor is stopping it, or has stopped it, according to its spec."""
     return NOWHERE in (service.Spec.TaskTemplate.Placement.Constraints or ())
 
 

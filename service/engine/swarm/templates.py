@@ -4,7 +4,7 @@ _BEGINNING, _LITERAL = "{{", '{{"{{"}}'
 
 
 def literal(value: str) -> str:
-    """As Swarm takes a value literally."""
+    """A value, escaped so that Swarm takes it literally."""
     return value.replace(_BEGINNING, _LITERAL)
 
 

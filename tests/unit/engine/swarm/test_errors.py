@@ -12,7 +12,7 @@ from service.engine.swarm.errors import (
     no_node_is_there,
     no_room,
     refused,
-    told,
+    translated_errors,
     waits_for_node,
 )
 from service.errors import (
@@ -36,7 +36,7 @@ def _raised(operation: str, status: int, words: str, secret: str = "") -> BaseEx
     response.status_code = status
     with (
         pytest.raises((EngineError, StaleVersion)) as caught,
-        told(operation, "a-1", Redactor(secret)),
+        translated_errors(operation, "a-1", Redactor(secret)),
     ):
         raise APIError("error", response, words)
     return caught.value
