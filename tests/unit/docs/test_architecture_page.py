@@ -1,6 +1,7 @@
 """The page about the architecture names files that exist, and the index has every decision."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,15 @@ def _is_there(path: str) -> bool:
     """Whether it is a file or a folder; a module of the service goes by its room and name."""
     names = path, f"{path}.py", f"service/{path}", f"service/{path}.py"
     return any((ROOT / name).exists() for name in names)
+
+
+def test_every_room_but_two_is_kept_from_the_adapters() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    name = "Only the process knows the adapters"
+    (sources,) = [each["source_modules"] for each in contracts["contracts"] if each["name"] == name]
+    rooms = {folder.parent.name for folder in (ROOT / "service").glob("*/__init__.py")}
+    others = rooms - {"_generated", "app", "engine"}
+    assert sorted(f"service.{room}" for room in others) == sources, "pyproject.toml"
 
 
 def test_the_index_has_every_decision_under_its_number_and_title() -> None:
