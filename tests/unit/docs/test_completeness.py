@@ -14,7 +14,9 @@ import docker
 import pytest
 
 from service._generated.area_supervisor_pb2_grpc import AreaSupervisorServiceServicer
+from service._generated.supervisor.v1.observer_pb2_grpc import JobObserverServicer
 from service.api.jobs_service import JobsService
+from service.api.observer_service import ObserverService
 from service.engine.docker.containers import container_options
 from service.engine.workload_spec import Confinement, Limits, Surroundings, WorkloadSpec
 from service.jobs.arguments import arguments_of
@@ -118,6 +120,11 @@ _METHODS = [name for name in vars(AreaSupervisorServiceServicer) if not name.sta
 @pytest.mark.parametrize("method", _METHODS)
 def test_every_method_of_the_contract_is_served(method: str) -> None:
     assert method in vars(JobsService), "a method of JobsService in service/api/jobs_service.py"
+
+
+@pytest.mark.parametrize("method", [m for m in vars(JobObserverServicer) if not m.startswith("_")])
+def test_every_method_of_the_observer_is_served(method: str) -> None:
+    assert method in vars(ObserverService), "a method in service/api/observer_service.py"
 
 
 @pytest.mark.parametrize("method", _METHODS)

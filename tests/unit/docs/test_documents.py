@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor import MethodDescriptor
 from pydantic import ValidationError
 
 from scripts.reference import pages
@@ -27,6 +28,7 @@ from service.reconcile import single_instance
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 API = (DOCS / "api.md").read_text()
+OBSERVER = (DOCS / "observer.md").read_text()
 COMMAND_LINE = (DOCS / "command-line.md").read_text()
 TRACES = (DOCS / "traces.md").read_text()
 EVENTS = (DOCS / "events.md").read_text()
@@ -145,10 +147,23 @@ def test_every_command_is_told() -> None:
         assert told, "the commands in docs/command-line.md, or in docs/api.md"
 
 
-def test_every_field_of_the_json_of_a_job_is_told() -> None:
-    told = " ".join(row[0] for row in rows(section(COMMAND_LINE, "Formats")))
+def test_every_field_of_a_job_is_told() -> None:
+    in_json = " ".join(row[0] for row in rows(section(COMMAND_LINE, "Formats")))
+    in_messages = " ".join(row[0] for row in rows(section(OBSERVER, "A job")))
     for field in observer_pb2.Job.DESCRIPTOR.fields:
-        assert f"`{field.name}`" in told, "the fields in docs/command-line.md"
+        assert f"`{field.name}`" in in_json, "the fields in docs/command-line.md"
+        assert f"`{field.name}`" in in_messages, "the fields in docs/observer.md"
+
+
+_OBSERVER_METHODS = [*observer_pb2.DESCRIPTOR.services_by_name["JobObserver"].methods]
+
+
+@pytest.mark.parametrize("method", _OBSERVER_METHODS, ids=lambda method: method.name)
+def test_every_method_of_the_observer_is_told_with_its_fields(method: MethodDescriptor) -> None:
+    headings = re.findall(r"^## (.+)$", OBSERVER, re.MULTILINE)
+    (heading,) = [each for each in headings if method.name in each.split(" and ")]
+    told = re.findall(r"[`\"](\w+)[`\"]", section(OBSERVER, heading))
+    assert {field.name for field in method.input_type.fields} <= {*told}, "docs/observer.md"
 
 
 def test_every_option_of_a_connection_is_told() -> None:
