@@ -125,7 +125,7 @@ class Adopter:
                 log.warning("container.unreadable", container_id=seen.id, **job_fields(seen.labels))
             return
         if known := self.registry.get(job.launch_id):
-            self._stop_if_replaced(known, seen)
+            self._stop_if_left_behind(known, seen)
             return
         removes = self.settings.production or job.restart is not None
         if seen.status is Status.EXITED and removes and not seen.aside:
@@ -144,10 +144,13 @@ class Adopter:
         for workload in await self.engine.find(labels) if job.restarts.total else ():
             await self.examine(workload.id, workload.labels)
 
-    def _stop_if_replaced(self, job: Job, seen: Inspection) -> None:
-        """Stop the predecessor of a job's workload, if a third party has started it again."""
+    def _stop_if_left_behind(self, job: Job, seen: Inspection) -> None:
+        """Stop what a third party has started beside a job's workload.
+
+        That is its predecessor, or one that a failed try of the launch has left and set aside.
+        """
         is_another = job.workload_id not in (None, seen.id)
-        if seen.replaced and is_another and seen.status is Status.LIVE:
+        if (seen.replaced or seen.aside) and is_another and seen.status is Status.LIVE:
             self.surplus.stop(job, seen.id)
 
     def _adopt_or_stop(self, job: Job, seen: Inspection) -> None:

@@ -160,6 +160,18 @@ async def test_what_a_try_of_a_running_job_has_left_aside_is_removed(world: Worl
     assert {"a-1": "running"} == world.states()
 
 
+async def test_what_a_try_has_left_aside_is_stopped_if_somebody_starts_it(world: World) -> None:
+    world.faults.fail("create", EngineFailed("500"), after=True)
+    world.faults.fail("remove", EngineTimeout("late"))
+    await world.launch("a-1")
+    (aside,) = _aside(world)
+    world.host.start(aside.id)
+    await pass_time(_COMPARED + _SOON)
+    assert (["a-1"], {"a-1": "running"}) == (world.left(), world.states())
+    (surplus,) = world.logged("job.surplus")
+    assert aside.id == surplus["container_id"]
+
+
 @pytest.mark.parametrize("keep", [False, True])
 async def test_what_stands_aside_is_an_orphan_and_is_tried_more_and_more_seldom(
     keep: bool,
