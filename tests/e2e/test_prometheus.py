@@ -119,7 +119,7 @@ def run(
             load.fail()
             load.launch_and_kill()
             load.watch_health()
-            _wait_for_room(load)
+            _wait_for_room(load, prometheus)
             _crash(load)
             _act_past_it(load, docker_client)
             _await_ends(supervised, {"suicidal", *_PAST_IT})
@@ -136,11 +136,12 @@ def _leave_something_behind(supervised: Supervised, load: Load) -> None:
     supervised.start()
 
 
-def _wait_for_room(load: Load) -> None:
+def _wait_for_room(load: Load, prometheus: Prometheus) -> None:
     first = load.launch("narrow")
     with ThreadPoolExecutor(1) as pool:
         second = pool.submit(load.launch, "narrow")
         time.sleep(2 * _SCRAPE)
+        eventually(lambda: prometheus.now("sum(supervisor_launches_waiting) > 0"), within=30)
         load.kill(first)
         load.kill(second.result())
 

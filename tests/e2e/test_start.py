@@ -16,6 +16,7 @@ from service._generated.area_types_pb2 import Response
 from service.jobs.catalog_file import PACKAGED
 from tests.conftest import Start
 from tests.support import containers
+from tests.support.stubborn import a_stubborn_one
 from tests.support.supervised import Supervised, eventually, free_port, refusal, run_command
 
 
@@ -93,7 +94,7 @@ def test_requests_that_arrive_while_it_cleans_up_wait_and_succeed(
     start: Start, docker_client: docker.DockerClient
 ) -> None:
     first = start(JOB_STOP_GRACE_SECONDS="3")
-    assert Response() == first.launch("timer", "stubborn", {"stubborn": 1})
+    a_stubborn_one(first, docker_client)
     assert Response() == first.launch("timer", "again")
     assert -signal.SIGKILL == first.stop(signal.SIGKILL)
     first.start(ready=False)

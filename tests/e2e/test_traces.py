@@ -173,6 +173,7 @@ def test_what_a_launch_waits_for_is_told(
             eventually(lambda: traced.running() == ["t-1"])
             rest = [pool.submit(traced.launch, "timer", each) for each in ["t-1", *others]]
             eventually(lambda: len(traced.running()) == 1 + len(others))
+            eventually(lambda: traced.calls("LaunchJob") == 12)
         finally:
             engine.thaw()
         assert [Response()] * 12 == [launch.result() for launch in (first, *rest)]
@@ -239,7 +240,7 @@ def test_a_call_that_takes_longer_than_its_client_waits_is_an_error(
     engine.freeze()
     try:
         with pytest.raises(grpc.RpcError):
-            traced.launch("timer", "t-1", timeout=0.3)
+            traced.launch("timer", "t-1", timeout=1)
     finally:
         engine.thaw()
     call = _rpc(collector, "LaunchJob")

@@ -37,7 +37,7 @@ def test_a_client_is_told_everything_in_its_order_also_after_it_was_cut_off(
     supervised, watcher = watched
     supervised.launch("timer", "t-1")
     eventually(lambda: watcher.states("t-1") == ["starting", "running"])
-    assert _listed(supervised) == watcher.live
+    eventually(lambda: _listed(supervised) == watcher.live)
     watcher.cut_off()
     supervised.kill("t-1")
     supervised.launch("webhook", "w-1", {"exit": 3})
@@ -46,7 +46,7 @@ def test_a_client_is_told_everything_in_its_order_also_after_it_was_cut_off(
     killed, failed = (job for job in watcher.changes if job.state == "gone")
     assert ("t-1", "killed") == (killed.identifier, killed.outcome)
     assert ("w-1", "error", 3) == (failed.identifier, failed.outcome, failed.exit_code)
-    assert _listed(supervised) == watcher.live == {}
+    eventually(lambda: _listed(supervised) == watcher.live == {})
     assert 0 == watcher.follower.gaps
 
 

@@ -157,7 +157,7 @@ def test_an_image_that_appears_during_the_removal_is_removed_too(
         with closing(docker.DockerClient(engine.host)) as another:
             images.import_busybox(another, _TAG)
 
-    late = threading.Timer(3, appear)
+    late = threading.Timer(1, appear)
     late.start()
     images.remove(docker_client, [_TAG])
     late.join()

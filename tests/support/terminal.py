@@ -64,9 +64,9 @@ class Terminal:
         lines = self._run("capture-pane", "-p").splitlines()
         return "\n".join(line.rstrip() for line in lines).rstrip("\n")
 
-    def shows(self, text: str) -> str:
+    def shows(self, text: str, *, within: float = 20) -> str:
         """The screen, once it has a text."""
-        return eventually(lambda: self.screen() if text in self.screen() else "", within=20)
+        return eventually(lambda: self.screen() if text in self.screen() else "", within=within)
 
     def run(self, command: str) -> str:
         """Clear the screen, run a command, and return what it has printed, at its end."""

@@ -33,6 +33,7 @@ from service.api.services import GrpcService
 from service.app.metric_labels import new_metrics
 from service.lifecycle.use_cases import Supervisor
 from service.state.readiness import Readiness
+from tests.support.counted_calls import eventually
 from tests.support.supervised import free_port
 
 _LAUNCHES = 50
@@ -216,8 +217,7 @@ async def test_a_client_that_does_not_read_its_stream_does_not_hold_up_the_stop(
         stream = stub.WatchJobs(WatchJobsRequest())
         await stream.read()
         answer = asyncio.ensure_future(stub.GetJob(GetJobRequest()))
-        await asyncio.sleep(_WORDS)
-        assert running._observer.answering
+        await eventually(lambda: running._observer.answering)
         async with asyncio.timeout(_LONG):
             await running.stop(grace=10 * _LONG)
         assert "done" == (await answer).name

@@ -2,9 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from queue import Queue
+from typing import Any
 
 import grpc
 import pytest
@@ -18,6 +19,7 @@ from service.api import backend_client
 from service.api.backend_client import BackendClient
 from service.app.metric_labels import new_metrics
 from service.crash_reports import crash_reports
+from service.crash_reports.backend import BackendAway
 from service.crash_reports.crash_reports import CrashReports
 from service.jobs.observations import Closed, ClosedElsewhere, KillIntended, Started, StartFailed
 from service.state.registry import Registry
@@ -59,14 +61,30 @@ class _Backend:
         return [call.identifier for call in list(self.calls.queue)]
 
 
+class _Client(BackendClient):
+    """Counts how often the backend was away."""
+
+    away = 0
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Any]:
+        try:
+            async with super().connect() as connection:
+                yield connection
+        except BackendAway:
+            self.away += 1
+            raise
+
+
 class _Supervisor:
     """A registry, and the reports of what happens to its jobs."""
 
     def __init__(self, port: int, *, pauses: Backoff = _SOON, longest_wait: float = 600.0) -> None:
         self.metrics = new_metrics(NAMES, version="1", engine="docker", mode="production")
         self.registry, self.background = Registry(self.metrics), Background()
+        self.client = _Client(f"127.0.0.1:{port}")
         self.reports = CrashReports(
-            BackendClient(f"127.0.0.1:{port}"),
+            self.client,
             self.registry,
             self.background,
             self.metrics,
@@ -97,6 +115,10 @@ class _Supervisor:
 
     async def until(self, **counts: float) -> None:
         await eventually(lambda: self.counts() == counts)
+
+    async def was_away(self, times: int = 1) -> None:
+        """Wait until the backend was."""
+        await eventually(lambda: self.client.away >= times)
 
 
 def _sample(metrics: Metrics, name: str, outcome: str = "") -> float:
@@ -171,7 +193,7 @@ async def test_reports_wait_for_a_backend_that_is_away(away: _Backend) -> None:
     supervisor = _Supervisor(away.port)
     with _logs("crash_report.delayed") as logged:
         supervisor.fail("a", "b")
-        await asyncio.sleep(0.2)  # several tries
+        await supervisor.was_away(times=3)
     assert ({}, 2) == (supervisor.counts(), supervisor.waiting())
     (told,) = logged
     assert (f"127.0.0.1:{away.port}", 2) == (told["target"], told["waiting"])
@@ -213,12 +235,12 @@ async def test_a_backend_that_hangs_is_waited_for_a_while(
 async def test_a_port_that_speaks_no_grpc_is_a_backend_that_is_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(backend_client, "_CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(backend_client, "_CONNECT_SECONDS", 0.5)
     server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
     supervisor = _Supervisor(server.sockets[0].getsockname()[1], pauses=_LONG)
     with _logs("crash_report.delayed") as logged:
         supervisor.fail("a")
-        await asyncio.sleep(0.4)
+        await supervisor.was_away()
     assert ["the port is open, but nothing there speaks gRPC without TLS"] == [
         entry["error"] for entry in logged
     ]
@@ -254,8 +276,7 @@ async def test_a_stop_sends_what_waits_at_once(away: _Backend) -> None:
     supervisor = _Supervisor(away.port, pauses=_LONG)
     with _logs("crash_report.delayed") as logged:
         supervisor.fail("a")
-        await eventually(lambda: supervisor.background.get("crash reports") is not None)
-        await asyncio.sleep(0.1)
+        await supervisor.was_away()
     assert 1 == len(logged)
     away.come()
     await supervisor.reports.finish(within=5)

