@@ -195,7 +195,7 @@ async def test_a_silent_stream_of_a_removed_client_ends_within_seconds(
     door.access.replace(clients_in(FILE.partition("[clients.night-shift]")[0]))
     began = time.monotonic()
     assert b"event: refused" in await asyncio.to_thread(stream.read)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
 
 
 async def test_what_strangers_may_see_ends_no_row_of_wrong_tokens(

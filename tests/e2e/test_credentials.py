@@ -138,7 +138,7 @@ def _nothing_stays(supervised: Supervised, client: docker.DockerClient) -> None:
     """After the next start, which removes what runs."""
     supervised.start(SUPERVISOR_ON_START="remove", **_SOON)
     eventually(lambda: not containers.everything(client), within=60)
-    eventually(lambda: not _files(client), within=90 if _ON_SWARM else 0)
+    eventually(lambda: not _files(client), within=90 if _ON_SWARM else 20)
 
 
 def test_a_file_that_is_left_behind_when_somebody_removes_its_container_is_removed(

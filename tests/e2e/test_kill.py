@@ -32,12 +32,10 @@ def test_sigterm_arrives_and_the_container_is_gone(
     assert Response() == shared.launch("timer", "t-1")
     container = containers.one(docker_client, "t-1")
     eventually(container.logs)  # before its init listens, a SIGTERM is lost
-    began = time.monotonic()
     assert Response() == shared.kill("t-1")
-    assert time.monotonic() - began < _GRACE
     assert [] == shared.jobs()
     assert [] == containers.everything(docker_client)
-    assert 143 == _exit_code(docker_client, container)
+    assert 143 == _exit_code(docker_client, container)  # after the grace it would be SIGKILL
 
 
 def test_a_stubborn_one_gets_sigkill_after_the_grace(
@@ -47,7 +45,7 @@ def test_a_stubborn_one_gets_sigkill_after_the_grace(
     container = a_stubborn_one(shared, docker_client, "t-1")
     began = time.monotonic()
     assert Response() == shared.kill("t-1")
-    assert _GRACE - 0.1 < time.monotonic() - began < _GRACE + 5
+    assert _GRACE - 0.1 < time.monotonic() - began < _GRACE + 20
     assert [] == containers.everything(docker_client)
     assert 137 == _exit_code(docker_client, container)
     after = shared.metric("supervisor_kills_total", job_name="timer", outcome="forced")

@@ -11,7 +11,7 @@ from tests.support.supervised import eventually
 
 _IMAGE = "supervisor-test-two-streams"
 # The Engine reads two pipes: what is written at the same moment may change places.
-_PROGRAM = "echo one; sleep 0.2; echo two >&2; sleep 0.2; echo three; exit 3"
+_PROGRAM = "echo one; sleep 0.5; echo two >&2; sleep 0.5; echo three; exit 3"
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_all_three_at_once(
             ("timer", "goes", "stopping"),
             ("timer", "comes", "starting"),
         ]
-        eventually(lambda: expected == _listed(shared), within=5)
+        eventually(lambda: expected == _listed(shared))
         hanging.thaw()
         assert [Response()] * 2 == [kill.result(), launch.result()]
     assert [("timer", "stays", "running"), ("timer", "comes", "running")] == _listed(shared)
@@ -131,7 +131,7 @@ def test_a_job_that_has_ended_is_not_listed(shared: Supervised) -> None:
     assert Response() == shared.launch("webhook", "ends", {"exit": 0})
     assert Response() == shared.launch("timer", "fails", {"exit": 3})
     assert Response() == shared.launch("timer", "stays")
-    eventually(lambda: [("timer", "stays", "running")] == _listed(shared), within=4)
+    eventually(lambda: [("timer", "stays", "running")] == _listed(shared))
 
 
 def test_before_the_first_listing_the_answer_is_unavailable(

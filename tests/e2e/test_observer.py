@@ -106,7 +106,7 @@ def test_a_job_that_has_ended_tells_why_and_what_it_said_last(shared: Supervised
         each.ToMicroseconds() / 1e6 for each in (job.created, job.started, job.ended)
     )
     assert created <= started
-    assert started - 0.01 <= ended  # the Engine may tell an instant exit before the start
+    assert started - 2 <= ended  # the Engine may tell an instant exit before the start
     assert job == get(shared, launch_id=job.launch_id)
     assert [job] == list(listed(shared, include="ended", outcome="error", page_size=1).jobs)
 

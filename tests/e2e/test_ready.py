@@ -184,7 +184,7 @@ def test_an_image_without_a_health_check_is_refused_before_it_runs(
 def test_a_worker_that_exits_or_is_killed_ends_the_wait(
     supervised: Supervised, pool: ThreadPoolExecutor, docker_client: docker.DockerClient
 ) -> None:
-    launch, _ = _waiting(supervised, pool, docker_client, after=2, exit=3)
+    launch, _ = _waiting(supervised, pool, docker_client, after=3, exit=3)
     error = launch.result(30).error
     assert (502, True) == (error.code, "(error, exit code 3)" in error.message), error
     for everything in (False, True):

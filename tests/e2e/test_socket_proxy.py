@@ -118,7 +118,7 @@ def test_an_engine_that_is_stopped_behind_the_proxy_has_lost_its_jobs(
         assert Response() == supervised.launch("timer", f"t-{n}", {"leave": 0} if n % 2 else {})
     try:
         engine.stop()
-        eventually(lambda: not supervised.is_ready(), within=5)
+        eventually(lambda: not supervised.is_ready())
     finally:
         engine.start()
     eventually(supervised.is_ready, within=30)

@@ -124,14 +124,14 @@ async def test_start_creates_and_starts(rig: Rig) -> None:
     workload_id = await start(rig, "a-1")
     [workload] = await rig.engine.list()
     assert (workload_id, "a-1", Status.LIVE) == (workload.id, workload.name, workload.status)
-    assert abs(workload.created_at - began) < 5
+    assert abs(workload.created_at - began) < 60
 
 
 async def test_an_inspection_tells_what_it_is_and_of_which_image(rig: Rig) -> None:
     began = time.time()
     seen = await rig.engine.inspect(await start(rig, "a-1"))
     assert ("a-1", worker.IMAGE) == (seen.name, plain_name(seen.image))
-    assert abs(seen.created_at - began) < 5
+    assert abs(seen.created_at - began) < 60
     if isinstance(rig, DockerRig):
         image = (await rig.inspect(seen.id))["Image"]
         assert f"sha256:{image.removeprefix('sha256:')}" == seen.image_digest
@@ -227,8 +227,8 @@ async def test_starts_side_by_side(rig: Rig) -> None:
 async def test_stop_sends_sigterm_and_returns_when_it_has_exited(rig: Rig) -> None:
     workload_id = await start(rig, "a-1")
     began = time.monotonic()
-    await rig.engine.stop(workload_id, grace=10)
-    assert time.monotonic() - began < 5
+    await rig.engine.stop(workload_id, grace=40)
+    assert time.monotonic() - began < 30
     seen = await rig.engine.inspect(workload_id)
     assert (Status.EXITED, 143) == (seen.status, seen.exit_code)
 
@@ -241,7 +241,7 @@ async def test_stop_tells_how_it_has_exited(rig: Rig) -> None:
     exited = await rig.engine.stop(workload_id, grace=10)
     assert exited is not None
     assert 143 == exited.code
-    assert abs(exited.at - began) < 5
+    assert abs(exited.at - began) < 60
     assert await rig.engine.stop(workload_id, grace=10) is None  # somebody else knows
     await listener.close()
 
@@ -252,7 +252,7 @@ async def test_stop_sends_sigkill_after_the_grace(rig: Rig) -> None:
     await until_async(lambda: _tail_has(rig, workload_id, "\nI stay\n"))
     began = time.monotonic()
     await rig.engine.stop(workload_id, grace=1)
-    assert 0.9 <= time.monotonic() - began < 5
+    assert 0.9 <= time.monotonic() - began < 30
     seen = await rig.engine.inspect(workload_id)
     assert (Status.EXITED, 137) == (seen.status, seen.exit_code)
 
@@ -374,7 +374,7 @@ async def test_inspect_of_a_live_one(rig: Rig) -> None:
     workload_id = await start(rig, "a-1")
     seen = await rig.engine.inspect(workload_id)
     assert (workload_id, Status.LIVE, None) == (seen.id, seen.status, seen.ended_at)
-    assert abs(seen.started_at - began) < 5
+    assert abs(seen.started_at - began) < 60
 
 
 async def test_inspect_of_an_exited_one(rig: Rig) -> None:
@@ -384,7 +384,7 @@ async def test_inspect_of_an_exited_one(rig: Rig) -> None:
     assert (7, False) == (seen.exit_code, seen.oom_killed)
     assert seen.ended_at is not None
     # Docker notes the end of what exits at once a little before its start.
-    assert -0.1 < seen.ended_at - seen.started_at < 5
+    assert -2 < seen.ended_at - seen.started_at < 60
 
 
 async def test_an_inspection_keeps_its_arguments_out_of_its_repr(rig: Rig) -> None:
@@ -649,7 +649,7 @@ async def test_an_engine_that_hangs_times_out(rig: Rig) -> None:
     began = time.monotonic()
     with pytest.raises(EngineTimeout):
         await rig.engine.ping()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     await rig.wake()
     await rig.engine.ping()
 
@@ -660,7 +660,7 @@ async def test_what_a_hanging_engine_was_asked_to_start_may_still_come_to_exist(
     began = time.monotonic()
     with pytest.raises(EngineTimeout):
         await rig.engine.start(a_spec(rig, "a-1"), timeout=0.5)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     await rig.wake()
     await until_async(lambda: _lists(rig, {"a-1": Status.CREATED}))
 

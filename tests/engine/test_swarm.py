@@ -189,7 +189,7 @@ async def test_what_somebody_scales_to_none_has_ended(swarm_rig: SwarmRig) -> No
     service_id = await start(swarm_rig, "a-1")
     with swarm_rig.swarm.manager.client() as client:
         client.services.get(service_id).scale(0)  # type: ignore[no-untyped-call]
-    await _until_status(swarm_rig.engine, service_id, Status.EXITED, within=15)
+    await _until_status(swarm_rig.engine, service_id, Status.EXITED, within=60)
     await swarm_rig.engine.remove(service_id)
     with pytest.raises(NoSuchWorkload):
         await swarm_rig.engine.inspect(service_id)

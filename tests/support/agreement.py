@@ -8,7 +8,7 @@ from tests.support.line import Line
 from tests.support.supervised import Supervised, eventually
 
 # "within 5 s", tested generously.
-_FALL_SECONDS = 8.0
+_FALL_SECONDS = 12.0
 _BACK_SECONDS = 30.0
 # For what is cleared away behind an Engine that has just been through something: what it has also
 # refused to remove, the next comparison finds, after 30 s, or the one after that if removals of an

@@ -552,7 +552,7 @@ def test_a_supervisor_that_is_not_there_is_an_exit_5_at_once() -> None:
     ran = run("jobs", "--server", f"localhost:{free_port()}")
     assert (5, "") == (ran.code, ran.out)
     assert ": cannot be reached: Connection refused\n" in ran.err
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
 
 
 def test_the_options_go_before_or_after_the_command(fake: Fake, server: str) -> None:

@@ -49,4 +49,4 @@ def test_a_pattern_takes_no_time_however_it_is_written() -> None:
     job = a_job(name="a" * 128)
     began = time.perf_counter()
     assert not Wanted(name="*a" * 64 + "*b").fits(job)
-    assert time.perf_counter() - began < 0.1
+    assert time.perf_counter() - began < 5  # if it tried each way to match, it would be for ever
