@@ -70,7 +70,7 @@ class Access:
     ) -> Client | Refusal:
         """The client of a call of SERVICE/METHOD or of a page; or why it is refused."""
         found = self._clients.find(authorizations, certificate)
-        if isinstance(found, Reason):
+        if not isinstance(found, Client):
             return Refusal(found, _TEXTS[found])
         if may_call(found.role, method):
             return found

@@ -1,13 +1,13 @@
 """The clients, the jobs that each of them may touch, and how a call's credentials identify one."""
 
 import fnmatch
-import hmac
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
+from hmac import compare_digest
 
 from service.access.roles import Role
 
@@ -88,6 +88,8 @@ class Clients:
         self.have_certificates = any(each.certificates for each in known)
         self._by_digest = {d: (d, each.client) for each in known for d in each.digests}
         self._by_certificate = {name: each.client for each in known for name in each.certificates}
+        # OpenSSL takes a fiftieth of a dedup's time for a hash.
+        self._of_token = lru_cache(maxsize=256)(self._find_token)
 
     def find(self, authorizations: Sequence[bytes], certificate: Sequence[str]) -> Client | Reason:
         """The client of a call, by the values of `authorization` and the names in a certificate.
@@ -95,29 +97,21 @@ class Clients:
         A token comes first. A wrong one is refused, whatever else the call shows.
         """
         if authorizations:
-            return self._of_token(authorizations) or Reason.UNKNOWN
+            if len(authorizations) > 1 or len(authorizations[0]) > _LONGEST_TOKEN:
+                return Reason.UNKNOWN
+            return self._of_token(authorizations[0]) or Reason.UNKNOWN
         if certificate:
             found = {self._by_certificate.get(name) for name in certificate} - {None}
             return (found.pop() if len(found) == 1 else None) or Reason.UNKNOWN
         return self.anonymous or Reason.MISSING
 
-    def _of_token(self, authorizations: Sequence[bytes]) -> Client | None:
-        value = authorizations[0]
-        if len(authorizations) > 1 or len(value) > _LONGEST_TOKEN:
+    def _find_token(self, authorization: bytes) -> Client | None:
+        """The client of the token in `Bearer TOKEN`; None for a value of another kind."""
+        if authorization[:7].lower() != b"bearer ":
             return None
-        digest = _digest_in(value)
-        known, client = self._by_digest.get(digest, (_NO_DIGEST, None))
-        return client if hmac.compare_digest(known, digest) else None
+        digest = sha256(authorization[7:]).digest()
+        known, client = self._by_digest.get(digest, _NOBODY)
+        return client if compare_digest(known, digest) else None
 
 
-@lru_cache(maxsize=256)
-def _digest_in(authorization: bytes) -> bytes:
-    """The SHA-256 of the token in `Bearer TOKEN`; nothing for a value of another kind.
-
-    OpenSSL takes a fiftieth of a dedup's time for it.
-    """
-    is_bearer = authorization[:7].lower() == b"bearer "
-    return sha256(authorization[7:]).digest() if is_bearer else b""
-
-
-_NO_DIGEST = bytes(32)
+_NOBODY: tuple[bytes, None] = (bytes(32), None)

@@ -19,20 +19,18 @@ class Throttle:
         self._most_waiting = most_waiting
         self._waiting = 0
         self._delays: OrderedDict[str, float] = OrderedDict()
-
-    @property
-    def in_use(self) -> bool:
-        """Whether there have been wrong tokens."""
-        return bool(self._delays)
+        self.in_use = False  # whether there have been wrong tokens
 
     def forget(self, address: str) -> None:
         """Forget the wrong tokens of an address, because a correct credential came from it."""
         self._delays.pop(address, None)
+        self.in_use = bool(self._delays)
 
     async def wait(self, address: str) -> None:
         """Wait, after a wrong token from an address."""
         delay = min(_LONGEST, self._delays.pop(address, _FIRST / 2) * 2)
         self._delays[address] = delay
+        self.in_use = True
         if len(self._delays) > _MOST_ADDRESSES:
             self._delays.popitem(last=False)
         if self._waiting >= self._most_waiting:

@@ -118,4 +118,4 @@ class AccessGuard:
 
 def _tokens(metadata: Any) -> Sequence[bytes]:
     """The values of `authorization`."""
-    return [value.encode() for key, value in metadata if key == "authorization"]
+    return [each.value.encode() for each in metadata if each.key == "authorization"]
