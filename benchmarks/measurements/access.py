@@ -1,4 +1,4 @@
-"""What an access file costs: a dedup with a token, beside one at a port that does not check it."""
+"""What an access file costs a dedup with a token, without TLS and with it."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,12 +16,13 @@ from tests.support.supervised import free_port
 
 OPEN = "nobody is asked"
 CHECKED = "with an access file"
+SECURED = "with an access file and TLS"
 _LOADS = (Load(DEDUP, SAMPLED), Load(DEDUP, UNSAMPLED))
 _GOAL = Goal(1.05)
 _CLIENTS = 100  # the check should cost the same for one
 _GENERATIONS = 10  # new processes after every few rounds
 # Short turns, so that a change in the speed of the machine meets all ports.
-_ROUNDS, _CALLS = 30, 500
+_ROUNDS, _CALLS = 32, 500
 
 
 def measure(bench: Bench) -> Result:
@@ -52,9 +53,9 @@ def _file(token: str) -> str:
 def _measure_process(bench: Bench, found: Rounds, file: Path, token: str, text: str) -> None:
     # All are shown the token: what differs is the check.
     shown = {"authorization": f"Bearer {token}"}
-    guarded, again = free_port(), free_port()
+    guarded, secured, again = (free_port() for _ in range(3))
     log = bench.directory / "guarded.log"
-    words = [str(file), str(guarded), str(again)]
+    words = [str(each) for each in (file, guarded, secured, again)]
     with ExitStack() as stack:
         exporting = stack.enter_context(collected(bench))
         program = stack.enter_context(
@@ -62,8 +63,11 @@ def _measure_process(bench: Bench, found: Rounds, file: Path, token: str, text: 
         )
         channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{program.port}"))
         launch(AreaSupervisorServiceStub(channel), identifier_of(0))
-        ports = {OPEN: program.port, CHECKED: guarded, OPEN + AGAIN: again}
-        servers = {who: Server(port, program.pid, headers=shown) for who, port in ports.items()}
+        ports = {OPEN: program.port, CHECKED: guarded, SECURED: secured, OPEN + AGAIN: again}
+        servers = {
+            who: Server(port, program.pid, tls=who == SECURED, headers=shown)
+            for who, port in ports.items()
+        }
         for load in _LOADS:
             rounds = bench.size(_ROUNDS, 2)
             found.extend(take_turns(bench, servers, load, text, rounds, calls=_CALLS))

@@ -5,9 +5,7 @@ python -m benchmarks.servers.layers LAYER [--tls] PORT
 
 import asyncio
 import sys
-import tempfile
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,12 +16,11 @@ from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to
 from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
 from benchmarks.calls import ACTION, LISTED_JOBS, identifier_of
-from benchmarks.servers.service import Service, new_metrics
+from benchmarks.servers.service import Service, new_certificates, new_metrics
 from observability.interceptor import CallObserver, ObservedMethod
 from observability.log_writer import LogWriter
 from observability.logs import configure_logs
 from observability.tracing import configure_tracing
-from scripts.certificates import self_signed
 from service._generated.area_supervisor_pb2 import Job, JobId, JobList
 from service._generated.area_supervisor_pb2_grpc import (
     AreaSupervisorServiceServicer,
@@ -33,7 +30,7 @@ from service._generated.area_types_pb2 import AuthenticatedJobData, Response
 from service.api.jobs_service import SERVICE, in_band_error
 from service.api.tls import server_credentials
 from service.app import event_loop
-from service.support.tls_files import Certificates, TlsFile, TlsFiles
+from service.support.tls_files import Certificates
 
 _METHODS = [
     ObservedMethod(f"{SERVICE}/{name}", traced=True, error_in=in_band_error)
@@ -91,14 +88,8 @@ def main(
     if layer is not Layer.BARE:
         configure_tracing("bench", "0", "bench")
     run = asyncio.run if layer in (Layer.BARE, Layer.TRACING) else event_loop.run
-    certificates = _certificates() if tls else None
+    certificates = new_certificates() if tls else None
     run(_serve(layer, port, certificates))
-
-
-def _certificates() -> Certificates:
-    with tempfile.TemporaryDirectory() as folder:
-        chain, key = self_signed("127.0.0.1").write(Path(folder))
-        return TlsFiles(TlsFile("chain", chain), TlsFile("key", key)).read()
 
 
 async def _serve(layer: Layer, port: int, certificates: Certificates | None) -> None:

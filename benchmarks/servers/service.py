@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from benchmarks.servers.instant_engine import InstantEngine
 from observability.interceptor import Guard
 from observability.metrics import Metrics
+from scripts.certificates import self_signed
 from service.api.jobs_service import JobsService
 from service.api.observer_service import ObserverService
 from service.api.server import GrpcServer
@@ -20,7 +22,7 @@ from service.console.hosts import Hosts
 from service.console.server import ConsoleServer
 from service.jobs.catalog_file import load_catalog
 from service.settings import Settings
-from service.support.tls_files import Certificates
+from service.support.tls_files import Certificates, TlsFile, TlsFiles
 
 _CATALOG = load_catalog(Path(__file__).parents[1] / "catalog.toml")
 
@@ -87,3 +89,10 @@ def _history() -> Mapping[str, str]:
 def new_metrics() -> Metrics:
     """The metrics of the service."""
     return metric_labels.new_metrics(_CATALOG, version="bench", engine="instant", mode="production")
+
+
+def new_certificates() -> Certificates:
+    """Certificates for the loopback."""
+    with tempfile.TemporaryDirectory() as folder:
+        chain, key = self_signed("127.0.0.1").write(Path(folder))
+        return TlsFiles(TlsFile("chain", chain), TlsFile("key", key)).read()
