@@ -1,5 +1,6 @@
 """A supervisor with an access file, as its operator meets it."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tests.conftest import Start
 from tests.support.supervised import refusal
 
 _REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+_TOLD = ("client", "job", "identifier", "outcome", "logger", "method")
 
 
 def _file(*clients: tuple[str, str]) -> str:
@@ -61,13 +63,16 @@ def test_what_a_client_launches_has_its_name_and_a_removed_client_is_out_within_
     assert grpc.StatusCode.UNAUTHENTICATED is raised.value.code()
 
     (audited,) = supervised.events("call.audited")  # also with LOG_LEVEL=error
-    told = {key: audited[key] for key in ("client", "job", "identifier", "outcome", "logger")}
+    assert audited["peer"].startswith("127.0.0.1:")
+    assert re.fullmatch("[0-9a-f]{32}", audited["trace_id"])
+    told = {key: audited[key] for key in _TOLD}
     assert {
         "client": "backend",
         "job": "timer",
         "identifier": "t-1",
         "outcome": "launched",
         "logger": "audit",
+        "method": "area_supervisor.AreaSupervisorService/LaunchJob",
     } == told
 
 
@@ -82,10 +87,12 @@ _NO_ROLE = 'clients.a.role: allowed is "backend", "operator" or "observer"'
 def test_a_faulty_file_ends_the_start_and_touches_nothing_that_runs(
     start: Start, tmp_path: Path, docker_client: docker.DockerClient
 ) -> None:
-    before = start()
-    before.launch("timer", "t-1")
-    before.stop()
     path = tmp_path / "access.toml"
+    path.write_text(_file(("a", "backend")))
+    before = start(ACCESS_FILE=str(path))
+    before.launch("timer", "t-1", metadata=_bearer("a"))
+    assert 200 == before.http("/metrics")[0], "open without METRICS_ACCESS=required"
+    before.stop()
     certified = '[clients.a]\nrole = "backend"\ncertificates = ["dns:a"]'
     for text, address, told in (
         (_file(("a", "backend")), "0.0.0.0", _IN_THE_CLEAR),
