@@ -190,6 +190,7 @@ def test_what_failed_is_told_with_its_last_words(morning: Morning) -> None:
     assert re.search(r" timer crashed: error 3 +the token is refused$", said, re.MULTILINE), said
     assert " missing refused: launch 422 " in said
     assert " killed: " not in said
+    assert re.search(rf"^{_GONE} +timer +lost ", said, re.MULTILINE), said  # in the history
 
 
 @each_way

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from enum import StrEnum
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import grpc
 
@@ -163,7 +163,9 @@ def wanted_of(request: messages.ListJobsRequest) -> Wanted:
         identifier_prefix=request.identifier_prefix,
         state=_one_of(State, "state", request.state),
         outcome=_one_of(Outcome, "outcome", request.outcome),
-        since=_since(request),
+        since=_time(request, "since"),
+        ended_since=_time(request, "ended_since"),
+        failed=request.failed,
     )
 
 
@@ -174,10 +176,12 @@ def name_pattern(name: str) -> str:
     return name
 
 
-def _since(request: messages.ListJobsRequest) -> float | None:
-    if not request.HasField("since"):
+def _time(
+    request: messages.ListJobsRequest, field: Literal["since", "ended_since"]
+) -> float | None:
+    if not request.HasField(field):
         return None
-    return nanoseconds_of("since", request.since) / 1e9
+    return nanoseconds_of(field, getattr(request, field)) / 1e9
 
 
 def _include(request: messages.ListJobsRequest) -> Include:

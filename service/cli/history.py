@@ -6,7 +6,7 @@ import typer
 
 from service.cli.client import calls_supervisor
 from service.cli.formats import Format, Output
-from service.cli.job_options import Name, Outcome, Prefix, Since
+from service.cli.job_options import Name, Outcome, Prefix
 from service.cli.output import say
 
 if TYPE_CHECKING:
@@ -22,7 +22,13 @@ def history(
     name: Name = "",
     identifier: Prefix = "",
     outcome: Outcome = "",
-    since: Since = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only jobs that have failed, and were not killed.")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="Only jobs that have ended since then: 10m, 2h, or a time."),
+    ] = None,
     most: Annotated[
         int | None,
         typer.Option(
@@ -47,7 +53,8 @@ def history(
         name=name,
         identifier_prefix=identifier,
         outcome=outcome,
-        since=timestamp_of(parse_since(since)),
+        failed=failed,
+        ended_since=timestamp_of(parse_since(since)),
     )
     is_table = output in (Format.TABLE, Format.WIDE)
     if most is not None or not is_table:

@@ -8,13 +8,14 @@ from typing import Any
 from service.access.clients import JobScope
 from service.history.kept import Entry, Position
 from service.history.rows import COLUMNS, entry_of
-from service.jobs.model import State
+from service.jobs.model import FAILED_OUTCOMES, State
 from service.jobs.wanted import EVERY_JOB, Wanted
 
 # Up to this many jobs of a prefix are sorted. Of more, reading the newest first soon finds some.
 _FEW = 2000
-# A job ends after it was created. The clocks of machines may differ (microseconds).
+# A job is kept after it was created and has ended. Clocks of machines may differ (microseconds).
 _CLOCKS = 86_400 * 1_000_000
+_FAILED = sorted(outcome.value for outcome in FAILED_OUTCOMES)
 _LAST = "\U0010ffff"
 _ROW = ", ".join(f"ended.{column}" for column in COLUMNS)
 # All names, one step in an index for each.
@@ -83,9 +84,10 @@ class _Question:
             self._add("identifier >= ? AND identifier < ?", prefix, prefix + _LAST)
         if wanted.outcome:
             self._add("outcome = ?", wanted.outcome.value)
-        if wanted.since:
-            earliest = int(wanted.since * 1_000_000) - _CLOCKS
-            self._add("created_at >= ? AND position >= ?", wanted.since, earliest)
+        if wanted.failed:
+            self._add(f"outcome IN ({_marks(_FAILED)})", *_FAILED)
+        self._add_since("created_at", wanted.since)
+        self._add_since("ended_at", wanted.ended_since)
         self._index = self._best_index(connection, names, prefix, wanted)
 
     def part(self, before: Position, most: int) -> tuple[str, Sequence[Any]]:
@@ -102,6 +104,11 @@ class _Question:
         self._conditions.append(condition)
         self._values += values
 
+    def _add_since(self, column: str, at: float | None) -> None:
+        if at is not None:
+            earliest = int(at * 1_000_000) - _CLOCKS
+            self._add(f"{column} >= ? AND position >= ?", at, earliest)
+
     def _best_index(
         self,
         connection: sqlite3.Connection,
@@ -111,7 +118,7 @@ class _Question:
     ) -> str:
         if prefix and _are_few(connection, prefix):
             return " INDEXED BY by_identifier"
-        others = bool(prefix) + bool(wanted.since)
+        others = bool(prefix or wanted.since or wanted.ended_since or wanted.failed)
         if names is not None and len(names) == 1 and not others and not wanted.outcome:
             return " INDEXED BY by_name"
         if wanted.outcome and names is None and not others:

@@ -5,14 +5,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from service.jobs.model import Job, Outcome, State
+from service.jobs.model import FAILED_OUTCOMES, Job, Outcome, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """The jobs that fit all of it. What is empty or None fits every job.
 
-    In `name`, `*` stands for any characters. `since` is of the launch (seconds since the epoch).
+    In `name`, `*` stands for any characters. `since` is of the launch, and `ended_since` of the end
+    (seconds since the epoch). `failed` is any outcome but `success` and `killed`.
     """
 
     name: str = ""
@@ -20,6 +21,8 @@ class Wanted:
     state: State | None = None
     outcome: Outcome | None = None
     since: float | None = None
+    ended_since: float | None = None
+    failed: bool = False
     _names: Callable[[str], object] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -35,7 +38,14 @@ class Wanted:
             and self.state in (None, job.state)
             and self.outcome in (None, job.outcome)
             and (self.since is None or job.created_at >= self.since)
+            and self._fits_end(job)
         )
+
+    def _fits_end(self, job: Job) -> bool:
+        if self.failed and job.outcome not in FAILED_OUTCOMES:
+            return False
+        since = self.ended_since
+        return since is None or (job.ended_at is not None and job.ended_at >= since)
 
 
 def _pattern(name: str) -> Callable[[str], object]:

@@ -4,10 +4,13 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
+import docker
 import pytest
 
+from tests.support import containers
 from tests.support.command_line import Ran, run
 from tests.support.supervised import COMMAND, Supervised, eventually
 
@@ -123,6 +126,21 @@ def test_why_a_job_has_failed_is_found_in_one_command(area: Command) -> None:
     assert ["w-1", "webhook", "error", "(3)"] == area("history").out.splitlines()[1].split()[:4]
     assert "w-1 had ended already\n" == area("kill", "w-1").out
     assert 0 == len(loads(area("history", "-o", "json", "--outcome", "oom")))
+
+
+def test_what_has_failed_lately_is_found_whenever_it_was_launched(
+    area: Command, docker_client: docker.DockerClient
+) -> None:
+    area("launch", "timer", "t-old")
+    launched = datetime.now(UTC).isoformat()
+    containers.one(docker_client, "t-old").kill()
+    area("launch", "webhook", "w-well", "-p", "exit=0", "--wait")
+    lately = ("history", "-o", "name", "--since", launched)
+    eventually(lambda: {"t-old", "w-well"} == set(area(*lately).out.splitlines()))
+    assert "t-old\n" == area(*lately, "--failed").out
+    assert "w-well\n" == area("jobs", "-a", "-o", "name", "--since", launched).out
+    now = datetime.now(UTC).isoformat()
+    assert "" == area("history", "-o", "name", "--since", now).out
 
 
 # Waits and streams

@@ -119,6 +119,8 @@ async def test_filters_are_read() -> None:
         state="gone",
         outcome="oom",
         since=Timestamp(seconds=100, nanos=500_000_000),
+        ended_since=Timestamp(seconds=200),
+        failed=True,
     )
     wanted = Wanted(
         name="t*",
@@ -126,6 +128,8 @@ async def test_filters_are_read() -> None:
         state=State.GONE,
         outcome=Outcome.OOM,
         since=100.5,
+        ended_since=200.0,
+        failed=True,
     )
     assert [("both", wanted)] == recording.asked
 
@@ -133,6 +137,8 @@ async def test_filters_are_read() -> None:
 def test_a_time_of_zero_is_not_the_same_as_none() -> None:
     assert wanted_of(ListJobsRequest(since=Timestamp())).since == 0.0
     assert wanted_of(ListJobsRequest()).since is None
+    assert wanted_of(ListJobsRequest(ended_since=Timestamp())).ended_since == 0.0
+    assert wanted_of(ListJobsRequest()).ended_since is None
 
 
 _NO_TOKEN = (
@@ -162,6 +168,7 @@ _NO_TIME = (
         ({"page_size": 1001}, "page_size: is 1001; allowed are 0 to 1000, and 0 is 100"),
         ({"since": Timestamp(seconds=2**63 - 1)}, _NO_TIME.format(2**63 - 1, 0)),
         ({"since": Timestamp(seconds=7, nanos=-1)}, _NO_TIME.format(7, -1)),
+        ({"ended_since": Timestamp(nanos=-1)}, "ended_" + _NO_TIME.format(0, -1)),
         ({"name": "x" * 1001}, "name: has 1001 characters; at most 1000 are allowed"),
         ({"page_token": "x"}, _NO_TOKEN),
     ],

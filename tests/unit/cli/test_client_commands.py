@@ -131,6 +131,10 @@ def test_the_filters_reach_the_supervisor(fake: Fake, server: str) -> None:
     on(server, "history", "--outcome", "oom")
     assert ["both", "ended"] == [each.include for each in fake.asked[1:]]
     assert "oom" == fake.asked[2].outcome
+    on(server, "history", "--failed", "--since", "2026-11-30T04:00:00Z")
+    lately = fake.asked[3]
+    assert (True, Timestamp(seconds=1_796_011_200)) == (lately.failed, lately.ended_since)
+    assert not lately.HasField("since")  # of the launch, which may be long ago
 
 
 def test_history_is_a_table_of_a_hundred_and_says_that_there_are_more(

@@ -148,6 +148,10 @@ FILTERS = [
     Wanted(state=State.GONE),
     Wanted(state=State.RUNNING),
     Wanted(since=1500.0),
+    Wanted(ended_since=2500.0),
+    Wanted(ended_since=2500.0, failed=True),
+    Wanted(failed=True, name="timer"),
+    Wanted(failed=True, outcome=Outcome.SUCCESS),
     Wanted(name="timer", outcome=Outcome.ERROR, identifier_prefix="user-1", since=1200.0),
     Wanted(name="*i*", outcome=Outcome.SUCCESS),
 ]

@@ -27,6 +27,8 @@ def test_a_token_is_read_back_and_fits_into_a_url(place: Place) -> None:
         ("both", Wanted(state=State.GONE)),
         ("both", Wanted(outcome=Outcome.OOM)),
         ("both", Wanted(since=0.0)),
+        ("both", Wanted(ended_since=0.0)),
+        ("both", Wanted(failed=True)),
     ],
 )
 def test_a_token_is_refused_with_other_filters(include: Include, wanted: Wanted) -> None:

@@ -207,6 +207,8 @@ class ListJobsRequest(_message.Message):
     SINCE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ENDED_SINCE_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
     include: _builtins.str
     """`live` (the default), `ended` or `both`."""
     name: _builtins.str
@@ -221,9 +223,15 @@ class ListJobsRequest(_message.Message):
     """At most 1000; 100 if it is 0."""
     page_token: _builtins.str
     """Of the page before; the other fields have to be the same."""
+    failed: _builtins.bool
+    """Whether only jobs are wanted that have failed: with any outcome but `success` and `killed`."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """Created at this time or later."""
+
+    @_builtins.property
+    def ended_since(self) -> _timestamp_pb2.Timestamp:
+        """Ended at this time or later. No live job has ended."""
 
     def __init__(
         self,
@@ -236,10 +244,12 @@ class ListJobsRequest(_message.Message):
         since: _timestamp_pb2.Timestamp | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        ended_since: _timestamp_pb2.Timestamp | None = ...,
+        failed: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ended_since", b"ended_since", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier_prefix", b"identifier_prefix", "include", b"include", "name", b"name", "outcome", b"outcome", "page_size", b"page_size", "page_token", b"page_token", "since", b"since", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_since", b"ended_since", "failed", b"failed", "identifier_prefix", b"identifier_prefix", "include", b"include", "name", b"name", "outcome", b"outcome", "page_size", b"page_size", "page_token", b"page_token", "since", b"since", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
