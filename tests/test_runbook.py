@@ -246,6 +246,13 @@ def test_the_limit_of_jobs_and_their_number_are_told(morning: Morning) -> None:
 
 
 @each_way
+def test_the_settings_of_the_process_are_told(morning: Morning) -> None:
+    said = morning.answer_under("A setting has no effect")
+    assert re.search(r" MAX_RUNNING_JOBS +│ 30 +│ environment ", said), said
+    assert re.search(r" MAX_PULLS +│ 2 +│ default ", said)
+
+
+@each_way
 def test_what_is_gone_after_a_restart_is_told(morning: Morning) -> None:
     said = morning.answer_under("What is gone after a restart?")
     told = "job.exited lost" if morning.way == "compose" else "janitor.removed exited"

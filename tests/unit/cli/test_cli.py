@@ -14,6 +14,7 @@ from service import __version__
 from service.access.tokens import hash_line
 from service.cli.main import app, main
 from service.jobs.catalog_file import PACKAGED
+from service.settings import Settings
 from tests.support.environment import no_settings
 
 
@@ -157,6 +158,54 @@ def test_settings_and_catalogue_can_be_checked_without_an_engine(
     monkeypatch.setenv("JOB_CATALOG", "jobs.toml")
     assert not ended(monkeypatch, "check")
     assert "jobs.toml: 1 jobs\n" == capsys.readouterr().out
+
+
+def test_each_setting_is_shown_with_where_it_comes_from_and_no_secret_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".env").write_text(
+        "go_env=production\nMAX_PULLS=3\nWAIT_SECONDS=0.5\nOTEL_EXPORTER_OTLP_HEADERS=key=s3cret\n"
+        "GRAFANA_URL=http://me:s3cret@grafana/\nTRACE_URL_TEMPLATE=http://g/t?key=s3cret&id={trace_id}\n"
+    )
+    for variable, value in {
+        "max_pulls": "5",
+        "GO_ENV": "",
+        "METRICS_PORT": "tcp://10.0.0.1:9464",  # of Kubernetes
+        "DOCKER_HOST": "tcp://me:s3c@ret@engine:2375",
+        "DOCKER_AUTH_CONFIG": "s3cret",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    assert not ended(monkeypatch, "check", "--settings")
+    told = capsys.readouterr()
+    assert "s3c" not in told.out + told.err
+    lines = [line.split("│")[1:-1] for line in told.out.splitlines() if line[0] == "│"]
+    shown = {row[0].strip(): (row[1].strip(), row[2].strip()) for row in lines}
+    assert {name.upper() for name in Settings.model_fields} <= shown.keys()
+    assert {
+        "GO_ENV": ("production", ".env"),
+        "MAX_PULLS": ("5", "environment"),
+        "WAIT_SECONDS": ("0.5", ".env"),
+        "METRICS_PORT": ("9464", "default"),
+        "PULL_TIMEOUT_SECONDS": ("600", "default"),
+        "ORPHAN_DRY_RUN": ("false", "default"),
+        "REPORT_CRASHES_TARGET": ("(GRPC_CALLBACK_HOST and GRPC_CALLBACK_PORT)", "default"),
+        "GRAFANA_URL": ("set", ".env"),
+        "TRACE_URL_TEMPLATE": ("http://g/t?…", ".env"),
+        "DOCKER_HOST": ("set", "environment"),
+        "OTEL_EXPORTER_OTLP_HEADERS": ("set", ".env"),
+    }.items() <= shown.items()
+    assert told.out.endswith(f"{PACKAGED}: 68 jobs\n")
+
+
+def test_settings_are_shown_before_what_is_wrong_unless_that_is_one_of_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JOB_CATALOG", "none.toml")
+    assert "JOB_CATALOG=none.toml: cannot be read" in str(ended(monkeypatch, "check", "--settings"))
+    assert " none.toml " in capsys.readouterr().out
+    monkeypatch.setenv("MAX_PULLS", "many")
+    assert str(ended(monkeypatch, "check", "--settings")).startswith("area-supervisor: MAX_PULLS=")
+    assert "" == capsys.readouterr().out
 
 
 def test_a_pattern_of_the_access_file_that_no_job_matches_is_a_warning(
