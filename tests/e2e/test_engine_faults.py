@@ -14,7 +14,15 @@ from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers
 from tests.support.agreement import agree, await_fall, await_return, exits
-from tests.support.http_line import Fault, HttpLine, Meddle, a_share, requests, untouched
+from tests.support.http_line import (
+    STOPS,
+    Fault,
+    HttpLine,
+    Meddle,
+    a_share,
+    requests,
+    untouched,
+)
 from tests.support.stubborn import a_stubborn_one
 from tests.support.supervised import Supervised, eventually
 
@@ -148,7 +156,7 @@ def test_an_engine_that_fails_at_it_each_time_is_a_502_and_leaves_nothing(
     agree(supervised, docker_client)
     meddled.meddle = untouched
     assert Response() == supervised.launch("timer", "t-1")
-    meddled.meddle = requests("POST", "/stop", Fault.REFUSED)
+    meddled.meddle = requests("POST", STOPS, Fault.REFUSED)
     assert 502 == supervised.kill("t-1").error.code
     agree(supervised, docker_client, "t-1")
 

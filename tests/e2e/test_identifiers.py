@@ -12,7 +12,7 @@ from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import containers
 from tests.support.collector import Collector
-from tests.support.http_line import Fault, HttpLine, requests, untouched
+from tests.support.http_line import STOPS, Fault, HttpLine, requests, untouched
 from tests.support.supervised import Supervised, eventually
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
@@ -189,7 +189,7 @@ def test_what_cannot_be_stopped_is_told_in_some_kilobytes(
     identifiers = [f"{number:02}\x1b\u2028{'x' * 100_000}" for number in range(12)]
     for identifier in identifiers:
         assert Response() == supervised.launch("timer", identifier)
-    meddled.meddle = requests("POST", "/stop", Fault.REFUSED)
+    meddled.meddle = requests("POST", STOPS, Fault.REFUSED)
     error = supervised.kill_all().error
     meddled.meddle = untouched
     assert 502 == error.code

@@ -396,19 +396,18 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
                 "test_docker_waits_for_a_removal_that_a_third_party_began",
             ),
         },
-        "it is about Docker 23 and 24": {
-            "tests/engine/test_contract.py": (
-                "test_docker_is_left_with_no_stop_where_it_would_kill_at_once",
-            ),
-        },
         "its networks need nftables, which its root does not have": {
             "tests/e2e/test_callback.py": (
                 "test_compose_finds_what_is_misspelt_in_its_env_file",
                 "test_compose_runs_it_and_a_new_container_takes_over_its_jobs_and_its_history",
+                "test_compose_runs_it_with_tls_and_its_health_check_is_well",
             ),
         },
         "what it builds has no HEALTHCHECK, for which the format of its images has no place": {
-            "tests/e2e/test_callback.py": ("test_the_images_own_health_check_follows_the_process",),
+            "tests/e2e/test_callback.py": (
+                "test_the_images_own_health_check_follows_the_process",
+                "test_the_images_own_health_check_works_with_tls",
+            ),
         },
         "it limits each container to 2,048 processes by itself": {
             "tests/e2e/test_launch.py": ("test_a_job_without_limits_has_none",),

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from tests.support.line import Directions, Line
 
+# The ends of the paths by which Docker and Podman are asked to stop a container.
+STOPS = ("/stop", "/kill")
 _FAILURE = (500, "an error that a test has made")
 
 
@@ -134,11 +136,11 @@ def answers(method: str, end: str, edit: Callable[[bytes], bytes]) -> Rewrite:
     return rewrite
 
 
-def requests(method: str, end: str, fault: Fault) -> Meddle:
+def requests(method: str, ends: str | tuple[str, ...], fault: Fault) -> Meddle:
     """A fault for the requests whose path ends so."""
 
     def meddle(asked: str, path: str) -> Fault | None:
-        return fault if asked == method and path.partition("?")[0].endswith(end) else None
+        return fault if asked == method and path.partition("?")[0].endswith(ends) else None
 
     return meddle
 

@@ -162,40 +162,36 @@ class Client(docker.APIClient):
 
     @property
     def keeps_grace(self) -> bool:
-        """Whether the Engine continues a stop, with its grace, after the client disconnects."""
+        """Whether the Engine carries out a stop, with its grace, after the client disconnects."""
         return self._version not in _KILL_ON_DISCONNECT
 
     def ask_to_stop(self, container_id: str, grace: int, *, within: float) -> int | None:
         """Request a stop. Return the status; disconnect and return None if none comes in time.
 
         An Engine that `keeps_grace` then continues: "cancelling the request should not cancel the
-        stop" (moby's daemon/stop.go). Any other Engine is only asked to send the stop signal.
-        docker-py's own `stop` waits for the whole grace.
+        stop" (moby's daemon/stop.go). Any other Engine is only asked for the exit: `terminate` has
+        sent the stop signal. docker-py's own `stop` waits for the whole grace.
         """
+        action, params = ("stop", {"t": grace}) if self.keeps_grace else ("wait", None)
+        url = self._url("/containers/{0}/" + action, container_id)  # type: ignore[attr-defined]
         try:
-            if not self.keeps_grace and not self._terminate(container_id, within):
-                return HTTPStatus.NOT_MODIFIED
-            action, params = ("stop", {"t": grace}) if self.keeps_grace else ("wait", None)
-            answer = self._act(container_id, action, params, within)
+            answer = self._post(url, params=params, timeout=within)  # type: ignore[attr-defined]
         except (TimeoutError, requests.exceptions.Timeout):
             return None
         self._raise_for_status(answer)
         status: int = answer.status_code
         return status
 
-    def _terminate(self, container_id: str, timeout: float) -> bool:
+    def terminate(self, container_id: str) -> bool:
         """Send the stop signal. Return whether the container runs."""
         config = read(Inspected, self.inspect_container(container_id)).Config
-        signal = {"signal": config.StopSignal or "SIGTERM"}
-        answer = self._act(container_id, "kill", signal, timeout)
-        if answer.status_code == HTTPStatus.CONFLICT:
-            return False
-        self._raise_for_status(answer)
+        try:
+            self.kill(container_id, config.StopSignal or "SIGTERM")
+        except APIError as error:
+            if error.status_code == HTTPStatus.CONFLICT:
+                return False
+            raise
         return True
-
-    def _act(self, container_id: str, action: str, params: Any, timeout: float) -> Any:
-        url = self._url("/containers/{0}/" + action, container_id)  # type: ignore[attr-defined]
-        return self._post(url, params=params, timeout=timeout)  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """Disconnect. The next call connects again."""

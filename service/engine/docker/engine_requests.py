@@ -102,8 +102,10 @@ REQUESTS: Sequence[EngineRequest] = (
     EngineRequest(
         "POST", "/containers/{container}/kill", "a kill, with Docker 23 and 24, and Podman"
     ),
-    EngineRequest("POST", "/containers/{container}/wait", "a kill, with Docker 23 and 24"),
-    EngineRequest("POST", "/containers/{container}/unpause", "a kill of a paused one, with Podman"),
+    EngineRequest(
+        "POST", "/containers/{container}/wait", "a kill, with Docker 23 and 24, and Podman"
+    ),
+    EngineRequest("POST", "/containers/{container}/unpause", "a kill, with Podman"),
     EngineRequest("POST", "/containers/{container}/rename", "one that cannot be removed"),
     EngineRequest("DELETE", "/containers/{container}", "one that has ended"),
     EngineRequest("GET", "/networks", "whether those of jobs are there, for Diagnose and doctor"),

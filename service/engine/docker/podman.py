@@ -4,11 +4,9 @@ Measured with Podman 5.4; its error messages are in libpod/define/errors.go, its
 pkg/api/handlers/compat.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 from docker.errors import APIError
@@ -18,8 +16,6 @@ from service.engine.docker.parsing import Unreadable
 from service.engine.docker.podman_set_up import as_given
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineRefused
-
-T = TypeVar("T")
 
 # Nearly every failure is a 500. These are Docker's statuses for Podman's messages; the first match
 # counts. After other messages, as after any 500, another try may succeed.
@@ -89,26 +85,31 @@ class PodmanClient(Client):
 
     @property
     def keeps_grace(self) -> bool:
-        """See `Client.keeps_grace`. Podman does in all versions."""
-        return True
+        """See `Client.keeps_grace`.
 
-    def ask_to_stop(self, container_id: str, grace: int, *, within: float) -> int | None:
-        stop = partial(super().ask_to_stop, container_id, grace, within=within)
-        return self._unpause_and_stop(container_id, stop)
+        Podman carries out few stops at once, three for each processor and one (its pkg/parallel).
+        One that waits for others is dropped when the client disconnects, before any signal is sent.
+        """
+        return False
+
+    def terminate(self, container_id: str) -> bool:
+        """Docker unpauses a container after the stop signal; Podman keeps the signal for later."""
+        runs = super().terminate(container_id)
+        if runs:
+            with suppress(APIError):  # it is not paused
+                self.unpause(container_id)
+        return runs
 
     def stop(self, container: Any, timeout: int | None = None) -> None:
-        self._unpause_and_stop(container, partial(super().stop, container, timeout))
-
-    def _unpause_and_stop(self, container: Any, stop: Callable[[], T]) -> T:
         """Docker unpauses a container to stop it; Podman refuses."""
         try:
-            return stop()
+            super().stop(container, timeout)
         except APIError as error:
             if error.status_code != HTTPStatus.CONFLICT:
                 raise
             with suppress(APIError):  # another client has unpaused it
                 self.unpause(container)
-            return stop()
+            super().stop(container, timeout)
 
     def remove_container(
         self, container: Any, v: bool = False, link: bool = False, force: bool = False

@@ -38,7 +38,7 @@ _POLL, _LONGEST_POLL = 0.05, 1.0
 class _Request:
     """A stop that the Engine has received."""
 
-    sent: float  # `monotonic`
+    sent: float  # when the grace begins (`monotonic`)
     status: int | None  # of the answer, if it came within the turn
     has_grace: bool  # whether the Engine knows the grace, and sends SIGKILL after it
 
@@ -106,9 +106,12 @@ class Stops:
 
     async def _request(self, container_id: str, grace: int) -> _Request:
         def request(api: docker.APIClient) -> _Request:
-            client = cast("Client", api)
+            client, began = cast("Client", api), monotonic()
+            if not client.keeps_grace and not client.terminate(container_id):
+                return _Request(began, HTTPStatus.NOT_MODIFIED, has_grace=False)
             sent = monotonic()
-            status = client.ask_to_stop(container_id, grace, within=self._turn)
+            left = max(_SHORTEST_TURN, began + self._turn - sent)
+            status = client.ask_to_stop(container_id, grace, within=left)
             return _Request(sent, status, client.keeps_grace)
 
         stop = Call("stop", request, {_ID: container_id})

@@ -69,6 +69,8 @@ NO_USER = "unable to find user nobody-here: no matching entries in passwd file"
 REMOVING = (
     f"container {ID} must be in Created or Stopped state to be started: container state improper"
 )
+NOT_ALIVE = f"can only kill running containers. {ID} is in state exited: container state improper"
+NOT_PAUSED = f'"{ID}" is not paused, can\'t unpause: container state improper'
 STOPPED = f"can only stop created or running containers. {ID} is in state removing: container"
 
 Answer = tuple[int, Any]
@@ -210,8 +212,13 @@ async def test_what_is_removed_while_it_is_inspected_does_not_exist() -> None:
         await an_engine(Recorded({"GET json": failure(meanwhile)})).inspect(ID)
 
 
-async def test_what_does_not_run_is_stopped() -> None:
-    assert None is await an_engine(Recorded({"POST stop": failure(STOPPED)})).stop(ID, grace=1)
+@pytest.mark.parametrize("status", [409, 500])
+async def test_what_does_not_run_is_stopped(status: int) -> None:
+    told = {"POST kill": failure(NOT_ALIVE, status), "POST stop": failure(STOPPED)}
+    client = Recorded({"GET json": inspected(), **told})
+    assert None is await an_engine(client).stop(ID, grace=1)
+    assert ["GET json", "POST kill"] == client.asked
+    client.stop(ID, timeout=0)  # as after the grace
 
 
 async def test_a_program_that_is_not_there_is_refused_where_there_is_no_init() -> None:
@@ -343,10 +350,18 @@ def test_the_log_driver_of_a_job_without_one_is_called_as_docker_calls_it(
 # What it does in another way
 
 
-@pytest.mark.parametrize("words", [PAUSED, PAUSED_STILL])
-async def test_what_is_paused_goes_on_to_be_stopped(words: str) -> None:
-    client = Recorded({"POST stop": [failure(words), (204, None)]})
+@pytest.mark.parametrize("unpause", [(204, None), failure(NOT_PAUSED)])
+async def test_a_stop_is_the_signal_alone_and_goes_on_with_what_is_paused(unpause: Answer) -> None:
+    """Podman drops a stop that waits for other stops when its client disconnects."""
+    client = Recorded({"GET json": inspected(status="running"), "POST unpause": unpause})
     await an_engine(client).stop(ID, grace=1)
+    assert ["GET json", "POST kill", "POST unpause", "POST wait"] == client.asked
+
+
+@pytest.mark.parametrize("words", [PAUSED, PAUSED_STILL])
+def test_what_is_paused_goes_on_to_be_ended_after_the_grace(words: str) -> None:
+    client = Recorded({"POST stop": [failure(words), (204, None)]})
+    client.stop(ID, timeout=0)
     assert ["POST stop", "POST unpause", "POST stop"] == client.asked
 
 
