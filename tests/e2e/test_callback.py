@@ -19,6 +19,7 @@ from docker.models.containers import Container
 from google.protobuf.empty_pb2 import Empty
 
 from examples.backend import Call
+from scripts import engines
 from scripts.certificates import Authority, Files
 from scripts.private_engine import PrivateEngine
 from scripts.sbom import SBOM
@@ -458,7 +459,8 @@ def test_the_image_runs_as_an_ordinary_user_in_the_sockets_group(
     contained.container.start()
     eventually(contained.is_ready, within=60)
     _works_as_an_ordinary_user(contained, listening)
-    eventually(lambda: "healthy" == _health(contained.container), within=_HEALTH_SECONDS)
+    if engines.kind() == "Docker":  # what Podman builds has no HEALTHCHECK
+        eventually(lambda: "healthy" == _health(contained.container), within=_HEALTH_SECONDS)
 
 
 def test_without_the_group_an_ordinary_user_is_told_what_is_missing(
