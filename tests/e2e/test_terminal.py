@@ -39,6 +39,9 @@ _LAUNCHES = (
     ("gmail-send-email", "gmail-send-email-7", {"say": "the mailbox is full", "exit": 3}),
 )
 
+_SECONDS_TO_FIND_OUT = 10
+_OF_CHILDREN = re.compile(r"^0m([\d.]+)s 0m([\d.]+)s$\Z", re.MULTILINE)
+
 
 @pytest.fixture(scope="module")
 def long_running(
@@ -103,6 +106,16 @@ def test_a_person_sees_what_has_failed_and_why(terminal: Terminal) -> None:
     assert "State:        error (3)" in screen
     assert "  the mailbox is full" in screen
     keep(command, screen)
+
+
+def test_what_runs_and_what_has_failed_and_why_takes_a_person_seconds(terminal: Terminal) -> None:
+    commands = ["jobs", "history", "describe gmail-send-email-7"]
+    each = "; ".join(f"area-supervisor {command}" for command in commands)
+    screen = terminal.run(f"bash -c '{each}; times'")
+    assert "the mailbox is full" in screen
+    took = _OF_CHILDREN.search(screen)  # of the processor: a busy machine is no fault of theirs
+    assert took
+    assert sum(map(float, took.groups())) < _SECONDS_TO_FIND_OUT
 
 
 def test_tab_completes_commands_jobs_and_identifiers(terminal: Terminal) -> None:
