@@ -53,6 +53,11 @@ class PortMetrics:
             port=TLS_PORTS,
             edge=["not_before", "not_after"],
         )
+        self.tls_client_authority = series.gauge(
+            "supervisor_tls_client_authority_timestamp_seconds",
+            "When the authority of clients that expires first is valid; 0 if there is none.",
+            edge=["not_before", "not_after"],
+        )
         self.tls_files_refused = series.gauge(
             "supervisor_tls_files_refused",
             "1 while the files of a port do not fit, and the certificate before is in use.",

@@ -13,6 +13,7 @@ _STATUSES = (
 # Without TLS, the end of the certificate is 0.
 _NOT_AFTER = series("supervisor_tls_certificate_timestamp_seconds", 'edge="not_after"')
 _LEFT = f"min by (port) (clamp_min({_NOT_AFTER} - time(), 0))"
+_OF_CLIENTS = series("supervisor_tls_client_authority_timestamp_seconds", 'edge="not_after"')
 
 
 def grpc() -> list[Panel]:
@@ -66,9 +67,11 @@ def _tls() -> list[Panel]:
         ),
         lines(
             "Certificates: time left",
-            "Until the certificate in use expires. 0 without TLS.",
+            "Until the certificate in use expires, by port, and the first authority of clients."
+            " 0 if there is none.",
             "s",
             query(_LEFT, "{{port}}"),
+            query(f"min(clamp_min({_OF_CLIENTS} - time(), 0))", "authority of clients"),
         ),
     ]
 

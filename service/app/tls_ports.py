@@ -78,13 +78,19 @@ class _TlsPort:
 
     def in_use(self) -> PortCertificate:
         used = self._certificates
-        return PortCertificate(self._port, used.not_before, used.not_after, self._refused)
+        return PortCertificate(
+            self._port, used.not_before, used.not_after, self._refused, used.authority
+        )
 
     def _use(self, certificates: Certificates) -> None:
         self._certificates = certificates
         edges = self._metrics.tls_certificate
         edges.labels(self._port, "not_before").set(certificates.not_before)
         edges.labels(self._port, "not_after").set(certificates.not_after)
+        if self._files.client_authorities:
+            begins, ends = certificates.authority or (0.0, 0.0)
+            self._metrics.tls_client_authority.labels("not_before").set(begins)
+            self._metrics.tls_client_authority.labels("not_after").set(ends)
         self._metrics.tls_files_refused.labels(self._port).set(0)
 
     def _renew(self) -> bool:

@@ -8,11 +8,18 @@ from service.access.reading import patterns_without_a_job, read_clients
 from service.diagnosis.case import Case
 from service.diagnosis.checks import Check, Finding, error, ok, warning
 from service.jobs.catalog_file import PACKAGED, check_tables, faults_of, read_tables
+from service.support.tls_files import Lifetime
 
 _SHARE_LEFT = 0.1
 """A certificate with a smaller part of its lifetime left has to be renewed, as the alert says."""
 RENEW = "renew it (docs/tls.md); the supervisor takes the new files without a restart"
 _DAY = 86_400
+_AUTHORITY_LEFT = 30 * _DAY
+"""An authority is valid for years, of which a tenth is too long to be warned."""
+_REPLACE = (
+    "put the next one beside it in GRPC_TLS_CLIENT_CA_FILE, and renew the certificates of clients"
+    " (docs/tls.md#the-authorities-of-clients)"
+)
 
 
 def _settings(case: Case) -> Iterator[Finding]:
@@ -75,24 +82,38 @@ def _certificates(case: Case) -> Iterator[Finding]:
     for port, files in ports.items():
         certificates = files.read()
         yield of_certificate(port, certificates.not_before, certificates.not_after)
+        if certificates.authority:
+            yield of_authority(port, certificates.authority)
 
 
 def of_certificate(port: str, begins: float, ends: float) -> Finding:
     """Whether a certificate is valid, and for how long. Times are Unix times."""
-    now, subject = time.time(), f"{port} port"
+    left = _SHARE_LEFT * (ends - begins)
+    return _of_lifetime(f"{port} port", "its certificate", Lifetime(begins, ends), left, RENEW)
+
+
+def of_authority(port: str, lifetime: Lifetime) -> Finding:
+    """The same of an authority of clients."""
+    left = min(_SHARE_LEFT * (lifetime.ends - lifetime.begins), _AUTHORITY_LEFT)
+    whose = "an authority of its clients"
+    return _of_lifetime(f"{port} port", whose, lifetime, left, _REPLACE)
+
+
+def _of_lifetime(subject: str, what: str, lifetime: Lifetime, least: float, helps: str) -> Finding:
+    now, (begins, ends) = time.time(), lifetime
     until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(ends))
     if now >= ends:
-        return error(f"its certificate has expired: {until}", RENEW, subject)
+        return error(f"{what} has expired: {until}", helps, subject)
     if now < begins:
         from_ = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(begins))
         return error(
-            f"its certificate is not valid before {from_}",
+            f"{what} is not valid before {from_}",
             "compare the clocks of this host and of who has signed it",
             subject,
         )
-    if ends - now < _SHARE_LEFT * (ends - begins):
-        return warning(f"its certificate expires soon: {until}", RENEW, subject)
-    return ok(f"its certificate is valid for {(ends - now) / _DAY:.0f} days", subject)
+    if ends - now < least:
+        return warning(f"{what} expires soon: {until}", helps, subject)
+    return ok(f"{what} is valid for {(ends - now) / _DAY:.0f} days", subject)
 
 
 CHECKS = [

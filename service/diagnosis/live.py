@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from service.access.clients import ALL_JOBS, JobScope
 from service.diagnosis.checks import Check, Finding, error, warning
-from service.diagnosis.configuration import of_certificate
+from service.diagnosis.configuration import of_authority, of_certificate
 from service.diagnosis.engine_checks import some
 from service.diagnosis.recent_ends import RecentEnds
 from service.engine.examiner import Examiner
@@ -21,6 +21,7 @@ from service.state.cordon import Cordon
 from service.state.readiness import Readiness
 from service.state.registry import Registry
 from service.state.rooms import Rooms
+from service.support.tls_files import Lifetime
 
 _RUNBOOK = "docs/runbook.md"
 _MOST_OF_A_LINE = 200  # characters of a job's output
@@ -34,6 +35,7 @@ class PortCertificate(NamedTuple):
     not_before: float
     not_after: float
     fault: str
+    authority: Lifetime | None = None  # of clients: the one that expires first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +185,8 @@ def _certificates(live: Live) -> Iterator[Finding]:
                 f"{each.port} port",
             )
         yield of_certificate(each.port, each.not_before, each.not_after)
+        if each.authority:
+            yield of_authority(each.port, each.authority)
 
 
 def _history(live: Live) -> Iterator[Finding]:

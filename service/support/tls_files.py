@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from observability.escaping import printable
 from service.errors import StartError
@@ -37,6 +37,13 @@ class TlsFilesError(StartError):
     """A file cannot be read, or does not fit. The message contains nothing of the files."""
 
 
+class Lifetime(NamedTuple):
+    """From when until when a certificate is valid (Unix times)."""
+
+    begins: float
+    ends: float
+
+
 @dataclass(frozen=True, slots=True)
 class Certificates:
     """What a port serves with, in PEM. Times are Unix times."""
@@ -44,6 +51,7 @@ class Certificates:
     chain: bytes
     key: bytes = field(repr=False)
     client_authorities: bytes | None  # each client has to show a certificate of one of these
+    authority: Lifetime | None  # of the one of them that expires first
     not_before: float
     not_after: float
     context: ssl.SSLContext  # for a port that OpenSSL serves; it asks for no client certificate
@@ -95,12 +103,14 @@ class TlsFiles:
         client = self._client(chain)
         context = self._server(chain, key)
         shown = self._shown_to(client, context)
+        authorities, authority = self._read_authorities()
         return Certificates(
             chain=chain,
             key=key,
-            client_authorities=self._read_authorities(),
-            not_before=ssl.cert_time_to_seconds(shown["notBefore"]),
-            not_after=_not_after(shown),
+            client_authorities=authorities,
+            authority=authority,
+            not_before=_lifetime(shown).begins,
+            not_after=_lifetime(shown).ends,
             context=context,
         )
 
@@ -147,20 +157,23 @@ class TlsFiles:
             raise self.chain.wrong("has a key that gRPC does not know", _CHAIN)
         return shown
 
-    def _read_authorities(self) -> bytes | None:
+    def _read_authorities(self) -> tuple[bytes | None, Lifetime | None]:
+        """All of them; and of those that have not expired, the one that does so first."""
         if self.client_authorities is None:
-            return None
+            return None, None
         found = self.client_authorities.read(_AUTHORITIES)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         _trust(context, found, self.client_authorities, _AUTHORITIES)
-        ends = [_not_after(each) for each in context.get_ca_certs()]
-        if ends and max(ends) < time.time():
+        lifetimes = [_lifetime(each) for each in context.get_ca_certs()]
+        valid = [each for each in lifetimes if each.ends >= time.time()]
+        if lifetimes and not valid:
             raise self.client_authorities.wrong("has expired", _AUTHORITIES)
-        return found
+        return found, min(valid, key=lambda each: each.ends, default=None)
 
 
-def _not_after(certificate: Mapping[str, Any]) -> float:
-    return ssl.cert_time_to_seconds(certificate["notAfter"])
+def _lifetime(certificate: Mapping[str, Any]) -> Lifetime:
+    begins, ends = (certificate[edge] for edge in ("notBefore", "notAfter"))
+    return Lifetime(ssl.cert_time_to_seconds(begins), ssl.cert_time_to_seconds(ends))
 
 
 def _trust(context: ssl.SSLContext, pem: bytes, file: TlsFile, allowed: str) -> None:

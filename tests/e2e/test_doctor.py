@@ -256,15 +256,20 @@ def test_what_a_run_before_has_left(
 def test_certificates(doctor: Doctor) -> None:
     authority = Authority("ours")
 
-    def found(lifetime: tuple[float, float]) -> tuple[str, str]:
+    def found(lifetime: tuple[float, float], **more: str) -> set[tuple[str, str]]:
         files = authority.issue("localhost", lifetime=lifetime).write(doctor.directory)
-        findings = doctor.find(container=False, **files.settings(), **files.settings("METRICS"))
-        (one,) = {(f["status"], f["message"]) for f in findings if f["check"] == "certificates"}
-        return one
+        settings = {**files.settings(), **files.settings("METRICS"), **more}
+        every = doctor.find(container=False, **settings)
+        wanted = [each for each in every if each["check"] == "certificates"]
+        return {(each["status"], each["message"].partition(": ")[0]) for each in wanted}
 
-    assert ("ok", "its certificate is valid for 30 days") == found((-1, 30))
-    status, message = found((-30, 1))
-    assert ("warning", True) == (status, "its certificate expires soon: " in message)
+    assert {("ok", "its certificate is valid for 30 days")} == found((-1, 30))
+    asked = doctor.directory / "clients.crt"
+    asked.write_bytes(Authority("of clients", lifetime=(-30, 1)).pem)
+    assert {
+        ("warning", "its certificate expires soon"),
+        ("warning", "an authority of its clients expires soon"),
+    } == found((-30, 1), GRPC_TLS_CLIENT_CA_FILE=str(asked))
 
 
 @pytest.mark.parametrize(

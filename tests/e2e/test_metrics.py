@@ -127,6 +127,10 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
         "gauge",
         {"port": {"grpc", "http"}, "edge": {"not_before", "not_after"}},
     ),
+    "supervisor_tls_client_authority_timestamp_seconds": (
+        "gauge",
+        {"edge": {"not_before", "not_after"}},
+    ),
     "supervisor_tls_files_refused": ("gauge", {"port": {"grpc", "http"}}),
     "supervisor_tls_handshake_failures": (
         "counter",

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.access.clients import JobScope
-from service.diagnosis.checks import Finding
+from service.diagnosis.checks import Finding, Status
 from service.diagnosis.live import Outside, PortCertificate
 from service.errors import EngineFailed, StartError
 from service.jobs.labels import labels_of
+from service.support.tls_files import Lifetime
 from tests.supervisor.world import INSTANCE, World, a_world, until
 from tests.support.examined_engine import Engine
 from tests.support.samples import a_job
@@ -140,6 +141,22 @@ async def test_of_certificates_the_refused_files_and_the_time_are_told_apart(wor
     found = [each for each in await _found(world) if each.check == "certificates"]
     assert ["grpc port", "http port"] == [each.subject for each in found]
     assert ["is not the key" in each.message for each in found] == [True, False]
+
+
+async def test_an_authority_of_clients_that_expires(world: World) -> None:
+    async def told(*days: float) -> list[tuple[Status, bool]]:
+        begins, ends = (time.time() + each * 86_400 for each in days)
+        asks = PortCertificate("grpc", 0.0, time.time() + 1e9, "", Lifetime(begins, ends))
+        outside = _outside(Engine(), certificates=lambda: [asks])
+        world.observer.diagnosis.look_outside(outside)
+        found = [each for each in await _found(world) if each.check == "certificates"]
+        return [(each.status, each.message.startswith("an authority of its")) for each in found]
+
+    assert [] == await told(-80, 10)
+    assert [(Status.WARNING, True)] == await told(-82, 8)  # less than a tenth is left
+    assert [] == await told(-3650, 31)
+    assert [(Status.WARNING, True)] == await told(-3650, 29)
+    assert [(Status.ERROR, True)] == await told(-3650, -1)
 
 
 async def test_what_the_engine_tells_is_shared_and_kept_for_a_while() -> None:

@@ -148,6 +148,9 @@ def test_the_lifetime_of_the_certificate_in_use_is_a_metric(secured: _Secured) -
     name = "supervisor_tls_certificate_timestamp_seconds"
     edges = [secured.metric(name, port="grpc", edge=e) for e in ("not_before", "not_after")]
     assert 31 * 86_400 == pytest.approx(edges[1] - edges[0], abs=10)
+    of_clients = "supervisor_tls_client_authority_timestamp_seconds"
+    edges = [secured.metric(of_clients, edge=e) for e in ("not_before", "not_after")]
+    assert 31 * 86_400 == pytest.approx(edges[1] - edges[0], abs=10)
 
 
 def test_failed_handshakes_are_counted_events_of_ours_and_no_lines_of_grpc(

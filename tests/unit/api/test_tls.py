@@ -44,9 +44,9 @@ class _Port:
         files = TlsFiles(TlsFile("CERT", chain), TlsFile("KEY", key), self._authority_file())
         self.certificates: Certificates = files.read()
 
-    def trust(self, authority: Authority) -> None:
-        """Let in clients of another authority only."""
-        self._authorities = authority.pem
+    def trust(self, *authorities: Authority) -> None:
+        """Let in clients of other authorities only."""
+        self._authorities = b"".join(each.pem for each in authorities)
         self.serve_with(_SUPERVISOR)
 
     def _authority_file(self) -> TlsFile | None:
@@ -128,6 +128,15 @@ async def test_a_client_without_a_valid_certificate_of_our_authority_is_refused(
     closed: _Port, pair: Pair | None
 ) -> None:
     assert await closed.is_refused(pair)
+    assert await closed.names(_BACKEND)
+
+
+async def test_an_authority_that_has_expired_lets_nobody_in_whatever_its_certificates_say(
+    closed: _Port,
+) -> None:
+    expired = Authority("expired", lifetime=EXPIRED)
+    closed.trust(expired, _OURS)
+    assert await closed.is_refused(expired.issue("backend.area.internal"))
     assert await closed.names(_BACKEND)
 
 

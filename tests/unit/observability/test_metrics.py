@@ -129,6 +129,10 @@ PRESET = [
         "supervisor_tls_certificate_timestamp_seconds",
         {"port": ("grpc", "http"), "edge": ("not_before", "not_after")},
     ),
+    (
+        "supervisor_tls_client_authority_timestamp_seconds",
+        {"edge": ("not_before", "not_after")},
+    ),
     ("supervisor_tls_files_refused", {"port": ("grpc", "http")}),
     (
         "supervisor_tls_handshake_failures_total",

@@ -146,7 +146,19 @@ def test_authorities_that_have_all_expired_are_told(tmp_path: Path) -> None:
 
 def test_the_authorities_of_clients_are_read(tmp_path: Path) -> None:
     both = _AUTHORITY.pem + Authority("another").pem
-    assert both == _files(_PAIR, tmp_path, both).read().client_authorities
+    read = _files(_PAIR, tmp_path, both).read()
+    assert both == read.client_authorities
+
+
+def test_of_the_authorities_that_are_valid_the_one_that_expires_first_is_told(
+    tmp_path: Path,
+) -> None:
+    soon, expired = Authority("soon", lifetime=(-9, 1)), Authority("old", lifetime=EXPIRED)
+    authority = _files(_PAIR, tmp_path, expired.pem + _AUTHORITY.pem + soon.pem).read().authority
+    assert authority
+    assert abs(time.time() - 9 * _DAY - authority.begins) < 3600
+    assert abs(time.time() + _DAY - authority.ends) < 3600
+    assert _files(_PAIR, tmp_path).read().authority is None
 
 
 @pytest.mark.parametrize(
