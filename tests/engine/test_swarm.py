@@ -25,10 +25,10 @@ from service.errors import (
     NoSuchWorkload,
     TooLargeForEngine,
 )
-from tests.engine.on_swarm import TIMEOUT, a_spec, node_of, nodes_of, start
+from tests.engine.on_swarm import TIMEOUT, a_spec, node_of, nodes_of, only_container, start
 from tests.engine.rigs import Listener, SwarmRig, until, until_async
 from tests.support import worker
-from tests.support.swarm import SwarmNode
+from tests.support.swarm import SwarmNode, wait_for
 
 
 async def _until_status(engine: Any, service_id: str, wanted: Status, *, within: float) -> None:
@@ -128,6 +128,23 @@ async def test_a_network_that_services_cannot_have_is_refused_with_what_helps(
         finally:
             local.remove()
     assert [] == await swarm_rig.engine.list()
+
+
+async def test_a_network_of_the_swarm_need_not_be_attachable(swarm_rig: SwarmRig) -> None:
+    with swarm_rig.swarm.manager.client() as client:
+        network = client.networks.create("for-services-alone", driver="overlay")
+
+        def remove() -> bool:
+            network.remove()
+            return True
+
+        try:
+            service_id = await start(swarm_rig, "a-1", network="for-services-alone")
+            networks = only_container(swarm_rig)["NetworkSettings"]["Networks"]
+            assert ["for-services-alone"] == list(networks)
+            await swarm_rig.engine.remove(service_id, force=True)
+        finally:
+            wait_for(remove, "the network is removed")
 
 
 async def test_many_of_the_largest_run_and_end_at_once_and_larger_ones_are_refused(

@@ -4,6 +4,7 @@ import asyncio
 from typing import cast
 
 import pytest
+from opentelemetry import trace
 
 from service.engine.events import Change, Event
 from service.engine.workload_spec import WorkloadSpec
@@ -11,6 +12,7 @@ from service.errors import EngineError, EngineFailed, EngineRefused, EngineTimeo
 from service.jobs.labels import labels_of
 from tests.fake_engine.faults import Operation
 from tests.supervisor.world import World, a_world, pass_time, until
+from tests.support.recorded_spans import Recorded
 from tests.support.samples import a_job
 
 LAUNCH_TIMEOUT = 30.0
@@ -595,3 +597,15 @@ async def test_events_name_the_node_if_the_engine_has_several(world: World) -> N
     (exited,) = world.logged("job.exited")
     assert ("a-2", "worker-2") == (exited["identifier"], exited["node"])
     assert 0 == world.metric("supervisor_jobs_by_node", node="worker-2")
+
+
+async def test_spans_name_the_node(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = Recorded()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: recorded.provider)
+    world.host.node = "worker-2"
+    with recorded.tracer.start_as_current_span("request"):
+        await world.launch("a-1")
+    world.host.exit(world.container("a-1").id, 1)
+    await until(lambda: bool(world.logged("job.exited")))
+    nodes = {span.name: (span.attributes or {}).get("supervisor.node") for span in recorded.spans}
+    assert "worker-2" == nodes["request"] == nodes["job"]
