@@ -33,6 +33,8 @@ from tests.support.stubborn import a_stubborn_one
 from tests.support.supervised import Supervised, eventually
 
 _ENGINE = swarm.settings().get("SUPERVISOR_ENGINE", "docker")
+# The only one of a Swarm. An Engine alone has no node, and so no such series.
+_NODES: Mapping[str, set[str]] = {"node": {"node-1"}} if _ENGINE == "swarm" else {}
 
 _GRACE = 1
 _LAUNCH_TIMEOUT = 5
@@ -107,8 +109,8 @@ _PROMISED: Mapping[str, tuple[str, Mapping[str, set[str]]]] = {
     "supervisor_pulls_in_progress": ("gauge", {"state": {"under_way", "waiting", "limit"}}),
     "supervisor_pull_wait_duration_seconds": ("histogram", {}),
     "supervisor_pull_duration_seconds": ("histogram", {"outcome": set(LABELS.pull_outcomes)}),
-    "supervisor_jobs_by_node": ("gauge", {}),  # with `node` on a Swarm
-    "supervisor_kills_on_lost_nodes": ("counter", {}),
+    "supervisor_jobs_by_node": ("gauge", _NODES),
+    "supervisor_kills_on_lost_nodes": ("counter", _NODES),
     "supervisor_event_stream_reconnects": ("counter", {}),
     "supervisor_reconcile_last_success_timestamp_seconds": ("gauge", {}),
     "supervisor_orphans": ("gauge", {}),

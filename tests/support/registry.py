@@ -71,10 +71,11 @@ class Registry:
         )
         assert [] == [line for line in lines if "error" in line]
         client.images.remove(pushed)
-        return Pushed(pushed, self._digest(name))
+        told = [line["aux"]["Digest"] for line in lines if "aux" in line]
+        return Pushed(pushed, told[0] if told else self._digest(name))
 
     def _digest(self, name: str) -> str:
-        """That of an image, NAME:TAG, as the registry has it: Podman does not tell it."""
+        """That of an image, NAME:TAG, in a registry on loopback: Podman does not tell it."""
         repository, _, tag = name.rpartition(":")
         url = f"http://{self.address}/v2/{repository}/manifests/{tag}"
         login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()

@@ -17,6 +17,8 @@ from tests.support.registry import PASSWORD, USER, Registry, a_registry
 from tests.support.swarm import Swarm
 
 _WRONG = "a-wrong-password"
+# An address in the network of the machines that none of them has.
+_NOBODY = "10.123.0.99"
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +97,21 @@ async def test_without_the_right_login_the_image_is_missing_and_nothing_tells_th
     assert not [each for each in _spellings(_WRONG) if each in told]
     assert [] == await engine.list()
     await engine.close()
+
+
+async def test_a_node_runs_what_it_has_while_the_registry_does_not_answer(
+    rig_of_three: SwarmRig,
+) -> None:
+    node = rig_of_three.swarm.workers[0]
+    repository = f"{_NOBODY}:5000/worker"
+    with node.client() as client:
+        client.images.get(worker.IMAGE).tag(repository, "latest")
+        placement = [f"node.id=={client.info()['Swarm']['NodeID']}"]
+        try:
+            begun = await rig_of_three.engine.start(
+                a_spec(rig_of_three, "a-1", image=f"{repository}:latest", placement=placement),
+                timeout=TIMEOUT,
+            )
+            assert node is node_of(rig_of_three, begun.id)
+        finally:
+            client.images.remove(f"{repository}:latest", force=True)

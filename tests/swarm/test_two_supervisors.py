@@ -22,6 +22,7 @@ from tests.swarm.two import (
     at_last,
     at_once,
     launch,
+    runs_on,
     total,
     until_both_have,
 )
@@ -37,9 +38,9 @@ def both(managers: Swarm, begin: Begin) -> Both:
     return begin(managers.managers[1]), begin(managers.managers[2])
 
 
-def test_launches_kills_and_ends_are_counted_once_in_sum(both: Both) -> None:
+def test_launches_kills_and_ends_are_counted_once_in_sum(both: Both, managers: Swarm) -> None:
     end, stay = [f"end-{n}" for n in range(6)], [f"stay-{n}" for n in range(6)]
-    at_once(lambda name: launch(both[0], name, after="4", exit="3"), end)
+    at_once(lambda name: launch(both[0], name, after="4", exit="3", say=f"I am {name}"), end)
     at_once(lambda name: launch(both[1], name), stay)
     until_both_have(both, *stay)
     at_once(both[0].kill, stay[:4])
@@ -49,8 +50,12 @@ def test_launches_kills_and_ends_are_counted_once_in_sum(both: Both) -> None:
     assert 6 == total(both, "supervisor_exits_total", outcome="error")
     assert 6 == total(both, "supervisor_exits_total", outcome="killed")
     assert 12 == total(both, "supervisor_exits_total")
-    told = [event["identifier"] for each in both for event in each.events("job.exited")]
-    assert sorted(end + stay) == sorted(told)
+    exited = [event for each in both for event in each.events("job.exited")]
+    assert sorted(end + stay) == sorted(event["identifier"] for event in exited)
+    told = {event["identifier"]: event for event in exited}
+    assert [f"I am {name}" for name in end] == [told[name]["output"][-1] for name in end]
+    workers = {node.machine.name for node in managers.workers}
+    assert workers == {event["node"] for event in told.values()}
 
 
 def test_both_that_launch_the_same_succeed_and_it_runs_once(both: Both, managers: Swarm) -> None:
@@ -65,6 +70,40 @@ def test_both_that_launch_the_same_succeed_and_it_runs_once(both: Both, managers
     assert dict.fromkeys(names, 1) == running.most_at_once()
     assert len(names) == total(both, "supervisor_launches_total")
     assert len(names) == total(both, "supervisor_dedups_total")
+
+
+def test_a_kill_of_all_ends_what_the_other_has_launched_and_is_launching(
+    both: Both, managers: Swarm
+) -> None:
+    names = [f"a-{n}" for n in range(12)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        launches = {name: pool.submit(launch, both[0], name) for name in names}
+        eventually(lambda: any(each.done() for each in launches.values()), within=60)
+        before = {name for name, each in launches.items() if each.done()}
+        assert Response() == both[1].kill_all()
+        for each in launches.values():
+            each.result()
+    # What was created after the kill runs.
+    left = {name for node in managers.nodes for name in runs_on(node)}
+    assert not before & left
+    until_both_have(both, *left)
+
+
+def test_identifiers_that_differ_in_case_run_side_by_side_and_a_strangers_name_is_taken(
+    both: Both, managers: Swarm
+) -> None:
+    """Swarm takes names that differ in case for the same."""
+    names = ["JOB", "Job", "job"]
+    at_once(lambda name: launch(both[0], name), names)
+    until_both_have(both, *names)
+    at_once(lambda name: launch(both[1], name), names)  # dedups
+    assert len(names) == total(both, "supervisor_launches_total")
+    with managers.manager.client() as client:
+        client.services.create(worker.IMAGE, name="Theirs")  # type: ignore[no-untyped-call]
+        eventually(lambda: all(_runs(task) for task in client.api.tasks()), within=AGREE)  # type: ignore[no-untyped-call]
+        assert 409 == both[1].launch("timer", "theirs").error.code
+        assert Response() == both[1].kill_all()
+        assert ["Theirs"] == [service.name for service in client.services.list()]
 
 
 @pytest.mark.parametrize("dies", ["one", "one with its manager", "both"])
