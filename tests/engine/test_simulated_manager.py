@@ -12,9 +12,11 @@ import pytest
 
 from service.engine.swarm import beginnings, launch, news
 from tests.engine import test_contract as contract
+from tests.engine.rigs import until
 from tests.simulated_manager.rig import SimulatedRig
 
 _LOOK = 0.02  # seconds
+_MANY, _FEW = 40, 8
 
 
 @pytest.fixture(params=["simulated"])
@@ -45,3 +47,12 @@ def test_there_are_tests_of_every_sort() -> None:
     assert len(taken) > 40
     for what in ("start", "stop", "remove", "inspect", "tail", "list", "watch", "hangs"):
         assert any(what in name for name in taken), what
+
+
+async def test_connections_do_not_grow_with_the_workloads(rig: SimulatedRig) -> None:
+    """docker-py would keep one for each URL of a request whose answer is streamed."""
+    first = await rig.stranger("a-0")
+    rig.swarm.copy(first, _MANY - 1, lambda spec, number: spec | {"Name": f"a-{number + 1}"})
+    for service in rig.swarm.services():
+        await rig.engine.inspect(service["ID"])
+    await until(lambda: rig.manager.connected <= _FEW)

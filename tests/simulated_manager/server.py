@@ -52,6 +52,11 @@ class SimulatedManager:
             server.server_close()
             server.hang_up()
 
+    @property
+    def connected(self) -> int:
+        """How many connections its clients keep open."""
+        return len(self._server.connections) if self._server is not None else 0
+
 
 class _Server(ThreadingMixIn, UnixStreamServer):
     daemon_threads = True

@@ -59,7 +59,8 @@ class Client(docker.APIClient):
         if tls is not None:
             tls.configure_client(self)
         elif self.base_url.startswith("http+unix://"):
-            self._custom_adapter = UnixHTTPAdapter(self.base_url, _TIMEOUT)
+            # It keeps connections by URL, and the URLs of a Swarm are as many as its services.
+            self._custom_adapter = UnixHTTPAdapter(self.base_url, _TIMEOUT, pool_connections=1)
             self.mount("http+docker://", self._custom_adapter)
             self.base_url = "http+docker://localhost"
 
