@@ -202,4 +202,4 @@ def _is_told_everywhere(observed: Supervised, lost: Sequence[str], node: SwarmNo
     assert f"Node:         {name}\n" in page
     eventually(lambda: any("the node is down" in each for each in _findings(observed, "engine")))
     (failing,) = _findings(observed, "failing")
-    assert f"{len(lost)} have ended badly" in failing
+    assert f"{len(lost)} ended badly" in failing
