@@ -20,7 +20,7 @@ from service.jobs.keys.health import HealthcheckTable
 from service.jobs.keys.restarting import Restart
 from service.jobs.keys.table import Table
 from service.settings import Settings
-from tests.support.exclusions import EXCLUDED
+from tests.support.exclusions import ALL, EXCLUDED
 
 _ROOT = Path(__file__).resolve().parent.parent
 _DOCS = _ROOT / "docs"
@@ -61,7 +61,14 @@ def pages() -> Iterator[tuple[Path, str]]:
 def _left_out(engine: str) -> str:
     """Why tests do not apply to an Engine, and how many."""
     reasons = sorted(EXCLUDED[engine].items())
-    return "\n".join(f"- {why}: {sum(map(len, files.values()))}" for why, files in reasons)
+    return "\n".join(f"- {why}: {_number(files)}" for why, files in reasons)
+
+
+def _number(files: Mapping[str, Sequence[str]]) -> str:
+    """How many tests those of some files are."""
+    whole = [f"all of `{file}`" for file, tests in files.items() if ALL in tests]
+    some = sum(len(tests) for tests in files.values() if ALL not in tests)
+    return ", ".join([*whole, *([str(some)] if some else [])])
 
 
 def _settings() -> str:

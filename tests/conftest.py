@@ -9,7 +9,6 @@ import docker
 import hypothesis
 import pytest
 
-from scripts import chosen_engine, engines
 from scripts.private_engine import PrivateEngine, ensure_installed
 from tests.support import catalog as catalog_of_tests
 from tests.support import (
@@ -55,9 +54,7 @@ class Start(Protocol):
 def engine(pytestconfig: pytest.Config) -> Iterator[PrivateEngine]:
     """The Engine of the tests, which they may stop and kill, if they start it again."""
     ensure_installed()
-    with (
-        swarm.of_one() if engines.chosen() == engines.SWARM else chosen_engine.private() as private
-    ):
+    with swarm.chosen() as private:
         pytestconfig.stash[_ENGINE] = private
         with closing(docker.DockerClient(private.host)) as client:
             worker.make(client)

@@ -15,6 +15,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from scripts import engines
 from scripts.private_engine import PrivateEngine
 from service._generated.area_types_pb2 import Response
 from tests.support import catalog, containers, worker
@@ -87,6 +88,10 @@ def night(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Shell]:
     """A shell beside a supervisor that has had a night."""
+    if request.param == "container" and engines.chosen() == engines.SWARM:
+        pytest.skip(
+            "a supervisor in a container on a Swarm is a service: tests/swarm/test_stack.py"
+        )
     directory = tmp_path_factory.mktemp(request.param)
     (directory / "catalog.toml").write_text(catalog.TEXT)
     environment = {

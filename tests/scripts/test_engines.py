@@ -118,7 +118,9 @@ def test_what_is_left_out_is_there_and_has_a_reason() -> None:
     command = [sys.executable, "-m", "pytest", "--collect-only", "--quiet", *files]
     told = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True).stdout
     ids = set(told.splitlines())
-    assert not left_out - ids - {each.partition("[")[0] for each in ids}
+    every_case = {each.partition("[")[0] for each in ids}
+    whole_files = {f"{each.partition('::')[0]}::{exclusions.ALL}" for each in ids}
+    assert not left_out - ids - every_case - whole_files
 
 
 def test_only_what_is_named_is_left_out() -> None:
@@ -130,6 +132,8 @@ def test_only_what_is_named_is_left_out() -> None:
     every = "tests/e2e/test_launch.py::test_a_job_without_limits_has_none"
     assert exclusions.reason(every, "podman-5.4") == exclusions.reason(f"{every}[x]", "podman-5.4")
     assert not exclusions.reason(f"{every}_at_all", "podman-5.4")
+    assert exclusions.reason("tests/e2e/test_callback.py::test_any[x]", "swarm")
+    assert not exclusions.reason("tests/e2e/test_callers.py::test_any[x]", "swarm")
 
 
 def test_what_one_engine_does_counts_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

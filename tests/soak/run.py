@@ -1,4 +1,4 @@
-"""A private Engine, one supervisor, and a soak of it."""
+"""An Engine of its own, one supervisor, and a soak of it."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,10 +11,9 @@ from typing import TypeAlias
 
 import docker
 
-from scripts.private_engine import PrivateEngine
 from tests.chaos.odd import odd_answers
 from tests.soak.soak import Soak
-from tests.support import catalog, worker
+from tests.support import catalog, swarm, worker
 from tests.support.http_line import HttpLine, Rewrite, an_http_line, untouched
 from tests.support.supervised import Supervised, eventually
 from tests.support.surroundings import Means, Surroundings, surroundings
@@ -34,7 +33,7 @@ def soak(
     reads its log, it gets no further thread, it gets no further file, and the Engine answers oddly.
     """
     (directory / "catalog.toml").write_text(catalog.TEXT)
-    with PrivateEngine() as engine, closing(docker.DockerClient(engine.host)) as client:
+    with swarm.chosen() as engine, closing(docker.DockerClient(engine.host)) as client:
         worker.make(client)
         settings = {
             "DOCKER_HOST": engine.host,

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from typing import Any
 
 import docker
 import docker.errors
 import requests
 
-from scripts import engines, leftovers
+from scripts import chosen_engine, engines, leftovers
 from scripts.private_engine import PrivateEngine
 from tests.support import worker
 from tests.support.namespaces import NETWORK, Machine, machines
@@ -170,6 +170,11 @@ def of_one() -> Iterator[SwarmNode]:
     """A Swarm of one node; that node."""
     with a_swarm() as made:
         yield made.manager
+
+
+def chosen() -> AbstractContextManager[PrivateEngine]:
+    """The Engine that `TEST_ENGINE` says; of a Swarm, its only node."""
+    return of_one() if engines.chosen() == engines.SWARM else chosen_engine.private()
 
 
 def settings() -> dict[str, str]:
