@@ -1,5 +1,6 @@
 """What a launch, or a restart, may fail at although nothing is broken."""
 
+import math
 from collections import defaultdict
 
 from tests.simulation.asked import EVERYBODY, Asked
@@ -122,10 +123,12 @@ class Excuses:
 
 
 def _is_unready(fact: Fact) -> bool:
-    """Whether it was never healthy, or has ended before anybody had looked."""
+    """Whether it was never healthy, or no more when somebody looked: it was sick, or had ended."""
     if fact.healthy_at is None:
         return True
-    return not fact.live and fact.ended_at - fact.healthy_at < _HEARD
+    over = [fact.sick_at] if fact.sick_at else []
+    over += [] if fact.live else [fact.ended_at]
+    return min(over, default=math.inf) - fact.healthy_at < _HEARD
 
 
 def _has_name(fact: Fact, identifier: str, since: float) -> bool:

@@ -65,6 +65,7 @@ class Fact:
     waits: bool = False  # it has exited, and its job is to be started again
     let_go_at: float = 0.0  # when that was over, the last time
     healthy_at: float | None = None  # when it became healthy for the first time
+    sick_at: float | None = None  # when it was unhealthy again after that, the first time
     was_sick: bool = False  # since its start
     removed_by_hand: bool = False
 
@@ -178,6 +179,8 @@ class Facts:
                 fact.healthy_at = fact.healthy_at or now
             case Change.UNHEALTHY:
                 fact.was_sick = True
+                if fact.healthy_at is not None:
+                    fact.sick_at = fact.sick_at or now
             case Change.REMOVED:
                 fact.removed_at = now
                 self.let_go(fact)
