@@ -60,7 +60,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "a launch waits for the end of a job whose kill has failed": Mutant(
         "a request unanswered",
-        [Patch(LaunchWaits, "_wait_until_steady", "lambda j: j.steady", "lambda _: False")],
+        [Patch(LaunchWaits, "_wait_until_steady", "j.steady or j.backing_off", "False")],
     ),
     "readiness leaves a task that waits": Mutant(
         "tasks left",
