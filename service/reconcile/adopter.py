@@ -57,6 +57,15 @@ class Adopter:
         elif seen := await self._inspect(workload_id):
             await self._decide(seen)
 
+    async def examine_started(self, workload_id: str, labels: Mapping[str, str]) -> None:
+        """As `examine`, of what has started by an event, and may have ended again.
+
+        If it was replaced by then, its job went on without it, and is over.
+        """
+        seen = await self._inspect(workload_id)
+        if seen is None or not (seen.replaced and seen.status is Status.EXITED):
+            await self.examine(workload_id, labels)
+
     async def examine_all(self, workloads: Sequence[Workload]) -> None:
         """Examine many. Of two live workloads of one action, the newer one is the job.
 

@@ -60,7 +60,7 @@ class EventHandler:
 
     def _handle_unknown(self, event: Event) -> None:
         if event.change in _BEGINNINGS:
-            self._spawn(self.adopter.examine(event.id, event.labels), event)
+            self._spawn(self.adopter.examine_started(event.id, event.labels), event)
         else:
             self.adoption.note_event(event.id, witnessed=event.witnessed)
 
@@ -120,7 +120,7 @@ class EventHandler:
         witnessed = event.witnessed and not await self.engine.leaving()
         await self.reaper.reap(job.launch_id, Hint(witnessed=witnessed))
         if self.registry.get(job.launch_id) is None:
-            await self.adopter.examine(event.id, event.labels)
+            await self.adopter.examine_started(event.id, event.labels)
 
     def _spawn(self, work: Coroutine[Any, Any, None], event: Event) -> None:
         self.background.spawn(work, f"{event.change} {event.id[:12]}")

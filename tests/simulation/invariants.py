@@ -30,7 +30,7 @@ _RECOVERED = 40.0
 _FIRST_RETRY = 30.0
 _LASTING_TASKS = frozenset({"watcher", "events", "ping", "deep ping", "compare"})
 # And one for each job, of these.
-_FOLLOWED = ("time limit", "unhealthy")
+_FOLLOWED = ("time limit", "unhealthy", "successor")
 
 
 def wrong_after_a_step(stage: Stage) -> Iterator[str]:

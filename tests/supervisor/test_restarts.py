@@ -286,6 +286,23 @@ async def test_what_somebody_starts_beside_its_successor_is_stopped(world: World
     assert old.id == told["container_id"]
 
 
+async def test_what_was_replaced_is_no_job_again_once_its_own_is_over(world: World) -> None:
+    await world.launch("a-1", "carefully again")
+    old = end(world, 3)
+    hold = world.faults.hold("remove")
+    await hold.reached()
+    await ends_for_good(world, code=3, times=1)
+    world.host.start(old.id)
+    world.host.exit(old.id, 3)
+    await pass_time(1)
+    assert {} == world.states()
+    hold.release()
+    await pass_time(9999)
+    assert [] == world.left()
+    assert 2 == world.metric("supervisor_restarts_total")
+    assert 1 == len(world.logged("job.exited"))
+
+
 async def test_what_somebody_starts_before_its_successor_is_made_is_the_job(world: World) -> None:
     await world.launch("a-1", "again")
     old = end(world)
