@@ -7,7 +7,7 @@ from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from service.access.access import Access
 from service.access.clients import Client, Clients, Credentials, JobScope
@@ -142,12 +142,31 @@ def test_other_rights_are_seen_once_the_page_is_back(
     page.goto(console.url)
     _log_in(page, "root-token")
     expect(page.get_by_role("button", name="Launch a job")).to_be_visible()
-    observer = Client("root", Role.OBSERVER, JobScope(["job-1"]))
-    credentials = Credentials(observer, [sha256(b"root-token").digest()])
-    console.run(lambda: known.replace(Clients([credentials])))
+    _make_observer(console, known)
     console.change(job(1, state="paused"))
     expect(page.get_by_text("root · observer")).to_be_visible()
     expect(page.get_by_role("button", name="Launch a job")).to_have_count(0)
+
+
+def test_rights_that_change_before_the_page_hears_of_changes_are_seen_too(
+    page: Page, serve: Serve, known: Access
+) -> None:
+    console = serve(StubApi([job(1)]), known)
+
+    def change_rights(route: Route) -> None:
+        _make_observer(console, known)
+        route.continue_()
+
+    page.route("**/api/events?*", change_rights)
+    page.goto(console.url)
+    _log_in(page, "root-token")
+    expect(page.get_by_text("root · observer")).to_be_visible()
+
+
+def _make_observer(console: Served, known: Access) -> None:
+    observer = Client("root", Role.OBSERVER, JobScope(["job-1"]))
+    credentials = Credentials(observer, [sha256(b"root-token").digest()])
+    console.run(lambda: known.replace(Clients([credentials])))
 
 
 @pytest.mark.parametrize("path", ["/api/me", "/api/jobs", "/api/events", "/api/logs?launch_id=l-1"])

@@ -140,5 +140,5 @@ def test_a_job_that_fails_is_told_soon_and_leads_to_the_history(page: Page, serv
     attention = page.get_by_role("region", name="Needs attention")
     expect(attention).to_contain_text("Bad.", timeout=12_000)  # it asks each 15 s anyway
     attention.get_by_role("link", name="job-1").click()
-    expect(page.get_by_label("Job")).to_have_value("job-1")
+    expect(page.get_by_label("Job", exact=True)).to_have_value("job-1")
     expect(page.get_by_role("row", name="action-00001")).to_contain_text("error")

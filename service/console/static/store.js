@@ -32,7 +32,11 @@ export class Store extends EventTarget {
     const source = new EventSource(`/api/events?${new URLSearchParams({ resume_token: this.#token })}`);
     this.#source = source;
     this.#heard = Date.now();
-    source.onopen = () => this.#hear(true);
+    source.onopen = () => {
+      this.#hear(true);
+      // From here on the stream ends when the client may do other things; this finds what came before.
+      this.#ask().catch(() => {});
+    };
     source.addEventListener("beat", () => this.#hear());
     source.onmessage = (event) => {
       this.#hear();
@@ -69,12 +73,16 @@ export class Store extends EventTarget {
 
   async #retry() {
     try {
-      this.#tell("me", await get("/api/me"));
+      await this.#ask();
     } catch (error) {
       if (!(error instanceof Refused)) this.#lose(AGAIN);
       return;
     }
     this.#follow();
+  }
+
+  async #ask() {
+    this.#tell("me", await get("/api/me"));
   }
 
   #take({ kind, jobs, complete }) {
