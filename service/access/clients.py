@@ -2,10 +2,10 @@
 
 import fnmatch
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from hmac import compare_digest
 
@@ -86,10 +86,11 @@ class Clients:
         self.all = [each.client for each in known] + ([anonymous] if anonymous else [])
         self.have_tokens = any(each.digests for each in known)
         self.have_certificates = any(each.certificates for each in known)
-        self._by_digest = {d: (d, each.client) for each in known for d in each.digests}
+        by_digest = {d: (d, each.client) for each in known for d in each.digests}
         self._by_certificate = {name: each.client for each in known for name in each.certificates}
         # OpenSSL takes a fiftieth of a dedup's time for a hash.
-        self._of_token = lru_cache(maxsize=256)(self._find_token)
+        # A bound method would be a cycle, which would keep the tokens after the next reload.
+        self._of_token = lru_cache(maxsize=256)(partial(_find_token, by_digest))
 
     def find(self, authorizations: Sequence[bytes], certificate: Sequence[str]) -> Client | Reason:
         """The client of a call, by the values of `authorization` and the names in a certificate.
@@ -105,13 +106,16 @@ class Clients:
             return (found.pop() if len(found) == 1 else None) or Reason.UNKNOWN
         return self.anonymous or Reason.MISSING
 
-    def _find_token(self, authorization: bytes) -> Client | None:
-        """The client of the token in `Bearer TOKEN`; None for a value of another kind."""
-        if authorization[:7].lower() != b"bearer ":
-            return None
-        digest = sha256(authorization[7:]).digest()
-        known, client = self._by_digest.get(digest, _NOBODY)
-        return client if compare_digest(known, digest) else None
-
 
 _NOBODY: tuple[bytes, None] = (bytes(32), None)
+
+
+def _find_token(
+    by_digest: Mapping[bytes, tuple[bytes, Client]], authorization: bytes
+) -> Client | None:
+    """The client of the token in `Bearer TOKEN`; None for a value of another kind."""
+    if authorization[:7].lower() != b"bearer ":
+        return None
+    digest = sha256(authorization[7:]).digest()
+    known, client = by_digest.get(digest, _NOBODY)
+    return client if compare_digest(known, digest) else None

@@ -12,7 +12,7 @@ COLUMNS = ("variable", "value", "from")
 _DOCKERS = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_CONFIG")
 # Of these some are secrets, such as the headers for a collector.
 _OTEL = "OTEL_"
-_PASSWORD = re.compile(r"://.*@", re.DOTALL)
+_QUERY = re.compile("[?#]")
 
 
 def rows(settings: Settings, given: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
@@ -40,11 +40,11 @@ def _text(value: object) -> str:
 
 
 def _without_secrets(value: str) -> str:
-    """No address with a password, and no query: that may have a token."""
-    if "://" not in value:
-        return value
-    address, query, _ = value.partition("?")
-    return "set" if _PASSWORD.search(value) else f"{address}?…" if query else address
+    """Nothing that may be a user and a password; no query and fragment: they may have a token."""
+    if "@" in value:
+        return "set"
+    address, *rest = _QUERY.split(value, maxsplit=1) if "://" in value else [value]
+    return f"{address}?…" if rest else address
 
 
 def _origin(variable: str, given: Mapping[str, str]) -> str:

@@ -52,19 +52,24 @@ class Adopter:
 
     async def examine(self, workload_id: str, labels: Mapping[str, str]) -> None:
         """Inspect a workload, and adopt, stop or remove it. Raises the `EngineError`s."""
-        if launch_id_in(labels) in self.abandoned:
-            self.abandoned.remove(workload_id, labels)
-        elif seen := await self._inspect(workload_id):
-            await self._decide(seen)
+        await self._examine(workload_id, labels, even_replaced=True)
 
     async def examine_started(self, workload_id: str, labels: Mapping[str, str]) -> None:
         """As `examine`, of what has started by an event, and may have ended again.
 
         If it was replaced by then, its job went on without it, and is over.
         """
+        await self._examine(workload_id, labels, even_replaced=False)
+
+    async def _examine(
+        self, workload_id: str, labels: Mapping[str, str], *, even_replaced: bool
+    ) -> None:
+        if launch_id_in(labels) in self.abandoned:
+            self.abandoned.remove(workload_id, labels)
+            return
         seen = await self._inspect(workload_id)
-        if seen is None or not (seen.replaced and seen.status is Status.EXITED):
-            await self.examine(workload_id, labels)
+        if seen and (even_replaced or not (seen.replaced and seen.status is Status.EXITED)):
+            await self._decide(seen)
 
     async def examine_all(self, workloads: Sequence[Workload]) -> None:
         """Examine many. Of two live workloads of one action, the newer one is the job.

@@ -420,7 +420,7 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
                 "test_docker_waits_for_a_removal_that_a_third_party_began",
             ),
         },
-        "its networks need nftables, which its root does not have": {
+        "its networks need nftables, which the root file system of the tests lacks": {
             "tests/e2e/test_callback.py": (
                 "test_compose_finds_what_is_misspelt_in_its_env_file",
                 "test_compose_runs_it_and_a_new_container_takes_over_its_jobs_and_its_history",

@@ -35,7 +35,9 @@ export class Store extends EventTarget {
     source.onopen = () => {
       this.#hear(true);
       // From here on the stream ends when the client may do other things; this finds what came before.
-      this.#ask().catch(() => {});
+      this.#ask().catch((error) => {
+        if (this.#source === source && !(error instanceof Refused)) this.#lose(AGAIN);
+      });
     };
     source.addEventListener("beat", () => this.#hear());
     source.onmessage = (event) => {

@@ -165,13 +165,13 @@ def test_each_setting_is_shown_with_where_it_comes_from_and_no_secret_is(
 ) -> None:
     (tmp_path / ".env").write_text(
         "go_env=production\nMAX_PULLS=3\nWAIT_SECONDS=0.5\nOTEL_EXPORTER_OTLP_HEADERS=key=s3cret\n"
-        "GRAFANA_URL=http://me:s3cret@grafana/\nTRACE_URL_TEMPLATE=http://g/t?key=s3cret&id={trace_id}\n"
+        "GRAFANA_URL=http://grafana/#token=s3cret\nTRACE_URL_TEMPLATE=http://g/t?key=s3cret&id={trace_id}\n"
     )
     for variable, value in {
         "max_pulls": "5",
         "GO_ENV": "",
         "METRICS_PORT": "tcp://10.0.0.1:9464",  # of Kubernetes
-        "DOCKER_HOST": "tcp://me:s3c@ret@engine:2375",
+        "DOCKER_HOST": "me:s3c@ret@engine:2375",
         "DOCKER_AUTH_CONFIG": "s3cret",
     }.items():
         monkeypatch.setenv(variable, value)
@@ -189,7 +189,7 @@ def test_each_setting_is_shown_with_where_it_comes_from_and_no_secret_is(
         "PULL_TIMEOUT_SECONDS": ("600", "default"),
         "ORPHAN_DRY_RUN": ("false", "default"),
         "REPORT_CRASHES_TARGET": ("(GRPC_CALLBACK_HOST and GRPC_CALLBACK_PORT)", "default"),
-        "GRAFANA_URL": ("set", ".env"),
+        "GRAFANA_URL": ("http://grafana/?…", ".env"),
         "TRACE_URL_TEMPLATE": ("http://g/t?…", ".env"),
         "DOCKER_HOST": ("set", "environment"),
         "OTEL_EXPORTER_OTLP_HEADERS": ("set", ".env"),
