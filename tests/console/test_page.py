@@ -160,6 +160,7 @@ def test_a_second_tab_that_kills_what_the_first_one_shows(page: Page, serve: Ser
     console = serve(StubApi([job(1)]))
     second = page.context.new_page()
     for tab in (page, second):
+        tab.bring_to_front()  # a browser may let a tab wait that nobody sees
         tab.goto(console.url + "/#/job/l-1")
         expect(tab.get_by_role("button", name="Kill")).to_be_visible()
     second.get_by_role("button", name="Kill").click()
