@@ -14,8 +14,8 @@ _SHARE_LEFT = 0.1
 """A certificate with a smaller part of its lifetime left has to be renewed, as the alert says."""
 RENEW = "renew it (docs/tls.md); the supervisor takes the new files without a restart"
 _DAY = 86_400
+# An authority is valid for years, a tenth of which is too long to be warned.
 _AUTHORITY_LEFT = 30 * _DAY
-"""An authority is valid for years, of which a tenth is too long to be warned."""
 _REPLACE = (
     "put the next one beside it in GRPC_TLS_CLIENT_CA_FILE, and renew the certificates of clients"
     " (docs/tls.md#the-authorities-of-clients)"

@@ -1,4 +1,7 @@
-"""The questions that the file is asked. Each of them reads few rows, by an index."""
+"""The questions that the file is asked. Each of them reads few rows, by an index.
+
+That of the ends since a time reads rows of a day more, since no index has the time of an end.
+"""
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence

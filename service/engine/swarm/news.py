@@ -16,8 +16,8 @@ from service.engine.swarm.tasks import exit_code, is_ending
 from service.engine.workloads import Workload
 
 # Between two listings (seconds): short enough to notice an end within 2 s up to 1,000 jobs, and
-# so long that our part and the comparisons together take a tenth of a core, and the manager's part
-# a third of one.
+# so long that our part and the comparisons together take about a tenth of a core, and the manager's
+# part a third of one, up to the longest pause.
 _SHORTEST, _LONGEST = 0.5, 4.0
 _OWN_SHARE, _MANAGERS_SHARE = 0.05, 1 / 3
 

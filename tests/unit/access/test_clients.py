@@ -1,5 +1,7 @@
 """How a call's credentials name a client."""
 
+import gc
+import weakref
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -93,3 +95,16 @@ def test_a_name_that_no_job_can_have_costs_nothing() -> None:
     scope = JobScope(["*a" * 60 + "*"])
     assert not scope.allows("a" * 8 * 2**20)
     assert not scope.allows("a" * 59 + "b" * 60)
+
+
+def test_tokens_go_with_their_clients() -> None:
+    """Even if garbage is not collected, as what a start has frozen."""
+    found = clients()
+    assert BACKEND is found.find([b"Bearer " + TOKEN], [])
+    gone = weakref.ref(found)
+    gc.disable()
+    try:
+        del found
+        assert gone() is None
+    finally:
+        gc.enable()
