@@ -201,6 +201,16 @@ async def test_what_appears_after_its_launch_was_given_up_is_removed(
     assert {"failures": 1} == world.counted()
 
 
+async def test_what_appears_late_is_removed_without_an_inspection(world: World) -> None:
+    hold = world.faults.hold("create")
+    assert 504 == await world.launching("a-1").answer()
+    before = world.engine.calls["inspect"]
+    hold.release()
+    await pass_time(1)
+    assert [] == world.left()
+    assert before == world.engine.calls["inspect"]
+
+
 async def test_what_appears_while_its_successor_runs_does_not_harm_it(development: World) -> None:
     hold = development.faults.hold("create")
     assert 504 == await development.launching("a-1").answer()
