@@ -213,6 +213,7 @@ class Core:
             engine=self._engine,
             remover=self._remover,
             reaper=self.reaper,
+            registry=self.registry,
             adoption=self._adoption,
             abandoned=self._abandoned,
             surplus=self._surplus,

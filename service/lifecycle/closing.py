@@ -1,11 +1,13 @@
 """Closes jobs whose workload has exited or is gone: removes it, or has the job started again."""
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 from service.engine.base import Engine
-from service.engine.workloads import Exit, Inspection, Status
-from service.errors import EngineRefused, NoSuchWorkload
+from service.engine.workloads import Exit, Inspection, Status, Workload
+from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
+from service.jobs.labels import LAUNCH_LABEL, restarts_in
 from service.jobs.model import FAILED_OUTCOMES, Job
 from service.jobs.observations import Closed, ExitSeen, RunEnded
 from service.jobs.outcomes import outcome_of
@@ -88,6 +90,24 @@ class Closing:
         else:
             self._close(job, exit_without_workload(await self._last_hint(job, hint)))
 
+    async def remove_predecessors(self, job: Job) -> None:
+        """Remove what is left of the earlier runs of a job that is about to be closed.
+
+        Without the workload of the last run, the next start would take it for that of a job that
+        is to be started again. Raises EngineUnavailable.
+        """
+        if job.restarts.total:
+            with suppress(EngineRefused, EngineTimeout):  # then a comparison has it removed
+                await retry(
+                    lambda: self._remove_predecessors(job),
+                    away_limit=lambda: away_limit(self._registry.current(job)),
+                )
+
+    async def _remove_predecessors(self, job: Job) -> None:
+        for workload in await self._engine.find({LAUNCH_LABEL: job.launch_id}):
+            if _is_predecessor(job, workload):
+                await self._remover.remove(workload.id)
+
     async def _last_hint(self, job: Job, hint: Hint) -> Hint:
         """All hints about a job whose workload is gone.
 
@@ -126,6 +146,7 @@ class Closing:
     ) -> None:
         """Free the name of an exited workload, and close its job, unless it is live again."""
         keeps = self._keeps(job)
+        await self.remove_predecessors(job)
         removal = None if keeps else await self._remove(job, workload_id)
         if removal is Removal.GONE and self._others.close(job, Hint()):
             return
@@ -166,6 +187,13 @@ class Closing:
         except NoSuchWorkload:
             return None
         return seen if seen.status is Status.LIVE else None
+
+
+def _is_predecessor(job: Job, workload: Workload) -> bool:
+    """Whether a workload has ended in an earlier run. What runs is a third party's doing."""
+    earlier = restarts_in(workload.labels).total < job.restarts.total
+    ended = workload.status is not Status.LIVE and not workload.aside
+    return earlier and ended and workload.id != job.workload_id
 
 
 def away_limit(job: Job) -> float:

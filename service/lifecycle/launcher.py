@@ -34,6 +34,7 @@ from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
 from service.lifecycle.surplus_workloads import SurplusWorkloads
 from service.settings import Settings
+from service.state.registry import Registry
 from service.support.retry import retry
 from service.support.tasks import Background
 
@@ -89,6 +90,7 @@ class Launcher:
     engine: Engine
     remover: Remover
     reaper: Reaper
+    registry: Registry
     adoption: Adoption
     abandoned: AbandonedLaunches
     surplus: SurplusWorkloads
@@ -216,14 +218,21 @@ class Launcher:
         """Remove a workload of ours, unless it is live and may be a job."""
         ours = spec.labels[LAUNCH_LABEL]
         left_over = job.launch_id == ours or job.launch_id in self.abandoned
-        if holder.status is Status.LIVE and not left_over:
-            if job.identifier != spec.labels[IDENTIFIER_LABEL]:  # a third party has renamed it
-                raise NameTaken(f"the container's name is taken: {spec.name} runs another job")
+        live = holder.status is Status.LIVE and not left_over
+        another = job.identifier != spec.labels[IDENTIFIER_LABEL]  # a third party has renamed it
+        if another and (live or self._may_run_again(job, holder)):
+            raise NameTaken(f"the container's name is taken: {spec.name} is another job's")
+        if live:
             raise RunsAlready(job, holder)
         if self.engine.capabilities.shared and holder.started_at and not left_over:
             await self.adoption.close_exited(job, holder)
         else:
             await self.remover.remove(holder.id, force=left_over)
+
+    def _may_run_again(self, job: Job, holder: Inspection) -> bool:
+        """Whether a workload has exited whose job is not over, and may be started again."""
+        known = self.registry.get(job.launch_id)
+        return job.restart is not None and known is not None and known.workload_id == holder.id
 
 
 def _is_done(job: Job, holder: Inspection) -> bool:

@@ -114,6 +114,7 @@ class Reaper:
         try:
             seen = await self._inspect(job, job.workload_id)
         except NoSuchWorkload:
+            await self._closing.remove_predecessors(self._registry.current(job))
             now = self._registry.current(job)
             if now.run == job.run and not self._others.close(now, hint):
                 await self._closing.close_gone(job, hint)

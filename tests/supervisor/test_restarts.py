@@ -23,6 +23,7 @@ from tests.supervisor.world import (
     a_world,
     is_live,
     pass_time,
+    refuse_removal,
     two_worlds,
     until,
 )
@@ -288,19 +289,53 @@ async def test_what_somebody_starts_beside_its_successor_is_stopped(world: World
 
 async def test_what_was_replaced_is_no_job_again_once_its_own_is_over(world: World) -> None:
     await world.launch("a-1", "carefully again")
+    for _ in range(3):  # after the restart, as one too many, and at the end of the job
+        refuse_removal(world)
     old = end(world, 3)
-    hold = world.faults.hold("remove")
-    await hold.reached()
-    await ends_for_good(world, code=3, times=1)
+    await runs_again(world)
+    await pass_time(5)
+    end(world, 2)
+    await until(lambda: not world.states())
     world.host.start(old.id)
     world.host.exit(old.id, 3)
     await pass_time(1)
     assert {} == world.states()
-    hold.release()
     await pass_time(9999)
     assert [] == world.left()
-    assert 2 == world.metric("supervisor_restarts_total")
+    assert 1 == world.metric("supervisor_restarts_total")
     assert 1 == len(world.logged("job.exited"))
+
+
+@pytest.mark.parametrize("how", ["ends", "killed", "removed"])
+async def test_what_is_over_leaves_nothing_that_looks_as_if_it_waited(
+    world: World, how: str
+) -> None:
+    await world.launch("a-1", "carefully again")
+    hold = world.faults.hold("remove")  # of the first container
+    end(world, 3)
+    await hold.reached()
+    new = await runs_again(world)
+    if how == "ends":
+        end(world, 2)
+    elif how == "killed":
+        await world.kill("a-1")
+    else:
+        await world.host.remove(new.id, force=True)
+    await until(lambda: not world.states())
+    assert [] == world.left()
+    hold.release()
+
+
+async def test_a_launch_leaves_alone_what_waits_under_its_name(world: World) -> None:
+    await world.launch("a-1", "patiently again")
+    old = end(world)
+    await until(lambda: world.listed() == {"a-1": "backing_off"})
+    world.host.rename(old.id, "a-2")
+    assert 409 == await world.launching("a-2").answer()
+    assert ({"a-1": "backing_off"}, ["a-2"]) == (world.states(), world.left())
+    await world.kill("a-1")
+    await world.launch("a-2")
+    assert {"a-2": "running"} == world.states()
 
 
 async def test_what_somebody_starts_before_its_successor_is_made_is_the_job(world: World) -> None:
