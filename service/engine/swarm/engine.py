@@ -38,6 +38,7 @@ from service.engine.swarm.news import follow
 from service.engine.swarm.others import names_of_others
 from service.engine.swarm.services import inspect, remove, running_containers, task_of
 from service.engine.swarm.setup_check import check_swarm
+from service.engine.swarm.shared_looks import SharedLooks
 from service.engine.swarm.specs import can_gain_privileges
 from service.engine.swarm.successors import start_again
 from service.engine.swarm.tasks import has_ended, just_launched
@@ -81,6 +82,7 @@ class SwarmEngine:
         self._selector = selector
         self._beginnings = Beginnings()
         self._nodes = KnownNodes()
+        self._looks = SharedLooks()
         self._reader = TolerantReader()
         self._listings = Listings(selector, self._nodes, self._reader)
         self._ends = Ends(self._calls, metrics)
@@ -113,7 +115,7 @@ class SwarmEngine:
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> Begun:
         """A node that lacks the image pulls it, within the timeout."""
         about = {_NAME: spec.name, _IMAGE: spec.image}
-        launch = Launch(spec, self._beginnings, self._nodes)
+        launch = Launch(spec, self._beginnings, self._nodes, self._looks)
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
 

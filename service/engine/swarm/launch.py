@@ -5,6 +5,7 @@ run, or several seconds if many are started at once.
 """
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 import requests
@@ -28,6 +29,7 @@ from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_TITLE
 from service.engine.swarm.services import task_of
+from service.engine.swarm.shared_looks import SharedLooks
 from service.engine.swarm.tasks import NOWHERE, being_stopped, chief, has_ended, is_ending, may_run
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import (
@@ -64,10 +66,13 @@ _SLOW = (TimeoutError, requests.exceptions.Timeout)
 class Launch:
     """Makes a service, and follows it until its program has begun."""
 
-    def __init__(self, spec: WorkloadSpec, beginnings: Beginnings, nodes: KnownNodes) -> None:
+    def __init__(
+        self, spec: WorkloadSpec, beginnings: Beginnings, nodes: KnownNodes, looks: SharedLooks
+    ) -> None:
         self._spec = spec
         self._beginnings = beginnings
         self._nodes = nodes
+        self._looks = looks
         self._deadline = 0.0
         self._refusals: dict[str, str] = {}  # the errors of nodes that lack the image
         self._waits_since: float | None = None
@@ -127,9 +132,8 @@ class Launch:
     def _follow(self, client: Client, service_id: str) -> Task | None:
         """The task that has begun; None if another supervisor has killed the job."""
         while True:
-            self._pause(_LOOK)  # also before the first look: no task runs at once
             try:
-                tasks = self._ask(client).tasks_of(service_id)
+                tasks = self._look(client, service_id)
                 if any(NOWHERE in task.constraints for task in tasks):
                     return None
                 if tasks and self._runs(client, service_id, chief(tasks)):
@@ -138,6 +142,15 @@ class Launch:
                 return None
             except _SLOW:
                 pass
+
+    def _look(self, client: Client, service_id: str) -> Sequence[Task]:
+        self._pause(0)  # raises if no time is left
+        return self._looks.tasks_of(
+            service_id,
+            pause=lambda: self._pause(_LOOK),  # also before the first look: no task runs at once
+            ask=lambda services: self._ask(client).tasks_of(*services),
+            within=min(_LOOK + _CALL, self._left),
+        )
 
     def _runs(self, client: Client, service_id: str, task: Task) -> bool:
         """Whether its program has begun. Raises an error if it never will."""
