@@ -62,7 +62,7 @@ def check(
     ] = None,
     engine: Annotated[bool, typer.Option(help="Ask the Engine which of the images it has.")] = True,
 ) -> None:
-    """Check a catalogue, and tell which of its images the Engine has.
+    """Check a catalogue, and show which of its images the Engine has.
 
     Exit code 0: no fault, and no image is missing that no launch pulls. 1: the catalogue has a
     fault. 3: an image is missing. 4: the Engine cannot be asked.

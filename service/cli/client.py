@@ -87,7 +87,7 @@ def calls_supervisor(function: Callable[..., None]) -> Callable[..., None]:
             raise usage("an argument cannot be read; allowed is text in UTF-8") from None
         except Exception as error:
             end = _end_behind(error)
-            if isinstance(end, KeyboardInterrupt):
+            if isinstance(end, KeyboardInterrupt | SystemExit):
                 raise end from None
             drop_output()  # which may be what has failed
             if end:
@@ -101,11 +101,11 @@ def calls_supervisor(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _end_behind(error: BaseException | None) -> BaseException | None:
-    """Ctrl-C or the end of the reader, if an error is one or comes of one.
+    """Ctrl-C, SIGTERM or the end of the reader, if an error is one or comes of one.
 
     Their signals may arrive while grpc releases a lock, which then fails with another error.
     """
-    while error and not isinstance(error, KeyboardInterrupt | BrokenPipeError):
+    while error and not isinstance(error, KeyboardInterrupt | SystemExit | BrokenPipeError):
         error = error.__context__
     return error
 

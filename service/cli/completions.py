@@ -1,8 +1,10 @@
 """Completes arguments with names from the supervisor, within a second or not at all."""
 
+import io
 import os
 import re
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -27,10 +29,12 @@ def complete_job_name(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _offered(texts: Iterator[str]) -> list[str]:
-    try:
-        return [text for text in dict.fromkeys(texts) if _HARMLESS.fullmatch(text)]
-    except Exception:  # noqa: BLE001 - a message would end up in the middle of a command line
-        return []
+    # A message, such as a warning, would end up in the middle of a command line.
+    with redirect_stderr(io.StringIO()):
+        try:
+            return [text for text in dict.fromkeys(texts) if _HARMLESS.fullmatch(text)]
+        except Exception:  # noqa: BLE001
+            return []
 
 
 def _names(ctx: typer.Context, prefix: str) -> Iterator[str]:

@@ -33,8 +33,8 @@ def state_of(job: "Job") -> str:
 
 def outcome_of(job: "Job") -> str:
     """Its outcome, with the exit code unless that says no more; `gone` if nobody knows it."""
-    tells = job.HasField("exit_code") and job.outcome not in ("success", "ended")
-    return f"{job.outcome} ({job.exit_code})" if tells else job.outcome or "gone"
+    informs = job.HasField("exit_code") and job.outcome not in ("success", "ended")
+    return f"{job.outcome} ({job.exit_code})" if informs else job.outcome or "gone"
 
 
 def colour_of(job: "Job") -> str:

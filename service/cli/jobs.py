@@ -7,7 +7,7 @@ import typer
 from service.cli.client import calls_supervisor
 from service.cli.formats import Format, Output
 from service.cli.job_options import Name, Outcome, Prefix, Since
-from service.cli.output import end_with_reader, flush, tell
+from service.cli.output import end_with_reader, flush, notify
 
 if TYPE_CHECKING:
     from service.client.supervisor import Supervisor
@@ -62,8 +62,8 @@ def _watch(supervisor: "Supervisor", name: str, identifier: str, output: Format)
     end_with_reader()
     changes = Changes(output, JOBS)
     wanted = WatchJobsRequest(name=name, identifier_prefix=identifier)
-    for message in watch_jobs(supervisor, wanted, tell):
+    for message in watch_jobs(supervisor, wanted, notify):
         if message.kind == "gap":
-            tell("changes are missing here; what runs now follows")
+            notify("changes are missing here; what runs now follows")
         changes.print(message.jobs)
         flush()

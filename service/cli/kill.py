@@ -28,7 +28,7 @@ def kill(
     The exit code is that of the first that has failed. Of a job that has ended already, nothing is
     killed, and that is no failure.
     """
-    from service.cli.output import tell
+    from service.cli.output import notify
     from service.client.errors import CommandError
 
     failures = []
@@ -36,7 +36,7 @@ def kill(
         try:
             _kill(supervisor, identifier)
         except CommandError as error:
-            tell(str(error))
+            notify(str(error))
             failures.append(error)
     if failures:
         raise typer.Exit(failures[0].exit_code)
@@ -59,7 +59,7 @@ def _kill(supervisor: "Supervisor", identifier: str) -> None:
 
 
 def _state(supervisor: "Supervisor", identifier: str) -> str | None:
-    """What was known before the kill: a state, None, or "" if that cannot be asked."""
+    """The state before the kill; None if there is no such job, and "" if that cannot be asked."""
     from service._generated.supervisor.v1.observer_pb2 import GetJobRequest
     from service.client.errors import CommandError, ExitCode
 

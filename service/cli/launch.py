@@ -60,7 +60,7 @@ def launch(
 
     If an action with this identifier runs already, nothing is launched, and that is a success.
     """
-    from service.cli.output import emit, tell
+    from service.cli.output import emit, notify
     from service.cli.parameters import parse_parameters
     from service.cli.progress import progress
     from service.client.launching import Launch
@@ -76,7 +76,7 @@ def launch(
             made = launch.finish()
         emit(_summary(identifier, made))
     if wait or logs:  # with --logs, standard output has the output of the job alone
-        _await_end(supervisor, made, say=tell if logs else emit)
+        _await_end(supervisor, made, say=notify if logs else emit)
 
 
 def _summary(identifier: str, made: "Launched") -> str:
@@ -88,18 +88,18 @@ def _summary(identifier: str, made: "Launched") -> str:
 
 def _with_output(supervisor: "Supervisor", launch: "Launch", identifier: str) -> "Launched":
     """Print the output of the job from its first line on, also if it ends at once."""
-    from service.cli.output import tell
+    from service.cli.output import notify
 
     failure = None
     if first := launch.first_seen():
-        tell(f"{printable(identifier)} is being launched: {first.launch_id}")
+        notify(f"{printable(identifier)} is being launched: {first.launch_id}")
         failure = _print_output(supervisor, first)
     made = launch.finish()
     if not first:
-        tell(_summary(identifier, made))
+        notify(_summary(identifier, made))
         failure = _print_output(supervisor, made.job) if made.job else None
     if failure:
-        tell(str(failure))
+        notify(str(failure))
     return made
 
 
@@ -132,10 +132,12 @@ def _await_end(supervisor: "Supervisor", made: "Launched", say: Callable[[str], 
 def _end(supervisor: "Supervisor", job: "Job") -> "Job":
     """The job once it has ended."""
     from service._generated.supervisor.v1.observer_pb2 import GetJobRequest
-    from service.cli.output import tell
+    from service.cli.output import notify
     from service.cli.progress import progress
     from service.client.watching import wait_for_end
 
     with progress(f"Waiting for {job.name}"):
-        wait_for_end(supervisor, job.identifier, job.launch_id, tell)
+        end = wait_for_end(supervisor, job.identifier, job.launch_id, notify)
+    if end is not None and end.outcome:  # a supervisor may keep no history
+        return end
     return supervisor.call(supervisor.observer.GetJob, GetJobRequest(launch_id=job.launch_id))

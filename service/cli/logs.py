@@ -63,7 +63,8 @@ def print_logs(supervisor: "Supervisor", request: "StreamLogsRequest") -> None:
         for line in message.lines:
             text = line.text.rstrip("\r\n")
             shown = text if raw else harmless(text, colours=colours)
-            at = f"{rfc3339(seconds_of(line.time))} " if request.timestamps else ""
+            timed = request.timestamps and line.HasField("time")  # the history keeps no times
+            at = f"{rfc3339(seconds_of(line.time))} " if timed else ""
             lines.append(f"{at}{shown}\n")
         emit("".join(lines), nl=False)
         flush()

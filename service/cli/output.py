@@ -66,12 +66,12 @@ def _raise_broken_pipe(_number: int, _frame: object) -> None:
 
 def _signal_the_end_of_the_reader() -> None:
     poll = select.poll()
-    poll.register(STDOUT, 0)  # errors are told always
+    poll.register(STDOUT, 0)  # poll reports errors in any case
     poll.poll()
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGPIPE)
 
 
-def tell(text: str) -> None:
+def notify(text: str) -> None:
     """Print a message for a person on standard error, apart from the output."""
     say(f"area-supervisor: {text}", err=True)
 

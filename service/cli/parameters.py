@@ -24,7 +24,7 @@ def parse_parameters(texts: Sequence[str]) -> Mapping[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """What JSON makes of it, or else the text: also of a number that would lose digits."""
+    """The value of a text as JSON, or else the text: also for a number that would lose digits."""
     try:
         value = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):

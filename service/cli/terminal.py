@@ -1,4 +1,4 @@
-"""What is different on a terminal: colours, a width, and characters that it must not obey."""
+"""Output on a terminal: colours, its width, and characters that it must not obey."""
 
 import os
 import re

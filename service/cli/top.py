@@ -1,5 +1,6 @@
 """`area-supervisor top`: what live jobs use."""
 
+import signal
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Order(StrEnum):
-    """What comes first."""
+    """What the table is sorted by."""
 
     CPU = "cpu"
     MEMORY = "memory"
@@ -33,12 +34,12 @@ _KEYS: Mapping[Order, "Callable[[JobStats], float | str]"] = {
 def top(
     supervisor: "Supervisor",
     once: Annotated[bool, typer.Option("--once", help="Print it once, as in a pipe.")] = False,
-    sort: Annotated[Order, typer.Option("--sort", help="What comes first.")] = Order.CPU,
+    sort: Annotated[Order, typer.Option("--sort", help="The column to sort by.")] = Order.CPU,
     interval: Annotated[
         float, typer.Option("--interval", "-d", min=0.5, help="Seconds between two looks.")
     ] = 2.0,
 ) -> None:
-    """Show processor and memory of each live job, as the Engine tells them; until Ctrl-C."""
+    """Show processor and memory of each live job, as the Engine measures them, until Ctrl-C."""
     from service.cli.output import emit, say
     from service.cli.terminal import width
     from service.cli.usage_table import lines_of, notes_on
@@ -54,10 +55,15 @@ def top(
 
     from service.cli.usage_table import live_console, screen
 
+    signal.signal(signal.SIGTERM, _end)  # otherwise the terminal would stay in its other screen
     with Live(console=live_console(), screen=True, auto_refresh=False) as live:
         while True:
             live.update(screen(_stats(supervisor, sort), str(supervisor.target)), refresh=True)
             time.sleep(interval)
+
+
+def _end(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _stats(supervisor: "Supervisor", sort: Order) -> "StatsResponse":

@@ -17,8 +17,8 @@ _Row = JobStats | UnmeasuredJob
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _NEAR, _HIGH = 0.8, 0.95  # of the limit
 _WHY_NOT = {
-    "other_machine": "on other machines of the Swarm, of which its manager tells nothing",
-    "no_answer": "of which the Engine tells nothing in time",
+    "other_machine": "on other machines of the Swarm, which its manager cannot measure",
+    "no_answer": "for which the Engine did not answer in time",
 }
 
 
@@ -29,13 +29,13 @@ def lines_of(stats: StatsResponse) -> Iterator[str]:
 
 
 def notes_on(stats: StatsResponse) -> Iterator[str]:
-    """Of how many jobs nothing is known, and why."""
+    """How many jobs could not be measured, and why."""
     for reason, number in Counter(each.reason for each in stats.unmeasured).items():
         yield f"not measured: {number} {_WHY_NOT.get(reason, reason)}"
 
 
 def screen(stats: StatsResponse, target: str) -> Text:
-    """What fits onto the terminal."""
+    """As much of the table as fits onto the terminal."""
     cpu = sum(each.cpu for each in stats.jobs)
     memory = sum(each.memory_bytes for each in stats.jobs)
     now, of_all = time.strftime("%H:%M:%S"), f"{cpu:.2f} processors, {_size(memory)}"
@@ -79,7 +79,7 @@ def _share(stats: JobStats) -> str:
 
 
 def _used(stats: JobStats) -> float:
-    """Which part of the limit; 0 without one."""
+    """The share of the limit that is used; 0 without a limit."""
     return stats.memory_bytes / stats.memory_limit_bytes if stats.memory_limit_bytes else 0.0
 
 

@@ -26,7 +26,7 @@ _PAUSE, _LONGEST_PAUSE = 0.02, 0.2
 class Launched:
     """The job of a launch, and whether this launch has made it.
 
-    There is none if the catalogue has no image for it. With an error, nobody can tell.
+    There is none if the catalogue has no image for it. With an error, that is not known.
     """
 
     job: Job | None
@@ -35,7 +35,7 @@ class Launched:
 
 
 class Launch:
-    """A launch under way. Its trace tells its job from others of the same identifier."""
+    """A launch under way. Its trace distinguishes its job from others of the same identifier."""
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from service._generated.supervisor.v1.observer_pb2 import (
     GetJobRequest,
     Job,
     ListJobsRequest,
+    ListJobsResponse,
 )
 from service.client.errors import CommandError, ExitCode
 from service.client.supervisor import Supervisor
@@ -48,12 +49,21 @@ def list_jobs(supervisor: Supervisor, wanted: ListJobsRequest, most: int = 0) ->
     left = most
     while True:
         request.page_size = min(left, _PAGE) if most else _PAGE
-        answer = supervisor.call(supervisor.observer.ListJobs, request)
+        answer = _page(supervisor, request)
         yield from answer.jobs
         left -= len(answer.jobs)
         request.page_token = answer.next_page_token
         if not request.page_token or (most and left <= 0):
             return
+
+
+def _page(supervisor: Supervisor, request: ListJobsRequest) -> ListJobsResponse:
+    try:
+        return supervisor.call(supervisor.observer.ListJobs, request)
+    except CommandError as error:
+        if request.page_token and error.exit_code == ExitCode.USAGE:
+            raise CommandError(str(error)) from None  # the supervisor was restarted in between
+        raise
 
 
 def require_success(answer: Response, what: str) -> None:

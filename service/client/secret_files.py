@@ -46,7 +46,8 @@ def readable_by_others(path: Path) -> bool:
 
 def _read(origin: str, path: Path) -> str:
     try:
-        text = read_text(path.expanduser(), most=_MOST)
+        path = path.expanduser()
+        text = read_text(path, most=_MOST)
     except OSError as error:
         reason = error.strerror or str(error)
         raise _wrong(origin, path, f"cannot be read ({reason})", "a file of yours") from None

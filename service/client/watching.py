@@ -3,7 +3,11 @@
 import time
 from collections.abc import Callable, Iterator
 
-from service._generated.supervisor.v1.observer_pb2 import WatchJobsRequest, WatchJobsResponse
+from service._generated.supervisor.v1.observer_pb2 import (
+    Job,
+    WatchJobsRequest,
+    WatchJobsResponse,
+)
 from service.client.errors import CommandError, ExitCode
 from service.client.supervisor import Supervisor
 
@@ -12,11 +16,11 @@ _GIVE_UP = 300.0
 
 
 def watch_jobs(
-    supervisor: Supervisor, wanted: WatchJobsRequest, tell: Callable[[str], None]
+    supervisor: Supervisor, wanted: WatchJobsRequest, notify: Callable[[str], None]
 ) -> Iterator[WatchJobsResponse]:
     """The messages of a watch. Raises `CommandError` if it cannot begin, or go on for too long.
 
-    `tell` gets what happens to the connection.
+    `notify` gets what happens to the connection.
     """
     request = WatchJobsRequest()
     request.CopyFrom(wanted)
@@ -25,7 +29,7 @@ def watch_jobs(
         try:
             for message in supervisor.stream(supervisor.observer.WatchJobs, request):
                 if lost_at:
-                    tell("connected again")
+                    notify("connected again")
                 lost_at, tries = 0.0, 0
                 request.resume_token = message.resume_token or request.resume_token
                 yield message
@@ -36,7 +40,7 @@ def watch_jobs(
             error = caught
         if not lost_at:
             lost_at = time.monotonic()
-            tell(f"{error}; trying again")
+            notify(f"{error}; trying again")
         if time.monotonic() - lost_at > _GIVE_UP:
             raise error
         time.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
@@ -44,18 +48,19 @@ def watch_jobs(
 
 
 def wait_for_end(
-    supervisor: Supervisor, identifier: str, launch_id: str, tell: Callable[[str], None]
-) -> None:
-    """Wait until a launch has ended. It may have done so already."""
+    supervisor: Supervisor, identifier: str, launch_id: str, notify: Callable[[str], None]
+) -> Job | None:
+    """Wait until a launch has ended, and return it as it was then; None if it was over before."""
     wanted = WatchJobsRequest(identifier_prefix=identifier)
     live = False
-    for message in watch_jobs(supervisor, wanted, tell):
+    for message in watch_jobs(supervisor, wanted, notify):
         for job in message.jobs:
             if job.launch_id == launch_id:
                 if job.state == "gone":
-                    return
+                    return job
                 live = True
         if message.kind == "gap":
             live = False
         if message.complete and not live:
-            return
+            break
+    return None

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,8 +20,9 @@ from scripts.certificates import Authority
 from scripts.ports import free_port
 from service._generated.area_types_pb2 import AuthenticatedJobData, Error, Response
 from service._generated.supervisor.v1 import observer_pb2 as api
+from service.cli.completions import complete_job_name
 from service.client.errors import CommandError
-from service.client.secret_files import read_credentials
+from service.client.secret_files import read_credentials, read_token
 from tests.support.command_line import Ran, run
 from tests.support.fake_observer import Fake, a_job, serving
 
@@ -34,6 +36,9 @@ def fake() -> Fake:
 def server(fake: Fake) -> Iterator[str]:
     with serving(fake) as address:
         yield address
+
+
+_SUCCESS = {"state": "gone", "outcome": "success"}
 
 
 def ago(seconds: float) -> Timestamp:
@@ -114,6 +119,19 @@ def test_a_list_goes_over_all_pages(fake: Fake, server: str) -> None:
         server, "jobs", "-o", "name"
     ).out.splitlines()
     assert 1201 == len(yaml.safe_load(on(server, "jobs", "-o", "yaml").out))
+
+
+def test_a_restart_between_two_pages_is_a_failure_and_no_wrong_usage(
+    fake: Fake, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def heard(request: api.ListJobsRequest, context: grpc.ServicerContext) -> None:
+        if request.page_token:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "page_token: it was restarted")
+
+    fake.jobs += [a_job(str(number)) for number in range(501)]
+    monkeypatch.setattr(fake, "_heard", heard)
+    ran = on(server, "jobs", "-o", "name")
+    assert (1, "area-supervisor: page_token: it was restarted\n") == (ran.code, ran.err)
 
 
 def test_the_filters_reach_the_supervisor(fake: Fake, server: str) -> None:
@@ -234,6 +252,12 @@ def test_logs_print_both_streams_as_they_are_into_a_pipe(fake: Fake, server: str
     assert "0123456789abcdef" == fake.asked[-1].launch_id
 
 
+def test_logs_have_no_time_where_the_history_has_kept_none(fake: Fake, server: str) -> None:
+    fake.jobs.append(ended("a"))
+    fake.lines = [api.LogLine(text="last words")]
+    assert "last words\n" == on(server, "logs", "a", "--timestamps").out
+
+
 def test_top_prints_once_into_a_pipe(fake: Fake, server: str) -> None:
     small = api.JobStats(identifier="small", cpu=0.1, memory_bytes=512, processes=1)
     big = api.JobStats(
@@ -260,8 +284,8 @@ def test_top_names_what_is_not_measured_and_says_why(fake: Fake, server: str) ->
     assert ["also", "slow", "there"] == [row[0] for row in rest]
     assert ["there", "timer", "-", "-", "-", "-", "-", "n-2"] == rest[-1]
     assert (
-        "not measured: 2 on other machines of the Swarm, of which its manager tells nothing\n"
-        "not measured: 1 of which the Engine tells nothing in time\n"
+        "not measured: 2 on other machines of the Swarm, which its manager cannot measure\n"
+        "not measured: 1 for which the Engine did not answer in time\n"
     ) == ran.err
 
 
@@ -410,6 +434,20 @@ def test_a_launch_that_has_ended_before_anybody_watches_is_not_waited_for(
     launches(fake, state="gone", outcome="success")
     fake.watches.put([api.WatchJobsResponse(kind="snapshot", complete=True, resume_token="e.1")])
     assert 0 == on(server, "launch", "timer", "x", "--wait").code
+
+
+def test_the_end_of_a_launch_is_known_without_a_history(fake: Fake, server: str) -> None:
+    launches(fake)
+    live, gone = (a_job("x", launch_id="1" * 16, **end) for end in ({}, _SUCCESS))
+
+    def answers() -> Any:
+        yield api.WatchJobsResponse(kind="snapshot", jobs=[live], complete=True, resume_token="e.1")
+        fake.jobs.clear()
+        yield api.WatchJobsResponse(kind="changes", jobs=[gone], resume_token="e.2")
+
+    fake.watches.put(answers())
+    ran = on(server, "launch", "timer", "x", "--wait")
+    assert (0, f"{'1' * 16} has ended: success") == (ran.code, ran.out.splitlines()[-1])
 
 
 def test_the_output_of_a_launch_is_alone_on_standard_output(fake: Fake, server: str) -> None:
@@ -580,6 +618,26 @@ def test_the_token_is_shown_and_is_nowhere_else(fake: Fake, server: str, tmp_pat
     fake.refusal = grpc.StatusCode.UNAUTHENTICATED, "no"
     refused = on(server, "jobs", "--token-file", str(tmp_path / "token"))
     assert "s3cret" not in ran.out + ran.err + refused.out + refused.err
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_completion_leaves_the_warning_about_a_token_file_to_commands(
+    server: str, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cret")
+    token.chmod(0o644)
+    with redirect_stderr(terminal := _Terminal()):
+        read_token("--token-file", token)
+        assert "chmod 600" in terminal.getvalue()
+    given: Any = mock.Mock(params={"server": server, "token_file": str(token)}, parent=None)
+    with redirect_stderr(silent := _Terminal()):
+        complete_job_name(given, "")
+    assert not silent.getvalue()
 
 
 # TLS

@@ -239,6 +239,29 @@ def test_a_token_file_that_others_can_read_is_told_on_a_terminal_only(
     assert "chmod" not in on_a_terminal(server, *arguments)[1]
 
 
+def test_top_that_is_terminated_gives_the_terminal_back(server: str) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [COMMAND, "top"],
+        env=environment(server, TERM="xterm"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown, asked = b"", False
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(ours, 65536):
+                shown += part
+                if b"\x1b[?1049h" in shown and not asked:
+                    asked = True
+                    process.terminate()
+        code = process.wait(_SECONDS)
+    os.close(ours)
+    assert 143 == code
+    assert b"\x1b[?1049l" in shown
+
+
 # Completion
 
 
