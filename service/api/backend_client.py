@@ -1,6 +1,6 @@
 """Calls the backend, as a worker does: without TLS, and not through a proxy.
 
-gRPC may tell that a call has failed without telling whether the backend has got it. So a connection
+gRPC may report that a call has failed, but not whether the backend has received it. So a connection
 is made first, and is known to work before anything is sent.
 """
 
@@ -53,7 +53,7 @@ class BackendClient:
             yield _Connection(channel)
 
     async def _knock(self) -> None:
-        """Open the port, and close it: gRPC would not tell why it cannot connect."""
+        """Open the port, and close it: gRPC would not say why it cannot connect."""
         host, _, port = self.target.rpartition(":")
         _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
         writer.close()

@@ -29,8 +29,8 @@ def check_health(host: str, port: int, service: str) -> tuple[bool, str]:
 def check_page(host: str, port: int, service: str, *, tls: bool) -> tuple[bool, str]:
     """Ask the HTTP port for the same: whether all is well, and what it says or the error.
 
-    For a gRPC port with TLS. This needs no certificate, and knows none: it asks its own host, and
-    tells it nothing. So it works while certificates are renewed, and after they have expired.
+    For a gRPC port with TLS. This checks no certificate, because it asks its own host and sends no
+    secret. So it works while certificates are renewed, and after they have expired.
     """
     path = "/livez" if service == "liveness" else "/readyz"
     try:

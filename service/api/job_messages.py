@@ -5,15 +5,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from observability.callers import NO_CALLER
 from observability.callers import Caller as Client
 from service._generated.supervisor.v1.observer_pb2 import Caller, Job
+from service.api.timestamps import is_time
 from service.jobs.model import Job as KnownJob
 
 # An argument is shorter than this. Labels that somebody has made by hand need not be.
 _LONGEST = 131_072
 _MICROS = 1_000_000  # a float has no more digits
+_LARGEST = 2**31 - 1  # of an int32
 
 
 def message_of(job: KnownJob) -> Job:
-    """A job as a message. While it backs off, it is told how its last run has ended."""
+    """A job as a message. While it backs off, the message says how its last run has ended."""
     end = job.last_end if job.backing_off and job.last_end else job
     message = Job(
         launch_id=encodable(job.launch_id),
@@ -26,9 +28,9 @@ def message_of(job: KnownJob) -> Job:
         image=encodable(job.image),
         image_digest=encodable(job.image_digest),
         outcome=job.outcome or "",
-        exit_code=end.exit_code,
+        exit_code=_fitting(end.exit_code),
         out_of_memory=end.oom_killed,
-        restarts=job.restarts.total,
+        restarts=_fitting(job.restarts.total) or 0,
         last_lines=encodable(end.last_lines),
         trace_id=encodable(job.trace_id),
         node=encodable(job.node),
@@ -54,6 +56,11 @@ def encodable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
+def _fitting(number: int | None) -> int | None:
+    """The number, unless no field can hold it: labels of a job or an image may have any number."""
+    return number if number is not None and abs(number) <= _LARGEST else None
+
+
 def _set_times(message: Job, job: KnownJob) -> None:
     _set(message.created, job.created_at)
     _set(message.started, job.started_at)
@@ -62,8 +69,8 @@ def _set_times(message: Job, job: KnownJob) -> None:
 
 
 def _set(field: Timestamp, at: float | None) -> None:
-    """Leave the field unset for a time that is not known."""
-    if at:
+    """Leave the field unset for a time that is not known, or that no field can hold."""
+    if at and is_time(at):
         field.seconds, micros = divmod(round(at * _MICROS), _MICROS)
         field.nanos = micros * 1000
 

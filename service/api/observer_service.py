@@ -31,7 +31,7 @@ _DESCRIPTOR = messages.DESCRIPTOR.services_by_name["JobObserver"]
 SERVICE = _DESCRIPTOR.full_name
 
 _PAGE, _LARGEST_PAGE = 100, 1000
-# Clients of gRPC take 4 MiB, unless they are told to take more.
+# Clients of gRPC accept 4 MiB, unless they are set to accept more.
 _MOST_BYTES = 3_500_000
 # What a message needs inside of another, beside its own size: its tag, and its size.
 _FRAME = 8
@@ -78,8 +78,8 @@ class ObserverService(JobObserverServicer):
             )
             selection = Selection(wanted, scope_of_call())
             watch = self._observer.watching.watch(selection, request.resume_token, self._encoded.of)
-            async for told in watch:
-                yield watch_message(told)
+            async for message in watch:
+                yield watch_message(message)
 
     async def StreamLogs(
         self, request: messages.StreamLogsRequest, context: Any

@@ -15,7 +15,7 @@ _SECOND = 10**9  # nanoseconds
 
 
 def logs_wanted(request: messages.StreamLogsRequest) -> LogsWanted:
-    """What is wanted of an output. Raises `InvalidRequest`."""
+    """The options of a request for output. Raises `InvalidRequest`."""
     tail = request.tail if request.HasField("tail") else None
     if tail is not None and not 0 <= tail <= MOST_TAIL:
         raise InvalidRequest(
@@ -27,18 +27,18 @@ def logs_wanted(request: messages.StreamLogsRequest) -> LogsWanted:
 
 def logs_message(lines: Sequence[Printed], *, timestamps: bool) -> messages.StreamLogsResponse:
     """Some lines of an output."""
-    told = [
+    sent = [
         messages.LogLine(
             stream=line.stream, text=line.text, time=_time(line.at) if timestamps else None
         )
         for line in lines
     ]
-    return messages.StreamLogsResponse(lines=told)
+    return messages.StreamLogsResponse(lines=sent)
 
 
 def stats_message(found: Measurement) -> messages.StatsResponse:
     """The usage of jobs, and the jobs that could not be measured."""
-    told = [
+    measured = [
         messages.JobStats(
             launch_id=each.job.launch_id,
             name=each.job.name,
@@ -51,7 +51,7 @@ def stats_message(found: Measurement) -> messages.StatsResponse:
         )
         for each in found.jobs
     ]
-    untold = [
+    unmeasured = [
         messages.UnmeasuredJob(
             launch_id=job.launch_id,
             name=job.name,
@@ -61,7 +61,7 @@ def stats_message(found: Measurement) -> messages.StatsResponse:
         )
         for job, reason in found.unmeasured
     ]
-    return messages.StatsResponse(jobs=told, unmeasured=untold)
+    return messages.StatsResponse(jobs=measured, unmeasured=unmeasured)
 
 
 def _time(at: int) -> Timestamp | None:

@@ -1,4 +1,4 @@
-"""Reads times in messages."""
+"""Reads and checks times in messages."""
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -7,6 +7,11 @@ from service.errors import InvalidRequest
 _SECOND = 10**9  # nanoseconds
 # From the year 1 to the year 9999, as protobuf defines it.
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799
+
+
+def is_time(seconds: float) -> bool:
+    """Whether a message can hold a time (seconds since the epoch)."""
+    return _FIRST <= seconds <= _LAST
 
 
 def nanoseconds_of(field: str, time: Timestamp) -> int:

@@ -3,7 +3,7 @@
 from service._generated.supervisor.v1.observer_pb2 import WatchJobsResponse
 from service.api.job_messages import message_of
 from service.jobs.model import Job
-from service.observe.watching import Told
+from service.observe.watching import Message
 
 # Some 40,000 jobs in their states.
 _MOST_BYTES = 16 * 2**20
@@ -32,7 +32,9 @@ class EncodedJobs:
         return encoded
 
 
-def watch_message(told: Told) -> bytes:
+def watch_message(message: Message) -> bytes:
     """An encoded message. Joined encodings are one message, which has the jobs of all of them."""
-    own = WatchJobsResponse(resume_token=told.token, kind=told.kind, complete=told.complete)
-    return own.SerializeToString() + b"".join(told.jobs)
+    own = WatchJobsResponse(
+        resume_token=message.token, kind=message.kind, complete=message.complete
+    )
+    return own.SerializeToString() + b"".join(message.jobs)

@@ -40,7 +40,7 @@ class PortCertificate(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """What only the process knows. Faults are empty where there is none."""
+    """Facts that only the process knows. A fault that there is not is empty."""
 
     catalogue_fault: Callable[[], str]
     access_fault: Callable[[], str]
@@ -76,7 +76,7 @@ class Live:
 
     def of_all(self, text: str) -> str:
         """A text about the jobs of all; nothing for a client that may know of some jobs only."""
-        return text if self.scope is ALL_JOBS else ""
+        return text if self.scope.is_everything else ""
 
 
 def _readiness(live: Live) -> Iterator[Finding]:

@@ -11,6 +11,8 @@ RestartOn = Literal["failure", "end"]
 
 # From here on, twice as much is longer than any limit.
 _MOST_DOUBLINGS = 60
+# Of a number in a label: more than a job is ever started again.
+_MOST = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,6 @@ def _read(label: str) -> dict[str, Any]:
 
 def _whole(found: dict[str, Any], name: str) -> int:
     value = found.get(name)
-    if not isinstance(value, int):
-        raise ValueError  # noqa: TRY004 - likewise
+    if not isinstance(value, int) or not 0 <= value <= _MOST:
+        raise ValueError
     return value

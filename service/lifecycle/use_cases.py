@@ -245,7 +245,7 @@ class Supervisor:
 
 
 def _within(scope: JobScope, jobs: Sequence[Job]) -> Sequence[Job]:
-    return jobs if scope is ALL_JOBS else [job for job in jobs if scope.allows(job.name)]
+    return jobs if scope.is_everything else [job for job in jobs if scope.allows(job.name)]
 
 
 def _names(jobs: Sequence[Job]) -> str:

@@ -23,8 +23,8 @@ class Selection:
 
     def __init__(self, wanted: Wanted, scope: JobScope) -> None:
         self._wanted, self._scope = wanted, scope
-        told = repr((wanted, scope.patterns)).encode(errors="replace")
-        self.key = hashlib.sha256(told).hexdigest()[:16]
+        text = repr((wanted, scope.patterns)).encode(errors="replace")
+        self.key = hashlib.sha256(text).hexdigest()[:16]
         self._everything = wanted == EVERY_JOB and scope.patterns is None
 
     def includes(self, job: Job) -> bool:

@@ -41,13 +41,13 @@ class Diagnosis:
         """What is wrong, the errors first. Waits a few seconds for the engine at most."""
         seen = replace(self._live, scope=scope)
         found = [finding for check in live.CHECKS for finding in make(check, seen)]
-        told = await self._engine_findings()
-        found += [e for e in told if scope is ALL_JOBS or e.check not in _NAME_JOBS]
+        of_engine = await self._engine_findings()
+        found += [e for e in of_engine if scope.is_everything or e.check not in _NAME_JOBS]
         wrong = [each for each in found if each.status in _WRONG]
         return sorted(wrong, key=lambda each: _WRONG.index(each.status))
 
     async def _engine_findings(self) -> Sequence[Finding]:
-        """What the engine tells. Nothing if it is away, which is a finding of its own."""
+        """The findings about the engine. None if it is away, which is a finding of its own."""
         outside = self._live.outside
         if outside is None or not self._live.readiness.in_step:
             return []

@@ -24,7 +24,7 @@ from service.state.registry import Registry
 _STEP = 2000
 # How many ended jobs are read at a time.
 _ROWS = 200
-# How long to wait for the engine to tell more of a job (seconds).
+# How long to wait for an inspection of a job (seconds).
 _INSPECTION = 2.0
 
 
@@ -109,8 +109,8 @@ class Jobs:
         with suppress(EngineError, TimeoutError):
             async with asyncio.timeout(_INSPECTION):
                 seen = await self._engine.inspect(job.workload_id, timeout=_INSPECTION)
-            told = ImageSeen(seen.id, seen.image_digest)
-            return self._registry.observe(job.launch_id, told) or job
+            image = ImageSeen(seen.id, seen.image_digest)
+            return self._registry.observe(job.launch_id, image) or job
         return job
 
     def _check_listed(self) -> None:

@@ -31,7 +31,7 @@ _END = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogsWanted:
-    """What is wanted of an output. `since` is in nanoseconds since the epoch."""
+    """The part of an output that is wanted. `since` is in nanoseconds since the epoch."""
 
     follow: bool = False
     tail: int | None = None
@@ -127,7 +127,7 @@ class JobLogs:
         return job
 
     async def _inspection(self, job: Job) -> Inspection | None:
-        """What its workload is; None if there is none any more."""
+        """An inspection of its workload; None if that is gone."""
         if job.workload_id is None:
             return None
         with suppress(NoSuchWorkload):
@@ -175,7 +175,7 @@ def _from(first: int, lines: Sequence[Printed]) -> Sequence[Printed]:
 
 
 def _kept(job: Job, wanted: LogsWanted) -> Sequence[Printed]:
-    """What the history has kept of an output. Raises `NotPossible`."""
+    """The lines that the history has kept. Raises `NotPossible` if there are none."""
     lines = job.last_lines.splitlines()
     if not lines:
         raise NotPossible(

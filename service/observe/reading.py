@@ -56,12 +56,12 @@ class Reading:
         self._seen = SeenLines(since)
         self._silence = Silence(engine, self._seen)
         self._away_since: float | None = None
-        self._is_gone = self._was_told = self._is_behind = False
+        self._is_gone = self._has_output = self._is_behind = False
 
     @property
     def came_too_late(self) -> bool:
-        """Whether the workload was gone before the engine has told anything of its output."""
-        return self._is_gone and not self._was_told
+        """Whether the workload was gone before the engine had sent any of its output."""
+        return self._is_gone and not self._has_output
 
     async def lines(self, time_left: _TimeLeft) -> AsyncGenerator[Sequence[Printed], None]:
         """The lines as they come, also earlier ones; none whenever that time is over (seconds).
@@ -96,9 +96,9 @@ class Reading:
             async with aclosing(self._until_over(found, behind, time_left)) as lines:
                 async for each in lines:
                     self._away_since = None
-                    self._was_told = self._was_told or bool(each)
+                    self._has_output = self._has_output or bool(each)
                     yield self._seen.fresh(each)
-            self._was_told = self._was_told or self._has_started()
+            self._has_output = self._has_output or self._has_started()
         except NoSuchWorkload:  # a successor may follow
             self._is_gone = True
             return
@@ -171,7 +171,7 @@ class _LastOutput:
 
     @property
     def is_over(self) -> bool:
-        """Whether it is complete, as far as one can tell."""
+        """Whether it is known to be complete."""
         if self._gone_at is None:
             return False
         now = loop_time()

@@ -28,7 +28,7 @@ class SeenLines:
         return self.since
 
     def fresh(self, lines: Sequence[Printed]) -> Sequence[Printed]:
-        """Those that were not there before it began anew."""
+        """The lines that were not there before the stream began anew."""
         return [line for line in lines if self._is_new(line)]
 
     def is_behind(self, line: Printed) -> bool:

@@ -11,14 +11,14 @@ from service.engine.base import Engine
 from service.errors import EngineError
 from service.observe.seen_lines import SeenLines
 
-# After how long without output the engine is asked for the last line, for which it reads only the
-# end of the log; each time twice as long (seconds).
+# How long there is no output before the engine is asked for the last line; each time twice as long
+# (seconds). For that it reads only the end of the log.
 _SHORTEST, _LONGEST = 10.0, 300.0
 _ANSWER = 10.0  # how long it has for that
 
 
 class Silence:
-    """What a follower does not hear, by the last line that the engine has."""
+    """Notices that a follower misses output, by the last line that the engine has."""
 
     def __init__(self, engine: Engine, seen: SeenLines) -> None:
         self._engine = engine
@@ -28,7 +28,7 @@ class Silence:
         """The output that the follower waits for, or has just got."""
 
     def note_output(self) -> None:
-        """Something new has come."""
+        """Note that new output has come."""
         self._length = _SHORTEST
 
     def follow(self, workload_id: str) -> asyncio.Task[bool]:
@@ -36,7 +36,7 @@ class Silence:
         return asyncio.create_task(self._until_behind(workload_id))
 
     async def _until_behind(self, workload_id: str) -> bool:
-        """Only what comes after some output is a silence: before, the engine may still search."""
+        """A silence begins after some output: before that, the engine may still be searching."""
         first = awaited = self.awaited
         silent = 0.0
         while True:
@@ -54,7 +54,7 @@ class Silence:
 
     async def _has_more(self, workload_id: str) -> bool:
         last = self._engine.logs(workload_id, since=self._seen.since, tail=1)
-        with suppress(EngineError, TimeoutError):  # the stream tells of it if need be
+        with suppress(EngineError, TimeoutError):  # the stream reports it if necessary
             async with asyncio.timeout(_ANSWER), aclosing(last) as found:
                 async for lines in found:
                     if any(self._seen.is_behind(line) for line in lines):

@@ -22,12 +22,12 @@ _TIMEOUT = 8.0
 class Unmeasured(StrEnum):
     """Why it is not known what a job uses."""
 
-    OTHER_MACHINE = "other_machine"  # of a Swarm, of which a manager tells only its own
+    OTHER_MACHINE = "other_machine"  # of a Swarm, whose manager can only measure its own
     NO_ANSWER = "no_answer"  # in time
 
 
 class JobUsage(NamedTuple):
-    """What a job uses; `cpu` in processors."""
+    """The usage of a job; `cpu` in processors."""
 
     job: Job
     cpu: float
@@ -61,13 +61,13 @@ class JobStats:
         jobs = {job.workload_id: job for job in self._wanted(launch_ids, scope) if job.workload_id}
         before = await self._measured_before(list(jobs))
         now = await self._measure([each for each in jobs if each in before])
-        told, untold = [], []
+        measured, unmeasured = [], []
         for each, job in jobs.items():
             if usage := _usage(job, before.get(each), now.get(each)):
-                told.append(usage)
+                measured.append(usage)
             elif self._still_runs(job):
-                untold.append((job, _why_not(now.get(each))))
-        return Measurement(told, untold)
+                unmeasured.append((job, _why_not(now.get(each))))
+        return Measurement(measured, unmeasured)
 
     def _still_runs(self, job: Job) -> bool:
         now = self._registry.get(job.launch_id)

@@ -29,7 +29,7 @@ _NO_PLACE = 0
 _TOKEN = re.compile(r"([0-9a-f]{16})\.([0-9]{1,18})\.([0-9a-f]{16})", re.ASCII)
 
 
-class Told(NamedTuple):
+class Message(NamedTuple):
     """A message of a watch; the jobs are encoded."""
 
     kind: Literal["snapshot", "changes", "gap"]
@@ -51,7 +51,7 @@ class Watching:
 
     async def watch(
         self, selection: Selection, token: str, encode: Encode
-    ) -> AsyncGenerator[Told, None]:
+    ) -> AsyncGenerator[Message, None]:
         """The messages for a client: after one whose token it has, or from the beginning.
 
         Raises `InvalidRequest`, `TooSlow`, `Draining` once it is closed, and `EngineUnavailable`
@@ -66,14 +66,14 @@ class Watching:
                 await self._turns.next(idle=watch.idle)
                 if self._turns.closed:
                     raise Draining("the supervisor is stopping; come back with the resume_token")
-                if told := self._next(watch):
-                    yield told
+                if message := self._next(watch):
+                    yield message
 
     def close(self) -> None:
         """End the watches."""
         self._turns.close()
 
-    def _next(self, watch: "Watch") -> Told | None:
+    def _next(self, watch: "Watch") -> Message | None:
         try:
             return watch.next()
         except TooSlow:
@@ -116,11 +116,11 @@ class Watch:
         """Whether there is no message for the client at this moment."""
         return not self._gap and not self._in_snapshot and self._place >= self._batches.end
 
-    def next(self) -> Told | None:
+    def next(self) -> Message | None:
         """The next message; None if there is none yet. Raises `TooSlow`."""
         if self._gap:
             self._gap = False
-            return Told("gap", self._token(_NO_PLACE))
+            return Message("gap", self._token(_NO_PLACE))
         if self._in_snapshot and self._snapshot is None:
             self._snapshot = self._begin_snapshot()
         if not self._journal.reaches_back_to(self._place):
@@ -132,21 +132,21 @@ class Watch:
         self._left = len(jobs)
         return iter(jobs)
 
-    def _more_of(self, snapshot: Iterator[Job]) -> Told | None:
+    def _more_of(self, snapshot: Iterator[Job]) -> Message | None:
         jobs, looked_at = take(snapshot, self._selection, self._encode)
         self._left -= looked_at
         if self._left:
-            return Told("snapshot", self._token(_NO_PLACE), jobs) if jobs else None
+            return Message("snapshot", self._token(_NO_PLACE), jobs) if jobs else None
         self._in_snapshot, self._snapshot, self._token_place = False, None, self._place
-        return Told("snapshot", self._token(self._place), jobs, complete=True)
+        return Message("snapshot", self._token(self._place), jobs, complete=True)
 
-    def _more_changes(self) -> Told | None:
+    def _more_changes(self) -> Message | None:
         jobs, looked_at = self._batches.after(self._place, self._selection, self._encode)
         self._place += looked_at
         if not jobs and self._place - self._token_place < _TOKEN_AFTER:
             return None
         self._token_place = self._place
-        return Told("changes", self._token(self._place), jobs)
+        return Message("changes", self._token(self._place), jobs)
 
     def _token(self, place: int) -> str:
         return f"{self._journal.epoch}.{place}.{self._selection.key}"

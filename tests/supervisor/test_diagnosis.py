@@ -171,6 +171,7 @@ async def test_what_the_engine_tells_is_shared_and_kept_for_a_while() -> None:
         assert 1 == engine.asked
         seen = await _found(world, JobScope(["timer"]))
         assert "images" not in {each.check for each in seen}  # their messages name all jobs
+        assert "images" in {each.check for each in await _found(world, JobScope(["*"]))}
 
 
 async def test_an_engine_that_is_slow_holds_nobody_up() -> None:
@@ -191,5 +192,6 @@ async def test_who_may_know_of_some_jobs_only_is_not_told_of_others(world: World
     found = await _found(world, JobScope(["timer"]))
     assert {"catalogue", "access"} <= {each.check for each in found}
     assert not [text for each in found for text in told.values() if text in each.message]
-    everything = [each.message for each in await _found(world)]
-    assert all(any(text in message for message in everything) for text in told.values())
+    for all_jobs in (None, JobScope(["*"])):
+        everything = [each.message for each in await _found(world, all_jobs)]
+        assert all(any(text in message for message in everything) for text in told.values())

@@ -72,6 +72,14 @@ def test_a_job_that_has_ended_tells_everything() -> None:
     } == told(ended)
 
 
+@pytest.mark.parametrize("at", [1e18, -1e18, float("inf"), float("nan")])
+def test_what_no_message_can_hold_is_left_out(at: float) -> None:
+    odd = a_job(
+        created_at=at, started_at=at, ended_at=at, exit_code=2**31, restarts=Restarts(total=2**31)
+    )
+    assert told(a_job()) == told(odd)
+
+
 def test_an_exit_code_of_0_is_told_and_one_that_nobody_knows_is_not() -> None:
     assert message_of(a_job(exit_code=0)).HasField("exit_code")
     assert not message_of(a_job()).HasField("exit_code")

@@ -1,7 +1,7 @@
 from service._generated.supervisor.v1.observer_pb2 import WatchJobsResponse
 from service.api.job_messages import message_of
 from service.api.watch_messages import EncodedJobs, watch_message
-from service.observe.watching import Told
+from service.observe.watching import Message
 from tests.support.samples import a_job
 
 
@@ -10,12 +10,12 @@ def test_a_message_is_what_protobuf_would_have_made_of_it() -> None:
         [a_job(str(number), identifier="é" * number) for number in range(3)],
         EncodedJobs(),
     )
-    told = Told("snapshot", "a.1.b", [encoded.of(job) for job in jobs], complete=True)
+    told = Message("snapshot", "a.1.b", [encoded.of(job) for job in jobs], complete=True)
     expected = WatchJobsResponse(
         kind="snapshot", resume_token="a.1.b", complete=True, jobs=map(message_of, jobs)
     )
     assert expected == WatchJobsResponse.FromString(watch_message(told))
-    assert WatchJobsResponse() == WatchJobsResponse.FromString(watch_message(Told("", "")))  # type: ignore[arg-type]
+    assert WatchJobsResponse() == WatchJobsResponse.FromString(watch_message(Message("", "")))  # type: ignore[arg-type]
 
 
 def test_a_job_is_encoded_once_and_each_of_its_states_anew() -> None:

@@ -162,7 +162,14 @@ def test_the_labels_can_be_read_by_a_person() -> None:
     assert {"on": "failure", "window": "60s", "back_off": "1s"}.items() <= json.loads(label).items()
 
 
-@pytest.mark.parametrize("label", ["", "x", "[]", "{}", '{"on": "always"}', '{"on": "end"}', "1"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("", "x", "[]", "{}", '{"on": "always"}', '{"on": "end"}', "1"),
+        '{"total": 1, "attempt": 1, "window_began": 0, "in_a_row": -1}',
+        f'{{"total": {10**400}, "attempt": 1, "window_began": 0, "in_a_row": 1}}',
+    ],
+)
 def test_what_somebody_else_has_written_there_is_refused(label: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - that of json among them
         read_policy(label)

@@ -19,7 +19,7 @@ from service.jobs.observations import Closed, KillIntended, Observation, Started
 from service.jobs.wanted import EVERY_JOB, Wanted
 from service.observe import batches, turns
 from service.observe.batches import Batches, Selection
-from service.observe.watching import Told, Watch, Watching
+from service.observe.watching import Message, Watch, Watching
 from service.state.changes import Journal
 from service.state.readiness import Readiness
 from service.state.registry import Registry
@@ -68,7 +68,7 @@ class World:
         return {encode(job) for job in self.registry.jobs() if selection.includes(job)}
 
 
-def all_of(watch: Watch) -> list[Told]:
+def all_of(watch: Watch) -> list[Message]:
     told = []
     watch._batches.begin()
     while not watch.idle:
@@ -273,7 +273,7 @@ class Client:
     changes: list[bytes] = field(default_factory=list)
     since: int | None = None
 
-    def take(self, message: Told, log: int) -> None:
+    def take(self, message: Message, log: int) -> None:
         self.token = message.token
         if message.kind == "gap":
             self.live, self.coming, self.changes, self.since = {}, {}, [], None
