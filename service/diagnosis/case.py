@@ -67,7 +67,7 @@ class Case:
 
     @property
     def facts(self) -> EngineFacts:
-        """What the engine has said. Raises `Skip` if it has not."""
+        """The facts about the engine. Raises `Skip` if it did not answer."""
         if self._facts is None:
             raise Skip("not checked, because the Engine could not be asked")
         return self._facts

@@ -26,7 +26,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check has found: each text is one line. `subject` is empty if all is meant."""
+    """A finding of a check: each text is one line. An empty `subject` means everything."""
 
     status: Status
     message: str
@@ -41,7 +41,7 @@ class Skip(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Check(Generic[T]):
-    """What is looked at, and how. `look` may raise `Skip`, `StartError` and `EngineError`s."""
+    """A check. `look` may raise `Skip`, `StartError` and `EngineError`s."""
 
     name: str
     looks_at: str
@@ -66,7 +66,7 @@ def error(message: str, helps: str, subject: str = "") -> Finding:
 
 
 def make(check: Check[T], case: T) -> Sequence[Finding]:
-    """What a check finds. An error of the check is a finding, too."""
+    """The findings of a check. An error of the check is a finding, too."""
     return [_as_lines(replace(each, check=check.name)) for each in _look(check, case)]
 
 

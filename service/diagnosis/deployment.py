@@ -26,6 +26,7 @@ _CLEAR_UP = "clear it up (docs/runbook.md#the-engines-disk-is-full)"
 _MOST_NETWORKS = 3
 _GIB = 2**30
 _FULL, _NEARLY_FULL, _SHARE = _GIB, 20 * _GIB, 0.1
+_FEW_FILES, _SHARE_OF_FILES = 1000, 0.05
 _CONNECT = 5.0  # seconds
 
 
@@ -52,7 +53,7 @@ def _networks(case: Case) -> Iterator[Finding]:
     except EngineTimeout as hangs:
         locked_out = LOCK_OUT in known_faults(case.facts)
         what = "it has locked itself out: nothing starts and nothing ends" if locked_out else hangs
-        yield error(f"it does not tell its networks: {what}", RESTART_IT)
+        yield error(f"it does not list its networks: {what}", RESTART_IT)
         return
     who, how = ("Swarm", "--driver overlay ") if case.on_swarm else ("Engine", "")
     for network in sorted(wanted - there):
@@ -103,16 +104,16 @@ def _from_here(case: Case, subject: str, why: str) -> Finding:
     """
     settings = case.settings
     host = settings.grpc_callback_host.strip("[]")
-    told = f"no container could try it ({why}); from this process"
+    tried = f"no container could try it ({why}); from this process"
     try:
         socket.create_connection((host, settings.grpc_callback_port), _CONNECT).close()
     except OSError as refused:
         reason = refused.strerror or str(refused)
         if case.in_container:
-            told += f", which is in a container, it is not reached: {reason}"
-            return Finding(Status.SKIPPED, told, "", subject)
-        return error(f"{told}: {reason}", _CALLBACK, subject)
-    return ok(f"{told} it is reached", subject)
+            tried += f", which is in a container, it is not reached: {reason}"
+            return Finding(Status.SKIPPED, tried, "", subject)
+        return error(f"{tried}: {reason}", _CALLBACK, subject)
+    return ok(f"{tried} it is reached", subject)
 
 
 def _disk(case: Case) -> Iterator[Finding]:
@@ -120,26 +121,43 @@ def _disk(case: Case) -> Iterator[Finding]:
     disk = _local_disk(case, folder) or _disk_from_inside(case)
     if disk is None:
         raise Skip(
-            f"{folder}: cannot be seen from here; `df -h {folder}` on the Engine's host tells"
+            f"{folder}: cannot be seen from here; `df -h {folder}` on the Engine's host shows it"
         )
-    told = f"{folder}: {disk.free / _GIB:.1f} of {disk.total / _GIB:.0f} GiB are free"
+    free = f"{folder}: {disk.free / _GIB:.1f} of {disk.total / _GIB:.0f} GiB are free"
     if disk.free < _FULL:
-        yield error(f"{told}; no container can be made without room", _CLEAR_UP)
+        yield error(f"{free}; no container can be made without room", _CLEAR_UP)
     elif disk.free < min(_NEARLY_FULL, _SHARE * disk.total):
-        yield warning(told, _CLEAR_UP)
+        yield warning(free, _CLEAR_UP)
     else:
-        yield ok(told)
+        yield ok(free)
+    yield from _inodes(case, folder)
+
+
+def _inodes(case: Case, folder: str) -> Iterator[Finding]:
+    """A disk may have room for bytes, but for no more files."""
+    found = _statvfs(case, folder)
+    if found is None or not found.f_files:  # some file systems have no such limit
+        return
+    few = f"{folder}: {found.f_favail} of {found.f_files} inodes are free (`df -i`)"
+    if found.f_favail < _FEW_FILES:
+        yield error(f"{few}; no container can be made without files", _CLEAR_UP)
+    elif found.f_favail < _SHARE_OF_FILES * found.f_files:
+        yield warning(few, _CLEAR_UP)
 
 
 def _local_disk(case: Case, folder: str) -> Disk | None:
+    found = _statvfs(case, folder)
+    return found and Disk(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
+
+
+def _statvfs(case: Case, folder: str) -> os.statvfs_result | None:
     """If the Engine is on this host, and this process is in no container."""
     if not case.examiner.socket or case.in_container or not folder:
         return None
     try:
-        found = os.statvfs(Path(folder))
+        return os.statvfs(Path(folder))
     except OSError:
         return None
-    return Disk(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
 
 
 def _disk_from_inside(case: Case) -> Disk | None:

@@ -157,11 +157,11 @@ def _limits(case: Case) -> Iterator[Finding]:
 def _clock(case: Case) -> Iterator[Finding]:
     ahead = case.facts.clock
     helps = "have both hosts take their time from the same source (NTP)"
-    told = f"the Engine's clock is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} ours"
+    clock = f"the Engine's clock is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} ours"
     if abs(ahead) > _CLOCKS_ARE_WRONG:
-        yield error(f"{told}: times of jobs, and how long they ran, are wrong", helps)
+        yield error(f"{clock}: times of jobs, and how long they ran, are wrong", helps)
     elif abs(ahead) > _CLOCKS_DIFFER:
-        yield warning(told, helps)
+        yield warning(clock, helps)
     else:
         yield ok(f"the Engine's and ours agree ({ahead:+.1f} s)")
 

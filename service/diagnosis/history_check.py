@@ -37,7 +37,7 @@ def _history(case: Case) -> Iterator[Finding]:
 
 
 def _fault_of(path: Path) -> Fault | None:
-    """What keeps a supervisor from using the file, as far as a look tells."""
+    """What keeps a supervisor from using the file, as far as a look shows."""
     folder = path.absolute().parent
     if not folder.is_dir():
         return Fault.NO_FOLDER
@@ -78,8 +78,8 @@ def _reports(case: Case) -> Iterator[Finding]:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT).close()
     except OSError as refused:
         yield error(
-            f"{settings.crash_target}: {refused.strerror or refused}: nobody is told of jobs that"
-            " have failed",
+            f"{settings.crash_target}: {refused.strerror or refused}: it does not learn of"
+            " jobs that have failed",
             "start the backend, or let REPORT_CRASHES_TARGET name it as this process finds it",
         )
     else:

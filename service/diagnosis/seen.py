@@ -1,4 +1,4 @@
-"""What was seen from inside of a container."""
+"""The result of a look from inside of a container."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ class Disk(NamedTuple):
 
 
 class Inside(NamedTuple):
-    """What was seen from inside: whether the backend was reached, and if not, why."""
+    """The result: whether the backend was reached, and if not, why."""
 
     image: str
     reached: bool

@@ -63,7 +63,7 @@ class Surroundings:
         self._calls_localhost = is_local(settings.grpc_callback_host)
 
     def of_settings(self) -> Iterator[SetupWarning]:
-        """What is wrong with any engine."""
+        """Warnings about the settings, with any engine."""
         for name, jobs in self._by(lambda entry: entry.pass_environment).items():
             if name not in os.environ:
                 yield _not_set(name, jobs)
@@ -71,7 +71,7 @@ class Surroundings:
             yield _LOCAL
 
     def of_engine(self, traits: frozenset[Trait], offers: Offers) -> Iterator[SetupWarning]:
-        """What is wrong with this engine, as far as it tells."""
+        """Warnings about this engine, as far as it describes itself."""
         if Trait.GAINS_PRIVILEGES in traits:
             yield _GAINS_PRIVILEGES
         if HOST_NETWORK in self._networks:
@@ -87,7 +87,7 @@ class Surroundings:
         return bool(self._by(_runtimes) or self._by(_log_drivers))
 
     def _lacks(self, offers: Offers) -> Iterator[SetupWarning]:
-        """What jobs ask for, and the engine does not have."""
+        """Warnings about features that jobs ask for and the engine lacks."""
         for key, what, names, offered in (
             ("runtime", "runtime", _runtimes, offers.runtimes),
             ("log", "log driver", _log_drivers, offers.log_drivers),
@@ -98,7 +98,7 @@ class Surroundings:
                 yield _lacking(key, f"{what} {name}", jobs, offered)
 
     def _by(self, names: Callable[[Entry], Iterable[str]]) -> Mapping[str, Sequence[str]]:
-        """What jobs ask for by name, each with the names of the jobs."""
+        """The names that jobs ask for, each with the names of the jobs."""
         asked: dict[str, list[str]] = {}
         for job, entry in self._catalog.items():
             for name in names(entry):
@@ -111,7 +111,7 @@ class Surroundings:
 
 
 def networks_of(catalog: Catalog, settings: Settings) -> frozenset[str]:
-    """Those that jobs are launched in."""
+    """The networks that jobs are launched in."""
     ours = settings.job_network
     return frozenset(e.network or ours for e in catalog.values() if e.image) or frozenset({ours})
 

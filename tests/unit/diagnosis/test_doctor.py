@@ -136,13 +136,31 @@ def test_a_disk_that_cannot_be_seen(tmp_path: Path) -> None:
     assert (Status.SKIPPED, True) == (found.status, "df -h /var/lib/docker" in found.message)
 
 
-def test_the_disk_of_this_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("gib", "inodes", "expected"),
+    [
+        (0.5, (0, 0), [(Status.ERROR, "0.5 of 100 GiB are free")]),
+        (50, (0, 0), [(Status.OK, "50.0 of 100 GiB are free")]),
+        (50, (999, 6_000_000), [(Status.OK, "GiB"), (Status.ERROR, "999 of 6000000 inodes")]),
+        (50, (299_999, 6_000_000), [(Status.OK, "GiB"), (Status.WARNING, "299999 of 6000000")]),
+        (50, (300_000, 6_000_000), [(Status.OK, "GiB")]),
+    ],
+)
+def test_the_disk_of_this_host(
+    gib: float,
+    inodes: tuple[int, int],
+    expected: Sequence[tuple[Status, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     engine = Engine()
     engine.socket = "/var/run/docker.sock"
-    full = SimpleNamespace(f_blocks=100 * _GIB, f_frsize=1024, f_bavail=_GIB // 2)
-    monkeypatch.setattr(deployment.os, "statvfs", lambda _: full)  # type: ignore[attr-defined]
-    (found,) = _found(engine, tmp_path)["disk"]
-    assert (Status.ERROR, True) == (found.status, "0.5 of 100 GiB" in found.message)
+    disk = SimpleNamespace(f_blocks=100 * 2**20, f_frsize=1024, f_bavail=int(gib * 2**20))
+    disk.f_favail, disk.f_files = inodes
+    monkeypatch.setattr(deployment.os, "statvfs", lambda _: disk)  # type: ignore[attr-defined]
+    found = _found(engine, tmp_path)["disk"]
+    assert [status for status, _ in expected] == [each.status for each in found]
+    assert all(words in each.message for each, (_, words) in zip(found, expected, strict=True))
 
 
 def test_the_callback_is_tried_with_the_first_image_that_can(tmp_path: Path) -> None:
