@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 Handler = Any
-"""An RpcMethodHandler. Its type does not tell which of its four functions is set."""
+"""An RpcMethodHandler. Its type does not say which of its four functions is set."""
 
 Behavior = Callable[[Any, Any], Awaitable[Any]]
 """Serves a call: takes the request, or the stream of requests, and the context.

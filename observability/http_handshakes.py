@@ -1,6 +1,6 @@
 """TLS handshakes of the ports of HTTP.
 
-asyncio's server tells neither of connections before their handshake nor of handshakes that fail.
+asyncio's server reports neither connections before their handshake nor failed handshakes.
 So this accepts connections by itself: their number is limited from the start, and failures count.
 """
 

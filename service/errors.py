@@ -104,7 +104,7 @@ class EngineError(SupervisorError):
 
 
 class NameTaken(EngineError):
-    """Another container has the name. `holder` is its id, if the Engine tells it."""
+    """Another container has the name. `holder` is its id, if the Engine says it."""
 
     code, reason, status = 409, "name_taken", "ALREADY_EXISTS"
 
@@ -234,7 +234,7 @@ class Denied(Exception):
 
 
 class NotPossible(Exception):
-    """What is asked for cannot be had as things are: the gRPC status FAILED_PRECONDITION.
+    """The request cannot be carried out as things are: the gRPC status FAILED_PRECONDITION.
 
     That is no failure. The text says what would have to be different.
     """

@@ -60,13 +60,13 @@ class Settings(BaseModel):
     grpc_callback_port: Port = _setting(50050, "the backend's port for workers", allowed=_A_PORT)
     report_crashes: bool = _setting(
         default=False,
-        description="whether the backend is [told of jobs that have failed]"
+        description="whether jobs that have failed are [reported to the backend]"
         "(backends.md#reports-of-crashes)",
         allowed="true or false",
     )
     report_crashes_target: Address | None = _setting(
         None,
-        "where the supervisor finds the backend's port for workers, to tell it of them",
+        "where the supervisor finds the backend's port for workers, to report to it",
         allowed="HOST:PORT, an IPv6 address in brackets",
         unset="`GRPC_CALLBACK_HOST` and `GRPC_CALLBACK_PORT`",
     )

@@ -62,7 +62,7 @@ def _some(*, description: str, allowed: str, example: str) -> Any:
 
 
 class Anonymous(BaseModel):
-    """What somebody without a credential may do."""
+    """The rights of a client without a credential."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

@@ -62,7 +62,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What calls show to prove that they are a client's. Of tokens, only the SHA-256 is known."""
+    """The credentials of a client. Of tokens, only the SHA-256 is known."""
 
     client: Client
     digests: Collection[bytes] = ()

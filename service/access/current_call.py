@@ -1,4 +1,4 @@
-"""What is known of the client of the call that a task works for."""
+"""The client of the call that a task works for."""
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar

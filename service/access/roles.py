@@ -46,7 +46,7 @@ _MAY_CALL: Mapping[Role, frozenset[str]] = {
 WHAT_IT_ALLOWS: Mapping[Role, str] = {
     Role.BACKEND: "LaunchJob, KillJob, KillAllJobs and ListJobs",
     Role.OPERATOR: "everything",
-    Role.OBSERVER: "ListJobs, what JobObserver tells but the logs, reflection and /metrics",
+    Role.OBSERVER: "ListJobs, JobObserver except logs and cordons, reflection and /metrics",
 }
 
 

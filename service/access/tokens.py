@@ -12,5 +12,5 @@ def new_token() -> str:
 
 
 def hash_line(token: str) -> str:
-    """What the access file has of a token."""
+    """The line of the access file for a token."""
     return f"sha256:{sha256(token.encode()).hexdigest()}"

@@ -1,4 +1,4 @@
-"""What only the process knows, for Diagnose: faults of files, certificates, the log."""
+"""Facts that only the process knows, for Diagnose: faults of files, certificates, the log."""
 
 from collections.abc import Callable, Sequence
 

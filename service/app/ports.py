@@ -142,5 +142,5 @@ class _Probes:
 
     async def ready(self) -> tuple[bool, str]:
         """Ready also while cordoned: kills, lists and dedups have to get through."""
-        told = [self._readiness.reason, self._cordon.notice]
-        return self._readiness.ready, "; ".join(filter(None, told))
+        reasons = [self._readiness.reason, self._cordon.notice]
+        return self._readiness.ready, "; ".join(filter(None, reasons))

@@ -46,7 +46,7 @@ _OBSERVER = "supervisor.v1.JobObserver"
 _LIST = f"{_OBSERVER}/ListJobs"
 
 _MOST_ROWS = 200  # of jobs in the list without JavaScript
-_MOST_ERROR = 500  # of an error of our scripts, which a browser tells (characters)
+_MOST_ERROR = 500  # of an error of our scripts, as a browser reports it (characters)
 
 
 class Links(NamedTuple):
@@ -204,7 +204,7 @@ class Console:
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
     def _check(self, request: Request, method: str) -> Check:
-        """What checks that the client of a stream may still have it, for the same jobs."""
+        """A check that the client of a stream may still have it, for the same jobs."""
         return partial(self._callers.check, request, method, scope_of_call())
 
     async def _launch(self, request: Request) -> Response:

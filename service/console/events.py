@@ -22,8 +22,8 @@ _AT_ONCE = 100
 async def events_of(changes: AsyncGenerator[Any, None], check: Check) -> AsyncIterator[bytes]:
     """Events of a watch's encoded messages, each with its token as id; it ends with the watch.
 
-    A page that comes back sends the last id. It sees each beat, so that it notices a dead line. A
-    client that may not watch any more is told, and its stream ends.
+    A page that reconnects sends the last id. It gets beats, so it notices a dead connection. If a
+    client may not watch any more, an event says so, and its stream ends.
     """
     try:
         async with aclosing(with_beats(changes, check)) as messages:

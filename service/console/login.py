@@ -20,7 +20,7 @@ class Login:
         self._callers, self._method = callers, method
 
     def routes(self) -> Sequence[Route]:
-        """Those of the form."""
+        """The routes of the form."""
         return [
             Route("/login", self._to_page, methods=["GET"]),
             Route("/login", self._log_in, methods=["POST"]),

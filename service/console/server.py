@@ -15,9 +15,10 @@ from service.console.connections import Connection
 
 # Open pages need a connection each, and a log another one.
 _MOST_CONNECTIONS = 200
-# For what is under way at a stop, and again for its end: pages reconnect by themselves (seconds).
+# How long a stop waits for requests, and again for their end: pages reconnect by themselves
+# (seconds, in ticks).
 _TICK, _TICKS = 0.05, 20
-# For what is still to be sent when a connection is closed: browsers may be slow (seconds).
+# How long a closed connection may send its last bytes: browsers may be slow (seconds).
 _CLOSING = 30.0
 
 
@@ -34,7 +35,7 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: Sequence[socket.socket] | None = None) -> None:
-        """Listen. With TLS by our own means: asyncio's would not tell of failed handshakes."""
+        """Listen. With TLS by our own means: asyncio's would not report failed handshakes."""
         listening = list(sockets or ())
         if self._tls is None:
             await super().startup(listening)
@@ -105,7 +106,7 @@ class ConsoleServer:
             server_header=False,
         )
         config.load()
-        # Starts and stops are ours, and who sends what is no request is answered, and no news.
+        # Our events report starts and stops. An invalid request gets an answer, but no log line.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         self._socket: socket.socket = bound_socket(address, port)
         self._server = _Server(config, tls)

@@ -137,11 +137,11 @@ class Engine(Protocol):
         since: int = 0,
         tail: int | None = None,
     ) -> AsyncGenerator[Sequence[Printed], None]:
-        """What it has printed, oldest first, and with `follow` what it prints from now on.
+        """Its output so far, oldest first, and with `follow` its later output, too.
 
         `since` is in nanoseconds since the epoch; earlier lines may be among them. With `tail`,
-        only so many of the last lines, or a few more. A caller that does not read on slows down
-        nobody else.
+        only so many of the last lines, or a few more. A caller that stops reading
+        slows down no other call.
 
         It ends when the workload has ended, or when the connection is lost, and then may raise an
         EngineError. Where the same workload may be started again it may go on.
@@ -152,9 +152,9 @@ class Engine(Protocol):
     async def stats(
         self, workload_ids: Sequence[str], *, timeout: float
     ) -> Mapping[str, Usage | None]:
-        """What live workloads use; None for one on a machine that cannot be asked.
+        """The usage of live workloads; None for one on a machine that cannot be asked.
 
-        Those that it does not tell, or not within the time, are left out.
+        Workloads without an answer in time are left out.
         """
 
     async def list(
@@ -176,7 +176,7 @@ class Engine(Protocol):
         """Its configuration, as far as it affects workloads."""
 
     async def offers(self) -> Offers:
-        """What it has for workloads that ask for it."""
+        """The runtimes and drivers that it offers to workloads."""
 
     def watch(self) -> AsyncGenerator[Listing | Event, None]:
         """Follow the engine: yield a Listing first, then Events, without a gap in between.

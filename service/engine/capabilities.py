@@ -18,11 +18,11 @@ class Pull(Protocol):
     """Pulls an image from its registry."""
 
     async def __call__(
-        self, image: str, platform: str, tell: Callable[[PullProgress], None]
+        self, image: str, platform: str, note: Callable[[PullProgress], None]
     ) -> None:
         """Pull it. This may take hours; it has no time limit, and may be cancelled at any time.
 
-        `tell` is called often, and in a thread. Raises ImageMissing, RegistryDenied,
+        `note` is called often, and in a thread. Raises ImageMissing, RegistryDenied,
         RegistryLimited, RegistryAway, and the other `EngineError`s.
         """
 
@@ -74,7 +74,7 @@ class Capabilities:
     read_file: ReadFile | None = None
     sweep_files: SweepFiles | None = None
     # How long after the exit it may report that the workload ran out of memory (seconds).
-    tells_lack_of_memory_within: float | None = None
+    reports_lack_of_memory_within: float | None = None
     # Whether `watch` reads from a connection, which may silently hang. Otherwise it polls.
     streams_events: bool = False
     # None if one supervisor of an instance may use it at a time.

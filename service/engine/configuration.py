@@ -14,7 +14,7 @@ class Trait(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offers:
-    """What an engine has for workloads that ask for it, by name; None if it does not tell."""
+    """What an engine offers to workloads, by name; None if it does not list that."""
 
     runtimes: frozenset[str] | None = None
     # How the names of further runtimes begin, which it may have without listing them.

@@ -1,4 +1,4 @@
-"""What a check-up asks an engine for, beside what jobs need. Everything here blocks."""
+"""The questions of a check-up to an engine that jobs do not need. All calls here block."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class Ran(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """What an engine says of itself. Texts are empty if it does not tell."""
+    """The facts about an engine. A text that it does not give is empty."""
 
     product: str  # `Docker` or `Podman`
     version: str
@@ -25,7 +25,7 @@ class EngineFacts:
     cgroups: str = ""  # their version and driver
     # By catalogue key: whether the host can limit it.
     limits: Mapping[str, bool] = field(default_factory=dict)
-    clock: float = 0.0  # by how much it is ahead of ours, as far as can be told (seconds)
+    clock: float = 0.0  # by how much it is ahead of ours, if that is known (seconds)
     folder: str = ""  # where images and containers are, on its host
     lost_nodes: Sequence[str] = ()  # machines of a Swarm that are down, by name
     traits: frozenset[Trait] = frozenset()
@@ -48,7 +48,7 @@ class Examiner(Protocol):
         """The path of its Unix socket; empty if it is not on this host."""
 
     def facts(self) -> EngineFacts:
-        """What it says of itself. Raises `StartError` if it can never be used as it is set up."""
+        """The facts about it. Raises `StartError` if it can never be used as it is set up."""
 
     def ping(self) -> None:
         """Return if it answers at all, even if its runtime of workloads hangs."""
@@ -57,7 +57,7 @@ class Examiner(Protocol):
         """The names of its networks."""
 
     def images(self, names: Iterable[str]) -> frozenset[str]:
-        """Those of these images that it has."""
+        """The images that it has, of these names."""
 
     def workloads(self, labels: Mapping[str, str]) -> Sequence[Workload]:
         """All with these labels, live or not."""

@@ -1,4 +1,4 @@
-"""What workloads print and use, as an engine tells it."""
+"""The output of workloads, and what they use, as an engine reports it."""
 
 from typing import NamedTuple
 

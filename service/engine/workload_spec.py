@@ -1,4 +1,4 @@
-"""What an engine is told about a workload that it is to run."""
+"""The description of a workload that an engine is to run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What an engine says of workloads: in a listing, in an inspection, at a start and an exit."""
+"""Workloads as an engine describes them: in a listing, an inspection, at a start and an exit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class Status(StrEnum):
 class Health(StrEnum):
     """What the health check of a workload says."""
 
-    UNTOLD = "untold"  # it has none, or the engine does not tell
+    UNKNOWN = "unknown"  # it has none, or the engine does not say
     STARTING = "starting"  # no probe has succeeded yet, nor enough of them failed
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
@@ -46,9 +46,9 @@ class Workload:
     node: str = ""  # the machine that it runs on, if the engine has several
     aside: bool = False  # it could not be removed, and was renamed to free its name
     replaced: bool = False  # it has ended, and its successor has its name
-    stopping: bool = False  # a supervisor is stopping it, as far as the engine tells that
-    health: Health = Health.UNTOLD
-    image: str = ""  # as it was named for its launch, if the listing tells
+    stopping: bool = False  # a supervisor is stopping it, if the engine says so
+    health: Health = Health.UNKNOWN
+    image: str = ""  # as it was named for its launch, if the listing has it
     image_digest: str = ""  # likewise, see `Inspection`
 
 
@@ -68,19 +68,19 @@ class Inspection:
     oom_killed: bool
     name: str = ""
     image: str = ""  # as it was named for its launch
-    image_digest: str = ""  # what that was, such as `sha256:…`; empty if the engine does not tell
+    image_digest: str = ""  # such as `sha256:…`; empty if the engine does not say it
     created_at: float = 0.0
     started_at: float
     ended_at: float | None
     arguments: Sequence[str] = field(repr=False)
     environment: Sequence[str] = field(default=(), repr=False)
-    log_driver: str = ""  # its name, if the engine tells it
+    log_driver: str = ""  # its name, if the engine says it
     log_options: Sequence[str] = field(default=(), repr=False)
     paused: bool = False
     aside: bool = False  # see `Workload`
     replaced: bool = False  # likewise
     stopping: bool = False  # likewise
-    health: Health = Health.UNTOLD
+    health: Health = Health.UNKNOWN
     probe: Probe | None = field(default=None, repr=False)
     node: str = ""  # likewise
     # Whether the engine has seen the exit when it happened, and reports it even after a gap.

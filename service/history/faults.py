@@ -1,4 +1,4 @@
-"""What may be wrong with the file of the history, found out from errors, and what helps."""
+"""Faults of the file of the history: how errors show them, and what helps."""
 
 import errno
 import os
@@ -65,7 +65,7 @@ _CODE = 0xFF
 
 
 def fault_of(error: Exception, path: Path) -> Fault:
-    """What an error of the file says."""
+    """The fault that an error of the file shows."""
     if isinstance(error, Refused):
         return error.fault
     if isinstance(error, OSError):

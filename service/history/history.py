@@ -25,7 +25,7 @@ _HELPS = "set HISTORY_FILE to a path on a volume: without it, a restart loses th
 
 
 class History:
-    """What has ended: in the file, and in memory what is not written yet.
+    """The jobs that have ended: in the file, and in memory those that are not written yet.
 
     Without a file, or while it cannot be used, the newest are in memory.
     """

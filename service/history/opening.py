@@ -63,7 +63,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> tuple[int, Position]:
 
 
 def stat_of(path: Path, side: str = "") -> os.stat_result | None:
-    """What the system says about the file, or one that belongs to it; None if it is not there."""
+    """The `stat` of the file, or of one that belongs to it; None if it is not there."""
     try:
         return path.with_name(path.name + side).stat()
     except FileNotFoundError:

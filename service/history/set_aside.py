@@ -28,7 +28,7 @@ def set_aside(path: Path, error: Exception) -> bool:
 
 
 def _earlier(path: Path) -> list[Path]:
-    """Those that were set aside before."""
+    """The files that were set aside before."""
     begin = path.name + _NAMED
     found = [each for each in path.parent.iterdir() if each.name.startswith(begin)]
     return [each for each in found if not each.name.endswith(("-wal", "-shm"))]

@@ -100,17 +100,17 @@ class Entry(ImagePolicy, _Own):
     @property
     def restart_policy(self) -> RestartPolicy | None:
         """When its jobs are started again. What a reaction inherits does not apply to it."""
-        told = self.restart
-        if told is None or told.on == "never" or self.kind is Kind.REACTION:
+        given = self.restart
+        if given is None or given.on == "never" or self.kind is Kind.REACTION:
             return None
         return RestartPolicy(
-            told.on,
-            told.attempts,
-            told.window,
-            told.back_off,
-            told.most,
+            given.on,
+            given.attempts,
+            given.window,
+            given.back_off,
+            given.most,
             self.final_exit_codes,
-            unhealthy=told.unhealthy,
+            unhealthy=given.unhealthy,
         )
 
     @property

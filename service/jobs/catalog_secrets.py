@@ -10,7 +10,7 @@ _LEAST_SECRET = 8
 
 
 def secrets_in(entry: Entry, environment: Mapping[str, str]) -> Sequence[str]:
-    """What the catalogue gives a job that may be secret: in its variables and log options."""
+    """Values of the catalogue that may be secret: a job's variables and log options."""
     values = [environment.get(name, "") for name in entry.variable_names]
     values += [value for _, value in entry.log.options] if entry.log else []
     return _secret(values)

@@ -104,14 +104,14 @@ def launch_id_in(labels: Mapping[str, str]) -> str:
 
 
 def stop_grace_in(labels: Mapping[str, str], default: float) -> float:
-    """How long a workload has to stop (seconds), as its labels tell."""
+    """How long a workload has to stop (seconds), by its labels."""
     with suppress(KeyError, ValueError):
         return read_duration(labels[GRACE_LABEL])
     return default
 
 
 def restarts_in(labels: Mapping[str, str]) -> Restarts:
-    """The restarts of a workload's job so far, as its labels tell."""
+    """The restarts of a workload's job so far, by its labels."""
     with suppress(ValueError):
         return read_restarts(labels.get(RESTARTS_LABEL))
     return NO_RESTARTS
@@ -123,13 +123,13 @@ def is_restartable(labels: Mapping[str, str]) -> bool:
 
 
 def job_fields(labels: Mapping[str, str]) -> Mapping[str, str]:
-    """The fields of a log event that name the job of a workload, as far as its labels tell."""
+    """The fields of a log event that name the job of a workload, as far as its labels say."""
     fields = {"job": NAME_LABEL, "identifier": IDENTIFIER_LABEL}
     return {name: labels[label] for name, label in fields.items() if label in labels}
 
 
 def _created_in(labels: Mapping[str, str]) -> float:
-    """When a launch began; 0.0 if it is not told: the workload is about as old."""
+    """When a launch began; 0.0 if no label says so: the workload is about as old."""
     with suppress(ValueError):
         created = float(labels.get(CREATED_LABEL, ""))
         return created if isfinite(created) else 0.0

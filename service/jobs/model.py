@@ -110,7 +110,7 @@ class Job:
         default=0, compare=False
     )  # of the jobs that this process has known; set after its labels
     image: str = ""  # as the catalogue names it
-    image_digest: str = ""  # what an inspection has told, if there was one
+    image_digest: str = ""  # empty until an inspection has found it
     ready_within: float | None = None  # how long it has to become healthy; None: it has to run
     stop_grace: float | None = None  # its own, in place of the supervisor's
     time_limit: float | None = None  # for each of its runs (seconds)
@@ -148,7 +148,7 @@ class Job:
 
     @property
     def visible(self) -> tuple[object, ...]:
-        """What those who watch jobs see of it, as far as that changes."""
+        """The fields that clients see and that may change."""
         return _VISIBLE(self)
 
     @property

@@ -80,7 +80,7 @@ class PullSeen:
 
 @dataclass(frozen=True, slots=True)
 class ImageSeen:
-    """An inspection has told which image the workload runs."""
+    """An inspection has found which image the workload runs."""
 
     workload_id: str
     digest: str

@@ -22,7 +22,7 @@ class Again:
 
 
 def after_end(job: Job, exited: Closed) -> Again | NotRestarted:
-    """What follows the end of a job's run."""
+    """Whether and when a job is started again after the end of a run."""
     outcome, policy = outcome_of(job, exited), job.restart
     if policy is None or outcome is Outcome.KILLED or job.being_killed:
         return ""

@@ -96,8 +96,8 @@ def _inspected(job: Job, observation: HealthSeen | PullSeen | ImageSeen) -> Job:
         case PullSeen(under_way):
             return replace(job, pulling=under_way)
         case ImageSeen(workload_id, digest):
-            told = digest and workload_id == job.workload_id
-            return replace(job, image_digest=digest) if told else job
+            is_news = digest and workload_id == job.workload_id
+            return replace(job, image_digest=digest) if is_news else job
 
 
 def _restarted(job: Job, observation: RunEnded | RestartBegun | RestartFailed) -> Job:

@@ -37,7 +37,7 @@ class AbandonedLaunches:
     def add(self, labels: Mapping[str, str], container_name: str) -> None:
         """Give a launch up, and remove its workload if it exists by now.
 
-        If the engine creates it later, the watcher hears of it.
+        If the engine creates it later, the watcher gets an event.
         """
         launch_id = labels[LAUNCH_LABEL]
         self._launch_ids.append(launch_id)

@@ -98,7 +98,7 @@ class Adoption:
 
 
 def described(job: Job, seen: Inspection | Workload) -> Job:
-    """A job, with what its labels do not tell, or did not tell when it was launched."""
+    """A job, with facts that its labels do not have, or did not have when it was launched."""
     created_at = job.created_at or seen.created_at
     return replace(job, image=seen.image, image_digest=seen.image_digest, created_at=created_at)
 

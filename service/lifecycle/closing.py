@@ -23,8 +23,8 @@ from service.settings import Settings
 from service.state.registry import Registry
 from service.support.retry import GAP_SECONDS, retry
 
-# How long to retry while the engine is away (seconds). Once it is back, nobody can tell why the
-# workload has exited; the listing that comes first then leads to another inspection.
+# How long to retry while the engine is away (seconds). Once it is back, the cause of the exit is
+# unknown; the listing that comes first then leads to another inspection.
 _SHORT_GAP = 0.3
 # The longest time from the event of an exit to its hint (seconds).
 _HINT_DELAY = 1.0
@@ -56,7 +56,7 @@ class Closing:
         return launch_id in self._removing
 
     async def close_stopped(self, job: Job, workload_id: str, stopped: Exit) -> None:
-        """Close a job after a kill, without an inspection: the engine has told the exit code."""
+        """Close a job after a kill, without an inspection: the event has the exit code."""
         self._registry.observe(job.launch_id, ExitSeen())
         if self._keeps(job) and await self._inspect_live(workload_id):
             return  # started again by a third party; in production the removal finds that out

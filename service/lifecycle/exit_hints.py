@@ -23,10 +23,10 @@ _HARMLESS = frozenset({SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIG
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What an event, a comparison or a kill says of a workload.
+    """News of a workload, from an event, a comparison or a kill.
 
     `witnessed` is False if a comparison has found the change without an event, or if the engine
-    was going away: then nobody can tell why the workload has exited.
+    was going away: the cause of the exit is then unknown.
     """
 
     exit_code: int | None = None

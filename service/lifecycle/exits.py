@@ -1,4 +1,4 @@
-"""What an inspection and the hints tell of an exit."""
+"""The facts about an exit, from an inspection and the hints."""
 
 import time
 from signal import SIGKILL
@@ -25,7 +25,7 @@ def exit_of(seen: Inspection, hint: Hint) -> Closed:
 
 
 def exit_without_workload(hint: Hint) -> Closed:
-    """How a workload has exited that is gone: only the hint can tell."""
+    """How a workload has exited that is gone: only the hint says that."""
     return Closed(
         time.time(),
         hint.exit_code,

@@ -168,8 +168,8 @@ def _left(job: Job) -> float:
 def _reason(job: Job, seen: Inspection | None) -> str:
     """Why a launch has failed, with what the last probe has said, free of secrets."""
     within = f"{job.name}: was not healthy within ready_timeout ({job.ready_within:g} s)"
-    if seen is None or seen.health is Health.UNTOLD:
-        return f"{within}, and the engine does not tell what its health check says"
+    if seen is None or seen.health is Health.UNKNOWN:
+        return f"{within}, and the engine does not report what its health check says"
     if seen.probe is None:
         return f"{within}: no probe has ended; the first begins one `interval` after the start"
     said = probe_lines(job, seen)[-_SHOWN_CHARACTERS:] or "nothing"

@@ -136,10 +136,10 @@ class ImagePulls:
                 log.info("pull.ended", **wanted.fields, outcome=outcome, seconds=round(seconds, 3))
 
     async def _within_limit(self, wanted: Image, pull: Pull) -> None:
-        tell = Progress(wanted)
+        note = Progress(wanted)
         try:
             async with asyncio.timeout(self._seconds):
-                await retry(partial(pull, wanted.name, wanted.platform, tell))
+                await retry(partial(pull, wanted.name, wanted.platform, note))
         except TimeoutError:
             limit = f"PULL_TIMEOUT_SECONDS={self._seconds:g}"
             raise EngineTimeout(f"image {wanted.name}: was not pulled within {limit}") from None

@@ -40,8 +40,8 @@ from service.support.tasks import Background
 
 # Seconds: between two tries to take a name that is being freed, and for how long to try.
 _NAME_POLL, _NAME_SECONDS = 0.05, 5.0
-# How long after its deadline a launch is given up whose call has not timed out by itself (seconds):
-# a call that does so is in the engine's metrics and in the trace.
+# How long after its deadline a launch is given up if its call has not timed out by itself
+# (seconds). A call that times out is in the engine's metrics and in the trace.
 _BACKSTOP = 0.5
 
 
@@ -207,7 +207,7 @@ class Launcher:
                 holder.id,
             )
         if job.launch_id == spec.labels[LAUNCH_LABEL] and _is_done(job, holder):
-            # If it has exited, nobody can tell whether an engine that was away has ended it.
+            # If it has exited, an engine that was away may have ended it.
             reap = self.reaper.reap(job.launch_id, Hint())
             self.background.spawn(reap, f"reap {job.launch_id}")
             return Begun(holder.id, holder.node)

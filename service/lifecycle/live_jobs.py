@@ -31,13 +31,13 @@ def note_pause(registry: Registry, launch_id: str, *, paused: bool) -> None:
 
 
 def note_health(registry: Registry, launch_id: str, seen: Inspection) -> None:
-    """Note the health of a job's live workload. Nothing if the engine does not tell it.
+    """Note the health of a job's live workload, if the engine reports it.
 
-    Nor while the job is being stopped: Docker then calls it unhealthy, and what probes it may be
-    shutting down.
+    Not while the job is being stopped: Docker then calls it unhealthy, because the part that
+    answers probes may be shutting down.
     """
     job = registry.get(launch_id)
-    if job is None or job.workload_id != seen.id or seen.health is Health.UNTOLD:
+    if job is None or job.workload_id != seen.id or seen.health is Health.UNKNOWN:
         return
     if job.ended_here:
         return

@@ -84,8 +84,8 @@ class OtherSupervisors:
     def close(self, job: Job, hint: Hint) -> bool:
         """Close a job whose workload is gone; False if this supervisor has to report its exit.
 
-        Of a workload that ran when it was removed, no supervisor has done that: whoever has
-        launched the job reports it.
+        If the workload ran when it was removed, no supervisor has removed it. The one that launched
+        the job then reports the exit.
         """
         unanswered = job.launch_id in self._unanswered
         self._unanswered.discard(job.launch_id)

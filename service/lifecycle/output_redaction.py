@@ -14,10 +14,10 @@ LEFT_OUT = (
 
 
 async def output_redactor(engine: Engine, job: Job, seen: Inspection) -> Redactor | None:
-    """What removes the secrets of a workload; None if nobody knows them any more.
+    """A redactor for the secrets of a workload; None if they are not known any more.
 
-    The job knows its credentials; the variables of the catalogue are known by the workload. Raises
-    the `EngineError`s.
+    The credentials are those of the job, the variables of the catalogue those of the workload.
+    Raises the `EngineError`s.
     """
     credentials = job.redact or await _read(engine, seen)
     return credentials and _with_variables(credentials, seen)

@@ -134,7 +134,7 @@ class Reaper:
 
     async def _await_cause(self, job: Job, seen: Inspection, hint: Hint) -> bool:
         """Wait for an event about memory if one may follow; True if any hint has arrived."""
-        delay = self._engine.capabilities.tells_lack_of_memory_within
+        delay = self._engine.capabilities.reports_lack_of_memory_within
         if not delay or not cause_may_follow(self._registry.current(job), seen, hint):
             return False
         await self._hints.wait(job.launch_id, delay)

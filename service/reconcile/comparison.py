@@ -87,7 +87,7 @@ class Comparison:
             self.metrics.reconciled_at.set(time.time())
 
     async def _note_images(self, known: Snapshot) -> None:
-        """Note what the images of jobs are: a launch is not told that."""
+        """Note the images of jobs: the answer to a launch does not have them."""
         for number, (launch_id, seen) in enumerate(known.images.items(), 1):
             self.registry.observe(launch_id, seen)
             if number % _STEP == 0:

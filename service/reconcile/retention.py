@@ -19,7 +19,7 @@ from service.support.tasks import run_concurrently
 log = get_logger(__name__)
 
 RetentionLimit = Literal["count", "hours"]
-"""Which limit a workload was past: a label of metrics."""
+"""The limit that a workload has exceeded: a label of metrics."""
 
 # How many are inspected or removed at once: exits and kills need threads, too (`BULK_THREADS`).
 _AT_ONCE = 4
@@ -66,7 +66,7 @@ class Retention:
         await run_concurrently(self._remove, due, at_once=_AT_ONCE)
 
     def _doubtful(self, kept: Sequence[Workload]) -> Sequence[Workload]:
-        """Those whose exit may be past a limit, and is not known yet."""
+        """The workloads whose time of exit is not known yet, and may exceed a limit."""
         too_many = len(kept) > self._most
         return [
             each

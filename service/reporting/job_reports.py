@@ -138,7 +138,7 @@ def report_exit(job: Job, *, not_restarted: str = "") -> None:
 
 
 def _reason(reason: EndReason) -> dict[str, str]:
-    """What the outcome does not tell."""
+    """The facts about an exit that the outcome leaves out."""
     return {"reason": reason} if reason == "unhealthy" else {}
 
 

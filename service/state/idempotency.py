@@ -48,7 +48,7 @@ def _checked(key: str) -> str:
 
 
 class _KeyedJob(NamedTuple):
-    """What is kept of a job with a key: little, since its texts may be long."""
+    """The few fields of a job with a key that are kept, since its texts may be long."""
 
     job: Job  # without its identifier, its credentials and its killer
     hashed: int  # name and identifier

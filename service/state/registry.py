@@ -40,7 +40,7 @@ class Registry:
     def subscribe_to_changes(self, listener: Callable[[Job], None]) -> None:
         """Call the listener with each new job, and with each that has changed visibly.
 
-        It may not change jobs: then, listeners would be told of changes in different orders.
+        It may not change jobs: listeners would then get changes in different orders.
         """
         self._change_listeners.append(listener)
 

@@ -15,7 +15,7 @@ class Snapshot:
     def __init__(self, jobs: Mapping[str, Job]) -> None:
         """`jobs` are by launch id, and a copy."""
         self._jobs = jobs
-        self.images: dict[str, ImageSeen] = {}  # by launch id: what the listing tells anew
+        self.images: dict[str, ImageSeen] = {}  # by launch id: news of the listing
 
     def has_workload(self, workload: Workload) -> bool:
         """Whether a workload belonged to a live job, or may have been started for it since."""
@@ -54,16 +54,16 @@ def differs(job: Job, listed: Mapping[str, Workload]) -> bool:
     if job.backing_off:
         return workload is None or workload.status is Status.LIVE
     if workload is not None and workload.status is Status.UNKNOWN:
-        return False  # an event will tell
+        return False  # an event will show it
     if workload is None or workload.status is not Status.LIVE:
         return True
     return job.exit_seen or workload.paused != job.paused
 
 
 def differs_in_health(job: Job, listed: Mapping[str, Workload]) -> bool:
-    """Whether a listing contradicts what is known of a job's health, as far as it tells that."""
+    """Whether a listing contradicts what is known of a job's health, if it has that."""
     workload = listed.get(job.workload_id or "")
-    if workload is None or workload.health is Health.UNTOLD:
+    if workload is None or workload.health is Health.UNKNOWN:
         return False
     became_ready = workload.health is Health.HEALTHY and job.awaits_health
     return became_ready or (workload.health is Health.UNHEALTHY) != job.unhealthy

@@ -21,7 +21,7 @@ def take(instance: str, address: str) -> socket.socket:
 
 
 def is_held(instance: str, address: str) -> bool:
-    """Whether somebody holds the lock, as far as the kernel tells. Does not touch it."""
+    """Whether a process holds the lock, as far as the kernel shows. Does not touch it."""
     try:
         held = _HELD.read_text(errors="replace")
     except OSError:

@@ -89,7 +89,7 @@ async def a_listener(rig: Rig) -> Listener:
 async def test_an_engine_says_what_it_can_do(rig: Rig, able: bool) -> None:
     can = rig.engine.capabilities
     assert able == (can.pull is not None)
-    told = can.set_aside, can.tells_lack_of_memory_within
+    told = can.set_aside, can.reports_lack_of_memory_within
     assert (able, able) == tuple(each is not None for each in told)
     assert able == can.streams_events
 

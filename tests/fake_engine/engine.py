@@ -107,7 +107,7 @@ class FakeEngine:
             pull=self.pull,
             set_aside=self.set_aside,
             read_file=self.read_file,
-            tells_lack_of_memory_within=_LACK_OF_MEMORY,
+            reports_lack_of_memory_within=_LACK_OF_MEMORY,
             streams_events=True,
         )
         self.pulled: list[tuple[str, str]] = []  # images, with their platforms
@@ -218,10 +218,10 @@ class FakeEngine:
         work = at_once(lambda: self.host.set_aside(workload_id))
         return await self._call("set aside", self._once_free(workload_id, work), _SHORT)
 
-    async def pull(self, image: str, platform: str, tell: Callable[[PullProgress], None]) -> None:
+    async def pull(self, image: str, platform: str, note: Callable[[PullProgress], None]) -> None:
         """See `Pull`. From the registry of the host."""
         self.pulled.append((image, platform))
-        tell(PullProgress(2, 1, 2048, 1024))
+        note(PullProgress(2, 1, 2048, 1024))
         await self._call("pull", at_once(lambda: self.host.pull(image)), _PULL)
 
     async def inspect(self, workload_id: str, *, timeout: float = _SHORT) -> Inspection:
@@ -424,7 +424,7 @@ def digest_of(image: str) -> str:
 def _health(container: Container) -> Health:
     """What a listing tells of it: nothing of what does not run, or is paused."""
     runs = container.status is Status.LIVE and not container.paused
-    return container.health if runs else Health.UNTOLD
+    return container.health if runs else Health.UNKNOWN
 
 
 def _inspection(container: Container) -> Inspection:

@@ -44,7 +44,7 @@ class Container:
     ended_at: float | None = None
     node: str = ""
     printed: list[Printed] = field(default_factory=list)
-    health: Health = Health.UNTOLD
+    health: Health = Health.UNKNOWN
     probe: Probe | None = None
     unsettled: bool = False  # exited, and not so in the listings yet, as Docker has it for a moment
     exited: asyncio.Event = field(default_factory=asyncio.Event)
@@ -135,7 +135,7 @@ class FakeHost:
             raise EngineRefused(spec.redact(f"network {spec.network} not found"))
         container.status, container.exit_code = Status.LIVE, 0
         container.started_at = time.time()
-        container.health = Health.STARTING if checked else Health.UNTOLD
+        container.health = Health.STARTING if checked else Health.UNKNOWN
         container.exited.clear()
         _speak(container)
         self._tell(container, Change.STARTED)

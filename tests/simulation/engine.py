@@ -114,13 +114,13 @@ class SimulatedEngine(FakeEngine):
         self.publish()
         self._news_until = self._odd_until = 0.0
 
-    async def pull(self, image: str, platform: str, tell: Callable[[PullProgress], None]) -> None:
+    async def pull(self, image: str, platform: str, note: Callable[[PullProgress], None]) -> None:
         self.pulling[image] += 1
         if self.pulling[image] > 1 or self.pulling.total() > MAX_PULLS:
             self.wrong.append(f"too many pulls: {dict(self.pulling)}")
         try:
             await asyncio.sleep(self._chance.uniform(0, _LONGEST_PULL))
-            await super().pull(image, platform, tell)
+            await super().pull(image, platform, note)
         finally:
             self.pulling[image] -= 1
 

@@ -174,7 +174,7 @@ def _is_paused(container: Container) -> bool:
 
 
 def _is_checked(container: Container) -> bool:
-    return _runs(container) and container.health is not Health.UNTOLD
+    return _runs(container) and container.health is not Health.UNKNOWN
 
 
 def _runs_not(container: Container) -> bool:

@@ -292,7 +292,8 @@ async def test_what_was_said_when_the_engine_went_away_is_forgotten(world: World
 
 
 async def test_an_engine_that_does_not_tell_of_memory_is_not_waited_for(world: World) -> None:
-    world.engine.capabilities = replace(world.engine.capabilities, tells_lack_of_memory_within=None)
+    without = replace(world.engine.capabilities, reports_lack_of_memory_within=None)
+    world.engine.capabilities = without
     await world.launch("a-1")
     began = now()
     world.host.exit(world.container("a-1").id, 137)

@@ -69,7 +69,7 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
                 "test_a_job_that_is_started_again_has_its_file_and_leaves_none",
             ),
         },
-        "only who has launched a job knows its secret there, and others leave its output out": {
+        "only the supervisor that launched a job knows its secret there; others hide its output": {
             "tests/e2e/test_credentials.py": (
                 (
                     "test_what_a_worker_says_of_its_credentials_is_not_in_the_log"
@@ -87,7 +87,7 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
                 "test_a_start_that_adopts_goes_on_waiting",
             ),
         },
-        "its nodes remove containers and volumes, and what is nobody's is a service there": {
+        "its nodes remove containers and volumes, and an orphan is a service there": {
             "tests/e2e/test_volumes.py": (
                 "test_kills_exits_and_failed_starts_leave_no_volume",
                 "test_what_an_earlier_run_has_left_takes_its_volumes_along",
@@ -96,7 +96,7 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
                 "test_the_go_supervisors_containers_take_their_volumes_along",
             ),
         },
-        "its names are those of services: a container has no say in them": {
+        "names are those of services there, and not of containers": {
             "tests/e2e/test_launch.py": (
                 "test_a_container_that_a_third_party_renames_is_still_the_job",
                 "test_a_name_that_another_job_has_been_given_is_an_error_and_no_dedup",
@@ -117,7 +117,7 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
                 "test_an_error_in_the_answer_marks_the_span_as_an_error[launched3-name_taken]",
             ),
         },
-        "what is nobody's is a service there, and no container": {
+        "an orphan is a service there, and no container": {
             "tests/e2e/test_fairness.py": (
                 "test_a_sigkill_while_launches_wait_leaves_what_ran_and_no_more_than_may",
             ),
@@ -135,7 +135,7 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
                 "test_it_removes_what_this_instance_has_launched_and_nothing_else",
             ),
         },
-        "its managers are asked whether there is a leader, and no node for its containerd": {
+        "its managers are asked whether there is a leader, and no node about its containerd": {
             "tests/e2e/test_notice.py": (
                 (
                     "test_readiness_falls_within_five_seconds_however_the_engine_goes"
@@ -168,7 +168,7 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
                 ),
             ),
         },
-        "it does not heed what is started on a node past it": {
+        "it ignores containers that are started on a node past it": {
             "tests/e2e/test_launch.py": (
                 "test_a_container_that_a_third_party_restarts_leaves_one_job_at_most",
             ),
@@ -231,7 +231,7 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
                 "test_a_worker_that_prints_its_arguments_and_fails_gives_no_secret_away",
             ),
         },
-        "it tells of no signal that was sent past it, of no lack of memory, and of no pause": {
+        "it reports no signal that was sent past it, no lack of memory, and no pause": {
             "tests/e2e/test_ended_by_others.py": (
                 "test_who_has_ended_a_job_past_the_supervisor_is_told",
                 "test_nobody_else_is_named_for_an_end_that_is_the_workers_own_or_ours",
@@ -245,7 +245,7 @@ EXCLUDED: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = {
             "tests/e2e/test_observer.py": ("test_a_job_without_memory_says_so",),
             "tests/test_runbook.py": ("test_a_paused_job_is_told_and_runs_again",),
         },
-        "the test removes containers past it, which it tells as a failure after some seconds": {
+        "the test removes containers past it, which it reports as a failure after some seconds": {
             "tests/e2e/test_agreement.py": ("test_list_metrics_and_engine_agree_after_each_step",),
         },
         "its nodes pull by themselves, and the start refuses `pull`": {

@@ -138,9 +138,9 @@ class Client(docker.APIClient):
         return text_of(answer.content)
 
     def stats_now(self, container_id: str) -> Any:
-        """What a container uses at this moment.
+        """The usage of a container at this moment.
 
-        docker-py's `stats` refuses to ask old Engines so, which only take a second longer.
+        docker-py's `stats` refuses this for old Engines, although they only take a second longer.
         """
         url = self._url("/containers/{0}/stats", container_id)  # type: ignore[attr-defined]
         answer = self._get(url, params={"stream": 0, "one-shot": 1})  # type: ignore[attr-defined]

@@ -41,7 +41,7 @@ def create(client: docker.APIClient, spec: WorkloadSpec, reader: TolerantReader)
 
 
 def _raise_clearer(client: docker.APIClient, spec: WorkloadSpec, error: APIError) -> None:
-    """Raise a more precise error if further calls to the Engine can tell the reason."""
+    """Raise a more precise error if further calls to the Engine show the reason."""
     status = error.status_code or 0
     reason = spec.redact(str(error.explanation))
     unfit = spec.source.platform and any(words in reason for words in _OTHER_PLATFORM)
@@ -76,7 +76,7 @@ def _has_image(client: docker.APIClient, image: str) -> bool:
 
 
 def _holder_of(client: docker.APIClient, name: str) -> str | None:
-    """The id of the container with this name, if the Engine tells it."""
+    """The id of the container with this name, if the Engine says it."""
     try:
         found = read(Holder, client.inspect_container(name))
     except (APIError, Unreadable):
@@ -135,7 +135,7 @@ def _free_endpoint(client: docker.APIClient, container_id: str, spec: WorkloadSp
 
 
 def container_options(client: docker.APIClient, spec: WorkloadSpec) -> dict[str, Any]:
-    """What docker-py's `create_container` makes the workload's container of."""
+    """The options of docker-py's `create_container` for a workload's container."""
     return {
         "image": spec.image,
         "command": list(spec.arguments),

@@ -100,7 +100,7 @@ class DockerEngine:
             set_aside=self.set_aside,
             read_file=secret_files.read,
             sweep_files=secret_files.sweep,
-            tells_lack_of_memory_within=_LACK_OF_MEMORY,
+            reports_lack_of_memory_within=_LACK_OF_MEMORY,
             streams_events=True,
         )
 

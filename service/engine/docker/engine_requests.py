@@ -126,8 +126,8 @@ REQUESTS: Sequence[EngineRequest] = (
     EngineRequest("DELETE", "/volumes/{volume}", "one that was left behind"),
 )
 
-# Not let through unless the operator wants it: with it, whoever has taken over the supervisor can
-# bring in any image.
+# Only let through if the operator wants it: an attacker who has taken over the supervisor could
+# bring in any image with it.
 PULL = EngineRequest(
     "POST",
     "/images/create",

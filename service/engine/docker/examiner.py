@@ -24,14 +24,14 @@ from service.engine.examiner import EngineFacts, Ran
 from service.engine.workloads import Workload
 from service.errors import EngineError, EngineRefused, EngineTimeout, NoSuchWorkload
 
-# Seconds: for a call, for a list, and how old what a check-up that was killed has left has to be.
+# Seconds: for a call, for a list, and the least age of a container that a killed check-up has left.
 _CALL, _LIST, _LEFT = 5, 20, 120.0
 _MARK = "area.supervisor.doctor"
 _MOST_OF_THE_OUTPUT = 4000  # bytes
 
 
 class _Host(Answer):
-    """What an Engine says of itself and its host."""
+    """The facts about an Engine and its host."""
 
     ServerVersion: str = ""
     OperatingSystem: str = ""

@@ -1,4 +1,4 @@
-"""Which folders of the Engine's host a workload may have: never one with the Engine's socket."""
+"""The folders of the Engine's host that a workload may have: never one with the Engine's socket."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence

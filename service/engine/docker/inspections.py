@@ -54,7 +54,7 @@ class _Config(Answer):
 
     @property
     def has_healthcheck(self) -> bool:
-        """Whether there is a command that tells whether it is healthy."""
+        """Whether it has a command that checks its health."""
         test = self.Healthcheck.Test if self.Healthcheck else None
         return bool(test) and test != ["NONE"]
 
@@ -146,8 +146,8 @@ def _health(state: _State) -> Health:
     Docker calls a container unhealthy as soon as it is paused, and after that until the next probe.
     """
     if state.Health is None or state.Paused:
-        return Health.UNTOLD
-    health = HEALTH.get(state.Health.Status, Health.UNTOLD)
+        return Health.UNKNOWN
+    health = HEALTH.get(state.Health.Status, Health.UNKNOWN)
     probe = _last_probe(state.Health)
     if health is Health.UNHEALTHY and probe is None:
         return Health.STARTING

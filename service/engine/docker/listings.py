@@ -64,4 +64,4 @@ def _network_of(host: _HostConfig | None) -> str:
 def _listed_health(status: str) -> Health:
     """The health in a text such as `Up 5 minutes (healthy)`."""
     found = (health for words, health in _LISTED_HEALTH.items() if status.endswith(words))
-    return next(found, Health.UNTOLD)
+    return next(found, Health.UNKNOWN)

@@ -129,7 +129,7 @@ class LogParser:
 
 
 def text_of(answer: bytes) -> str:
-    """What a whole answer has printed. Raises `Unreadable` and `EngineRefused`."""
+    """The text of a whole answer. Raises `Unreadable` and `EngineRefused`."""
     parser = LogParser()
     printed = [*parser.feed(answer), *parser.rest()]
     return "".join(f"{each.text}\n" if each.ends else each.text for each in printed)

@@ -61,7 +61,7 @@ class PodmanClient(Client):
         return as_given(self.inspect_container(container_id), self._log_size(container_id))
 
     def _log_size(self, container_id: str) -> str:
-        """How long the log of a container may be, which only Podman's own API tells."""
+        """How long the log of a container may be, which only Podman's own API has."""
         try:
             found = self._libpod(f"containers/{container_id}/json")
         except APIError:  # a proxy lets only Docker's through
@@ -69,7 +69,7 @@ class PodmanClient(Client):
         return str(found["HostConfig"]["LogConfig"].get("Size") or "")
 
     def default_log_driver(self) -> str:
-        """See `Client`. Only Podman's own API tells it."""
+        """See `Client`. Only Podman's own API has it."""
         driver = str(self._libpod("info")["host"]["logDriver"])
         return _LIKE_DOCKERS.get(driver, driver)
 

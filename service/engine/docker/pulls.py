@@ -71,7 +71,7 @@ class Pulls:
         self._calls = calls
         self._clients = clients
 
-    async def pull(self, image: str, platform: str, tell: Callable[[PullProgress], None]) -> None:
+    async def pull(self, image: str, platform: str, note: Callable[[PullProgress], None]) -> None:
         """Pull an image. A cancelled pull hangs up, which stops the Engine."""
         line = Line()
 
@@ -80,7 +80,7 @@ class Pulls:
             client = self._clients.negotiate()
             line.watch(client)
             try:
-                _pull(client, image, platform, tell)
+                _pull(client, image, platform, note)
             finally:
                 line.forget()
                 client.close()
@@ -91,7 +91,7 @@ class Pulls:
             line.cut()
 
 
-def _pull(client: Client, image: str, platform: str, tell: Callable[[PullProgress], None]) -> None:
+def _pull(client: Client, image: str, platform: str, note: Callable[[PullProgress], None]) -> None:
     login = login_for(image)
     client.timeout = _A_DAY  # type: ignore[assignment]  # nothing comes before the manifest is there
     layers = Layers()
@@ -108,7 +108,7 @@ def _pull(client: Client, image: str, platform: str, tell: Callable[[PullProgres
             if fault := news.fault:
                 raise pull_error(image, platform, login.redact(fault))
             if layers.add(news):
-                tell(layers.progress)
+                note(layers.progress)
     except APIError as error:
         if error.status_code in _OF_PROXIES:
             raise
@@ -132,7 +132,7 @@ def _check(client: Client, image: str) -> None:
 
 
 class Layers:
-    """What is known of an image's layers."""
+    """The progress of an image's layers."""
 
     _DONE = ("Pull complete", "Already exists")
     _FETCHED = "Download complete"

@@ -1,6 +1,6 @@
 """Why an image was not pulled, from the words in which an Engine passes on a registry's answer.
 
-Neither the status of an Engine's answer nor any field of it tells that: measured with Docker 20.10
+Neither the status of an Engine's answer nor any of its fields says that: measured with Docker 20.10
 and 26.1, and Podman 5.4, on a registry that fails on demand (tests/engine/test_pulls.py). Some
 words are from reports of others.
 """
@@ -107,8 +107,8 @@ def _registry(image: str) -> str:
 
 def _shown(text: str) -> str:
     """The text on one line, and not too long. The query of an address names the user."""
-    told = printable(" ".join(_QUERY.sub(r"\1", text).split()))
-    return told if len(told) <= _MOST_SHOWN else f"{told[:_MOST_SHOWN]}…"
+    line = printable(" ".join(_QUERY.sub(r"\1", text).split()))
+    return line if len(line) <= _MOST_SHOWN else f"{line[:_MOST_SHOWN]}…"
 
 
 def _without_names(text: str, image: str) -> str:

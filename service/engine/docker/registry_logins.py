@@ -31,7 +31,7 @@ class Login:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What goes along with a request to the Engine."""
+        """The headers for a request to the Engine."""
         return {_HEADER: encode_header(dict(self.known)).decode()} if self.known else {}
 
     @property

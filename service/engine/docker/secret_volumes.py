@@ -1,10 +1,10 @@
 """Files with secrets in containers: each is in a volume of its container's own.
 
-Docker writes into a container that does not run as into its image, and refuses that if it is
+Before a container runs, Docker writes a file into its image's layer, and refuses that if it is
 read-only; a folder in memory is there only while it runs. A volume takes the file in either case
-and keeps it across restarts. It has no name of its own, so it goes when we remove its container.
-Whoever removes the container by hand leaves it behind, unless told otherwise (`docker rm -v`): its
-labels tell that it is ours.
+and keeps it across restarts. It has no name of its own, so it is removed together with our
+container. If the container is removed by hand without `-v`, the volume stays; its labels say that
+it is ours.
 """
 
 import io

@@ -14,7 +14,7 @@ from service.engine.docker.error_mapping import translated_errors
 from service.engine.docker.parsing import Unreadable
 from service.errors import EngineError, EngineFailed, EngineRefused, EngineUnavailable
 
-# The time limit of a ping that tells a failure from a shutdown (seconds).
+# The time limit of a ping that distinguishes a failure from a shutdown (seconds).
 _PING = 1.0
 
 

@@ -84,7 +84,7 @@ class StartCheck:
     ) -> None:
         """Return when the program has begun, even if it has exited; at once for a known program.
 
-        Raises `EngineRefused` with the reason if it cannot be run. If the Engine cannot tell, the
+        Raises `EngineRefused` with the reason if it cannot be run. If the Engine does not know, the
         program counts as running.
         """
         if not spec.init:  # then the start itself fails
@@ -147,7 +147,7 @@ class StartCheck:
 
 
 def program_of(spec: WorkloadSpec) -> Program:
-    """What a workload runs."""
+    """The program that a workload runs."""
     return Program(
         spec.image,
         spec.source.platform,
@@ -209,7 +209,7 @@ def _init_error(client: Client, container_id: str) -> str:
 
 
 def obstacle_in(output: str, program: Callable[[], str]) -> str:
-    """The reason why the program cannot be run, as the last lines of output tell it, or ""."""
+    """The reason why the program cannot be run, from the last lines of output, or ""."""
     if match := _INIT_ERROR.search(output):
         failure, colon, reason = match[1].partition(": ")
         if text := _CATATONIT.get(failure):

@@ -22,8 +22,8 @@ from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.workloads import Inspection, Status
 from service.errors import EngineRefused, ImageMissing
 
-# What an inspection tells and no launch asks for: the Engine fills it in again. A proxy that lets
-# launches through then lets successors through, too.
+# Keys that an inspection has and no launch asks for: the Engine fills them in again. So a proxy
+# that lets launches through lets successors through, too.
 _OF_THE_ENGINE = {
     *("Hostname", "Domainname", "OnBuild", "ArgsEscaped", "MacAddress"),
     *("CgroupnsMode", "ConsoleSize", "ContainerIDFile", "IpcMode", "Isolation"),
@@ -96,7 +96,7 @@ def _image(client: docker.APIClient, name: str, image_id: str) -> tuple[str, Map
 
 
 def _inspected(client: Any, image: str) -> Mapping[str, Any] | None:
-    """What the Engine says of an image; None if it is not there."""
+    """The inspection of an image; None if it is not there."""
     try:
         found: Mapping[str, Any] = client.inspect_image(image)
     except APIError as error:
@@ -107,7 +107,7 @@ def _inspected(client: Any, image: str) -> Mapping[str, Any] | None:
 
 
 def _own(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """What a container was given, as far as it is neither empty nor the default."""
+    """The options that a container was given, without empty values and defaults."""
     return {
         key: value
         for key, value in config.items()

@@ -19,7 +19,7 @@ _HEADERS = {
     "User-Agent": DEFAULT_USER_AGENT,
     "Accept-Encoding": "identity",
 }
-# Either header tells where an answer ends. Without both, it ends with the connection.
+# Either header says where an answer ends. Without both, it ends with the connection.
 _FRAMING = (b"content-length", b"transfer-encoding")
 _READ_BYTES = 64 * 1024
 

@@ -91,9 +91,9 @@ class Usages:
 
 
 def usage(answer: object, machine: int) -> Usage | None:
-    """What a container uses; None if it does not run. Raises `Unreadable`.
+    """The usage of a container; None if it does not run. Raises `Unreadable`.
 
-    Docker tells its machine's memory as the limit of a container that has none.
+    Docker reports the memory of its machine as the limit of a container that has none.
     """
     found = read(_Stats, answer)
     if not found.read or (at := timestamp(found.read)) is None:

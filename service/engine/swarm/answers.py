@@ -39,10 +39,10 @@ class TaskState(IntEnum):
     ORPHANED = 832
 
 
-def _state(told: object) -> object:
-    if not isinstance(told, str) or told.upper() not in TaskState.__members__:
-        raise ValueError("the state is none that is known")
-    return TaskState[told.upper()]
+def _state(state: object) -> object:
+    if not isinstance(state, str) or state.upper() not in TaskState.__members__:
+        raise ValueError("the state is not known")
+    return TaskState[state.upper()]
 
 
 _State = Annotated[TaskState, BeforeValidator(_state)]

@@ -65,5 +65,5 @@ class Beginnings:
         except EngineError:  # the exit is noticed later
             return
         if obstacle:
-            told = spec.redact(obstacle + advice(obstacle, spec))
-            raise EngineRefused(f"the program of {spec.name} cannot be run: {told}")
+            reason = spec.redact(obstacle + advice(obstacle, spec))
+            raise EngineRefused(f"the program of {spec.name} cannot be run: {reason}")

@@ -83,7 +83,7 @@ class HealthKeys(Table):
 
     @property
     def health(self) -> Healthcheck:
-        """What the engine is told of it."""
+        """The health check, for the engine."""
         given = self.healthcheck or HealthcheckTable()
         return Healthcheck(
             command=given.command,

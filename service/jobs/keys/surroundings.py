@@ -116,7 +116,7 @@ class SurroundingKeys(Table):
 
     @property
     def surroundings(self) -> Surroundings:
-        """What is told to the engine of its surroundings."""
+        """Its surroundings, for the engine."""
         return Surroundings(
             working_dir=self.working_dir,
             extra_hosts=self.extra_hosts,
@@ -129,7 +129,7 @@ class SurroundingKeys(Table):
 
     @property
     def variable_names(self) -> Collection[str]:
-        """Those of the variables that it may get."""
+        """The names of the variables that it may get."""
         return {*self.environment, *self.pass_environment}
 
     def variables(self, ours: Mapping[str, str]) -> Mapping[str, str]:

@@ -72,7 +72,7 @@ def check_variable(name: str) -> None:
 
 
 def _without_value(name: str) -> str:
-    """What is left of `NAME=VALUE`, as other programs take it: the value may be a secret."""
+    """`NAME=…` of `NAME=VALUE`, as other programs take it: the value may be a secret."""
     before, equals, _ = name.partition("=")
     return f"{before}=…" if equals else name
 

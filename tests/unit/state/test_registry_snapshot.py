@@ -96,13 +96,13 @@ def test_a_job_has_one_container() -> None:
 @pytest.mark.parametrize(
     ("known", "listed", "confirmed"),
     [
-        ((), Health.UNTOLD, True),
+        ((), Health.UNKNOWN, True),
         ((), Health.HEALTHY, True),
         ((), Health.STARTING, True),
         ((), Health.UNHEALTHY, False),
         ((HealthSeen(unhealthy=True),), Health.UNHEALTHY, True),
         ((HealthSeen(unhealthy=True),), Health.HEALTHY, False),
-        ((HealthSeen(unhealthy=True),), Health.UNTOLD, True),
+        ((HealthSeen(unhealthy=True),), Health.UNKNOWN, True),
     ],
 )
 def test_a_health_that_differs_is_not_confirmed_where_the_listing_tells_it(

@@ -73,7 +73,7 @@ class Job(_message.Message):
     outcome: _builtins.str
     """Of a job that has ended: `success`, `ended`, `error`, `oom`, `killed`, `lost` or `timed_out`."""
     exit_code: _builtins.int
-    """Not set while it runs, and if nobody knows it."""
+    """Not set while it runs, and if it is not known."""
     out_of_memory: _builtins.bool
     restarts: _builtins.int
     """How often it was started again."""

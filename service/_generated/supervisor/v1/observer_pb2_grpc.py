@@ -123,7 +123,7 @@ class JobObserverServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Stats(self, request, context):
-        """What live jobs use, as the Engine tells it at this moment, and which it cannot tell of.
+        """What live jobs use at this moment, and the jobs that could not be measured.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

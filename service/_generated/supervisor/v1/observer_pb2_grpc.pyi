@@ -53,7 +53,7 @@ class JobObserverStub:
     give it back, or nothing of it is kept.
     """
     Stats: _grpc.UnaryUnaryMultiCallable[_observer_pb2.StatsRequest, _observer_pb2.StatsResponse]
-    """What live jobs use, as the Engine tells it at this moment, and which it cannot tell of."""
+    """What live jobs use at this moment, and the jobs that could not be measured."""
     Diagnose: _grpc.UnaryUnaryMultiCallable[_observer_pb2.DiagnoseRequest, _observer_pb2.DiagnoseResponse]
     """What needs attention, and what to do about it."""
     Cordon: _grpc.UnaryUnaryMultiCallable[_observer_pb2.CordonRequest, _observer_pb2.CordonResponse]
@@ -81,7 +81,7 @@ class JobObserverAsyncStub(JobObserverStub):
     give it back, or nothing of it is kept.
     """
     Stats: _aio.UnaryUnaryMultiCallable[_observer_pb2.StatsRequest, _observer_pb2.StatsResponse]  # type: ignore[assignment]
-    """What live jobs use, as the Engine tells it at this moment, and which it cannot tell of."""
+    """What live jobs use at this moment, and the jobs that could not be measured."""
     Diagnose: _aio.UnaryUnaryMultiCallable[_observer_pb2.DiagnoseRequest, _observer_pb2.DiagnoseResponse]  # type: ignore[assignment]
     """What needs attention, and what to do about it."""
     Cordon: _aio.UnaryUnaryMultiCallable[_observer_pb2.CordonRequest, _observer_pb2.CordonResponse]  # type: ignore[assignment]
@@ -142,7 +142,7 @@ class JobObserverServicer(metaclass=_abc_1.ABCMeta):
         request: _observer_pb2.StatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_observer_pb2.StatsResponse, _abc.Awaitable[_observer_pb2.StatsResponse]]:
-        """What live jobs use, as the Engine tells it at this moment, and which it cannot tell of."""
+        """What live jobs use at this moment, and the jobs that could not be measured."""
 
     @_abc_1.abstractmethod
     def Diagnose(

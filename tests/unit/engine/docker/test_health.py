@@ -32,12 +32,12 @@ def _probed(*codes: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("status", "health"),
     [
-        ("Up 5 minutes", Health.UNTOLD),
+        ("Up 5 minutes", Health.UNKNOWN),
         ("Up 5 minutes (health: starting)", Health.STARTING),
         ("Up 5 minutes (healthy)", Health.HEALTHY),
         ("Up 5 minutes (unhealthy)", Health.UNHEALTHY),
-        ("Up 5 minutes (Paused)", Health.UNTOLD),
-        (None, Health.UNTOLD),
+        ("Up 5 minutes (Paused)", Health.UNKNOWN),
+        (None, Health.UNKNOWN),
     ],
 )
 def test_a_list_tells_it_in_words(status: str | None, health: Health) -> None:
@@ -47,9 +47,9 @@ def test_a_list_tells_it_in_words(status: str | None, health: Health) -> None:
 @pytest.mark.parametrize(
     ("told", "health", "probe"),
     [
-        (None, Health.UNTOLD, None),
-        ({"Status": "none"}, Health.UNTOLD, None),
-        ({"Status": ""}, Health.UNTOLD, None),  # Podman's
+        (None, Health.UNKNOWN, None),
+        ({"Status": "none"}, Health.UNKNOWN, None),
+        ({"Status": ""}, Health.UNKNOWN, None),  # Podman's
         ({"Status": "starting", "Log": []}, Health.STARTING, None),
         ({"Status": "starting", "Log": None}, Health.STARTING, None),
         ({"Status": "healthy", "Log": _probed(1, 0)}, Health.HEALTHY, Probe(0, "said 0")),
@@ -66,7 +66,7 @@ def test_an_inspection_tells_it_with_the_last_probe(
 
 def test_a_pause_does_not_make_a_container_unhealthy() -> None:
     told = {"Status": "unhealthy", "Log": _probed(0)}
-    assert Health.UNTOLD is inspection(_inspected(told, Paused=True)).health
+    assert Health.UNKNOWN is inspection(_inspected(told, Paused=True)).health
     assert Health.HEALTHY is inspection(_inspected(told)).health
     told = {"Status": "unhealthy", "Log": []}  # before its first probe
     assert Health.STARTING is inspection(_inspected(told)).health
