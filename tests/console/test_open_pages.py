@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from service._generated.supervisor.v1 import observer_pb2 as api
 from tests.console.conftest import Served
@@ -48,6 +48,24 @@ def test_a_page_that_could_not_begin_tries_it_again(page: Page, serve: Serve) ->
     page.unroute_all()
     expect(page.get_by_role("row", name="action-00001")).to_be_visible()
     expect(page.locator("#connection")).to_be_empty()
+
+
+def test_what_a_client_may_do_is_asked_until_it_is_answered(page: Page, serve: Serve) -> None:
+    """The page asks again once its stream is open: the answer may have changed meanwhile."""
+    first = iter([True])
+
+    def answer_once(route: Route) -> None:
+        if next(first, False):
+            route.continue_()
+        else:
+            route.abort()
+
+    page.route("**/api/me?", answer_once)
+    page.goto(serve(StubApi([job(1)])).url)
+    expect(page.locator("#connection")).to_contain_text("does not answer")
+    page.unroute_all()
+    expect(page.locator("#connection")).to_be_empty()
+    expect(page.get_by_role("row", name="action-00001")).to_be_visible()
 
 
 def test_tabs_that_nobody_sees_hold_no_connection(page: Page, serve: Serve) -> None:
