@@ -35,19 +35,13 @@ _GENERATIONS = 4  # new processes after every few rounds, since no two are equal
 class Watched:
     """A service that clients may watch, each in its own process."""
 
-    def __init__(
-        self,
-        stack: ExitStack,
-        clients: str = "watchers",
-        settings: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, stack: ExitStack, clients: str = "watchers") -> None:
         """`clients` are a program of `benchmarks.servers`; `pages` are those of the console."""
         console = free_port()
         program = Program(
             "benchmarks.servers.grown",
             str(free_port()),
-            environment=({"CONSOLE_PORT": str(console)} if clients == "pages" else {})
-            | dict(settings or {}),
+            environment={"CONSOLE_PORT": str(console)} if clients == "pages" else {},
         )
         self._program = stack.enter_context(program)
         self._clients, self._port = clients, console if clients == "pages" else program.port

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 
 import service.app.process  # noqa: F401 - for the memory of the real process
-from benchmarks.calls import ENDING, identifier_of
+from benchmarks.calls import ENDING, identifier_of, spec_of
 from benchmarks.processes import resident_bytes
 from benchmarks.servers.heartbeat import Heartbeat
 from benchmarks.servers.service import Service
@@ -23,7 +23,6 @@ from observability.http_endpoint import HttpEndpoint
 from observability.logs import configure_logs
 from observability.tracing import configure_tracing
 from service.app import event_loop
-from service.jobs.model import JobSpec
 
 
 class _Grown:
@@ -55,7 +54,7 @@ class _Grown:
 
     async def launch(self, jobs: int) -> float:
         """Launch jobs. Return the seconds of the event loop's CPU time per job."""
-        specs = [_spec(identifier_of(next(self._numbers))) for _ in range(jobs)]
+        specs = [spec_of(identifier_of(next(self._numbers)), ENDING) for _ in range(jobs)]
         self._recent += [spec.identifier for spec in specs]
         began = time.thread_time()
         for spec in specs:
@@ -64,7 +63,7 @@ class _Grown:
 
     async def dedup(self, times: int) -> float:
         """Repeat launches of running jobs. Return the CPU seconds per launch."""
-        spec = _spec(self._recent[-1])
+        spec = spec_of(self._recent[-1], ENDING)
         began = time.thread_time()
         for _ in range(times):
             await self._launch(spec)
@@ -95,12 +94,6 @@ class _Grown:
     async def memory(self, _: int) -> float:
         """The memory of this process without that of the engine (bytes)."""
         return float(resident_bytes(os.getpid()) - self._service.engine.size)
-
-
-def _spec(identifier: str) -> JobSpec:
-    token = {"access_token": "0123456789abcdef" * 4}
-    known = hash(identifier)  # in place of the hash of a request
-    return JobSpec(ENDING, identifier, {"seconds": 5, "city": "Paris"}, token, known)
 
 
 async def _serve(metrics_port: int, port: int) -> None:

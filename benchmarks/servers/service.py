@@ -24,7 +24,7 @@ from service.jobs.catalog_file import load_catalog
 from service.settings import Settings
 from service.support.tls_files import Certificates, TlsFile, TlsFiles
 
-_CATALOG = load_catalog(Path(__file__).parents[1] / "catalog.toml")
+CATALOG = load_catalog(Path(__file__).parents[1] / "catalog.toml")
 
 
 class Service:
@@ -34,7 +34,7 @@ class Service:
         self.engine = InstantEngine()
         self.metrics = new_metrics()
         self._settings = Settings.model_validate({"go_env": "production", **_history()})
-        self.core = Core(self.engine, _CATALOG, self.metrics, self._settings)
+        self.core = Core(self.engine, CATALOG, self.metrics, self._settings)
         self._jobs = JobsService(self.core.supervisor, self.core.readiness, self.metrics)
         self._observer = ObserverService(self.core.observer)
         self._servers: list[GrpcServer] = []
@@ -88,7 +88,7 @@ def _history() -> Mapping[str, str]:
 
 def new_metrics() -> Metrics:
     """The metrics of the service."""
-    return metric_labels.new_metrics(_CATALOG, version="bench", engine="instant", mode="production")
+    return metric_labels.new_metrics(CATALOG, version="bench", engine="instant", mode="production")
 
 
 def new_certificates() -> Certificates:
