@@ -37,7 +37,7 @@ from service.settings import Settings
 from service.state.admission import Admission
 from service.state.readiness import Readiness
 from service.state.registry import Registry
-from service.support.retry import Backoff
+from service.support.retry import Backoff, retry
 from service.support.tasks import Background
 
 log = get_logger(__name__)
@@ -199,7 +199,7 @@ class Restarter:
 
     async def _remove_predecessor(self, job: Job, workload_id: str) -> None:
         try:
-            await self.remover.remove(workload_id)
+            await retry(lambda: self.remover.remove(workload_id))
         except EngineRefused:  # a third party has started it meanwhile
             self.surplus.stop(job, workload_id)
 

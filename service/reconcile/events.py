@@ -50,6 +50,8 @@ class EventHandler:
         elif event.change in _BEGINNINGS:
             if job.exit_seen and job.workload_id == event.id:
                 self._spawn(self._inspect_restarted(job, event), event)
+            elif event.change is Change.STARTED and job.workload_id not in (None, event.id):
+                self._spawn(self.adopter.examine_started(event.id, event.labels), event)
         elif event.change is Change.STOPPING:
             self.others.note_stopping(job.launch_id, time.time())
         elif event.change is Change.SIGNALLED:

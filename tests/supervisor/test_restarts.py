@@ -287,6 +287,26 @@ async def test_what_somebody_starts_beside_its_successor_is_stopped(world: World
     assert old.id == told["container_id"]
 
 
+async def test_what_somebody_starts_beside_its_successor_later_is_stopped_too(world: World) -> None:
+    await world.launch("a-1", "again")
+    hold = world.faults.hold("remove")
+    old = end(world)
+    await hold.reached()
+    new = await runs_again(world)
+    world.host.start(old.id)
+    await until(lambda: [new.id] == [c.id for c in world.host.containers])
+    assert [old.id] == [told["container_id"] for told in world.logged("job.surplus")]
+    hold.release()
+
+
+async def test_a_connection_that_breaks_leaves_no_predecessor(world: World) -> None:
+    await world.launch("a-1", "again")
+    world.faults.fail("remove", EngineUnavailable("broken"))
+    end(world)
+    new = await runs_again(world)
+    assert [new.id] == [c.id for c in world.host.containers]
+
+
 async def test_what_was_replaced_is_no_job_again_once_its_own_is_over(world: World) -> None:
     await world.launch("a-1", "carefully again")
     for _ in range(3):  # after the restart, as one too many, and at the end of the job
