@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from observability.logs import get_logger
 from service.engine.base import Engine
@@ -55,7 +56,7 @@ class Adopter:
         await self._examine(workload_id, labels, even_replaced=True)
 
     async def examine_started(self, workload_id: str, labels: Mapping[str, str]) -> None:
-        """As `examine`, of what has started by an event, and may have ended again.
+        """As `examine`, of what was live a moment ago, and may have ended since.
 
         If it was replaced by then, its job went on without it, and is over.
         """
@@ -71,12 +72,14 @@ class Adopter:
         if seen and (even_replaced or not (seen.replaced and seen.status is Status.EXITED)):
             await self._decide(seen)
 
-    async def examine_all(self, workloads: Sequence[Workload]) -> None:
+    async def examine_all(
+        self, workloads: Sequence[Workload], *, even_replaced: bool = False
+    ) -> None:
         """Examine many. Of two live workloads of one action, the newer one is the job.
 
         Of two workloads of one launch it is the successor, or else the older one: a workload that
         somebody runs from a snapshot of a job's workload (`docker commit`) has the same labels, and
-        is not ours.
+        is not ours. With `even_replaced` as `examine`, or else as `examine_started`.
         """
         originals_last = sorted(
             workloads, key=lambda each: (restarts_in(each.labels).total, -each.created_at)
@@ -85,12 +88,16 @@ class Adopter:
         by_identifier: defaultdict[str, list[Workload]] = defaultdict(list)
         for workload in sorted(originals.values(), key=lambda each: -each.created_at):
             by_identifier[workload.labels.get(IDENTIFIER_LABEL, "")].append(workload)
-        await run_concurrently(self._examine_one_by_one, by_identifier.values())
+        examine = partial(self._examine_one_by_one, even_replaced=even_replaced)
+        await run_concurrently(examine, by_identifier.values())
 
-    async def _examine_one_by_one(self, workloads: Sequence[Workload]) -> None:
+    async def _examine_one_by_one(
+        self, workloads: Sequence[Workload], *, even_replaced: bool
+    ) -> None:
         for workload in workloads:
             await log_engine_error(
-                self.examine(workload.id, workload.labels), **job_fields(workload.labels)
+                self._examine(workload.id, workload.labels, even_replaced=even_replaced),
+                **job_fields(workload.labels),
             )
 
     async def adopt_from_earlier_run(self, workloads: Sequence[Workload]) -> None:
@@ -102,7 +109,8 @@ class Adopter:
         if not self.engine.capabilities.shared:  # it may be the launch of another supervisor
             await run_concurrently(self._finish_launch, [w for w in workloads if _is_unfinished(w)])
         adopted = (Status.LIVE, Status.UNKNOWN, Status.EXITED)
-        await self.examine_all([w for w in workloads if w.status in adopted and w.id not in kept])
+        left = [w for w in workloads if w.status in adopted and w.id not in kept]
+        await self.examine_all(left, even_replaced=True)
         for workload in (w for w in workloads if w.id in kept):
             if job := job_from_labels(workload.labels):
                 self.registry.keys.remember(job)
@@ -141,6 +149,8 @@ class Adopter:
         if known := self.registry.get(job.launch_id):
             self._stop_if_left_behind(known, seen)
             return
+        if seen.id in self.surplus:  # if this stop fails, the next comparison examines it again
+            return
         removes = self.settings.production or job.restart is not None
         if seen.status is Status.EXITED and removes and not seen.aside:
             if seen.started_at:
@@ -169,8 +179,6 @@ class Adopter:
 
     def _adopt_or_stop(self, job: Job, seen: Inspection) -> None:
         """Adopt a live workload, or stop it if its identifier has a job."""
-        if seen.id in self.surplus:  # if this stop fails, the next comparison examines it again
-            return
         other = self.registry.grouped(job.identifier) if job.grouped else None
         if other is None:
             self.adoption.adopt(job, seen)
@@ -187,7 +195,7 @@ class Adopter:
         """
         shared = self.engine.capabilities.shared
         await self.registry.wait(launch_id, lambda job: job.workload_id is not None and not shared)
-        await self.examine(seen.id, seen.labels)
+        await self.examine_started(seen.id, seen.labels)
 
 
 def _is_unfinished(workload: Workload) -> bool:

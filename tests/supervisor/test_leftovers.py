@@ -247,6 +247,28 @@ async def test_a_surplus_container_is_not_adopted_while_it_is_stopped(developmen
     assert [] == world.logged("job.adopted")
 
 
+async def test_nor_is_one_that_has_just_ended_by_that_stop() -> None:
+    async with a_world(started=False, adopt=True) as world:
+        older = world.put("a-1-old", dict(_labels("1" * 16, "a-1")))
+        world.put("a-1", dict(_labels("2" * 16, "a-1")))
+        older.created_at -= 10
+        stop, removal = world.faults.hold("stop"), world.faults.hold("remove")
+        world.watch()
+        await stop.reached()
+        await world.ready()
+        world.engine.disconnect()
+        listing = world.faults.hold("list", after=True)
+        await listing.reached()  # which has it running
+        stop.release()
+        await removal.reached()
+        listing.release()
+        await pass_time(1)
+        removal.release()
+        await until(lambda: ["a-1"] == world.left())
+        assert [] == world.logged("job.exited")
+        assert 1 == world.metric("supervisor_adoptions_total")
+
+
 async def test_a_surplus_container_that_cannot_be_stopped_is_adopted_by_a_launch(
     development: World,
 ) -> None:

@@ -307,7 +307,8 @@ async def test_a_connection_that_breaks_leaves_no_predecessor(world: World) -> N
     assert [new.id] == [c.id for c in world.host.containers]
 
 
-async def test_what_was_replaced_is_no_job_again_once_its_own_is_over(world: World) -> None:
+async def over_beside_its_first(world: World) -> Container:
+    """The first container of a job that is over: it could not be removed."""
     await world.launch("a-1", "carefully again")
     for _ in range(3):  # after the restart, as one too many, and at the end of the job
         refuse_removal(world)
@@ -316,14 +317,51 @@ async def test_what_was_replaced_is_no_job_again_once_its_own_is_over(world: Wor
     await pass_time(5)
     end(world, 2)
     await until(lambda: not world.states())
+    return old
+
+
+async def nothing_begins_anew(world: World, *left: str) -> None:
+    await pass_time(9999)
+    assert [*left] == world.left()
+    assert 1 == world.metric("supervisor_restarts_total")
+    assert 1 == len(world.logged("job.exited"))
+
+
+async def test_what_was_replaced_is_no_job_again_once_its_own_is_over(world: World) -> None:
+    old = await over_beside_its_first(world)
     world.host.start(old.id)
     world.host.exit(old.id, 3)
     await pass_time(1)
     assert {} == world.states()
-    await pass_time(9999)
-    assert [] == world.left()
-    assert 1 == world.metric("supervisor_restarts_total")
-    assert 1 == len(world.logged("job.exited"))
+    await nothing_begins_anew(world)
+
+
+async def test_nor_if_a_listing_still_had_it_running(world: World) -> None:
+    old = await over_beside_its_first(world)
+    world.engine.disconnect()
+    world.host.start(old.id)  # nobody hears of that
+    listing = world.faults.hold("list", after=True)
+    await listing.reached()
+    world.host.exit(old.id, 3)
+    listing.release()
+    await pass_time(1)
+    assert {} == world.states()
+    await nothing_begins_anew(world)
+
+
+async def test_nor_if_it_ends_while_a_launch_of_its_identifier_is_under_way(world: World) -> None:
+    old = await over_beside_its_first(world)
+    creation = world.faults.hold("create")
+    launch = world.launching("a-1")
+    await creation.reached()
+    world.host.start(old.id)
+    await pass_time(0.5)
+    world.host.exit(old.id, 3)
+    creation.release()
+    await launch
+    await pass_time(1)
+    assert ["timer"] == [job.name for job in world.registry.jobs()]
+    await nothing_begins_anew(world, "a-1")
 
 
 @pytest.mark.parametrize("how", ["ends", "killed", "removed"])
