@@ -18,6 +18,8 @@ _FROM_CLIENTS = ("job", "identifier", "user_agent", "certificate")
 _MOST_CHARACTERS = 512
 # Some of these characters can be printed: see `_escape`.
 _NOT_PRINTABLE = re.compile(r"[^ -~]+")
+# How urllib3 tells the path of an address and its query, which may have a token: a collector's.
+_OF_URLLIB3 = re.compile(r"(Max retries exceeded with url: )\S+")
 _LINE = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
@@ -108,7 +110,7 @@ class _Handler(logging.Handler):
 
 def _message(record: logging.LogRecord) -> str:
     try:
-        return record.getMessage()
+        return _OF_URLLIB3.sub(r"\1…", record.getMessage())
     except Exception:  # noqa: BLE001 - the arguments do not match, or cannot be formatted
         return _text(record.msg)
 

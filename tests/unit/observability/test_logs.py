@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+import requests
 import structlog
 
 from observability.logs import configure_logs, get_logger
@@ -57,6 +58,18 @@ def test_an_event_is_one_line_of_json_with_its_level_logger_and_time() -> None:
         "job": "timer",
         "seconds": 1.5,
     } == event
+
+
+def test_the_query_of_an_address_that_cannot_be_reached_is_not_logged() -> None:
+    stream = configured()
+    session = requests.Session()
+    session.trust_env = False
+    with pytest.raises(requests.ConnectionError, match="hunter2") as caught:
+        session.post("http://127.0.0.1:1/v1/traces?token=hunter2", timeout=5)
+    logging.getLogger("opentelemetry").warning("Transient error %s, retrying", caught.value)
+    [event] = events(stream)
+    assert "exceeded with url: … (Caused by" in event["event"]
+    assert "hunter2" not in stream.getvalue()
 
 
 def test_a_value_of_several_lines_stays_in_one() -> None:
