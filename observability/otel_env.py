@@ -13,7 +13,6 @@ from functools import partial
 from typing import NamedTuple
 
 from observability.corrected_variables import Correction
-from observability.escaping import printable
 from observability.otel_values import (
     SAMPLER,
     endpoint,
@@ -28,6 +27,7 @@ from observability.otel_values import (
     read_protocol,
     seconds,
 )
+from observability.secret_signs import NOT_SHOWN, shown_setting
 
 _SAMPLERS = ("always_on", "always_off", "traceidratio")
 _BATCH, _QUEUE = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_BSP_MAX_QUEUE_SIZE"
@@ -37,8 +37,6 @@ _STATUS_CODES = (
     " permission_denied resource_exhausted failed_precondition aborted out_of_range unimplemented"
     " internal unavailable data_loss unauthenticated"
 )
-# Signs of a password or a query in an address, and of a key in place of its file.
-_SECRET_SIGNS = ("@", "?", "-----BEGIN ")
 
 
 def correct_variables() -> list[Correction]:
@@ -101,12 +99,14 @@ def _correct_batch() -> Iterator[Correction]:
 
 
 def _shown(name: str, value: str) -> str:
-    """The value, unless it may contain a secret: headers, a password in an address, or a key."""
-    hidden = value and (name.endswith("HEADERS") or any(sign in value for sign in _SECRET_SIGNS))
-    return "(not shown)" if hidden else printable(value)
+    """The value, unless it may hold a secret: headers do, and what nobody knows may."""
+    unknown = name.startswith("OTEL_EXPORTER_") and _RULES[_rank(name)] is _REST
+    hidden = value and (unknown or name.endswith("HEADERS"))
+    return NOT_SHOWN if hidden else shown_setting(value)
 
 
 _OTLP = "OTEL_EXPORTER_OTLP_(TRACES_)?"
+_REST = _Rule(r".*", lambda given: given, "UTF-8")
 _listed = partial(_Rule, is_list=True)
 _RULES = (
     _listed(r"OTEL_TRACES_EXPORTER", one_of("otlp", "console", "none"), "otlp, console, none"),
@@ -161,5 +161,5 @@ _RULES = (
         lambda _: None,
         "nothing: the supervisor has a provider of its own",
     ),
-    _Rule(r".*", lambda given: given, "UTF-8"),
+    _REST,
 )

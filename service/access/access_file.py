@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from observability.escaping import printable
+from observability.secret_signs import shown_setting
 from service.access.clients import (
     ALL_JOBS,
     ANONYMOUS,
@@ -155,7 +156,7 @@ def load_clients(path: Path) -> Clients:
     try:
         return clients_in(_text_of(path))
     except (OSError, ValueError) as error:
-        raise StartError(f"ACCESS_FILE={printable(str(path))}: {error}") from None
+        raise StartError(f"ACCESS_FILE={shown_setting(str(path))}: {error}") from None
 
 
 def _text_of(path: Path) -> str:

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from observability.corrected_variables import Correction
-from observability.escaping import printable
 from observability.otel_env import correct_variables
+from observability.secret_signs import shown_setting
 from service.errors import StartError
 from service.settings import Settings
 from service.support.text_file import read_text
@@ -46,7 +46,7 @@ def drop_service_links() -> list[Correction]:
     """
     ports = [name.upper() for name in Settings.model_fields if name.endswith("_port")]
     return [
-        Correction(port, os.environ.pop(port), "", _LINKED)
+        Correction(port, shown_setting(os.environ.pop(port)), "", _LINKED)
         for port in ports
         if SERVICE_LINK.fullmatch(os.environ.get(port, ""))
     ]
@@ -92,6 +92,7 @@ def load_settings() -> Settings:
     """The settings of this environment.
 
     Raises `StartError`: one line that names each wrong variable, its value and the allowed values.
+    A value that may hold a secret is not shown.
     """
     try:
         return _Environment()
@@ -106,4 +107,4 @@ def _describe(name: str, value: object) -> str:
     extra = Settings.model_fields[name].json_schema_extra
     assert isinstance(extra, dict)
     given = os.environ.get(name.upper(), str(value))  # before any validator changed it
-    return f"{name.upper()}={printable(given)}: allowed is {extra['allowed']}"
+    return f"{name.upper()}={shown_setting(given)}: allowed is {extra['allowed']}"

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from observability.secret_signs import may_be_secret
 from service.settings import Settings
 
 COLUMNS = ("variable", "value", "from")
@@ -40,10 +41,10 @@ def _text(value: object) -> str:
 
 
 def _without_secrets(value: str) -> str:
-    """Nothing that may be a user and a password; no query and fragment: they may have a token."""
-    if "@" in value:
-        return "set"
+    """Nothing that may be a secret; no query and fragment of an address: they may have a token."""
     address, *rest = _QUERY.split(value, maxsplit=1) if "://" in value else [value]
+    if "@" in value or may_be_secret(address):
+        return "set"
     return f"{address}?…" if rest else address
 
 

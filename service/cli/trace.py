@@ -25,6 +25,7 @@ def trace(
 ) -> None:
     """Print the link to the trace of a launch, or its trace id if no address is set."""
     from observability.escaping import printable
+    from observability.secret_signs import shown_setting
     from service.cli.description import trace_link
     from service.cli.output import emit
     from service.client.errors import CommandError, usage
@@ -32,7 +33,8 @@ def trace(
 
     template = url or supervisor.target.trace_url
     if template and "{trace_id}" not in template:
-        raise usage(f"the address of traces: {printable(template)}: {{trace_id}} is missing in it")
+        shown = shown_setting(template)
+        raise usage(f"the address of traces: {shown}: {{trace_id}} is missing in it")
     job = find_job(supervisor, which)
     if not job.trace_id:
         raise CommandError(f"{printable(which)}: has no trace")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from observability.escaping import printable
+from observability.secret_signs import shown_setting
 from service.client.errors import CommandError, usage
 from service.support.text_file import read_text
 
@@ -60,4 +61,4 @@ def _read(origin: str, path: Path) -> str:
 
 
 def _wrong(origin: str, path: Path, what: str, allowed: str) -> CommandError:
-    return usage(f"{origin}: {printable(str(path))}: {what}; allowed is {allowed}")
+    return usage(f"{origin}: {shown_setting(str(path))}: {what}; allowed is {allowed}")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from observability.escaping import printable
+from observability.secret_signs import shown_setting
 from service.client.config_file import KEYS, config_path, read_config
 from service.client.errors import usage
 from service.client.secret_files import read_token
@@ -92,7 +92,7 @@ def _address(server: Value) -> tuple[str, int]:
     if _is_v6(server.text):
         return server.text, _PORT
     raise usage(
-        f"{server.origin}: {printable(server.text)}: is not the address of a supervisor;"
+        f"{server.origin}: {shown_setting(server.text)}: is not the address of a supervisor;"
         " allowed is HOST or HOST:PORT, such as localhost:50051 or [::1]:50051"
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from observability.escaping import printable
+from observability.secret_signs import shown_setting
 from service.client.errors import CommandError, usage
 
 _CERTIFICATES, _KEY = "a PEM file with certificates", "a PEM file with the key of the certificate"
@@ -59,7 +59,7 @@ def _check(ca: Given, tls: Tls, cert: Given | None, key: Given | None) -> None:
         try:
             context.load_cert_chain(_path(cert), _path(key), password=lambda: "")
         except (ssl.SSLError, OSError):
-            fits = f"is not the key of {printable(cert.text)}, or one of both cannot be read"
+            fits = f"is not the key of {shown_setting(cert.text)}, or one of both cannot be read"
             raise _wrong(key, fits, f"{_KEY}, without a password") from None
 
 
@@ -68,4 +68,4 @@ def _path(file: Given) -> Path:
 
 
 def _wrong(file: Given, what: str, allowed: str) -> CommandError:
-    return usage(f"{file.origin}: {printable(file.text)}: {what}; allowed is {allowed}")
+    return usage(f"{file.origin}: {shown_setting(file.text)}: {what}; allowed is {allowed}")

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from observability.escaping import printable
+from observability.secret_signs import shown_setting
 from service.diagnosis.case import Case
 from service.diagnosis.checks import Check, Finding, error, ok, warning
 from service.history.faults import HELP, Fault
@@ -23,7 +23,7 @@ def _history(case: Case) -> Iterator[Finding]:
     if path is None:
         yield ok("jobs that have ended are kept in memory: HISTORY_FILE is not set")
         return
-    shown = f"HISTORY_FILE={printable(str(path))}"
+    shown = f"HISTORY_FILE={shown_setting(str(path))}"
     if fault := _fault_of(path):
         yield error(
             f"{shown}: cannot be used ({fault}); jobs that end are kept in memory", HELP[fault]

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
+from observability.secret_signs import unless_secret
 from service.history.faults import Fault, Refused
 from service.history.kept import Position
 from service.history.schema import migrate, version_of
@@ -57,7 +58,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> tuple[int, Position]:
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
         raise Refused(Fault.BROKEN, found)
-    migrate(connection, str(path))
+    migrate(connection, unless_secret(str(path)))
     count, last = connection.execute("SELECT count(*), max(position) FROM ended").fetchone()
     return count, last or 0
 

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from observability.logs import get_logger
+from observability.secret_signs import unless_secret
 from service.history.opening import stat_of
 
 log = get_logger(__name__)
@@ -23,7 +24,12 @@ def set_aside(path: Path, error: Exception) -> bool:
     for side in ("-shm", "-wal", ""):
         if stat_of(path, side):
             path.with_name(path.name + side).rename(path.with_name(name + side))
-    log.warning("history.set_aside", path=str(path), kept_as=name, error=str(error))
+    log.warning(
+        "history.set_aside",
+        path=unless_secret(str(path)),
+        kept_as=unless_secret(name),
+        error=str(error),
+    )
     return True
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from observability.logs import get_logger
 from observability.metrics import Metrics
+from observability.secret_signs import unless_secret
 from service.history.faults import HELP, Fault, fault_of
 from service.history.file import HistoryFile
 from service.history.kept import Entry, Kept, oldest_place
@@ -44,6 +45,7 @@ class Writer:
 
     def __init__(self, path: Path, kept: Kept, metrics: Metrics, settings: Settings) -> None:
         self._path, self._kept, self._metrics, self._settings = path, kept, metrics, settings
+        self._shown = unless_secret(str(path))
         self.fault: Fault | None = None
         self._file: HistoryFile | None = None
         self._doubt: Exception | None = None
@@ -116,12 +118,12 @@ class Writer:
             self._doubt = None
             raise doubt
         if self._file and not self._file.in_place:
-            log.warning("history.file_replaced", path=str(self._path))
+            log.warning("history.file_replaced", path=self._shown)
             self._close_file()
         if self._file is None:
             self._file = file = HistoryFile(self._path)
             self._kept.continue_after(file.last)
-            log.info("history.opened", path=str(self._path), jobs=file.count)
+            log.info("history.opened", path=self._shown, jobs=file.count)
         return self._file
 
     def _write(self, file: HistoryFile, entries: Sequence[Entry]) -> None:
@@ -163,9 +165,9 @@ class Writer:
             self._failed_at = time.monotonic()
         log.warning(
             "history.failed",
-            path=str(self._path),
+            path=self._shown,
             reason=fault.value,
-            error=str(error),
+            error=unless_secret(str(error)),  # it may have the path
             helps=HELP[fault],
         )
 
@@ -177,7 +179,7 @@ class Writer:
             return
         self._note(None)
         seconds, self._failed_at = time.monotonic() - self._failed_at, 0.0
-        log.info("history.recovered", path=str(self._path), seconds=round(seconds, 1))
+        log.info("history.recovered", path=self._shown, seconds=round(seconds, 1))
 
     def _note(self, fault: Fault | None) -> None:
         self.fault = fault

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from observability.escaping import printable
+from observability.secret_signs import shown_setting
 from service.errors import StartError
 from service.jobs.catalog import Catalog
 from service.jobs.catalog_faults import described
@@ -33,11 +34,12 @@ def load_catalog(path: Path | None = None) -> Catalog:
 
 def read_tables(path: Path | None = None, *, setting: str = "JOB_CATALOG=") -> Mapping[str, Any]:
     """The TOML of a catalogue's file, whose path `setting` has given. Raises `StartError`."""
-    shown = printable(str(path or PACKAGED))
+    shown = shown_setting(str(path or PACKAGED))
     try:
         text = read_text(path or PACKAGED, most=_MOST_BYTES)
     except (OSError, ValueError) as error:
-        raise StartError(f"{setting}{shown}: cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error  # an `OSError` would show the path
+        raise StartError(f"{setting}{shown}: cannot be read: {reason}") from None
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError also for a number of too many digits

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from observability.escaping import printable
+from observability.secret_signs import shown_setting
 from service.errors import StartError
 
 _CHAIN = (
@@ -65,7 +65,7 @@ class TlsFile:
     path: Path
 
     def __str__(self) -> str:
-        return f"{self.setting}={printable(str(self.path))}"
+        return f"{self.setting}={shown_setting(str(self.path))}"
 
     def read(self, allowed: str) -> bytes:
         """The content of the file. Raises `TlsFilesError`."""

@@ -14,6 +14,7 @@ from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env, parse_host, version_lt
 
 from observability.escaping import printable
+from observability.secret_signs import shown_setting, unless_secret
 from service.engine.docker.client import Client
 from service.engine.docker.config_json import http_headers
 from service.engine.docker.engine_info import Version
@@ -74,8 +75,10 @@ def connection_from_env() -> Connection:
 
 def _shown(url: str) -> str:
     """The URL without a password, which ends at the last `@`."""
-    if url.startswith("unix://") or "@" not in url:
+    if url.startswith("unix://"):
         return url
+    if "@" not in url:
+        return unless_secret(url)
     before, _, host = url.rpartition("@")
     scheme, found, login = before.rpartition("://")
     user, has_password, _ = login.partition(":")
@@ -94,7 +97,7 @@ def _tls_from_env() -> TLSConfig | None:
     try:
         return kwargs_from_env().get("tls")
     except TLSParameterError:
-        given = [f"{name}={printable(os.environ.get(name, ''))}" for name in _TLS_VARIABLES]
+        given = [f"{name}={shown_setting(os.environ.get(name, ''))}" for name in _TLS_VARIABLES]
         raise StartError(
             f"{', '.join(given)}: allowed is a folder with ca.pem, cert.pem and key.pem"
         ) from None

@@ -7,6 +7,7 @@ import pytest
 from service.client.config_file import config_path, read_config
 from service.client.errors import CommandError, ExitCode
 from service.client.target import find_target
+from tests.support.misplaced_secrets import MISPLACED
 
 FILE = """
 current_context = "home"
@@ -165,6 +166,20 @@ def test_what_is_no_token_is_refused_and_not_shown(text: str, tmp_path: Path) ->
     message = refusal({"token_file": str(tmp_path / "token")}, {})
     assert message.startswith(f"--token-file: {tmp_path}/token: is ")
     assert "s3" not in message.replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize(("value", "secret"), MISPLACED.items())
+def test_what_stands_in_place_of_a_file_and_may_be_a_secret_is_not_shown(
+    value: str, secret: str
+) -> None:
+    for option in ("token_file", "ca"):
+        told = refusal({option: value}, {})
+        assert "(not shown): cannot be read" in told
+        assert secret not in told
+
+
+def test_nor_is_a_password_in_an_address() -> None:
+    assert "hunter2" not in refusal({"server": "https://me:hunter2@host"}, {})
 
 
 def test_a_token_file_that_is_missing_is_told_by_its_name() -> None:

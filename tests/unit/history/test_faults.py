@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from service.history import history as history_module
 from service.history.faults import HELP, Fault
+from tests.support.misplaced_secrets import TOKEN
 from tests.unit.history.conftest import Opens
 from tests.unit.history.ends import an_end, eventually, in_file, listed, names, written
 
@@ -106,6 +107,14 @@ async def test_a_broken_file_is_set_aside_and_a_new_one_begun(
     [told] = of(logs, "set_aside")
     assert (aside.name, "warning") == (told["kept_as"], told["log_level"])
     await eventually(lambda: not again.fault)
+
+
+async def test_a_path_that_may_be_a_secret_is_not_logged(
+    opens: Opens, tmp_path: Path, logs: Logs
+) -> None:
+    opens(history_file=tmp_path / TOKEN / "history.sqlite")
+    await eventually(lambda: of(logs, "failed"))
+    assert TOKEN not in repr(logs)
 
 
 async def test_a_file_that_breaks_while_it_is_used_is_set_aside(opens: Opens, path: Path) -> None:
