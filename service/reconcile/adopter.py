@@ -111,7 +111,7 @@ class Adopter:
         adopted = (Status.LIVE, Status.UNKNOWN, Status.EXITED)
         left = [w for w in workloads if w.status in adopted and w.id not in kept]
         await self.examine_all(left, even_replaced=True)
-        for workload in (w for w in workloads if w.id in kept):
+        for workload in (w for w in workloads if w.id in kept and w.status is not Status.CREATED):
             if job := job_from_labels(workload.labels):
                 self.registry.keys.remember(job)
 

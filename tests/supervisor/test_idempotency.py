@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.errors import EngineRefused
+from service.errors import EngineRefused, EngineTimeout
 from service.jobs.labels import KEY_LABEL, labels_of
 from service.jobs.model import Kind
 from service.state.idempotency import KEPT_SECONDS
@@ -191,6 +191,14 @@ async def test_what_was_not_started_when_its_supervisor_died_is_launched_by_the_
     _inherited(adopting, started=False)
     await _start(adopting)
     assert [] == adopting.left()
+    await adopting.launch("m-1", "mail", key="k")
+    assert 1 == len(adopting.running())
+
+
+async def test_what_was_set_aside_and_not_started_is_launched_by_the_retry(adopting: World) -> None:
+    adopting.host.set_aside(_inherited(adopting, started=False))
+    adopting.engine.faults.fail("remove", EngineTimeout("slow"))
+    await _start(adopting)
     await adopting.launch("m-1", "mail", key="k")
     assert 1 == len(adopting.running())
 
