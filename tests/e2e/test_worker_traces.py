@@ -7,13 +7,12 @@ import docker
 import pytest
 
 from examples import images
-from examples.backend import Call
 from scripts.demo_stage import Caller
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
 from tests.support import catalog
-from tests.support.backend import Backend
-from tests.support.collector import Collector, Seen, collecting
+from tests.support.backend import Backend, context_of
+from tests.support.collector import Collector, collecting, span_of
 from tests.support.supervised import Supervised, eventually
 
 # The first test waits for the image: a base from Debian's packages, and an installation.
@@ -56,21 +55,6 @@ def traced(
     )
 
 
-def _span(collector: Collector, trace_id: str, name: str) -> Seen:
-    """The one span of a trace that is called so, once it has arrived."""
-    found = collector.wait_for(trace_id, name)
-    (span,) = [span for span in found if span.name.rpartition("/")[2] == name]
-    return span
-
-
-def _context(call: Call) -> tuple[str, str]:
-    """The trace and the span that a call has come from."""
-    version, trace_id, span_id, flags = call.traceparent.split("-")
-    assert "00" == version
-    assert int(flags, 16) & 1  # it is sampled
-    return trace_id, span_id
-
-
 def test_a_reaction_is_one_trace_from_the_caller_to_the_worker_and_back(
     traced: Supervised, listening: Backend, collector: Collector
 ) -> None:
@@ -79,11 +63,11 @@ def test_a_reaction_is_one_trace_from_the_caller_to_the_worker_and_back(
     assert Response() == traced.launch(_REACTION, "m-1", params, metadata=caller.metadata)
     call = listening.next_call()
     assert "OnReaction" == call.method
-    launch = _span(collector, caller.trace_id, "LaunchJob")
-    work = _span(collector, caller.trace_id, _REACTION)
+    launch = span_of(collector, caller.trace_id, "LaunchJob")
+    work = span_of(collector, caller.trace_id, _REACTION)
     assert caller.span_id == launch.parent_id
     assert launch.span_id == work.parent_id
-    assert (caller.trace_id, work.span_id) == _context(call)
+    assert (caller.trace_id, work.span_id) == context_of(call)
     assert {"create", "start", _REACTION} <= set(collector.children(launch))
     assert ("CLIENT", "UNSET", ()) == (work.kind, work.status, work.links)
     for span in (launch, work):
@@ -106,13 +90,13 @@ def test_each_callback_of_an_action_is_a_trace_of_its_own_that_is_linked_to_the_
     caller = Caller()
     params = {"seconds": 0.2}
     assert Response() == traced.launch(_ACTION, "t-1", params, metadata=caller.metadata)
-    contexts = [_context(listening.next_call()) for _ in range(2)]
+    contexts = [context_of(listening.next_call()) for _ in range(2)]
     assert Response() == traced.kill("t-1")  # what has not been sent yet is sent at the end
-    launch = _span(collector, caller.trace_id, "LaunchJob")
+    launch = span_of(collector, caller.trace_id, "LaunchJob")
     assert caller.span_id == launch.parent_id
     assert 3 == len({trace_id for trace_id, _ in contexts} | {caller.trace_id})
     for trace_id, span_id in contexts:
-        work = _span(collector, trace_id, _ACTION)
+        work = span_of(collector, trace_id, _ACTION)
         assert (span_id, "") == (work.span_id, work.parent_id)
         assert (f"{launch.trace_id}:{launch.span_id}",) == work.links
         assert "t-1" == work.attributes["supervisor.job.identifier"]
@@ -126,10 +110,10 @@ def test_a_reaction_that_fails_is_an_error_in_the_launchs_trace(
     assert Response() == traced.launch(_REACTION, "m-1", metadata=caller.metadata)
     call = listening.next_call()
     assert "OnError" == call.method
-    work = _span(collector, caller.trace_id, _REACTION)
-    assert (caller.trace_id, work.span_id) == _context(call)
+    work = span_of(collector, caller.trace_id, _REACTION)
+    assert (caller.trace_id, work.span_id) == context_of(call)
     assert ("ERROR", "ArgumentError") == (work.status, work.attributes["error.type"])
-    assert _span(collector, caller.trace_id, "LaunchJob").span_id == work.parent_id
+    assert span_of(collector, caller.trace_id, "LaunchJob").span_id == work.parent_id
 
 
 def test_an_action_that_fails_is_an_error_in_a_trace_of_its_own(
@@ -140,9 +124,9 @@ def test_an_action_that_fails_is_an_error_in_a_trace_of_its_own(
     assert Response() == traced.launch(_ACTION, "t-1", params, metadata=caller.metadata)
     call = listening.next_call()
     assert "OnError" == call.method
-    trace_id, span_id = _context(call)
-    launch = _span(collector, caller.trace_id, "LaunchJob")
-    work = _span(collector, trace_id, _ACTION)
+    trace_id, span_id = context_of(call)
+    launch = span_of(collector, caller.trace_id, "LaunchJob")
+    work = span_of(collector, trace_id, _ACTION)
     assert (span_id, "", "ERROR") == (work.span_id, work.parent_id, work.status)
     assert (f"{launch.trace_id}:{launch.span_id}",) == work.links
     assert caller.trace_id != trace_id

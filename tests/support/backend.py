@@ -47,3 +47,11 @@ def a_backend(port: int = 0) -> Iterator[Backend]:
         yield Backend(port, calls)
     finally:
         server.stop(0).wait()
+
+
+def context_of(call: backend.Call) -> tuple[str, str]:
+    """The trace and the span that a call has come from."""
+    version, trace_id, span_id, flags = call.traceparent.split("-")
+    assert "00" == version
+    assert int(flags, 16) & 1  # it is sampled
+    return trace_id, span_id

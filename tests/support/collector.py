@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from scripts.otlp_receiver import Receiver as Collector
 from scripts.otlp_receiver import Span as Seen
 
-__all__ = ["Collector", "Seen", "collecting", "taking_http"]
+__all__ = ["Collector", "Seen", "collecting", "span_of", "taking_http"]
 
 
 @contextmanager
@@ -43,3 +43,10 @@ def taking_http(collector: Collector) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+def span_of(collector: Collector, trace_id: str, name: str) -> Seen:
+    """The one span of a trace that is called so, once it has arrived."""
+    found = collector.wait_for(trace_id, name)
+    (span,) = [span for span in found if span.name.rpartition("/")[2] == name]
+    return span

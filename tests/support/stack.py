@@ -13,7 +13,9 @@ from tests.support import catalog, worker
 from tests.support.swarm import Swarm, SwarmNode
 
 _STACK = Path(__file__).parents[2] / "examples" / "swarm" / "stack.yml"
-_NAME, _NETWORK, _BACKEND = "area", "area", "backend"
+_NAME = "area"
+NETWORK, BACKEND = "area", "backend"
+"""The network that jobs are on, and the backend's name in there."""
 _SOCKET = "/var/run/docker.sock"
 # A shell that has the look-ups of a container, and becomes what follows.
 _LOOKS_UP = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
@@ -24,7 +26,7 @@ class Stack:
 
     def __init__(self, swarm: Swarm, folder: Path, image: str) -> None:
         self._node, self._folder = swarm.manager, folder
-        self._environment = {"SUPERVISOR_IMAGE": image, "GRPC_CALLBACK_HOST": _BACKEND}
+        self._environment = {"SUPERVISOR_IMAGE": image, "GRPC_CALLBACK_HOST": BACKEND}
         self._file = folder / "swarm" / "stack.yml"
         self._file.parent.mkdir()
         (folder / "catalog.toml").write_text(catalog.TEXT)
@@ -50,7 +52,7 @@ class Stack:
 
     def deploy(self) -> None:
         """As the comment at the top of the file says it."""
-        self.docker("network", "create", "--driver", "overlay", "--attachable", _NETWORK)
+        self.docker("network", "create", "--driver", "overlay", "--attachable", NETWORK)
         self.docker(
             *("stack", "deploy", "--compose-file", str(self._file), "--with-registry-auth"), _NAME
         )
@@ -92,7 +94,7 @@ def in_the_network(node: SwarmNode) -> Iterator[Sequence[str]]:
 
     It has the container's network and look-ups of names, and the files of this machine.
     """
-    with _a_container(node, "sleep", "3600") as container:
+    with a_container(node, "sleep", "3600") as container:
         target = f"--target={container.attrs['State']['Pid']}"
         looks_up = container.attrs["ResolvConfPath"]
         yield "nsenter", target, "--net", "unshare", "--mount", "sh", "-c", _LOOKS_UP, looks_up
@@ -101,15 +103,16 @@ def in_the_network(node: SwarmNode) -> Iterator[Sequence[str]]:
 @contextmanager
 def a_backend(node: SwarmNode) -> Iterator[None]:
     """Something that takes connections under the name and port of the stack's backend."""
-    with _a_container(node, "httpd", "-f", "-p", "50050", name=_BACKEND):
+    with a_container(node, "httpd", "-f", "-p", "50050", name=BACKEND):
         yield
 
 
 @contextmanager
-def _a_container(node: SwarmNode, *command: str, name: str | None = None) -> Iterator[Container]:
+def a_container(node: SwarmNode, *command: str, name: str | None = None) -> Iterator[Container]:
+    """A container in the network of the stack; it is gone after the block."""
     with node.client() as client:
         container = client.containers.create(
-            worker.IMAGE, entrypoint=["/bin/busybox", *command], network=_NETWORK, name=name
+            worker.IMAGE, entrypoint=["/bin/busybox", *command], network=NETWORK, name=name
         )
         try:
             container.start()

@@ -41,6 +41,11 @@ class SwarmNode(PrivateEngine):
         with closing(docker.DockerClient(self.host)) as client:
             yield client
 
+    def load(self, source: docker.DockerClient, image: str) -> None:
+        """Give the node an image of another Engine."""
+        with self.client() as client:
+            client.images.load(b"".join(source.images.get(image).save(named=True)))
+
     def kill_containers(self) -> None:
         """End all that runs on the node."""
         with self.client() as client:

@@ -7,12 +7,20 @@ from pathlib import Path
 import pytest
 
 from scripts.private_engine import ensure_installed
-from tests.e2e.conftest import base, supervisor_image
+from tests.e2e.conftest import base, collector, listening, supervisor_image, worker_image
 from tests.engine.conftest import rig_of_three, swarm_of_three
 from tests.support.supervised import Supervised
 from tests.support.swarm import Swarm, SwarmNode, a_swarm, set_availability
 
-__all__ = ["base", "rig_of_three", "supervisor_image", "swarm_of_three"]
+__all__ = [
+    "base",
+    "collector",
+    "listening",
+    "rig_of_three",
+    "supervisor_image",
+    "swarm_of_three",
+    "worker_image",
+]
 
 Begin = Callable[..., Supervised]
 

@@ -14,7 +14,7 @@ from scripts.private_engine import ensure_installed
 from tests.support import node
 from tests.support.stack import Stack, a_backend, in_the_network
 from tests.support.supervised import eventually
-from tests.support.swarm import Swarm, SwarmNode, a_swarm
+from tests.support.swarm import Swarm, a_swarm
 from tests.swarm.two import runs_on
 
 # The image of the supervisor has to be built, and two replicas to be replaced.
@@ -28,13 +28,8 @@ def two_managers(docker_client: docker.DockerClient, supervisor_image: str) -> I
     ensure_installed()
     with a_swarm(managers=2, workers=1) as made:
         for each in made.managers:
-            _load(each, docker_client, supervisor_image)
+            each.load(docker_client, supervisor_image)
         yield made
-
-
-def _load(machine: SwarmNode, source: docker.DockerClient, image: str) -> None:
-    with machine.client() as client:
-        client.images.load(b"".join(source.images.get(image).save(named=True)))
 
 
 @pytest.fixture(scope="module")
