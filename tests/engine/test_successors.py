@@ -67,6 +67,10 @@ async def _live(rig: Rig) -> dict[str, str]:
     return {w.name: w.id for w in await rig.engine.list() if w.status is Status.LIVE}
 
 
+async def _has_printed(rig: Rig, workload_id: str) -> bool:
+    return "traceparent: 00-abc\n" in await rig.engine.tail(workload_id, lines=100)
+
+
 async def test_what_a_supervisor_has_stopped_can_be_started_again(rig: Rig) -> None:
     workload_id = await _start(rig, "a-1")
     for attempt in (1, 2):
@@ -98,8 +102,10 @@ async def test_a_successor_is_like_the_one_before_and_has_its_name(rig: Rig) -> 
     assert {"a-1": new} == await _live(rig)
     (listed,) = [w for w in await rig.engine.list() if w.id == new]
     assert labels.items() <= listed.labels.items()
+    await until_async(lambda: _has_printed(rig, new))
     await rig.engine.stop(new, grace=5)
     assert 143 == (await rig.engine.inspect(new)).exit_code
+    assert 1 == (await rig.engine.tail(new, lines=100)).count("traceparent: 00-abc\n")
 
 
 async def test_a_successor_may_have_successors(rig: Rig) -> None:

@@ -272,7 +272,7 @@ async def test_a_launch_that_takes_too_long_holds_its_name_until_its_task_is_dea
     spec = a_spec(rig_of_three, "a-1", placement=placement)
     node.freeze_containerd()
     try:
-        with pytest.raises(EngineTimeout):
+        with pytest.raises(EngineTimeout, match=f"its task is .* on {node.machine.name}"):
             # By then it is with its node also on a busy machine, and one that is not is removed.
             await rig_of_three.engine.start(spec, timeout=8)
         assert "a-1" in await rig_of_three.engine.names()

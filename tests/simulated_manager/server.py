@@ -133,8 +133,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return json.dumps(listed).encode()
             case "GET", ["services", service]:
                 return json.dumps(swarm.service(service)).encode()
-            case "GET", ["services", service, "logs"]:
-                return swarm.logs(service, int(asked.value("tail")))
+            case "GET", ["tasks", task, "logs"]:
+                return swarm.logs(task, int(asked.value("tail")))
             case "GET", ["containers", "json"]:
                 return b"[]"
             case "POST", ["services", "create"]:

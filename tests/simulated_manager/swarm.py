@@ -130,10 +130,12 @@ class SimulatedSwarm:
                 if _has(task.service, labels)
             ]
 
-    def logs(self, service_id: str, lines: int) -> bytes:
+    def logs(self, task_id: str, lines: int) -> bytes:
         with self._now():
-            self._service(service_id)
-            (*_, task) = [t for t in self._tasks[service_id] if t.container]
+            every = (task for of_one in self._tasks.values() for task in of_one)
+            task = next((task for task in every if task.id == task_id), None)
+            if task is None:
+                raise Refused(HTTPStatus.NOT_FOUND, f"task {task_id} not found")
             text = task.output()
             if why := self._broken.get(task.image):
                 text = f"[FATAL tini (7)] exec {why}\n"

@@ -127,7 +127,7 @@ class Client(docker.APIClient):
         return bytes(received)
 
     def last_output(self, kind: str, workload_id: str, lines: int) -> str:
-        """The last lines of an output; `kind` is `containers` or `services`.
+        """The last lines of an output; `kind` is `containers`, or `tasks` of a Swarm.
 
         docker-py asks for an inspection as well, to know whether there is a terminal.
         """

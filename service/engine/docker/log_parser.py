@@ -21,6 +21,8 @@ _LONGEST_FRAME = 16 * 2**20  # Docker's have 16 KiB
 _STREAMS = {0: "stdout", 1: "stdout", 2: "stderr"}
 _ERRORS = 3  # of a Swarm's manager, which reports them in the stream
 _NODE_AWAY = re.compile(rb"node \w+ is not available")
+# Of tasks that have never had a node, a manager complains as well: they have no output.
+_NEVER_RAN = re.compile(rb"reasons:(?:,? task \w+ has not been scheduled)+\s*$")
 _TIME = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ?")
 _LONGEST_TIME = 40
 # Of a line. A longer one is returned in parts.
@@ -69,9 +71,10 @@ class LogParser:
         self._left = bytearray()
         self._lines = {stream: _Line(stream) for stream in ("stdout", "stderr")}
         self._read: Callable[[], Iterator[Printed]] | None = None
+        self._error: EngineRefused | None = None  # what a manager has reported last
 
     def feed(self, data: bytes) -> list[Printed]:
-        """The lines that are complete by now. Raises `Unreadable` and `EngineRefused`."""
+        """The lines that are complete by now. Raises `Unreadable`."""
         self._left += data
         if self._read is None and self._left:
             # A frame begins with a small number, a timestamp with a digit.
@@ -79,8 +82,14 @@ class LogParser:
             self._read = self._read_frames if has_frames else self._read_lines
         return list(self._read()) if self._read else []
 
+    def check(self) -> None:
+        """Raise `EngineRefused` if a manager has reported an error, which ends its answer."""
+        if self._error is not None:
+            raise self._error
+
     def rest(self) -> list[Printed]:
-        """The lines that have not ended, once the answer is complete."""
+        """The lines that have not ended, once the answer is complete. Raises `EngineRefused`."""
+        self.check()
         if self._read == self._read_lines and self._left:
             self._left += b"\n"
             return list(self._read_lines())
@@ -97,9 +106,11 @@ class LogParser:
                 break
             payload = bytes(left[start:end])
             at = end
-            if kind == _ERRORS:
-                raise reported_error(payload)
-            yield from self._add(self._lines[_STREAMS[kind]], payload)
+            if kind != _ERRORS:
+                yield from self._add(self._lines[_STREAMS[kind]], payload)
+            elif not _NEVER_RAN.search(payload):
+                self._error = reported_error(payload)
+                break
         del left[:at]
 
     def _read_lines(self) -> Iterator[Printed]:

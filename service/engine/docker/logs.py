@@ -52,6 +52,7 @@ class Logs:
                 async for part in answer.parts():
                     if lines := parser.feed(part):
                         yield lines
+                    parser.check()
             if lines := parser.rest():
                 yield lines
         finally:

@@ -95,6 +95,11 @@ class _TaskSpec(Answer):
         return self.LogDriver.Name if self.LogDriver else ""
 
     @property
+    def keeps_no_log(self) -> bool:
+        """Whether its output is not kept. With any other driver, Docker keeps a copy."""
+        return self.log_driver == _NO_LOG
+
+    @property
     def log_options(self) -> Sequence[str]:
         """The values of its log driver's options."""
         options = self.LogDriver.Options if self.LogDriver else None
@@ -204,9 +209,7 @@ class Service(Answer):
 
     @property
     def keeps_no_log(self) -> bool:
-        """Whether its output is not kept. With any other driver, Docker keeps a copy."""
-        driver = self.Spec.TaskTemplate.LogDriver
-        return driver is not None and driver.Name == _NO_LOG
+        return self.Spec.TaskTemplate.keeps_no_log
 
     @property
     def wanted(self) -> int:

@@ -53,7 +53,7 @@ class Ends:
         self._looking: asyncio.Task[None] | None = None
         self._nodes_at = 0.0  # when they were listed (`monotonic`)
 
-    async def of(self, task: Task) -> Exit | None:
+    async def of(self, task: Task, node: str) -> Exit | None:
         """Wait for the end of a task that is being stopped. Return its exit, if that is known.
 
         None also if the service or the node is gone. Raises the `EngineError`s.
@@ -68,6 +68,7 @@ class Ends:
         except TimeoutError:
             raise EngineTimeout(
                 f"the {SWARM_TITLE} took too long: stop for service {task.ServiceID}"
+                f" on {node or 'no node'}"
             ) from None
         finally:
             waiting.remove(end)

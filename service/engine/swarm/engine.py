@@ -36,7 +36,13 @@ from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_NAMES, SWARM_TITLE
 from service.engine.swarm.news import follow
 from service.engine.swarm.others import names_of_others
-from service.engine.swarm.services import inspect, remove, running_containers, task_of
+from service.engine.swarm.services import (
+    inspect,
+    last_output,
+    remove,
+    running_containers,
+    task_and_node,
+)
 from service.engine.swarm.setup_check import check_swarm
 from service.engine.swarm.shared_looks import SharedLooks
 from service.engine.swarm.specs import can_gain_privileges
@@ -154,11 +160,14 @@ class SwarmEngine:
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:  # noqa: ARG002 - see base
         """Swarm uses the grace that the workload was started with."""
-        task = await self._ask("inspect", workload_id, lambda m: task_of(m, workload_id))
+        nodes = self._nodes
+        task, node = await self._ask(
+            "inspect", workload_id, lambda m: task_and_node(m, workload_id, nodes)
+        )
         if task is None or has_ended(task):
             return None
         await self._ask("stop", workload_id, lambda m: m.stop(workload_id))
-        return await self._ends.of(task)
+        return await self._ends.of(task, node)
 
     async def remove(self, workload_id: str, *, force: bool = False) -> bool:
         """With `force`, stop it first, so that its name stays taken until it has ended."""
@@ -180,7 +189,7 @@ class SwarmEngine:
 
     async def tail(self, workload_id: str, *, lines: int, edit: Callable[[str], str] = str) -> str:
         def read(manager: Manager) -> str | None:
-            output = manager.logs(workload_id, lines=lines)
+            output = last_output(manager, workload_id, lines)
             return None if output is None else edit(output)
 
         output = await self._ask("logs", workload_id, read, timeout=_LOGS)

@@ -18,6 +18,7 @@ from service.errors import (
     EngineError,
     EngineFailed,
     EngineRefused,
+    EngineTimeout,
     EngineUnavailable,
     ImageMissing,
     NameTaken,
@@ -57,6 +58,19 @@ _HELPS = {
     ),
     "insufficient resources": "add a node, or lower the job's `memory_reservation`",
     "not available for new tasks": "`docker node ls` shows which are down, drained or paused",
+}
+# What a task may wait for, by its state.
+_WAITS = {
+    TaskState.NEW: (
+        "its network may have no address left: make one with a larger `--subnet`; or the managers"
+        " are busy"
+    ),
+    TaskState.ASSIGNED: "the node does nothing about it: is its Docker well?",
+    TaskState.ACCEPTED: "the node does nothing about it: is its Docker well?",
+    TaskState.PREPARING: (
+        "the node pulls the image, makes a volume, or has no address in the network of the job"
+    ),
+    TaskState.STARTING: "the node's containerd hangs, or the image has a HEALTHCHECK that fails",
 }
 
 
@@ -137,7 +151,21 @@ def no_room(name: str, task: Task) -> EngineError:
     return NoRoom(f"the {SWARM_TITLE} has no node for {name}: {_with_help(task.Status.Err)}")
 
 
-def refused(name: str, task: Task, redact: Redactor = NO_SECRETS) -> EngineError:
+def refused(name: str, task: Task, node: str = "", redact: Redactor = NO_SECRETS) -> EngineError:
     """A node has refused it, or could not start it."""
     why = task.Status.Err or f"its task is {task.state.name.lower()}"
-    return EngineRefused(f"the {SWARM_TITLE} could not start {name}: {redact(why)}")
+    return EngineRefused(f"the {SWARM_TITLE} could not start {name}{_on(node)}: {redact(why)}")
+
+
+def too_slow(name: str, task: Task | None = None, node: str = "") -> EngineError:
+    """Its launch took too long; what its task waits for."""
+    message = f"the {SWARM_TITLE} took too long to start {name}"
+    if task is None:
+        return EngineTimeout(message)
+    waits = _WAITS.get(task.state)
+    state = f"its task is {task.state.name.lower()}{_on(node)}"
+    return EngineTimeout(f"{message}: {state} ({waits})" if waits else f"{message}: {state}")
+
+
+def _on(node: str) -> str:
+    return f" on {node}" if node else ""

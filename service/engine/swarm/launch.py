@@ -22,13 +22,14 @@ from service.engine.swarm.errors import (
     no_node_is_there,
     no_room,
     refused,
+    too_slow,
     waits_for_node,
 )
 from service.engine.swarm.left_secrets import remove_if_possible
 from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_TITLE
-from service.engine.swarm.services import task_of
+from service.engine.swarm.services import last_output, task_of
 from service.engine.swarm.shared_looks import SharedLooks
 from service.engine.swarm.tasks import NOWHERE, being_stopped, chief, has_ended, is_ending, may_run
 from service.engine.workload_spec import WorkloadSpec
@@ -36,7 +37,6 @@ from service.errors import (
     EngineError,
     EngineFailed,
     EngineRefused,
-    EngineTimeout,
     EngineUnavailable,
     NameTaken,
     NoSuchWorkload,
@@ -74,6 +74,7 @@ class Launch:
         self._nodes = nodes
         self._looks = looks
         self._deadline = 0.0
+        self._task: Task | None = None  # as it was seen last
         self._refusals: dict[str, str] = {}  # the errors of nodes that lack the image
         self._waits_since: float | None = None
         self._ended_since: tuple[str, float] | None = None  # the holder of the name, and when
@@ -114,7 +115,7 @@ class Launch:
             except _SLOW:
                 if self._left <= 0:
                     raise
-            self._pause(_NAME_LOOK)
+            self._pause(client, _NAME_LOOK)
 
     def follow(self, client: Client, service_id: str) -> str:
         """Return the node once the program has begun. If it cannot begin, remove the service."""
@@ -127,7 +128,7 @@ class Launch:
         except EngineError:
             self._undo(client, service_id)
             raise
-        return self._nodes.name(self._ask(client), task) if task else ""
+        return self._node(client, task)
 
     def _follow(self, client: Client, service_id: str) -> Task | None:
         """The task that has begun; None if another supervisor has killed the job."""
@@ -136,18 +137,19 @@ class Launch:
                 tasks = self._look(client, service_id)
                 if any(NOWHERE in task.constraints for task in tasks):
                     return None
-                if tasks and self._runs(client, service_id, chief(tasks)):
-                    return chief(tasks)
+                self._task = chief(tasks) if tasks else None
+                if self._task and self._runs(client, service_id, self._task):
+                    return self._task
             except NoSuchWorkload:
                 return None
             except _SLOW:
                 pass
 
     def _look(self, client: Client, service_id: str) -> Sequence[Task]:
-        self._pause(0)  # raises if no time is left
+        self._pause(client, 0)  # raises if no time is left
         return self._looks.tasks_of(
             service_id,
-            pause=lambda: self._pause(_LOOK),  # also before the first look: no task runs at once
+            pause=lambda: self._pause(client, _LOOK),  # also before the first: none runs at once
             ask=lambda services: self._ask(client).tasks_of(*services),
             within=min(_LOOK + _CALL, self._left),
         )
@@ -159,7 +161,7 @@ class Launch:
         if lacks_image(task):
             self._try_elsewhere(client, service_id, task)
         elif task.state in (TaskState.REJECTED, TaskState.FAILED):
-            raise refused(self._spec.name, task, self._spec.redact)
+            raise refused(self._spec.name, task, self._node(client, task), self._spec.redact)
         elif has_ended(task) or is_ending(task):
             raise EngineFailed(
                 f"the {SWARM_TITLE} has taken {self._spec.name} from its node before it ran"
@@ -174,7 +176,7 @@ class Launch:
             self._beginnings.confirm(
                 self._spec,
                 lambda: task_of(self._ask(client), service_id),
-                lambda lines: self._ask(client).logs(service_id, lines=lines) or "",
+                lambda lines: last_output(self._ask(client), service_id, lines) or "",
             )
 
     def _try_elsewhere(self, client: Client, service_id: str, task: Task) -> None:
@@ -256,7 +258,10 @@ class Launch:
         client.timeout = min(_CALL, max(self._left, 0.1))  # type: ignore[assignment]
         return Manager(client)
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, client: Client, seconds: float) -> None:
         if self._left <= 0:
-            raise EngineTimeout(f"the {SWARM_TITLE} took too long to start {self._spec.name}")
+            raise too_slow(self._spec.name, self._task, self._node(client, self._task))
         time.sleep(min(seconds, max(self._left, 0.0)))
+
+    def _node(self, client: Client, task: Task | None) -> str:
+        return self._nodes.name(self._ask(client), task) if task else ""

@@ -119,14 +119,15 @@ class Manager:
         with translated_errors("ping", ""):
             self._client.inspect_swarm()
 
-    def logs(self, service_id: str, *, lines: int) -> str | None:
-        """The last lines that a service has written. Raises `NoSuchWorkload`.
+    def output_of(self, task: Task, *, lines: int) -> str | None:
+        """The last lines that a task has printed; None if its output is not kept.
 
-        None if they were not kept: a manager then returns an empty answer and no error.
+        A service is not asked: its output is that of all its tasks, in no order, and an error if
+        the node of one of them is gone. Raises `NoSuchWorkload`.
         """
-        with translated_errors("logs", service_id):
-            output = self._client.last_output("services", service_id, lines)
-        return output or (None if self.service(service_id).keeps_no_log else output)
+        with translated_errors("logs", task.ServiceID):
+            output = self._client.last_output("tasks", task.ID, lines)
+        return None if not output and task.Spec.keeps_no_log else output
 
     def change(self, service_id: str, change: Any) -> None:
         """Change the spec of a service, unless `change` returns None."""

@@ -24,6 +24,21 @@ def task_of(manager: Manager, service_id: str) -> Task | None:
     return by_service(manager.tasks_of(service_id)).get(service_id)
 
 
+def task_and_node(manager: Manager, service_id: str, nodes: KnownNodes) -> tuple[Task | None, str]:
+    """The same, and the name of its node."""
+    task = task_of(manager, service_id)
+    return task, nodes.name(manager, task) if task else ""
+
+
+def last_output(manager: Manager, service_id: str, lines: int) -> str | None:
+    """The last lines that a workload has printed; None if its output is not kept.
+
+    Raises `NoSuchWorkload`.
+    """
+    task = task_of(manager, service_id)
+    return manager.output_of(task, lines=lines) if task else ""
+
+
 def inspect(manager: Manager, service_id: str, nodes: KnownNodes) -> Inspection:
     """The details of a workload. Raises `NoSuchWorkload`."""
     tasks = manager.tasks_of(service_id)

@@ -4,7 +4,7 @@ The service keeps its name and its id. In one step it gets new labels, and Swarm
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -17,7 +17,7 @@ from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_TITLE
 from service.engine.swarm.tasks import NOWHERE, by_service, chief, has_ended, is_lost, is_stopped
-from service.errors import EngineFailed, EngineRefused, EngineTimeout
+from service.errors import EngineError, EngineFailed, EngineRefused, EngineTimeout
 
 _LOOK = 0.3
 # How long a task may wait for a node (seconds).
@@ -45,7 +45,13 @@ def start_again(
         if newest is not None and not (has_ended(newest) or is_lost(newest, manager.nodes())):
             raise EngineRefused(f"service {service_id}: has not ended")
         manager.change(service_id, lambda spec: restarted(spec, labels, allowed_folders))
-    task = _follow(manager, service_id, labels, deadline, redact)
+    task = _follow(
+        manager,
+        service_id,
+        labels,
+        deadline,
+        refusal=lambda task: refused(service_id, task, nodes.name(manager, task), redact),
+    )
     return nodes.name(manager, task)
 
 
@@ -74,7 +80,8 @@ def _follow(
     service_id: str,
     labels: Mapping[str, str],
     deadline: float,
-    redact: Redactor,
+    *,
+    refusal: Callable[[Task], EngineError],
 ) -> Task:
     waits_since: float | None = None
     while time.monotonic() < deadline:
@@ -84,7 +91,7 @@ def _follow(
             if has_begun(task):
                 return task
             if _never_ran(task):
-                raise refused(service_id, task, redact)
+                raise refusal(task)
             waits_since = (waits_since or time.monotonic()) if waits_for_node(task) else None
             if waits_since and time.monotonic() - waits_since > _PLACEMENT:
                 raise no_room(service_id, task)

@@ -110,8 +110,34 @@ def test_a_long_line_of_a_terminal_comes_in_parts() -> None:
 )
 def test_what_a_manager_reports_in_the_stream_is_an_error(reported: bytes, told: str) -> None:
     with pytest.raises(EngineRefused) as caught:
-        read(frame(b"x\n"), pack(">BxxxL", 3, len(reported)) + reported)
+        read(frame(b"x\n"), _reported(reported))
     assert told == caught.value.message
+
+
+def _reported(words: bytes) -> bytes:
+    return pack(">BxxxL", 3, len(words)) + words
+
+
+def test_what_was_printed_before_a_manager_reports_an_error_is_not_lost() -> None:
+    parser = LogParser()
+    printed = parser.feed(frame(b"x\n") + _reported(b"Error grabbing logs: who knows"))
+    assert ["x"] == [line.text for line in printed]
+    with pytest.raises(EngineRefused, match="who knows"):
+        parser.check()
+    with pytest.raises(EngineRefused, match="who knows"):
+        parser.rest()
+
+
+def test_tasks_that_have_never_run_have_no_output_and_that_is_no_error() -> None:
+    warning = (
+        b"Error grabbing logs: rpc error: code = Unknown desc = warning: incomplete log stream."
+        b" some logs could not be retrieved for the following reasons:"
+    )
+    never = b" task t1 has not been scheduled"
+    for harmless in (warning + never, warning + never + b"," + never + b"\n"):
+        assert ["x"] == [line.text for line in read(frame(b"x\n") + _reported(harmless))]
+    with pytest.raises(EngineRefused, match="the node that it ran on is not available"):
+        read(_reported(warning + b" node n1 is not available," + never))
 
 
 @pytest.mark.parametrize("kind", [(9, 4), (1, 2**31)])

@@ -1,5 +1,7 @@
 """What a manager's words mean, and what a task's state means for a launch."""
 
+import re
+
 import pytest
 import requests
 from docker.errors import APIError
@@ -12,6 +14,7 @@ from service.engine.swarm.errors import (
     no_node_is_there,
     no_room,
     refused,
+    too_slow,
     translated_errors,
     waits_for_node,
 )
@@ -152,3 +155,29 @@ def test_nodes_that_are_not_there_are_told_from_nodes_without_room(
     task = a_task("pending", err=words)
     assert waits_for_node(task)
     assert none_there == no_node_is_there(task)
+
+
+def test_what_a_node_has_refused_names_it_and_no_secrets() -> None:
+    task = a_task("rejected", err="invalid mount config: s3cret")
+    message = str(refused("a-1", task, "node-2", Redactor("s3cret")))
+    assert "could not start a-1 on node-2: invalid mount config" in message
+    assert "s3cret" not in message
+
+
+@pytest.mark.parametrize(
+    ("state", "node", "message"),
+    [
+        ("new", "", r"its task is new \(its network may have no address left"),
+        ("preparing", "node-2", r"its task is preparing on node-2 \(the node pulls the image"),
+        ("pending", "", "its task is pending$"),
+    ],
+)
+def test_a_launch_that_takes_too_long_says_what_its_task_waits_for(
+    state: str, node: str, message: str
+) -> None:
+    error = str(too_slow("a-1", a_task(state), node))
+    assert re.search(f"took too long to start a-1: {message}", error)
+
+
+def test_a_launch_that_takes_too_long_may_have_no_task() -> None:
+    assert str(too_slow("a-1")).endswith("took too long to start a-1")
