@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -634,7 +635,7 @@ def test_completion_leaves_the_warning_about_a_token_file_to_commands(
     with redirect_stderr(terminal := _Terminal()):
         read_token("--token-file", token)
         assert "chmod 600" in terminal.getvalue()
-    given: Any = mock.Mock(params={"server": server, "token_file": str(token)}, parent=None)
+    given: Any = SimpleNamespace(params={"server": server, "token_file": str(token)}, parent=None)
     with redirect_stderr(silent := _Terminal()):
         complete_job_name(given, "")
     assert not silent.getvalue()
