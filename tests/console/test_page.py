@@ -165,6 +165,7 @@ def test_a_second_tab_that_kills_what_the_first_one_shows(page: Page, serve: Ser
         expect(tab.get_by_role("button", name="Kill")).to_be_visible()
     second.get_by_role("button", name="Kill").click()
     second.get_by_role("dialog").get_by_role("button", name="Kill").click()
+    page.bring_to_front()
     expect(page.locator("main .state")).to_contain_text("killed")
     expect(page.get_by_role("button", name="Kill")).to_have_count(0)
 

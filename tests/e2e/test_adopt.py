@@ -7,6 +7,7 @@ from pathlib import Path
 
 import docker
 import pytest
+from docker.models.containers import Container
 
 from service._generated.area_types_pb2 import Response
 from tests.conftest import Start
@@ -119,11 +120,11 @@ def test_a_kill_that_was_half_done_is_done(
     """The Engine keeps its grace, whoever has asked for it."""
     adopting.stop()
     adopting.start(JOB_STOP_GRACE_SECONDS="15")  # longer than a start on a busy machine
-    a_stubborn_one(adopting, docker_client, "t-1")
+    container = a_stubborn_one(adopting, docker_client, "t-1")
     with ThreadPoolExecutor(1) as pool:
         kill = pool.submit(adopting.kill, "t-1")
-        eventually(lambda: ["stopping"] == [job.status for job in adopting.jobs()])
-        time.sleep(0.5)  # so that the Engine has heard of it
+        eventually(lambda: _was_signalled(docker_client, container))
+        assert ["stopping"] == [job.status for job in adopting.jobs()]
         adopting.stop(signal.SIGKILL)
         assert kill.exception()
     adopting.start()
@@ -142,6 +143,13 @@ def test_what_was_never_started_makes_way(
     assert Response() == adopting.launch("timer", "t-1")
     assert ["t-1"] == containers.live(docker_client)
     assert 1 == len(containers.everything(docker_client))
+
+
+def _was_signalled(client: docker.DockerClient, container: Container) -> bool:
+    """Whether the Engine has sent a signal to what runs in a container."""
+    filters = {"container": container.id, "event": "kill"}
+    until = int(time.time()) + 1
+    return bool(list(client.events(since=0, until=until, filters=filters, decode=True)))
 
 
 def _half_done(client: docker.DockerClient, name: str) -> None:

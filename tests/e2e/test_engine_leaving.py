@@ -28,6 +28,13 @@ _ALERTS = Path(__file__).parents[2] / "dashboards" / "prometheus" / "alerts.yml"
 
 # "up to 5 s", tested generously.
 _PATIENCE_SECONDS = 3.5
+# What a worker waits for (seconds) until this, in its container, ends the wait.
+_LONG = 600
+_SCRIPT = (
+    "cd /proc; for each in [1-9]*; do case $(/bin/busybox tr '\\0' ' ' <$each/cmdline) in"
+    f" '/bin/busybox sleep {_LONG} ') kill $each ;; esac; done"
+)
+_END_THE_WAIT = ["/bin/busybox", "sh", "-c", _SCRIPT]
 _Manners = tuple[dict[str, int], ...]
 # How workers take a SIGTERM: as it comes, with an exit code of their own, or being deaf to it. An
 # Engine without the last is gone, and back, within two seconds.
@@ -171,13 +178,15 @@ def test_nothing_is_told_as_stopping_while_the_engine_stops(
 
 
 def test_what_ends_by_itself_is_a_success_also_while_the_engine_stops(
-    start: Start, meddled: HttpLine
+    start: Start, meddled: HttpLine, docker_client: docker.DockerClient
 ) -> None:
     supervised = start(DOCKER_HOST=meddled.host)
     for name in ("webhook", "mail", "timer"):
-        assert Response() == supervised.launch(name, name, {"after": 4, "exit": 0})
+        assert Response() == supervised.launch(name, name, {"after": _LONG, "exit": 0})
     meddled.take_no_more()
     await_fall(supervised)
+    for container in containers.of_ours(docker_client):
+        container.exec_run(_END_THE_WAIT)  # it ends with its container
     eventually(lambda: [] == supervised.running(), within=30)
     meddled.cut()
     meddled.mend()

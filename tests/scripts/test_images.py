@@ -4,6 +4,7 @@ import re
 import sys
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -150,17 +151,32 @@ def test_an_image_is_noted_before_it_is_there(
 def test_an_image_that_appears_during_the_removal_is_removed_too(
     docker_client: docker.DockerClient, engine: PrivateEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "_QUIET_SECONDS", 5.0)
-
     # The Engine finishes an import whose client has gone.
     def appear() -> None:
         with closing(docker.DockerClient(engine.host)) as another:
             images.import_busybox(another, _TAG)
 
-    late = threading.Timer(1, appear)
-    late.start()
+    late = threading.Thread(target=appear)
+    monkeypatch.setattr(images, "time", _ClockThatWaitsFor(late))
     images.remove(docker_client, [_TAG])
-    late.join()
+    assert not late.is_alive()
+
+
+class _ClockThatWaitsFor:
+    """Stands still from its first use until a thread, which begins then, has ended."""
+
+    def __init__(self, thread: threading.Thread) -> None:
+        self._thread, self._began, self._stood = thread, 0.0, 0.0
+        self.sleep = time.sleep
+
+    def monotonic(self) -> float:
+        now = time.monotonic()
+        if not self._began:
+            self._began = now
+            self._thread.start()
+        if self._thread.is_alive():
+            self._stood = now - self._began
+        return now - self._stood
 
 
 def test_a_build_that_fails_is_told_in_plain_words(
