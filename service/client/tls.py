@@ -55,7 +55,8 @@ def _check(ca: Given, tls: Tls, cert: Given | None, key: Given | None) -> None:
         context.load_verify_locations(cadata=tls.authorities.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError):
         raise _wrong(ca, "has no certificate that can be read", _CERTIFICATES) from None
-    if cert and key:
+    # What comes through a pipe, as with `--key <(…)`, can be read only once.
+    if cert and key and _path(cert).is_file() and _path(key).is_file():
         try:
             context.load_cert_chain(_path(cert), _path(key), password=lambda: "")
         except (ssl.SSLError, OSError):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import threading
 import time
@@ -670,6 +671,20 @@ def test_a_connection_with_certificates_shows_the_token(
     ran = on(secured, "jobs", *files(tmp_path), "--token-file", str(tmp_path / "token"))
     assert (0, "") == (ran.code, ran.err)
     assert "Bearer s3cret" == fake.metadata["authorization"]
+
+
+def through_a_pipe(path: str) -> str:
+    """What a shell makes of `<(cat PATH)`."""
+    read, write = os.pipe()
+    os.write(write, Path(path).read_bytes())
+    os.close(write)
+    return f"/dev/fd/{read}"
+
+
+def test_a_certificate_and_its_key_may_come_through_pipes(secured: str, tmp_path: Path) -> None:
+    *ca, _, chain, _, key = files(tmp_path)
+    pair = ["--cert", through_a_pipe(chain), "--key", through_a_pipe(key)]
+    assert Ran(0, "", "") == on(secured, "jobs", "-o", "name", *ca, *pair)
 
 
 def test_a_wrong_connection_is_an_exit_5_with_what_may_help(
