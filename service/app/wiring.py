@@ -74,16 +74,17 @@ class Core:
         self.background = Background()
         self._remover, self._signals = Remover(engine), Signals()
         self._others = OtherSupervisors(engine, self.registry, settings)
+        self._surplus = SurplusWorkloads(engine, self._remover, self.background, settings)
         self.reaper = Reaper(
             engine,
             self._remover,
             self.registry,
             others=self._others,
+            surplus=self._surplus,
             background=self.background,
             settings=settings,
         )
         self._abandoned = AbandonedLaunches(engine, self._remover, self.background)
-        self._surplus = SurplusWorkloads(engine, self._remover, self.background, settings)
         self._adoption = Adoption(
             engine,
             self.registry,

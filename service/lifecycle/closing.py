@@ -18,6 +18,7 @@ from service.lifecycle.last_lines import last_lines
 from service.lifecycle.live_jobs import note_live
 from service.lifecycle.other_supervisors import OtherSupervisors
 from service.lifecycle.removal import Removal, Remover
+from service.lifecycle.surplus_workloads import SurplusWorkloads
 from service.reporting.job_reports import log_back_off, report_exit
 from service.settings import Settings
 from service.state.registry import Registry
@@ -41,6 +42,7 @@ class Closing:
         *,
         hints: Hints,
         others: OtherSupervisors,
+        surplus: SurplusWorkloads,
         settings: Settings,
     ) -> None:
         self._engine = engine
@@ -48,6 +50,7 @@ class Closing:
         self._registry = registry
         self._hints = hints
         self._others = others
+        self._surplus = surplus
         self._development = not settings.production
         self._removing: set[str] = set()  # launch ids of jobs whose workload is being removed
 
@@ -106,7 +109,9 @@ class Closing:
     async def _remove_predecessors(self, job: Job) -> None:
         for workload in await self._engine.find({LAUNCH_LABEL: job.launch_id}):
             if _is_predecessor(job, workload):
-                await self._remover.remove(workload.id)
+                await self._surplus.wait(workload.id)
+                with suppress(EngineRefused):  # a third party has started it, and nobody stops it
+                    await self._remover.remove(workload.id)
 
     async def _last_hint(self, job: Job, hint: Hint) -> Hint:
         """All hints about a job whose workload is gone.
@@ -190,10 +195,9 @@ class Closing:
 
 
 def _is_predecessor(job: Job, workload: Workload) -> bool:
-    """Whether a workload has ended in an earlier run. What runs is a third party's doing."""
+    """Whether a workload is that of an earlier run. A third party may have started it again."""
     earlier = restarts_in(workload.labels).total < job.restarts.total
-    ended = workload.status is not Status.LIVE and not workload.aside
-    return earlier and ended and workload.id != job.workload_id
+    return earlier and not workload.aside and workload.id != job.workload_id
 
 
 def away_limit(job: Job) -> float:

@@ -15,6 +15,7 @@ from service.lifecycle.live_jobs import note_live, note_pause
 from service.lifecycle.other_supervisors import OtherSupervisors
 from service.lifecycle.reinspections import Reinspections
 from service.lifecycle.removal import Remover
+from service.lifecycle.surplus_workloads import SurplusWorkloads
 from service.settings import Settings
 from service.state.registry import Registry
 from service.support.retry import retry
@@ -35,6 +36,7 @@ class Reaper:
         registry: Registry,
         *,
         others: OtherSupervisors,
+        surplus: SurplusWorkloads,
         background: Background,
         settings: Settings,
     ) -> None:
@@ -45,7 +47,13 @@ class Reaper:
         self._hints = Hints()  # kept for jobs whose workload is to be inspected again
         self._later = Reinspections(registry, background, self._inspect_again, self._forget_hints)
         self._closing = Closing(
-            engine, remover, registry, hints=self._hints, others=others, settings=settings
+            engine,
+            remover,
+            registry,
+            hints=self._hints,
+            others=others,
+            surplus=surplus,
+            settings=settings,
         )
 
     async def reap(self, launch_id: str, hint: Hint, *, workload_id: str | None = None) -> None:

@@ -89,13 +89,27 @@ class Ends:
         by_others, name = told.get("by") == "others", told.get("signal")
         if name is not None and not by_others:
             yield f"a wrong cause: {name}, and not by others: {fact}"
-        if by_others and not any(_is_cause(life, fact, each, name) for each in fact.signals):
+        known = any(_is_cause(life, fact, each, name) for each in fact.signals)
+        if by_others and not known and not self._was_told_late(fact, name):
             yield f"a wrong cause: nobody else has sent {name}: {fact}"
         number = None if told.get("reason") == "unhealthy" else fact.ended_by_hand
         if number is None or told["outcome"] not in _BY_ITSELF or not self._knew(life, fact):
             return
         if not by_others or name != Signals(number).name:
             yield f"a wrong cause: {name}, and others have sent {number}: {fact}"
+
+    def _was_told_late(self, fact: Fact, name: str | None) -> bool:
+        """Whether it is a signal from before a third party started it again, told late or twice.
+
+        The event of a signal does not tell which run it was for.
+        """
+        began = fact.touched_at
+        return began is not None and any(
+            sent.at < began
+            and Signals(sent.number).name == name
+            and self._trouble.was_between(sent.at, sent.at + _HEARD, fact.identifier)
+            for sent in fact.signals
+        )
 
     def _knew(self, life: Life, fact: Fact) -> bool:
         """Whether a life must know of a signal and the exit that it has caused."""

@@ -299,6 +299,22 @@ async def test_what_somebody_starts_beside_its_successor_later_is_stopped_too(wo
     hold.release()
 
 
+async def test_a_kill_waits_for_what_is_stopped_beside_its_job(world: World) -> None:
+    await world.launch("a-1", "again", stubborn="1")
+    hold = world.faults.hold("remove")
+    old = end(world)
+    await hold.reached()
+    new = await runs_again(world)
+    world.host.start(old.id)
+    await until(lambda: bool(world.logged("job.surplus")))
+    kill = world.killing("a-1")
+    await pass_time(0.1)
+    world.host.exit(new.id, 0)
+    await kill
+    assert [] == world.left()
+    hold.release()
+
+
 async def test_a_connection_that_breaks_leaves_no_predecessor(world: World) -> None:
     await world.launch("a-1", "again")
     world.faults.fail("remove", EngineUnavailable("broken"))
