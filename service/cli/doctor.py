@@ -4,12 +4,12 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
-from json import dumps
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.app.environment import read_settings
+from service.cli.formats import as_json
 from service.cli.output import say
 from service.cli.terminal import coloured
 
@@ -43,7 +43,7 @@ def doctor(
         if not json:
             say(_line(finding))
     if json:
-        say(dumps([asdict(each) for each in found], ensure_ascii=False, indent=2))
+        say(as_json([asdict(each) for each in found]))
     bad = {"error", "warning"} if strict else {"error"}
     raise typer.Exit(1 if any(each.status in bad for each in found) else 0)
 

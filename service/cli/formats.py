@@ -1,7 +1,9 @@
 """The formats of `-o`."""
 
+import codecs
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Annotated, Any
@@ -27,12 +29,12 @@ Output = Annotated[Format, typer.Option("--output", "-o", help="How to print.", 
 
 def as_json(value: Any) -> str:
     """JSON over several lines."""
-    return _CONTROLS.sub(_escape, json.dumps(value, ensure_ascii=False, indent=2))
+    return _CONTROLS.sub(_escape, json.dumps(value, ensure_ascii=not _takes_unicode(), indent=2))
 
 
 def as_json_line(value: Any) -> str:
     """JSON in one line."""
-    return _CONTROLS.sub(_escape, json.dumps(value, ensure_ascii=False))
+    return _CONTROLS.sub(_escape, json.dumps(value, ensure_ascii=not _takes_unicode()))
 
 
 def json_list(values: Iterable[Any]) -> Iterator[str]:
@@ -56,8 +58,15 @@ def as_yaml(value: Any) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
     Dumper.add_representer(str, represented)
-    text = yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    text = yaml.dump(
+        value, Dumper=Dumper, sort_keys=False, allow_unicode=_takes_unicode(), width=1000
+    )
     return _CONTROLS.sub(_escape, text)
+
+
+def _takes_unicode() -> bool:
+    """Whether standard output takes all characters. Python's own escapes would be no JSON."""
+    return codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
 
 
 def _escape(match: re.Match[str]) -> str:

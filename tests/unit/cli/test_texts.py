@@ -1,10 +1,15 @@
 """What people write and read: durations, times, parameters; control characters."""
 
+import json
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from service.cli import terminal
+from service.cli.formats import as_json, as_json_line, as_yaml
 from service.cli.parameters import parse_parameters
 from service.cli.terminal import harmless
 from service.cli.times import duration, parse_since
@@ -119,3 +124,14 @@ def test_colours_are_for_those_who_want_them(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert expected is terminal.has_colours()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_and_yaml_are_whole_whatever_the_encoding_of_the_output(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = {"identifier": "é 世界 😀 \u202e \x85"}
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(encoding=encoding))
+    texts = as_json(value), as_json_line(value), as_yaml(value)
+    assert [encoding != "utf-8"] * 3 == [text.isascii() for text in texts]
+    assert [value] * 3 == [json.loads(texts[0]), json.loads(texts[1]), yaml.safe_load(texts[2])]
