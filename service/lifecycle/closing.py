@@ -63,6 +63,7 @@ class Closing:
         self._registry.observe(job.launch_id, ExitSeen())
         if self._keeps(job) and await self._inspect_live(workload_id):
             return  # started again by a third party; in production the removal finds that out
+        await self.remove_predecessors(job)
         await self._remove_and_close(job, workload_id, Closed(stopped.at, stopped.code))
 
     async def close_exited(self, job: Job, seen: Inspection, hint: Hint) -> None:
@@ -70,6 +71,7 @@ class Closing:
 
         Neither if a new hint has arrived.
         """
+        await self.remove_predecessors(job)
         exited = self._given_up(job) or exit_of(seen, hint)
         failed = outcome_of(self._registry.current(job), exited) in FAILED_OUTCOMES
         output = await last_lines(self._engine, job, seen) if failed else ""
@@ -94,7 +96,7 @@ class Closing:
             self._close(job, exit_without_workload(await self._last_hint(job, hint)))
 
     async def remove_predecessors(self, job: Job) -> None:
-        """Remove what is left of the earlier runs of a job that is about to be closed.
+        """Remove what is left of the earlier runs of a job, before it may be closed.
 
         Without the workload of the last run, the next start would take it for that of a job that
         is to be started again. Raises EngineUnavailable.
@@ -151,7 +153,6 @@ class Closing:
     ) -> None:
         """Free the name of an exited workload, and close its job, unless it is live again."""
         keeps = self._keeps(job)
-        await self.remove_predecessors(job)
         removal = None if keeps else await self._remove(job, workload_id)
         if removal is Removal.GONE and self._others.close(job, Hint()):
             return

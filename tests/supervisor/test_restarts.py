@@ -400,6 +400,19 @@ async def test_what_is_over_leaves_nothing_that_looks_as_if_it_waited(
     hold.release()
 
 
+async def test_what_is_told_while_that_is_removed_counts(world: World) -> None:
+    await world.launch("a-1", "again")
+    end(world)
+    new = await runs_again(world)
+    hold = world.faults.hold("list")
+    end(world, 137)
+    await hold.reached()
+    world.host.tell_out_of_memory(new.id)
+    hold.release()
+    await until(lambda: 2 == len(world.logged("job.backing_off")))
+    assert "oom" == world.logged("job.backing_off")[-1]["outcome"]
+
+
 async def test_a_launch_leaves_alone_what_waits_under_its_name(world: World) -> None:
     await world.launch("a-1", "patiently again")
     old = end(world)
