@@ -64,7 +64,7 @@ class Fact:
     restarts: Restarts = NO_RESTARTS  # as its labels tell
     waits: bool = False  # it has exited, and its job is to be started again
     let_go_at: float = 0.0  # when that was over, the last time
-    healthy_at: float | None = None  # when it became healthy for the first time
+    healthy_at: float | None = None  # when its last run became healthy for the first time
     sick_at: float | None = None  # when it was unhealthy again after that, the first time
     was_sick: bool = False  # since its start
     removed_by_hand: bool = False
@@ -218,6 +218,7 @@ class Facts:
     def _start(self, fact: Fact) -> None:
         fact.live, fact.started_at = True, self._now()
         fact.waits = fact.was_sick = False
+        fact.healthy_at = fact.sick_at = None  # each run has to become healthy
         fact.starts += 1
         left_behind = fact.created_at <= self._crashed_in_development_at
         if not fact.action or fact.touched_at == fact.started_at or left_behind:
