@@ -17,6 +17,7 @@ from service.lifecycle.launch_tasks import LaunchTasks
 from service.lifecycle.launch_waits import LaunchWaits
 from service.lifecycle.launcher import Launcher
 from service.lifecycle.other_supervisors import OtherSupervisors
+from service.lifecycle.predecessors import Predecessors
 from service.lifecycle.reaper import Reaper
 from service.lifecycle.removal import Remover
 from service.lifecycle.restarter import Restarter
@@ -75,12 +76,13 @@ class Core:
         self._remover, self._signals = Remover(engine), Signals()
         self._others = OtherSupervisors(engine, self.registry, settings)
         self._surplus = SurplusWorkloads(engine, self._remover, self.background, settings)
+        self._predecessors = Predecessors(engine, self._remover, self.registry, self._surplus)
         self.reaper = Reaper(
             engine,
             self._remover,
             self.registry,
             others=self._others,
-            surplus=self._surplus,
+            predecessors=self._predecessors,
             background=self.background,
             settings=settings,
         )
@@ -121,14 +123,13 @@ class Core:
         rooms = Rooms(self.registry, catalog, self._settings, self._metrics)
         Restarter(
             engine=self._engine,
-            remover=self._remover,
             reaper=self.reaper,
             registry=self.registry,
             readiness=self.readiness,
             admission=admission,
             abandoned=self._abandoned,
             successors=Successors(self._engine, self._settings),
-            surplus=self._surplus,
+            predecessors=self._predecessors,
             background=self.background,
             settings=self._settings,
         )

@@ -1,13 +1,11 @@
 """Closes jobs whose workload has exited or is gone: removes it, or has the job started again."""
 
 import time
-from contextlib import suppress
 from dataclasses import replace
 
 from service.engine.base import Engine
-from service.engine.workloads import Exit, Inspection, Status, Workload
-from service.errors import EngineRefused, EngineTimeout, NoSuchWorkload
-from service.jobs.labels import LAUNCH_LABEL, restarts_in
+from service.engine.workloads import Exit, Inspection, Status
+from service.errors import EngineRefused, NoSuchWorkload
 from service.jobs.model import FAILED_OUTCOMES, Job
 from service.jobs.observations import Closed, ExitSeen, RunEnded
 from service.jobs.outcomes import outcome_of
@@ -17,8 +15,8 @@ from service.lifecycle.exits import exit_of, exit_without_workload
 from service.lifecycle.last_lines import last_lines
 from service.lifecycle.live_jobs import note_live
 from service.lifecycle.other_supervisors import OtherSupervisors
+from service.lifecycle.predecessors import Predecessors
 from service.lifecycle.removal import Removal, Remover
-from service.lifecycle.surplus_workloads import SurplusWorkloads
 from service.reporting.job_reports import log_back_off, report_exit
 from service.settings import Settings
 from service.state.registry import Registry
@@ -42,7 +40,7 @@ class Closing:
         *,
         hints: Hints,
         others: OtherSupervisors,
-        surplus: SurplusWorkloads,
+        predecessors: Predecessors,
         settings: Settings,
     ) -> None:
         self._engine = engine
@@ -50,7 +48,7 @@ class Closing:
         self._registry = registry
         self._hints = hints
         self._others = others
-        self._surplus = surplus
+        self._predecessors = predecessors
         self._development = not settings.production
         self._removing: set[str] = set()  # launch ids of jobs whose workload is being removed
 
@@ -63,7 +61,7 @@ class Closing:
         self._registry.observe(job.launch_id, ExitSeen())
         if self._keeps(job) and await self._inspect_live(workload_id):
             return  # started again by a third party; in production the removal finds that out
-        await self.remove_predecessors(job)
+        await self._predecessors.remove_left(job)
         await self._remove_and_close(job, workload_id, Closed(stopped.at, stopped.code))
 
     async def close_exited(self, job: Job, seen: Inspection, hint: Hint) -> None:
@@ -71,21 +69,28 @@ class Closing:
 
         Neither if a new hint has arrived.
         """
-        await self.remove_predecessors(job)
         exited = self._given_up(job) or exit_of(seen, hint)
         failed = outcome_of(self._registry.current(job), exited) in FAILED_OUTCOMES
         output = await last_lines(self._engine, job, seen) if failed else ""
         exited = replace(exited, last_lines=output)
-        if job.launch_id in self._hints:  # it may have been started again, or removed
-            known = replace(hint, exit_code=exited.exit_code, oom_killed=exited.oom_killed)
-            self._hints.put_back(job.launch_id, known)
+        if self._put_back(job, hint, exited):
             return
         now = self._registry.current(job)
         follows = after_end(now, exited)
         if isinstance(follows, Again):
             self._back_off(now, exited, follows)
-        else:
+            return
+        await self._predecessors.remove_left(now)
+        if not self._put_back(job, hint, exited):
             await self._remove_and_close(job, seen.id, exited, follows)
+
+    def _put_back(self, job: Job, hint: Hint, exited: Closed) -> bool:
+        """Whether a new hint has arrived: it may have been started again, or removed."""
+        if job.launch_id not in self._hints:
+            return False
+        known = replace(hint, exit_code=exited.exit_code, oom_killed=exited.oom_killed)
+        self._hints.put_back(job.launch_id, known)
+        return True
 
     async def close_gone(self, job: Job, hint: Hint) -> None:
         """Close a job whose workload somebody else has removed."""
@@ -94,26 +99,6 @@ class Closing:
             self._close(job, now.last_end, "refused" if now.gave_up else "")
         else:
             self._close(job, exit_without_workload(await self._last_hint(job, hint)))
-
-    async def remove_predecessors(self, job: Job) -> None:
-        """Remove what is left of the earlier runs of a job, before it may be closed.
-
-        Without the workload of the last run, the next start would take it for that of a job that
-        is to be started again. Raises EngineUnavailable.
-        """
-        if job.restarts.total:
-            with suppress(EngineRefused, EngineTimeout):  # then a comparison has it removed
-                await retry(
-                    lambda: self._remove_predecessors(job),
-                    away_limit=lambda: away_limit(self._registry.current(job)),
-                )
-
-    async def _remove_predecessors(self, job: Job) -> None:
-        for workload in await self._engine.find({LAUNCH_LABEL: job.launch_id}):
-            if _is_predecessor(job, workload):
-                await self._surplus.wait(workload.id)
-                with suppress(EngineRefused):  # a third party has started it, and nobody stops it
-                    await self._remover.remove(workload.id)
 
     async def _last_hint(self, job: Job, hint: Hint) -> Hint:
         """All hints about a job whose workload is gone.
@@ -193,12 +178,6 @@ class Closing:
         except NoSuchWorkload:
             return None
         return seen if seen.status is Status.LIVE else None
-
-
-def _is_predecessor(job: Job, workload: Workload) -> bool:
-    """Whether a workload is that of an earlier run. A third party may have started it again."""
-    earlier = restarts_in(workload.labels).total < job.restarts.total
-    return earlier and not workload.aside and workload.id != job.workload_id
 
 
 def away_limit(job: Job) -> float:

@@ -13,9 +13,9 @@ from service.lifecycle.exit_hints import Hint, Hints
 from service.lifecycle.exits import cause_may_follow
 from service.lifecycle.live_jobs import note_live, note_pause
 from service.lifecycle.other_supervisors import OtherSupervisors
+from service.lifecycle.predecessors import Predecessors
 from service.lifecycle.reinspections import Reinspections
 from service.lifecycle.removal import Remover
-from service.lifecycle.surplus_workloads import SurplusWorkloads
 from service.settings import Settings
 from service.state.registry import Registry
 from service.support.retry import retry
@@ -36,13 +36,14 @@ class Reaper:
         registry: Registry,
         *,
         others: OtherSupervisors,
-        surplus: SurplusWorkloads,
+        predecessors: Predecessors,
         background: Background,
         settings: Settings,
     ) -> None:
         self._engine = engine
         self._others = others
         self._registry = registry
+        self._predecessors = predecessors
         self._reaps: SingleFlight[None] = SingleFlight()
         self._hints = Hints()  # kept for jobs whose workload is to be inspected again
         self._later = Reinspections(registry, background, self._inspect_again, self._forget_hints)
@@ -52,7 +53,7 @@ class Reaper:
             registry,
             hints=self._hints,
             others=others,
-            surplus=surplus,
+            predecessors=predecessors,
             settings=settings,
         )
 
@@ -122,7 +123,7 @@ class Reaper:
         try:
             seen = await self._inspect(job, job.workload_id)
         except NoSuchWorkload:
-            await self._closing.remove_predecessors(self._registry.current(job))
+            await self._predecessors.remove_left(self._registry.current(job))
             now = self._registry.current(job)
             if now.run == job.run and not self._others.close(now, hint):
                 await self._closing.close_gone(job, hint)

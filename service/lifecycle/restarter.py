@@ -18,7 +18,6 @@ from service.errors import (
     Draining,
     EngineError,
     EngineFailed,
-    EngineRefused,
     EngineTimeout,
     EngineUnavailable,
 )
@@ -29,15 +28,14 @@ from service.jobs.model import Job, State
 from service.jobs.observations import RestartBegun, RestartFailed, Started
 from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.exit_hints import Hint
+from service.lifecycle.predecessors import Predecessors
 from service.lifecycle.reaper import Reaper
-from service.lifecycle.removal import Remover
 from service.lifecycle.successors import Successors
-from service.lifecycle.surplus_workloads import SurplusWorkloads
 from service.settings import Settings
 from service.state.admission import Admission
 from service.state.readiness import Readiness
 from service.state.registry import Registry
-from service.support.retry import Backoff, retry
+from service.support.retry import Backoff
 from service.support.tasks import Background
 
 log = get_logger(__name__)
@@ -55,14 +53,13 @@ class Restarter:
     """Follows each job that backs off; one task for each."""
 
     engine: Engine
-    remover: Remover
     reaper: Reaper
     registry: Registry
     readiness: Readiness
     admission: Admission
     abandoned: AbandonedLaunches
     successors: Successors
-    surplus: SurplusWorkloads
+    predecessors: Predecessors
     background: Background
     settings: Settings
 
@@ -147,6 +144,8 @@ class Restarter:
             seconds=round(time.monotonic() - began, 3),
             **({"node": begun.node} if begun.node else {}),
         )
+        if job.workload_id is not None and job.workload_id != begun.id:
+            self.predecessors.note(job, job.workload_id)
         work = self._finish(job, begun.id, made=made)
         self.background.spawn(work, f"restarted {job.launch_id}")
 
@@ -193,15 +192,9 @@ class Restarter:
         If it was made just now, the engine was there when it exited, whenever its event arrives.
         """
         if job.workload_id is not None and job.workload_id != workload_id:
-            await self._remove_predecessor(job, job.workload_id)
+            await self.predecessors.remove(job, job.workload_id)
         hint = Hint(witnessed=made and not await self.engine.leaving())
         await self.reaper.reap(job.launch_id, hint, workload_id=workload_id)
-
-    async def _remove_predecessor(self, job: Job, workload_id: str) -> None:
-        try:
-            await retry(lambda: self.remover.remove(workload_id))
-        except EngineRefused:  # a third party has started it meanwhile
-            self.surplus.stop(job, workload_id)
 
     def _gives_up(self, job: Job, refusals: int) -> bool:
         """Whether the engine has refused as often as the job may be started again."""

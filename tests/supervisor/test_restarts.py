@@ -401,16 +401,36 @@ async def test_what_is_over_leaves_nothing_that_looks_as_if_it_waited(
 
 
 async def test_what_is_told_while_that_is_removed_counts(world: World) -> None:
-    await world.launch("a-1", "again")
-    end(world)
+    await world.launch("a-1", "carefully again")
+    end(world, 3)
+    await runs_again(world)
+    first = world.faults.hold("remove")
+    end(world, 3)
+    await first.reached()
     new = await runs_again(world)
-    hold = world.faults.hold("list")
+    hold = world.faults.hold("remove")
     end(world, 137)
     await hold.reached()
     world.host.tell_out_of_memory(new.id)
     hold.release()
+    await until(lambda: not world.states())
+    assert ["oom"] == [each["outcome"] for each in world.logged("job.exited")]
+    first.release()
+
+
+async def test_a_restart_does_not_wait_for_the_removal_of_what_was_replaced(world: World) -> None:
+    await world.launch("a-1", "again")
+    holds = [world.faults.hold("remove")]
+    end(world)
+    await holds[0].reached()
+    await runs_again(world)
+    holds.append(world.faults.hold("remove"))
+    listings = world.faults.hold("list")
+    end(world)
     await until(lambda: 2 == len(world.logged("job.backing_off")))
-    assert "oom" == world.logged("job.backing_off")[-1]["outcome"]
+    assert world.listed() == {"a-1": "backing_off"}
+    for hold in (*holds, listings):
+        hold.release()
 
 
 async def test_a_launch_leaves_alone_what_waits_under_its_name(world: World) -> None:
