@@ -84,14 +84,6 @@ class Closing:
         if not self._put_back(job, hint, exited):
             await self._remove_and_close(job, seen.id, exited, follows)
 
-    def _put_back(self, job: Job, hint: Hint, exited: Closed) -> bool:
-        """Whether a new hint has arrived: it may have been started again, or removed."""
-        if job.launch_id not in self._hints:
-            return False
-        known = replace(hint, exit_code=exited.exit_code, oom_killed=exited.oom_killed)
-        self._hints.put_back(job.launch_id, known)
-        return True
-
     async def close_gone(self, job: Job, hint: Hint) -> None:
         """Close a job whose workload somebody else has removed."""
         now = self._registry.current(job)
@@ -99,6 +91,14 @@ class Closing:
             self._close(job, now.last_end, "refused" if now.gave_up else "")
         else:
             self._close(job, exit_without_workload(await self._last_hint(job, hint)))
+
+    def _put_back(self, job: Job, hint: Hint, exited: Closed) -> bool:
+        """Whether a new hint has arrived: it may have been started again, or removed."""
+        if job.launch_id not in self._hints:
+            return False
+        known = replace(hint, exit_code=exited.exit_code, oom_killed=exited.oom_killed)
+        self._hints.put_back(job.launch_id, known)
+        return True
 
     async def _last_hint(self, job: Job, hint: Hint) -> Hint:
         """All hints about a job whose workload is gone.

@@ -47,7 +47,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "hints while the last lines are read are dropped": Mutant(
         "a wrong outcome",
-        [Patch(Closing, "close_exited", "if job.launch_id in self._hints:", "if False:")],
+        [Patch(Closing, "_put_back", "if job.launch_id not in self._hints:", "if True:")],
     ),
     # By itself it cannot be seen from outside: the launcher, too, finds the job running.
     "a job whose kill has failed does not keep its identifier": Mutant(
