@@ -418,6 +418,22 @@ async def test_what_is_told_while_that_is_removed_counts(world: World) -> None:
     first.release()
 
 
+async def test_one_that_cannot_be_removed_keeps_no_other(world: World) -> None:
+    await world.launch("a-1", "carefully again")
+    holds = []
+    for _ in range(2):
+        holds.append(world.faults.hold("remove"))
+        end(world, 3)
+        await holds[-1].reached()
+        await runs_again(world)
+    world.faults.fail("remove", EngineUnavailable("away"))
+    end(world, 2)
+    await until(lambda: not world.states())
+    assert 1 == len(world.left())
+    for hold in holds:
+        hold.release()
+
+
 async def test_a_restart_does_not_wait_for_the_removal_of_what_was_replaced(world: World) -> None:
     await world.launch("a-1", "again")
     holds = [world.faults.hold("remove")]
@@ -766,6 +782,16 @@ async def test_a_predecessor_that_was_left_behind_is_swept(adopting: World) -> N
     await begin(adopting)
     await until(lambda: adopting.left() == ["a-1"], within=200)
     assert is_live(new)
+
+
+async def test_it_goes_with_its_job_if_that_ends_before(adopting: World) -> None:
+    old = left_behind(adopting)
+    adopting.host.exit(old.id, 1)
+    adopting.host.free_name_of(old.id)
+    left_behind(adopting, restarts=Restarts(1, 1, time.time(), 1))
+    await begin(adopting)
+    await adopting.kill("a-1")
+    assert [] == adopting.left()
 
 
 async def test_a_supervisor_that_stops_leaves_what_waits_to_the_next() -> None:
