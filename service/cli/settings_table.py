@@ -43,7 +43,7 @@ def _text(value: object) -> str:
 def _without_secrets(value: str) -> str:
     """Nothing that may be a secret; no query and fragment of an address: they may have a token."""
     address, *rest = _QUERY.split(value, maxsplit=1) if "://" in value else [value]
-    if "@" in value or may_be_secret(address):
+    if may_be_secret(address) or "@" in "".join(rest):  # a password may have a `?`
         return "set"
     return f"{address}?…" if rest else address
 

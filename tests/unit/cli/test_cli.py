@@ -173,6 +173,8 @@ def test_each_setting_is_shown_with_where_it_comes_from_and_no_secret_is(
         "METRICS_PORT": "tcp://10.0.0.1:9464",  # of Kubernetes
         "DOCKER_HOST": "me:s3c@ret@engine:2375",
         "DOCKER_AUTH_CONFIG": "s3cret",
+        "DOCKER_CERT_PATH": "http://me:s3c?r@et@engine",
+        "DOCKER_CONFIG": "/srv/area@prod",
     }.items():
         monkeypatch.setenv(variable, value)
     assert not ended(monkeypatch, "check", "--settings")
@@ -192,6 +194,8 @@ def test_each_setting_is_shown_with_where_it_comes_from_and_no_secret_is(
         "GRAFANA_URL": ("http://grafana/?…", ".env"),
         "TRACE_URL_TEMPLATE": ("http://g/t?…", ".env"),
         "DOCKER_HOST": ("set", "environment"),
+        "DOCKER_CERT_PATH": ("set", "environment"),
+        "DOCKER_CONFIG": ("/srv/area@prod", "environment"),
         "OTEL_EXPORTER_OTLP_HEADERS": ("set", ".env"),
     }.items() <= shown.items()
     assert told.out.endswith(f"{PACKAGED}: 68 jobs\n")

@@ -4,7 +4,7 @@ from observability.secret_signs import shown_setting, unless_secret
 from tests.support.misplaced_secrets import MISPLACED
 
 
-@pytest.mark.parametrize("text", MISPLACED)
+@pytest.mark.parametrize("text", [*MISPLACED, "hunter2@host", "hunter2?"])
 def test_what_may_be_a_secret_is_not_shown(text: str) -> None:
     assert "(not shown)" == unless_secret(text) == shown_setting(text)
 
@@ -21,6 +21,12 @@ def test_what_may_be_a_secret_is_not_shown(text: str) -> None:
         "unix:///var/run/docker.sock",
         "/etc/area/jobs.toml",
         "/run/secrets/supervisor_token",
+        "/srv/area@prod/jobs.toml",
+        "/srv/what?/jobs.toml",
+        "OTEL_SERVICE_NAME_OF_MINE=x",
+        "certs/Prod2/eu1/Backend/ca1/Key",
+        "/srv/a1/b2/c3/d4/e5/f6/jobs.toml",
+        "http://grafana.example/d/cebk3x9p2mps0a/supervisor",
         "/srv/area-supervisor-2026-11-30T17-22-42Z/access-file.toml",
         "/srv/MyVeryLongCamelCaseFolderName2/ACCESS_FILE_OF_PRODUCTION_3",
         "/tmp/area-supervisor-0x3k9q2a/jobs.toml",
