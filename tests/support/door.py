@@ -41,9 +41,16 @@ def _accept(listener: socket.socket, to: int) -> None:
     with suppress(OSError):
         while True:
             here, _ = listener.accept()
-            there = socket.create_connection(("127.0.0.1", to))
-            for pair in ((here, there), (there, here)):
-                threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+            threading.Thread(target=_connect, args=(here, to), daemon=True).start()
+
+
+def _connect(here: socket.socket, to: int) -> None:
+    """Pass on in both directions until both have ended. Nobody may listen at this moment."""
+    with here, suppress(OSError), socket.create_connection(("127.0.0.1", to)) as there:
+        back = threading.Thread(target=_pass_on, args=(there, here), daemon=True)
+        back.start()
+        _pass_on(here, there)
+        back.join()
 
 
 def _pass_on(source: socket.socket, sink: socket.socket) -> None:
@@ -53,4 +60,3 @@ def _pass_on(source: socket.socket, sink: socket.socket) -> None:
     for each in (source, sink):
         with suppress(OSError):  # the other direction has ended first
             each.shutdown(socket.SHUT_RDWR)
-        each.close()
