@@ -5,6 +5,7 @@ import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import median
 
 import pytest
 
@@ -62,7 +63,7 @@ async def take_over(served: Service, identifier: str) -> None:
 
 async def test_a_comparison_of_many_jobs_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watcher, "_EVENT_DELAY", EVENT_DELAY)
-    monkeypatch.setattr(watcher, "_COMPARE_INTERVAL", 1.0)
+    monkeypatch.setattr(watcher, "_COMPARE_INTERVAL", 0.5)
     served = Service(free_port())
     compared = served.metrics.reconciled_at._value  # to read them all would take milliseconds
     async with served.running():
@@ -71,10 +72,10 @@ async def test_a_comparison_of_many_jobs_holds_up_nothing(monkeypatch: pytest.Mo
         await asyncio.sleep(EVENT_DELAY)
         longest = []
         with without_garbage_collections():
-            # Other programs empty the caches of a busy machine, and not each time.
-            for _ in range(2):
+            # Other programs empty the caches of a busy machine, and not each time: one may be slow.
+            for _ in range(3):
                 before, turns = compared.get(), Turns()
                 while compared.get() == before:  # noqa: ASYNC110 - nothing tells of it
                     await asyncio.sleep(0.05)
                 longest.append(turns.stop())
-    assert min(longest) < 0.010  # usually 2 ms
+    assert median(longest) < 0.010  # usually 0.5 to 5 ms
