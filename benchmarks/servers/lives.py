@@ -40,8 +40,8 @@ _WRITTEN = 2.0  # seconds, in which all ends are written
 _AT_ONCE = 10_000
 
 
-class _Untold(Core):
-    """A core whose history learns of no end."""
+class _KeepsNothing(Core):
+    """A core that does not pass the ends of its jobs to the history."""
 
     def _keep_ended(self, job: Job) -> None:
         del job
@@ -56,7 +56,7 @@ class _Contender:
         settings = Settings.model_validate({"go_env": "production", "history_file": path})
         if path and way == FULL:
             _fill(path, settings.history_most)
-        kind = Core if self._keeps else _Untold
+        kind = Core if self._keeps else _KeepsNothing
         self._core = kind(InstantEngine(), CATALOG, new_metrics(), settings)
         self._in_loop, self._last = 0.0, ""
 

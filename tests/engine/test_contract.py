@@ -46,7 +46,7 @@ TIMEOUT = 30.0
 # What only some engines can do (`Capabilities`).
 _WHOLE_LIFE = ["created", "started", "exited", "removed"]
 _CAN_DO_ALL = pytest.mark.parametrize("rig", ["fake", "docker"], indirect=True)
-sets_aside = tells_pauses = tells_lack_of_memory = streams_events = _CAN_DO_ALL
+sets_aside = reports_pauses = reports_lack_of_memory = streams_events = _CAN_DO_ALL
 
 
 def a_spec(rig: Rig, name: str, *arguments: str, **more: Any) -> WorkloadSpec:
@@ -393,8 +393,8 @@ async def test_an_inspection_keeps_its_arguments_out_of_its_repr(rig: Rig) -> No
     assert "s3cret" not in repr(a_spec(rig, "a-1", "--auth", "s3cret"))
 
 
-@tells_lack_of_memory
-async def test_want_of_memory_is_told_by_an_event_or_by_an_inspection(rig: Rig) -> None:
+@reports_lack_of_memory
+async def test_a_lack_of_memory_is_reported_by_an_event_or_by_an_inspection(rig: Rig) -> None:
     """Docker may send the event after the exit, and then its inspections do not tell of it.
 
     Podman has no such event.
@@ -548,7 +548,7 @@ async def test_watch_tells_of_signals_before_the_exit_that_they_lead_to(rig: Rig
     await listener.close()
 
 
-@tells_pauses
+@reports_pauses
 async def test_a_pause_is_told_and_ends_with_an_unpause_or_with_the_workload(rig: Rig) -> None:
     workload_id = await start(rig, "a-1")
     listener = await a_listener(rig)

@@ -65,8 +65,8 @@ _WAITS = {
         "its network may have no address left: make one with a larger `--subnet`; or the managers"
         " are busy"
     ),
-    TaskState.ASSIGNED: "the node does nothing about it: is its Docker well?",
-    TaskState.ACCEPTED: "the node does nothing about it: is its Docker well?",
+    TaskState.ASSIGNED: "the node does nothing about it: check Docker on that node",
+    TaskState.ACCEPTED: "the node does nothing about it: check Docker on that node",
     TaskState.PREPARING: (
         "the node pulls the image, makes a volume, or has no address in the network of the job"
     ),
