@@ -55,8 +55,13 @@ def top(
 
     from service.cli.usage_table import live_console, screen
 
-    signal.signal(signal.SIGTERM, _end)  # otherwise the terminal would stay in its other screen
+    # Otherwise the terminal would stay in its other screen, as it would amid the change to that.
+    asked: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _frame: asked.append(number))
     with Live(console=live_console(), screen=True, auto_refresh=False) as live:
+        signal.signal(signal.SIGTERM, _end)
+        if asked:
+            _end(signal.SIGTERM, None)
         while True:
             live.update(screen(_stats(supervisor, sort), str(supervisor.target)), refresh=True)
             time.sleep(interval)
