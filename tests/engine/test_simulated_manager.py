@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
-from service.engine.swarm import beginnings, launch, news
+from service.engine.swarm import beginnings, ends, launch, news
+from service.engine.workloads import Exit
+from service.errors import EngineTimeout
 from tests.engine import test_contract as contract
 from tests.engine.rigs import until
+from tests.simulated_manager import swarm
 from tests.simulated_manager.rig import SimulatedRig
+from tests.simulated_manager.tasks import HOSTNAME, NODE
 
 _LOOK = 0.02  # seconds
 _MANY, _FEW = 40, 8
@@ -56,3 +60,29 @@ async def test_connections_do_not_grow_with_the_workloads(rig: SimulatedRig) -> 
     for service in rig.swarm.services():
         await rig.engine.inspect(service["ID"])
     await until(lambda: rig.manager.connected <= _FEW)
+
+
+async def test_a_kill_is_sent_although_the_nodes_are_not_told(rig: SimulatedRig) -> None:
+    """As during an election; the adapter has not met the node yet."""
+    service = await rig.stranger("a-1")
+    rig.manager.lists_nodes.clear()
+    found = await rig.engine.stop(service, grace=1)
+    assert isinstance(found, Exit)
+    assert 143 == found.code
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_kill_that_takes_too_long_names_the_node(
+    rig: SimulatedRig, monkeypatch: pytest.MonkeyPatch, *, told: bool
+) -> None:
+    """By its id if the manager has not told the name."""
+    monkeypatch.setattr(swarm, "_STOPPING", 60)
+    monkeypatch.setattr(ends, "_NODES", 0 if told else 60)
+    service = await contract.start(rig, "a-1", stop_grace=0.1)
+    monkeypatch.setattr(ends, "_DELAY", 0.3)
+    with pytest.raises(EngineTimeout) as refusal:
+        await rig.engine.stop(service, grace=0.1)
+    node = HOSTNAME if told else NODE
+    assert f"the Docker Swarm took too long: stop for service {service} on {node}" == str(
+        refusal.value
+    )

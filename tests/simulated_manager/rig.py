@@ -28,7 +28,7 @@ class SimulatedRig:
         self.engine: Engine = SwarmEngine(Connection(self.manager.host), self.selector, metrics)
 
     async def stranger(self, name: str, labels: dict[str, str] | None = None) -> str:
-        container = {"Image": worker.IMAGE, "Labels": labels or {}}
+        container = {"Image": worker.IMAGE, "Labels": labels or {}, "Init": True}
         service_id = self.swarm.create(
             {"Name": name, "Labels": labels or {}, "TaskTemplate": {"ContainerSpec": container}}
         )
@@ -58,5 +58,6 @@ class SimulatedRig:
 
     async def clean(self) -> None:
         self.manager.answers.set()
+        self.manager.lists_nodes.set()
         await self.engine.close()
         await asyncio.to_thread(self.manager.stop)

@@ -30,6 +30,8 @@ class SimulatedManager:
         self.path, self.swarm = path, swarm
         self.answers = threading.Event()  # while it is not set, nothing is answered
         self.answers.set()
+        self.lists_nodes = threading.Event()  # while it is not set, nobody learns the nodes
+        self.lists_nodes.set()
         self._server: _Server | None = None
 
     @property
@@ -124,6 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "GET", [name] if name in _FIXED:
                 return json.dumps(_FIXED[name]).encode()
             case "GET", ["nodes"]:
+                self.server.manager.lists_nodes.wait()
                 return json.dumps([_node(number) for number in range(swarm.nodes)]).encode()
             case "GET", ["tasks"]:
                 found = swarm.tasks(asked.filter("label"), asked.filter("service"))

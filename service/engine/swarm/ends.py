@@ -51,9 +51,10 @@ class Ends:
         self._metrics = metrics
         self._awaited: dict[str, list[asyncio.Future[_End]]] = {}  # by service
         self._looking: asyncio.Task[None] | None = None
+        self._nodes = Nodes()  # as they were listed last
         self._nodes_at = 0.0  # when they were listed (`monotonic`)
 
-    async def of(self, task: Task, node: str) -> Exit | None:
+    async def of(self, task: Task) -> Exit | None:
         """Wait for the end of a task that is being stopped. Return its exit, if that is known.
 
         None also if the service or the node is gone. Raises the `EngineError`s.
@@ -68,7 +69,7 @@ class Ends:
         except TimeoutError:
             raise EngineTimeout(
                 f"the {SWARM_TITLE} took too long: stop for service {task.ServiceID}"
-                f" on {node or 'no node'}"
+                f" on {self._nodes.name(task.NodeID) or 'no node'}"
             ) from None
         finally:
             waiting.remove(end)
@@ -104,6 +105,7 @@ class Ends:
             except EngineError as error:
                 self._fail(services, error)
                 continue
+            self._nodes = nodes or self._nodes
             for service, task in tasks.items():
                 self._consider(service, task, nodes)
             await asyncio.sleep(max(_LOOK, 2 * (time.monotonic() - began)))

@@ -41,7 +41,7 @@ from service.engine.swarm.services import (
     last_output,
     remove,
     running_containers,
-    task_and_node,
+    task_of,
 )
 from service.engine.swarm.setup_check import check_swarm
 from service.engine.swarm.shared_looks import SharedLooks
@@ -160,14 +160,11 @@ class SwarmEngine:
 
     async def stop(self, workload_id: str, *, grace: float) -> Exit | None:  # noqa: ARG002 - see base
         """Swarm uses the grace that the workload was started with."""
-        nodes = self._nodes
-        task, node = await self._ask(
-            "inspect", workload_id, lambda m: task_and_node(m, workload_id, nodes)
-        )
+        task = await self._ask("inspect", workload_id, lambda m: task_of(m, workload_id))
         if task is None or has_ended(task):
             return None
         await self._ask("stop", workload_id, lambda m: m.stop(workload_id))
-        return await self._ends.of(task, node)
+        return await self._ends.of(task)
 
     async def remove(self, workload_id: str, *, force: bool = False) -> bool:
         """With `force`, stop it first, so that its name stays taken until it has ended."""

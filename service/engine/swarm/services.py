@@ -24,12 +24,6 @@ def task_of(manager: Manager, service_id: str) -> Task | None:
     return by_service(manager.tasks_of(service_id)).get(service_id)
 
 
-def task_and_node(manager: Manager, service_id: str, nodes: KnownNodes) -> tuple[Task | None, str]:
-    """The same, and the name of its node."""
-    task = task_of(manager, service_id)
-    return task, nodes.name(manager, task) if task else ""
-
-
 def last_output(manager: Manager, service_id: str, lines: int) -> str | None:
     """The last lines that a workload has printed; None if its output is not kept.
 
