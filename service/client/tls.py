@@ -7,6 +7,7 @@ from typing import Protocol
 
 from observability.secret_signs import shown_setting
 from service.client.errors import CommandError, usage
+from service.support.tls_files import load_pair
 
 _CERTIFICATES, _KEY = "a PEM file with certificates", "a PEM file with the key of the certificate"
 
@@ -36,9 +37,32 @@ def read_tls(ca: Given | None, cert: Given | None, key: Given | None) -> Tls | N
             raise usage(f"{one.origin}: needs {name}, too")
     if ca is None:
         return None
-    tls = Tls(_read(ca), _read(cert) if cert else None, _read(key) if key else None)
-    _check(ca, tls, cert, key)
-    return tls
+    authorities = _read_authorities(ca)
+    return Tls(authorities, *_read_pair(cert, key)) if cert and key else Tls(authorities)
+
+
+# Both refuse what gRPC would only call a handshake that has failed.
+
+
+def _read_authorities(ca: Given) -> bytes:
+    authorities = _read(ca)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=authorities.decode("ascii", "ignore"))
+    except (ssl.SSLError, ValueError):
+        raise _wrong(ca, "has no certificate that can be read", _CERTIFICATES) from None
+    return authorities
+
+
+def _read_pair(cert: Given, key: Given) -> tuple[bytes, bytes]:
+    """A certificate and its key. They are read once: they may come through pipes."""
+    pair = _read(cert), _read(key)
+    try:
+        load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), *pair)
+    except ssl.SSLError:
+        fits = f"is not the key of {shown_setting(cert.text)}, or one of both cannot be read"
+        raise _wrong(key, fits, f"{_KEY}, without a password") from None
+    return pair
 
 
 def _read(file: Given) -> bytes:
@@ -46,26 +70,6 @@ def _read(file: Given) -> bytes:
         return Path(file.text).expanduser().read_bytes()
     except OSError as error:
         raise _wrong(file, f"cannot be read ({error.strerror})", "a PEM file") from None
-
-
-def _check(ca: Given, tls: Tls, cert: Given | None, key: Given | None) -> None:
-    """Refuse files that gRPC would only call a handshake that has failed."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        context.load_verify_locations(cadata=tls.authorities.decode("ascii", "ignore"))
-    except (ssl.SSLError, ValueError):
-        raise _wrong(ca, "has no certificate that can be read", _CERTIFICATES) from None
-    # What comes through a pipe, as with `--key <(…)`, can be read only once.
-    if cert and key and _path(cert).is_file() and _path(key).is_file():
-        try:
-            context.load_cert_chain(_path(cert), _path(key), password=lambda: "")
-        except (ssl.SSLError, OSError):
-            fits = f"is not the key of {shown_setting(cert.text)}, or one of both cannot be read"
-            raise _wrong(key, fits, f"{_KEY}, without a password") from None
-
-
-def _path(file: Given) -> Path:
-    return Path(file.text).expanduser()
 
 
 def _wrong(file: Given, what: str, allowed: str) -> CommandError:

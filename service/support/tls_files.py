@@ -126,8 +126,7 @@ class TlsFiles:
         server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         server.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
-            with _in_memory(chain) as chain_path, _in_memory(key) as key_path:
-                server.load_cert_chain(chain_path, key_path, password=_no_password)
+            load_pair(server, chain, key)
         except ssl.SSLError as error:
             if error.reason == "KEY_VALUES_MISMATCH":
                 other = f"is not the key of the certificate in {self.chain}"
@@ -171,6 +170,12 @@ class TlsFiles:
         return found, min(valid, key=lambda each: each.ends, default=None)
 
 
+def load_pair(context: ssl.SSLContext, chain: bytes, key: bytes) -> None:
+    """Load a certificate with those of its authorities, and its key. Raises `ssl.SSLError`."""
+    with _in_memory(chain) as chain_path, _in_memory(key) as key_path:
+        context.load_cert_chain(chain_path, key_path, password=_no_password)
+
+
 def _lifetime(certificate: Mapping[str, Any]) -> Lifetime:
     begins, ends = (certificate[edge] for edge in ("notBefore", "notAfter"))
     return Lifetime(ssl.cert_time_to_seconds(begins), ssl.cert_time_to_seconds(ends))
@@ -192,7 +197,7 @@ def _no_password() -> str:
 def _in_memory(content: bytes) -> Iterator[str]:
     """The path of a file in memory: OpenSSL loads certificates only from files.
 
-    The files themselves may have changed since they were read.
+    The files themselves may have changed since they were read, or be pipes.
     """
     descriptor = os.memfd_create("tls")
     try:

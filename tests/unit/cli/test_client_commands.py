@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
 from types import SimpleNamespace
@@ -704,9 +704,13 @@ def test_a_wrong_connection_is_an_exit_5_with_what_may_help(
         assert 1 == len(ran.err.splitlines())
 
 
-def test_a_key_of_another_certificate_is_told(secured: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", [str, through_a_pipe])
+def test_a_key_of_another_certificate_is_told(
+    secured: str, tmp_path: Path, given: Callable[[str], str]
+) -> None:
     (tmp_path / "other").mkdir()
-    other = _OURS.issue("x").write(tmp_path / "other")
-    ran = on(secured, "jobs", *files(tmp_path)[:4], "--key", str(other.key))
+    other = given(str(_OURS.issue("x").write(tmp_path / "other").key))
+    *ca, _, chain, _, _ = files(tmp_path)
+    ran = on(secured, "jobs", *ca, "--cert", given(chain), "--key", other)
     assert 2 == ran.code
-    assert f"--key: {other.key}: is not the key of" in ran.err
+    assert f"--key: {other}: is not the key of" in ran.err
