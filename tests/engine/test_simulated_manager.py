@@ -3,9 +3,11 @@
 They are those of tests/engine/test_contract.py, which run on a real Swarm there.
 """
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from inspect import signature
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -60,6 +62,32 @@ async def test_connections_do_not_grow_with_the_workloads(rig: SimulatedRig) -> 
     for service in rig.swarm.services():
         await rig.engine.inspect(service["ID"])
     await until(lambda: rig.manager.connected <= _FEW)
+
+
+async def test_a_launch_that_waits_for_the_request_of_another_ends_in_time(
+    rig: SimulatedRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manager does not answer that request."""
+    monkeypatch.setattr(launch, "_LOOK", 0.5)
+    answers, asked, tasks = Event(), list[Sequence[str]](), rig.swarm.tasks
+
+    def hang_once(labels: Sequence[str] = (), services: Sequence[str] = ()) -> Sequence[bytes]:
+        asked.append(services)
+        if len(asked) == 1:
+            answers.wait()
+        return tasks(labels, services)
+
+    monkeypatch.setattr(rig.swarm, "tasks", hang_once)
+    leads = asyncio.create_task(contract.start(rig, "a-1"))
+    await until(lambda: bool(rig.swarm.services(names=["a-1"])))
+    try:
+        spec = contract.a_spec(rig, "a-2")
+        with pytest.raises(EngineTimeout, match=r"Swarm took too long to start a-2$"):
+            await rig.engine.start(spec, timeout=2)
+        assert 2 == len(asked[0])
+    finally:
+        answers.set()
+    await leads
 
 
 async def test_a_kill_is_sent_although_the_nodes_are_not_told(rig: SimulatedRig) -> None:

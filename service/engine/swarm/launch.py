@@ -30,7 +30,7 @@ from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
 from service.engine.swarm.names import SWARM_TITLE
 from service.engine.swarm.services import last_output, task_of
-from service.engine.swarm.shared_looks import SharedLooks
+from service.engine.swarm.shared_looks import SLOW, SharedLooks
 from service.engine.swarm.tasks import NOWHERE, being_stopped, chief, has_ended, is_ending, may_run
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import (
@@ -60,7 +60,6 @@ _PLACEMENT, _PLACEMENT_WITHOUT_NODES = 5.0, 12.0
 _REMOVAL_BY_OTHERS = 5.0
 # How often a taken name is tried again if its holder cannot be found.
 _TRIES = 5
-_SLOW = (TimeoutError, requests.exceptions.Timeout)
 
 
 class Launch:
@@ -112,7 +111,7 @@ class Launch:
                     raise NameTaken(taken.message, holder.ID) from None
                 if vanished > _TRIES:
                     raise
-            except _SLOW:
+            except SLOW:
                 if self._left <= 0:
                     raise
             self._pause(client, _NAME_LOOK)
@@ -142,7 +141,7 @@ class Launch:
                     return self._task
             except NoSuchWorkload:
                 return None
-            except _SLOW:
+            except SLOW:
                 pass
 
     def _look(self, client: Client, service_id: str) -> Sequence[Task]:
@@ -172,7 +171,7 @@ class Launch:
 
     def _confirm(self, client: Client, service_id: str) -> None:
         """Raise `EngineRefused` if the program cannot be run."""
-        with suppress(NoSuchWorkload, *_SLOW):
+        with suppress(NoSuchWorkload, *SLOW):
             self._beginnings.confirm(
                 self._spec,
                 lambda: task_of(self._ask(client), service_id),

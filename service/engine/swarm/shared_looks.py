@@ -7,8 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Event, Lock
 
+import requests
+
 from service.engine.swarm.answers import Task
 from service.errors import NoSuchWorkload
+
+SLOW = (TimeoutError, requests.exceptions.Timeout)
+"""The errors of a request that a manager has not answered in time."""
 
 _MOST_AT_ONCE = 200  # services in a request: their ids are in its URL
 
@@ -22,6 +27,7 @@ class _Look:
     services: list[str] = field(default_factory=list)
     over: Event = field(default_factory=Event)
     tasks: Sequence[Task] | None = None
+    was_slow: bool = False
 
 
 class SharedLooks:
@@ -36,15 +42,16 @@ class SharedLooks:
     ) -> Sequence[Task]:
         """The tasks of a service, after a pause.
 
-        The first launch pauses and asks; those that come meanwhile wait for its answer. If there
-        is none within `within` (seconds), or a service is gone, each asks for itself and raises its
-        own error.
+        The first launch pauses and asks; those that come meanwhile wait for its answer. If it comes
+        too late, or not within `within` (seconds), they get `TimeoutError`, and may look together
+        again: many requests would make a slow manager slower. If a service is gone, or after any
+        other error, each asks for itself and raises its own error.
         """
         look, leads = self._join(service)
         if leads:
             self._lead(look, pause, ask)
-        else:
-            look.over.wait(within)
+        elif not look.over.wait(within) or look.was_slow:
+            raise TimeoutError
         if look.tasks is None:
             return ask([service])
         return [task for task in look.tasks if task.ServiceID == service]
@@ -64,6 +71,9 @@ class SharedLooks:
             look.tasks = ask(look.services)
         except NoSuchWorkload:
             pass  # perhaps that of another launch
+        except SLOW:
+            look.was_slow = True
+            raise
         finally:
             self._close(look)
             look.over.set()

@@ -5,10 +5,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 
 import pytest
+import requests
 
 from service.engine.swarm.answers import Task
 from service.engine.swarm.shared_looks import SharedLooks
-from service.errors import EngineTimeout, NoSuchWorkload
+from service.errors import EngineFailed, NoSuchWorkload
 from tests.support.supervised import eventually
 from tests.unit.engine.swarm.objects import a_task
 
@@ -23,7 +24,7 @@ class _Launches:
         self.requests: list[list[str]] = []
         self.pause, self.answer = Event(), Event()
         self.answer.set()
-        self.asks_in_vain = False
+        self.fails_first: Exception | None = None
         self._pool, self._looks = pool, SharedLooks()
 
     def look(self, service: str, *, within: float = _WITHIN) -> Future[Sequence[Task]]:
@@ -47,8 +48,8 @@ class _Launches:
     def _tasks_of(self, services: Sequence[str]) -> Sequence[Task]:
         self.requests.append(list(services))
         assert self.answer.wait(_WITHIN)
-        if self.asks_in_vain and len(self.requests) == 1:
-            raise EngineTimeout("the manager does not answer")
+        if self.fails_first and len(self.requests) == 1:
+            raise self.fails_first
         if _GONE in services:
             raise NoSuchWorkload(_GONE)
         return [a_task(service=service) for service in services]
@@ -95,17 +96,46 @@ def test_a_service_that_is_gone_is_an_error_of_its_launch_alone(launches: _Launc
 
 
 def test_a_request_that_fails_is_an_error_of_its_launch_alone(launches: _Launches) -> None:
-    launches.asks_in_vain = True
+    launches.fails_first = EngineFailed("the manager has failed")
     first, second = launches.look("s1"), launches.look("s2")
     launches.pause.set()
-    with pytest.raises(EngineTimeout):
+    with pytest.raises(EngineFailed):
         first.result(_WITHIN)
     assert _services(second) == ["s2"]
 
 
+@pytest.mark.parametrize("slow", [TimeoutError(), requests.exceptions.ReadTimeout()])
+def test_nobody_asks_a_slow_manager_alone(launches: _Launches, slow: Exception) -> None:
+    launches.fails_first = slow
+    first, *others = [launches.look(f"s{number}") for number in range(3)]
+    launches.pause.set()
+    with pytest.raises(type(slow)):
+        first.result(_WITHIN)
+    for each in others:
+        with pytest.raises(TimeoutError):
+            each.result(_WITHIN)
+    assert launches.requests == [["s0", "s1", "s2"]]
+
+
+def test_those_that_a_slow_manager_has_not_answered_look_together_again(
+    launches: _Launches,
+) -> None:
+    launches.fails_first = TimeoutError()
+    unanswered = launches.look("s1"), launches.look("s2")
+    launches.pause.set()
+    assert all(each.exception(_WITHIN) for each in unanswered)
+    launches.pause.clear()
+    first, second = launches.look("s1"), launches.look("s2")
+    launches.pause.set()
+    assert (_services(first), _services(second)) == (["s1"], ["s2"])
+    assert launches.requests == [["s1", "s2"], ["s1", "s2"]]
+
+
 def test_nobody_waits_for_another_longer_than_it_may(launches: _Launches) -> None:
     first, second = launches.look("s1"), launches.look("s2", within=0.01)
-    assert _services(second) == ["s2"]
+    with pytest.raises(TimeoutError):
+        second.result(_WITHIN)
+    assert launches.requests == []
     launches.pause.set()
     assert _services(first) == ["s1"]
 
