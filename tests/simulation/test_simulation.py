@@ -13,7 +13,7 @@ from tests.simulation.episode import play
 from tests.simulation.plan import episodes
 
 _ROOT = Path(__file__).parents[2]
-_STEPS = 36_000  # about a minute
+_STEPS = 48_000  # about a minute
 
 
 def simulate(directory: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
