@@ -9,7 +9,7 @@ from observability.callers import caller
 from observability.logs import get_logger
 from observability.spans import wait_span
 from service.errors import EngineTimeout, LimitReached
-from service.jobs.model import Job
+from service.jobs.model import Job, State
 from service.settings import Settings
 from service.state.pending_launches import Launches
 from service.state.readiness import Readiness
@@ -69,4 +69,6 @@ class LaunchWaits:
 
     async def _wait_until_steady(self, earlier: Job) -> Job | None:
         """Wait until a job is gone (None), runs on since its kill has failed, or runs again."""
-        return await self.registry.wait(earlier.launch_id, lambda j: j.steady or j.backing_off)
+        return await self.registry.wait(
+            earlier.launch_id, lambda job: job.steady or job.state is State.BACKING_OFF
+        )

@@ -232,7 +232,9 @@ class Launcher:
     def _may_run_again(self, job: Job, holder: Inspection) -> bool:
         """Whether a workload has exited whose job is not over, and may be started again."""
         known = self.registry.get(job.launch_id)
-        return job.restart is not None and known is not None and known.workload_id == holder.id
+        if job.restart is None or known is None:
+            return False
+        return holder.id in (known.workload_id, known.predecessor)
 
 
 def _is_done(job: Job, holder: Inspection) -> bool:

@@ -60,7 +60,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "a launch waits for the end of a job whose kill has failed": Mutant(
         "a request unanswered",
-        [Patch(LaunchWaits, "_wait_until_steady", "j.steady or j.backing_off", "False")],
+        [Patch(LaunchWaits, "_wait_until_steady", "job.steady or", "False and")],
     ),
     "readiness leaves a task that waits": Mutant(
         "tasks left",

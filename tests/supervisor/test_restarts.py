@@ -461,6 +461,34 @@ async def test_a_launch_leaves_alone_what_waits_under_its_name(world: World) -> 
     assert {"a-2": "running"} == world.states()
 
 
+async def test_nor_does_it_touch_what_is_being_started_again(world: World) -> None:
+    await world.launch("a-1", "again")
+    old = end(world)
+    hold = world.faults.hold("rename")
+    await hold.reached()
+    world.host.rename(old.id, "a-2")
+    assert 409 == await world.launching("a-2").answer()
+    hold.release()
+    await until(lambda: bool(world.logged("job.restarted")))
+    assert {"a-1": "running"} == world.states()
+    assert old.id not in [container.id for container in world.host.live]
+
+
+async def test_a_launch_waits_for_the_kill_of_what_is_to_be_started_again(world: World) -> None:
+    await world.launch("a-1", "patiently again")
+    end(world)
+    await until(lambda: world.listed() == {"a-1": "backing_off"})
+    hold = world.faults.hold("remove")
+    kill = world.killing("a-1")
+    await hold.reached()
+    launch = world.launching("a-1")
+    await pass_time()
+    assert not launch.done
+    hold.release()
+    assert (0, 0) == (await kill.answer(), await launch.answer())
+    assert ["a-1"] == world.running()
+
+
 async def test_what_somebody_starts_before_its_successor_is_made_is_the_job(world: World) -> None:
     await world.launch("a-1", "again")
     old = end(world)
