@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from observability.logs import get_logger
@@ -25,9 +25,10 @@ from service.jobs.labels import (
     launch_id_in,
     restarts_in,
 )
-from service.jobs.model import Job
+from service.jobs.model import Job, State
 from service.lifecycle.abandoned_launches import AbandonedLaunches
 from service.lifecycle.adoption import Adoption
+from service.lifecycle.exit_hints import Recent
 from service.lifecycle.removal import Remover
 from service.lifecycle.surplus_workloads import SurplusWorkloads
 from service.settings import Settings
@@ -36,6 +37,9 @@ from service.support.retry import retry
 from service.support.tasks import Background, run_concurrently
 
 log = get_logger(__name__)
+
+# For how long the end of a job is remembered (seconds): longer than an inspection takes.
+_REMEMBERED = 60.0
 
 
 @dataclass(kw_only=True, eq=False)
@@ -50,6 +54,15 @@ class Adopter:
     surplus: SurplusWorkloads
     background: Background
     settings: Settings
+    # The numbers of the jobs that have ended, by workload.
+    _ended: Recent[int] = field(default_factory=lambda: Recent(_REMEMBERED), init=False)
+
+    def __post_init__(self) -> None:
+        self.registry.subscribe(self._note_state)
+
+    def _note_state(self, job: Job) -> None:
+        if job.state is State.GONE and job.workload_id is not None:
+            self._ended.note(job.workload_id, job.number)
 
     async def examine(self, workload_id: str, labels: Mapping[str, str]) -> None:
         """Inspect a workload, and adopt, stop or remove it. Raises the `EngineError`s."""
@@ -111,7 +124,9 @@ class Adopter:
         adopted = (Status.LIVE, Status.UNKNOWN, Status.EXITED)
         left = [w for w in workloads if w.status in adopted and w.id not in kept]
         await self.examine_all(left, even_replaced=True)
-        for workload in (w for w in workloads if w.id in kept and w.status is not Status.CREATED):
+        # Not all that runs is a job by now: an inspection may have failed.
+        has_run = [w for w in workloads if w.id in kept or w.status is Status.LIVE]
+        for workload in (w for w in has_run if w.status is not Status.CREATED):
             if job := job_from_labels(workload.labels):
                 self.registry.keys.remember(job)
 
@@ -135,10 +150,15 @@ class Adopter:
             )
 
     async def _inspect(self, workload_id: str) -> Inspection | None:
-        try:
-            return await retry(lambda: self.engine.inspect(workload_id))
-        except NoSuchWorkload:
-            return None
+        """A workload as it is since the end of its last job; None if it is gone."""
+        while True:
+            ended = self._ended.get(workload_id)
+            try:
+                seen = await retry(lambda: self.engine.inspect(workload_id))
+            except NoSuchWorkload:
+                return None
+            if ended == self._ended.get(workload_id):
+                return seen
 
     async def _decide(self, seen: Inspection) -> None:
         job = job_from_labels(seen.labels)
@@ -179,13 +199,19 @@ class Adopter:
 
     def _adopt_or_stop(self, job: Job, seen: Inspection) -> None:
         """Adopt a live workload, or stop it if its identifier has a job."""
-        other = self.registry.grouped(job.identifier) if job.grouped else None
+        other = self._other(job)
         if other is None:
             self.adoption.adopt(job, seen)
         elif other.workload_id is None or self.engine.capabilities.shared:
             self.background.spawn(self._examine_after(other.launch_id, seen), f"examine {seen.id}")
         else:
             self.surplus.stop(job, seen.id)
+
+    def _other(self, job: Job) -> Job | None:
+        """The job of an action's identifier: the one that runs, though a launch may wait for it."""
+        jobs = [j for j in self.registry.of(job.identifier) if j.grouped and job.grouped]
+        newest = jobs[-1] if jobs else None
+        return next((each for each in jobs if each.runs), newest)
 
     async def _examine_after(self, launch_id: str, seen: Inspection) -> None:
         """Examine a workload again after a launch of its identifier, which may have adopted it.

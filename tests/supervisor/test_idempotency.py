@@ -178,6 +178,15 @@ async def test_development_knows_the_keys_of_what_it_keeps() -> None:
         assert [] == development.running()
 
 
+async def test_so_does_a_start_that_could_not_look(adopting: World) -> None:
+    _inherited(adopting)
+    adopting.faults.fail("inspect", EngineTimeout("late"), times=2)
+    await _start(adopting)
+    assert {} == adopting.states()
+    await adopting.launch("m-1", "mail", key="k")
+    assert ["m-1-x"] == adopting.running()
+
+
 async def test_a_start_that_removes_forgets_the_keys(unstarted: World) -> None:
     _inherited(unstarted)
     await _start(unstarted)

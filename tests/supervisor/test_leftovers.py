@@ -191,6 +191,42 @@ async def test_what_is_started_by_hand_beside_a_launch_that_fails_is_the_job(
     await until(lambda: world.states() == {})
 
 
+async def test_what_is_started_by_hand_beside_a_job_that_a_launch_waits_for_is_stopped(
+    development: World,
+) -> None:
+    world = development
+    await world.launch("a-1")
+    older = world.container("a-1-1")
+    world.host.exit(older.id, 1)
+    await until(lambda: world.states() == {})
+    await world.launch("a-1")
+    stop = world.faults.hold("stop")
+    kill = world.killing("a-1")
+    await stop.reached()
+    launch = world.launching("a-1")
+    world.host.start(older.id)
+    await until(lambda: not is_live(older))
+    assert (["a-1-2"], False) == (world.running(), launch.done)
+    stop.release()
+    assert (0, 0) == (await kill.answer(), await launch.answer())
+    assert ["a-1-3"] == world.running()
+
+
+async def test_what_was_a_job_during_a_look_at_it_is_none_again(development: World) -> None:
+    world = development
+    await world.launch("a-1")
+    await world.kill("a-1")
+    look = world.faults.hold("inspect", after=True)
+    world.host.start(world.container("a-1-1").id)
+    await look.reached()
+    await world.launch("a-1")
+    await world.kill("a-1")
+    look.release()
+    await pass_time()
+    assert (1, 2) == (len(world.logged("job.adopted")), len(world.logged("job.exited")))
+    assert {} == world.states()
+
+
 async def _stop_of_the_older_one(world: World) -> tuple[Container, Hold]:
     """In development: its stop hangs, and the job of its identifier has ended."""
     older, launch, create = await _start_by_hand_during_a_launch(world)
