@@ -62,7 +62,7 @@ class Fact:
     closed: int = 0  # times that its job was told to be over
     retold: int = 0  # of these, those that may be told twice
     restarts: Restarts = NO_RESTARTS  # as its labels tell
-    waits: bool = False  # it has exited, and its job is to be started again
+    waits: bool = False  # its job is to be started again, also if somebody starts this meanwhile
     let_go_at: float = 0.0  # when that was over, the last time
     healthy_at: float | None = None  # when its last run became healthy for the first time
     sick_at: float | None = None  # when it was unhealthy again after that, the first time
@@ -217,7 +217,7 @@ class Facts:
 
     def _start(self, fact: Fact) -> None:
         fact.live, fact.started_at = True, self._now()
-        fact.waits = fact.was_sick = False
+        fact.was_sick = False
         fact.healthy_at = fact.sick_at = None  # each run has to become healthy
         fact.starts += 1
         left_behind = fact.created_at <= self._crashed_in_development_at
