@@ -187,14 +187,15 @@ async def test_pages_stay_right_while_jobs_come_and_go(opens: Opens) -> None:
     for number in range(300):
         history.add(an_end(number))
     first = await history.page(EVERY_JOB, before=None, most=100)
-    for number in range(300, 400):  # as many of the oldest go
+    for number in range(300, 400):  # as many of the oldest go, and a few more
         history.add(an_end(number))
     await written(history)
-    await eventually(lambda: history._writer and history._writer._file.count == 300)  # type: ignore[union-attr]
+    await eventually(lambda: history._writer and history._writer._file.count <= 300)  # type: ignore[union-attr]
+    left = history._writer._file.count  # type: ignore[union-attr]
     second = await history.page(EVERY_JOB, before=first[-1].position, most=100)
     third = await history.page(EVERY_JOB, before=second[-1].position, most=100)
     found = [entry.job.launch_id for entry in [*first, *second, *third]]
-    assert names(range(299, 99, -1)) == found
+    assert names(range(299, 399 - left, -1)) == found
 
 
 async def test_a_clock_that_was_set_back_changes_no_order(
@@ -225,8 +226,12 @@ async def test_the_oldest_go_when_there_are_too_many(
     await written(history)
     for number in range(2500, 2600):
         history.add(an_end(number))
-    await eventually(lambda: in_file(path) == names(range(2599, 99, -1)))
-    await eventually(lambda: value("jobs", place="file") == 2500)
+    await written(history)
+    await eventually(lambda: len(in_file(path)) <= 2500)
+    kept = in_file(path)
+    assert names(range(2599, 2599 - len(kept), -1)) == kept
+    assert len(kept) >= 2375  # a twentieth goes at once
+    await eventually(lambda: value("jobs", place="file") == len(kept))
     await history.close(within=5)
     size = path.stat().st_size
     fewer = opens(history_most=10)
