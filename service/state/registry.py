@@ -26,7 +26,7 @@ class Registry:
         self._jobs: dict[str, Job] = {}  # by launch id, as all tables here but the next
         self._launch_ids: dict[str, dict[str, None]] = {}  # by identifier; oldest first
         self._counts: Counter[str] = Counter()  # by job name
-        self._waiters: dict[str, list[asyncio.Future[None]]] = {}
+        self._waiters: dict[str, dict[asyncio.Future[None], None]] = {}  # the first one first
         self._closings: dict[str, asyncio.Future[Job]] = {}
         self._known = 0  # how many jobs have been here
         self._change_listeners: list[Callable[[Job], None]] = []
@@ -129,8 +129,11 @@ class Registry:
         """Wait until a job fulfils a condition, and return it; None once it is gone."""
         while (job := self._jobs.get(launch_id)) is not None and not until(job):
             woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.setdefault(launch_id, []).append(woken)
-            await woken
+            self._waiters.setdefault(launch_id, {})[woken] = None
+            try:
+                await woken
+            finally:
+                self._forget_waiter(launch_id, woken)
         return job
 
     async def wait_within(
@@ -182,6 +185,13 @@ class Registry:
     def _notify_of_change(self, job: Job) -> None:
         for listener in self._change_listeners:
             listener(job)
+
+    def _forget_waiter(self, launch_id: str, woken: asyncio.Future[None]) -> None:
+        """Until a job changes, which may take days, many may come and go."""
+        if waiters := self._waiters.get(launch_id):
+            waiters.pop(woken, None)
+            if not waiters:
+                del self._waiters[launch_id]
 
     def _wake(self, launch_id: str) -> None:
         for woken in self._waiters.pop(launch_id, ()):

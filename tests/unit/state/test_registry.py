@@ -167,6 +167,14 @@ async def test_waiting_ends_with_nothing_once_the_job_is_gone(registry: Registry
     assert await registry.wait("a", lambda _: False) is None
 
 
+async def test_one_who_stops_waiting_leaves_nothing_behind(registry: Registry) -> None:
+    """A job may run for days without a change, and its time limit is looked at twice a minute."""
+    registry.add(a_job("a"))
+    for _ in range(3):
+        assert not await registry.wait_within("a", lambda _: False, 0.001)
+    assert {} == registry._waiters
+
+
 async def test_one_who_stops_waiting_does_not_disturb_the_others(registry: Registry) -> None:
     registry.add(a_job("a"))
     waiting = [asyncio.create_task(registry.wait("a", lambda _: False)) for _ in range(2)]
