@@ -18,7 +18,7 @@ _FROM_CLIENTS = ("job", "identifier", "user_agent", "certificate")
 _MOST_CHARACTERS = 512
 # Some of these characters can be printed: see `_escape`.
 _NOT_PRINTABLE = re.compile(r"[^ -~]+")
-# How urllib3 tells the path of an address and its query, which may have a token: a collector's.
+# In messages of urllib3. The path and the query of a collector's address may hold a token.
 _OF_URLLIB3 = re.compile(r"(Max retries exceeded with url: )\S+")
 _LINE = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}

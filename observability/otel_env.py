@@ -99,7 +99,7 @@ def _correct_batch() -> Iterator[Correction]:
 
 
 def _shown(name: str, value: str) -> str:
-    """The value, unless it may hold a secret: headers do, and what nobody knows may."""
+    """The value, unless it may hold a secret: headers do, and an unknown variable may."""
     unknown = name.startswith("OTEL_EXPORTER_") and _RULES[_rank(name)] is _REST
     hidden = value and (unknown or name.endswith("HEADERS"))
     return NOT_SHOWN if hidden else shown_setting(value)

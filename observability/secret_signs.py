@@ -1,4 +1,4 @@
-"""Says whether a configured text may hold a secret, as far as its look tells.
+"""Says whether a configured text looks as if it held a secret.
 
 A secret may stand where it does not belong: a password in an address, a token or a private key
 in place of its file. What looks like a word or a path is shown, and so is a passphrase of words.

@@ -4,7 +4,7 @@ A class has a `code` for the contract's `Response.error.code`, a `reason` for th
 and a gRPC `status` for methods whose answer has no field for errors. Classes with the same code
 have the same status, and all but `Cordoned` the same reason. A message says to a person what was
 wrong, with which field or job, and what would help. `retry_after` is in how many seconds another
-try may succeed, None if nobody knows.
+try may succeed, None if that is unknown.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,10 +1,11 @@
-"""A process in which jobs are launched and killed through the core, and their ends kept or not.
+"""A process that launches and kills jobs through the core, and keeps their ends or not.
 
     python -m benchmarks.servers.lives ROUNDS LIVES FOLDER
 
 There is a core for each way to keep them. They take turns, job by job: two processes of the same
-program differ by more than a history costs, and so do two seconds of one process. A line for each
-way in each round has the way, a tab, and the seconds of CPU time for each life.
+program differ by more than a history costs, and so do two seconds of one process. A life is the
+launch and the kill of a job. After each round it prints a line for each way: the way, a tab, and
+the seconds of CPU time for each life.
 """
 
 import asyncio
@@ -48,7 +49,7 @@ class _KeepsNothing(Core):
 
 
 class _Contender:
-    """A core, on an engine that costs nothing."""
+    """A core, on an engine that answers at once."""
 
     def __init__(self, way: str, folder: Path) -> None:
         self._way, self._keeps = way, way not in (NOTHING, NOTHING + AGAIN)
@@ -62,7 +63,7 @@ class _Contender:
 
     @property
     def cpu_seconds(self) -> float:
-        """Of its lives, and of the thread that writes."""
+        """The CPU time of its lives, and of the thread that writes them."""
         return self._in_loop + sum(map(time.clock_gettime, self._clocks))
 
     async def start(self) -> None:
@@ -76,7 +77,7 @@ class _Contender:
         await self._core.history.find(launch_id="none")  # waits for the file
 
     async def live(self, until: float) -> None:
-        """Launch and kill a job. All that the loop does until that time is for it."""
+        """Launch and kill a job, then wait. All CPU time of the loop until then counts for it."""
         began = time.thread_time()
         self._last = secrets.token_hex(8)
         await self._core.supervisor.launch(spec_of(self._last, ACTION))

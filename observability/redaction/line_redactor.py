@@ -1,4 +1,4 @@
-"""Replaces secrets in a text that arrives line by line, and that nobody may wait for to end.
+"""Replaces secrets in a text that arrives line by line, without waiting for its end.
 
 A line that could be the beginning of a secret is held back until the next lines have decided it.
 What comes out is what `Redactor` makes of the whole text, except that each line stays one.

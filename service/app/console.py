@@ -28,7 +28,7 @@ def open_console(
     """The console with its port bound; None if it is not wanted. Raises `StartError`."""
     if settings.console_port is None:
         return None
-    # Certificates of the gRPC port name no browser: without an access file nobody can log in.
+    # Browsers have no certificate of the gRPC port: without an access file, nobody can log in.
     known = access if settings.access_file else None
     callers = Callers(known, secure=tls.console is not None)
     links = Links(settings.grafana_url, settings.trace_url_template)

@@ -32,7 +32,7 @@ def state_of(job: "Job") -> str:
 
 
 def outcome_of(job: "Job") -> str:
-    """Its outcome, with the exit code unless that says no more; `gone` if nobody knows it."""
+    """Its outcome, with the exit code unless that says no more; `gone` if that is unknown."""
     informs = job.HasField("exit_code") and job.outcome not in ("success", "ended")
     return f"{job.outcome} ({job.exit_code})" if informs else job.outcome or "gone"
 

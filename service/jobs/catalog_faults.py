@@ -44,7 +44,7 @@ _TOML_INTEGERS = range(-(2**63), 2**63)
 def described(fault: ErrorDetails) -> str:
     """A fault with its key, and with the value if that may be shown."""
     where = ".".join(_cut(part, _MOST_OF_A_NAME) for part in fault["loc"]) or "jobs"
-    # A key that nobody knows may be a variable that stands beside `environment`.
+    # An unknown key may be a variable that belongs into `environment`.
     is_unknown = fault["type"] == "extra_forbidden" and fault["loc"][-1] not in _REFUSED
     is_hidden = is_unknown or not _HIDDEN.isdisjoint(fault["loc"])
     return f"{where}{'' if is_hidden else _shown(fault['input'])}: {_describe(fault)}"

@@ -7,7 +7,7 @@ from observability.callers import NO_CALLER, Caller
 from service.jobs.restart_policy import Restarts
 
 EndReason = Literal["", "time_limit", "unhealthy"]
-"""Why a supervisor ends a run that nobody has requested to kill; "" if none does."""
+"""Why a supervisor ends a run without a request to kill it; "" if it does not."""
 
 
 @dataclass(frozen=True, slots=True)

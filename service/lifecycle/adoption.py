@@ -72,7 +72,7 @@ class Adoption:
                 self._registry.adopt(described(job, workload), started)
 
     def adopt_exited(self, job: Job, seen: Inspection) -> None:
-        """Report an exit that nobody has followed, and remove the workload."""
+        """Report an exit that no supervisor has seen, and remove the workload."""
         self._add_exited(job, seen)
         self._background.spawn(self._reap_last(job.launch_id), f"reap {job.launch_id}")
 

@@ -18,10 +18,10 @@ log = get_logger(__name__)
 
 
 class Predecessors:
-    """Knows what may be left of earlier runs.
+    """Keeps a list of the workloads of earlier runs that may be left, and removes them.
 
-    It has to be gone before the workload of the last run: without that one, the next start of the
-    supervisor would take it for that of a job that is to be started again.
+    They have to be removed before the workload of the last run. If only they were left, the next
+    start of the supervisor would take the job for one that is to be started again.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ log = get_logger(__name__)
 
 # When a restart is tried again that has failed (seconds).
 _RETRIES = Backoff(1.0, 30.0)
-# After these, nobody knows whether there is a successor: the next try looks.
+# After these it is unknown whether there is a successor: the next try looks.
 _UNSURE = (EngineUnavailable, EngineTimeout, EngineFailed)
 # How often such a successor is looked for while the exited workload runs again: for some minutes.
 _LOOKS = 15

@@ -39,7 +39,7 @@ class LogsWanted:
 
 
 class JobLogs:
-    """Streams the output of jobs. A stream needs no thread; one that nobody reads on waits."""
+    """Streams the output of jobs. A stream needs no thread; it waits if its client is slow."""
 
     def __init__(self, engine: Engine, registry: Registry) -> None:
         self._engine = engine

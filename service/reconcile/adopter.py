@@ -69,9 +69,9 @@ class Adopter:
         await self._examine(workload_id, labels, even_replaced=True)
 
     async def examine_started(self, workload_id: str, labels: Mapping[str, str]) -> None:
-        """As `examine`, of what was live a moment ago, and may have ended since.
+        """As `examine`, for a workload that was live a moment ago. It may have ended since then.
 
-        If it was replaced by then, its job went on without it, and is over.
+        If it has ended and has a successor, its job went on with that one, and is over.
         """
         await self._examine(workload_id, labels, even_replaced=False)
 
@@ -208,7 +208,7 @@ class Adopter:
             self.surplus.stop(job, seen.id)
 
     def _other(self, job: Job) -> Job | None:
-        """The job of an action's identifier: the one that runs, though a launch may wait for it."""
+        """The job of an action's identifier. Of several: the one that runs, or else the newest."""
         jobs = [j for j in self.registry.of(job.identifier) if j.grouped and job.grouped]
         newest = jobs[-1] if jobs else None
         return next((each for each in jobs if each.runs), newest)

@@ -177,7 +177,7 @@ class Comparison:
         """Have the reaper inspect it.
 
         If there was a signal before the exit, the engine may have sent it at its own stop, and be
-        back: then nobody has witnessed the exit.
+        back: then no supervisor has seen the exit.
         """
         signal = self._signal_before_exit(job.launch_id)
         hint = Hint(signal=signal, witnessed=witnessed and signal is None)

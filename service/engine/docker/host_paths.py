@@ -8,7 +8,7 @@ from typing import Any
 from service.engine.workload_spec import WorkloadSpec
 from service.errors import EngineRefused
 
-# Whoever may use one of these is root on the host.
+# A program that may use one of these is root on the host.
 _SOCKETS = (
     "/run/docker.sock",
     "/var/run/docker.sock",  # where the folder is no link to /run

@@ -1,7 +1,7 @@
 """A long answer of the Engine, read on the event loop: it needs no thread, however long it takes.
 
-Whoever reads slowly slows the Engine down, since no more is read ahead than a few hundred kB. The
-connection is closed as soon as nobody reads any more.
+A slow reader slows the Engine down, since no more is read ahead than a few hundred kB. The
+connection is closed when the reader stops.
 """
 
 import asyncio

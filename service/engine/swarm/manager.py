@@ -115,7 +115,7 @@ class Manager:
         return read(Info, self._client.info())
 
     def check_leader(self) -> None:
-        """Raise `EngineUnavailable` if the Swarm has no leader, without whom nothing can change."""
+        """Raise `EngineUnavailable` if the Swarm has no leader: then nothing can change."""
         with translated_errors("ping", ""):
             self._client.inspect_swarm()
 

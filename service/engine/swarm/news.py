@@ -41,7 +41,7 @@ async def follow(
         there = {each.id for each in (*before, *polled.workloads)}
         gone = [each for each in new if each.id not in there]
         for event in changes([*before, *gone], polled.workloads):
-            for each in _with_what_swarm_knows(event, polled):
+            for each in _with_task_state(event, polled):
                 yield each
         before = polled.workloads
         await pause(_pause(polled))
@@ -53,7 +53,7 @@ def _pause(polled: Poll) -> float:
     return min(max(_SHORTEST, ours, managers), _LONGEST)
 
 
-def _with_what_swarm_knows(event: Event, polled: Poll) -> Iterator[Event]:
+def _with_task_state(event: Event, polled: Poll) -> Iterator[Event]:
     if event.id in polled.torn and event.change is Change.REMOVED:
         yield replace(event, ran=True)
         return
@@ -61,14 +61,14 @@ def _with_what_swarm_knows(event: Event, polled: Poll) -> Iterator[Event]:
     if event.change is not Change.EXITED or task is None:
         yield event
         return
-    if _was_told_to_end(task):
+    if _was_shut_down(task):
         yield _changed(event, Change.SIGNALLED, signal=SIGTERM)
     code = exit_code(task)
     known = code is not None and task.NodeID not in polled.nodes.lost
     yield _changed(event, Change.EXITED, code=code, witnessed=known)
 
 
-def _was_told_to_end(task: Task) -> bool:
+def _was_shut_down(task: Task) -> bool:
     """Whether Swarm has ended it: for us, for somebody else, or because its node is drained.
 
     One that has ended by itself is `failed` or `complete`, even if Swarm wants it to end by now.
