@@ -1,7 +1,6 @@
 """Launches and restarts that were given up, and the removal of what they started all the same."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
@@ -27,7 +26,7 @@ class AbandonedLaunches:
         self._engine = engine
         self._remover = remover
         self._background = background
-        self._launch_ids: deque[str] = deque(maxlen=_MOST_REMEMBERED)
+        self._launch_ids: dict[str, None] = {}  # the first one first
         self._removals: dict[asyncio.Task[None], str] = {}  # with the launch id
 
     def __contains__(self, launch_id: str) -> bool:
@@ -40,7 +39,9 @@ class AbandonedLaunches:
         If the engine creates it later, the watcher gets an event.
         """
         launch_id = labels[LAUNCH_LABEL]
-        self._launch_ids.append(launch_id)
+        self._launch_ids[launch_id] = None
+        if len(self._launch_ids) > _MOST_REMEMBERED:
+            del self._launch_ids[next(iter(self._launch_ids))]
         log.warning(
             "launch.abandoned",
             launch_id=launch_id,
@@ -73,9 +74,8 @@ class AbandonedLaunches:
         task.add_done_callback(lambda done: self._removals.pop(done, None))
 
     async def _remove_all(self, launch_id: str) -> None:
-        for workload in await self._engine.list():
-            if workload.labels.get(LAUNCH_LABEL) == launch_id:
-                self.remove(workload.id, workload.labels)
+        for workload in await self._engine.find({LAUNCH_LABEL: launch_id}):
+            self.remove(workload.id, workload.labels)
 
     async def _remove(self, workload_id: str, labels: Mapping[str, str]) -> None:
         try:

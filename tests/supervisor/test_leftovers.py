@@ -1,13 +1,15 @@
 """Containers that belong to no job are removed in the background: no request waits for that."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from service.engine.workloads import Workload
 from service.errors import (
     EngineError,
     EngineFailed,
@@ -15,7 +17,9 @@ from service.errors import (
     EngineTimeout,
     NoSuchWorkload,
 )
-from service.jobs.labels import labels_of
+from service.jobs.labels import LAUNCH_LABEL, labels_of
+from service.lifecycle.abandoned_launches import _MOST_REMEMBERED, AbandonedLaunches
+from service.lifecycle.removal import Remover
 from tests.fake_engine.faults import Hold
 from tests.fake_engine.host import Container
 from tests.supervisor.test_unanswered import Looks
@@ -334,6 +338,40 @@ async def test_what_a_failed_try_has_left_is_removed_though_its_launch_has_a_job
 
 
 # Files with credentials whose container is gone
+
+
+async def test_the_engine_lists_only_what_a_launch_that_was_given_up_has_left(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage there are many such launches, and each would list all containers."""
+    asked, find = list[Mapping[str, str]](), world.engine.find
+
+    async def noting(labels: Mapping[str, str]) -> Sequence[Workload]:
+        asked.append(labels)
+        return await find(labels)
+
+    world.put("stranger")
+    monkeypatch.setattr(world.engine, "find", noting)
+    world.faults.fail("start", EngineTimeout("too long"), after=True)
+    assert 504 == await world.launching("a-1").answer()
+    await until(lambda: ["stranger"] == world.left())
+    [given_up] = world.logged("launch.abandoned")
+    assert [{LAUNCH_LABEL: given_up["launch_id"]}] == asked
+
+
+async def test_thousands_of_launches_that_were_given_up_slow_nothing_down(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each container that is no job's is looked for among them, at each comparison."""
+    many = _MOST_REMEMBERED + 1
+    given_up = AbandonedLaunches(world.engine, Remover(world.engine), world.background)
+    monkeypatch.setattr(given_up, "_spawn", lambda *_: None)
+    for number in range(many):
+        given_up.add(_labels(str(number), "a-1"), "a-1")
+    began = time.process_time()
+    assert [] == [number for number in range(many, 2 * many) if str(number) in given_up]
+    assert time.process_time() - began < 0.5  # seconds: it takes a hundredth of that
+    assert ("0" in given_up, "1" in given_up, str(many - 1) in given_up) == (False, True, True)
 
 
 class _Sweeps:
