@@ -38,6 +38,24 @@ class LogsWanted:
     since: int = 0
 
 
+@dataclass(slots=True)
+class _First:
+    """The first line to show: one of a time (nanoseconds since the epoch), or of a later one."""
+
+    at: int
+    skip: int = 0  # so many whole lines of that time come before it
+
+    def of(self, lines: Sequence[Printed]) -> Sequence[Printed]:
+        """The lines to show. What a part of a line has left for the next one is no line."""
+        return [line for line in lines if self._reached_by(line) and (line.text or line.ends)]
+
+    def _reached_by(self, line: Printed) -> bool:
+        if line.at != self.at or not self.skip:
+            return line.at >= self.at
+        self.skip -= line.ends
+        return False
+
+
 class JobLogs:
     """Streams the output of jobs. A stream needs no thread; it waits if its client is slow."""
 
@@ -98,7 +116,7 @@ class JobLogs:
         self, job: Job, wanted: LogsWanted, redact: Redactor
     ) -> AsyncGenerator[Sequence[Printed], None]:
         first = await self._first(job, wanted)
-        since = max(0, first - _BEFORE)
+        since = max(0, first.at - _BEFORE)
         reading = Reading(
             self._engine,
             self._registry,
@@ -111,9 +129,9 @@ class JobLogs:
         async with aclosing(reading.lines(lambda: scrubber.time_left)) as found:
             async for lines in found:
                 await self._scrub(scrubber, lines)
-                if shown := _from(first, scrubber.take()):
+                if shown := first.of(scrubber.take()):
                     yield shown
-        if shown := _from(first, scrubber.rest()):
+        if shown := first.of(scrubber.rest()):
             yield shown
         if reading.came_too_late:
             yield _kept(await self._ended(job), wanted)
@@ -143,21 +161,30 @@ class JobLogs:
                 return await asyncio.shield(self._registry.when_closed(job.launch_id))
         return job
 
-    async def _first(self, job: Job, wanted: LogsWanted) -> int:
-        """The time of the first line that is shown (nanoseconds since the epoch)."""
+    async def _first(self, job: Job, wanted: LogsWanted) -> _First:
+        """Where that begins which is wanted.
+
+        The line before the last ones is asked for as well: Podman gives all lines that it reads at
+        once the same time, so the time of the first line to show may be that of earlier ones.
+        """
         if wanted.tail is None or job.workload_id is None:
-            return wanted.since
-        asked = max(1, wanted.tail)
-        times = [
-            line.at
-            async for lines in self._engine.logs(job.workload_id, tail=asked)
-            for line in lines
-            if line.ends
-        ]
+            return _First(wanted.since)
+        asked = wanted.tail + 1
+        times = await self._times(job.workload_id, tail=asked)
         if len(times) < asked:
-            return wanted.since
-        newest = sorted(times)[-asked]
-        return max(wanted.since, newest if wanted.tail else newest + 1)
+            return _First(wanted.since)
+        before, *shown = times[-asked:]
+        if before < wanted.since or before not in shown:
+            return _First(max(wanted.since, before + 1))
+        all_at_once = await self._times(job.workload_id, since=before - 1)
+        return _First(before, skip=all_at_once.count(before) - shown.count(before))
+
+    async def _times(
+        self, workload_id: str, *, tail: int | None = None, since: int = 0
+    ) -> Sequence[int]:
+        """The times of whole lines, in their order."""
+        found = self._engine.logs(workload_id, tail=tail, since=since)
+        return sorted([line.at async for lines in found for line in lines if line.ends])
 
     async def _scrub(self, scrubber: Scrubber, lines: Sequence[Printed]) -> None:
         async with self._turn:
@@ -167,11 +194,6 @@ class JobLogs:
                 if (worked := time.perf_counter() - began) > _WORK:
                     await asyncio.sleep(worked)
                     began = time.perf_counter()
-
-
-def _from(first: int, lines: Sequence[Printed]) -> Sequence[Printed]:
-    """The lines from a time on. What a part of a line has left for the next one is no line."""
-    return [line for line in lines if line.at >= first and (line.text or line.ends)]
 
 
 def _kept(job: Job, wanted: LogsWanted) -> Sequence[Printed]:

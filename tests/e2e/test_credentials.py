@@ -82,7 +82,7 @@ def test_another_launch_with_other_credentials_is_a_dedup_that_tells_none(
 ) -> None:
     assert Response() == supervised.launch(way, "a-1", {}, _AUTH)
     assert Response() == supervised.launch(way, "a-1", {}, {"token": "0ther-s3cret"})
-    (dedup,) = supervised.events("launch.dedup")
+    (dedup,) = eventually(lambda: list(supervised.events("launch.dedup")))
     assert ["auth"] == dedup["differing"]
     assert "s3cret" not in supervised.log()
 

@@ -90,6 +90,19 @@ async def test_only_the_last_lines_are_shown(world: World, tail: int, shown: lis
     client.done.cancel()
 
 
+async def test_the_last_lines_are_exact_though_all_have_the_same_time(world: World) -> None:
+    """Podman gives one time to all lines that it reads at once."""
+    job, container = await _a_job(world)
+    for text in "abcd":
+        container.say(text)
+    container.printed[:] = [line._replace(at=container.printed[0].at) for line in container.printed]
+    assert ["c", "d"] == await _texts(world, job, tail=2)
+    assert [] == await _texts(world, job, tail=0)
+    container.say("e")
+    assert ["d", "e"] == await _texts(world, job, tail=2)
+    assert ["e"] == await _texts(world, job, tail=2, since=container.printed[-1].at)
+
+
 async def test_only_lines_of_a_time_or_later_are_shown(world: World) -> None:
     job, container = await _a_job(world)
     for text in "abc":

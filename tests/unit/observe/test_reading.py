@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from service.engine.output import Printed
 from service.jobs.model import Job
-from service.observe.logs import _from
+from service.observe.logs import _First
 from service.observe.reading import Reading, _LastOutput
 from tests.support.clock import skipping_waits
 from tests.support.samples import a_job
@@ -14,7 +14,7 @@ from tests.support.samples import a_job
 
 def test_an_empty_part_of_a_line_is_no_line_and_an_empty_line_is_one() -> None:
     part, line = Printed("stdout", "", 5, ends=False), Printed("stdout", "", 5)
-    assert [line] == _from(5, [part, line, Printed("stdout", "older", 4)])
+    assert [line] == _First(5).of([part, line, Printed("stdout", "older", 4)])
 
 
 _LOOKS = 3
