@@ -5,6 +5,7 @@ They are those of tests/engine/test_contract.py, which run on a real Swarm there
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from http import HTTPStatus
 from inspect import signature
 from pathlib import Path
 from threading import Event
@@ -14,7 +15,7 @@ import pytest
 
 from service.engine.swarm import beginnings, ends, launch, news
 from service.engine.workloads import Exit
-from service.errors import EngineTimeout
+from service.errors import EngineTimeout, ImageMissing
 from tests.engine import test_contract as contract
 from tests.engine.rigs import until
 from tests.simulated_manager import swarm
@@ -88,6 +89,28 @@ async def test_a_launch_that_waits_for_the_request_of_another_ends_in_time(
     finally:
         answers.set()
     await leads
+
+
+async def test_a_node_without_the_image_is_left_although_a_manager_hangs_meanwhile(
+    rig: SimulatedRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As during an election. Here there is no other node."""
+    monkeypatch.setattr(launch, "_CALL", 0.2)
+    over, asked, update = Event(), list[str](), rig.swarm.update
+
+    def hang_once(service_id: str, version: int, spec: dict[str, Any]) -> None:
+        asked.append(service_id)
+        if len(asked) == 1:
+            over.wait()
+            raise swarm.Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "no leader")
+        update(service_id, version, spec)
+
+    monkeypatch.setattr(rig.swarm, "update", hang_once)
+    try:
+        with pytest.raises(ImageMissing, match="No such image"):
+            await rig.engine.start(contract.a_spec(rig, "a-1", image="missing"), timeout=4)
+    finally:
+        over.set()
 
 
 async def test_a_kill_is_sent_although_the_nodes_are_not_told(rig: SimulatedRig) -> None:

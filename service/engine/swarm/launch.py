@@ -181,8 +181,8 @@ class Launch:
     def _try_elsewhere(self, client: Client, service_id: str, task: Task) -> None:
         """Exclude a node that lacks the image. Without a registry, only some nodes may have it."""
         if task.NodeID not in self._refusals:
-            self._refusals[task.NodeID] = task.Status.Err
             self._ask(client).avoid(service_id, [task.NodeID])
+            self._refusals[task.NodeID] = task.Status.Err  # only now: if it hangs, it is repeated
 
     def _check_room(self, task: Task) -> None:
         """Raise `NoRoom` or `ImageMissing` if the task has waited too long for a node."""
