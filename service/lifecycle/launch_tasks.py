@@ -1,7 +1,6 @@
 """The task of each launch: it waits for its turn, and starts the workload."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -70,9 +69,8 @@ class LaunchTasks:
         full = self.rooms.limit_reached(job)
         if full and not self.rooms.may_wait(job.name):
             raise LimitReached(full)
-        earlier = [j for j in self.registry.of(job.identifier) if j.grouped and job.grouped]
         displacing = self.admission.full and self._displace(job.name, _image_of(workload))
-        work = partial(self._run, job, spec, workload, earlier, full)
+        work = partial(self._run, job, spec, workload, full)
         self.launches.begin(job, work, displacing=displacing)
         self.registry.add(job)
         if full:
@@ -126,14 +124,13 @@ class LaunchTasks:
         job: Job,
         spec: JobSpec,
         workload: WorkloadSpec,
-        earlier: Sequence[Job],
         full: str | None,
     ) -> LaunchOutcome:
         began = time.perf_counter()
         try:
             if full:
                 await self.waits.wait_for_room(job, full)
-            if runs_on := await self.waits.wait_for_predecessors(earlier):
+            if runs_on := await self.waits.wait_for_predecessors(job):
                 self.registry.observe(job.launch_id, StartFailed())
                 return await self.join(runs_on, spec)
             started = await self._start(job, workload)

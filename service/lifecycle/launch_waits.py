@@ -1,7 +1,6 @@
 """What a launch waits for before it takes a slot: room, and the end of earlier jobs."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -50,25 +49,34 @@ class LaunchWaits:
         except TimeoutError:
             raise LimitReached(f"{full}; waited {seconds:g} s") from None
 
-    async def wait_for_predecessors(self, earlier: Sequence[Job]) -> Job | None:
-        """Wait until the identifier is free; the job that keeps it, if it runs on or again."""
-        default = self.settings.job_stop_grace_seconds
-        grace = max((job.grace(default) for job in earlier), default=0.0)
-        try:
-            async with asyncio.timeout(grace + _EXIT_SECONDS):
-                for job in earlier:
-                    with wait_span("earlier container", linked=job.traceparent):
-                        runs_on = await self.readiness.when_ready(
-                            partial(self._wait_until_steady, job)
-                        )
-                    if runs_on:
-                        return job
-        except TimeoutError:
-            raise EngineTimeout("the identifier's earlier container is not gone yet") from None
+    async def wait_for_predecessors(self, job: Job) -> Job | None:
+        """Wait until the identifier is free; the job that keeps it, if it runs on or again.
+
+        Also jobs that were adopted meanwhile keep it, such as one that an earlier launch has found.
+        """
+        while predecessor := self._predecessor(job):
+            if runs_on := await self._wait_until_gone(predecessor):
+                return runs_on
         return None
 
-    async def _wait_until_steady(self, earlier: Job) -> Job | None:
+    def _predecessor(self, job: Job) -> Job | None:
+        """The oldest job that a launch may not run beside."""
+        number = self.registry.current(job).number
+        others = self.registry.of(job.identifier) if job.grouped else ()
+        before = (j for j in others if j.grouped and (j.number < number or j.adopted))
+        return next(before, None)
+
+    async def _wait_until_gone(self, predecessor: Job) -> Job | None:
         """Wait until a job is gone (None), runs on since its kill has failed, or runs again."""
-        return await self.registry.wait(
-            earlier.launch_id, lambda job: job.steady or job.state is State.BACKING_OFF
-        )
+        seconds = predecessor.grace(self.settings.job_stop_grace_seconds) + _EXIT_SECONDS
+        wait = partial(self.registry.wait, predecessor.launch_id, _keeps_identifier)
+        try:
+            async with asyncio.timeout(seconds):
+                with wait_span("earlier container", linked=predecessor.traceparent):
+                    return await self.readiness.when_ready(wait)
+        except TimeoutError:
+            raise EngineTimeout("the identifier's earlier container is not gone yet") from None
+
+
+def _keeps_identifier(job: Job) -> bool:
+    return job.state is State.BACKING_OFF or (job.runs and not job.closing)

@@ -174,13 +174,24 @@ class Adopter:
         removes = self.settings.production or job.restart is not None
         if seen.status is Status.EXITED and removes and not seen.aside:
             if seen.started_at:
-                self.adoption.adopt_exited(job, seen)
+                self._adopt_exited(job, seen)
             elif not self.engine.capabilities.shared:  # likewise
                 # Its removal was interrupted, and it has never run: no job has ended.
                 await self.remover.remove(seen.id)
                 await self._examine_predecessor(job)
         elif seen.status is Status.LIVE:
             self._adopt_or_stop(job, seen)
+
+    def _adopt_exited(self, job: Job, seen: Inspection) -> None:
+        """Report an exit, and have the job started again if it may be.
+
+        It may not run beside another job of its identifier. Then the janitor removes the workload.
+        """
+        other = self._other(job) if job.restart is not None else None
+        if other is None:
+            self.adoption.adopt_exited(job, seen)
+        elif other.workload_id is None:
+            self._examine_later(other, seen)
 
     async def _examine_predecessor(self, job: Job) -> None:
         """Examine the exited workload of a job whose successor has never run."""
@@ -203,7 +214,7 @@ class Adopter:
         if other is None:
             self.adoption.adopt(job, seen)
         elif other.workload_id is None or self.engine.capabilities.shared:
-            self.background.spawn(self._examine_after(other.launch_id, seen), f"examine {seen.id}")
+            self._examine_later(other, seen)
         else:
             self.surplus.stop(job, seen.id)
 
@@ -212,6 +223,9 @@ class Adopter:
         jobs = [j for j in self.registry.of(job.identifier) if j.grouped and job.grouped]
         newest = jobs[-1] if jobs else None
         return next((each for each in jobs if each.runs), newest)
+
+    def _examine_later(self, other: Job, seen: Inspection) -> None:
+        self.background.spawn(self._examine_after(other.launch_id, seen), f"examine {seen.id}")
 
     async def _examine_after(self, launch_id: str, seen: Inspection) -> None:
         """Examine a workload again after a launch of its identifier, which may have adopted it.

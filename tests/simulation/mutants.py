@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from observability.redaction.redactor import Redactor
+from service.lifecycle import launch_waits
 from service.lifecycle.closing import Closing
 from service.lifecycle.exit_hints import Signals
 from service.lifecycle.killer import Killer
@@ -60,7 +61,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "a launch waits for the end of a job whose kill has failed": Mutant(
         "a request unanswered",
-        [Patch(LaunchWaits, "_wait_until_steady", "job.steady or", "False and")],
+        [Patch(launch_waits, "_keeps_identifier", "(job.runs and", "(False and")],
     ),
     "readiness leaves a task that waits": Mutant(
         "tasks left",

@@ -845,3 +845,73 @@ async def test_of_two_supervisors_each_knows_that_it_runs_again() -> None:
         await other.kill("a-1")
         await until(lambda: not one.states())
         assert [] == one.left()
+
+
+async def unseen(world: World) -> Container:
+    """A running container that the start could not look at, in development."""
+    world.faults.fail("inspect", EngineTimeout("late"), times=2)
+    container = left_behind(world, "a-1-1")
+    await begin(world)
+    assert {} == world.states()
+    return container
+
+
+async def test_a_launch_waits_for_what_an_earlier_one_has_found_too() -> None:
+    """It ends before the launch would have found it itself."""
+    async with a_world(started=False, adopt=True, keep=True) as world:
+        container = await unseen(world)
+        question = world.faults.hold("list")
+        first = world.launching("a-1")
+        await question.reached()
+        kill, second = world.killing("a-1"), world.launching("a-1")
+        next_question = world.faults.hold("list")
+        question.release()
+        await first
+        world.host.exit(container.id, 1)
+        await until(lambda: world.states() == {"a-1": "backing_off"} or len(world.states()) > 1)
+        next_question.release()
+        await kill
+        await second
+        await runs_again(world)
+        assert [1] == [restarts_in(c.spec.labels).total for c in world.host.live]
+        assert {"dedups": 2, "kills": 1} == world.counted()
+
+
+@pytest.mark.parametrize("under_way", [False, True], ids=["launched", "under way"])
+async def test_nothing_is_started_again_beside_a_launch_that_has_found_its_end(
+    *, under_way: bool
+) -> None:
+    async with a_world(started=False, adopt=True, keep=True) as world:
+        container = await unseen(world)
+        look = world.faults.hold("inspect")  # of a comparison
+        await look.reached()
+        world.host.exit(container.id, 1)
+        creation = world.faults.hold("create")
+        launch = world.launching("a-1")
+        await creation.reached()
+        if under_way:
+            look.release()
+            await pass_time(0.5)
+        creation.release()
+        await launch
+        look.release()
+        await pass_time(600)
+        assert ["a-1-2"] == world.running() == world.left()
+        assert 0 == world.metric("supervisor_restarts_total")
+
+
+async def test_what_has_ended_is_started_again_if_the_launch_beside_it_fails() -> None:
+    async with a_world(started=False, adopt=True, keep=True) as world:
+        container = await unseen(world)
+        look = world.faults.hold("inspect")  # of a comparison
+        await look.reached()
+        world.host.exit(container.id, 1)
+        creation = world.faults.hold("create")
+        launch = world.launching("a-1")
+        await creation.reached()
+        look.release()
+        await pass_time(0.5)
+        creation.refuse(EngineRefused("no"))
+        assert 502 == await launch.answer()
+        await runs_again(world)
+        assert 1 == world.metric("supervisor_restarts_total")
