@@ -44,7 +44,13 @@ class Predecessors:
         except EngineRefused:  # a third party has started it meanwhile
             self._surplus.stop(job, workload_id)
         except EngineError as error:  # a comparison has it removed
-            log.warning("container.left_behind", container_id=workload_id, error=str(error))
+            log.warning(
+                "container.left_behind",
+                job=job.name,
+                identifier=job.identifier,
+                container_id=workload_id,
+                error=error.message,
+            )
         else:
             self._left.get(job.launch_id, set()).discard(workload_id)
 

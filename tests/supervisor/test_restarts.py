@@ -323,6 +323,20 @@ async def test_a_connection_that_breaks_leaves_no_predecessor(world: World) -> N
     assert [new.id] == [c.id for c in world.host.containers]
 
 
+async def test_a_predecessor_that_cannot_be_removed_is_logged_with_its_job(world: World) -> None:
+    await world.launch("a-1", "again")
+    hold = world.faults.hold("remove")
+    old = end(world)
+    await hold.reached()
+    world.engine.stuck.add(old.id)
+    hold.refuse(EngineTimeout("too long"))
+    await until(lambda: bool(world.logged("container.left_behind")), within=20)
+    [left] = world.logged("container.left_behind")
+    named = {"job": "again", "identifier": "a-1", "container_id": old.id, "error": "too long"}
+    assert named.items() <= left.items()
+    world.engine.stuck.clear()
+
+
 async def over_beside_its_first(world: World) -> Container:
     """The first container of a job that is over: it could not be removed."""
     await world.launch("a-1", "carefully again")
