@@ -8,7 +8,7 @@ from typing import Any
 
 from observability.escaping import printable
 from service.client.errors import CommandError, usage
-from service.support.text_file import read_text
+from service.support.text_file import expanded, read_text
 
 KEYS = ("server", "token_file", "ca", "cert", "key", "trace_url")
 _PATHS = frozenset({"token_file", "ca", "cert", "key"})
@@ -29,7 +29,7 @@ class Config:
             there = ", ".join(map(printable, self.contexts)) or "no context"
             raise usage(f"context {printable(name)}: is not in {self.path}, which has {there}")
         return {
-            key: str(self.path.parent / Path(value).expanduser()) if key in _PATHS else value
+            key: str(self.path.parent / expanded(value)) if key in _PATHS else value
             for key, value in self.contexts[name].items()
         }
 

@@ -9,7 +9,7 @@ from typing import Any
 from observability.escaping import printable
 from observability.secret_signs import shown_setting
 from service.client.errors import CommandError, usage
-from service.support.text_file import read_text
+from service.support.text_file import expanded, read_text
 
 _MOST = 2**20  # bytes: more than a launch may have
 _OTHERS = stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH
@@ -47,7 +47,7 @@ def readable_by_others(path: Path) -> bool:
 
 def _read(origin: str, path: Path) -> str:
     try:
-        path = path.expanduser()
+        path = expanded(path)
         text = read_text(path, most=_MOST)
     except OSError as error:
         reason = error.strerror or str(error)

@@ -2,11 +2,11 @@
 
 import ssl
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from observability.secret_signs import shown_setting
 from service.client.errors import CommandError, usage
+from service.support.text_file import expanded
 from service.support.tls_files import load_pair
 
 _CERTIFICATES, _KEY = "a PEM file with certificates", "a PEM file with the key of the certificate"
@@ -67,7 +67,7 @@ def _read_pair(cert: Given, key: Given) -> tuple[bytes, bytes]:
 
 def _read(file: Given) -> bytes:
     try:
-        return Path(file.text).expanduser().read_bytes()
+        return expanded(file.text).read_bytes()
     except OSError as error:
         raise _wrong(file, f"cannot be read ({error.strerror})", "a PEM file") from None
 

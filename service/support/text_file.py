@@ -1,5 +1,6 @@
 """Reads files that people write: `.env` and the catalogue."""
 
+import os
 import threading
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
@@ -21,6 +22,11 @@ def read_text(path: Path, *, most: int = -1) -> str:
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         raise ValueError("it is UTF-16; save it as UTF-8")
     return data.decode("utf-8-sig").replace("\r\n", "\n")
+
+
+def expanded(path: Path | str) -> Path:
+    """The path with the home of `~` or `~user`; as it is if there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - that of `Path` raises RuntimeError
 
 
 def _read(path: Path, size: int) -> bytes:

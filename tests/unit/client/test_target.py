@@ -178,6 +178,15 @@ def test_what_stands_in_place_of_a_file_and_may_be_a_secret_is_not_shown(
         assert secret not in told
 
 
+@pytest.mark.parametrize("option", ["token_file", "ca"])
+def test_a_file_in_the_home_of_nobody_is_missing(option: str, tmp_path: Path) -> None:
+    text = "~nobody-at-all/x"
+    assert f"{text}: cannot be read (No such file" in refusal({option: text}, {})
+    write(tmp_path, f'[contexts.a]\n{option} = "{text}"\n')
+    told = refusal({"context": "a"}, {"XDG_CONFIG_HOME": str(tmp_path)})
+    assert f"{text}: cannot be read (No such file" in told
+
+
 def test_nor_is_a_password_in_an_address() -> None:
     assert "hunter2" not in refusal({"server": "https://me:hunter2@host"}, {})
 
