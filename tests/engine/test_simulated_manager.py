@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from observability.redaction.redactor import NO_SECRETS
 from service.engine.swarm import beginnings, ends, launch, news
 from service.engine.workloads import Exit
 from service.errors import EngineTimeout, ImageMissing
@@ -111,6 +112,18 @@ async def test_a_node_without_the_image_is_left_although_a_manager_hangs_meanwhi
             await rig.engine.start(contract.a_spec(rig, "a-1", image="missing"), timeout=4)
     finally:
         over.set()
+
+
+async def test_a_restart_that_takes_too_long_names_the_node(
+    rig: SimulatedRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await contract.start(rig, "a-1")
+    await rig.kill_by_hand(service, 9)
+    monkeypatch.setattr(swarm, "_STARTING", 60)
+    with pytest.raises(EngineTimeout, match=f"start {service} again: .* preparing on {HOSTNAME}"):
+        await rig.engine.start_successor(
+            service, {"a": "1"}, redact=lambda _: NO_SECRETS, timeout=1.2
+        )
 
 
 async def test_a_kill_is_sent_although_the_nodes_are_not_told(rig: SimulatedRig) -> None:

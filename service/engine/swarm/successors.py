@@ -6,20 +6,22 @@ The service keeps its name and its id. In one step it gets new labels, and Swarm
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 from observability.redaction.redactor import Redactor
 from service.engine.docker.client import Client
 from service.engine.docker.host_paths import check_binds
 from service.engine.swarm.answers import Task, TaskState
-from service.engine.swarm.errors import has_begun, no_room, refused, waits_for_node
+from service.engine.swarm.errors import has_begun, no_room, refused, too_slow, waits_for_node
 from service.engine.swarm.machines import KnownNodes
 from service.engine.swarm.manager import Manager
-from service.engine.swarm.names import SWARM_TITLE
 from service.engine.swarm.tasks import NOWHERE, by_service, chief, has_ended, is_lost, is_stopped
-from service.errors import EngineError, EngineFailed, EngineRefused, EngineTimeout
+from service.errors import EngineFailed, EngineRefused
 
 _LOOK = 0.3
+# The part of a start's time that is reserved for saying what has taken too long (seconds).
+_FOR_ERROR = 1.0
 # How long a task may wait for a node (seconds).
 _PLACEMENT = 12.0
 
@@ -38,21 +40,15 @@ def start_again(
     The client's time limit is that of the whole start. Raises `EngineRefused` if the last task has
     not ended, or uses a folder of the host that is not allowed.
     """
-    deadline = time.monotonic() + float(client.timeout)
+    deadline = time.monotonic() + float(client.timeout) - _FOR_ERROR
     manager = Manager(client)
     newest = by_service(manager.tasks_of(service_id)).get(service_id)
     if newest is None or not _is_successor(newest, labels) or _never_ran(newest):
         if newest is not None and not (has_ended(newest) or is_lost(newest, manager.nodes())):
             raise EngineRefused(f"service {service_id}: has not ended")
         manager.change(service_id, lambda spec: restarted(spec, labels, allowed_folders))
-    task = _follow(
-        manager,
-        service_id,
-        labels,
-        deadline,
-        refusal=lambda task: refused(service_id, task, nodes.name(manager, task), redact),
-    )
-    return nodes.name(manager, task)
+    node = partial(nodes.name, manager)
+    return node(_follow(manager, service_id, labels, deadline, node=node, redact=redact))
 
 
 def restarted(
@@ -81,9 +77,11 @@ def _follow(
     labels: Mapping[str, str],
     deadline: float,
     *,
-    refusal: Callable[[Task], EngineError],
+    node: Callable[[Task], str],
+    redact: Redactor,
 ) -> Task:
     waits_since: float | None = None
+    task: Task | None = None
     while time.monotonic() < deadline:
         tasks = [t for t in manager.tasks_of(service_id) if _is_successor(t, labels)]
         if tasks:
@@ -91,14 +89,14 @@ def _follow(
             if has_begun(task):
                 return task
             if _never_ran(task):
-                raise refusal(task)
+                raise refused(service_id, task, node(task), redact)
             waits_since = (waits_since or time.monotonic()) if waits_for_node(task) else None
             if waits_since and time.monotonic() - waits_since > _PLACEMENT:
                 raise no_room(service_id, task)
         elif is_stopped(manager.service(service_id)):
             raise EngineFailed(f"service {service_id}: is being stopped")
         time.sleep(_LOOK)
-    raise EngineTimeout(f"the {SWARM_TITLE} took too long to start {service_id} again")
+    raise too_slow(f"{service_id} again", task, node(task) if task else "")
 
 
 def _is_successor(task: Task, labels: Mapping[str, str]) -> bool:
