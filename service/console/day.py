@@ -34,15 +34,16 @@ class Day:
     def __init__(self, list_jobs: ListJobs) -> None:
         self._list_jobs = list_jobs
         self._lock = asyncio.Lock()
-        self._kept: dict[str, tuple[float, dict[str, Any]]] = {}  # by jobs, with its age
+        self._kept: dict[str, tuple[float, dict[str, Any]]] = {}  # by patterns, with its age
 
     async def figures(self, jobs: JobScope) -> dict[str, Any]:
         """Half hours since `begun`, oldest first. Raises `CallFailed`."""
+        key = repr(jobs.patterns)  # unlike `str`, unambiguous: a job may be called "all jobs"
         async with self._lock:  # pages that open at once read the history once
-            made, figures = self._kept.get(str(jobs), (0.0, {}))
+            made, figures = self._kept.get(key, (0.0, {}))
             if not figures or time.monotonic() - made > _FRESH:
                 figures = await self._read()
-                self._kept[str(jobs)] = time.monotonic(), figures
+                self._kept[key] = time.monotonic(), figures
         return figures
 
     async def _read(self) -> dict[str, Any]:
