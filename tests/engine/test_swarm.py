@@ -12,8 +12,13 @@ from typing import Any
 import pytest
 
 from observability.redaction.redactor import NO_SECRETS
+from service.engine.docker.connection import Clients, Connection
+from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.events import Change
+from service.engine.swarm import listing
 from service.engine.swarm.engine import SwarmEngine
+from service.engine.swarm.listing import Listings
+from service.engine.swarm.machines import KnownNodes
 from service.engine.workload_spec import Limits
 from service.engine.workloads import Begun, Status
 from service.errors import (
@@ -80,6 +85,19 @@ async def test_two_that_launch_the_same_at_once_get_one_service(swarm_rig: Swarm
 async def test_a_launch_finds_what_its_own_earlier_try_has_made(swarm_rig: SwarmRig) -> None:
     service_id = await start(swarm_rig, "a-1")
     assert service_id == await start(swarm_rig, "a-1")
+
+
+async def test_a_task_that_has_not_changed_is_not_decoded_again(
+    swarm_rig: SwarmRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task is found again by how its text begins, so this needs the text of a real manager."""
+    service_id = await start(swarm_rig, "a-1")
+    listings = Listings(swarm_rig.selector, KnownNodes(), TolerantReader())
+    client = Clients(Connection(swarm_rig.swarm.manager.host)).negotiate()
+    first = listings.poll(client, [])
+    monkeypatch.setattr(listing, "decode_json", lambda *_: pytest.fail("it is decoded"))
+    assert first.tasks[service_id] is listings.poll(client, []).tasks[service_id]
+    client.close()
 
 
 async def test_a_name_is_held_until_the_task_is_dead(swarm_rig: SwarmRig) -> None:

@@ -17,7 +17,7 @@ from docker.utils.proxy import ProxyConfig
 
 from service.engine.docker.engine_info import About, Version
 from service.engine.docker.inspections import Inspected
-from service.engine.docker.list_reader import elements
+from service.engine.docker.list_reader import Decode, decode_json, elements
 from service.engine.docker.log_parser import text_of
 from service.engine.docker.parsing import read
 from service.engine.docker.unix_socket import UnixSocket
@@ -96,7 +96,11 @@ class Client(docker.APIClient):
         return self.each("/containers/json", {"label": labels}, all=1)
 
     def each(
-        self, path: str, filters: Mapping[str, Sequence[str]], **parameters: Any
+        self,
+        path: str,
+        filters: Mapping[str, Sequence[str]],
+        decode: Decode = decode_json,
+        **parameters: Any,
     ) -> Iterator[Any]:
         """The elements of a list, one by one while the answer arrives.
 
@@ -108,7 +112,7 @@ class Client(docker.APIClient):
         answer = self._get(url, params=parameters, stream=True)  # type: ignore[attr-defined]
         with closing(answer):
             self._raise_for_status(answer)
-            yield from elements(answer.iter_content(_CHUNK))
+            yield from elements(answer.iter_content(_CHUNK), decode)
 
     def download(self, container_id: str, path: str, *, most: int) -> bytes:
         """A file of a container as a tar archive, cut off after so many bytes.

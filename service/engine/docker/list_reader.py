@@ -6,7 +6,7 @@ element is decoded by itself, with pauses in between.
 
 import time
 from codecs import getincrementaldecoder
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, TypeVar
 
@@ -14,7 +14,11 @@ from service.engine.docker.parsing import Unreadable
 
 T = TypeVar("T")
 
-_DECODER = JSONDecoder()
+Decode = Callable[[str, int], tuple[Any, int]]
+"""Decodes the value at a position, and returns its end as well. Raises `JSONDecodeError`."""
+
+decode_json: Decode = JSONDecoder().raw_decode
+
 _BLANKS = " \t\n\r"
 # The characters after a complete value in a list. Before others, a number may be incomplete.
 _AFTER = frozenset(f"{_BLANKS},]")
@@ -33,9 +37,9 @@ def with_pauses(items: Iterable[T]) -> Iterator[T]:
             until = clock() + _WORK
 
 
-def elements(chunks: Iterable[bytes]) -> Iterator[Any]:
+def elements(chunks: Iterable[bytes], decode: Decode = decode_json) -> Iterator[Any]:
     """The elements of a JSON list, each as soon as it has arrived. Raises `Unreadable`."""
-    text = _Text(chunks)
+    text = _Text(chunks, decode)
     if text.next() != "[":
         raise Unreadable("it is not a list")
     if text.peek() == "]":
@@ -53,9 +57,10 @@ def elements(chunks: Iterable[bytes]) -> Iterator[Any]:
 class _Text:
     """A text that arrives in chunks, and a position in it."""
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    def __init__(self, chunks: Iterable[bytes], decode: Decode) -> None:
         self._chunks = iter(chunks)
-        self._decode = getincrementaldecoder("utf-8")().decode
+        self._decode = decode
+        self._characters = getincrementaldecoder("utf-8")().decode
         self._text = ""
         self._at = 0
 
@@ -80,7 +85,7 @@ class _Text:
         self.peek()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
+                value, end = self._decode(self._text, self._at)
             except JSONDecodeError:  # it may be incomplete
                 if not self._read():
                     raise Unreadable("it is not JSON") from None
@@ -95,7 +100,7 @@ class _Text:
         parts, size = [left], 0
         try:
             for chunk in self._chunks:
-                parts.append(self._decode(chunk))
+                parts.append(self._characters(chunk))
                 size += len(parts[-1])
                 if size > len(left):
                     break

@@ -19,7 +19,8 @@ class Unreadable(ValueError):
 class Answer(BaseModel):
     """A part of an answer. Other fields are ignored."""
 
-    model_config = ConfigDict(strict=True)
+    # Frozen, because pydantic copies a default for each answer unless it can be hashed.
+    model_config = ConfigDict(strict=True, frozen=True)
 
 
 A = TypeVar("A", bound=Answer)

@@ -5,6 +5,7 @@ An answer that does not fit is `Unreadable`, as in `engine/docker/parsing.py`.
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import BeforeValidator
@@ -46,10 +47,6 @@ def _state(state: object) -> object:
 
 
 _State = Annotated[TaskState, BeforeValidator(_state)]
-
-
-class _Version(Answer):
-    Index: int
 
 
 class _SecretReference(Answer):
@@ -122,7 +119,6 @@ class Task(Answer):
     """A task: one run of a service's container on one node."""
 
     ID: NotEmpty
-    Version: _Version
     CreatedAt: str
     ServiceID: str = ""
     NodeID: str = ""
@@ -169,7 +165,7 @@ class Task(Answer):
         status = self.Status.ContainerStatus
         return status.ContainerID if status else ""
 
-    @property
+    @cached_property
     def created_at(self) -> float:
         """Seconds since the epoch."""
         return seconds(self.CreatedAt)
@@ -199,7 +195,6 @@ class Service(Answer):
     """A service: what Swarm has to run, under a name that is unique in the Swarm."""
 
     ID: NotEmpty
-    Version: _Version
     CreatedAt: str
     Spec: _ServiceSpec
 

@@ -1,16 +1,16 @@
 """The workloads of an instance, as a manager lists its tasks and services.
 
 A listing of tasks has everything about a workload except its name, and lacks services without a
-task. Tasks that have not changed since the last listing are not parsed again.
+task. Tasks whose text has not changed since the last poll are not decoded again.
 """
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from service.engine.docker.client import Client
-from service.engine.docker.list_reader import with_pauses
+from service.engine.docker.list_reader import decode_json, with_pauses
 from service.engine.docker.parsing import Unreadable, read
 from service.engine.docker.start_check import MAYBE_NOT_RUN
 from service.engine.docker.tolerant_reader import TolerantReader
@@ -31,6 +31,16 @@ from service.engine.workloads import Workload
 from service.errors import NoSuchWorkload
 
 Unless = Callable[[Workload], bool]
+
+# By so many characters at the beginning of its text a task is found again: they have its id.
+_BEGINNING = len('{"ID":"') + 25
+
+
+class _Read(NamedTuple):
+    """A task, and the text that it was read from."""
+
+    text: str
+    task: Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +70,24 @@ class Listings:
         self._labels = labels
         self._nodes = nodes
         self._reader = reader
-        self._known: Mapping[str, Task] = {}  # by id
+        self._known: Mapping[str, _Read] = {}  # those of the last poll, by their beginnings
 
     def poll(self, client: Client, before: Sequence[Workload]) -> Poll:
         """List tasks only. Services that were there before and have no task now are inspected."""
         cpu, began = time.thread_time(), time.monotonic()
         manager = Manager(client)
-        every = self._tasks(manager, self._labels)
-        self._known = {task.ID: task for task in every}
+        found = self._tasks(manager, self._labels)
+        self._known = {each.text[:_BEGINNING]: each for each in found}
+        every = [each.task for each in found]
         wanted = [task for task in every if _is_wanted(task)]
         tasks, stopping = by_service(wanted), being_stopped(wanted)
         nodes = self._nodes.of(manager, every)
-        found = [workload(t, nodes, stopping=s in stopping) for s, t in tasks.items()]
+        workloads = [workload(t, nodes, stopping=s in stopping) for s, t in tasks.items()]
         gone = [each.id for each in before if each.id not in tasks]
-        found += _without_task(manager, gone)
+        workloads += _without_task(manager, gone)
         torn = {t.ServiceID for t in every if not _is_wanted(t) and _runs(t, nodes)}
         spent = time.thread_time() - cpu, time.monotonic() - began
-        return Poll(found, tasks, nodes, *spent, torn)
+        return Poll(workloads, tasks, nodes, *spent, torn)
 
     def all(self, client: Client, labels: Mapping[str, str], unless: Unless) -> Sequence[Workload]:
         """All workloads with these labels. Makes two requests, and perhaps one for the nodes.
@@ -84,23 +95,27 @@ class Listings:
         The services are listed last: a task whose service is missing then was removed meanwhile.
         """
         manager = Manager(client)
-        wanted = [task for task in self._tasks(manager, labels) if _is_wanted(task)]
+        wanted = [t for _, t in self._tasks(manager, labels) if _is_wanted(t)]
         tasks, stopping = by_service(wanted), being_stopped(wanted)
         services = manager.services(labels)
         nodes = self._nodes.of(manager, tasks.values())
         every = (_workload(s, tasks.get(s.ID), nodes, stopping=s.ID in stopping) for s in services)
         return [each for each in every if not unless(each)]
 
-    def _tasks(self, manager: Manager, labels: Mapping[str, str]) -> Sequence[Task]:
+    def _tasks(self, manager: Manager, labels: Mapping[str, str]) -> Sequence[_Read]:
         """All tasks that are readable. Unchanged ones are taken from the last poll."""
-        before, now = self._known, []
-        for item in with_pauses(manager.each_task(labels)):
-            known = before.get(_text(item, "ID"))
-            if known is None or known.Version.Index != _version(item):
-                known = _readable(item, self._reader)
-            if known is not None:
-                now.append(known)
-        return now
+        before = self._known
+
+        def decode(text: str, at: int) -> tuple[_Read | None, int]:
+            known = before.get(text[at : at + _BEGINNING])
+            if known is not None and text.startswith(known.text, at):
+                return known, at + len(known.text)
+            item, end = decode_json(text, at)
+            task = _readable(item, self._reader)
+            return _Read(text[at:end], task) if task else None, end
+
+        found = with_pauses(manager.each_task(labels, decode))
+        return [each for each in found if each is not None]
 
 
 def _workload(service: Service, task: Task | None, nodes: Nodes, *, stopping: bool) -> Workload:
@@ -142,13 +157,3 @@ def _readable(item: object, reader: TolerantReader) -> Task | None:
     except Unreadable as error:
         reader.log_unreadable("list", f"a task: {error}")
         return None
-
-
-def _text(item: Any, key: str) -> str:
-    value = item.get(key) if isinstance(item, dict) else None
-    return value if isinstance(value, str) else ""
-
-
-def _version(item: Any) -> int | None:
-    version = item.get("Version") if isinstance(item, dict) else None
-    return version.get("Index") if isinstance(version, dict) else None

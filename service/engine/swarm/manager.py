@@ -7,6 +7,7 @@ from typing import Any
 from docker.errors import APIError
 
 from service.engine.docker.client import Client, label_filter
+from service.engine.docker.list_reader import Decode, decode_json
 from service.engine.docker.parsing import read
 from service.engine.swarm.answers import Info, Node, Secret, Service, Task
 from service.engine.swarm.errors import StaleVersion, translated_errors
@@ -99,9 +100,9 @@ class Manager:
         items = self._each("/tasks", {"service": services}, services[0])
         return [read(Task, item) for item in items]
 
-    def each_task(self, labels: Mapping[str, str]) -> Iterator[Any]:
+    def each_task(self, labels: Mapping[str, str], decode: Decode = decode_json) -> Iterator[Any]:
         """The tasks of services with these labels, as they arrive."""
-        return self._each("/tasks", {"label": label_filter(labels)})
+        return self._each("/tasks", {"label": label_filter(labels)}, decode=decode)
 
     def nodes(self) -> Nodes:
         """All nodes. A manager that has just become the leader knows nothing about them yet."""
@@ -154,6 +155,8 @@ class Manager:
         answer = client._post_json(client._url(path), data=data, **options)  # noqa: SLF001
         return client._result(answer, json=True)  # noqa: SLF001
 
-    def _each(self, path: str, filters: Filters, target: str = "") -> Iterator[Any]:
+    def _each(
+        self, path: str, filters: Filters, target: str = "", decode: Decode = decode_json
+    ) -> Iterator[Any]:
         with translated_errors("list", target):
-            yield from self._client.each(path, filters)
+            yield from self._client.each(path, filters, decode)

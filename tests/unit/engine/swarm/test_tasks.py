@@ -134,7 +134,7 @@ def test_what_never_ran_has_no_start() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("DesiredState", "odd"), ("ID", ""), ("Status", None), ("Version", {})]
+    ("key", "value"), [("DesiredState", "odd"), ("ID", ""), ("Status", None), ("CreatedAt", 7)]
 )
 def test_a_task_of_another_shape_is_unreadable(key: str, value: object) -> None:
     with pytest.raises(Unreadable):
