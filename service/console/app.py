@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 import orjson
@@ -10,8 +9,7 @@ from google.protobuf.message import Message
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from observability.callers import caller
@@ -26,6 +24,7 @@ from service.access.current_call import scope_of_call
 from service.access.roles import may_call
 from service.api.jobs_service import MAX_MESSAGE_BYTES, JobsService
 from service.api.services import Closing
+from service.console.assets import assets
 from service.console.bodies import MOST_BODY, BadBody, message_of, parsed, read_json
 from service.console.callers import Callers
 from service.console.calls import CallFailed, call, stream
@@ -74,7 +73,6 @@ class Console:
 
     def app(self, hosts: Hosts) -> ASGIApp:
         """The whole as an ASGI application."""
-        static = StaticFiles(directory=str(files("service.console") / "static"))
         get, post = ["GET"], ["POST"]
         routes = [
             Route("/", self._page, methods=get),
@@ -91,7 +89,7 @@ class Console:
             Route("/api/launch", self._launch, methods=post),
             Route("/api/kill", self._kill, methods=post),
             Route("/api/errors", self._note_error, methods=post),
-            Mount("/static", static),
+            assets(),
         ]
         return Guards(Starlette(routes=routes), hosts)
 

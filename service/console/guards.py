@@ -4,13 +4,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.console.assets import ALLOWED
 from service.console.hosts import Hosts, same_origin
 
-# Nothing from other hosts, nothing inline, and no page may frame this one.
+# Nothing from other hosts, one script inline, and no page may frame this one.
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+        f"default-src 'none'; script-src 'self' {ALLOWED}; style-src 'self'; img-src 'self';"
         " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from html import escape
-from importlib.resources import files
 from string import Template
 from typing import Any
 
-_STATIC = files("service.console") / "static"
+from service.console.assets import AGAIN, FOLDER, PLACE
+
 _COLUMNS = ("name", "identifier", "state", "started")
 # As in dom.js: what cannot be seen, or turns the direction of a text around.
 _ODD = re.compile(
@@ -23,18 +23,18 @@ def page(
     """The page, with the live jobs for browsers without JavaScript, or a text in their place."""
     rows = "\n".join(map(_row, jobs)) or f'<tr><td colspan="4">{escape(otherwise)}</td></tr>'
     left_out = "More jobs run than are shown here. " if more else ""
-    return _template("page.html").substitute(rows=rows, more=left_out)
+    return _template("page.html").substitute(rows=rows, more=left_out, again=AGAIN, place=PLACE)
 
 
 def login_page(text: str = "") -> str:
     """The form to log in, with what was wrong before."""
     wrong = f'<p class="wrong" role="alert">{escape(text)}</p>' if text else ""
-    return _template("login.html").substitute(wrong=wrong)
+    return _template("login.html").substitute(wrong=wrong, place=PLACE)
 
 
 @cache
 def _template(name: str) -> Template:
-    return Template((_STATIC / name).read_text(encoding="utf-8"))
+    return Template((FOLDER / name).read_text(encoding="utf-8"))
 
 
 def _row(job: Mapping[str, Any]) -> str:

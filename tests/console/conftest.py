@@ -1,6 +1,7 @@
 """A browser, and consoles before APIs in memory."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from scripts import browser as browser_program
 from scripts.ports import free_port
@@ -94,12 +95,17 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails its test if a script of it fails."""
+    """A page that fails its test if a script of it fails, and names what it did not get."""
     context = browser.new_context()
+    unanswered: set[Request] = set()
+    context.on("request", unanswered.add)
+    context.on("requestfinished", unanswered.discard)
     opened = context.new_page()
     failures: list[str] = []
     opened.on("pageerror", lambda error: failures.append(str(error)))
     yield opened
+    for request in unanswered:
+        sys.stdout.write(f"{request.url}: {request.failure or 'no answer yet'}\n")
     context.close()
     assert [] == failures
 

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, Route, expect
 from service.access.access import Access
 from service.access.clients import Client, Clients, Credentials, JobScope
 from service.access.roles import Role
+from service.console.assets import PLACE
 from tests.console.conftest import Served
 from tests.console.stub import StubApi, job
 
@@ -204,7 +205,7 @@ def test_a_foreign_origin_changes_nothing(serve: Serve, headers: dict[str, str])
 
 
 def test_each_answer_forbids_what_is_not_its_own(serve: Serve) -> None:
-    for path in ("/", "/static/main.js", "/api/me", "/nothing"):
+    for path in ("/", f"{PLACE}/main.js", "/api/me", "/nothing"):
         _, headers, _ = _ask(serve(StubApi()), "GET", path)
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from service._generated.supervisor.v1 import observer_pb2 as api
@@ -48,6 +49,31 @@ def test_a_page_that_could_not_begin_tries_it_again(page: Page, serve: Serve) ->
     page.unroute_all()
     expect(page.get_by_role("row", name="action-00001")).to_be_visible()
     expect(page.locator("#connection")).to_be_empty()
+
+
+@pytest.mark.parametrize("dropped", ["**/list.js", "**/style.css", "**/api/job?*"])
+def test_what_a_change_of_the_network_drops_is_fetched_again(
+    page: Page, serve: Serve, dropped: str
+) -> None:
+    """Chromium drops what waits for a connection whenever a container of its machine starts."""
+    page.route(dropped, lambda route: route.abort(), times=1)
+    with page.expect_event("requestfailed"):
+        page.goto(f"{serve(StubApi([job(1)])).url}/#/job/l-1")
+    expect(page.get_by_role("button", name="Kill")).to_be_visible()
+    expect(page.locator(".skip")).to_have_css("position", "absolute")
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
+def test_scripts_are_fetched_once_for_all_visits(page: Page, serve: Serve) -> None:
+    page.goto(serve(StubApi([job(1)])).url)
+    expect(page.get_by_role("row", name="action-00001")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("row", name="action-00001")).to_be_visible()
+    sizes = page.evaluate(
+        "performance.getEntriesByType('resource')"
+        ".filter(each => each.name.endsWith('.js')).map(each => each.transferSize)"
+    )
+    assert {0} == set(sizes)
 
 
 def test_what_a_client_may_do_is_asked_until_it_is_answered(page: Page, serve: Serve) -> None:

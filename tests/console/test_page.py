@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 from scripts import node
 from service._generated.supervisor.v1 import observer_pb2 as api
 from service.console.app import Links
+from service.console.assets import FOLDER, PLACE
+from service.console.pages import page as html_of
 from tests.console.conftest import Served
 from tests.console.measuring import measured
 from tests.console.stub import StubApi, job
@@ -144,7 +146,14 @@ def test_on_a_slow_connection_it_is_there_in_seconds(page: Page, serve: Serve) -
     slow = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 5e4}
     line.send("Network.emulateNetworkConditions", slow)
     page.goto(console.url)
-    expect(page.get_by_text("500 jobs")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("500 jobs")).to_be_visible()
+
+
+def test_the_page_names_each_script_so_that_none_waits_for_another() -> None:
+    """Others would be asked for once those that import them are there."""
+    scripts = {each.name for each in FOLDER.iterdir() if each.name.endswith(".js")}
+    named = set(re.findall(rf'modulepreload" href="{PLACE}/([^"]+)"', html_of(())))
+    assert scripts - {"again.js", "login.js", "main.js"} == named
 
 
 def test_a_job_is_killed_after_a_question(page: Page, serve: Serve) -> None:

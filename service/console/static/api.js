@@ -3,6 +3,7 @@
 import { learnTime } from "./dom.js";
 
 const PATIENCE = 30_000; // for what only looks (milliseconds)
+const AGAIN = 500; // before it is asked once more: a change of its network has a browser drop requests
 
 export class Refused extends Error {}
 
@@ -22,7 +23,9 @@ export function whenRefused(act) {
 
 export async function get(path, fields = {}) {
   const signal = AbortSignal.timeout(PATIENCE);
-  return answered(await reach(`${path}?${new URLSearchParams(fields)}`, { signal }));
+  const ask = () => reach(`${path}?${new URLSearchParams(fields)}`, { signal });
+  const later = () => new Promise((done) => setTimeout(done, AGAIN));
+  return answered(await ask().catch(() => later().then(ask)));
 }
 
 export async function post(path, fields) {
