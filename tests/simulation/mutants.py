@@ -54,7 +54,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "a job whose kill has failed does not keep its identifier": Mutant(
         "two live containers of an action",
         [
-            Patch(LaunchWaits, "wait_for_predecessors", "if runs_on:", "if False:"),
+            Patch(LaunchWaits, "wait_for_predecessors", "return runs_on", "return None"),
             _LAUNCHES_BESIDE_A_RIVAL,
         ],
         control=[_LAUNCHES_BESIDE_A_RIVAL],
