@@ -98,8 +98,8 @@ def page(browser: Browser) -> Iterator[Page]:
     """A page that fails its test if a script of it fails, and names what it did not get."""
     context = browser.new_context()
     unanswered: set[Request] = set()
-    context.on("request", unanswered.add)
-    context.on("requestfinished", unanswered.discard)
+    context.on("request", lambda request: unanswered.update([request]))
+    context.on("requestfinished", lambda request: unanswered.difference_update([request]))
     opened = context.new_page()
     failures: list[str] = []
     opened.on("pageerror", lambda error: failures.append(str(error)))
