@@ -150,3 +150,18 @@ async def test_a_kill_that_takes_too_long_names_the_node(
     assert f"the Docker Swarm took too long: stop for service {service} on {node}" == str(
         refusal.value
     )
+
+
+async def test_a_kill_does_not_wait_for_as_many_others_as_a_request_asks_for(
+    rig: SimulatedRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ends, "_MOST_AT_ONCE", 1)
+    slow = await contract.start(rig, "a-1", "--stubborn", "1", stop_grace=60)
+    quick = await contract.start(rig, "a-2")
+    others = asyncio.create_task(rig.engine.stop(slow, grace=60))
+    await until(lambda: slow in rig.engine._ends._awaited)  # type: ignore[attr-defined]
+    async with asyncio.timeout(5):
+        assert await rig.engine.stop(quick, grace=1)
+    assert not others.done()
+    others.cancel()
+    await asyncio.wait({others})

@@ -1,4 +1,4 @@
-"""Lets stops wait for the ends of their tasks. Polls all of these tasks with one request."""
+"""Lets stops wait for the ends of their tasks. Polls many of these tasks with one request."""
 
 import asyncio
 import time
@@ -95,20 +95,24 @@ class Ends:
 
     async def _look(self) -> None:
         self._nodes_at = time.monotonic()
-        while services := list(self._awaited)[:_MOST_AT_ONCE]:
+        while services := list(self._awaited):
             began = time.monotonic()
             with_nodes = began - self._nodes_at >= _NODES
             if with_nodes:
                 self._nodes_at = began
-            try:
-                tasks, nodes = await self._ask(services, with_nodes=with_nodes)
-            except EngineError as error:
-                self._fail(services, error)
-                continue
-            self._nodes = nodes or self._nodes
-            for service, task in tasks.items():
-                self._consider(service, task, nodes)
+            for first in range(0, len(services), _MOST_AT_ONCE):
+                await self._look_at(services[first : first + _MOST_AT_ONCE], with_nodes=with_nodes)
             await asyncio.sleep(max(_LOOK, 2 * (time.monotonic() - began)))
+
+    async def _look_at(self, services: Sequence[str], *, with_nodes: bool) -> None:
+        try:
+            tasks, nodes = await self._ask(services, with_nodes=with_nodes)
+        except EngineError as error:
+            self._fail(services, error)
+            return
+        self._nodes = nodes or self._nodes
+        for service, task in tasks.items():
+            self._consider(service, task, nodes)
 
     async def _ask(self, services: Sequence[str], *, with_nodes: bool) -> _Found:
         def ask(client: Client) -> _Found:
