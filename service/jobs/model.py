@@ -133,6 +133,7 @@ class Job:
     last_end: Closed | None = None  # of the run before, once it backs off
     predecessor: str = ""  # the exited workload whose successor is being started
     run: int = 0  # how many successors this process has begun
+    found: str = ""  # the launch id of the job that its launch has found running, once it is gone
     gave_up: bool = False  # no successor could be started
     exit_seen: bool = False
     exits: int = 0  # a third party may start the workload again

@@ -123,7 +123,12 @@ class RestartFailed:
 
 @dataclass(frozen=True, slots=True)
 class StartFailed:
-    """There is no workload, and there will be none."""
+    """There is no workload, and there will be none.
+
+    `found` is the launch id of the job that the launch has found in place of it, if any.
+    """
+
+    found: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,8 @@ def advance(job: Job, observation: Observation) -> Job:  # noqa: C901, PLR0911 -
         case Closed():
             return _closed(job, observation)
         case StartFailed() | ClosedElsewhere():
-            return replace(job, state=State.GONE)
+            found = observation.found if isinstance(observation, StartFailed) else ""
+            return replace(job, state=State.GONE, found=found)
 
 
 def _inspected(job: Job, observation: HealthSeen | PullSeen | ImageSeen) -> Job:

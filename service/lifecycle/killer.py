@@ -11,6 +11,7 @@ from observability.callers import caller
 from observability.logs import get_logger
 from observability.metrics import Metrics, trace_exemplar
 from observability.spans import wait_span
+from service.access.clients import ALL_JOBS, JobScope
 from service.engine.base import Engine
 from service.engine.workloads import Exit
 from service.errors import EngineRefused, LaunchKilled, NoSuchWorkload, SupervisorError
@@ -57,13 +58,13 @@ class Killer:
     _kills: SingleFlight[None] = field(default_factory=SingleFlight, init=False)
 
     async def kill_each(
-        self, jobs: Sequence[Job], operation: Operation
+        self, jobs: Sequence[Job], operation: Operation, scope: JobScope = ALL_JOBS
     ) -> Sequence[tuple[str, SupervisorError]]:
         """Kill jobs concurrently; the failures, by identifier.
 
         All kills are begun before the first wait. They go on if the request is cancelled.
         """
-        kills = [self._join(job, operation) or self._begin(job, operation) for job in jobs]
+        kills = [self._join_or_begin(job, operation, scope) for job in jobs]
         results = await asyncio.gather(*kills, return_exceptions=True)
         failures: list[tuple[str, SupervisorError]] = []
         for job, result in zip(jobs, results, strict=True):
@@ -72,6 +73,9 @@ class Killer:
             elif isinstance(result, BaseException):
                 raise result
         return failures
+
+    def _join_or_begin(self, job: Job, operation: Operation, scope: JobScope) -> Awaitable[None]:
+        return self._join(job, operation) or self._begin(job, operation, scope)
 
     def _join(self, job: Job, operation: Operation) -> Awaitable[None] | None:
         """The rest of a kill that another request has begun; None if there is none."""
@@ -92,21 +96,21 @@ class Killer:
             log_failure("kill", job.name, job.identifier, error, began=began)
             raise
 
-    def _begin(self, job: Job, operation: Operation) -> Awaitable[None]:
+    def _begin(self, job: Job, operation: Operation, scope: JobScope) -> Awaitable[None]:
         """Mark the intent at once, so that the exit that follows counts as a kill, and begin.
 
         The task ends when the job is closed, or raises a `SupervisorError`. It logs and counts
         that, whether or not a request waits for it.
         """
         self.registry.observe(job.launch_id, KillIntended(caller()))
-        kill = self._kill(job, operation)
+        kill = self._kill(job, operation, scope)
         return asyncio.shield(self._kills.begin(job.launch_id, kill, f"kill {job.launch_id}"))
 
-    async def _kill(self, job: Job, operation: Operation) -> None:
+    async def _kill(self, job: Job, operation: Operation, scope: JobScope) -> None:
         began = time.perf_counter()
         outcome: KillOutcome = "failed"
         try:
-            outcome = await self._stop(job)
+            outcome = await self._stop(job, operation, scope)
         except SupervisorError as error:
             record_failure(self.metrics, operation, job.name, job.identifier, error, began=began)
             raise
@@ -138,8 +142,11 @@ class Killer:
             reap = self.reaper.reap(launch_id, Hint(witnessed=True))
             self.background.spawn(reap, f"reap {launch_id}")
 
-    async def _stop(self, job: Job) -> KillOutcome:
-        """Stop the workload, and have the job closed. Ends a launch under way, or waits for it."""
+    async def _stop(self, job: Job, operation: Operation, scope: JobScope) -> KillOutcome:
+        """Stop the workload, and have the job closed. Ends a launch under way, or waits for it.
+
+        What that has found running in place of its own is killed, too, if it is within the scope.
+        """
         if self.registry.get(job.launch_id) is None:
             return "not_running"
         closed = self.registry.when_closed(job.launch_id)
@@ -147,6 +154,9 @@ class Killer:
         self.launches.end(job.launch_id, LaunchKilled(what))
         running = await self._launched(job.launch_id)
         if running is None or running.workload_id is None:
+            found = self.registry.get(closed.result().found)
+            if found is not None and scope.allows(found.name):
+                await self._join_or_begin(found, operation, scope)
             return "not_running"
         workload_id = running.workload_id
         await self.readiness.wait_for_engine()

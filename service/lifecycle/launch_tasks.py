@@ -131,11 +131,11 @@ class LaunchTasks:
             if full:
                 await self.waits.wait_for_room(job, full)
             if runs_on := await self.waits.wait_for_predecessors(job):
-                self.registry.observe(job.launch_id, StartFailed())
+                self.registry.observe(job.launch_id, StartFailed(runs_on.launch_id))
                 return await self.join(runs_on, spec)
             started = await self._start(job, workload)
         except RunsAlready as found:
-            self.registry.observe(job.launch_id, StartFailed())
+            self.registry.observe(job.launch_id, StartFailed(found.job.launch_id))
             return await self._adopt(found, workload, began)
         except BaseException as error:
             self.registry.observe(job.launch_id, StartFailed())

@@ -112,7 +112,7 @@ class Supervisor:
         with audited("", identifier) as audit:
             jobs = await self._find_killable(identifier, scope)
             audit.job = _names(jobs)
-            failures = await self.killer.kill_each(jobs, "kill")
+            failures = await self.killer.kill_each(jobs, "kill", scope)
             if failures:
                 raise failures[0][1]
             audit.outcome = "killed" if jobs else "not_running"
@@ -136,7 +136,7 @@ class Supervisor:
             raise
         jobs = _within(scope, self.registry.jobs())
         log.info("kill_all.started", jobs=len(jobs), **caller().fields)
-        failures = await self.killer.kill_each(jobs, "kill_all")
+        failures = await self.killer.kill_each(jobs, "kill_all", scope)
         log.info(
             "kill_all.ended",
             jobs=len(jobs),

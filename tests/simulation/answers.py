@@ -91,7 +91,9 @@ class Answers:
         Or if its launch tried again, as its name was gone: a comparison ends what that has left.
         """
         since = asked.kills_since - (STALE if broken else 0.0)
-        for fact in self._facts.of_launches(asked.launches):
+        found = asked.life.record.found
+        launches = {*asked.launches, *(found.get(each, each) for each in asked.launches)}
+        for fact in self._facts.of_launches(launches):
             may_run = fact.was_touched_since(since) or fact.launch_id in self._facts.abandoned
             if fact.live and not may_run and not (broken and fact.misnamed):
                 yield f"a kill that was answered too early: {fact.identifier} {fact.id[:6]} runs"

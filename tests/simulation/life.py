@@ -83,9 +83,16 @@ class Life:
         catalog = TIGHT_CATALOG if tight else CATALOG
         self.core = Core(cast("Engine", self._wire), catalog, self.metrics, settings)
         self.core.readiness.subscribe(self.metrics.ready.set)
+        self.core.registry.subscribe(self._note_found)
         self._servicer = JobsService(self.core.supervisor, self.core.readiness, self.metrics)
         self.follower = Follower(self.core.journal, self.core.registry)
         self.watching = self._spawn(self.core.watcher.run(), "watcher")
+
+    def _note_found(self, job: Job) -> None:
+        """What a launch finds running that is being killed is killed in its place."""
+        if job.found and job.kill_intended:
+            self.record.kills.setdefault(job.found, self._loop.time())
+            self.record.found[job.launch_id] = job.found
 
     @property
     def dead(self) -> bool:

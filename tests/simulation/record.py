@@ -19,6 +19,7 @@ class Record:
     jobs: dict[str, float] = field(default_factory=dict)  # containers, and since when it has them
     kills: dict[str, float] = field(default_factory=dict)  # launches whose end was asked for, when
     kills_under_way: dict[str, KillAsked] = field(default_factory=dict)  # of those that ran
+    found: dict[str, str] = field(default_factory=dict)  # by launches that were being killed
     # Until when new launches are refused, and those that were accepted before.
     cordoned_until: float = 0.0
     accepted: frozenset[str] = frozenset()

@@ -165,6 +165,31 @@ async def test_a_launch_under_way_takes_over_what_is_started_by_hand(*, keep: bo
         assert [] == world.logged("job.surplus")
 
 
+@pytest.mark.parametrize("keep", [False, True], ids=["production", "development"])
+async def test_a_kill_of_a_launch_kills_what_that_has_taken_over(*, keep: bool) -> None:
+    async with a_world(started=False, adopt=True, keep=keep) as world:
+        container = _inherited(world, "a-1")
+        world.faults.fail("inspect", EngineTimeout("late"), times=2)
+        await _start(world)
+        question = world.faults.hold("list" if keep else "create")
+        launch = world.launching("a-1")
+        await question.reached()
+        stop = world.faults.hold("stop")
+        kill, next_launch = world.killing("a-1"), world.launching("a-1")
+        question.release()
+        await launch
+        await stop.reached()
+        await pass_time(1)  # in which the next launch would find it running
+        assert not next_launch.done
+        stop.release()
+        await kill
+        assert not is_live(container)
+        await next_launch
+        (exited,) = world.logged("job.exited")
+        assert "killed" == exited["outcome"]
+        assert {"launches": 1, "dedups": 1, "kills": 2, "exits": 1} == world.counted()
+
+
 async def test_an_exit_just_before_a_launch_takes_over_is_noticed(world: World) -> None:
     container = _begun(world, "a-1")
     question = world.faults.hold("create")

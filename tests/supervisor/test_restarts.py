@@ -870,27 +870,6 @@ async def unseen(world: World) -> Container:
     return container
 
 
-async def test_a_launch_waits_for_what_an_earlier_one_has_found_too() -> None:
-    """It ends before the launch would have found it itself."""
-    async with a_world(started=False, adopt=True, keep=True) as world:
-        container = await unseen(world)
-        question = world.faults.hold("list")
-        first = world.launching("a-1")
-        await question.reached()
-        kill, second = world.killing("a-1"), world.launching("a-1")
-        next_question = world.faults.hold("list")
-        question.release()
-        await first
-        world.host.exit(container.id, 1)
-        await until(lambda: world.states() == {"a-1": "backing_off"} or len(world.states()) > 1)
-        next_question.release()
-        await kill
-        await second
-        await runs_again(world)
-        assert [1] == [restarts_in(c.spec.labels).total for c in world.host.live]
-        assert {"dedups": 2, "kills": 1} == world.counted()
-
-
 @pytest.mark.parametrize("under_way", [False, True], ids=["launched", "under way"])
 async def test_nothing_is_started_again_beside_a_launch_that_has_found_its_end(
     *, under_way: bool
