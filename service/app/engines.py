@@ -102,6 +102,9 @@ def _check_folders(settings: Settings, catalog: Catalog) -> None:
                 raise StartError(f"jobs.{printable(name)}.volumes: {source}: {reason}")
 
 
+# A second of each launch on a Swarm is kept for removing what does not begin, or for saying why; a
+# task needs half of one (seconds).
+_SHORTEST_LAUNCH_ON_SWARM = 2.0
 # Keys that services do not have.
 _NOT_ON_SWARM = {
     "runtime": "a service runs with the default runtime of its node, which its daemon.json names",
@@ -122,6 +125,12 @@ def _check_swarm(settings: Settings, catalog: Catalog) -> None:
         raise StartError(
             f"GRPC_CALLBACK_HOST={settings.grpc_callback_host}: with SUPERVISOR_ENGINE=swarm this"
             " is the node that a job runs on; name the backend as all nodes find it"
+        )
+    if settings.launch_timeout_seconds < _SHORTEST_LAUNCH_ON_SWARM:
+        raise StartError(
+            f"LAUNCH_TIMEOUT_SECONDS={settings.launch_timeout_seconds:g}: with"
+            f" SUPERVISOR_ENGINE=swarm allowed is at least {_SHORTEST_LAUNCH_ON_SWARM:g}: no task"
+            " would begin in time"
         )
     if settings.orphan_grace_seconds <= settings.launch_timeout_seconds:
         raise StartError(

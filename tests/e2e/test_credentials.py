@@ -26,7 +26,7 @@ _ON_SWARM = engines.chosen() == engines.SWARM
 _USER = ', user = "0"' if _ON_SWARM else ""
 # A start that soon removes what no job has. A Swarm asks for more than the limit of a launch.
 _SOON: dict[str, Any] = (
-    {"LAUNCH_TIMEOUT_SECONDS": "1", "ORPHAN_GRACE_SECONDS": "2"}
+    {"LAUNCH_TIMEOUT_SECONDS": "2", "ORPHAN_GRACE_SECONDS": "2.1"}
     if _ON_SWARM
     else {"ORPHAN_GRACE_SECONDS": "0"}
 )

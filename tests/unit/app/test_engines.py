@@ -90,6 +90,7 @@ _ON_SWARM = {"supervisor_engine": "swarm", "go_env": "production", "grpc_callbac
         ("go_env", "development", "GO_ENV=development: with SUPERVISOR_ENGINE=swarm allowed is"),
         ("grpc_callback_host", "localhost", "GRPC_CALLBACK_HOST=localhost: with"),
         ("grpc_callback_host", "127.0.0.2", "name the backend as all nodes find it"),
+        ("launch_timeout_seconds", 1.9, "LAUNCH_TIMEOUT_SECONDS=1.9: .* allowed is at least 2: no"),
         ("orphan_grace_seconds", 30.0, "ORPHAN_GRACE_SECONDS=30: .* more than LAUNCH_TIMEOUT"),
     ],
 )
