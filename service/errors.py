@@ -168,6 +168,10 @@ class EngineFailed(EngineRefused):
     """The Engine failed for an internal reason. Another try may succeed."""
 
 
+class StillRuns(EngineRefused):
+    """The Engine does not remove a workload, since it runs: somebody has started it again."""
+
+
 class EngineUnavailable(EngineError):
     """The Engine cannot be reached."""
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from observability.logs import get_logger
 from service.engine.base import Engine
 from service.engine.workloads import Workload
-from service.errors import EngineError, EngineRefused
+from service.errors import EngineError, StillRuns
 from service.jobs.labels import LAUNCH_LABEL, restarts_in
 from service.jobs.model import Job, State
 from service.lifecycle.removal import Remover
@@ -41,7 +41,7 @@ class Predecessors:
         """Remove a workload that has a successor. If it cannot be removed, it counts as left."""
         try:
             await retry(lambda: self._remover.remove(workload_id))
-        except EngineRefused:  # a third party has started it meanwhile
+        except StillRuns:  # a third party has started it meanwhile
             self._surplus.stop(job, workload_id)
         except EngineError as error:  # a comparison has it removed
             log.warning(

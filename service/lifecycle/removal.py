@@ -13,6 +13,7 @@ from service.errors import (
     EngineRefused,
     EngineTimeout,
     NoSuchWorkload,
+    StillRuns,
 )
 from service.jobs.labels import job_fields
 from service.support.retry import Backoff
@@ -48,8 +49,8 @@ class Remover:
     async def remove(self, workload_id: str, *, force: bool = False) -> Removal:
         """Free the name of a workload.
 
-        A live workload is never set aside. Raises EngineUnavailable, and the error of the removal
-        if the workload is live or cannot be set aside.
+        A live workload is never set aside. Raises EngineUnavailable, StillRuns, and the error of
+        the removal if the workload cannot be set aside.
         """
         clock, unsure = asyncio.get_running_loop().time, False
         for pause in (*islice(_PAUSES, _TRIES - 1), None):
@@ -61,7 +62,7 @@ class Remover:
             except EngineRefused as error:
                 unsure |= isinstance(error, EngineFailed)  # it may have been carried out
                 if await self._is_live(workload_id):
-                    raise EngineRefused(error.message) from None  # a retry would not help
+                    raise StillRuns(error.message) from None  # a retry would not help
                 if pause is None or clock() - began > _LONG_CALL:
                     return await self._set_aside(workload_id, error)
                 await asyncio.sleep(pause)
@@ -84,6 +85,8 @@ class Remover:
         except (EngineRefused, EngineTimeout) as error:
             message = f"{failure.message}; nor can it be set aside: {error.message}"
             raise _final(failure, message) from None
+        if live and isinstance(failure, EngineRefused):
+            raise StillRuns(failure.message)
         if live or not name:
             raise _final(failure, failure.message)
         log.warning(

@@ -337,10 +337,23 @@ async def test_a_predecessor_that_cannot_be_removed_is_logged_with_its_job(world
     world.engine.stuck.clear()
 
 
+async def test_an_exited_predecessor_that_cannot_be_removed_is_not_called_live(
+    world: World,
+) -> None:
+    await world.launch("a-1", "again")
+    refuse_removal(world)
+    old = end(world)
+    await until(lambda: bool(world.logged("container.left_behind")), within=20)
+    [left] = world.logged("container.left_behind")
+    assert (old.id, "a-1") == (left["container_id"], left["identifier"])
+    assert "device busy; nor can it be set aside: not permitted" == left["error"]
+    assert [] == world.logged("job.surplus")
+
+
 async def over_beside_its_first(world: World) -> Container:
     """The first container of a job that is over: it could not be removed."""
     await world.launch("a-1", "carefully again")
-    for _ in range(3):  # after the restart, as one too many, and at the end of the job
+    for _ in range(2):  # after the restart, and at the end of the job
         refuse_removal(world)
     old = end(world, 3)
     await runs_again(world)
