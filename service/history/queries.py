@@ -131,7 +131,7 @@ class _Question:
 
 def _names(connection: sqlite3.Connection, wanted: Wanted, scope: JobScope) -> Sequence[str] | None:
     """The names that are wanted and allowed; None if all are."""
-    if not wanted.name and scope.patterns is None:
+    if not wanted.name and scope.is_everything:
         return None
     names = [name for (name,) in connection.execute(_NAMES).fetchall()]
     return [name for name in names if wanted.fits_name(name) and scope.allows(name)]

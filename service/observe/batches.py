@@ -23,9 +23,10 @@ class Selection:
 
     def __init__(self, wanted: Wanted, scope: JobScope) -> None:
         self._wanted, self._scope = wanted, scope
-        text = repr((wanted, scope.patterns)).encode(errors="replace")
+        patterns = None if scope.is_everything else scope.patterns
+        text = repr((wanted, patterns)).encode(errors="replace")
         self.key = hashlib.sha256(text).hexdigest()[:16]
-        self._everything = wanted == EVERY_JOB and scope.patterns is None
+        self._everything = wanted == EVERY_JOB and scope.is_everything
 
     def includes(self, job: Job) -> bool:
         return self._everything or (self._wanted.fits(job) and self._scope.allows(job.name))

@@ -60,6 +60,15 @@ def test_a_page_of_a_hundred_thousand_takes_few_steps(
     assert steps <= most_steps
 
 
+@pytest.mark.parametrize("wanted", [EVERY_JOB, Wanted(outcome=Outcome.OOM)], ids=str)
+def test_a_client_with_every_job_waits_no_longer_than_one_without_limits(
+    many: HistoryFile, wanted: Wanted
+) -> None:
+    page = partial(queries.page, wanted=wanted, before=NEWEST, leave_out=(), most=100)
+    taken = [_counted(many, partial(page, scope=each)) for each in (ALL_JOBS, JobScope(["*"]))]
+    assert taken[0] == taken[1]
+
+
 def test_the_newest_of_an_identifier_with_many_launches_takes_few_steps(tmp_path: Path) -> None:
     file = HistoryFile(tmp_path / "history.sqlite")
     file.write([Entry(n + 1, an_end(n, identifier="same")) for n in range(5000)])

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from observability.callers import note_caller
 from observability.metrics import Metrics
-from service.access.clients import ALL_JOBS
+from service.access.clients import ALL_JOBS, JobScope
 from service.app.metric_labels import new_metrics
 from service.errors import Draining, InvalidRequest, TooSlow
 from service.jobs.model import Job
@@ -241,6 +241,12 @@ def test_a_watch_tells_only_of_what_it_is_about(world: World) -> None:
     assert [] == all_of(watch)
     world.launch("timer")
     assert [[b"4 timer starting"]] == [list(each.jobs) for each in all_of(watch)]
+
+
+def test_clients_with_every_job_share_what_is_encoded() -> None:
+    with_all, with_some = JobScope(["mail", "*"]), JobScope(["mail"])
+    assert EVERYTHING.key == Selection(EVERY_JOB, with_all).key
+    assert EVERYTHING.key != Selection(EVERY_JOB, with_some).key
 
 
 def test_where_nothing_is_told_for_long_the_client_gets_a_newer_token() -> None:
