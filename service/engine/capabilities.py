@@ -77,6 +77,8 @@ class Capabilities:
     reports_lack_of_memory_within: float | None = None
     # Whether `watch` reads from a connection, which may silently hang. Otherwise it polls.
     streams_events: bool = False
+    # Whether `start_successor` starts the same workload again, so that no predecessor can be left.
+    successor_keeps_id: bool = False
     # None if one supervisor of an instance may use it at a time.
     find_others: FindOthers | None = None
 

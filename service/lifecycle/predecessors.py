@@ -66,7 +66,8 @@ class Predecessors:
 
     async def _left_of(self, job: Job) -> Collection[str]:
         known = self._left.get(job.launch_id, ())
-        if not (job.adopted and job.restarts.total):
+        keeps_id = self._engine.capabilities.successor_keeps_id
+        if keeps_id or not (job.adopted and job.restarts.total):
             return tuple(known)
         with suppress(EngineError):
             found = await self._engine.find({LAUNCH_LABEL: job.launch_id})

@@ -95,6 +95,7 @@ async def test_a_successor_is_like_the_one_before_and_has_its_name(rig: Rig) -> 
 
     new = (await _again(rig, old, redact=redact)).id
     assert [arguments] == shown
+    assert rig.engine.capabilities.successor_keeps_id == (new == old)
     seen = await rig.engine.inspect(new)
     assert (Status.LIVE, arguments) == (seen.status, tuple(seen.arguments))
     labels = rig.selector | {"test.contract.name": "a-1", _ATTEMPT: "1"}

@@ -25,7 +25,7 @@ class SharedEngine(PolledEngine):
 
     def __init__(self, selector: Mapping[str, str], **more: Any) -> None:
         super().__init__(selector, **more)
-        self.capabilities = Capabilities(find_others=self.find_others)
+        self.capabilities = Capabilities(find_others=self.find_others, successor_keeps_id=True)
 
     async def start(self, spec: WorkloadSpec, *, timeout: float) -> Begun:
         """A holder of the name that is being launched or stopped is waited for."""

@@ -3,18 +3,18 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from service.engine.events import Event
-from service.engine.workloads import Status
+from service.engine.workloads import Status, Workload
 from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, ImageMissing
 from service.jobs.catalog import Catalog
 from service.jobs.catalog_keys import Entry
-from service.jobs.labels import labels_of, restart_labels, restarts_in
+from service.jobs.labels import LAUNCH_LABEL, labels_of, restart_labels, restarts_in
 from service.jobs.restart_policy import RestartPolicy, Restarts
 from tests.fake_engine.host import Container
 from tests.supervisor.world import (
@@ -858,6 +858,24 @@ async def test_a_supervisor_that_stops_leaves_what_waits_to_the_next() -> None:
         await pass_time(9999)
         assert ["a-1"] == world.left()
         assert not world.host.live
+
+
+async def test_where_a_successor_keeps_its_id_nothing_is_listed_at_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with two_worlds() as (one, _):
+        left_behind(one, restarts=Restarts(5, 5, time.time(), 5))
+        await until(lambda: one.states() == {"a-1": "running"})
+        asked = list[Mapping[str, str]]()
+
+        async def noting(labels: Mapping[str, str]) -> Sequence[Workload]:
+            asked.append(labels)
+            return []
+
+        monkeypatch.setattr(one.engine, "find", noting)
+        one.host.exit(one.container("a-1").id, 1)
+        await until(lambda: not one.states(), within=60)
+        assert LAUNCH_LABEL not in {name for labels in asked for name in labels}
 
 
 async def test_of_two_supervisors_each_knows_that_it_runs_again() -> None:

@@ -82,7 +82,9 @@ class SwarmEngine:
         Volumes may use only folders of the host that are within `allowed_folders`.
         """
         self._allowed_folders = allowed_folders
-        self.capabilities = Capabilities(find_others=self.find_others, sweep_files=self.sweep_files)
+        self.capabilities = Capabilities(
+            find_others=self.find_others, sweep_files=self.sweep_files, successor_keeps_id=True
+        )
         self._connection = connection
         self._calls = Calls(Clients(connection), metrics, launches=launches)
         self._selector = selector
