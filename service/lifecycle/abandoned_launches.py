@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from observability.callers import caller
@@ -27,7 +28,7 @@ class AbandonedLaunches:
         self._remover = remover
         self._background = background
         self._launch_ids: dict[str, None] = {}  # the first one first
-        self._removals: dict[asyncio.Task[None], str] = {}  # with the launch id
+        self._removals: dict[str, set[asyncio.Task[None]]] = {}  # by launch id
 
     def __contains__(self, launch_id: str) -> bool:
         """Whether a launch was given up."""
@@ -58,20 +59,26 @@ class AbandonedLaunches:
 
     async def wait(self, launch_id: str) -> None:
         """Wait for the removals under way of one launch."""
-        while removals := [each for each, its in self._removals.items() if its == launch_id]:
+        while removals := self._removals.get(launch_id):
             await asyncio.wait(removals)
 
     async def finish(self) -> None:
         """Wait for the removals under way: a later start with `adopt` would adopt what is left."""
         while self._removals:
-            await asyncio.wait(self._removals)
+            await asyncio.wait(chain.from_iterable(self._removals.values()))
 
     def _spawn(
         self, launch_id: str, work: Callable[[], Coroutine[Any, Any, None]], name: str
     ) -> None:
         task = self._background.spawn_once(work, name)
-        self._removals[task] = launch_id
-        task.add_done_callback(lambda done: self._removals.pop(done, None))
+        self._removals.setdefault(launch_id, set()).add(task)
+        task.add_done_callback(partial(self._forget, launch_id))
+
+    def _forget(self, launch_id: str, removal: asyncio.Task[None]) -> None:
+        removals = self._removals.get(launch_id, set())
+        removals.discard(removal)
+        if not removals:
+            self._removals.pop(launch_id, None)
 
     async def _remove_all(self, launch_id: str) -> None:
         for workload in await self._engine.find({LAUNCH_LABEL: launch_id}):

@@ -374,6 +374,21 @@ async def test_thousands_of_launches_that_were_given_up_slow_nothing_down(
     assert ("0" in given_up, "1" in given_up, str(many - 1) in given_up) == (False, True, True)
 
 
+async def test_thousands_of_removals_under_way_slow_no_kill_down(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each kill waits for those of its own launch."""
+    many = 5000
+    monkeypatch.setattr(world.background, "spawn_once", lambda *_: asyncio.Future[None]())
+    given_up = AbandonedLaunches(world.engine, Remover(world.engine), world.background)
+    for number in range(many):
+        given_up.remove(str(number), _labels(str(number), "a-1"))
+    began = time.process_time()
+    for number in range(many, 2 * many):
+        await given_up.wait(str(number))
+    assert time.process_time() - began < 0.2  # seconds: it takes a hundredth of that
+
+
 class _Sweeps:
     """What an engine is asked to sweep, and answers."""
 
