@@ -14,7 +14,7 @@ from service.engine.workloads import Inspection
 from service.errors import Draining, EngineRefused, LimitReached, NoSuchWorkload, NotPossible
 from service.jobs.model import Job
 from service.lifecycle.output_redaction import LEFT_OUT, output_redactor
-from service.observe.reading import Reading
+from service.observe.reading import Reading, unless_closing
 from service.observe.scrubbing import Scrubber
 from service.state.registry import Registry
 
@@ -137,11 +137,10 @@ class JobLogs:
             yield _kept(await self._ended(job), wanted)
 
     async def _with_workload(self, job: Job, wanted: LogsWanted) -> Job:
-        """The job, once it has a workload, if it is to be followed."""
+        """The job, once it has a workload, if it is to be followed. Raises `Draining`."""
         if job.workload_id is None and wanted.follow:
-            return (
-                await self._registry.wait(job.launch_id, lambda now: now.workload_id is not None)
-            ) or job
+            begun = self._registry.wait(job.launch_id, lambda now: now.workload_id is not None)
+            return await unless_closing(begun, self._closing) or job
         return job
 
     async def _inspection(self, job: Job) -> Inspection | None:

@@ -1,9 +1,9 @@
 """Reads the output of a job: over its restarts, and over lost connections, each line once."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 from service.engine.base import Engine
 from service.engine.output import Printed
@@ -29,6 +29,8 @@ _AWAY = (EngineUnavailable, EngineTimeout, EngineFailed)
 # nothing has come for the first of these times, or after the second one (seconds).
 _LAST_OUTPUT, _MOST_LAST_OUTPUT = 1.0, 10.0
 _HAS_EXITED = (State.BACKING_OFF, State.EXITED)
+
+T = TypeVar("T")
 
 _END: Any = object()
 _TimeLeft = Callable[[], float | None]
@@ -148,15 +150,8 @@ class Reading:
         """Wait for another run if this one is over, and otherwise at most for the pause."""
         is_over = job.workload_id is None or job.state in _HAS_EXITED
         limit = None if is_over and not self._away_since else pause
-        change = asyncio.ensure_future(
-            self._registry.wait(job.launch_id, lambda now: _differs(now, job))
-        )
-        try:
-            awaited: set[asyncio.Future[Any]] = {change, self._closing}
-            await asyncio.wait(awaited, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            change.cancel()
-        _check_open(self._closing)
+        change = self._registry.wait(job.launch_id, lambda now: _differs(now, job))
+        await unless_closing(change, self._closing, limit=limit)
 
 
 class _LastOutput:
@@ -203,6 +198,20 @@ class _LastOutput:
         _check_open(self._closing)
         if self._gone is not None and self._gone_at is None and self._gone.done():
             self._gone_at = loop_time()
+
+
+async def unless_closing(
+    work: Coroutine[Any, Any, T], closing: asyncio.Future[None], *, limit: float | None = None
+) -> T | None:
+    """What the work returns, if that is in time. Raises `Draining` as soon as `closing` is done."""
+    task = asyncio.create_task(work)
+    try:
+        awaited: set[asyncio.Future[Any]] = {task, closing}
+        await asyncio.wait(awaited, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        task.cancel()
+    _check_open(closing)
+    return task.result() if task.done() else None
 
 
 async def _cancel(*futures: asyncio.Future[Any] | None) -> None:

@@ -438,6 +438,24 @@ async def test_the_streams_are_limited_and_a_closed_one_makes_room(world: World)
         await each.aclose()
 
 
+async def test_a_stream_of_what_does_not_run_yet_ends_when_the_supervisor_stops(
+    world: World,
+) -> None:
+    hold = world.faults.hold("create")
+    launch = world.launching("a-1")
+    await hold.reached()
+    (job,) = world.registry.of("a-1")
+    client = _Client(world, job, follow=True)
+    await pass_time(0.1)
+    client.logs.close()
+    await pass_time(0.1)
+    assert client.done.done()
+    with pytest.raises(Draining):
+        await client.done
+    hold.release()
+    await launch
+
+
 @pytest.mark.parametrize("name", ["timer", "patiently again"])
 async def test_streams_end_when_the_supervisor_stops(world: World, name: str) -> None:
     job, container = await _a_job(world, name)
