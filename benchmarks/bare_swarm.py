@@ -12,8 +12,8 @@ from benchmarks.bare_engine import OTHER_INSTANCE, Api
 from benchmarks.calls import identifier_of
 
 _AT_ONCE = 16
-# Between two looks at a task (seconds), as for the supervisor: with it, most services come to run
-# each second.
+# Between two looks at a task (seconds). With shorter pauses, fewer services come to run each
+# second: unlike the supervisor's, each look is at one service.
 _LOOK = 0.3
 
 
