@@ -45,7 +45,8 @@ class HealthWaits:
     readiness: Readiness
     background: Background
     settings: Settings
-    # By launch id: why it was ended.
+    # By the number of the job: why it was ended. Of its launch, there may be another job later, if
+    # somebody starts the workload again.
     _reasons: Recent[str] = field(default_factory=lambda: Recent(_REMEMBERED), init=False)
     _draining: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -69,7 +70,7 @@ class HealthWaits:
         elif not ready and self._draining.is_set():
             raise Draining("the supervisor is stopping; the job runs, and is not healthy yet")
         elif not ready:
-            raise NotReady(self._reasons.get(launch_id) or f"{job.identifier}: is not healthy")
+            raise NotReady(self._why_ended(job) or f"{job.identifier}: is not healthy")
 
     async def _decided(self, job: Job) -> bool:
         """Wait until a job is ready or gone, or the process stops; whether it is ready."""
@@ -87,11 +88,14 @@ class HealthWaits:
 
     def _check_end(self, job: Job) -> None:
         """Raise `NotReady` if a job that was not ready has not ended as it should."""
-        if reason := self._reasons.get(job.launch_id):
+        if reason := self._why_ended(job):
             raise NotReady(reason)
         if job.outcome not in (Outcome.KILLED, Outcome.SUCCESS):
             how = f"{job.outcome.value}, exit code {job.exit_code}" if job.outcome else "gone"
             raise NotReady(f"{job.name}: ended before it was healthy ({how})")
+
+    def _why_ended(self, job: Job) -> str | None:
+        return self._reasons.get(str(job.number))
 
     def _note_drain(self, ready: bool) -> None:
         if not ready and self.readiness.draining:
@@ -144,7 +148,7 @@ class HealthWaits:
 
     async def _end(self, job: Job, seen: Inspection | None) -> None:
         reason = _reason(job, seen)
-        self._reasons.note(job.launch_id, reason)
+        self._reasons.note(str(job.number), reason)
         log_not_ready(job, reason)
         self.registry.observe(job.launch_id, KillIntended(here=False))
         await self.runs.end(job)

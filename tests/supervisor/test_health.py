@@ -136,6 +136,28 @@ async def test_a_job_that_runs_again_before_it_is_healthy_has_its_whole_time_aga
     assert ([], {}) == (world.left(), world.states())
 
 
+@pytest.mark.parametrize("killed", [False, True])
+async def test_what_somebody_starts_again_does_not_end_for_the_reason_of_its_earlier_job(
+    killed: bool,
+) -> None:
+    async with a_world(keep=True) as world:
+        launch, container = await _waiting(world)
+        assert 502 == await launch.answer()  # it was not healthy in time
+        world.host.start(container.id)
+        await until(lambda: world.listed() == {"a-1": "starting"})
+        again = world.launching("a-1", "api")
+        await pass_time(1)
+        assert not again.done
+        if killed:
+            await world.kill("a-1")
+            assert 0 == await again.answer()
+        else:
+            world.host.exit(container.id, 3)
+            assert 502 == await again.answer()
+            assert again.error is not None
+            assert "ended before it was healthy (error, exit code 3)" in again.error.message
+
+
 async def test_a_kill_ends_the_wait(world: World) -> None:
     for everything in (False, True):
         launch, _ = await _waiting(world)
