@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from tests.simulation.life import Life
 from tests.simulation.steps import Request
 
-EVERYBODY = ""
-"""In place of an identifier: what is about all of them."""
-
 
 @dataclass(slots=True)
 class Asked:

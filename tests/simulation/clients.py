@@ -7,7 +7,7 @@ from tests.simulation.answers import Answers, answer_of
 from tests.simulation.asked import Asked
 from tests.simulation.excuses import Excuses
 from tests.simulation.life import Life
-from tests.simulation.record import KillAsked
+from tests.simulation.record import EVERYBODY, KillAsked
 from tests.simulation.steps import Kill, KillAll, Launch, Request
 from tests.simulation.trouble import Trouble
 from tests.simulation.virtual import VirtualLoop
@@ -68,7 +68,9 @@ class Clients:
         else:
             return []
         if not asked.knew_jobs:
-            record.early_kill = True
+            record.early_kills.add(
+                asked.act.identifier if isinstance(asked.act, Kill) else EVERYBODY
+            )
         for job in jobs:
             record.kills.setdefault(job.launch_id, asked.at)
             if asked.knew_jobs and not job.exit_seen:

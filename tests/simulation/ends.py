@@ -112,9 +112,12 @@ class Ends:
         )
 
     def _knew(self, life: Life, fact: Fact) -> bool:
-        """Whether a life must know of a signal and the exit that it has caused."""
+        """Whether a life must know of a signal and the exit that it has caused.
+
+        After a kill, also one that has failed, the signals may be its own.
+        """
         since = life.record.jobs.get(fact.id)
-        ours = fact.launch_id in life.record.kills
+        ours = life.record.was_killed(fact.launch_id, fact.identifier)
         return since is not None and since < fact.ended_at and not ours and self._was_in_order(fact)
 
     def _was_in_order(self, fact: Fact) -> bool:
@@ -150,9 +153,9 @@ class Ends:
 
 def _fits(life: Life, fact: Fact, told: Mapping[str, Any]) -> bool:
     entry, record, code = CATALOG[fact.name], life.record, told["exit_code"]
-    killed = fact.launch_id in record.kills or fact.launch_id in record.not_ready
+    killed = record.was_killed(fact.launch_id, fact.identifier)
     return {
-        "killed": killed or record.early_kill,
+        "killed": killed or fact.launch_id in record.not_ready,
         "timed_out": _is_over_its_time(fact),
         "oom": fact.out_of_memory,
         "success": code == 0 and entry.ends_by_itself,

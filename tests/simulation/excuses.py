@@ -3,9 +3,10 @@
 import math
 from collections import defaultdict
 
-from tests.simulation.asked import EVERYBODY, Asked
+from tests.simulation.asked import Asked
 from tests.simulation.catalog import PULLED, READY
 from tests.simulation.facts import Fact, Facts
+from tests.simulation.record import EVERYBODY
 from tests.simulation.steps import Kill, KillAll, Launch
 from tests.simulation.trouble import STALE
 
@@ -107,9 +108,12 @@ class Excuses:
         return self._images_pulled.get(identifier, 0.0) > at - _SHARED
 
     def _is_unready(self, identifier: str, at: float) -> bool:
-        """Whether a job of the identifier was never healthy, whose launch has to wait for that."""
+        """Whether a run of the identifier was never healthy, and a launch has to wait for that.
+
+        Also one that a third party has begun, long after the launch.
+        """
         return any(
-            fact.name in READY and fact.created_at > at - _SHARED and _is_unready(fact)
+            fact.name in READY and fact.started_at > at - _SHARED and _is_unready(fact)
             for fact in self._facts.of_identifier(identifier)
         )
 

@@ -4,6 +4,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+EVERYBODY = ""
+"""In place of an identifier: what is about all of them."""
+
 
 class KillAsked(NamedTuple):
     """Of which identifier, and when."""
@@ -23,7 +26,8 @@ class Record:
     # Until when new launches are refused, and those that were accepted before.
     cordoned_until: float = 0.0
     accepted: frozenset[str] = frozenset()
-    early_kill: bool = False  # whether one was asked for before it knew its jobs
+    # Identifiers whose end was asked for before it knew its jobs. Launches may have waited then.
+    early_kills: set[str] = field(default_factory=set)
     # Launches that waited when they were killed, and since when that is seen.
     taking_out: dict[str, float] = field(default_factory=dict)
     # Launches whose jobs were ended because they were not healthy in time.
@@ -38,3 +42,8 @@ class Record:
     unwanted_pulls: dict[str, float] = field(default_factory=dict)
     # Of the janitor, by container: how many, and when the last one was.
     removal_failures: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def was_killed(self, launch_id: str, identifier: str) -> bool:
+        """Whether the end of a launch was asked for, maybe before the life knew of it."""
+        early = not self.early_kills.isdisjoint((identifier, EVERYBODY))
+        return early or launch_id in self.kills

@@ -128,7 +128,7 @@ class Restarting:
 
     def _may_not_be_again(self, life: Life, fact: Fact) -> bool:
         """Whether a client or a third party is the reason, or a supervisor that was killed."""
-        if fact.removed_by_hand or fact.launch_id in life.record.kills or life.record.early_kill:
+        if fact.removed_by_hand or life.record.was_killed(fact.launch_id, fact.identifier):
             return True
         removed = fact.removed_at
         return removed is not None and self._trouble.was_since(removed - LINGERS, fact.identifier)
