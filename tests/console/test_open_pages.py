@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -62,6 +63,38 @@ def test_what_a_change_of_the_network_drops_is_fetched_again(
     expect(page.get_by_role("button", name="Kill")).to_be_visible()
     expect(page.locator(".skip")).to_have_css("position", "absolute")
     expect(page.get_by_role("alert")).to_be_empty()
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked"),
+    [
+        ({"status": 502}, ["GET", "HEAD", "HEAD", "GET"]),
+        (
+            {"status": 302, "headers": {"Location": "https://login.invalid/"}},
+            ["GET", "HEAD", "GET"],
+        ),
+    ],
+    ids=["away", "login"],
+)
+def test_a_page_without_a_script_comes_back_behind_a_proxy(
+    page: Page, serve: Serve, answer: dict[str, Any], asked: list[str]
+) -> None:
+    """An error page of the proxy would stay. Scripts cannot follow it to its own login."""
+    methods: list[str] = []
+
+    def proxy(route: Route) -> None:
+        methods.append(route.request.method)
+        if methods == ["GET", "HEAD"]:
+            route.fulfill(**answer)
+        else:
+            route.continue_()
+
+    url = serve(StubApi([job(1)])).url
+    page.route(f"{url}/", proxy)
+    page.route("**/list.js", lambda route: route.abort(), times=1)
+    page.goto(url)
+    expect(page.locator("nav")).to_be_visible()
+    assert asked == methods
 
 
 def test_scripts_are_fetched_once_for_all_visits(page: Page, serve: Serve) -> None:
