@@ -92,8 +92,9 @@ async def test_a_launch_that_waits_for_the_request_of_another_ends_in_time(
     await leads
 
 
+@pytest.mark.parametrize("carried_out", [False, True])
 async def test_a_node_without_the_image_is_left_although_a_manager_hangs_meanwhile(
-    rig: SimulatedRig, monkeypatch: pytest.MonkeyPatch
+    rig: SimulatedRig, monkeypatch: pytest.MonkeyPatch, *, carried_out: bool
 ) -> None:
     """As during an election. Here there is no other node."""
     monkeypatch.setattr(launch, "_CALL", 0.2)
@@ -102,6 +103,8 @@ async def test_a_node_without_the_image_is_left_although_a_manager_hangs_meanwhi
     def hang_once(service_id: str, version: int, spec: dict[str, Any]) -> None:
         asked.append(service_id)
         if len(asked) == 1:
+            if carried_out:
+                update(service_id, version, spec)
             over.wait()
             raise swarm.Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "no leader")
         update(service_id, version, spec)

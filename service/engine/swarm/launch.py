@@ -75,6 +75,7 @@ class Launch:
         self._deadline = 0.0
         self._task: Task | None = None  # as it was seen last
         self._refusals: dict[str, str] = {}  # the errors of nodes that lack the image
+        self._excluded: set[str] = set()  # those of them that its tasks are kept away from
         self._waits_since: float | None = None
         self._ended_since: tuple[str, float] | None = None  # the holder of the name, and when
 
@@ -180,9 +181,10 @@ class Launch:
 
     def _try_elsewhere(self, client: Client, service_id: str, task: Task) -> None:
         """Exclude a node that lacks the image. Without a registry, only some nodes may have it."""
-        if task.NodeID not in self._refusals:
+        self._refusals[task.NodeID] = task.Status.Err
+        if task.NodeID not in self._excluded:
             self._ask(client).avoid(service_id, [task.NodeID])
-            self._refusals[task.NodeID] = task.Status.Err  # only now: if it hangs, it is repeated
+            self._excluded.add(task.NodeID)  # only now: if it hangs, it is repeated
 
     def _check_room(self, task: Task) -> None:
         """Raise `NoRoom` or `ImageMissing` if the task has waited too long for a node."""
