@@ -176,7 +176,8 @@ class JobLogs:
         if before < wanted.since or before not in shown:
             return _First(max(wanted.since, before + 1))
         all_at_once = await self._times(job.workload_id, since=before - 1)
-        return _First(before, skip=all_at_once.count(before) - shown.count(before))
+        earlier = all_at_once.count(before) - shown.count(before)
+        return _First(before, skip=max(0, earlier))  # lines may have been rotated away meanwhile
 
     async def _times(
         self, workload_id: str, *, tail: int | None = None, since: int = 0

@@ -103,6 +103,25 @@ async def test_the_last_lines_are_exact_though_all_have_the_same_time(world: Wor
     assert ["e"] == await _texts(world, job, tail=2, since=container.printed[-1].at)
 
 
+async def test_what_is_left_of_lines_of_one_time_is_shown(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine rotates the log after the last lines were looked for."""
+    job, container = await _a_job(world)
+    for text in "abc":
+        container.say(text)
+    container.printed[:] = [line._replace(at=container.printed[0].at) for line in container.printed]
+    read = world.engine.logs
+
+    def rotating(workload_id: str, *, tail: int | None = None, **more: Any) -> Any:
+        if tail is None:
+            del container.printed[:-1]
+        return read(workload_id, tail=tail, **more)
+
+    monkeypatch.setattr(world.engine, "logs", rotating)
+    assert ["c"] == await _texts(world, job, tail=2)
+
+
 async def test_only_lines_of_a_time_or_later_are_shown(world: World) -> None:
     job, container = await _a_job(world)
     for text in "abc":
