@@ -16,6 +16,10 @@ Serve = Callable[..., Served]
 
 _LIST = [job(number) for number in range(200)]
 _HIDDEN = "Object.defineProperty(document, 'hidden', {get: () => window.away ?? true})"
+_TELL_PAUSES = """
+    const wait = setTimeout;
+    window.setTimeout = (act, pause) => { console.log(pause); return wait(act, pause); };
+"""
 _SHOW = "window.away = false; document.dispatchEvent(new Event('visibilitychange'))"
 
 
@@ -95,6 +99,16 @@ def test_a_page_without_a_script_comes_back_behind_a_proxy(
     page.goto(url)
     expect(page.locator("nav")).to_be_visible()
     assert asked == methods
+
+
+def test_a_page_whose_script_stays_missing_can_be_read_between_two_tries(
+    page: Page, serve: Serve
+) -> None:
+    page.add_init_script(_TELL_PAUSES)
+    page.route("**/list.js", lambda route: route.abort())
+    with page.expect_console_message(lambda message: message.text == "5000"):
+        page.goto(serve(StubApi([job(1)])).url)
+    expect(page.get_by_role("row", name="action-00001")).to_be_visible()
 
 
 def test_scripts_are_fetched_once_for_all_visits(page: Page, serve: Serve) -> None:
