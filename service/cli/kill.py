@@ -46,9 +46,11 @@ def _kill(supervisor: "Supervisor", identifier: str) -> None:
     from observability.escaping import printable
     from service._generated.area_supervisor_pb2 import JobId
     from service.cli.output import emit
-    from service.client.errors import CommandError, ExitCode
+    from service.client.errors import CommandError, ExitCode, usage
     from service.client.requests import require_success
 
+    if not identifier:  # as from an unset variable of a script
+        raise usage("IDENTIFIER: is empty; allowed is the identifier of a job")
     known = _state(supervisor, identifier)
     answer = supervisor.call(supervisor.jobs.KillJob, JobId(identifier=identifier), timeout=None)
     shown = printable(identifier)

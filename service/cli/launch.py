@@ -40,6 +40,8 @@ _AuthFile = Annotated[
     ),
 ]
 
+_NO_JOB = "there is no job; it has no image in the catalogue, or has ended and no history is kept"
+
 
 @calls_supervisor
 def launch(
@@ -80,8 +82,10 @@ def launch(
 
 
 def _summary(identifier: str, made: "Launched") -> str:
-    if made.job is None:
+    if made.error:
         return f"{printable(identifier)} launched"
+    if made.job is None:
+        return f"{printable(identifier)} launched: {_NO_JOB}"
     what = "launched" if made.is_own else "runs already"
     return f"{printable(identifier)} {what}: {made.job.launch_id}"
 

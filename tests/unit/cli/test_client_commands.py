@@ -313,6 +313,16 @@ def test_kill_takes_several_and_goes_on_after_a_failure(fake: Fake, server: str)
     ]
 
 
+def test_a_kill_without_an_identifier_is_an_exit_2_and_asks_nothing(
+    fake: Fake, server: str
+) -> None:
+    fake.jobs.append(a_job("a"))
+    ran = on(server, "kill", "", "a")
+    assert (2, "a killed\n") == (ran.code, ran.out)
+    assert "IDENTIFIER: is empty" in ran.err
+    assert "" not in [each.identifier for each in fake.asked]
+
+
 def test_a_kill_that_fails_is_an_exit_1(fake: Fake, server: str) -> None:
     fake.jobs.append(a_job("a"))
     fake.response = Response(error=Error(code=504, message="the Engine does not answer"))
@@ -405,9 +415,10 @@ def test_a_reaction_that_shares_its_identifier_is_told_by_its_trace(
     assert f"x launched: {'1' * 16}\n" == on(server, "launch", "timer", "x").out
 
 
-def test_a_job_without_an_image_is_launched_and_nothing_is_waited_for(server: str) -> None:
+def test_a_launch_of_no_job_says_so_and_nothing_is_waited_for(server: str) -> None:
     ran = on(server, "launch", "timer", "x", "--wait")
-    assert (0, "x launched\n") == (ran.code, ran.out)
+    assert 0 == ran.code
+    assert ran.out.startswith("x launched: there is no job; it has no image in the catalogue")
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("success", 0), ("error", 1), ("killed", 1)])
