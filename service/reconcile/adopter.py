@@ -225,7 +225,8 @@ class Adopter:
         return next((each for each in jobs if each.runs), newest)
 
     def _examine_later(self, other: Job, seen: Inspection) -> None:
-        self.background.spawn(self._examine_after(other.launch_id, seen), f"examine {seen.id}")
+        name = f"examine {seen.id} after {other.launch_id}"  # once, though each comparison asks
+        self.background.spawn_once(lambda: self._examine_after(other.launch_id, seen), name)
 
     async def _examine_after(self, launch_id: str, seen: Inspection) -> None:
         """Examine a workload again after a launch of its identifier, which may have adopted it.

@@ -3,6 +3,7 @@
 Together they have to count each launch and each exit once, whoever does what.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -10,7 +11,7 @@ import pytest
 
 from service.engine.workloads import Workload
 from service.errors import EngineFailed, EngineUnavailable, StartError
-from service.jobs.labels import SERVES_LABEL
+from service.jobs.labels import LAUNCH_LABEL, SERVES_LABEL
 from tests.supervisor.told import Told, reports_to
 from tests.supervisor.world import INSTANCE, World, a_sharing_world, pass_time, two_worlds, until
 
@@ -310,3 +311,14 @@ async def test_nobody_removes_all_jobs_while_another_serves(worlds: Worlds) -> N
     await again.ready()
     assert [] == one.running()
     await again.end()
+
+
+async def test_a_copy_waits_once_for_the_end_of_its_job(worlds: Worlds) -> None:
+    """A job may run for days, and each comparison finds what somebody runs beside it."""
+    one, _ = worlds
+    await one.launch("a-1")
+    labels = dict(one.container("a-1").spec.labels) | {LAUNCH_LABEL: "0" * 32}
+    copy = one.put("copy", labels)
+    await pass_time(600)
+    names = [task.get_name() for task in asyncio.all_tasks()]
+    assert len(worlds) == len([name for name in names if name.startswith(f"examine {copy.id}")])
