@@ -20,6 +20,7 @@ from service._generated.supervisor.v1.observer_pb2 import (
 )
 from service._generated.supervisor.v1.observer_pb2_grpc import JobObserverStub
 from service.engine.docker.calls import BULK_THREADS
+from tests.conftest import Start
 from tests.support import containers
 from tests.support.supervised import Supervised, eventually
 
@@ -126,22 +127,26 @@ def test_what_cannot_be_asked_for_is_told(shared: Supervised) -> None:
 
 
 def test_a_client_that_reads_slowly_costs_no_memory_and_gets_all(
-    shared: Supervised, docker_client: docker.DockerClient
+    start: Start, catalog: Path, docker_client: docker.DockerClient
 ) -> None:
     number = 100_000  # lines, of 10 MB
-    assert Response() == shared.launch("timer", "t-1", {}, _AUTH)
+    # By default, Podman keeps 10 MB.
+    roomy = '[defaults]\nlog = { options = { max-size = "50m" } }\n'
+    catalog.write_text(roomy + catalog.read_text())
+    supervised = start()
+    assert Response() == supervised.launch("timer", "t-1", {}, _AUTH)
     container = containers.one(docker_client, "t-1")
     text = "x" * 94
     count = f'BEGIN {{ while (++i <= {number}) printf "%06d{text}\\n", i }}'
     say(container, f"/bin/busybox awk '{count}'")
     say(container, "echo end")
-    before = memory(shared)
-    stream: Any = JobObserverStub(shared.channel).StreamLogs(
+    before = memory(supervised)
+    stream: Any = JobObserverStub(supervised.channel).StreamLogs(
         StreamLogsRequest(identifier="t-1", follow=True), timeout=120
     )
     messages = iter(stream)
     lines = [*next(messages).lines]
-    highest = max(_memory_for_a_while(shared))
+    highest = max(_memory_for_a_while(supervised))
     assert highest - before < 8 * _MEGABYTE
     for message in messages:
         lines += message.lines
