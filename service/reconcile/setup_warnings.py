@@ -3,6 +3,7 @@
 No request waits for these warnings, or is refused because of them.
 """
 
+import asyncio
 from collections.abc import Collection
 
 from observability.logs import get_logger
@@ -23,6 +24,7 @@ class SetupWarnings:
         self._engine, self._surroundings = engine, Surroundings(catalog, settings)
         self._of_settings: frozenset[SetupWarning] = frozenset()
         self._of_engine: frozenset[SetupWarning] = frozenset()
+        self._turn, self._unchecked = asyncio.Lock(), False
 
     @property
     def known(self) -> Collection[SetupWarning]:
@@ -34,7 +36,20 @@ class SetupWarnings:
         self._of_settings = _log_new({*self._surroundings.of_settings()}, self._of_settings)
 
     async def check_engine(self) -> None:
-        """Log what is wrong with this engine. Nothing if it does not answer."""
+        """Log what is wrong with this engine. Nothing if it does not answer.
+
+        Of all checks that are asked for during one, a single one is made after it: a catalogue that
+        changes again and again would keep Podman, which is slow to describe itself, from launches.
+        """
+        self._unchecked = True
+        if self._turn.locked():
+            return
+        async with self._turn:
+            while self._unchecked:
+                self._unchecked = False
+                await self._check_engine()
+
+    async def _check_engine(self) -> None:
         try:
             traits = await self._engine.traits()
             asks = self._surroundings.asks_for_offers

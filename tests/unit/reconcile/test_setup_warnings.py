@@ -1,7 +1,9 @@
 """What is told of keys of the catalogue that the engine, or this process, has nothing for."""
 
+import asyncio
 from collections.abc import MutableMapping
 from typing import Any
+from unittest import mock
 
 import pytest
 from structlog.testing import capture_logs
@@ -63,6 +65,17 @@ async def test_a_log_driver_that_the_engine_lacks_is_told_once(engine: FakeEngin
     ((about, meaning),) = _told(logs)
     assert "log" == about
     assert "no log driver journald, and refuses each launch of job-3" in meaning
+
+
+async def test_all_checks_that_are_asked_for_during_one_are_made_as_one_after_it(
+    engine: FakeEngine,
+) -> None:
+    warnings = _warnings(engine)
+    with mock.patch.object(engine, "traits", wraps=engine.traits) as traits:
+        await asyncio.gather(*(warnings.check_engine() for _ in range(50)))
+        assert 2 == traits.call_count
+        await warnings.check_engine()
+        assert 3 == traits.call_count
 
 
 async def test_an_engine_that_is_asked_for_nothing_is_not_asked(engine: FakeEngine) -> None:
