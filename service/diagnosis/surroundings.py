@@ -146,11 +146,15 @@ def _shown(jobs: Sequence[str]) -> str:
 
 
 def is_local(host: str) -> bool:
-    """Whether a host is whatever machine, or container, asks for it."""
+    """Whether a host is whatever machine, or container, asks for it.
+
+    Linux connects to itself if asked for 0.0.0.0 or [::].
+    """
     name = host.strip("[]").rstrip(".").lower()
     try:
         address = ip_address(name)
     except ValueError:
         return name == "localhost" or name.endswith(".localhost")
     # From Python 3.13 on, an address does this itself.
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified

@@ -18,6 +18,8 @@ def told(world: World) -> list[str]:
         ("bridge", "127.0.0.1", ["GRPC_CALLBACK_HOST"]),
         ("bridge", "[::1]", ["GRPC_CALLBACK_HOST"]),
         ("bridge", "[::ffff:127.0.0.1]", ["GRPC_CALLBACK_HOST"]),
+        ("bridge", "0.0.0.0", ["GRPC_CALLBACK_HOST"]),
+        ("bridge", "[::]", ["GRPC_CALLBACK_HOST"]),
         ("bridge", "LocalHost.", ["GRPC_CALLBACK_HOST"]),
         ("bridge", "backend", []),
         ("bridge", "172.17.0.1", []),
