@@ -168,23 +168,39 @@ class JobLogs:
         """
         if wanted.tail is None or job.workload_id is None:
             return _First(wanted.since)
-        asked = wanted.tail + 1
-        times = await self._times(job.workload_id, tail=asked)
-        if len(times) < asked:
+        number = wanted.tail + 1
+        times = await self._last_times(job.workload_id, number)
+        if len(times) < number:
             return _First(wanted.since)
-        before, *shown = times[-asked:]
+        before, *shown = times[-number:]
         if before < wanted.since or before not in shown:
             return _First(max(wanted.since, before + 1))
-        all_at_once = await self._times(job.workload_id, since=before - 1)
+        all_at_once, _ = await self._times(job.workload_id, since=before - 1)
         earlier = all_at_once.count(before) - shown.count(before)
         return _First(before, skip=max(0, earlier))  # lines may have been rotated away meanwhile
 
+    async def _last_times(self, workload_id: str, number: int) -> Sequence[int]:
+        """The times of the last whole lines, or of all of them if there are fewer.
+
+        Docker counts each 16 KiB of a long line as one: only if twice as many bring nothing new,
+        there are no more.
+        """
+        asked, before = number, -1
+        while True:
+            times, size = await self._times(workload_id, tail=asked)
+            if len(times) >= number or size == before:
+                return times
+            asked, before = asked * 2, size
+
     async def _times(
         self, workload_id: str, *, tail: int | None = None, since: int = 0
-    ) -> Sequence[int]:
-        """The times of whole lines, in their order."""
-        found = self._engine.logs(workload_id, tail=tail, since=since)
-        return sorted([line.at async for lines in found for line in lines if line.ends])
+    ) -> tuple[Sequence[int], int]:
+        """The times of whole lines, in their order, and the size of all that was read."""
+        times, size = [], 0
+        async for lines in self._engine.logs(workload_id, tail=tail, since=since):
+            size += sum(len(line.text) + 1 for line in lines)
+            times += [line.at for line in lines if line.ends]
+        return sorted(times), size
 
     async def _scrub(self, scrubber: Scrubber, lines: Sequence[Printed]) -> None:
         async with self._turn:

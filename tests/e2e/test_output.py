@@ -126,6 +126,18 @@ def test_what_cannot_be_asked_for_is_told(shared: Supervised) -> None:
     assert "tail: is -1; allowed are 0 to 100000" in str(caught.value.details())
 
 
+def test_the_last_lines_are_exact_though_each_is_long(
+    shared: Supervised, docker_client: docker.DockerClient
+) -> None:
+    assert Response() == shared.launch("timer", "t-1", {}, _AUTH)
+    line = "BEGIN { while (++i <= 40000) printf n; print }"
+    each = f"for n in 1 2 3 4; do /bin/busybox awk -v n=$n '{line}'; done"
+    say(containers.one(docker_client, "t-1"), each)
+    lines = Stream(shared, "t-1", tail=2)
+    lines.thread.join()
+    assert "3" * 40_000 + "4" * 40_000 == "".join(lines.texts)
+
+
 def test_a_client_that_reads_slowly_costs_no_memory_and_gets_all(
     start: Start, catalog: Path, docker_client: docker.DockerClient
 ) -> None:

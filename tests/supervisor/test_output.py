@@ -122,6 +122,18 @@ async def test_what_is_left_of_lines_of_one_time_is_shown(
     assert ["c"] == await _texts(world, job, tail=2)
 
 
+async def test_the_last_lines_are_exact_though_all_come_in_parts(world: World) -> None:
+    """Docker counts each part of a long line as a line."""
+    job, container = await _a_job(world)
+    container.printed.clear()
+    for text in "abc":
+        container.say(text)
+        whole = container.printed.pop()
+        container.printed += [*[whole._replace(ends=False)] * 5, whole]
+    assert ["b"] * 6 + ["c"] * 6 == await _texts(world, job, tail=2)
+    assert ["a"] * 6 + ["b"] * 6 + ["c"] * 6 == await _texts(world, job, tail=3)
+
+
 async def test_only_lines_of_a_time_or_later_are_shown(world: World) -> None:
     job, container = await _a_job(world)
     for text in "abc":
