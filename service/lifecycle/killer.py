@@ -78,8 +78,11 @@ class Killer:
         return self._join(job, operation) or self._begin(job, operation, scope)
 
     def _join(self, job: Job, operation: Operation) -> Awaitable[None] | None:
-        """The rest of a kill that another request has begun; None if there is none."""
-        under_way = self._kills.get(job.launch_id)
+        """The rest of a kill that another request has begun; None if there is none.
+
+        A kill of an earlier job of that workload ends nothing any more.
+        """
+        under_way = self._kills.get(str(job.number))
         if under_way is None:
             return None
         if operation == "kill_all":  # its own events report the kills that it has joined
@@ -104,7 +107,7 @@ class Killer:
         """
         self.registry.observe(job.launch_id, KillIntended(caller()))
         kill = self._kill(job, operation, scope)
-        return asyncio.shield(self._kills.begin(job.launch_id, kill, f"kill {job.launch_id}"))
+        return asyncio.shield(self._kills.begin(str(job.number), kill, f"kill {job.launch_id}"))
 
     async def _kill(self, job: Job, operation: Operation, scope: JobScope) -> None:
         began = time.perf_counter()
@@ -118,7 +121,7 @@ class Killer:
             raise record_crash(self.metrics, operation, job.name, job.identifier) from None
         finally:
             if outcome == "failed":
-                self._give_up(job.launch_id)
+                self._give_up(job)
             seconds = time.perf_counter() - began
             self.metrics.kills.labels(self.metrics.job_label(job.name), outcome).inc()
             self.metrics.kill_duration.labels(outcome).observe(seconds, trace_exemplar())
@@ -132,15 +135,20 @@ class Killer:
             **caller().fields,
         )
 
-    def _give_up(self, launch_id: str) -> None:
-        """Take the intent back. If the workload has exited all the same, have the job closed."""
-        job = self.registry.observe(launch_id, KillFailed())
+    def _give_up(self, killed: Job) -> None:
+        """Take the intent back. If the workload has exited all the same, have the job closed.
+
+        A third party may have started it again as another job, of which this was no kill.
+        """
+        job = self.registry.get(killed.launch_id)
+        if job is not None and job.number == killed.number:
+            job = self.registry.observe(job.launch_id, KillFailed())
         if job is None or job.workload_id is None:
             return
         self.signals.note_failed_kill(job.workload_id)
         if job.exit_seen:
-            reap = self.reaper.reap(launch_id, Hint(witnessed=True))
-            self.background.spawn(reap, f"reap {launch_id}")
+            reap = self.reaper.reap(job.launch_id, Hint(witnessed=True))
+            self.background.spawn(reap, f"reap {job.launch_id}")
 
     async def _stop(self, job: Job, operation: Operation, scope: JobScope) -> KillOutcome:
         """Stop the workload, and have the job closed. Ends a launch under way, or waits for it.

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, KillAllFailed
-from tests.supervisor.world import GRACE, World, is_live, pass_time, refuse_removal, until
+from tests.fake_engine.faults import Hold
+from tests.supervisor.world import GRACE, Asked, World, pass_time, refuse_removal, until
 
 
 def now() -> float:
@@ -416,10 +417,8 @@ async def test_a_kill_fails_whose_kept_container_a_third_party_restarts(
     assert ["a-1-1"] == development.running()
 
 
-async def test_a_kill_does_not_stop_what_is_started_again_after_its_job_was_closed(
-    development: World,
-) -> None:
-    world = development
+async def start_again_during_its_kill(world: World) -> tuple[Asked, Hold]:
+    """Start a container by hand whose job has ended by itself during its kill; the kill's stop."""
     await world.launch("a-1")
     container = world.container("a-1-1")
     look = world.faults.hold("inspect")
@@ -432,11 +431,42 @@ async def test_a_kill_does_not_stop_what_is_started_again_after_its_job_was_clos
     await until(lambda: world.states() == {})
     world.host.start(container.id)
     await until(lambda: world.states() == {"a-1": "running"})
+    return kill, stop
+
+
+async def test_a_kill_does_not_stop_what_is_started_again_after_its_job_was_closed(
+    development: World,
+) -> None:
+    world = development
+    kill, stop = await start_again_during_its_kill(world)
     stop.refuse(EngineUnavailable("away"))
     assert 0 == await kill.answer()
     await pass_time()
-    assert is_live(container)
+    assert ["a-1-1"] == world.running()
     assert {"a-1": "running"} == world.states()
+
+
+async def test_nor_does_a_later_kill_join_it(development: World) -> None:
+    world = development
+    earlier, stop = await start_again_during_its_kill(world)
+    await world.kill("a-1")
+    assert ([], {}) == (world.running(), world.states())
+    assert {"error": 1, "killed": 1} == world.outcomes("supervisor_exits_total")
+    stop.refuse(EngineUnavailable("away"))
+    assert 0 == await earlier.answer()
+
+
+async def test_nor_does_its_failure_end_a_later_kill(development: World) -> None:
+    world = development
+    earlier, stop = await start_again_during_its_kill(world)
+    later_stop = world.faults.hold("stop")
+    later = world.killing("a-1")
+    await later_stop.reached()
+    stop.refuse(EngineRefused("cannot"))
+    assert 502 == await earlier.answer()
+    later_stop.release()
+    assert 0 == await later.answer()
+    assert {"error": 1, "killed": 1} == world.outcomes("supervisor_exits_total")
 
 
 async def test_a_kill_is_not_misled_by_a_look_from_before_it(world: World) -> None:
