@@ -145,7 +145,7 @@ def test_a_client_that_reads_slowly_costs_no_memory_and_gets_all(
     # By default, Podman keeps 10 MB.
     roomy = '[defaults]\nlog = { options = { max-size = "50m" } }\n'
     catalog.write_text(roomy + catalog.read_text())
-    supervised = start()
+    supervised = start(SUPERVISOR_INSTANCE="roomy")
     assert Response() == supervised.launch("timer", "t-1", {}, _AUTH)
     container = containers.one(docker_client, "t-1")
     text = "x" * 94
