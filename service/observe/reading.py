@@ -92,7 +92,7 @@ class Reading:
     ) -> AsyncGenerator[Sequence[Printed], None]:
         if (workload_id := self._job.workload_id) is None:
             return
-        found = self._engine.logs(workload_id, follow=follow, since=self._seen.begin())
+        found = self._engine.logs(workload_id, follow=follow, since=self._seen.begin(workload_id))
         behind = self._silence.follow(workload_id) if follow else None
         try:
             async with aclosing(self._until_over(found, behind, time_left)) as lines:

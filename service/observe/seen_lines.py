@@ -13,6 +13,7 @@ class SeenLines:
 
     def __init__(self, since: int) -> None:
         self._since = since
+        self._workload_id = ""
         self._last: dict[str, tuple[int, int]] = {}
         self._known: dict[str, tuple[int, int]] = {}
 
@@ -22,8 +23,13 @@ class SeenLines:
         newest = max((at for at, _ in self._last.values()), default=0)
         return max(self._since, newest - _OVERLAP)
 
-    def begin(self) -> int:
-        """Begin anew; from which time on."""
+    def begin(self, workload_id: str) -> int:
+        """Begin anew; from which time on. Nothing has been seen of another workload.
+
+        On Podman, which gives times in seconds, its first lines may have the time of the last ones.
+        """
+        if workload_id != self._workload_id:
+            self._workload_id, self._last = workload_id, {}
         self._known = dict(self._last)
         return self.since
 
