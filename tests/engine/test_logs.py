@@ -124,6 +124,7 @@ async def test_a_line_that_is_too_long_comes_in_parts(docker_rig: DockerRig) -> 
     text = "ä" * 40_000
     script = "i=0; while [ $i -lt 40000 ]; do printf ä; i=$((i+1)); done; echo; echo end"
     workload_id = await _run(docker_rig, script)
+    await asyncio.to_thread(docker_rig.client.api.wait, workload_id)  # or Podman may cut it
     found = await logs(docker_rig, workload_id, follow=True)
     assert text == "".join(line.text for line in found[:-1])
     assert [False, False, True, True] == [line.ends for line in found]
