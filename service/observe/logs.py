@@ -163,8 +163,8 @@ class JobLogs:
     async def _first(self, job: Job, wanted: LogsWanted) -> _First:
         """Where that begins which is wanted.
 
-        The line before the last ones is asked for as well: Podman gives all lines that it reads at
-        once the same time, so the time of the first line to show may be that of earlier ones.
+        The line before the last ones is asked for as well: Podman gives times in seconds, so the
+        time of the first line to show may be that of earlier ones.
         """
         if wanted.tail is None or job.workload_id is None:
             return _First(wanted.since)

@@ -91,7 +91,7 @@ async def test_only_the_last_lines_are_shown(world: World, tail: int, shown: lis
 
 
 async def test_the_last_lines_are_exact_though_all_have_the_same_time(world: World) -> None:
-    """Podman gives one time to all lines that it reads at once."""
+    """Podman gives times in seconds."""
     job, container = await _a_job(world)
     for text in "abcd":
         container.say(text)
