@@ -121,6 +121,11 @@ class DockerRig:
         await self.engine.close()
         self.engine = self._engine(folders)
 
+    def errors(self) -> float:
+        """How many calls to the Engine have failed, by the adapter's metrics."""
+        samples = (each for family in self.metrics.registry.collect() for each in family.samples)
+        return sum(e.value for e in samples if e.name == "supervisor_engine_errors_total")
+
     async def stranger(self, name: str, labels: dict[str, str] | None = None) -> str:
         def run() -> str:
             container = self.client.containers.run(

@@ -278,6 +278,18 @@ async def test_docker_without_a_list_of_processes_tells_by_the_exit(
     assert looks == _looks(docker_rig)
 
 
+async def test_a_job_that_exits_while_its_processes_are_listed_is_no_failure_of_the_engine(
+    docker_rig: DockerRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Docker's answer depends on the moment: mostly 409, sometimes 404 or 500."""
+    monkeypatch.setattr("service.engine.docker.start_check._NAMES", "no such option")
+    monkeypatch.setattr("service.engine.docker.start_check._BLIND_WAIT", _LONG)
+    await _start(docker_rig, worker.IMAGE, "--after", "0.3", "--exit", "3")
+    with pytest.raises(EngineRefused, match="exec /nope failed"):
+        await _start(docker_rig, worker.BROKEN, name="a-2")
+    assert 0 == docker_rig.errors()
+
+
 async def test_a_container_that_vanishes_while_it_is_looked_at_was_started(
     docker_rig: DockerRig,
 ) -> None:

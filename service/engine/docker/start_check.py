@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import PurePosixPath
+from time import monotonic, sleep
 from typing import TypeVar
 
 from docker.errors import APIError
@@ -31,8 +32,8 @@ from service.errors import EngineError, EngineRefused
 T = TypeVar("T")
 
 # How long to wait for the program (seconds); after that, it counts as running. The second is for an
-# Engine that cannot list processes, because its host has no `ps`: there, only an exit is visible.
-_WAIT, _BLIND_WAIT = 2.0, 0.3
+# Engine that does not list processes: its host has no `ps`, or the container is about to exit.
+_WAIT, _BLIND_WAIT = 2.0, 0.5
 _POLL = 0.02
 _CALL = 5.0  # the time limit of a call (seconds)
 # The first has only the names of processes; the second also their arguments, which hold secrets.
@@ -120,13 +121,12 @@ class StartCheck:
         """The reason why the program cannot be run, or "" if it has begun."""
         clock = asyncio.get_running_loop().time
         end = clock() + min(_WAIT, timeout)
-        blind = False
         while clock() < end:
             try:
-                if not blind and await self._call("top", _runs, container_id, timeout):
+                if await self._call("top", _runs, container_id, timeout):
                     return ""
-            except EngineRefused:
-                blind, end = True, min(end, clock() + _BLIND_WAIT)
+            except EngineRefused:  # no processes are listed, and it does not exit
+                return ""
             code = await self._call("inspect", _exit_code, container_id, timeout)
             if code in MAYBE_NOT_RUN:
                 return await self._call("logs", _init_error, container_id, timeout)
@@ -173,10 +173,23 @@ def _runs(client: Client, container_id: str) -> bool:
         if _SHELL in names and not _is_shell_expected(client, container_id):
             names.remove(_SHELL)
     except APIError as error:
-        if error.status_code == HTTPStatus.CONFLICT:  # it has exited
+        if error.status_code == HTTPStatus.CONFLICT or _exits(client, container_id):
             return False
         raise
     return len(names) > 1
+
+
+def _exits(client: Client, container_id: str) -> bool:
+    """Whether the container exits, for which reason the Engine may fail to list its processes.
+
+    Docker's answers to that have many texts, as each layer below it has its own.
+    """
+    end = monotonic() + _BLIND_WAIT
+    while _exit_code(client, container_id) is None:
+        if monotonic() > end:
+            return False
+        sleep(_POLL)
+    return True
 
 
 def _is_shell_expected(client: Client, container_id: str) -> bool:
