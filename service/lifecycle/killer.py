@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
@@ -41,6 +41,15 @@ KillOutcome = Literal["stopped", "forced", "not_running", "failed"]
 _SIGKILLED = 137
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request to kill jobs."""
+
+    operation: Operation
+    scope: JobScope
+    jobs: Collection[int]  # their numbers
+
+
 @dataclass(kw_only=True, eq=False)
 class Killer:
     """Kills each job once, however many requests ask for it."""
@@ -64,7 +73,8 @@ class Killer:
 
         All kills are begun before the first wait. They go on if the request is cancelled.
         """
-        kills = [self._join_or_begin(job, operation, scope) for job in jobs]
+        request = _Request(operation, scope, {job.number for job in jobs})
+        kills = [self._join_or_begin(job, request) for job in jobs]
         results = await asyncio.gather(*kills, return_exceptions=True)
         failures: list[tuple[str, SupervisorError]] = []
         for job, result in zip(jobs, results, strict=True):
@@ -74,8 +84,8 @@ class Killer:
                 raise result
         return failures
 
-    def _join_or_begin(self, job: Job, operation: Operation, scope: JobScope) -> Awaitable[None]:
-        return self._join(job, operation) or self._begin(job, operation, scope)
+    def _join_or_begin(self, job: Job, request: _Request) -> Awaitable[None]:
+        return self._join(job, request.operation) or self._begin(job, request)
 
     def _join(self, job: Job, operation: Operation) -> Awaitable[None] | None:
         """The rest of a kill that another request has begun; None if there is none.
@@ -99,21 +109,35 @@ class Killer:
             log_failure("kill", job.name, job.identifier, error, began=began)
             raise
 
-    def _begin(self, job: Job, operation: Operation, scope: JobScope) -> Awaitable[None]:
+    def _begin(self, job: Job, request: _Request) -> Awaitable[None]:
         """Mark the intent at once, so that the exit that follows counts as a kill, and begin.
 
         The task ends when the job is closed, or raises a `SupervisorError`. It logs and counts
         that, whether or not a request waits for it.
         """
         self.registry.observe(job.launch_id, KillIntended(caller()))
-        kill = self._kill(job, operation, scope)
+        kill = self._kill(job, request, self.registry.when_closed(job.launch_id))
         return asyncio.shield(self._kills.begin(str(job.number), kill, f"kill {job.launch_id}"))
 
-    async def _kill(self, job: Job, operation: Operation, scope: JobScope) -> None:
+    async def _kill(self, job: Job, request: _Request, closed: asyncio.Future[Job]) -> None:
+        """Kill a job, and then what its launch has found running in place of a workload of its own.
+
+        What is outside the scope of the request is left, and what the request kills by itself.
+        """
+        await self._stop_and_report(job, request.operation, closed)
+        found = self.registry.get(closed.result().found)
+        if found is None or found.number in request.jobs:
+            return
+        if request.scope.allows(found.name):
+            await self._join_or_begin(found, request)
+
+    async def _stop_and_report(
+        self, job: Job, operation: Operation, closed: asyncio.Future[Job]
+    ) -> None:
         began = time.perf_counter()
         outcome: KillOutcome = "failed"
         try:
-            outcome = await self._stop(job, operation, scope)
+            outcome = await self._stop(job, closed)
         except SupervisorError as error:
             record_failure(self.metrics, operation, job.name, job.identifier, error, began=began)
             raise
@@ -150,21 +174,14 @@ class Killer:
             reap = self.reaper.reap(job.launch_id, Hint(witnessed=True))
             self.background.spawn(reap, f"reap {job.launch_id}")
 
-    async def _stop(self, job: Job, operation: Operation, scope: JobScope) -> KillOutcome:
-        """Stop the workload, and have the job closed. Ends a launch under way, or waits for it.
-
-        What that has found running in place of its own is killed, too, if it is within the scope.
-        """
-        if self.registry.get(job.launch_id) is None:
+    async def _stop(self, job: Job, closed: asyncio.Future[Job]) -> KillOutcome:
+        """Stop the workload, and have the job closed. Ends a launch under way, or waits for it."""
+        if closed.done():
             return "not_running"
-        closed = self.registry.when_closed(job.launch_id)
         what = "the job was killed while its launch waited; nothing was launched"
         self.launches.end(job.launch_id, LaunchKilled(what))
         running = await self._launched(job.launch_id)
         if running is None or running.workload_id is None:
-            found = self.registry.get(closed.result().found)
-            if found is not None and scope.allows(found.name):
-                await self._join_or_begin(found, operation, scope)
             return "not_running"
         workload_id = running.workload_id
         await self.readiness.wait_for_engine()

@@ -53,9 +53,11 @@ class LaunchWaits:
         """Wait until the identifier is free; the job that keeps it, if it runs on or again.
 
         Also jobs that were adopted meanwhile keep it, such as one that an earlier launch has found.
+        The limit counts from the beginning, however many there are. Raises `EngineTimeout`.
         """
+        began = asyncio.get_running_loop().time()
         while predecessor := self._predecessor(job):
-            if runs_on := await self._wait_until_gone(predecessor):
+            if runs_on := await self._wait_until_gone(predecessor, began):
                 return runs_on
         return None
 
@@ -66,12 +68,12 @@ class LaunchWaits:
         before = (j for j in others if j.grouped and (j.number < number or j.adopted))
         return next(before, None)
 
-    async def _wait_until_gone(self, predecessor: Job) -> Job | None:
+    async def _wait_until_gone(self, predecessor: Job, began: float) -> Job | None:
         """Wait until a job is gone (None), runs on since its kill has failed, or runs again."""
         seconds = predecessor.grace(self.settings.job_stop_grace_seconds) + _EXIT_SECONDS
         wait = partial(self.registry.wait, predecessor.launch_id, _keeps_identifier)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(began + seconds):
                 with wait_span("earlier container", linked=predecessor.traceparent):
                     return await self.readiness.when_ready(wait)
         except TimeoutError:

@@ -7,7 +7,7 @@ import pytest
 
 from observability.callers import Caller
 from service.engine.workloads import Status
-from service.errors import EngineTimeout, EngineUnavailable, StartError
+from service.errors import EngineRefused, EngineTimeout, EngineUnavailable, StartError
 from service.jobs.labels import LAUNCH_LABEL, SERVES_LABEL, labels_of
 from tests.fake_engine.engine import digest_of
 from tests.fake_engine.host import Container
@@ -188,6 +188,24 @@ async def test_a_kill_of_a_launch_kills_what_that_has_taken_over(*, keep: bool) 
         (exited,) = world.logged("job.exited")
         assert "killed" == exited["outcome"]
         assert {"launches": 1, "dedups": 1, "kills": 2, "exits": 1} == world.counted()
+
+
+async def test_its_failure_is_counted_and_logged_once(adopting: World) -> None:
+    world = adopting
+    _inherited(world, "a-1")
+    world.faults.fail("inspect", EngineTimeout("late"), times=2)
+    await _start(world)
+    question = world.faults.hold("create")
+    world.launching("a-1")
+    await question.reached()
+    world.faults.fail("stop", EngineRefused("cannot"))
+    kill = world.killing("a-1")
+    question.release()
+    assert 502 == await kill.answer()
+    assert {"a-1": "running"} == world.states()
+    assert {"not_running": 1, "failed": 1} == world.outcomes("supervisor_kills_total")
+    assert {"dedups": 1, "kills": 2, "failures": 1} == world.counted()
+    assert 1 == len(world.logged("request.failed"))
 
 
 async def test_an_exit_just_before_a_launch_takes_over_is_noticed(world: World) -> None:

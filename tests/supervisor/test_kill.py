@@ -190,6 +190,22 @@ async def test_a_launch_after_the_exit_waits_for_the_name(world: World) -> None:
     assert ["a-1"] == world.running()
 
 
+async def test_a_launch_waits_as_long_for_several_jobs_as_for_one(world: World) -> None:
+    """One after the other, each takes its whole grace (20 s) to end."""
+    earlier: list[Asked] = []
+    for _ in range(5):
+        earlier += world.launching("a-1", "patient", stubborn=1), world.killing("a-1")
+        await pass_time()
+    began = now()
+    last = world.launching("a-1", "patient", stubborn=1)
+    await until(lambda: last.done, within=100)
+    assert pytest.approx(now() - began, abs=1) == 20 + 60
+    assert 504 == await last.answer()
+    assert ["a-1"] == world.running()  # the last of those before it
+    await until(lambda: all(each.done for each in earlier), within=30)
+    assert [] == world.left()
+
+
 async def test_kill_launch_kill_launch_ends_with_one_container(world: World) -> None:
     await world.launch("a-1", stubborn=1)
     asked = [
@@ -237,6 +253,24 @@ async def test_a_failed_kill_is_counted_once_however_many_share_it(world: World)
     answers = await asyncio.gather(*(world.killing("a-1").answer() for _ in range(5)))
     assert [502] * 5 == answers
     assert 1 == world.metric("supervisor_failures_total")
+
+
+async def test_a_request_kills_once_what_runs_and_what_waits_for_that(world: World) -> None:
+    """The launch that waits finds the job running on, as its kill has failed."""
+    await world.launch("a-1")
+    stop = world.faults.hold("stop")
+    first = world.killing("a-1")
+    await stop.reached()
+    launch = world.launching("a-1")
+    await pass_time()
+    second = world.killing("a-1")
+    await pass_time()
+    stop.refuse(EngineRefused("cannot"))
+    assert (502, 502, 0) == (await first.answer(), await second.answer(), await launch.answer())
+    await pass_time()
+    assert ["a-1"] == world.running()
+    assert {"not_running": 1, "failed": 1} == world.outcomes("supervisor_kills_total")
+    assert (1, 2) == (len(world.logged("kill.joined")), len(world.logged("request.failed")))
 
 
 @pytest.mark.parametrize("state", ["running", "paused"])
