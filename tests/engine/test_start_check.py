@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import signal
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -181,7 +182,7 @@ async def test_docker_is_asked_once_for_an_image_and_again_after_a_doubtful_end(
     await _exit_with(docker_rig, listener, "0")
     await _exit_with(docker_rig, listener, "134")
     assert looks == _looks(docker_rig)
-    await _exit_with(docker_rig, listener, "127")
+    await _leave_with(docker_rig, listener, "127")
     assert looks == _looks(docker_rig)
     await _start(docker_rig, worker.IMAGE, "--exit", "0")
     assert looks < _looks(docker_rig)
@@ -308,6 +309,20 @@ async def _catch_up(rig: DockerRig, listener: Listener) -> None:
 
 async def _exit_with(rig: DockerRig, listener: Listener, code: str) -> None:
     workload_id = await _start(rig, worker.IMAGE, "--exit", code)
+    await until(lambda: "exited" in listener.changes(workload_id))
+    await rig.engine.remove(workload_id)
+
+
+async def _leave_with(rig: DockerRig, listener: Listener, code: str) -> None:
+    """End with a code, and only once the launch is over: its own look would come after the end."""
+    arguments = ("--exit", "", "--leave", code, "--say", "!")
+    workload_id = await _start(rig, worker.IMAGE, *arguments)
+
+    async def heeds() -> bool:
+        return "\n!\n" in await rig.engine.tail(workload_id, lines=100)
+
+    await until_async(heeds)
+    await rig.kill_by_hand(workload_id, signal.SIGTERM)
     await until(lambda: "exited" in listener.changes(workload_id))
     await rig.engine.remove(workload_id)
 
