@@ -728,6 +728,7 @@ async def test_docker_waits_for_a_removal_that_a_third_party_began(docker_rig: D
     results = await asyncio.gather(by_hand, *removals, return_exceptions=True)
     assert {*results[1:]} <= {True, False}
     assert results[1:].count(True) <= 1  # who has removed it; or else it was done by hand
+    assert 0 == docker_rig.errors()
     await start(docker_rig, "a-1")
 
 

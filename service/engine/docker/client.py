@@ -142,13 +142,14 @@ class Client(docker.APIClient):
         return text_of(answer.content)
 
     def stats_now(self, container_id: str) -> Any:
-        """The usage of a container at this moment.
+        """The usage of a container at this moment; nothing of one that is removed meanwhile.
 
         docker-py's `stats` refuses this for old Engines, although they only take a second longer.
         """
         url = self._url("/containers/{0}/stats", container_id)  # type: ignore[attr-defined]
         answer = self._get(url, params={"stream": 0, "one-shot": 1})  # type: ignore[attr-defined]
-        return self._result(answer, json=True)  # type: ignore[attr-defined]
+        self._raise_for_status(answer)
+        return answer.json() if answer.content else {}
 
     def check(self, spec: WorkloadSpec) -> None:
         """Raise `EngineRefused` for what the Engine would leave out without a word."""

@@ -8,6 +8,7 @@ from typing import Any
 import docker
 from docker.errors import APIError
 
+from observability.redaction.redactor import Redactor
 from service.engine.docker.client import Client
 from service.engine.docker.error_mapping import HOLDER
 from service.engine.docker.inspections import Holder, Inspected
@@ -93,10 +94,9 @@ def start(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> No
     except APIError as error:
         if error.status_code == HTTPStatus.FORBIDDEN:
             _free_endpoint(client, container_id, spec)
-        elif not _has_been_removed(error):
+        elif not has_been_removed(error):
             raise
-        reason = spec.redact(str(error.explanation))
-        raise EngineFailed(f"the Docker Engine failed: start for {spec.name}: {reason}") from None
+        raise failed_start(spec.name, error, spec.redact) from None
 
 
 def _require_healthcheck(client: docker.APIClient, container_id: str, spec: WorkloadSpec) -> None:
@@ -117,7 +117,13 @@ def set_aside(client: docker.APIClient, container_id: str) -> str:
     return aside
 
 
-def _has_been_removed(error: APIError) -> bool:
+def failed_start(name: str, error: APIError, redact: Redactor) -> EngineFailed:
+    """The error of a start after which another try, with another container, may succeed."""
+    reason = redact(str(error.explanation))
+    return EngineFailed(f"the Docker Engine failed: start for {name}: {reason}")
+
+
+def has_been_removed(error: APIError) -> bool:
     """Whether a third party has removed it: `docker container prune` removes unstarted ones."""
     gone = error.status_code == HTTPStatus.NOT_FOUND and "no such container" in str(error).lower()
     return gone or error.status_code == HTTPStatus.CONFLICT  # "is marked for removal"

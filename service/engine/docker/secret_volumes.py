@@ -19,11 +19,12 @@ from docker.errors import APIError
 
 from observability.redaction.redactor import NO_SECRETS, Redactor
 from service.engine.docker.client import Client, label_filter
-from service.engine.docker.inspections import Inspected
+from service.engine.docker.inspections import Inspected, inspection
 from service.engine.docker.parsed_fields import NotEmpty
 from service.engine.docker.parsing import Answer, read
 from service.engine.workload_spec import AUTH_FILE, AUTH_FOLDER, WorkloadSpec
-from service.errors import EngineFailed, EngineRefused
+from service.engine.workloads import Status
+from service.errors import EngineFailed, EngineRefused, NoSuchWorkload
 
 _USERS = "/etc/passwd"
 _MODE = 0o400
@@ -107,10 +108,10 @@ def _write(client: Client, container_id: str, content: bytes, user: str, about: 
     try:
         owner = _owner(client, container_id, user, about.name)
         client.put_archive(container_id, AUTH_FOLDER, _archive(content, owner))
-    except APIError as error:
-        if error.status_code not in _GONE:
+    except (APIError, NoSuchWorkload) as error:  # a third party has removed it
+        if isinstance(error, APIError) and error.status_code not in _GONE:
             raise
-        reason = about.redact(str(error.explanation))  # a third party has removed it
+        reason = about.redact(str(getattr(error, "explanation", error)))
         raise EngineFailed(f"the Docker Engine failed: upload for {about.name}: {reason}") from None
 
 
@@ -149,9 +150,12 @@ def _content(client: Client, container_id: str, path: str) -> bytes | None:
     try:
         received = client.download(container_id, path, most=_MOST_BYTES)
     except APIError as error:
+        # Raises if that is what was not found.
+        seen = inspection(client.inspect_container(container_id))
+        if seen.status is Status.REMOVING:  # 500, with texts of several layers below Docker
+            raise NoSuchWorkload(f"container {container_id}: is being removed") from None
         if error.status_code != HTTPStatus.NOT_FOUND:
             raise
-        client.inspect_container(container_id)  # raises if that is what was not found
         return None
     try:
         with tarfile.open(fileobj=io.BytesIO(received)) as archive:

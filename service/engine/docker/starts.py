@@ -101,7 +101,12 @@ class Starts:
             "create", lambda c: successors.create(c, plan, scrub, self._reader), about, scrub
         )
         container_id = await self._calls.call(make, timeout=deadline - clock())
-        begin = Call("start", lambda c: c.start(container_id), {_ID: container_id}, scrub)
+        begin = Call(
+            "start",
+            lambda c: successors.start(c, container_id, plan, scrub),
+            {_ID: container_id},
+            scrub,
+        )
         async with self._removed_if_refused(container_id):
             if plan.has_file:
                 left = deadline - clock()

@@ -13,7 +13,7 @@ from docker.errors import APIError
 
 from observability.redaction.redactor import Redactor
 from service.engine.docker.client import Client
-from service.engine.docker.containers import raise_if_taken
+from service.engine.docker.containers import failed_start, has_been_removed, raise_if_taken
 from service.engine.docker.host_paths import check_binds
 from service.engine.docker.inspections import inspection
 from service.engine.docker.names import name_before, name_ended
@@ -139,3 +139,13 @@ def create(client: docker.APIClient, plan: Plan, redact: Redactor, reader: Toler
         raise_if_taken(client, plan.name, error, redact(str(error.explanation)))
         raise
     return reader.created(answer, redact)
+
+
+def start(client: docker.APIClient, container_id: str, plan: Plan, redact: Redactor) -> None:
+    """Start the successor. Raises `EngineFailed` if a third party has removed it."""
+    try:
+        client.start(container_id)
+    except APIError as error:
+        if not has_been_removed(error):
+            raise
+        raise failed_start(plan.name, error, redact) from None

@@ -2,11 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+from docker.errors import APIError
 
 from service.engine.docker.calls import Call, Calls
+from service.engine.docker.client import Client
+from service.engine.docker.inspections import inspection
 from service.engine.docker.parsed_fields import timestamp
 from service.engine.docker.parsing import Answer, read
 from service.engine.output import Usage
+from service.engine.workloads import Status
 from service.errors import EngineError, NoSuchWorkload
 
 # The number of concurrent requests. They use the threads of kills, which must not wait for them.
@@ -84,10 +90,21 @@ class Usages:
             memory = self._memory
             ask = Call(
                 "stats",
-                lambda c: usage(c.stats_now(container_id), memory),
+                lambda c: _ask(c, container_id, memory),
                 {"container.id": container_id},
             )
             return await self._calls.call(ask, timeout=timeout)
+
+
+def _ask(client: Client, container_id: str, machine: int) -> Usage | None:
+    """See `usage`. Podman fails for a container that exits at that moment."""
+    try:
+        return usage(client.stats_now(container_id), machine)
+    except APIError as error:
+        failed = (error.status_code or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if not failed or inspection(client.inspect_container(container_id)).status is Status.LIVE:
+            raise
+        return None
 
 
 def usage(answer: object, machine: int) -> Usage | None:
