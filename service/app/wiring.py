@@ -86,7 +86,7 @@ class Core:
             background=self.background,
             settings=settings,
         )
-        self._abandoned = AbandonedLaunches(engine, self._remover, self.background)
+        self._abandoned = AbandonedLaunches(engine, self._remover, self.registry, self.background)
         self._adoption = Adoption(
             engine,
             self.registry,

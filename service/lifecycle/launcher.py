@@ -109,6 +109,8 @@ class Launcher:
         except BaseException:
             self.abandoned.add(spec.labels, attempts.name)
             raise
+        if attempts.uncertain:
+            self.abandoned.remove_others(begun.id, spec.labels[LAUNCH_LABEL])
         return StartedWorkload(begun.id, attempts.name, begun.node)
 
     async def _attempt(self, spec: WorkloadSpec, attempts: "_Attempts") -> Begun:
@@ -154,6 +156,7 @@ class Launcher:
             live = workload.status in (Status.LIVE, Status.UNKNOWN)
             if live and self._is_rival(spec.labels, workload.labels):
                 await self.surplus.wait(workload.id)
+                await self.abandoned.wait(launch_id_in(workload.labels))
                 with suppress(NoSuchWorkload):
                     seen = await self.engine.inspect(workload.id)
                     job = job_from_labels(seen.labels)

@@ -169,7 +169,8 @@ class Adopter:
         if known := self.registry.get(job.launch_id):
             self._stop_if_left_behind(known, seen)
             return
-        if seen.id in self.surplus:  # if this stop fails, the next comparison examines it again
+        # If this stop or removal fails, the next comparison examines it again.
+        if seen.id in self.surplus or self.abandoned.removes(seen.id):
             return
         removes = self.settings.production or job.restart is not None
         if seen.status is Status.EXITED and removes and not seen.aside:

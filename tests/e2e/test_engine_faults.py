@@ -147,6 +147,29 @@ def test_what_has_been_started_against_all_appearance_is_not_started_again(
     assert {"runs-on": 1, "ends": 1} == starts.count()
 
 
+def test_what_has_been_started_so_and_is_renamed_at_once_runs_beside_no_second_try(
+    start: Start, meddled: HttpLine, docker_client: docker.DockerClient
+) -> None:
+    supervised = start(DOCKER_HOST=meddled.host)
+    renamed: list[str | None] = []
+
+    def meddle(method: str, path: str) -> Fault | None:
+        tries_again = path.partition("?")[0].endswith("/create") and meddled.faults[Fault.DENIED]
+        if method == "POST" and tries_again and not renamed:
+            first = containers.one(docker_client, "t-1")
+            first.rename("renamed")
+            renamed.append(first.id)
+        begins = method == "POST" and path.endswith("/start") and not renamed
+        return Fault.DENIED if begins else None
+
+    meddled.meddle = meddle
+    assert Response() == supervised.launch("timer", "t-1")
+    eventually(lambda: 1 == len(list(supervised.events("container.discarded"))))
+    assert renamed != [containers.one(docker_client, "t-1").id]
+    agree(supervised, docker_client, "t-1")
+    assert {} == exits(supervised)
+
+
 def test_an_engine_that_fails_at_it_each_time_is_a_502_and_leaves_nothing(
     start: Start, meddled: HttpLine, docker_client: docker.DockerClient
 ) -> None:

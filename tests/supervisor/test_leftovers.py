@@ -329,12 +329,76 @@ async def test_what_a_failed_try_has_left_is_removed_though_its_launch_has_a_job
     launch = world.launching("a-1")
     await start.reached()
     world.host.rename(world.container("a-1").id, "renamed")
+    world.faults.fail("list", EngineTimeout("too long"))  # or it would be found at once
     start.refuse(EngineFailed("500"))
     assert 0 == await launch.answer()
     assert ["a-1", "renamed"] == world.left()
     await until(lambda: ["a-1"] == world.left(), within=60 + 2 * COMPARE)
     assert {"a-1": "running"} == world.states()
     assert ["renamed"] == [event["container_name"] for event in world.logged("orphan.found")]
+
+
+async def _launch_beside_a_failed_try(world: World) -> Container:
+    """What a try has started though it failed, and a third party has renamed since."""
+    start = world.faults.hold("start", after=True)
+    launch = world.launching("a-1")
+    await start.reached()
+    [container] = world.host.containers
+    world.host.rename(container.id, "renamed")
+    start.refuse(EngineFailed("500"))
+    assert 0 == await launch.answer()
+    return container
+
+
+async def test_what_a_failed_try_has_started_does_not_run_beside_its_job(world: World) -> None:
+    world.faults.fail("list", EngineFailed("500"))
+    await _launch_beside_a_failed_try(world)
+    await until(lambda: 1 == len(world.logged("container.discarded")))
+    assert ["a-1"] == world.left()
+    assert {"a-1": "running"} == world.states()
+
+
+async def test_a_kill_waits_for_the_removal_of_what_a_failed_try_has_started(world: World) -> None:
+    listing = world.faults.hold("list")
+    await _launch_beside_a_failed_try(world)
+    kill = world.killing("a-1")
+    await until(lambda: {} == world.states())
+    await pass_time()
+    assert not kill.done
+    listing.release()
+    assert 0 == await kill.answer()
+    assert [] == world.left()
+
+
+async def test_what_a_failed_try_has_started_stays_if_it_is_the_job_by_now(world: World) -> None:
+    listing = world.faults.hold("list", after=True)
+    renamed = await _launch_beside_a_failed_try(world)
+    await listing.reached()
+    world.host.exit(world.container("a-1").id, 1)
+    await until(lambda: {} == world.states())
+    world.engine.disconnect()  # so that a comparison finds it
+    await until(lambda: {"a-1": "running"} == world.states())
+    listing.release()
+    await pass_time()
+    assert [renamed] == world.host.live
+
+
+async def test_but_is_no_job_while_it_is_removed(development: World) -> None:
+    world = development
+    removal = world.faults.hold("remove")
+    await _launch_beside_a_failed_try(world)
+    await removal.reached()
+    world.host.exit(world.container("a-1-1").id, 1)
+    await until(lambda: {} == world.states())
+    world.engine.disconnect()
+    await pass_time()
+    launch = world.launching("a-1")
+    await pass_time()
+    assert not launch.done
+    removal.release()
+    assert 0 == await launch.answer()
+    assert ["a-1-2"] == world.running()
+    assert [] == world.logged("job.adopted")
 
 
 # Files with credentials whose container is gone
@@ -364,7 +428,9 @@ async def test_thousands_of_launches_that_were_given_up_slow_nothing_down(
 ) -> None:
     """Each container that is no job's is looked for among them, at each comparison."""
     many = _MOST_REMEMBERED + 1
-    given_up = AbandonedLaunches(world.engine, Remover(world.engine), world.background)
+    given_up = AbandonedLaunches(
+        world.engine, Remover(world.engine), world.registry, world.background
+    )
     monkeypatch.setattr(given_up, "_spawn", lambda *_: None)
     for number in range(many):
         given_up.add(_labels(str(number), "a-1"), "a-1")
@@ -380,7 +446,9 @@ async def test_thousands_of_removals_under_way_slow_no_kill_down(
     """Each kill waits for those of its own launch."""
     many = 5000
     monkeypatch.setattr(world.background, "spawn_once", lambda *_: asyncio.Future[None]())
-    given_up = AbandonedLaunches(world.engine, Remover(world.engine), world.background)
+    given_up = AbandonedLaunches(
+        world.engine, Remover(world.engine), world.registry, world.background
+    )
     for number in range(many):
         given_up.remove(str(number), _labels(str(number), "a-1"))
     began = time.process_time()
