@@ -20,7 +20,7 @@ from service.engine.docker.names import name_before, name_ended
 from service.engine.docker.secret_volumes import has_file
 from service.engine.docker.tolerant_reader import TolerantReader
 from service.engine.workloads import Inspection, Status
-from service.errors import EngineRefused, ImageMissing
+from service.errors import EngineRefused, ImageMissing, NoSuchWorkload
 
 # Keys that an inspection has and no launch asks for: the Engine fills them in again. So a proxy
 # that lets launches through lets successors through, too.
@@ -62,10 +62,13 @@ def look(
 ) -> Plan:
     """Plan the successor of an exited container.
 
-    Raises `EngineRefused` if it has not exited, or has a folder of the host that it may not have.
+    Raises `NoSuchWorkload` if it is being removed, and `EngineRefused` if it runs, or has a folder
+    of the host that it may not have.
     """
     answer = client.inspect_to_repeat(container_id)
     seen = inspection(answer)
+    if seen.status is Status.REMOVING:
+        raise NoSuchWorkload(f"container {container_id}: is being removed")
     if seen.status is not Status.EXITED:
         raise EngineRefused(f"container {container_id}: has not exited")
     check_binds(answer["HostConfig"].get("Mounts") or (), allowed_folders)

@@ -116,3 +116,10 @@ async def test_a_successor_that_is_removed_before_its_start_is_made_again(
     with pytest.raises(EngineRefused, match=words) as caught:
         await one.start_successor(ID, {}, redact=lambda _: NO_SECRETS, timeout=5)
     assert again is isinstance(caught.value, EngineFailed)
+
+
+async def test_what_is_being_removed_gets_no_successor_and_is_gone() -> None:
+    one = _engine(lambda *_: (200, body(changed(PREDECESSOR, ("State", "Status"), "removing"))))
+    with pytest.raises(NoSuchWorkload):
+        await one.start_successor(ID, {}, redact=lambda _: NO_SECRETS, timeout=5)
+    assert 0 == _errors(one)
