@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
 from scripts import apt
 
-_PROGRAM = "/usr/bin/chromium"
+_PROGRAM = Path(__file__).with_name("undisturbed_chromium.py")
 # Root needs the first one. The others keep it from asking hosts of its maker at each start.
 _ARGUMENTS = [
     "--no-sandbox",
