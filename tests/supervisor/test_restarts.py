@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -56,6 +57,13 @@ async def ends_for_good(world: World, *, code: int, times: int) -> None:
         await runs_again(world)
     end(world, code)
     await until(lambda: not world.states())
+
+
+@pytest.fixture
+def ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for its restart waits for ten minutes, and not for a random time."""
+    chance = SimpleNamespace(uniform=lambda *_: 600.0)
+    monkeypatch.setattr("service.jobs.restarts.random", chance)
 
 
 async def test_a_successor_that_ends_before_the_engine_tells_of_it_is_not_lost(
@@ -130,6 +138,7 @@ async def test_a_launch_right_after_the_end_is_a_dedup_too(world: World) -> None
     assert 1 == world.metric("supervisor_dedups_total")
 
 
+@pytest.mark.usefixtures("ten_minutes")
 async def test_a_kill_ends_the_waiting_at_once(world: World) -> None:
     await world.launch("a-1", "patiently again")
     end(world, 137)
@@ -140,7 +149,7 @@ async def test_a_kill_ends_the_waiting_at_once(world: World) -> None:
     assert ([], {}) == (world.left(), world.states())
     assert {"killed": 1} == world.outcomes("supervisor_exits_total")
     assert {"stopped": 1} == world.outcomes("supervisor_kills_total")
-    await pass_time(9999)
+    await pass_time(700)
     assert [] == world.left()
 
 
@@ -191,7 +200,7 @@ async def test_a_kill_while_the_successor_is_started_waits_for_it(world: World) 
     assert not kill.done
     hold.release()
     await kill
-    await pass_time(9999)
+    await pass_time(700)
     assert ([], {}) == (world.left(), world.states())
     assert {"killed": 1} == world.outcomes("supervisor_exits_total")
 
@@ -235,6 +244,7 @@ async def test_an_end_by_somebody_else_counts_like_any_other(world: World) -> No
     assert is_live(await runs_again(world))
 
 
+@pytest.mark.usefixtures("ten_minutes")
 async def test_what_somebody_has_removed_while_it_waits_is_gone(world: World) -> None:
     await world.launch("a-1", "patiently again")
     old = end(world, 5)
@@ -243,7 +253,7 @@ async def test_what_somebody_has_removed_while_it_waits_is_gone(world: World) ->
     await until(lambda: not world.states())
     (exited,) = world.logged("job.exited")
     assert ("error", 5) == (exited["outcome"], exited["exit_code"])
-    await pass_time(9999)
+    await pass_time(700)
     assert [] == world.left()
 
 
@@ -263,13 +273,14 @@ async def test_what_somebody_removes_during_its_last_restart_ends_with_its_last_
     assert ("error", 5) == (exited["outcome"], exited["exit_code"])
 
 
+@pytest.mark.usefixtures("ten_minutes")
 async def test_what_somebody_starts_while_it_waits_is_the_job(world: World) -> None:
     await world.launch("a-1", "patiently again")
     old = end(world)
     await until(lambda: world.listed() == {"a-1": "backing_off"})
     world.host.start(old.id)
     await until(lambda: world.listed() == {"a-1": "running"})
-    await pass_time(9999)
+    await pass_time(700)
     assert [old.id] == [c.id for c in world.host.containers]
 
 
@@ -364,7 +375,7 @@ async def over_beside_its_first(world: World) -> Container:
 
 
 async def nothing_begins_anew(world: World, *left: str) -> None:
-    await pass_time(9999)
+    await pass_time(700)
     assert [*left] == world.left()
     assert 1 == world.metric("supervisor_restarts_total")
     assert 1 == len(world.logged("job.exited"))
@@ -524,7 +535,7 @@ async def test_what_somebody_starts_before_its_successor_is_made_is_the_job(worl
     world.host.start(old.id)
     hold.release()
     await until(lambda: world.listed() == {"a-1": "running"})
-    await pass_time(9999)
+    await pass_time(700)
     assert [old.id] == [c.id for c in world.host.containers]
     assert {"a-1": "running"} == world.states()
 
@@ -849,13 +860,14 @@ async def test_it_goes_with_its_job_if_that_ends_before(adopting: World) -> None
     assert [] == adopting.left()
 
 
+@pytest.mark.usefixtures("ten_minutes")
 async def test_a_supervisor_that_stops_leaves_what_waits_to_the_next() -> None:
     async with a_world() as world:
         await world.launch("a-1", "patiently again")
         end(world)
         await until(lambda: world.listed() == {"a-1": "backing_off"})
         world.readiness.drain()
-        await pass_time(9999)
+        await pass_time(700)
         assert ["a-1"] == world.left()
         assert not world.host.live
 

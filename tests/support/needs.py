@@ -15,6 +15,7 @@ _TESTS = Path(__file__).parents[1]
 NEEDS: Mapping[str, Collection[str]] = {
     "access": (),
     "access/test_example_clients.py": {"root"},  # Node
+    "access/test_fuzz.py": {"slow"},  # drawn by Hypothesis
     "chaos": {"engine", "slow"},
     "chaos/test_checks.py": (),
     "console": {"root"},  # Chromium
@@ -37,13 +38,20 @@ NEEDS: Mapping[str, Collection[str]] = {
     "simulation/test_parts.py": (),
     "soak": {"engine", "slow"},
     "supervisor": (),
+    "supervisor/test_engine_calls.py": {"slow"},  # hundreds of jobs
+    "supervisor/test_many_jobs.py": {"slow"},
+    "supervisor/test_many_observed_jobs.py": {"slow"},
     "supervisor/test_sequences.py": {"slow"},  # sequences drawn by Hypothesis
     "swarm": {"engine", "swarm"},
     "tls": (),
+    "tls/test_process.py": {"slow"},  # starts processes
     "test_readme.py": {"engine"},
     "test_runbook.py": {"engine"},
     "unit": (),
+    "unit/cli/test_processes.py": {"slow"},
     "unit/history/test_disk.py": {"root"},  # mounts
+    "unit/history/test_killed.py": {"slow"},  # kills processes
+    "unit/history/test_many.py": {"slow"},  # 100,000 jobs
     "unit/observability/redaction/test_worst_case.py": {"slow"},
 }
 
