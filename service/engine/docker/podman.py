@@ -6,15 +6,18 @@ pkg/api/handlers/compat.
 
 from contextlib import suppress
 from http import HTTPStatus
+from time import monotonic, sleep
 from typing import Any
 
 import requests
 from docker.errors import APIError
 
 from service.engine.docker.client import Client, explanation
+from service.engine.docker.inspections import inspection
 from service.engine.docker.parsing import Unreadable
 from service.engine.docker.podman_set_up import as_given
 from service.engine.workload_spec import WorkloadSpec
+from service.engine.workloads import Status
 from service.errors import EngineRefused
 
 # Nearly every failure is a 500. These are Docker's statuses for Podman's messages; the first match
@@ -36,6 +39,7 @@ _STATUSES = (
 )
 # The log driver that Docker calls in another way, and Podman in both.
 _LIKE_DOCKERS = {"k8s-file": "json-file"}
+_EXIT, _POLL = 1.0, 0.05  # how long an exit may take, and between looks (seconds)
 # Podman puts one of these before the name of an image that has no registry.
 _PREFIXES = ("localhost/", "docker.io/library/")
 
@@ -94,11 +98,27 @@ class PodmanClient(Client):
 
     def terminate(self, container_id: str) -> bool:
         """Docker unpauses a container after the stop signal; Podman keeps the signal for later."""
-        runs = super().terminate(container_id)
+        try:
+            runs = super().terminate(container_id)
+        except APIError as error:
+            if error.status_code != HTTPStatus.INTERNAL_SERVER_ERROR or not self._exits(
+                container_id
+            ):
+                raise
+            return False
         if runs:
             with suppress(APIError):  # it is not paused
                 self.unpause(container_id)
         return runs
+
+    def _exits(self, container_id: str) -> bool:
+        """Whether it exits: then a signal fails, some moments before Podman takes note of it."""
+        end = monotonic() + _EXIT
+        while inspection(self.inspect_container(container_id)).status is Status.LIVE:
+            if monotonic() > end:
+                return False
+            sleep(_POLL)
+        return True
 
     def stop(self, container: Any, timeout: int | None = None) -> None:
         """Docker unpauses a container to stop it; Podman refuses."""

@@ -70,6 +70,7 @@ REMOVING = (
     f"container {ID} must be in Created or Stopped state to be started: container state improper"
 )
 NOT_ALIVE = f"can only kill running containers. {ID} is in state exited: container state improper"
+NOT_SENT = f"sending signal to container {ID}: `/usr/bin/runc kill {ID} 15` failed: exit status 1"
 NOT_PAUSED = f'"{ID}" is not paused, can\'t unpause: container state improper'
 STOPPED = f"can only stop created or running containers. {ID} is in state removing: container"
 
@@ -490,3 +491,19 @@ async def test_the_last_lines_cost_one_call() -> None:
     client = Recorded({"GET logs": (200, b"said\n")})
     assert "said\n" == await an_engine(client).tail(ID, lines=1)
     assert ["GET logs"] == client.asked
+
+
+async def test_a_kill_of_what_exits_at_that_moment_succeeds() -> None:
+    looks = [inspected(status="running"), inspected(status="running"), inspected()]
+    client = Recorded({"GET json": looks, "POST kill": failure(NOT_SENT)})
+    assert await an_engine(client).stop(ID, grace=1) is None
+    assert ["GET json", "POST kill", "GET json", "GET json"] == client.asked
+
+
+async def test_a_signal_that_cannot_be_sent_to_what_runs_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.engine.docker.podman._EXIT", 0.0)
+    client = Recorded({"GET json": inspected(status="running"), "POST kill": failure(NOT_SENT)})
+    with pytest.raises(EngineFailed, match="sending signal"):
+        await an_engine(client).stop(ID, grace=1)
