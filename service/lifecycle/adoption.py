@@ -40,11 +40,17 @@ class Adoption:
         self._reaper = reaper
         self._others = others
         self._background = background
-        self._events: Recent[bool] = Recent(_REMEMBERED)
+        self._events: Recent[Hint] = Recent(_REMEMBERED)
 
-    def note_event(self, workload_id: str, *, witnessed: bool) -> None:
+    def note_event(self, workload_id: str, hint: Hint) -> None:
         """Remember that a workload has changed that is no job, but may be about to become one."""
-        self._events.note(workload_id, witnessed)
+        earlier = self._events.get(workload_id) or hint
+        told = hint.oom_killed or earlier.oom_killed
+        self._events.note(workload_id, replace(hint, oom_killed=told))
+
+    def note_start(self, workload_id: str) -> None:
+        """Forget what has happened to it so far: that was another run."""
+        self._events.forget(workload_id)
 
     def adopt(self, job: Job, seen: Inspection) -> None:
         """Make a live workload a job. If an event came after `seen`, it is inspected again."""
@@ -54,9 +60,9 @@ class Adoption:
         log_adoption(job, seen)
         note_health(self._registry, job.launch_id, seen)
         self._others.note_stop(job.launch_id, seen)
-        witnessed = self._events.get(seen.id)
-        if witnessed is not None:
-            work = self._inspect_again(job.launch_id, witnessed=witnessed)
+        hint = self._events.get(seen.id)
+        if hint is not None:
+            work = self._inspect_again(job.launch_id, hint)
             self._background.spawn(work, f"reap {job.launch_id}")
 
     async def adopt_unknown(self, labels: Mapping[str, str]) -> None:
@@ -72,9 +78,9 @@ class Adoption:
                 self._registry.adopt(described(job, workload), started)
 
     def adopt_exited(self, job: Job, seen: Inspection) -> None:
-        """Report an exit that no supervisor has seen, and remove the workload."""
+        """Report an exit that was no job's when it happened, and remove the workload."""
         self._add_exited(job, seen)
-        self._background.spawn(self._reap_last(job.launch_id), f"reap {job.launch_id}")
+        self._background.spawn(self._reap_last(job.launch_id, seen.id), f"reap {job.launch_id}")
 
     async def close_exited(self, job: Job, seen: Inspection) -> None:
         """The same, at once, whether or not the job is known. Raises the `EngineError`s."""
@@ -88,13 +94,13 @@ class Adoption:
         self._others.note_stop(job.launch_id, seen)
         self._registry.observe(job.launch_id, ExitSeen())  # no launch may take it for running
 
-    async def _reap_last(self, launch_id: str) -> None:
+    async def _reap_last(self, launch_id: str, workload_id: str) -> None:
         await self._others.wait_for(launch_id)
-        await self._reaper.reap(launch_id, Hint())
+        await self._inspect_again(launch_id, self._events.get(workload_id) or Hint())
 
-    async def _inspect_again(self, launch_id: str, *, witnessed: bool) -> None:
-        witnessed = witnessed and not await self._engine.leaving()
-        await self._reaper.reap(launch_id, Hint(witnessed=witnessed))
+    async def _inspect_again(self, launch_id: str, hint: Hint) -> None:
+        witnessed = hint.witnessed and not await self._engine.leaving()
+        await self._reaper.reap(launch_id, replace(hint, witnessed=witnessed))
 
 
 def described(job: Job, seen: Inspection | Workload) -> Job:

@@ -62,9 +62,12 @@ class EventHandler:
 
     def _handle_unknown(self, event: Event) -> None:
         if event.change in _BEGINNINGS:
+            self.adoption.note_start(event.id)
             self._spawn(self.adopter.examine_started(event.id, event.labels), event)
         else:
-            self.adoption.note_event(event.id, witnessed=event.witnessed)
+            out_of_memory = event.change is Change.OUT_OF_MEMORY
+            hint = Hint(witnessed=event.witnessed, oom_killed=out_of_memory)
+            self.adoption.note_event(event.id, hint)
 
     def _is_own_removal(self, job: Job, event: Event) -> bool:
         """Such an event is no news: the call for the removal returns, and the job is closed."""

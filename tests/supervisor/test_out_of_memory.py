@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from service.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
+from service.jobs.labels import labels_of
 from service.lifecycle.exit_hints import Hint
 from tests.supervisor.world import World, pass_time, refuse_removal, until
+from tests.support.samples import a_job
 
 DELAY = 0.25
 AT_ONCE = DELAY / 2
@@ -228,6 +230,43 @@ async def test_what_is_removed_while_somebody_looks_is_closed_for_what_was_told(
     await until(lambda: world.states() == {})
     [entry] = world.logged("job.exited")
     assert ("oom", 137, True) == (entry["outcome"], entry["exit_code"], entry["oom_killed"])
+
+
+@pytest.mark.parametrize("after", [True, False])
+async def test_what_is_told_of_what_is_about_to_be_a_job_is_still_why(
+    world: World, *, after: bool
+) -> None:
+    """Somebody has started it, and it has ended when the answer to the first look arrives."""
+    labels = labels_of(a_job("1" * 16), "default")
+    container = world.put("a-1", dict(labels), started=False)
+    await pass_time()
+    look = world.faults.hold("inspect", after=after)
+    world.host.start(container.id)
+    await look.reached()
+    world.host.exit(container.id, 137)
+    world.host.tell_out_of_memory(container.id)
+    await pass_time()
+    look.release()
+    await until(lambda: world.left() == [])
+    assert {"oom": 1} == world.outcomes("supervisor_exits_total")
+
+
+async def test_but_not_of_a_later_run(development: World) -> None:
+    world = development
+    await world.launch("a-1")
+    container = world.container("a-1-1")
+    world.host.exit(container.id, 1)
+    await until(lambda: world.states() == {})
+    world.host.tell_out_of_memory(container.id)
+    await pass_time()
+    look = world.faults.hold("inspect", after=True)
+    world.host.start(container.id)
+    await look.reached()
+    world.host.exit(container.id, 1)
+    await pass_time()
+    look.release()
+    await until(lambda: 2 == world.metric("supervisor_exits_total"))
+    assert {"error": 2} == world.outcomes("supervisor_exits_total")
 
 
 @pytest.mark.parametrize("error", [EngineRefused("no"), EngineTimeout("late")], ids=repr)
