@@ -134,10 +134,13 @@ class Answers:
         return fact.name in READY and fact.live and ours and untouched and not healthy
 
     def _longest_error(self, asked: Asked, act: Launch, *, broken: bool) -> float:
-        """For how long a job may count as running after its exit (seconds)."""
-        facts = self._facts.of_identifier(act.identifier)
-        touched = any(fact.was_touched_since(asked.at - STALE) for fact in facts)
-        return _LONGEST_ERROR if broken else STALE if touched else _HEARD
+        """For how long a job may count as running after its exit (seconds).
+
+        That a job is not to be started again is known after a look, which may be slow.
+        """
+        since, facts = asked.at - STALE, list(self._facts.of_identifier(act.identifier))
+        doubtful = any(f.was_touched_since(since) or f.let_go_at > since for f in facts)
+        return _LONGEST_ERROR if broken else STALE if doubtful else _HEARD
 
     def _claim(self, asked: Asked, act: Launch) -> bool:
         """Whether a container was started since, and for no other launch."""
