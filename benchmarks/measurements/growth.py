@@ -93,6 +93,9 @@ def _ask(grown: Grown, who: str, found: Rounds) -> None:
 def _rest(entrants: Mapping[str, Grown], seconds: int, found: Rounds) -> None:
     """Measure stalls without calls, while the supervisor compares its jobs with the Engine's."""
     for grown in entrants.values():
+        grown.ask(
+            "fill", 0
+        )  # collects garbage, which is due whenever the jobs have grown by a quarter
         grown.ask("watch")
     time.sleep(seconds)
     for who, grown in entrants.items():

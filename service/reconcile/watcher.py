@@ -134,7 +134,7 @@ class Watcher:
                 async for item in news:
                     if isinstance(item, Listing):
                         await self._handle_listing(item.workloads, known)
-                        known = Snapshot({})  # frees the jobs, which this frame would keep
+                        known = Snapshot([{}])  # frees the jobs, which this frame would keep
                     else:
                         self.events.handle(item)
         finally:

@@ -14,7 +14,7 @@ from service.jobs.model import Job, State
 from service.jobs.observations import Observation, Started
 from service.jobs.transitions import advance
 from service.state.idempotency import Keys
-from service.state.registry_snapshot import Snapshot
+from service.state.registry_snapshot import JobTable, Snapshot
 
 
 class Registry:
@@ -24,6 +24,7 @@ class Registry:
         self.keys = Keys()
         self._metrics = metrics
         self._jobs: dict[str, Job] = {}  # by launch id, as all tables here but the next
+        self._table = JobTable()  # the same jobs, for snapshots
         self._launch_ids: dict[str, dict[str, None]] = {}  # by identifier; oldest first
         self._counts: Counter[str] = Counter()  # by job name
         self._waiters: dict[str, dict[asyncio.Future[None], None]] = {}  # the first one first
@@ -56,7 +57,7 @@ class Registry:
         assert job.launch_id not in self._jobs
         self._known += 1
         job = replace(job, number=self._known)
-        self._jobs[job.launch_id] = job
+        self._put(job)
         self._launch_ids.setdefault(job.identifier, {})[job.launch_id] = None
         self._counts[job.name] += 1
         self.keys.hold(job)
@@ -81,7 +82,7 @@ class Registry:
         if after.state is State.GONE:
             self._remove(after)
         else:
-            self._jobs[launch_id] = after
+            self._put(after)
         self._update_metrics(before, after)
         self._wake(launch_id)
         if after.visible != before.visible:
@@ -108,7 +109,7 @@ class Registry:
 
     def snapshot(self) -> Snapshot:
         """Every live job, as it is now."""
-        return Snapshot(self._jobs.copy())
+        return self._table.snapshot()
 
     def jobs(self) -> Sequence[Job]:
         """Every live job."""
@@ -171,8 +172,13 @@ class Registry:
         self._metrics.jobs_running.labels(label).inc(number * job.runs)
         self._metrics.jobs_unhealthy.labels(label).inc(number * job.is_sick)
 
+    def _put(self, job: Job) -> None:
+        self._jobs[job.launch_id] = job
+        self._table.put(job)
+
     def _remove(self, job: Job) -> None:
         del self._jobs[job.launch_id]
+        self._table.remove(job.launch_id)
         self._counts[job.name] -= 1
         launch_ids = self._launch_ids[job.identifier]
         del launch_ids[job.launch_id]

@@ -18,7 +18,7 @@ from service.jobs.observations import (
     Started,
 )
 from service.jobs.transitions import advance
-from service.state.registry_snapshot import Snapshot
+from service.state.registry_snapshot import JobTable, Snapshot
 
 JOB = advance(
     Job(launch_id="l-1", name="timer", identifier="a-1", kind=Kind.ACTION), Started("c-1", 0.0)
@@ -32,7 +32,7 @@ def snapshot(*observations: Observation) -> Snapshot:
     job = JOB
     for observation in observations:
         job = advance(job, observation)
-    return Snapshot({job.launch_id: job})
+    return Snapshot([{job.launch_id: job}])
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_job_that_is_not_listed_is_not_confirmed() -> None:
 
 def test_a_job_without_a_container_is_not_expected_in_a_listing() -> None:
     starting = replace(JOB, workload_id=None)
-    known = Snapshot({"l-1": starting})
+    known = Snapshot([{"l-1": starting}])
     assert [] == known.unconfirmed
     assert known.has_workload(LISTED)
     assert not known.has_workload(replace(LISTED, labels={LAUNCH_LABEL: "l-2"}))
@@ -117,5 +117,20 @@ def test_a_job_that_waits_for_its_health_is_not_confirmed_once_it_is_healthy() -
         Started("c-1", 0.0),
     )
     for health in (Health.STARTING, Health.HEALTHY):
-        known = Snapshot({waiting.launch_id: waiting})
+        known = Snapshot([{waiting.launch_id: waiting}])
         assert (health is Health.STARTING) == known.confirms(replace(LISTED, health=health))
+
+
+def test_a_snapshot_stays_as_it_was_while_the_jobs_of_its_table_change() -> None:
+    table, jobs = JobTable(), [replace(JOB, launch_id=f"l-{n}", number=n) for n in range(3_000)]
+    for job in reversed(jobs):
+        table.put(job)
+    before = table.snapshot()
+    table.put(replace(jobs[7], paused=True))
+    table.remove("l-8")
+    between = table.snapshot()
+    table.put(replace(jobs[7], paused=False))
+    table.put(replace(JOB, launch_id="l-3000", number=3_000))
+    assert jobs == before.unconfirmed
+    assert [*jobs[:7], replace(jobs[7], paused=True), *jobs[9:]] == between.unconfirmed
+    assert 3_000 == len(table.snapshot().unconfirmed)
