@@ -68,6 +68,9 @@ def measure(bench: Bench) -> Result:
         entrants[_jobs(0) + AGAIN] = Grown(stack, 0)
         for who in bench.rounds(list(entrants), bench.size(20, 3), "growth"):
             _ask(entrants[who], who, found)
+        # Two comparisons first: they note the image of each job that was launched, and forget how
+        # the jobs were before. A hundred thousand launches in half a minute are no rest.
+        time.sleep(bench.size(70, 1))
         for _ in bench.rounds([None], bench.size(3, 1), "growth, at rest"):
             _rest(entrants, bench.size(35, 1), rest)
         for size in sizes[1:]:
