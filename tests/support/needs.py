@@ -14,6 +14,9 @@ _TESTS = Path(__file__).parents[1]
 # By folder; a file that differs from its folder has an entry of its own. Fixtures add `engine`.
 NEEDS: Mapping[str, Collection[str]] = {
     "access": (),
+    "access/test_console.py": {"slow"},
+    "access/test_credentials.py": {"slow"},
+    "access/test_every_method.py": {"slow"},
     "access/test_example_clients.py": {"root"},  # Node
     "access/test_fuzz.py": {"slow"},  # drawn by Hypothesis
     "chaos": {"engine", "slow"},
@@ -26,6 +29,7 @@ NEEDS: Mapping[str, Collection[str]] = {
     "dashboards/test_runbook_url.py": {"root"},  # Prometheus
     "e2e": {"engine"},
     "engine": (),
+    "engine/test_simulated_manager.py": {"slow"},
     "proxy": {"engine", "proxy"},
     "scripts": (),
     "scripts/test_demo.py": {"root"},  # an Engine
@@ -39,19 +43,30 @@ NEEDS: Mapping[str, Collection[str]] = {
     "soak": {"engine", "slow"},
     "supervisor": (),
     "supervisor/test_engine_calls.py": {"slow"},  # hundreds of jobs
+    "supervisor/test_health.py": {"slow"},
     "supervisor/test_many_jobs.py": {"slow"},
     "supervisor/test_many_observed_jobs.py": {"slow"},
     "supervisor/test_sequences.py": {"slow"},  # sequences drawn by Hypothesis
+    "supervisor/test_time_limits.py": {"slow"},
+    "supervisor/test_unhealthy.py": {"slow"},
     "swarm": {"engine", "swarm"},
-    "tls": (),
-    "tls/test_process.py": {"slow"},  # starts processes
     "test_readme.py": {"engine"},
     "test_runbook.py": {"engine"},
+    "tls": (),
+    "tls/test_process.py": {"slow"},  # starts processes
     "unit": (),
+    "unit/api/test_crash.py": {"slow"},
+    "unit/api/test_server.py": {"slow"},
+    "unit/app/test_secrets_in_settings.py": {"slow"},
+    "unit/app/test_tls_ports.py": {"slow"},
+    "unit/cli/test_cli.py": {"slow"},
+    "unit/cli/test_client_commands.py": {"slow"},
     "unit/cli/test_processes.py": {"slow"},
     "unit/history/test_disk.py": {"root"},  # mounts
     "unit/history/test_killed.py": {"slow"},  # kills processes
     "unit/history/test_many.py": {"slow"},  # 100,000 jobs
+    "unit/jobs/test_arguments.py": {"slow"},
+    "unit/jobs/test_workload_names.py": {"slow"},
     "unit/observability/redaction/test_worst_case.py": {"slow"},
 }
 
