@@ -318,10 +318,10 @@ async def _leave_with(rig: DockerRig, listener: Listener, code: str) -> None:
     arguments = ("--exit", "", "--leave", code, "--say", "!")
     workload_id = await _start(rig, worker.IMAGE, *arguments)
 
-    async def heeds() -> bool:
+    async def handles_sigterm() -> bool:
         return "\n!\n" in await rig.engine.tail(workload_id, lines=100)
 
-    await until_async(heeds)
+    await until_async(handles_sigterm)
     await rig.kill_by_hand(workload_id, signal.SIGTERM)
     await until(lambda: "exited" in listener.changes(workload_id))
     await rig.engine.remove(workload_id)
