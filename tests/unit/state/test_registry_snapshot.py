@@ -132,5 +132,7 @@ def test_a_snapshot_stays_as_it_was_while_the_jobs_of_its_table_change() -> None
     table.put(replace(jobs[7], paused=False))
     table.put(replace(JOB, launch_id="l-3000", number=3_000))
     assert jobs == before.unconfirmed
+    assert before.confirms(replace(LISTED, labels={LAUNCH_LABEL: "l-9"}))
+    assert [*jobs[:9], *jobs[10:]] == before.unconfirmed
     assert [*jobs[:7], replace(jobs[7], paused=True), *jobs[9:]] == between.unconfirmed
     assert 3_000 == len(table.snapshot().unconfirmed)
